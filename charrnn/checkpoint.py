@@ -1,0 +1,127 @@
+"""Writing a checkpoint so that its path always holds a whole one, and loading it to train on.
+
+What is in the file is described, and checked, in `charrnn.archive`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charrnn.archive import FORMAT, FORMAT_VERSION, Checkpoint, CorpusFacts, read_checkpoint
+from charrnn.config import ModelConfig
+from charrnn.encoder import CharEncoder
+from charrnn.errors import OutputError
+from charrnn.metrics import HistoryRow
+from charrnn.tensorfile import map_children
+
+TEXT_OPTIONS = {"unit": "character", "encoding": "utf-8", "newline": "keep"}
+
+
+def save(
+    path: Path,
+    *,
+    model: ModelConfig,
+    encoder: CharEncoder,
+    weights: Mapping[str, Tensor],
+    history: Sequence[HistoryRow],
+    corpus: CorpusFacts,
+    made: Mapping[str, str],
+    training: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint: at any instant the path holds the old file or the new one, whole.
+
+    Args:
+        path: of the file; its folder must exist.
+        model: the model's shape.
+        encoder: of the alphabet.
+        weights: the best so far, or the last where nothing was evaluated yet.
+        history: one row per evaluation.
+        corpus: what the model learns from.
+        made: versions, machine, command and time.
+        training: what it takes to go on, plain values and tensors.
+
+    Raises:
+        OutputError: the file cannot be written; what was there is still there.
+    """
+    contents = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "model": asdict(model),
+        "characters": encoder.characters,
+        "text": TEXT_OPTIONS,
+        "weights": dict(weights),
+        "history": [asdict(row) for row in history],
+        "corpus": asdict(corpus),
+        "made": dict(made),
+        "training": dict(training),
+    }
+    buffer = io.BytesIO()
+    torch.save(_prepare(contents), buffer)
+    try:
+        replace_file(path, buffer.getbuffer())
+    except OSError as error:
+        raise OutputError(
+            f"{path}: the checkpoint cannot be written ({error.strerror}); an older one, if any, is untouched"
+        ) from None
+
+
+def load(path: str) -> Checkpoint:
+    """Read a whole checkpoint, every record of it checked, with its training state's arrays as tensors.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
+    """
+    checkpoint = read_checkpoint(path, with_training=True)
+    return replace(checkpoint, training=_to_tensors(checkpoint.training))
+
+
+def replace_file(path: Path, data: memoryview) -> None:
+    """Put data at a path in one step: a temporary file in the same folder, synced, then renamed.
+
+    Raises:
+        OSError: it cannot be written; the temporary file is gone and the path is as it was.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prepare(value: Any) -> Any:
+    """Bring nested tensors to the CPU and to contiguous storage of their own size."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().contiguous().clone()
+    return map_children(value, _prepare)
+
+
+def _to_tensors(value: Any) -> Any:
+    """Turn nested numpy arrays into tensors."""
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else map_children(value, _to_tensors)

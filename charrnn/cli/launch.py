@@ -1,0 +1,113 @@
+"""From a request and a text to a run that is ready to train: a new one, or one that a checkpoint holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from charrnn import checkpoint
+from charrnn.cli.request import Request
+from charrnn.config import TrainConfig, config_from_dict, flag_name
+from charrnn.corpus import Corpus
+from charrnn.errors import CheckpointError, ConfigError
+from charrnn.escape import quoted
+from charrnn.precision import Probe, probe_precision
+from charrnn.run import TrainingRun
+from charrnn.suggest import suggest
+from charrnn.torch_engine import require_device
+
+ENDS = ("epochs", "max_steps", "time_limit")
+MAY_CHANGE = {*ENDS, "patience", "evaluations", "threads"}
+"""Options that a resumed run may give anew."""
+
+
+def start_run(request: Request, corpus: Corpus) -> TrainingRun:
+    """Begin a run as the flags say, and where they are silent as `suggest` does.
+
+    Raises:
+        ConfigError: a flag does not fit the text or the machine.
+        CorpusError: the text is too short.
+    """
+    options = {**request.options, "device": _choose_device(request.options["device"])}
+    if options["threads"] is None:
+        options["threads"] = _default_threads()
+    chosen = suggest(options, num_chars=len(corpus.ids), vocab_size=len(corpus.encoder))
+    train_ids, val_ids = corpus.split(chosen.training.val_fraction)
+    return TrainingRun.start(chosen.model, chosen.training, train_ids, val_ids, started=request.started)
+
+
+def resume_run(request: Request, corpus: Corpus) -> TrainingRun:
+    """Rebuild the run that a checkpoint holds; the flags may move its end and nothing else.
+
+    Raises:
+        CheckpointError: it cannot be read, or it learned from another text.
+        ConfigError: a flag asks for another run.
+    """
+    path = str(request.path)
+    stored = checkpoint.load(path)
+    if stored.corpus.sha256 != corpus.sha256:
+        raise CheckpointError(
+            f"{path}: learned from {quoted(stored.corpus.name)} of {stored.corpus.bytes:,} bytes "
+            f"(sha256 {quoted(stored.corpus.sha256):.12}), and {corpus.name} has {corpus.num_bytes:,} "
+            f"(sha256 {corpus.sha256:.12}); give that text, or start anew with --out"
+        )
+    try:
+        config = config_from_dict(TrainConfig, stored.training["config"])
+        _check_unchanged(request.explicit, {**asdict(stored.model), **asdict(config)}, path)
+        config = _move_end(config, request.explicit)
+        train_ids, val_ids = corpus.split(config.val_fraction)
+        run = TrainingRun.start(stored.model, config, train_ids, val_ids, started=request.started)
+        run.load_state_dict(stored.training)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise CheckpointError(f"{path}: its training state is damaged ({reason}); train anew") from None
+    run.history = list(stored.history)
+    run.best_weights = (
+        {name: torch.from_numpy(array) for name, array in stored.weights.items()} if stored.history else {}
+    )
+    if any(name in request.explicit for name in ENDS):
+        run.pace.stale = 0
+    return run
+
+
+def _check_unchanged(explicit: Mapping[str, Any], stored: Mapping[str, Any], path: str) -> None:
+    for name, value in explicit.items():
+        if name not in MAY_CHANGE and name in stored and value not in (stored[name], "auto"):
+            raise ConfigError(
+                f"{flag_name(name)} is {value} and {path} was trained with {stored[name]}; leave it out to go on, "
+                "or start anew with --out"
+            )
+
+
+def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
+    """A new end replaces the old one, whatever kind it was."""
+    changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE - {"sample_every"}}
+    if any(name in changes for name in ENDS):
+        changes = {**dict.fromkeys(ENDS), **changes}
+    return replace(config, **changes)
+
+
+def prepare_torch(run: TrainingRun) -> Probe:
+    """Set torch up, choose the precision where it is open, and measure the speed."""
+    torch.set_num_threads(run.config.threads)
+    torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
+    probe = probe_precision(run.model, run.config.batch_size, run.config.precision)
+    run.config = replace(run.config, precision=probe.precision)
+    return probe
+
+
+def _choose_device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    require_device(device)
+    return device
+
+
+def _default_threads() -> int:
+    """The physical cores, as torch counts them, of those that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(torch.get_num_threads(), usable))

@@ -1,0 +1,71 @@
+"""What a `charrnn train` was asked for, and whether its output may be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charrnn.corpus import STDIN
+from charrnn.errors import ConfigError, OutputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asked for.
+
+    Attributes:
+        text: path of the corpus, or "-".
+        out: path of the checkpoint; None for the text's name.
+        options: every option by field name; None where nothing was decided.
+        explicit: those of them that stood on the command line.
+        resume: go on from the checkpoint.
+        overwrite: replace it.
+        quiet: show nothing.
+        as_json: show JSON lines.
+        started: `time.perf_counter()` at the start of the process.
+    """
+
+    text: str
+    out: str | None
+    options: Mapping[str, Any]
+    explicit: Mapping[str, Any]
+    resume: bool
+    overwrite: bool
+    quiet: bool
+    as_json: bool
+    started: float
+
+    @property
+    def path(self) -> Path:
+        """Where the checkpoint goes."""
+        if self.out is not None:
+            return Path(self.out)
+        return Path("stdin.pt" if self.text == STDIN else f"{Path(self.text).stem}.pt")
+
+
+def check_output(request: Request) -> None:
+    """Find out, before any work, that the checkpoint may and can be written.
+
+    Raises:
+        OutputError: it must not or cannot.
+        ConfigError: the flags contradict each other.
+    """
+    path = request.path
+    if request.resume and request.overwrite:
+        raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give a file with --out")
+    if request.text != STDIN and path.exists() and Path(request.text).exists() and path.samefile(request.text):
+        raise OutputError(f"{path}: is the text itself; give another file with --out")
+    if path.exists() and not (request.resume or request.overwrite):
+        raise OutputError(
+            f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
+        )
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")

@@ -1,0 +1,147 @@
+"""One `charrnn train`, from the text to the checkpoint: start or go on, show, save, stop.
+
+`charrnn.training` trains and knows of none of this.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+from datetime import datetime, timezone
+
+import numpy as np
+import torch
+import typer
+
+from charrnn import __version__, checkpoint
+from charrnn.archive import CorpusFacts
+from charrnn.cli.announce import announcement, farewell
+from charrnn.cli.launch import prepare_torch, resume_run, start_run
+from charrnn.cli.request import Request, check_output
+from charrnn.cli.shared import first_ids
+from charrnn.cli.signals import StopSignals
+from charrnn.corpus import Corpus, read_corpus
+from charrnn.displays import Display, JsonDisplay, PlainDisplay
+from charrnn.engine import NumpyCharRNN
+from charrnn.errors import DivergenceError
+from charrnn.metrics import Report
+from charrnn.run import TrainingRun
+from charrnn.sampling import Sampler, SamplingOptions
+from charrnn.training import train
+
+SAVE_SECONDS = 60.0
+"""A checkpoint is written at least this often, and at every evaluation."""
+
+SAMPLE_LENGTH = 240
+
+
+def run_training(request: Request) -> None:
+    """Carry out a request: print the checkpoint's path on stdout at the end.
+
+    Raises:
+        CharRNNError: the request cannot be carried out, or the training diverged.
+        typer.Exit: stopped by a signal, after saving.
+    """
+    check_output(request)
+    corpus = read_corpus(request.text)
+    with _make_display(request) as display:
+        run = resume_run(request, corpus) if request.resume else start_run(request, corpus)
+        probe = prepare_torch(run)
+        for line in announcement(run, corpus, probe):
+            display.note(line)
+        Session(request, corpus, run, display).train()
+    if not request.quiet and not request.as_json:
+        print(farewell(run), file=sys.stderr)
+    print(request.path)
+
+
+class Session:
+    """The loop around the training: shows every report, saves, and stops when a signal asks for it."""
+
+    def __init__(self, request: Request, corpus: Corpus, run: TrainingRun, display: Display) -> None:
+        self._request, self._corpus, self._run, self._display = request, corpus, run, display
+        self._saved = time.monotonic()
+        self._evaluations = 0
+        sample_every = request.options["sample_every"]
+        self._sample_every = 1 if sample_every is None else sample_every
+
+    def train(self) -> None:
+        """Train to the end, or until a signal."""
+        with StopSignals() as signals:
+            try:
+                for report in train(self._run):
+                    self._handle(report)
+                    if signals.received and not report.is_last:
+                        self._stop(signals.received)
+            except DivergenceError as error:
+                kept = f"; {self._request.path} keeps the best so far" if self._run.history else ""
+                raise DivergenceError(f"{error}{kept}") from None
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        run, corpus = self._run, self._corpus
+        checkpoint.save(
+            self._request.path,
+            model=run.model.config,
+            encoder=corpus.encoder,
+            weights=run.best_weights or run.model.state_dict(),
+            history=run.history,
+            corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
+            made=_provenance(),
+            training=run.state_dict(),
+        )
+        self._saved = time.monotonic()
+
+    def _handle(self, report: Report) -> None:
+        if report.val_loss is not None or time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+        self._display.update(report)
+        if report.val_loss is not None:
+            self._evaluations += 1
+            if self._display.shows_samples and self._sample_every and self._evaluations % self._sample_every == 0:
+                self._display.sample(report.step, self._sample(report.step))
+
+    def _sample(self, seed: int) -> str:
+        """Write a little with the weights as they are."""
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
+        engine = NumpyCharRNN(self._run.model.config, weights)
+        prompt = first_ids(self._corpus.encoder, self._corpus.counts)
+        sampler = Sampler(engine, prompt, SamplingOptions(), seed)
+        return self._corpus.encoder.decode(list(sampler.stream(SAMPLE_LENGTH)))
+
+    def _stop(self, signal_number: int) -> None:
+        self.save()
+        self._display.interrupted(self._run.step)
+        self._display.__exit__(None, None, None)
+        if not self._request.quiet:
+            out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
+            again = f"charrnn train {shlex.quote(self._request.text)}{out} --resume"
+            print(f"stopped after step {self._run.step:,}, saved; go on with: {again}", file=sys.stderr)
+        raise typer.Exit(128 + signal_number)
+
+
+def _make_display(request: Request) -> Display:
+    if request.quiet:
+        return Display()
+    if request.as_json:
+        return JsonDisplay(sys.stderr, str(request.path))
+    if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+        from charrnn.console import LiveDisplay
+
+        return LiveDisplay(sys.stderr)
+    return PlainDisplay(sys.stderr, shows_samples=bool(request.options["sample_every"]))
+
+
+def _provenance() -> dict[str, str]:
+    return {
+        "charrnn": __version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "command": shlex.join(["charrnn", *sys.argv[1:]]),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }

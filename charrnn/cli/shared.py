@@ -1,0 +1,18 @@
+"""What several commands need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from charrnn.encoder import CharEncoder
+
+
+def encode_ids(encoder: CharEncoder, text: str) -> list[int]:
+    """Encode to a plain list of ids."""
+    ids: list[int] = encoder.encode(text).tolist()
+    return ids
+
+
+def first_ids(encoder: CharEncoder, counts: Sequence[int]) -> list[int]:
+    """What a model reads before it writes without a prompt: a line's end, or its corpus's commonest character."""
+    return encode_ids(encoder, "\n") if "\n" in encoder else [max(range(len(encoder)), key=lambda i: counts[i])]

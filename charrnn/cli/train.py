@@ -1,0 +1,102 @@
+"""`charrnn train`: its flags, and what they ask for."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from charrnn.config import TrainConfig, check_options, parse_duration
+
+STARTED = time.perf_counter() - time.process_time()
+"""When this process began, nearly: until here it has done little but compute."""
+
+Chosen = "[default: chosen for the text and the time]"
+Hidden: dict[str, Any] = {"show_default": False}
+
+
+def train(
+    text: Annotated[str, typer.Argument(help="A UTF-8 text file to learn from, or - for stdin.", show_default=False)],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="The checkpoint. [default: the text's name with .pt, here]", **Hidden),
+    ] = None,
+    cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, gru, rnn (tanh) or rnn-relu.")] = "lstm",
+    hidden_size: Annotated[int | None, typer.Option(help=f"Units of a layer. {Chosen}", **Hidden)] = None,
+    num_layers: Annotated[int | None, typer.Option(help=f"Layers. {Chosen}", **Hidden)] = None,
+    embedding_dim: Annotated[
+        int | None, typer.Option(help=f"Width of a character's vector. {Chosen}", **Hidden)
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help=f"Share of values dropped against overfitting. {Chosen}", **Hidden)
+    ] = None,
+    residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
+    layer_norm: Annotated[bool, typer.Option(help="Normalise each layer's output.")] = True,
+    batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
+    seq_len: Annotated[
+        int | None, typer.Option(help=f"Characters of a window: how far gradients go back. {Chosen}", **Hidden)
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {Chosen}", **Hidden)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]", **Hidden)] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--time", metavar="TIME", help="End after this time in all: 90s, 10m, 2h. [default: no limit]", **Hidden
+        ),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=f"Its peak. {Chosen}", **Hidden)] = None,
+    optimizer: Annotated[str, typer.Option(help="adamw, adam, rmsprop or sgd.")] = TrainConfig.optimizer,
+    weight_decay: Annotated[float, typer.Option(help="Decay of the weight matrices.")] = TrainConfig.weight_decay,
+    grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = TrainConfig.grad_clip,
+    val_fraction: Annotated[
+        float, typer.Option(help="Share of the text, at its end, held out for validation.")
+    ] = TrainConfig.val_fraction,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **Hidden),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the first weights and of dropout.")] = TrainConfig.seed,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (the faster one here), float32 or bfloat16.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Processor threads. [default: the cores]", **Hidden)] = None,
+    sample_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Show what it writes after every K-th evaluation; 0: never. [default: 1 on a terminal, else 0]",
+            **Hidden,
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint left off.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per report on stderr.")] = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
+) -> None:
+    """Learn the style of a text and write a checkpoint.
+
+    The checkpoint's path goes to stdout when it is done, and nothing else does. What is not given is chosen from the
+    text's size and the time; a flag always wins.
+    """
+    flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
+    flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
+    check_options(flags)
+    from charrnn.cli.request import Request
+    from charrnn.cli.session import run_training  # imports torch, which --help must not wait for
+
+    explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+    request = Request(
+        text=text,
+        out=out,
+        options=flags,
+        explicit={name: value for name, value in flags.items() if name in explicit},
+        resume=resume,
+        overwrite=overwrite,
+        quiet=quiet,
+        as_json=as_json,
+        started=STARTED,
+    )
+    run_training(request)
+
+
+_NOT_OPTIONS = {"text", "out", "resume", "overwrite", "quiet", "as_json", "context"}

@@ -1,0 +1,265 @@
+"""What a model is and how it is trained: every option, its range and its fixed default, once.
+
+Options whose best value depends on the text or the machine have no default here: `charrnn.suggest` chooses them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from charrnn.errors import ConfigError
+
+GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
+"""Blocks of hidden_size rows in each weight matrix of a cell."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "cell": tuple(GATES),
+    "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "device": ("auto", "cpu", "cuda"),
+}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values from `low` to `high`, either end left out where `open_low` or `open_high` says so."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        low = f"more than {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        if self.high == math.inf:
+            return low
+        return f"{low} and {'less than' if self.open_high else 'at most'} {self.high:g}"
+
+
+RANGES: dict[str, Range] = {
+    "vocab_size": Range(1, 0x110000),
+    "hidden_size": Range(1, 65536),
+    "num_layers": Range(1, 64),
+    "embedding_dim": Range(1, 65536),
+    "dropout": Range(0, 1, open_high=True),
+    "batch_size": Range(1, 65536),
+    "seq_len": Range(1, 65536),
+    "epochs": Range(0, open_low=True),
+    "max_steps": Range(1),
+    "time_limit": Range(1),
+    "learning_rate": Range(0, open_low=True),
+    "final_learning_rate": Range(0, 1),
+    "warmup_steps": Range(0),
+    "beta2": Range(0, 1, open_high=True),
+    "weight_decay": Range(0),
+    "grad_clip": Range(0, open_low=True),
+    "val_fraction": Range(0, 0.5, open_low=True),
+    "evaluations": Range(1),
+    "patience": Range(1),
+    "seed": Range(0, 2**63 - 1),
+    "threads": Range(1, 1024),
+    "sample_every": Range(0),
+}
+
+FLAG_NAMES = {"time_limit": "--time"}
+"""Flags that are not called as their field is."""
+
+
+def flag_name(field: str) -> str:
+    """Name the command-line flag that sets a field."""
+    return FLAG_NAMES.get(field, "--" + field.replace("_", "-"))
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Check every option that has a range or a choice; None stands for "not given".
+
+    Raises:
+        ConfigError: a value is out of its range or none of its choices.
+    """
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name in RANGES and value not in RANGES[name]:
+            raise ConfigError(f"{flag_name(name)} is {value}; it must be {RANGES[name]}")
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ConfigError(f"{flag_name(name)} is {value!r}; it must be one of {', '.join(CHOICES[name])}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of a CharRNN: with the weights, all that is needed to compute it.
+
+    Attributes:
+        vocab_size: V, distinct characters.
+        cell: recurrent cell, one of `GATES`.
+        hidden_size: H, units of each recurrent layer.
+        num_layers: L, recurrent layers, one on the other.
+        embedding_dim: E, width of a character's vector.
+        dropout: share of values dropped, while training, before each layer but the first and before the output.
+        residual: add a layer's input to its output wherever their widths are equal.
+        layer_norm: normalise each layer's output (Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450).
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    vocab_size: int
+    cell: str
+    hidden_size: int
+    num_layers: int
+    embedding_dim: int
+    dropout: float = 0.0
+    residual: bool = True
+    layer_norm: bool = True
+
+    def __post_init__(self) -> None:
+        check_options(asdict(self))
+
+    def input_size(self, layer: int) -> int:
+        """Width of what a layer reads: E for the first, H for the others."""
+        return self.hidden_size if layer else self.embedding_dim
+
+    def is_residual(self, layer: int) -> bool:
+        """Whether a layer's input is added to its output."""
+        return self.residual and self.input_size(layer) == self.hidden_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Attributes:
+        batch_size: B, lanes that advance side by side.
+        seq_len: characters of one window of truncated BPTT, at most.
+        epochs: passes over the training piece after which training ends; None for no such end.
+        max_steps: optimizer updates after which training ends; None for no such end.
+        time_limit: seconds of wall-clock time after which the whole command ends; None for no such end.
+        learning_rate: its peak, reached after `warmup_steps`.
+        final_learning_rate: its last value as a share of the peak; the way there is linear in progress.
+        warmup_steps: steps over which the rate rises linearly from zero.
+        optimizer: one of `CHOICES["optimizer"]`.
+        beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.
+        weight_decay: decoupled decay, on matrices only (not on biases, normalisation or the embedding).
+        grad_clip: largest norm of the gradient of all parameters together; it is scaled down to it.
+        val_fraction: share of the text, at its end, held out for validation.
+        evaluations: how many times, at even distances, the held-out piece is evaluated.
+        patience: evaluations without a better loss after which training ends; None for no such end.
+        seed: of the initial weights and of dropout.
+        precision: "float32" or "bfloat16" for the products of a step; weights are always float32.
+        device: "cpu" or "cuda".
+        threads: processor threads of torch.
+
+    Raises:
+        ConfigError: a value is out of its range, or nothing ends the training.
+    """
+
+    batch_size: int
+    seq_len: int
+    epochs: float | None = None
+    max_steps: int | None = None
+    time_limit: float | None = None
+    learning_rate: float
+    final_learning_rate: float = 0.02
+    warmup_steps: int = 100
+    optimizer: str = "adamw"
+    beta2: float = 0.95
+    weight_decay: float = 0.01
+    grad_clip: float = 1.0
+    val_fraction: float = 0.1
+    evaluations: int = 12
+    patience: int | None = None
+    seed: int = 0
+    precision: str = "float32"
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_options(asdict(self))
+        if self.epochs is None and self.max_steps is None and self.time_limit is None:
+            raise ConfigError("nothing ends the training; give --epochs, --max-steps or --time")
+
+
+Config = TypeVar("Config", ModelConfig, TrainConfig)
+
+
+def config_from_dict(config_type: type[Config], values: Any) -> Config:
+    """Build a config from plain values that come from a file, trusting none of them.
+
+    Raises:
+        ConfigError: not a dict, a field is missing, unknown or of another type, or a value is out of its range.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{config_type.__name__} is a {type(values).__name__} where a dict belongs")
+    expected = {field.name: str(field.type) for field in fields(config_type)}
+    if set(values) != set(expected):
+        names = ", ".join(sorted(map(str, set(values) ^ set(expected))))
+        raise ConfigError(f"{config_type.__name__} has missing or unknown fields: {names}")
+    for name, value in values.items():
+        if not _has_type(value, expected[name]):
+            raise ConfigError(f"{config_type.__name__}.{name} is {value!r:.60} where {expected[name]} belongs")
+    return config_type(**values)
+
+
+def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Give the shape of every weight of a model, by name, in the order in which they are applied.
+
+    This is the one description of the weights that the torch model, the numpy engine, the checkpoint's check
+    and the parameter count share.
+    """
+    hidden, gates = config.hidden_size, GATES[config.cell]
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (config.vocab_size, config.embedding_dim)}
+    for layer in range(config.num_layers):
+        shapes[f"layers.{layer}.weight_ih"] = (gates * hidden, config.input_size(layer))
+        shapes[f"layers.{layer}.weight_hh"] = (gates * hidden, hidden)
+        shapes[f"layers.{layer}.bias"] = (gates * hidden,)
+        if config.cell == "gru":
+            shapes[f"layers.{layer}.bias_hn"] = (hidden,)
+        if config.layer_norm:
+            shapes[f"norms.{layer}.weight"] = (hidden,)
+            shapes[f"norms.{layer}.bias"] = (hidden,)
+    shapes["head.weight"] = (config.vocab_size, hidden)
+    shapes["head.bias"] = (config.vocab_size,)
+    return shapes
+
+
+def count_parameters(config: ModelConfig) -> int:
+    """Count the trainable values of a model."""
+    return sum(math.prod(shape) for shape in parameter_shapes(config).values())
+
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def parse_duration(text: str) -> float:
+    """Read a time such as `90s`, `10m`, `1h30m` or a bare number of seconds.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        ConfigError: the text is none of these.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or not any(match.groups()):
+        raise ConfigError(f"--time is {text!r}; write it as 90s, 10m, 2h or 1h30m")
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _has_type(value: Any, annotation: str) -> bool:
+    """Check a plain value against an annotation such as "int" or "float | None"; a bool is no number."""
+    names = [name.strip() for name in annotation.split("|")]
+    if value is None:
+        return "None" in names
+    if "float" in names and type(value) is int:
+        return True
+    return type(value).__name__ in names

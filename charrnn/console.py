@@ -1,0 +1,124 @@
+"""The only module that imports rich: the live display of a training, and tables.
+
+Rich's live display would take over stdout, which carries data: it is told not to. Text that comes from a model or a
+file is never parsed for markup.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.displays import Display, describe_loss, format_seconds
+from charrnn.escape import visible
+from charrnn.metrics import Report
+
+SAMPLE_LINES = 8
+
+
+class LiveDisplay(Display):
+    """A display that redraws itself on a terminal: progress, losses, speed and what the model writes by now.
+
+    Args:
+        stream: a terminal.
+    """
+
+    shows_samples = True
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._report: Report | None = None
+        self._evaluated: Report | None = None
+        self._best_step = 0
+        self._sample: tuple[int, str] | None = None
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=4,
+            redirect_stdout=False,  # stdout is data, on this terminal or elsewhere
+            redirect_stderr=False,
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live.is_started:
+            self._live.stop()
+
+    def note(self, message: str) -> None:
+        """See `Display.note`."""
+        self._console.print(Text(message), soft_wrap=True)
+
+    def update(self, report: Report) -> None:
+        """See `Display.update`."""
+        self._report = report
+        if report.val_loss is not None:
+            self._evaluated = report
+            self._best_step = report.step if report.is_best else self._best_step
+        if not self._live.is_started:
+            self._live.start()
+
+    def sample(self, step: int, text: str) -> None:
+        """See `Display.sample`."""
+        self._sample = (step, visible(text))
+
+    def _render(self) -> RenderableType:
+        if self._report is None:
+            return Text("")
+        parts: list[RenderableType] = [self._progress_line(self._report), self._figures(self._report)]
+        if self._sample is not None:
+            parts.append(self._sample_box(*self._sample))
+        return Group(*parts)
+
+    def _progress_line(self, report: Report) -> RenderableType:
+        grid = Table.grid(padding=(0, 1), expand=True)
+        for ratio in (1, None, None):
+            grid.add_column(ratio=ratio, no_wrap=True)
+        grid.add_row(
+            ProgressBar(total=1.0, completed=report.progress),
+            Text(f"{report.progress:4.0%}", style="bold"),
+            Text(f"epoch {report.epoch:.2f}, step {report.step:,}, {format_seconds(report.seconds_left)} left"),
+        )
+        return grid
+
+    def _figures(self, report: Report) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim")
+        grid.add_column(no_wrap=True)
+        grid.add_row("training", describe_loss(report.train_loss))
+        if self._evaluated is not None and self._evaluated.val_loss is not None:
+            grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss), style="bold"))
+            best = self._evaluated.best_val_loss
+            if best is not None:
+                grid.add_row("best", Text(f"{describe_loss(best)} at step {self._best_step:,}", style="green"))
+        grid.add_row("speed", f"{report.chars_per_second:,.0f} char/s, learning rate {report.learning_rate:.2g}")
+        return grid
+
+    def _sample_box(self, step: int, text: str) -> RenderableType:
+        lines = text.split("\n")[:SAMPLE_LINES]
+        body = Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")
+        return Group(Text(f"at step {step:,} it writes", style="dim"), Padding(body, (0, 0, 0, 2)))
+
+
+def print_table(rows: Sequence[tuple[str, str]], picture: Sequence[str] = ()) -> None:
+    """Print a two-column table and a picture below it on stdout, wrapped to a terminal and uncut elsewhere."""
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    if not console.is_terminal:
+        console.width = max((len(name) + len(value) + 4 for name, value in rows), default=80)
+    console.print(grid)
+    for line in picture:
+        console.print(Text(line), soft_wrap=True)

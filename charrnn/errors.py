@@ -1,0 +1,66 @@
+"""The failures that a user can cause or meet, each a single line of advice.
+
+    CharRNNError                    exit code 1
+    ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
+    ├── CorpusError                 2  a text that cannot be read, decoded or learned from
+    ├── OutputError                 2  a path that must not or cannot be written
+    ├── UnknownCharacterError       1  a character that the model has never seen
+    ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
+    └── DivergenceError             1  a training loss that is no longer a number
+
+A message says what is wrong, where, and what to do next. Mistakes of our own are assertions, not these.
+"""
+
+from __future__ import annotations
+
+
+class CharRNNError(Exception):
+    """An expected failure; the command line prints its message on one line."""
+
+    exit_code = 1
+
+
+class ConfigError(CharRNNError):
+    """A flag out of its range, or flags that contradict each other."""
+
+    exit_code = 2
+
+
+class CorpusError(CharRNNError):
+    """A text that cannot be read, decoded or learned from."""
+
+    exit_code = 2
+
+
+class OutputError(CharRNNError):
+    """A path that must not or cannot be written."""
+
+    exit_code = 2
+
+
+class CheckpointError(CharRNNError):
+    """A checkpoint that is missing, damaged, foreign or does not fit."""
+
+
+class DivergenceError(CharRNNError):
+    """A training loss that is no longer a number."""
+
+
+class UnknownCharacterError(CharRNNError):
+    """A text holds characters that the model has never seen.
+
+    Attributes:
+        characters: the unknown characters, each once, in the order in which they stand in the text.
+        vocab_size: how many characters the model knows.
+    """
+
+    def __init__(self, characters: str, vocab_size: int) -> None:
+        self.characters = characters
+        self.vocab_size = vocab_size
+        super().__init__(f"{self.describe()}, which this model never saw ({vocab_size} characters)")
+
+    def describe(self, limit: int = 8) -> str:
+        """List the characters with their code points, at most `limit` of them."""
+        shown = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in self.characters[:limit])
+        rest = len(self.characters) - limit
+        return f"{shown} and {rest} more" if rest > 0 else shown

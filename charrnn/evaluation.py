@@ -1,0 +1,81 @@
+"""The loss of a model on a held-out text, read as one stream.
+
+The text is cut into lanes only to be fast. A lane that begins in the middle first reads the characters before it,
+which are not counted, so that the result does not depend on how many lanes there are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from charrnn.encoder import Ids
+from charrnn.lanes import lane_starts
+from charrnn.model import CharRNN, State
+from charrnn.precision import autocast
+
+WARM_UP = 512
+"""Characters that a lane reads before it counts. The state forgets its start long before: see the tests."""
+
+MAX_LANES = 64
+LOGITS_AT_ONCE = 1 << 22
+
+
+@torch.no_grad()
+def evaluate(model: CharRNN, ids: Ids, *, precision: str = "float32", batch_size: int | None = None) -> float:
+    """Measure the loss over a whole text with the state carried from its first character to its last.
+
+    Args:
+        model: left in the mode, training or not, in which it was.
+        ids: encoded text, shape (num_chars,), at least two characters.
+        precision: "float32" or "bfloat16".
+        batch_size: lanes to read side by side; None for as many as pay.
+
+    Returns:
+        Mean loss in nats per character over the num_chars - 1 characters that have one before them.
+    """
+    lanes = min(batch_size or max(1, min(MAX_LANES, len(ids) // (4 * WARM_UP))), len(ids) - 1)
+    was_training = model.training
+    model.eval()
+    try:
+        with autocast(model.head.weight.device, precision):
+            return _stream_loss(model, ids, lanes)
+    finally:
+        model.train(was_training)
+
+
+def _stream_loss(model: CharRNN, ids: Ids, lanes: int) -> float:
+    starts = lane_starts(len(ids), lanes)
+    ends = np.append(starts[1:], len(ids) - 1)
+    longest = int((ends - starts).max())
+    state = _warm_state(model, ids, starts)
+    window = max(16, min(256, LOGITS_AT_ONCE // (lanes * model.config.vocab_size)))
+    total = 0.0
+    for first in range(0, longest, window):
+        positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
+        piece = _to_device(model, ids[np.minimum(positions, len(ids) - 1)])
+        logits, state = model(piece[:-1], state)
+        losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
+        counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ by one character
+        total += losses[counted.flatten()].sum(dtype=torch.float64).item()
+    return total / (len(ids) - 1)
+
+
+def _warm_state(model: CharRNN, ids: Ids, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> State:
+    """The state at each lane's start: zero for the first, for the others that of the characters before."""
+    reach = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
+    if not reach:
+        return model.initial_state(len(starts))
+    positions = starts[1:] + np.arange(-reach, 0)[:, None]
+    _, warmed = model(_to_device(model, ids[positions]), model.initial_state(len(starts) - 1))
+    cold = model.initial_state(1)
+    return tuple(
+        tuple(torch.cat([first, others]) for first, others in zip(*pair, strict=True))
+        for pair in zip(cold, warmed, strict=True)
+    )
+
+
+def _to_device(model: CharRNN, ids: Ids) -> Tensor:
+    return torch.from_numpy(ids.astype(np.int64)).to(model.head.weight.device)

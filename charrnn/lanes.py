@@ -1,0 +1,88 @@
+"""Contiguous lanes over a text, window after window: the order in which truncated BPTT reads it.
+
+The text is cut into B lanes of equal length that are read side by side. Row b of window k + 1 begins where row b of
+window k ended, so a hidden state carried from one window to the next is always that of the text just before.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.encoder import Ids
+from charrnn.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Window:
+    """One piece of every lane.
+
+    Attributes:
+        inputs: ids, shape (T, B).
+        targets: the ids one character later, shape (T, B).
+        starts_epoch: whether the lanes begin anew, so that a state from before does not belong to them.
+    """
+
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    starts_epoch: bool
+
+
+class Lanes:
+    """An endless reader of windows over a text.
+
+    The lengths of an epoch's windows differ by one at most, so that none is a runt. Where B does not divide the
+    text's transitions, neighbouring lanes share one of them: every transition is read at least once an epoch.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        batch_size: B, the number of lanes.
+        seq_len: T, characters of a window, at most.
+
+    Attributes:
+        epoch: passes begun before this one.
+        index: windows of this pass already read.
+
+    Raises:
+        ConfigError: fewer than B + 1 characters.
+    """
+
+    def __init__(self, ids: Ids, *, batch_size: int, seq_len: int) -> None:
+        transitions = len(ids) - 1
+        if transitions < batch_size:
+            raise ConfigError(
+                f"--batch-size {batch_size} asks for at least {batch_size + 1:,} characters to train on, "
+                f"and there are {len(ids):,}; lower it to {max(transitions, 1)} or less"
+            )
+        self._ids = ids
+        self._starts = lane_starts(len(ids), batch_size)
+        self.lane_length = math.ceil(transitions / batch_size)
+        self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
+        self.epoch = 0
+        self.index = 0
+
+    def __iter__(self) -> Lanes:
+        return self
+
+    def __next__(self) -> Window:
+        if self.index == self.windows_per_epoch:
+            self.epoch, self.index = self.epoch + 1, 0
+        first, last = self._boundary(self.index), self._boundary(self.index + 1)
+        piece = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)  # (T + 1, B)
+        self.index += 1
+        return Window(piece[:-1], piece[1:], starts_epoch=self.index == 1)
+
+    def seek(self, epoch: int, index: int) -> None:
+        """Go to the place where `epoch` and `index` had these values."""
+        self.epoch, self.index = epoch, index
+
+    def _boundary(self, index: int) -> int:
+        return index * self.lane_length // self.windows_per_epoch
+
+
+def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
+    """Give the first position of each lane, shape (B,), such that the last lane ends with the text."""
+    return np.arange(batch_size, dtype=np.int64) * (num_chars - 1) // batch_size

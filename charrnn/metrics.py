@@ -1,0 +1,79 @@
+"""The figures by which a model is judged, and the records that hold them.
+
+Loss is nats per character: the mean of -ln p(next character). The other two are the same number in other clothes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryRow:
+    """One evaluation.
+
+    Attributes:
+        step: optimizer updates made.
+        epoch: passes over the training piece, as a fraction.
+        train_loss: mean over the steps since the evaluation before, with dropout, in nats per character.
+        val_loss: over the whole held-out piece, without dropout, in nats per character.
+        learning_rate: of the last step.
+        seconds: wall-clock time since the run began, pauses between resumed parts left out.
+    """
+
+    step: int
+    epoch: float
+    train_loss: float
+    val_loss: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where a training stands.
+
+    Attributes:
+        step: optimizer updates made.
+        epoch: passes over the training piece, as a fraction.
+        progress: share of the whole training that is done, from 0 to 1.
+        train_loss: mean since the last evaluation, with dropout, in nats per character.
+        val_loss: over the whole held-out piece in nats per character, if this report is an evaluation's.
+        best_val_loss: the lowest so far, if there is one.
+        is_best: whether this report's evaluation is it.
+        learning_rate: of the last step.
+        chars_per_second: training speed since the last evaluation, evaluation left out.
+        seconds: wall-clock time of the run.
+        seconds_left: expected.
+        is_last: whether the training ends here.
+    """
+
+    step: int
+    epoch: float
+    progress: float
+    train_loss: float
+    val_loss: float | None
+    best_val_loss: float | None
+    is_best: bool
+    learning_rate: float
+    chars_per_second: float
+    seconds: float
+    seconds_left: float
+    is_last: bool
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss): the number of equally likely characters that would be as hard to guess between."""
+    return math.exp(loss) if loss < 700 else math.inf
+
+
+def bits_per_char(loss: float) -> float:
+    """The loss in bits instead of nats."""
+    return loss / math.log(2)
+
+
+def best_row(history: Iterable[HistoryRow]) -> HistoryRow | None:
+    """The evaluation with the lowest validation loss, the first of equals; None where there is none."""
+    return min(history, key=lambda row: row.val_loss, default=None)

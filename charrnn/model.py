@@ -1,0 +1,74 @@
+"""The CharRNN: a vector for each character, a stack of recurrent layers, a score for each next character."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from charrnn.cells import CELL_LAYERS, LayerState
+from charrnn.config import ModelConfig
+from charrnn.dropout import Dropout
+
+State = tuple[LayerState, ...]
+"""One layer's state after another; see `charrnn.cells`."""
+
+
+class CharRNN(nn.Module):
+    """Scores of the next character, given the characters so far.
+
+    Layer l computes x <- x + norm(cell(dropout(x))); the first, whose width differs, norm(cell(x)).
+
+    Args:
+        config: the model's shape.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
+        cell = CELL_LAYERS[config.cell]
+        self.layers = nn.ModuleList(
+            cell(config.input_size(layer), config.hidden_size) for layer in range(config.num_layers)
+        )
+        if config.layer_norm:
+            self.norms = nn.ModuleList(nn.LayerNorm(config.hidden_size) for _ in range(config.num_layers))
+        self.dropout = Dropout(config.dropout)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read a window of characters.
+
+        Args:
+            ids: shape (T, B), values in [0, V).
+            state: of the characters before, from a former call or `initial_state`.
+
+        Returns:
+            Logits of the character after each, shape (T, B, V), and the state after the last.
+        """
+        x = self.embedding(ids)  # (T, B, E)
+        new_state = []
+        for index, layer in enumerate(self.layers):
+            inputs = self.dropout(x) if index else x
+            outputs, layer_state = layer(inputs, state[index])  # (T, B, H)
+            if self.config.layer_norm:
+                outputs = self.norms[index](outputs)
+            x = x + outputs if self.config.is_residual(index) else outputs
+            new_state.append(layer_state)
+        return self.head(self.dropout(x)), tuple(new_state)  # (T, B, V)
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state before any character: zeros."""
+        zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)
+        num_states = CELL_LAYERS[self.config.cell].num_states
+        return tuple((zeros,) * num_states for _ in range(self.config.num_layers))
+
+
+def detach(state: State) -> State:
+    """Cut a state off from the steps that made it, so that no gradient goes back further."""
+    return tuple(tuple(tensor.detach() for tensor in layer) for layer in state)
+
+
+def rebuild_state(tensors: list[list[Tensor]], device: torch.device) -> State:
+    """Restore a state from the nested lists that a checkpoint holds."""
+    return tuple(tuple(tensor.to(device) for tensor in layer) for layer in tensors)

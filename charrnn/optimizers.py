@@ -1,0 +1,48 @@
+"""The optimizer of a run, and its learning rate as a function of progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from charrnn.config import TrainConfig
+
+MOMENTUM = 0.9
+"""First-moment decay of Adam and AdamW, and Nesterov momentum of SGD."""
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Make the optimizer that a config names; only matrices decay (Loshchilov and Hutter 2019 for AdamW).
+
+    Where torch has a fused kernel it is used: it updates all of a tensor in one pass.
+    """
+    groups: list[dict[str, Any]] = [
+        {"params": [p for name, p in model.named_parameters() if _decays(name, p)]},
+        {"params": [p for name, p in model.named_parameters() if not _decays(name, p)], "weight_decay": 0.0},
+    ]
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, weight_decay=decay, momentum=MOMENTUM, nesterov=True, fused=True)
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, weight_decay=decay, alpha=config.beta2)
+    adam = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return adam(groups, lr=rate, weight_decay=decay, betas=(MOMENTUM, config.beta2), fused=True)
+
+
+def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
+    """The rate of a step: a linear rise over `warmup_steps`, then a linear fall to `final_learning_rate`.
+
+    Args:
+        config: the peak and the shape.
+        step: steps taken before this one.
+        progress: share of the whole training that is done, from 0 to 1.
+    """
+    warm_up = min(1.0, (step + 1) / (config.warmup_steps + 1))
+    fall = 1 - (1 - config.final_learning_rate) * min(progress, 1.0)
+    return config.learning_rate * warm_up * fall
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim > 1 and not name.startswith("embedding")

@@ -1,0 +1,78 @@
+"""What the products of a step are computed in, and which of the two is faster here.
+
+Weights, their gradients, the optimizer and the loss are always float32: under bfloat16, torch's autocast rounds what
+enters a product, nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from charrnn.model import CharRNN
+
+PROBE_SEQ_LEN = 32
+PROBE_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a few steps of the real model have shown.
+
+    Attributes:
+        precision: the faster one, or the one that was asked for.
+        chars_per_second: of training in it.
+    """
+
+    precision: str
+    chars_per_second: float
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The context in which a forward pass runs at a precision, "float32" or "bfloat16"."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def probe_precision(model: CharRNN, batch_size: int, precision: str) -> Probe:
+    """Time a forward and backward pass of the model; its weights and its random state are left as they are.
+
+    A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught, the second measured.
+
+    Args:
+        model: in any mode, on its device.
+        batch_size: lanes.
+        precision: "float32" or "bfloat16" to time that one, "auto" to time both and choose the faster.
+    """
+    random_state = model.dropout.random_state
+    speeds = {}
+    for candidate in ("float32", "bfloat16") if precision == "auto" else (precision,):
+        try:
+            speeds[candidate] = _measure_speed(model, batch_size, candidate)
+        except RuntimeError:  # oneDNN: could not create a primitive descriptor
+            if candidate == "float32" or precision != "auto":
+                raise
+    model.zero_grad(set_to_none=True)
+    model.dropout.random_state = random_state
+    fastest = max(speeds, key=lambda name: speeds[name])
+    return Probe(fastest, speeds[fastest])
+
+
+def _measure_speed(model: CharRNN, batch_size: int, precision: str) -> float:
+    """Characters per second in the fastest of a few steps, after one that is not counted."""
+    device = model.head.weight.device
+    ids = torch.zeros((PROBE_SEQ_LEN, batch_size), dtype=torch.int64, device=device)
+    seconds = []
+    for _ in range(1 + PROBE_STEPS):
+        started = time.perf_counter()
+        with autocast(device, precision):
+            logits, _state = model(ids, model.initial_state(batch_size))
+            loss = functional.cross_entropy(logits.flatten(0, 1).float(), ids.flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    return ids.numel() / min(seconds[1:])

@@ -1,0 +1,183 @@
+"""A training under way: everything that must be kept so that it can go on from where it stands.
+
+How it goes on is the matter of `charrnn.training`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.encoder import Ids
+from charrnn.lanes import Lanes
+from charrnn.metrics import HistoryRow, best_row
+from charrnn.model import CharRNN, State, rebuild_state
+from charrnn.optimizers import build_optimizer
+
+FINISH_SECONDS = 0.5
+"""Kept from a time limit for the last save and for leaving the process."""
+
+
+@dataclass
+class Pace:
+    """Sums since the last evaluation, and where that was.
+
+    Attributes:
+        loss: sum over steps of the loss in nats per character, on the device, in float64.
+        steps: steps summed.
+        chars: characters read in them.
+        step: of the last evaluation.
+        seconds: of the run at the last evaluation.
+        stale: evaluations in a row without a better loss.
+    """
+
+    loss: Tensor
+    steps: int = 0
+    chars: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    stale: int = 0
+
+
+@dataclass
+class TrainingRun:
+    """A training under way: all that a checkpoint needs to go on from here.
+
+    Attributes:
+        model: in training mode between evaluations.
+        config: how it is trained.
+        optimizer: of the model's parameters.
+        lanes: the place in the training piece.
+        val_ids: the held-out piece, shape (num_chars,).
+        state: hidden state after the last window, detached.
+        started: `time.perf_counter()` at the run's second zero.
+        step: optimizer updates made.
+        history: one row per evaluation.
+        best_weights: those of the evaluation with the lowest loss; empty before the first.
+        pace: sums since the last evaluation.
+        evaluation_seconds: what the last evaluation took.
+    """
+
+    model: CharRNN
+    config: TrainConfig
+    optimizer: torch.optim.Optimizer
+    lanes: Lanes
+    val_ids: Ids
+    state: State
+    started: float
+    pace: Pace
+    step: int = 0
+    history: list[HistoryRow] = field(default_factory=list)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    evaluation_seconds: float = 0.0
+
+    @classmethod
+    def start(
+        cls, model_config: ModelConfig, config: TrainConfig, train_ids: Ids, val_ids: Ids, *, started: float
+    ) -> TrainingRun:
+        """Begin a run: weights from the seed, zero state, first window.
+
+        Args:
+            model_config: the model's shape.
+            config: how it is trained.
+            train_ids: shape (num_chars,).
+            val_ids: shape (num_chars,).
+            started: `time.perf_counter()` from which a time limit counts.
+
+        Raises:
+            ConfigError: too few characters for the lanes.
+        """
+        lanes = Lanes(train_ids, batch_size=config.batch_size, seq_len=config.seq_len)
+        torch.manual_seed(config.seed)
+        model = CharRNN(model_config).to(config.device)
+        model.dropout.seed(config.seed)
+        return cls(
+            model=model,
+            config=config,
+            optimizer=build_optimizer(model, config),
+            lanes=lanes,
+            val_ids=val_ids,
+            state=model.initial_state(config.batch_size),
+            started=started,
+            pace=Pace(torch.zeros((), dtype=torch.float64, device=config.device)),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the run, pauses between resumed parts left out."""
+        return time.perf_counter() - self.started
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps after which the training ends; None where only the clock ends it."""
+        limits = [self.config.max_steps] if self.config.max_steps is not None else []
+        if self.config.epochs is not None:
+            limits.append(max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch)))
+        return min(limits, default=None)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, by steps or by the clock, whichever is further."""
+        shares = [0.0]
+        if self.total_steps is not None:
+            shares.append(self.step / self.total_steps)
+        if self.config.time_limit is not None:
+            reserve = FINISH_SECONDS + self.evaluation_seconds
+            shares.append(self.seconds / max(self.config.time_limit - reserve, 1e-3))
+        return min(max(shares), 1.0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: the end is reached and evaluated, or patience is at its end."""
+        if self.config.patience is not None and self.pace.stale >= self.config.patience:
+            return True
+        return bool(self.history) and self.progress >= 1 and self.pace.steps == 0
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training piece, as a fraction."""
+        return self.lanes.epoch + self.lanes.index / self.lanes.windows_per_epoch
+
+    @property
+    def best(self) -> HistoryRow | None:
+        """The evaluation with the lowest loss."""
+        return best_row(self.history)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the best weights and the history, as plain values and tensors; see `load_state_dict`."""
+        return {
+            "config": asdict(self.config),
+            "weights": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "state": [list(layer) for layer in self.state],
+            "step": self.step,
+            "seconds": self.seconds,
+            "evaluation_seconds": self.evaluation_seconds,
+            "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
+            "pace": {**vars(self.pace), "loss": self.pace.loss.item()},
+            "random_state": self.model.dropout.random_state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where `state_dict` was taken; the config stays this run's own.
+
+        Raises:
+            ValueError, RuntimeError, KeyError, TypeError: the state does not fit the model.
+        """
+        self.model.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        device = self.model.head.weight.device
+        self.state = rebuild_state(state["state"], device)
+        self.step = state["step"]
+        self.started -= state["seconds"]
+        self.evaluation_seconds = state["evaluation_seconds"]
+        self.lanes.seek(**state["lanes"])
+        loss = torch.tensor(state["pace"]["loss"], dtype=torch.float64, device=device)
+        self.pace = Pace(**{**state["pace"], "loss": loss})
+        self.model.dropout.random_state = state["random_state"]

@@ -1,0 +1,148 @@
+"""Reading a `torch.save` zip file with zipfile and numpy alone, trusting nothing in it.
+
+The pickle inside may name two functions, and gets stand-ins of ours that describe a tensor instead of making one. Only
+stored records are opened and only contiguous tensors are accepted, so that no tensor is larger than the file. The CRC
+of every record that is read is checked, which torch itself does not do.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+DAMAGE = (
+    zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, OSError, ValueError, TypeError, KeyError,
+    IndexError, AttributeError, NotImplementedError, OverflowError, MemoryError, RecursionError,
+)  # fmt: skip
+"""What zipfile and pickle raise for a damaged file, by kind of damage."""
+
+_STORAGE_TYPES = {
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ByteStorage": np.dtype("u1"),
+}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that still lies in the file.
+
+    Attributes:
+        record: name of the zip record that holds its storage.
+        dtype: of a value.
+        offset: of the first value, in values.
+        shape: of the tensor, which is contiguous.
+    """
+
+    record: str
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+
+
+class TensorFile:
+    """An open zip file of records, known by their names inside the one folder that torch.save makes.
+
+    Args:
+        file: open for reading in binary.
+
+    Raises:
+        One of `DAMAGE`, here and in every method: the file is not what torch.save writes.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._archive = zipfile.ZipFile(file)
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        for info in self._archive.infolist():
+            _, _, name = info.filename.partition("/")
+            if name in self._infos or info.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"record {info.filename!r:.60} stands twice or is compressed")
+            self._infos[name] = info
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def load_structure(self) -> Any:
+        """Unpickle the plain values, with a `StoredTensor` in the place of each tensor."""
+        if self._bytes("byteorder") != b"little":
+            raise ValueError("byte order is not little-endian")
+        return _Unpickler(io.BytesIO(self._bytes("data.pkl"))).load()
+
+    def read(self, tensor: StoredTensor) -> NDArray[Any]:
+        """Read a tensor as an array of its own."""
+        count = math.prod(tensor.shape)
+        storage = np.frombuffer(self._bytes(tensor.record), dtype=tensor.dtype)
+        if tensor.offset + count > len(storage):
+            raise ValueError(f"{tensor.record} is shorter than its tensor")
+        return storage[tensor.offset : tensor.offset + count].reshape(tensor.shape).copy()
+
+    def _bytes(self, name: str) -> bytes:
+        return self._archive.read(self._infos[name])  # checks the CRC
+
+
+def read_tensors(file: TensorFile, value: Any) -> Any:
+    """Replace every `StoredTensor` in nested plain values by its array."""
+    if isinstance(value, StoredTensor):
+        return file.read(value)
+    return map_children(value, lambda child: read_tensors(file, child))
+
+
+def drop_tensors(value: Any) -> Any:
+    """Replace every `StoredTensor` in nested plain values by None."""
+    return None if isinstance(value, StoredTensor) else map_children(value, drop_tensors)
+
+
+def map_children(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to the members of a dict, list or tuple; anything else has none and is left as it is."""
+    if isinstance(value, dict):
+        return {key: function(child) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(function(child) for child in value)
+    return value
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds plain values and `StoredTensor`s, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Map the few globals that torch.save writes to harmless stand-ins."""
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _describe_tensor
+        if (module, name) == ("collections", "OrderedDict"):  # the tensor's backward hooks, always empty
+            return dict
+        if module == "torch" and name in _STORAGE_TYPES:
+            return _STORAGE_TYPES[name]
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no checkpoint of ours holds")
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Describe a storage: ("storage", type, key, device, number of values)."""
+        kind, dtype, key, _device, _size = pid
+        if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
+            raise pickle.UnpicklingError("a storage is not described as torch describes it")
+        return dtype, f"data/{key}"
+
+
+def _describe_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
+    """Stand in for torch._utils._rebuild_tensor_v2."""
+    dtype, record = storage
+    if any(type(number) is not int or number < 0 for number in (offset, *shape, *strides)):
+        raise pickle.UnpicklingError("a tensor is not described as torch describes it")
+    contiguous = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    axes = zip(shape, strides, contiguous, strict=True)
+    if any(stride != expected for size, stride, expected in axes if size > 1):
+        raise pickle.UnpicklingError("a tensor is not contiguous")
+    return StoredTensor(record, dtype, offset, tuple(shape))

@@ -1,0 +1,55 @@
+"""The torch model behind the sampler's protocol: for a GPU, where the numpy engine cannot go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from charrnn.config import ModelConfig
+from charrnn.errors import ConfigError
+from charrnn.model import CharRNN, State
+
+
+def require_device(device: str) -> None:
+    """Check that a device is there.
+
+    Raises:
+        ConfigError: CUDA was asked for and torch finds none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        build = "this torch is built without it" if torch.version.cuda is None else "torch finds no GPU"
+        raise ConfigError(f"--device cuda: {build}; leave --device out to run on the CPU")
+
+
+class TorchCharRNN:
+    """A trained CharRNN on a torch device, called as `charrnn.engine.NumpyCharRNN` is.
+
+    Args:
+        config: the model's shape.
+        weights: arrays by name.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]], device: str) -> None:
+        require_device(device)
+        self._model = CharRNN(config)
+        self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        self._model.to(device).eval()
+
+    def initial_state(self, batch_size: int = 1) -> State:
+        """The state before any character."""
+        return self._model.initial_state(batch_size)
+
+    @torch.inference_mode()
+    def step(self, ids: NDArray[np.integer[Any]], state: State) -> tuple[NDArray[np.float32], State]:
+        """Read ids, shape (N,); give logits, shape (N, V), and the new state."""
+        inputs = torch.from_numpy(ids.astype(np.int64))[None].to(self._model.head.weight.device)
+        logits, state = self._model(inputs, state)
+        return logits[0].cpu().numpy(), state

@@ -1,0 +1,144 @@
+"""Truncated BPTT over contiguous lanes: the training loop, as a generator of reports.
+
+Nothing is printed or saved here: display, files, signals and time belong to the caller, who may stop between any two
+reports and save what `TrainingRun.state_dict` gives.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch.nn import functional
+
+from charrnn.errors import DivergenceError
+from charrnn.evaluation import evaluate
+from charrnn.metrics import HistoryRow, Report
+from charrnn.model import detach
+from charrnn.optimizers import learning_rate
+from charrnn.precision import autocast
+from charrnn.run import Pace, TrainingRun
+
+REPORT_SECONDS = 0.2
+"""Time between reports: the loss is read off the device no more often."""
+
+EVALUATION_SHARE = 0.04
+"""Of a time limit, at most, for evaluations before the last one."""
+
+
+def train(run: TrainingRun) -> Iterator[Report]:
+    """Train until the run is finished.
+
+    Args:
+        run: changed in place; whole and ready to be saved at every report.
+
+    Yields:
+        A report after every `REPORT_SECONDS` and after every evaluation, the last step's included.
+
+    Raises:
+        DivergenceError: the loss is no longer a number.
+    """
+    run.model.train()
+    reported = time.monotonic()
+    while not run.finished:
+        take_step(run)
+        is_due = _evaluation_is_due(run)
+        if is_due or time.monotonic() - reported >= REPORT_SECONDS:
+            yield _evaluate(run) if is_due else _report(run)
+            reported = time.monotonic()
+
+
+def take_step(run: TrainingRun) -> None:
+    """Read one window of every lane and update the weights once."""
+    config, model = run.config, run.model
+    device = model.head.weight.device
+    window = next(run.lanes)
+    inputs = torch.from_numpy(window.inputs).to(device, non_blocking=True)  # (T, B)
+    targets = torch.from_numpy(window.targets).to(device, non_blocking=True)  # (T, B)
+    state = model.initial_state(config.batch_size) if window.starts_epoch else run.state
+    with autocast(device, config.precision):
+        logits, state = model(inputs, state)  # (T, B, V)
+        loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(config, run.step, run.progress)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    run.optimizer.step()
+    run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
+    run.step += 1
+    run.pace.loss += loss.detach()
+    run.pace.steps += 1
+    run.pace.chars += window.inputs.size
+
+
+def _evaluation_is_due(run: TrainingRun) -> bool:
+    if run.progress >= 1:
+        return True
+    if run.total_steps is not None and run.config.time_limit is None:  # by steps alone: the same in every run
+        return run.step - run.pace.step >= math.ceil(run.total_steps / run.config.evaluations)
+    limit = run.config.time_limit or math.inf
+    spacing = max(limit / run.config.evaluations, run.evaluation_seconds / EVALUATION_SHARE)
+    return run.seconds - run.pace.seconds >= spacing
+
+
+def _evaluate(run: TrainingRun) -> Report:
+    """Evaluate, write the history's next row, keep the weights if they are the best."""
+    _check_finite(run)
+    started = time.perf_counter()
+    val_loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+    run.evaluation_seconds = time.perf_counter() - started
+    is_best = run.best is None or val_loss < run.best.val_loss
+    run.history.append(
+        HistoryRow(
+            step=run.step,
+            epoch=run.epoch,
+            train_loss=run.pace.loss.item() / run.pace.steps,
+            val_loss=val_loss,
+            learning_rate=run.optimizer.param_groups[0]["lr"],
+            seconds=run.seconds,
+        )
+    )
+    if is_best:
+        run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+    report = _report(run, val_loss=val_loss, is_best=is_best)
+    stale = 0 if is_best else run.pace.stale + 1
+    run.pace = Pace(torch.zeros_like(run.pace.loss), step=run.step, seconds=run.seconds, stale=stale)
+    return replace(report, is_last=run.finished)
+
+
+def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:
+    _check_finite(run)
+    seconds, progress = run.seconds, run.progress
+    training_seconds = seconds - run.pace.seconds - (run.evaluation_seconds if val_loss is not None else 0)
+    return Report(
+        step=run.step,
+        epoch=run.epoch,
+        progress=progress,
+        train_loss=run.pace.loss.item() / run.pace.steps,
+        val_loss=val_loss,
+        best_val_loss=run.best.val_loss if run.best else None,
+        is_best=is_best,
+        learning_rate=run.optimizer.param_groups[0]["lr"],
+        chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
+        seconds=seconds,
+        seconds_left=_seconds_left(run, seconds, progress),
+        is_last=False,
+    )
+
+
+def _seconds_left(run: TrainingRun, seconds: float, progress: float) -> float:
+    if run.config.time_limit is not None and progress * run.config.time_limit <= seconds:
+        return max(run.config.time_limit - seconds, 0.0)
+    return seconds * (1 - progress) / max(progress, 1e-9)
+
+
+def _check_finite(run: TrainingRun) -> None:
+    if not math.isfinite(run.pace.loss.item()):
+        raise DivergenceError(
+            f"the training loss is not a number any more, at or before step {run.step}; "
+            f"lower --learning-rate ({run.config.learning_rate:g}) or --grad-clip ({run.config.grad_clip:g})"
+        )
