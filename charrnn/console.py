@@ -6,7 +6,6 @@ file is never parsed for markup.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TextIO
@@ -109,16 +108,11 @@ class LiveDisplay(Display):
         return Group(Text(f"at step {step:,} it writes", style="dim"), Padding(body, (0, 0, 0, 2)))
 
 
-def print_table(rows: Sequence[tuple[str, str]], picture: Sequence[str] = ()) -> None:
-    """Print a two-column table and a picture below it on stdout, wrapped to a terminal and uncut elsewhere."""
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+def print_table(rows: Sequence[tuple[str, str]]) -> None:
+    """Print a two-column table on a terminal, wrapped to its width."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(name, Text(value))
-    if not console.is_terminal:
-        console.width = max((len(name) + len(value) + 4 for name, value in rows), default=80)
-    console.print(grid)
-    for line in picture:
-        console.print(Text(line), soft_wrap=True)
+    Console(highlight=False, markup=False, emoji=False).print(grid)

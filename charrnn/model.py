@@ -34,6 +34,8 @@ class CharRNN(nn.Module):
             self.norms = nn.ModuleList(nn.LayerNorm(config.hidden_size) for _ in range(config.num_layers))
         self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
+        # Small first scores: a model that knows nothing should say so, with a loss near ln V.
+        nn.init.normal_(self.head.weight, std=0.25 * config.hidden_size**-0.5)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:

@@ -13,7 +13,8 @@ from charrnn.escape import quoted
 from charrnn.metrics import HistoryRow
 
 CURVE_HEIGHT = 10
-_TRAIN, _VAL, _BOTH = "·", "●", "●"
+MIN_WIDTH = 48
+_TRAIN, _VAL = "·", "●"
 
 
 def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
@@ -46,9 +47,9 @@ def history_curve(history: Sequence[HistoryRow], width: int) -> list[str]:
         width: columns to draw in.
 
     Returns:
-        Lines of text; none for fewer than two evaluations.
+        Lines of text; none for fewer than two evaluations or less than `MIN_WIDTH` columns.
     """
-    if len(history) < 2 or width < 40:
+    if len(history) < 2 or width < MIN_WIDTH:
         return []
     losses = [loss for row in history for loss in (row.train_loss, row.val_loss)]
     low, high = min(losses), max(losses)
@@ -63,10 +64,9 @@ def history_curve(history: Sequence[HistoryRow], width: int) -> list[str]:
                 grid[line][column] = mark
     labels = {0: f"{high:.3f}", CURVE_HEIGHT - 1: f"{low:.3f}"}
     lines = [f"{labels.get(index, ''):>8} ┤{''.join(row)}".rstrip() for index, row in enumerate(grid)]
-    foot = f"{'':>8} └{'─' * columns}"
-    legend = f"step {last_step:,}".rjust(columns)
-    key = f"{_VAL} validation  {_TRAIN} training, nats per character"
-    return [*lines, foot, f"{'':>10}{key}{legend[len(key) :]}"]
+    head = f"nats per character   {_VAL} validation  {_TRAIN} training"
+    foot = f"{'':>10}step 0{f'step {last_step:,}':>{columns - 6}}"
+    return [head, *lines, f"{'':>8} └{'─' * columns}", foot]
 
 
 def _interpolate(points: Sequence[tuple[float, float]], x: float) -> float | None:

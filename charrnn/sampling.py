@@ -65,8 +65,9 @@ def probabilities(logits: Floats, options: SamplingOptions) -> Floats:
     top_k = 1 if options.temperature == 0 else options.top_k
     if top_k is not None and top_k < logits.shape[-1]:
         logits = _keep_best(logits, top_k)
-    scaled = logits - logits.max(axis=-1, keepdims=True)
-    weights: Floats = np.exp(scaled / (options.temperature or 1))
+    with np.errstate(over="ignore"):  # a tiny temperature divides what is not the best to minus infinity
+        scaled = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float64) / (options.temperature or 1)
+    weights: Floats = np.exp(scaled)
     weights /= weights.sum(axis=-1, keepdims=True)
     return weights
 

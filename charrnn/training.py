@@ -42,6 +42,8 @@ def train(run: TrainingRun) -> Iterator[Report]:
         DivergenceError: the loss is no longer a number.
     """
     run.model.train()
+    if run.pace.steps == 0:
+        run.pace.seconds = run.seconds  # what came before is set-up, not training
     reported = time.monotonic()
     while not run.finished:
         take_step(run)
@@ -112,12 +114,12 @@ def _evaluate(run: TrainingRun) -> Report:
 
 def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:
     _check_finite(run)
-    seconds, progress = run.seconds, run.progress
+    seconds = run.seconds
     training_seconds = seconds - run.pace.seconds - (run.evaluation_seconds if val_loss is not None else 0)
     return Report(
         step=run.step,
         epoch=run.epoch,
-        progress=progress,
+        progress=run.progress,
         train_loss=run.pace.loss.item() / run.pace.steps,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
@@ -125,15 +127,19 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         learning_rate=run.optimizer.param_groups[0]["lr"],
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
         seconds=seconds,
-        seconds_left=_seconds_left(run, seconds, progress),
+        seconds_left=_seconds_left(run, seconds, training_seconds),
         is_last=False,
     )
 
 
-def _seconds_left(run: TrainingRun, seconds: float, progress: float) -> float:
-    if run.config.time_limit is not None and progress * run.config.time_limit <= seconds:
-        return max(run.config.time_limit - seconds, 0.0)
-    return seconds * (1 - progress) / max(progress, 1e-9)
+def _seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> float:
+    """By the clock, or by the steps left at the pace of those since the last evaluation, whichever is sooner."""
+    left = []
+    if run.config.time_limit is not None:
+        left.append(run.config.time_limit - seconds)
+    if run.total_steps is not None:
+        left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
+    return max(min(left), 0.0)
 
 
 def _check_finite(run: TrainingRun) -> None:

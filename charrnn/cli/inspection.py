@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,12 +75,25 @@ def describe(contents: Checkpoint) -> dict[str, Any]:
 
 
 def _show_card(contents: Checkpoint) -> None:
-    from charrnn.console import print_table
     from charrnn.report import card, history_curve
 
+    _print_table(card(contents))
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
     curve = history_curve(contents.history, width)
-    print_table(card(contents), ["", *curve] if curve else [])
+    if curve:
+        print("", *curve, sep="\n")
+
+
+def _print_table(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and values on stdout: wrapped and in colour on a terminal, a line each elsewhere."""
+    if sys.stdout.isatty():
+        from charrnn.console import print_table
+
+        print_table(rows)
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
 
 
 def _score_file(contents: Checkpoint, path: str, checkpoint: str) -> Score:
@@ -111,10 +126,9 @@ def _show_score(result: Score, name: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(values))
         return
-    from charrnn.console import print_table
     from charrnn.escape import quoted
 
-    print_table(
+    _print_table(
         [
             ("text", quoted(name)),
             ("characters", f"{result.characters:,} predicted"),

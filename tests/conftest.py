@@ -1,0 +1,116 @@
+"""Fixtures: a runner for the command line, models with random weights, and one small trained checkpoint."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from charrnn.config import GATES, ModelConfig
+from charrnn.engine import NumpyCharRNN
+from charrnn.model import CharRNN
+
+ROOT = Path(__file__).parents[1]
+CORPORA = ROOT / "corpora"
+TINY_SHAKESPEARE = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
+
+VARIANTS = [
+    pytest.param(ModelConfig(vocab_size=11, cell=cell, hidden_size=9, num_layers=layers, **options), id=name)
+    for cell in GATES
+    for layers in (1, 3)
+    for options in (
+        {"embedding_dim": 6},
+        {"embedding_dim": 9},  # as wide as the layers: the first is residual too
+        {"embedding_dim": 6, "layer_norm": False, "residual": False},
+    )
+    for name in [f"{cell}-{layers}-{'-'.join(map(str, options.values()))}"]
+]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished command: its exit code and both streams."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode("utf-8")
+
+
+Runner = Callable[..., Result]
+
+
+@pytest.fixture
+def charrnn(tmp_path: Path) -> Runner:
+    """Run the command line in an empty folder."""
+
+    def run(*arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
+        finished = subprocess.run(
+            [sys.executable, "-m", "charrnn", *map(str, arguments)],
+            cwd=tmp_path,
+            input=stdin,
+            capture_output=True,
+            env={**clean_environment(), **(env or {})},
+            timeout=300,
+        )
+        return Result(finished.returncode, finished.stdout, finished.stderr.decode("utf-8", "replace"))
+
+    return run
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what would colour or widen the output."""
+    ignored = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONWARNINGS"}
+    return {name: value for name, value in os.environ.items() if name not in ignored}
+
+
+def make_text(num_chars: int, seed: int = 0) -> str:
+    """A text of short words with some structure to learn: capitals after a line's end, a vowel after a consonant."""
+    generator = np.random.default_rng(seed)
+    words = ["banana", "tin", "sole", "mare", "kilo", "nap", "robe", "tuna"]
+    lines = []
+    while sum(map(len, lines)) < num_chars:
+        chosen = generator.choice(words, size=5)
+        lines.append(" ".join(chosen).capitalize() + "\n")
+    return "".join(lines)[:num_chars]
+
+
+def random_model(config: ModelConfig, seed: int = 0) -> CharRNN:
+    """A model whose every weight, biases and normalisation too, is drawn at random."""
+    torch.manual_seed(seed)
+    model = CharRNN(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = 0.02 if config.cell == "rnn-relu" else 0.2  # its states have no bound
+            parameter.add_(torch.randn_like(parameter) * noise)
+    return model
+
+
+def numpy_twin(model: CharRNN) -> NumpyCharRNN:
+    """The numpy engine with a torch model's weights."""
+    return NumpyCharRNN(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `words.txt` and `words.pt`, trained on it for a few seconds."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "words.txt").write_text(make_text(20_000), encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "charrnn", "train", "words.txt", "--hidden-size", "48", "--max-steps", "120", "-q"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    return folder

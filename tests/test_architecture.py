@@ -1,0 +1,148 @@
+"""The plan of the house: who may import whom, and what must not be loaded."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, clean_environment
+
+PACKAGE = ROOT / "charrnn"
+
+ALLOWED = {
+    "__init__": "",
+    "__main__": "cli",
+    # the ground floor
+    "errors": "",
+    "escape": "",
+    "metrics": "",
+    "config": "errors",
+    "encoder": "errors",
+    "corpus": "encoder errors",
+    "lanes": "encoder errors",
+    "displays": "escape metrics",
+    "console": "displays escape metrics",
+    "suggest": "config",
+    # the training wing
+    "dropout": "",
+    "cells": "config",
+    "model": "cells config dropout",
+    "precision": "model",
+    "evaluation": "encoder lanes model precision",
+    "optimizers": "config",
+    "run": "config encoder lanes metrics model optimizers",
+    "training": "errors evaluation metrics model optimizers precision run",
+    "checkpoint": "archive config encoder errors metrics tensorfile",
+    "torch_engine": "config errors model",
+    # the reading wing
+    "tensorfile": "",
+    "archive": "config encoder errors metrics tensorfile",
+    "engine": "config",
+    "sampling": "errors",
+    "analysis": "engine errors",
+    "report": "archive config displays escape metrics",
+}
+TORCH_ROOMS = {
+    "dropout", "cells", "model", "precision", "evaluation", "optimizers", "run", "training", "checkpoint",
+    "torch_engine",
+}  # fmt: skip
+TORCH_COMMANDS = {"announce", "launch", "session", "train"}
+FORBIDDEN_NAMES = {"inspect", "types", "random"}
+
+
+def imports_of(path):
+    """Names of everything that a module imports at any depth but for typing only."""
+    found = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            found |= {f"charrnn.{alias.name}" for alias in node.names} if base == "charrnn" else {base}
+    return found - {"charrnn.__version__"}
+
+
+MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
+COMMANDS = {path.stem: path for path in (PACKAGE / "cli").glob("*.py")}
+
+
+def test_the_table_names_every_room():
+    assert set(ALLOWED) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_room_imports_only_what_the_plan_allows(name):
+    rooms = {module.split(".")[1] for module in imports_of(MODULES[name]) if module.startswith("charrnn.")}
+    assert rooms <= set(ALLOWED[name].split())
+
+
+@pytest.mark.parametrize(("name", "path"), [*MODULES.items(), *((f"cli.{n}", p) for n, p in COMMANDS.items())])
+def test_only_the_training_wing_imports_torch_and_only_the_console_rich(name, path):
+    packages = {module.split(".")[0] for module in imports_of(path)}
+    assert packages <= {"charrnn", "torch", "numpy", "rich", "typer", *sys.stdlib_module_names}
+    assert ("torch" in packages) <= (name in TORCH_ROOMS or name.removeprefix("cli.") in TORCH_COMMANDS)
+    assert ("rich" in packages) <= (name == "console")
+    assert ("typer" in packages) <= name.startswith("cli.")
+
+
+def test_no_module_hides_one_of_the_standard_library():
+    assert not FORBIDDEN_NAMES & {*MODULES, *COMMANDS}
+
+
+def modules_after(arguments, folder):
+    """Run a command in a fresh interpreter and list the modules it has loaded."""
+    script = (
+        "import sys\nsys.argv = ['charrnn', *sys.argv[1:]]\n"
+        "from charrnn.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as leave:\n    assert not leave.code, leave.code\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=clean_environment(),
+    )
+    return set(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"], ["--version"], ["train", "--help"], ["sample", "--help"], ["inspect", "--help"],
+    ],
+)  # fmt: skip
+def test_help_loads_neither_torch_nor_numpy(arguments, tmp_path):
+    assert not {"torch", "numpy"} & modules_after(arguments, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "words.pt", "-n", "20"],
+        ["sample", "words.pt", "-n", "20", "-N", "3"],
+        ["inspect", "words.pt"],
+        ["inspect", "words.pt", "--json"],
+        ["inspect", "words.pt", "--score", "words.txt"],
+    ],
+)
+def test_sample_and_inspect_do_not_load_torch(arguments, trained):
+    loaded = modules_after(arguments, trained)
+    assert "numpy" in loaded
+    assert not {"torch", "rich"} & loaded
+
+
+def test_completion_does_not_load_torch(tmp_path, charrnn):
+    result = charrnn(env={"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": "charrnn tra", "COMP_CWORD": "1"})
+    assert result.text.split() == ["train"]

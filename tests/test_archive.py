@@ -1,0 +1,259 @@
+"""The checkpoint's format: what is promised of the file, and what a damaged or hostile one meets."""
+
+import io
+import os
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from charrnn import checkpoint
+from charrnn.archive import CorpusFacts, read_checkpoint
+from charrnn.config import ModelConfig
+from charrnn.encoder import CharEncoder
+from charrnn.errors import CheckpointError, OutputError
+from charrnn.metrics import HistoryRow
+from charrnn.model import CharRNN
+
+CONFIG = ModelConfig(vocab_size=5, cell="gru", hidden_size=6, num_layers=2, embedding_dim=4)
+HISTORY = [
+    HistoryRow(step=10 * k, epoch=k / 4, train_loss=1.5, val_loss=loss, learning_rate=1e-3, seconds=2.0 * k)
+    for k, loss in ((1, 1.4), (2, 1.1), (3, 1.2))
+]
+CORPUS = CorpusFacts("t.txt", 60, 60, "00ff", [1, 2, 3, 4, 50])
+
+
+def write(path, **changes):
+    model = CharRNN(CONFIG)
+    contents = {
+        "model": CONFIG,
+        "encoder": CharEncoder("abcde"),
+        "weights": model.state_dict(),
+        "history": HISTORY,
+        "corpus": CORPUS,
+        "made": {"charrnn": "0.1.0"},
+        "training": {"step": 30, "state": [[torch.randn(2, 6)]], "numbers": (1, 2**70)},
+    }
+    checkpoint.save(path, **{**contents, **changes})
+    return model
+
+
+@pytest.fixture
+def path(tmp_path):
+    write(tmp_path / "m.pt")
+    return tmp_path / "m.pt"
+
+
+def rewrite(path, change):
+    """Save a checkpoint's plain contents anew with torch after changing them."""
+    contents = torch.load(path, weights_only=True)
+    change(contents)
+    torch.save(contents, path)
+
+
+def test_save_and_read_is_bit_exact(tmp_path):
+    model = write(tmp_path / "m.pt")
+    contents = read_checkpoint(str(tmp_path / "m.pt"))
+    assert contents.model == CONFIG
+    assert contents.encoder.characters == "abcde"
+    assert contents.history == HISTORY
+    assert contents.best == HISTORY[1]
+    assert contents.corpus == CORPUS
+    assert set(contents.weights) == set(model.state_dict())
+    for name, tensor in model.state_dict().items():
+        assert contents.weights[name].tobytes() == tensor.numpy().tobytes()
+
+
+def test_torch_opens_it_safely_and_finds_the_same(path):
+    contents = torch.load(path, weights_only=True)
+    assert contents["format_version"] == 1
+    assert contents["characters"] == "abcde"
+    stored = read_checkpoint(str(path)).weights
+    assert all((tensor.numpy() == stored[name]).all() for name, tensor in contents["weights"].items())
+
+
+def test_load_gives_the_training_state_as_tensors_and_read_leaves_it_out(path):
+    state = torch.load(path, weights_only=True)["training"]
+    loaded = checkpoint.load(str(path)).training
+    assert torch.equal(loaded["state"][0][0], state["state"][0][0])
+    assert loaded["numbers"] == (1, 2**70)
+    assert read_checkpoint(str(path)).training == {"step": 30, "state": [[None]], "numbers": (1, 2**70)}
+
+
+def test_a_view_is_stored_without_what_surrounds_it(tmp_path):
+    write(tmp_path / "small.pt", training={})
+    write(tmp_path / "view.pt", training={"x": torch.zeros(1_000_000)[:1]})
+    assert (tmp_path / "view.pt").stat().st_size < (tmp_path / "small.pt").stat().st_size + 1000
+
+
+def test_every_truncation_is_refused(path):
+    data = path.read_bytes()
+    for length in [*range(0, len(data), 97), len(data) - 1]:
+        path.write_bytes(data[:length])
+        with pytest.raises(CheckpointError, match=r"m\.pt: not a whole charrnn checkpoint"):
+            read_checkpoint(str(path))
+
+
+def test_a_flipped_byte_is_refused_or_changes_nothing(path):
+    """Flips inside padding, or in records that only training needs, are harmless to a reader of the weights."""
+    data = bytearray(path.read_bytes())
+    expected = read_checkpoint(str(path))
+    refused = 0
+    for place in range(0, len(data), 13):
+        data[place] ^= 0xFF
+        path.write_bytes(data)
+        data[place] ^= 0xFF
+        try:
+            contents = read_checkpoint(str(path))
+        except CheckpointError:
+            refused += 1
+            continue
+        assert contents.model == expected.model
+        assert all((contents.weights[name] == array).all() for name, array in expected.weights.items())
+    assert refused > len(data) / 13 / 4
+
+
+def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
+    with zipfile.ZipFile(path) as archive:
+        info = next(info for info in archive.infolist() if info.filename.endswith("data/0"))
+    data = bytearray(path.read_bytes())
+    data[data.index(zipfile.ZipFile(path).read(info)) + 5] ^= 1
+    path.write_bytes(data)
+    torch.load(path, weights_only=True)
+    with pytest.raises(CheckpointError, match="CRC"):
+        read_checkpoint(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(format="other"), "not a charrnn checkpoint"),
+        (lambda c: c.update(format_version=2), "format version 2, and this charrnn reads up to 1.*later charrnn"),
+        (lambda c: c.update(format_version="1"), "format version '1'"),
+        (lambda c: c.pop("history"), "no history"),
+        (lambda c: c["model"].update(hidden_size=7), r"weight_ih has shape \(18, 4\).*asks for \(21, 4\)"),
+        (lambda c: c["model"].update(hidden_size=10**12), "hidden-size is 1000000000000"),
+        (lambda c: c["model"].update(vocab_size=6), "5 characters where the config asks for 6"),
+        (lambda c: c["model"].update(num_layers=True), "num_layers is True where int belongs"),
+        (lambda c: c["model"].update(colour="red"), "missing or unknown fields: colour"),
+        (lambda c: c.update(model=[1]), "ModelConfig is a list where a dict belongs"),
+        (lambda c: c.update(characters="edcba"), "not in code-point order"),
+        (lambda c: c["weights"].pop("head.bias"), "weights missing or unknown: head.bias"),
+        (lambda c: c["weights"].update({"head.bias": torch.zeros(5, dtype=torch.float64)}), "head.bias is no float32"),
+        (lambda c: c["weights"].update({"head.bias": [0.0] * 5}), "head.bias is no float32 tensor"),
+        (lambda c: c["weights"].update({"head.weight": torch.zeros(6, 5).T}), "not contiguous"),
+        (lambda c: c["weights"].update({"head.weight": torch.zeros(1).expand(5, 6)}), "not contiguous"),
+        (lambda c: c["history"].append({"step": 1}), "history has a row with missing"),
+        (lambda c: c["history"][0].update(val_loss="1"), "no number"),
+        (lambda c: c["corpus"].update(counts="many"), "corpus has other fields"),
+        (lambda c: c["made"].update(torch=2), "made has something that is no text"),
+    ],
+)
+def test_whatever_is_wrong_inside_is_one_checkpoint_error(path, change, message):
+    rewrite(path, change)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(str(path))
+    assert "\n" not in str(caught.value)
+
+
+class Payload:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_with_a_payload_is_refused_and_not_executed(path, protocol, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    replace_record(path, "data.pkl", pickle.dumps({"format": "charrnn", "x": Payload()}, protocol=protocol))
+    with pytest.raises(CheckpointError, match=r"asks for (posix|nt)\.mkdir"):
+        read_checkpoint(str(path))
+    assert not Path("executed").exists()
+
+
+def replace_record(path, name, data, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path) as archive:
+        records = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for record, old in records.items():
+            archive.writestr(record, data if record.endswith(name) else old)
+
+
+def test_a_compressed_record_which_could_be_a_bomb_is_refused(path):
+    replace_record(path, "data/0", bytes(10_000_000), zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="compressed"):
+        read_checkpoint(str(path))
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"hello", pickle.dumps({"format": "charrnn"}), os.urandom(5000)])
+def test_a_file_of_another_kind_is_refused(tmp_path, data):
+    (tmp_path / "x.pt").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"x\.pt: not a whole charrnn checkpoint"):
+        read_checkpoint(str(tmp_path / "x.pt"))
+
+
+def test_a_zip_of_something_else_and_a_plain_state_dict_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("letter.txt", "hello")
+    torch.save(CharRNN(CONFIG).state_dict(), tmp_path / "b.pt")
+    for name in "ab":
+        with pytest.raises(CheckpointError, match="charrnn checkpoint"):
+            read_checkpoint(str(tmp_path / f"{name}.pt"))
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no\.pt: no such file; `charrnn train TEXT` writes one"):
+        read_checkpoint(str(tmp_path / "no.pt"))
+    with pytest.raises(CheckpointError, match="is a folder"):
+        read_checkpoint(str(tmp_path))
+
+
+def test_saving_replaces_the_file_whole_and_leaves_nothing_beside_it(path):
+    old = path.read_bytes()
+    write(path)
+    assert path.read_bytes() != old
+    assert os.listdir(path.parent) == ["m.pt"]
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_beside_it(path, monkeypatch):
+    old = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match=r"m\.pt: the checkpoint cannot be written \(No space left on device\)"):
+        write(path)
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == ["m.pt"]
+
+
+def test_a_link_stays_a_link_and_the_mode_is_the_umasks(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "m.pt").symlink_to(tmp_path / "store" / "real.pt")
+    former = os.umask(0o027)
+    try:
+        write(tmp_path / "m.pt")
+    finally:
+        os.umask(former)
+    assert (tmp_path / "m.pt").is_symlink()
+    assert (tmp_path / "store" / "real.pt").stat().st_mode & 0o777 == 0o640
+
+
+def test_only_the_best_weights_are_read_to_sample(path, monkeypatch):
+    read = []
+    original = zipfile.ZipFile.read
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda self, info: read.append(info.filename) or original(self, info))
+    contents = read_checkpoint(str(path))
+    assert len([name for name in read if "/data/" in name]) == len(contents.weights)
+
+
+def test_reading_does_not_change_the_file(path, tmp_path):
+    shutil.copy(path, tmp_path / "copy.pt")
+    checkpoint.load(str(path))
+    assert path.read_bytes() == (tmp_path / "copy.pt").read_bytes()
+    assert isinstance(read_checkpoint(str(path)).weights["head.bias"], np.ndarray)
+    assert io.BytesIO(path.read_bytes()).read(2) == b"PK"

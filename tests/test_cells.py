@@ -1,0 +1,170 @@
+"""Each cell against its equations: the worked case, a loop written here, and the parameter count."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import VARIANTS
+
+from charrnn.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
+from charrnn.config import GATES, ModelConfig, count_parameters, parameter_shapes
+from charrnn.engine import NumpyCharRNN, tanh_step
+from charrnn.model import CharRNN
+
+W_XH = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]
+W_HH = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]
+W_HY = [[0.2, 0.4, 0.6]]
+INPUTS = [(1, 0.5), (0.8, 0.3), (0.6, 0.9)]
+H_1 = [0.19737532, 0.46211716, 0.66403677]
+H_3 = [0.61700069, 0.93072552, 0.98918831]
+OUTPUTS = [0.62274399, 0.96029511, 1.08920333]
+
+
+def test_worked_case_follows_from_the_equations():
+    """The expected figures above, recomputed in plain Python: h = tanh(W_xh x + W_hh h), y = W_hy h."""
+    h, states, outputs = [0.0] * 3, [], []
+    for x in INPUTS:
+        h = [
+            math.tanh(sum(W_XH[i][j] * x[j] for j in range(2)) + sum(W_HH[i][j] * h[j] for j in range(3)))
+            for i in range(3)
+        ]
+        states.append(h)
+        outputs.append(sum(W_HY[0][j] * h[j] for j in range(3)))
+    assert states[0] == pytest.approx(H_1, abs=1e-8)
+    assert states[2] == pytest.approx(H_3, abs=1e-8)
+    assert outputs == pytest.approx(OUTPUTS, abs=1e-8)
+
+
+def test_tanh_layer_computes_the_worked_case():
+    layer = TanhRNNLayer(2, 3)
+    with torch.no_grad():
+        layer.weight_ih.copy_(torch.tensor(W_XH))
+        layer.weight_hh.copy_(torch.tensor(W_HH))
+        outputs, (last,) = layer(torch.tensor(INPUTS)[:, None], (torch.zeros(1, 3),))
+    assert outputs[0, 0].tolist() == pytest.approx(H_1, abs=1e-6)
+    assert last[0].tolist() == pytest.approx(H_3, abs=1e-6)
+    assert (outputs[:, 0] @ torch.tensor(W_HY[0])).tolist() == pytest.approx(OUTPUTS, abs=1e-6)
+
+
+def test_tanh_engine_computes_the_worked_case():
+    state = (np.zeros((1, 3)),)
+    for x, y in zip(INPUTS, OUTPUTS, strict=True):
+        state = tanh_step(np.array([x]) @ np.array(W_XH).T, state, np.array(W_HH), np.zeros(0))
+        assert (state[0] @ np.array(W_HY).T).item() == pytest.approx(y, abs=1e-8)
+    assert state[0][0].tolist() == pytest.approx(H_3, abs=1e-8)
+
+
+def naive_step(layer, x, state):
+    """One step of any cell, from the equations in the textbooks, gate by gate."""
+    h = state[0]
+    w_x, w_h, b = (tensor.chunk(layer.weight_ih.shape[0] // h.shape[1]) for tensor in layer_tensors(layer))
+    a = [x @ w_x[k].T + b[k] for k in range(len(b))]
+    r = [h @ w_h[k].T for k in range(len(b))]
+    if isinstance(layer, TanhRNNLayer):
+        return (torch.tanh(a[0] + r[0]),)
+    if isinstance(layer, ReLURNNLayer):
+        return (torch.clamp(a[0] + r[0], min=0),)
+    if isinstance(layer, GRULayer):
+        reset, update = torch.sigmoid(a[0] + r[0]), torch.sigmoid(a[1] + r[1])
+        candidate = torch.tanh(a[2] + reset * (r[2] + layer.bias_hn))
+        return ((1 - update) * candidate + update * h,)
+    enter, forget, leave = (torch.sigmoid(a[k] + r[k]) for k in (0, 1, 3))
+    c = forget * state[1] + enter * torch.tanh(a[2] + r[2])
+    return (leave * torch.tanh(c), c)
+
+
+def layer_tensors(layer):
+    return layer.weight_ih, layer.weight_hh, layer.bias
+
+
+def random_layer(cell, dtype=torch.float64):
+    torch.manual_seed(3)
+    layer = CELL_LAYERS[cell](4, 5).to(dtype)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    state = tuple(torch.randn(2, 5, dtype=dtype) for _ in range(layer.num_states))
+    return layer, torch.randn(7, 2, 4, dtype=dtype), state
+
+
+@pytest.mark.parametrize("cell", CELL_LAYERS)
+def test_layer_equals_a_naive_loop(cell):
+    layer, inputs, state = random_layer(cell)
+    outputs, last = layer(inputs, state)
+    for x, h in zip(inputs, outputs, strict=True):
+        state = naive_step(layer, x, state)
+        torch.testing.assert_close(h, state[0])
+    torch.testing.assert_close(last, state)
+
+
+@pytest.mark.parametrize("cell", CELL_LAYERS)
+def test_layer_gradients_equal_numeric_ones(cell):
+    layer, inputs, state = random_layer(cell)
+    parameters = tuple(layer.parameters())
+
+    def run(inputs, *rest):
+        return layer(inputs, rest[: len(state)])[0]
+
+    leaves = (inputs, *state, *parameters)
+    for leaf in leaves:
+        leaf.requires_grad_()
+    assert torch.autograd.gradcheck(run, leaves)
+
+
+@pytest.mark.parametrize("cell", CELL_LAYERS)
+def test_whole_sequence_equals_its_pieces_with_carried_state(cell):
+    layer, inputs, state = random_layer(cell)
+    whole, last = layer(inputs, state)
+    pieces = []
+    for piece in inputs.split([1, 4, 2]):
+        outputs, state = layer(piece, state)
+        pieces.append(outputs)
+    torch.testing.assert_close(torch.cat(pieces), whole)
+    torch.testing.assert_close(state, last)
+
+
+@pytest.mark.parametrize("cell", CELL_LAYERS)
+def test_recurrent_blocks_start_orthogonal(cell):
+    layer = CELL_LAYERS[cell](4, 16)
+    for block in layer.weight_hh.detach().chunk(GATES[cell]):
+        torch.testing.assert_close(block @ block.T, torch.eye(16), atol=1e-5, rtol=0)
+
+
+def test_forget_gates_bias_starts_at_one_and_the_others_at_zero():
+    bias = LSTMLayer(4, 3).bias.detach()
+    assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
+
+
+FORMULAS = {
+    "rnn": lambda i, h: h * (i + h + 1),
+    "rnn-relu": lambda i, h: h * (i + h + 1),
+    "gru": lambda i, h: 3 * h * (i + h + 1) + h,
+    "lstm": lambda i, h: 4 * h * (i + h + 1),
+}
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_parameter_count_equals_the_formula(config):
+    v, e, h = config.vocab_size, config.embedding_dim, config.hidden_size
+    layers = sum(FORMULAS[config.cell](e if layer == 0 else h, h) for layer in range(config.num_layers))
+    norms = 2 * h * config.num_layers if config.layer_norm else 0
+    expected = v * e + layers + norms + v * h + v
+    assert count_parameters(config) == expected
+    assert sum(parameter.numel() for parameter in CharRNN(config).parameters()) == expected
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_parameter_shapes_are_those_of_the_model(config):
+    assert {name: tuple(p.shape) for name, p in CharRNN(config).state_dict().items()} == parameter_shapes(config)
+
+
+def test_a_known_count():
+    """2 layers of 512, 65 characters, embedding 64: summed by hand."""
+    config = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
+    by_hand = 65 * 64 + (4 * 512 * (64 + 512) + 4 * 512) + (4 * 512 * 1024 + 4 * 512) + 4 * 512 + 65 * 512 + 65
+    assert count_parameters(config) == by_hand == 3_320_449
+
+
+def test_engine_is_named_for_every_cell():
+    assert set(NumpyCharRNN.__init__.__globals__["CELL_STEPS"]) == set(CELL_LAYERS) == set(GATES)

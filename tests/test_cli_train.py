@@ -1,0 +1,217 @@
+"""`charrnn train` as a user runs it: streams read apart, exit codes, files."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import clean_environment, make_text
+
+SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32"]
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "verse.txt"
+    path.write_text(make_text(3000), encoding="utf-8")
+    return path
+
+
+def weights_of(path):
+    return torch.load(path, weights_only=True)["training"]["weights"]
+
+
+def test_train_prints_the_path_alone_and_tells_the_rest_on_stderr(charrnn, text):
+    result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 6, "--patience", 3)
+    assert result.code == 0, result.stderr
+    assert result.stdout == b"verse.pt\n"
+    assert "verse.txt: 3,000 characters, 23 distinct; 2,700 to train on, the last 300 held out" in result.stderr
+    assert "model: lstm, 1 layer of 16, embedding 64, dropout" in result.stderr
+    assert "training: 6 steps, 4 lanes, windows of 16, adamw at" in result.stderr
+    assert "best validation loss" in result.stderr
+    assert result.stderr.count("validation ") >= 2
+    assert "\x1b" not in result.stderr
+
+
+def test_quiet_shows_nothing(charrnn, text):
+    result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--out", "q.pt", "-q")
+    assert (result.code, result.stdout, result.stderr) == (0, b"q.pt\n", "")
+
+
+def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, text):
+    result = charrnn("train", "verse.txt", *SMALL, "--epochs", 1, "--json")
+    reports = [json.loads(line) for line in result.stderr.splitlines()]
+    assert result.stdout == b"verse.pt\n"
+    assert reports[-1]["checkpoint"] == "verse.pt"
+    assert reports[-1]["progress"] == 1
+    assert all("checkpoint" not in report for report in reports[:-1])
+    assert [r["step"] for r in reports] == sorted(r["step"] for r in reports)
+    assert reports[-1]["val_perplexity"] > 1
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn", "rnn-relu"])
+def test_every_cell_trains_and_samples(charrnn, text, cell):
+    result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 4, "--cell", cell, "--num-layers", 2, "-q")
+    assert result.code == 0, result.stderr
+    assert len(charrnn("sample", "verse.pt", "-n", 30).text) == 30
+
+
+def test_stdin_is_a_corpus(charrnn, text):
+    from_file = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "-q")
+    from_stdin = charrnn("train", "-", *SMALL, "--max-steps", 3, "-q", stdin=text.read_bytes())
+    assert (from_file.stdout, from_stdin.stdout) == (b"verse.pt\n", b"stdin.pt\n")
+    torch.testing.assert_close(
+        weights_of(text.with_name("verse.pt")), weights_of(text.with_name("stdin.pt")), rtol=0, atol=0
+    )
+
+
+def test_an_existing_file_is_never_clobbered(charrnn, text):
+    kept = text.with_name("verse.pt")
+    kept.write_bytes(b"precious")
+    result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3)
+    assert result.code == 2
+    assert result.stdout == b""
+    assert result.stderr == (
+        "charrnn: verse.pt: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out\n"
+    )
+    assert kept.read_bytes() == b"precious"
+    assert charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--overwrite", "-q").code == 0
+    assert kept.read_bytes()[:2] == b"PK"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothere.txt"], "nothere.txt: no such file; give a text file, or - for standard input"),
+        (["."], ".: is a folder; give a text file"),
+        (["verse.txt", "-o", "no/where.pt"], "no: no such folder; make it, or give another file with --out"),
+        (["verse.txt", "-o", "verse.txt"], "verse.txt: is the text itself; give another file with --out"),
+        (["verse.txt", "--hidden-size", "0"], "--hidden-size is 0; it must be at least 1"),
+        (["verse.txt", "--dropout", "1"], "--dropout is 1.0; it must be at least 0 and less than 1"),
+        (["verse.txt", "--cell", "xlstm"], "--cell is 'xlstm'; it must be one of lstm, gru, rnn, rnn-relu"),
+        (["verse.txt", "--time", "soon"], "--time is 'soon'; write it as 90s, 10m, 2h or 1h30m"),
+        (["verse.txt", "--resume", "--overwrite"], "--resume goes on with a checkpoint and --overwrite replaces it"),
+        (["verse.txt", "--resume"], "verse.pt: no such file; `charrnn train TEXT` writes one"),
+        (["verse.txt", "--batch-size", "9000"], "--batch-size 9000 asks for at least 9,001 characters to train on"),
+        (["short.txt"], "short.txt: 3 characters, but at least 4 are needed"),
+        (["empty.txt"], "empty.txt: no characters"),
+        (["latin.txt"], "latin.txt: not valid UTF-8 at byte 3"),
+    ],
+)
+def test_bad_input_is_one_line_with_exit_code_one_or_two(charrnn, text, arguments, message):
+    text.with_name("short.txt").write_text("abc")
+    text.with_name("empty.txt").write_text("")
+    text.with_name("latin.txt").write_bytes(b"caf\xe9")
+    before = sorted(os.listdir(text.parent))
+    result = charrnn("train", *arguments)
+    assert result.code in (1, 2)
+    assert result.stdout == b""
+    assert result.stderr.startswith(f"charrnn: {message}")
+    assert result.stderr.count("\n") == 1
+    assert sorted(os.listdir(text.parent)) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(charrnn, text):
+    result = charrnn("train", "verse.txt", "--device", "cuda")
+    assert result.code == 2
+    assert result.stderr.startswith("charrnn: --device cuda: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_usage_errors_exit_with_two(charrnn):
+    assert charrnn("train").code == 2
+    assert charrnn("train", "a.txt", "--no-such-flag").code == 2
+
+
+def test_a_resumed_run_equals_a_straight_one_and_trains_on(charrnn, text):
+    options = [*SMALL, "--dropout", 0.3, "-q"]
+    charrnn("train", "verse.txt", *options, "--max-steps", 20, "-o", "straight.pt")
+    charrnn("train", "verse.txt", *options, "--max-steps", 20, "-o", "cut.pt")
+    state = torch.load(text.with_name("cut.pt"), weights_only=True)
+    assert state["training"]["step"] == 20
+    longer = charrnn("train", "verse.txt", "-o", "cut.pt", "--resume", "--max-steps", 30, "-q")
+    assert (longer.code, longer.stdout) == (0, b"cut.pt\n")
+    assert torch.load(text.with_name("cut.pt"), weights_only=True)["training"]["step"] == 30
+
+
+def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
+    charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "-q")
+    before = text.with_name("verse.pt").read_bytes()
+    result = charrnn("train", "verse.txt", "--resume")
+    assert (result.code, result.stdout) == (0, b"verse.pt\n")
+    assert "already at its end, give a longer --epochs or --time to train on" in result.stderr
+    assert text.with_name("verse.pt").read_bytes() == before
+
+
+def test_resume_refuses_another_text_and_another_model(charrnn, text):
+    charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "-q")
+    other = charrnn("train", "verse.txt", "--resume", "--hidden-size", 32)
+    assert other.code == 2
+    assert "--hidden-size is 32 and verse.pt was trained with 16" in other.stderr
+    text.write_text(make_text(2000, seed=1))
+    changed = charrnn("train", "verse.txt", "--resume")
+    assert changed.code == 1
+    assert "learned from verse.txt of 3,000 bytes" in changed.stderr
+    assert "and verse.txt has 2,000" in changed.stderr
+
+
+def start_long_training(text, *options):
+    """Start a training that would take very long, and wait for its first checkpoint."""
+    command = [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, "--max-steps", "100000000", *options]
+    process = subprocess.Popen(
+        command, cwd=text.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
+    )
+    for line in process.stderr:
+        if b"training:" in line:
+            break
+    time.sleep(0.5)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(charrnn, text, number, code):
+    process = start_long_training(text)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert stdout == b""
+    assert b"go on with: charrnn train verse.txt --resume" in stderr
+    assert b"Traceback" not in stderr
+    step = torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"]
+    assert f"stopped after step {step:,}, saved".encode() in stderr
+    assert charrnn("inspect", "verse.pt").code == 0
+    assert len(charrnn("sample", "verse.pt", "-n", 10).text) == 10
+    resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", step + 5)
+    assert resumed.code == 0, resumed.stderr
+    assert f"going on after step {step:,}" in resumed.stderr
+
+
+def test_a_killed_run_leaves_a_whole_checkpoint(charrnn, text):
+    process = start_long_training(text, "--epochs", "1000000")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    shutil.copy(text.with_name("verse.pt"), text.with_name("copy.pt"))
+    again = subprocess.Popen(
+        [sys.executable, "-m", "charrnn", "train", "verse.txt", "--resume", "-q"],
+        cwd=text.parent,
+        env=clean_environment(),
+    )
+    time.sleep(3)
+    again.kill()
+    again.wait()
+    assert charrnn("inspect", "verse.pt").code == 0
+
+
+@pytest.mark.slow
+def test_time_limit_is_kept_by_the_whole_command(charrnn, text):
+    started = time.perf_counter()
+    result = charrnn("train", "verse.txt", *SMALL, "--time", "20s")
+    assert result.code == 0
+    seconds = time.perf_counter() - started
+    assert 19 <= seconds <= 21, "within 5 %"

@@ -1,0 +1,120 @@
+import dataclasses
+import math
+
+import pytest
+
+from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict, parse_duration
+from charrnn.errors import ConfigError
+from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
+from charrnn.suggest import suggest
+
+MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
+TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("45", 45), ("0.5m", 30), (" 3M ", 180)],
+)
+def test_durations_are_read(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "5d", "-3s", "1m2h"])
+def test_what_is_no_duration_is_refused_with_an_example(text):
+    with pytest.raises(ConfigError, match="write it as 90s, 10m"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden_size": 0}, "--hidden-size is 0; it must be at least 1"),
+        ({"dropout": 1.0}, "--dropout is 1.0; it must be at least 0 and less than 1"),
+        ({"val_fraction": 0.0}, "--val-fraction is 0.0; it must be more than 0 and at most 0.5"),
+        ({"time_limit": 0.2}, "--time is 0.2; it must be at least 1"),
+        ({"learning_rate": math.nan}, "--learning-rate is nan"),
+        ({"cell": "transformer"}, "--cell is 'transformer'; it must be one of lstm, gru, rnn, rnn-relu"),
+        ({"optimizer": "muon"}, "--optimizer is 'muon'"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_their_flag(options, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_options(options)
+    assert caught.value.exit_code == 2
+
+
+def test_every_numeric_option_has_a_range():
+    for config_type in (ModelConfig, TrainConfig):
+        numbers = {f.name for f in dataclasses.fields(config_type) if "int" in str(f.type) or "float" in str(f.type)}
+        assert numbers <= set(RANGES)
+
+
+def test_ranges_hold_their_ends_as_they_say():
+    assert 1.0 in Range(0, 1)
+    assert 1.0 not in Range(0, 1, open_high=True)
+    assert 0 not in Range(0, 1, open_low=True)
+    assert math.inf not in Range(0, 1)
+
+
+def test_configs_survive_plain_values():
+    for config in (MODEL, TRAINING):
+        assert config_from_dict(type(config), dataclasses.asdict(config)) == config
+
+
+def test_a_training_without_an_end_is_refused():
+    with pytest.raises(ConfigError, match="nothing ends the training; give --epochs, --max-steps or --time"):
+        dataclasses.replace(TRAINING, epochs=None)
+
+
+@pytest.mark.parametrize("num_chars", [100, 20_000, 1_000_000, 100_000_000])
+@pytest.mark.parametrize("seconds", [None, 10.0, 70.0, 7200.0])
+def test_every_size_gets_a_sensible_model(num_chars, seconds):
+    chosen = suggest({"time_limit": seconds}, num_chars=num_chars, vocab_size=65)
+    parameters_per_char = (chosen.model.hidden_size**2 * 4 * chosen.model.num_layers) / num_chars
+    assert chosen.training.batch_size * 4 * chosen.training.seq_len <= num_chars or chosen.training.batch_size == 1
+    assert chosen.training.time_limit == seconds
+    assert (chosen.training.epochs is None) == (seconds is not None)
+    if num_chars >= 1_000_000:
+        assert chosen.model.hidden_size >= 256
+    if num_chars <= 20_000:
+        assert chosen.model.dropout >= 0.3
+        assert chosen.model.hidden_size <= 256
+    assert parameters_per_char > 0
+
+
+def test_larger_texts_get_fewer_epochs():
+    epochs = [suggest({}, num_chars=size, vocab_size=65).training.epochs for size in (10**4, 10**6, 10**8)]
+    assert epochs == sorted(epochs, reverse=True)
+    assert epochs[0] > epochs[2]
+
+
+def test_a_flag_always_wins():
+    flags = {
+        "cell": "gru", "hidden_size": 77, "num_layers": 3, "embedding_dim": 5, "dropout": 0.0, "batch_size": 2,
+        "seq_len": 9, "epochs": 1.5, "learning_rate": 0.7, "optimizer": "sgd", "patience": 4, "seed": 12,
+        "residual": False, "layer_norm": False, "weight_decay": 0.3, "grad_clip": 0.5, "val_fraction": 0.2,
+    }  # fmt: skip
+    chosen = suggest(flags, num_chars=10**6, vocab_size=65)
+    assert {**dataclasses.asdict(chosen.model), **dataclasses.asdict(chosen.training)}.items() >= flags.items()
+
+
+def test_no_patience_is_set_where_an_end_is_given():
+    assert suggest({}, num_chars=10**5, vocab_size=65).training.patience is not None
+    for end in ({"time_limit": 60.0}, {"epochs": 3.0}, {"max_steps": 10}):
+        assert suggest(end, num_chars=10**5, vocab_size=65).training.patience is None
+
+
+def test_units():
+    assert perplexity(math.log(65)) == pytest.approx(65)
+    assert bits_per_char(math.log(2)) == pytest.approx(1)
+    assert perplexity(1e6) == math.inf
+
+
+def test_the_best_row_is_the_lowest_and_the_first_of_equals():
+    rows = [
+        HistoryRow(step=step, epoch=1, train_loss=1, val_loss=loss, learning_rate=1, seconds=1)
+        for step, loss in ((1, 2.0), (2, 1.0), (3, 1.0))
+    ]
+    assert best_row(rows) is rows[1]
+    assert best_row([]) is None

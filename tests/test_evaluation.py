@@ -1,0 +1,72 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_text, numpy_twin, random_model
+
+from charrnn.analysis import score
+from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.encoder import CharEncoder
+from charrnn.evaluation import evaluate
+from charrnn.model import CharRNN
+from charrnn.run import TrainingRun
+from charrnn.training import take_step
+
+
+def model_config(cell="lstm", vocab_size=23, **options):
+    return ModelConfig(vocab_size=vocab_size, cell=cell, hidden_size=24, num_layers=2, embedding_dim=8, **options)
+
+
+@pytest.fixture(scope="module")
+def ids():
+    text = make_text(9000)
+    return CharEncoder(text).encode(text)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_loss_is_that_of_the_stream_read_one_by_one(ids, cell):
+    """With one lane nothing is warmed up: the numpy engine, which reads character by character, must agree."""
+    model = random_model(model_config(cell))
+    assert evaluate(model, ids[:3000], batch_size=1) == pytest.approx(
+        score(numpy_twin(model), ids[:3000]).loss, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_loss_does_not_depend_on_the_batch_size(ids, cell):
+    config = TrainConfig(batch_size=8, seq_len=32, max_steps=30, learning_rate=3e-3, warmup_steps=5)
+    run = TrainingRun.start(model_config(cell), config, ids, ids, started=0)
+    for _ in range(30):
+        take_step(run)
+    losses = [evaluate(run.model, ids, batch_size=lanes) for lanes in (1, 2, 7, 16)]
+    assert losses == pytest.approx([losses[0]] * 4, abs=1e-4)
+
+
+@pytest.mark.parametrize("num_chars", [2, 3, 17, 4096, 4097])
+def test_every_character_but_the_first_counts_once(num_chars):
+    """A model that knows nothing has a loss of ln V on each character, however the lanes fall."""
+    model = CharRNN(model_config(vocab_size=7))
+    torch.nn.init.zeros_(model.head.weight)
+    ids = np.random.default_rng(0).integers(0, 7, num_chars).astype(np.uint8)
+    for lanes in (None, 1, 5):
+        assert evaluate(model, ids, batch_size=lanes) == pytest.approx(math.log(7), rel=1e-6)
+
+
+def test_an_untrained_loss_is_near_ln_v(ids):
+    assert evaluate(CharRNN(model_config()), ids) == pytest.approx(math.log(23), abs=0.2)
+
+
+def test_the_mode_is_left_as_it_was_and_dropout_is_off(ids):
+    model = random_model(model_config(dropout=0.5)).train()
+    first = evaluate(model, ids[:500])
+    assert model.training
+    assert evaluate(model, ids[:500]) == first
+    model.eval()
+    evaluate(model, ids[:500])
+    assert not model.training
+
+
+def test_bfloat16_changes_the_loss_by_little(ids):
+    model = random_model(model_config())
+    assert evaluate(model, ids, precision="bfloat16") == pytest.approx(evaluate(model, ids), abs=0.02)

@@ -1,0 +1,97 @@
+"""The live display, driven through a pseudo-terminal with stdout read apart."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import clean_environment, make_text
+
+SMALL = ["--hidden-size", "32", "--batch-size", "4", "--seq-len", "32", "--precision", "float32"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(6000))
+    return tmp_path
+
+
+def run_in_terminal(folder, *arguments, stop_after=None, **environment):
+    """Run with stderr on a terminal of 80 columns and stdout in a pipe: exit code, stdout, what was shown."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, *map(str, arguments)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        env={**clean_environment(), "TERM": "xterm", "COLUMNS": "80", **environment},
+    )
+    os.close(slave)
+    shown, started = b"", time.monotonic()
+    while process.poll() is None and time.monotonic() - started < 120:
+        if select.select([master], [], [], 0.2)[0]:
+            shown += _read(master)
+        if stop_after and stop_after in shown:
+            process.send_signal(signal.SIGINT)
+            stop_after = None
+    stdout, _ = process.communicate(timeout=10)
+    shown += _read(master)
+    os.close(master)
+    return process.returncode, stdout, shown.decode("utf-8", "replace")
+
+
+def _read(master):
+    try:
+        return os.read(master, 1 << 16)
+    except OSError:  # the other end is closed, or nothing is there
+        return b""
+
+
+def plain(shown):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+
+
+def test_the_display_shows_progress_losses_speed_and_a_sample_while_stdout_stays_data(folder):
+    code, stdout, shown = run_in_terminal(folder, "--epochs", 20)
+    assert (code, stdout) == (0, b"verse.pt\n")
+    for expected in (
+        "training",
+        "validation",
+        "perplexity",
+        "bits per",
+        "best",
+        "char/s",
+        "it writes",
+        "left",
+        "epoch",
+    ):
+        assert expected in plain(shown), expected
+    assert "\x1b[" in shown
+    assert "best validation loss" in plain(shown)
+    assert shown.rstrip().endswith(plain(shown).rstrip()[-20:]), "the cursor is given back"
+
+
+def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
+    code, stdout, shown = run_in_terminal(folder, "--max-steps", 10**8, stop_after=b"char/s")
+    assert (code, stdout) == (130, b"")
+    assert "go on with: charrnn train verse.txt --resume" in plain(shown)
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is shown again"
+
+
+@pytest.mark.parametrize(
+    "environment", [{"TERM": "dumb"}, {"COLUMNS": "20"}, {"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}]
+)
+def test_odd_terminals_break_nothing(folder, environment):
+    code, stdout, shown = run_in_terminal(folder, "--max-steps", 30, **environment)
+    assert (code, stdout) == (0, b"verse.pt\n")
+    assert "Traceback" not in shown
+    if environment.get("TERM") == "dumb":
+        assert "\x1b" not in shown
+    if "NO_COLOR" in environment:
+        assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown)

@@ -1,0 +1,213 @@
+import dataclasses
+import itertools
+import math
+import time
+
+import pytest
+import torch
+from conftest import make_text
+
+from charrnn import training
+from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.encoder import CharEncoder
+from charrnn.errors import DivergenceError
+from charrnn.model import detach
+from charrnn.optimizers import build_optimizer, learning_rate
+from charrnn.run import TrainingRun
+from charrnn.training import take_step, train
+
+TEXT = make_text(6000)
+IDS = CharEncoder(TEXT).encode(TEXT)
+VOCAB_SIZE = len(CharEncoder(TEXT))
+
+
+def start(cell="lstm", *, dropout=0.0, num_layers=1, **options):
+    model = ModelConfig(
+        vocab_size=VOCAB_SIZE, cell=cell, hidden_size=32, num_layers=num_layers, embedding_dim=8, dropout=dropout
+    )
+    defaults = {"batch_size": 4, "seq_len": 25, "max_steps": 12, "learning_rate": 3e-3, "warmup_steps": 3}
+    config = TrainConfig(**{**defaults, **options})
+    return TrainingRun.start(model, config, IDS[:5000], IDS[5000:], started=0.0)
+
+
+def finish(run):
+    return list(train(run))
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_one_batch_can_be_overfitted(cell):
+    run = start(cell, max_steps=200)
+    run.lanes = itertools.repeat(next(run.lanes))
+    losses, total = [], 0.0
+    for _ in range(200):
+        take_step(run)
+        losses.append(run.pace.loss.item() - total)
+        total = run.pace.loss.item()
+    assert losses[0] == pytest.approx(math.log(VOCAB_SIZE), abs=0.5)
+    assert losses[-1] < 0.3
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
+def test_every_optimizer_lowers_the_loss(optimizer):
+    rate = 0.3 if optimizer == "sgd" else 3e-3
+    reports = finish(start(optimizer=optimizer, learning_rate=rate, max_steps=80, evaluations=4))
+    assert reports[-1].val_loss < math.log(VOCAB_SIZE) - 0.5
+
+
+def test_the_state_is_carried_from_window_to_window_and_detached():
+    run = start()
+    take_step(run)
+    carried = run.state
+    assert carried[0][0].abs().sum() > 0
+    assert not any(tensor.requires_grad for layer in carried for tensor in layer)
+    seen = []
+    forward = run.model.forward
+    run.model.forward = lambda ids, state: seen.append(state) or forward(ids, state)
+    take_step(run)
+    assert seen[0] is carried, "the second window starts from the state after the first"
+
+
+def test_the_state_is_zero_where_an_epoch_begins():
+    run = start(max_steps=10_000)
+    for _ in range(run.lanes.windows_per_epoch):
+        take_step(run)
+    seen = []
+    forward = run.model.forward
+    run.model.forward = lambda ids, state: seen.append(state) or forward(ids, state)
+    take_step(run)
+    assert seen[0][0][0].abs().sum() == 0
+
+
+def test_truncation_changes_the_gradient_and_only_by_what_it_cuts():
+    """The gradient of window 2 alone, from a detached state, is what training uses: checked against autograd."""
+    run = start()
+    take_step(run)
+    epoch, index, state = run.lanes.epoch, run.lanes.index, run.state
+    before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    window = next(run.lanes)
+    run.lanes.seek(epoch, index)
+    logits, _ = run.model(torch.from_numpy(window.inputs), detach(state))
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(window.targets).flatten())
+    expected = torch.autograd.grad(loss, list(run.model.parameters()))
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in expected]))
+    take_step(run)
+    scale = min(1.0, run.config.grad_clip / (norm.item() + 1e-6))
+    for (name, parameter), gradient in zip(run.model.named_parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient * scale, msg=name)
+        assert not torch.equal(parameter, before[name]), name
+
+
+def test_the_gradients_norm_is_clipped():
+    run = start(grad_clip=0.01)
+    take_step(run)
+    norms = [torch.linalg.vector_norm(p.grad) for p in run.model.parameters()]
+    assert torch.linalg.vector_norm(torch.stack(norms)).item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_reports_tell_steps_losses_and_the_best():
+    run = start(max_steps=40, evaluations=5)
+    evaluated = [report for report in finish(run) if report.val_loss is not None]
+    assert [report.step for report in evaluated] == [8, 16, 24, 32, 40]
+    assert [report.is_last for report in evaluated] == [False] * 4 + [True]
+    assert evaluated[-1].progress == 1
+    assert [row.val_loss for row in run.history] == [report.val_loss for report in evaluated]
+    assert run.best.val_loss == min(row.val_loss for row in run.history) == evaluated[-1].best_val_loss
+
+
+def test_best_weights_are_those_of_the_best_evaluation():
+    run = start(
+        max_steps=60, evaluations=20, learning_rate=0.3, warmup_steps=0
+    )  # too high a rate: the loss jumps about
+    weights = {}
+    for report in train(run):
+        if report.val_loss is not None:
+            weights[report.step] = {name: t.clone() for name, t in run.model.state_dict().items()}
+    assert run.best.step != run.step, "the test needs a best that is not the last"
+    torch.testing.assert_close(run.best_weights, weights[run.best.step], rtol=0, atol=0)
+
+
+def test_patience_ends_the_training():
+    run = start(max_steps=10_000, evaluations=5000, learning_rate=1e-12, patience=3)
+    run.history.append(dataclasses.replace(next(iter(_rows())), val_loss=0.0))  # a best that cannot be beaten
+    reports = [report for report in train(run) if report.val_loss is not None]
+    assert len(reports) == 3
+    assert reports[-1].is_last
+
+
+def _rows():
+    run = start(max_steps=1)
+    finish(run)
+    return run.history
+
+
+@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(cell, precision):
+    options = {"cell": cell, "dropout": 0.3, "num_layers": 2, "max_steps": 70, "evaluations": 7, "precision": precision}
+    straight = start(**options)
+    finish(straight)
+    first = start(**options)
+    for _ in range(33):  # in mid-epoch, between two evaluations
+        take_step(first)
+        if first.step % 10 == 0:
+            training._evaluate(first)
+    second = start(**options)
+    torch.manual_seed(99)
+    second.load_state_dict(first.state_dict())
+    second.history = list(first.history)
+    finish(second)
+    torch.testing.assert_close(second.model.state_dict(), straight.model.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(second.optimizer.state_dict(), straight.optimizer.state_dict(), rtol=0, atol=0)
+    assert without_seconds(second.history) == without_seconds(straight.history)
+
+
+def without_seconds(history):
+    return [dataclasses.replace(row, seconds=0.0) for row in history]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    runs = [start(seed=seed, dropout=0.2) for seed in (5, 5, 6)]
+    for run in runs:
+        finish(run)
+    a, b, c = (run.model.head.weight for run in runs)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_a_loss_that_is_no_number_ends_with_one_clear_error():
+    run = start(learning_rate=1.0, max_steps=1)
+    with torch.no_grad():
+        run.model.head.bias.fill_(float("nan"))
+    with pytest.raises(DivergenceError, match=r"not a number.*step 1.*--learning-rate \(1\)"):
+        finish(run)
+
+
+def test_the_clock_ends_a_training_that_has_a_time_limit():
+    run = start(max_steps=None, time_limit=3.0)
+    run.started = time.perf_counter()
+    last = finish(run)[-1]
+    assert last.is_last
+    assert last.val_loss is not None
+    assert last.seconds <= 3.0
+
+
+def test_learning_rate_rises_then_falls_to_its_last_value():
+    config = start(learning_rate=1.0, warmup_steps=9).config
+    assert learning_rate(config, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(config, 9, 0.0) == pytest.approx(1.0)
+    assert learning_rate(config, 500, 0.5) == pytest.approx(0.51)
+    assert learning_rate(config, 1000, 1.0) == pytest.approx(0.02)
+
+
+def test_only_matrices_decay():
+    run = start(num_layers=2)
+    names = {id(p): name for name, p in run.model.named_parameters()}
+    decays = {
+        names[id(p)]: group["weight_decay"] > 0
+        for group in build_optimizer(run.model, run.config).param_groups
+        for p in group["params"]
+    }
+    assert {name for name, decay in decays.items() if decay} == {
+        "layers.0.weight_ih", "layers.0.weight_hh", "layers.1.weight_ih", "layers.1.weight_hh", "head.weight",
+    }  # fmt: skip
+    assert set(decays) == set(names.values())
