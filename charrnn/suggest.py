@@ -1,7 +1,11 @@
 """Choosing what no flag decides: the model and its training, from the text, the machine and the time given.
 
-The figures are starting points from trials on two processor cores, on texts of 20 kB to 1 MB. What was tried is in
-`tests/benchmarks/RECIPES.md`. A flag always wins, and later choices take earlier ones, flags included, into account.
+Two rules carry most of it. A model should pass over its text a certain number of times, more often over a short one;
+and the more often it does, the more dropout it needs. The figures come from trials on two processor cores, on texts of
+16,000 to 1.1 million characters: `tests/benchmarks/RECIPES.md`. A flag always wins.
+
+With a time limit the choice depends on the machine's speed, as the training itself does. Without one it depends on the
+text alone, so that the same seed gives the same weights.
 """
 
 from __future__ import annotations
@@ -11,13 +15,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from charrnn.config import ModelConfig, TrainConfig, check_options
+from charrnn.config import GATES, ModelConfig, TrainConfig, check_options, parameter_shapes
+
+SIZES = ((128, 1), (256, 1), (384, 1), (512, 1), (512, 2))
+"""Hidden size and layers of the models to choose from, small to large."""
+
+LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
+"""How many of `SIZES` may be considered for texts of fewer characters than this: more would only overfit."""
+
+ENOUGH_EPOCHS = 0.33
+"""Share of the wanted epochs that a larger model must reach in the time given to be preferred to a smaller one."""
+
+MAX_CHARS = 40_000_000
+"""Characters to train on, over all epochs, where no flag ends the training."""
+
+SETUP_SECONDS = 5.0
+"""Of a time limit: what it takes until the first step and after the last."""
+
+MIN_WINDOWS = 4
+"""Windows that a lane should at least hold, so that carrying the state on means something."""
 
 LEARNING_RATES = {"adamw": 4e-3, "adam": 4e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512; see `_learning_rate`."""
 
-MIN_WINDOWS = 4
-"""Windows that a lane should at least hold, so that carrying the state on means something."""
+TYPICAL_FLOPS = 2e11
+"""Training arithmetic per second where it was not measured: two cores of a recent laptop or server."""
 
 
 @dataclass(frozen=True)
@@ -29,94 +51,104 @@ class Suggestion:
     reason: str
 
 
-def suggest(flags: Mapping[str, Any], *, num_chars: int, vocab_size: int) -> Suggestion:
+def suggest(flags: Mapping[str, Any], *, num_chars: int, vocab_size: int, flops: float = TYPICAL_FLOPS) -> Suggestion:
     """Choose a model and its training.
 
     Args:
         flags: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None or absent: not decided.
         num_chars: characters of the whole text.
         vocab_size: distinct characters.
+        flops: training arithmetic per second on this machine, as `training_cost` counts it; a time limit is planned
+            with it.
 
     Raises:
         ConfigError: a flag is out of its range.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
-    model = ModelConfig(**{**_model_defaults(num_chars, vocab_size, given), **_of(ModelConfig, given)})
-    training = TrainConfig(**{**_training_defaults(num_chars, model, given), **_of(TrainConfig, given)})
-    return Suggestion(model, training, _reason(num_chars, training))
+    train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
+    model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
+    training = TrainConfig(**{**_training_defaults(train_chars, model, epochs, given), **_of(TrainConfig, given)})
+    return Suggestion(model, training, f"chosen for {num_chars:,} characters and about {epochs:.2g} epochs")
 
 
-def _of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(config_type)}
-    return {name: value for name, value in given.items() if name in names}
+def training_cost(model: ModelConfig) -> float:
+    """Floating-point operations to train on one character: 6 for each weight of the recurrent and output matrices."""
+    matrices = [shape for name, shape in parameter_shapes(model).items() if len(shape) == 2 and "embedding" not in name]
+    weights: int = sum(math.prod(shape) for shape in matrices)
+    return 6.0 * weights
 
 
-def _model_defaults(num_chars: int, vocab_size: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    hidden_size, num_layers, dropout = _capacity(num_chars, given.get("time_limit"))
-    return {
-        "vocab_size": vocab_size,
-        "cell": "lstm",
-        "hidden_size": hidden_size,
-        "num_layers": num_layers,
-        "embedding_dim": 64 if vocab_size <= 512 else 128,
-        "dropout": dropout,
-    }
+def wanted_epochs(num_chars: int) -> float:
+    """Passes over a text after which more stop helping: 8 for a million characters, up to 24 for a short one."""
+    return min(24.0, 8 * (1_100_000 / num_chars) ** (1 / 3), MAX_CHARS / num_chars)
 
 
-def _capacity(num_chars: int, seconds: float | None) -> tuple[int, int, float]:
-    """Hidden size, layers and dropout: more for a longer text, less where there is no time to train them."""
-    if seconds is not None and seconds < 45:
-        return 256, 1, 0.1 if num_chars > 500_000 else 0.3
-    if num_chars < 60_000:
-        return 256, 1, 0.4
-    if num_chars < 400_000:
-        return 384, 1, 0.35
-    if num_chars < 4_000_000 or (seconds is not None and seconds < 1200):
-        return 512, 1, 0.2 if num_chars < 4_000_000 else 0.0
-    return 512, 2, 0.1
+def _choose_model(
+    given: Mapping[str, Any], num_chars: int, train_chars: float, vocab_size: int, flops: float
+) -> tuple[ModelConfig, float]:
+    """Choose the largest model that is worth it, and tell how many epochs it will train."""
+    wanted = wanted_epochs(num_chars)
+    sizes = SIZES[: next(count for limit, count in LARGEST if num_chars < limit)]
+    for hidden_size, num_layers in reversed(sizes):
+        shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
+        shape["embedding_dim"] = 64 if vocab_size <= 512 else 128
+        model = ModelConfig(vocab_size=vocab_size, **{**shape, **_of(ModelConfig, given)})
+        epochs = _planned_epochs(given, model, wanted, train_chars, flops)
+        if "time_limit" not in given or epochs >= ENOUGH_EPOCHS * wanted:
+            break
+    if "dropout" not in given:
+        model = ModelConfig(**{**vars(model), "dropout": _dropout(epochs)})
+    return model, epochs
 
 
-def _training_defaults(num_chars: int, model: ModelConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+def _planned_epochs(
+    given: Mapping[str, Any], model: ModelConfig, wanted: float, train_chars: float, flops: float
+) -> float:
+    """Passes over the training piece until the first of the ends that are given."""
+    ends = [given["epochs"]] if "epochs" in given else []
+    if "time_limit" in given:
+        seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
+        ends.append(seconds * flops / training_cost(model) / train_chars)
+    return float(min(ends, default=wanted))
+
+
+def _dropout(epochs: float) -> float:
+    """A tenth for each doubling of the epochs: 0.1 for two passes, 0.3 for eight, half at most."""
+    return round(min(0.5, max(0.0, 0.1 * math.log2(epochs))), 2) if epochs > 0 else 0.0
+
+
+def _training_defaults(
+    train_chars: float, model: ModelConfig, epochs: float, given: Mapping[str, Any]
+) -> dict[str, Any]:
     seq_len = given.get("seq_len", 64)
-    train_chars = num_chars * (1 - given.get("val_fraction", 0.1))
     choices: dict[str, Any] = {
-        "batch_size": max(1, min(32, int(train_chars) // (MIN_WINDOWS * seq_len))),
+        "batch_size": max(1, min(16 if train_chars < 4_000_000 else 32, int(train_chars) // (MIN_WINDOWS * seq_len))),
         "seq_len": seq_len,
-        "learning_rate": _learning_rate(given.get("optimizer", "adamw"), model),
-        "threads": 1,
+        "learning_rate": _learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
-        choices["epochs"] = _epochs(num_chars)
+        choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
-        choices["evaluations"] = _evaluations(choices["epochs"], given.get("val_fraction", 0.1))
-    elif "epochs" in given:
-        choices["evaluations"] = _evaluations(given["epochs"], given.get("val_fraction", 0.1))
+    if "time_limit" not in given:
+        choices["evaluations"] = _evaluations(epochs, given.get("val_fraction", TrainConfig.val_fraction))
     return choices
 
 
-def _epochs(num_chars: int) -> float:
-    """Passes over the text: 9 for a million characters, and more of fewer."""
-    epochs = 9 * math.sqrt(1_000_000 / num_chars)
-    return min(60.0, float(round(epochs))) if epochs >= 2 else round(epochs, 1)
-
-
 def _evaluations(epochs: float, val_fraction: float) -> int:
-    """How often an evaluation, which costs a quarter of a training pass over its piece, stays below 4 %."""
+    """How often an evaluation, which costs a quarter of a training pass over its piece, stays near 4 %."""
     return int(max(4, min(40, 0.16 * epochs * (1 - val_fraction) / val_fraction)))
 
 
 def _learning_rate(optimizer: str, model: ModelConfig) -> float:
     """The peak rate: lower for wider and deeper models, and for cells without gates."""
     rate = LEARNING_RATES[optimizer] * min(2.0, math.sqrt(512 / model.hidden_size)) / math.sqrt(model.num_layers)
-    if model.cell in ("rnn", "rnn-relu"):
+    if GATES[model.cell] == 1:
         rate /= 4
     return float(f"{rate:.2g}")
 
 
-def _reason(num_chars: int, training: TrainConfig) -> str:
-    if training.time_limit is not None:
-        return f"for {num_chars:,} characters and {training.time_limit:g} s"
-    if training.max_steps is not None:
-        return f"for {num_chars:,} characters and {training.max_steps:,} steps"
-    return f"for {num_chars:,} characters, {training.epochs:g} epochs"
+def _of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a config."""
+    names = {field.name for field in fields(config_type)}
+    return {name: value for name, value in given.items() if name in names}

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from charrnn.cli.launch import Launch
 from charrnn.config import TrainConfig, count_parameters
 from charrnn.corpus import Corpus
 from charrnn.displays import describe_loss, format_seconds
-from charrnn.precision import Probe
 from charrnn.run import TrainingRun
 
 
-def announcement(run: TrainingRun, corpus: Corpus, probe: Probe) -> list[str]:
+def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     """Say what was found and what was chosen, one line each."""
+    run = launch.run
     model, config = run.model.config, run.config
     plural = "s" if model.num_layers > 1 else ""
     held_out = len(run.val_ids)
-    lines = [
+    return [
         f"{corpus.name}: {len(corpus.ids):,} characters, {len(corpus.encoder):,} distinct; "
         f"{len(corpus.ids) - held_out:,} to train on, the last {held_out:,} held out",
         f"model: {model.cell}, {model.num_layers} layer{plural} of {model.hidden_size}, "
-        f"embedding {model.embedding_dim}, dropout {model.dropout:g}; {count_parameters(model):,} parameters",
+        f"embedding {model.embedding_dim}, dropout {model.dropout:g}; {count_parameters(model):,} parameters, "
+        f"{launch.reason}",
         f"training: {_end(config)}, {config.batch_size} lanes, windows of {config.seq_len}, {config.optimizer} at "
         f"{config.learning_rate:g}; {config.device}, {config.precision}, "
-        f"{config.threads} thread{'s' if config.threads > 1 else ''}; {_duration(run, probe)}",
+        f"{config.threads} thread{'s' if config.threads > 1 else ''}; {_duration(run, launch.chars_per_second)}",
     ]
-    if run.step:
-        lines.append(f"going on after step {run.step:,}, epoch {run.epoch:.2f}")
-    return lines
 
 
 def _end(config: TrainConfig) -> str:
@@ -35,14 +34,14 @@ def _end(config: TrainConfig) -> str:
     return " or ".join(ends)
 
 
-def _duration(run: TrainingRun, probe: Probe) -> str:
+def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.finished:
         return "already at its end, give a longer --epochs or --time to train on"
     if run.total_steps is None:
         return f"ends in {format_seconds((run.config.time_limit or 0) - run.seconds)}"
     steps = run.total_steps - run.step
     chars = steps * run.lanes.lane_length * run.config.batch_size / run.lanes.windows_per_epoch
-    return f"takes about {format_seconds(chars / probe.chars_per_second)}"
+    return f"takes about {format_seconds(chars / chars_per_second)}"
 
 
 def farewell(run: TrainingRun) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from charrnn import checkpoint
 from charrnn.cli.request import Request
-from charrnn.config import TrainConfig, config_from_dict, flag_name
+from charrnn.config import ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.corpus import Corpus
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
-from charrnn.precision import Probe, probe_precision
+from charrnn.model import CharRNN
+from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
-from charrnn.suggest import suggest
+from charrnn.suggest import TYPICAL_FLOPS, suggest, training_cost
 from charrnn.torch_engine import require_device
 
 ENDS = ("epochs", "max_steps", "time_limit")
@@ -25,7 +26,22 @@ MAY_CHANGE = {*ENDS, "patience", "evaluations", "threads"}
 """Options that a resumed run may give anew."""
 
 
-def start_run(request: Request, corpus: Corpus) -> TrainingRun:
+@dataclass(frozen=True)
+class Launch:
+    """A run that is ready to train.
+
+    Attributes:
+        run: its state.
+        chars_per_second: of training, as a few trial steps have shown.
+        reason: why it is as it is, in a few words.
+    """
+
+    run: TrainingRun
+    chars_per_second: float
+    reason: str
+
+
+def start_run(request: Request, corpus: Corpus) -> Launch:
     """Begin a run as the flags say, and where they are silent as `suggest` does.
 
     Raises:
@@ -33,14 +49,17 @@ def start_run(request: Request, corpus: Corpus) -> TrainingRun:
         CorpusError: the text is too short.
     """
     options = {**request.options, "device": _choose_device(request.options["device"])}
-    if options["threads"] is None:
-        options["threads"] = _default_threads()
-    chosen = suggest(options, num_chars=len(corpus.ids), vocab_size=len(corpus.encoder))
+    options["threads"] = options["threads"] or _default_threads()
+    _set_up_torch(options["threads"])
+    num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
+    flops = TYPICAL_FLOPS if options["time_limit"] is None else _measure_flops(options, vocab_size)
+    chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops)
     train_ids, val_ids = corpus.split(chosen.training.val_fraction)
-    return TrainingRun.start(chosen.model, chosen.training, train_ids, val_ids, started=request.started)
+    run = TrainingRun.start(chosen.model, chosen.training, train_ids, val_ids, started=request.started)
+    return _launch(run, chosen.reason)
 
 
-def resume_run(request: Request, corpus: Corpus) -> TrainingRun:
+def resume_run(request: Request, corpus: Corpus) -> Launch:
     """Rebuild the run that a checkpoint holds; the flags may move its end and nothing else.
 
     Raises:
@@ -59,7 +78,10 @@ def resume_run(request: Request, corpus: Corpus) -> TrainingRun:
         config = config_from_dict(TrainConfig, stored.training["config"])
         _check_unchanged(request.explicit, {**asdict(stored.model), **asdict(config)}, path)
         config = _move_end(config, request.explicit)
+        if config.device == "cuda" and not torch.cuda.is_available():
+            config = replace(config, device="cpu")
         train_ids, val_ids = corpus.split(config.val_fraction)
+        _set_up_torch(config.threads)
         run = TrainingRun.start(stored.model, config, train_ids, val_ids, started=request.started)
         run.load_state_dict(stored.training)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -71,7 +93,7 @@ def resume_run(request: Request, corpus: Corpus) -> TrainingRun:
     )
     if any(name in request.explicit for name in ENDS):
         run.pace.stale = 0
-    return run
+    return _launch(run, f"going on after step {run.step:,}, epoch {run.epoch:.2f}")
 
 
 def _check_unchanged(explicit: Mapping[str, Any], stored: Mapping[str, Any], path: str) -> None:
@@ -85,19 +107,31 @@ def _check_unchanged(explicit: Mapping[str, Any], stored: Mapping[str, Any], pat
 
 def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
     """A new end replaces the old one, whatever kind it was."""
-    changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE - {"sample_every"}}
+    changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE}
     if any(name in changes for name in ENDS):
         changes = {**dict.fromkeys(ENDS), **changes}
     return replace(config, **changes)
 
 
-def prepare_torch(run: TrainingRun) -> Probe:
-    """Set torch up, choose the precision where it is open, and measure the speed."""
-    torch.set_num_threads(run.config.threads)
-    torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
+def _launch(run: TrainingRun, reason: str) -> Launch:
+    """Choose the precision where it is open, and measure the speed."""
     probe = probe_precision(run.model, run.config.batch_size, run.config.precision)
     run.config = replace(run.config, precision=probe.precision)
-    return probe
+    return Launch(run, probe.chars_per_second, reason)
+
+
+def _set_up_torch(threads: int) -> None:
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
+
+
+def _measure_flops(options: Mapping[str, Any], vocab_size: int) -> float:
+    """Training arithmetic per second, on a model of middle size."""
+    model = ModelConfig(
+        vocab_size=vocab_size, cell=options["cell"], hidden_size=384, num_layers=1, embedding_dim=64, dropout=0.2
+    )
+    probe = probe_precision(CharRNN(model).to(options["device"]), 32, options["precision"])
+    return probe.chars_per_second * training_cost(model)
 
 
 def _choose_device(device: str) -> str:

@@ -19,7 +19,7 @@ import typer
 from charrnn import __version__, checkpoint
 from charrnn.archive import CorpusFacts
 from charrnn.cli.announce import announcement, farewell
-from charrnn.cli.launch import prepare_torch, resume_run, start_run
+from charrnn.cli.launch import resume_run, start_run
 from charrnn.cli.request import Request, check_output
 from charrnn.cli.shared import first_ids
 from charrnn.cli.signals import StopSignals
@@ -48,9 +48,9 @@ def run_training(request: Request) -> None:
     check_output(request)
     corpus = read_corpus(request.text)
     with _make_display(request) as display:
-        run = resume_run(request, corpus) if request.resume else start_run(request, corpus)
-        probe = prepare_torch(run)
-        for line in announcement(run, corpus, probe):
+        launch = resume_run(request, corpus) if request.resume else start_run(request, corpus)
+        run = launch.run
+        for line in announcement(launch, corpus):
             display.note(line)
         Session(request, corpus, run, display).train()
     if not request.quiet and not request.as_json:

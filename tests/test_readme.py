@@ -1,0 +1,100 @@
+"""The README is true: its commands run, its flags exist, its file tree is the tree."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CORPORA, ROOT, clean_environment
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line[2:]
+    for block in re.findall(r"^```console\n(.*?)^```", README, re.M | re.S)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+SETUP = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)]
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """A bash in a folder with the corpora, where `charrnn` is the installed command."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(CORPORA, folder / "corpora")
+    environment = {**clean_environment(), "COLUMNS": "100"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+    def run(command):
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=folder,
+            capture_output=True,
+            env=environment,
+            timeout=400,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs_in_order(shell):
+    assert len(COMMANDS) >= 8
+    for command in COMMANDS:
+        result = shell(command)
+        assert result.returncode == 0, f"{command}\n{result.stderr.decode()}"
+        assert result.stdout, command
+        assert b"Traceback" not in result.stderr
+
+
+def test_two_commands_do_all_the_set_up():
+    first, second = SETUP
+    assert first.startswith("python3 -m venv .venv && .venv/bin/pip install . && ")
+    assert "charrnn train corpora/" in first
+    assert "charrnn sample" in first
+    assert second.startswith("python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && ")
+    assert second.endswith("pytest")
+    assert all("\n" not in command for command in SETUP)
+
+
+@pytest.mark.slow
+def test_the_first_command_ends_with_a_sample(shell):
+    command = SETUP[0].replace("python3 -m venv .venv && .venv/bin/pip install . && ", "").replace(".venv/bin/", "")
+    result = shell(command)
+    assert result.returncode == 0, result.stderr.decode()
+    assert len(result.stdout.decode()) == 500
+    assert shell(command).returncode == 0, "and again, over its own checkpoint"
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "inspect"])
+def test_every_flag_is_in_the_readme_and_every_flag_there_exists(shell, command):
+    help_text = shell(f"charrnn {command} --help").stdout.decode()
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text)) - {"--help"}
+    section = README.split(f"### `charrnn {command}")[1].split("\n### ")[0].split("\n## ")[0]
+    listed = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section))
+    assert flags <= listed, flags - listed
+    table = set(re.findall(r"^\| `(--[a-z-]+)", section, re.M))
+    assert table <= flags, table - flags
+
+
+def test_the_file_tree_is_the_tree():
+    tree = README.split("## The files")[1].split("```")[1]
+    listed = set(re.findall(r"^ +(\w+\.py) ", tree, re.M))
+    modules = {path.name for path in (ROOT / "charrnn").rglob("*.py")} - {"__init__.py", "__main__.py"}
+    assert listed == modules
+
+
+def test_the_changelog_names_the_version():
+    from charrnn import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_links_inside_the_project_lead_somewhere():
+    for document in (ROOT / "README.md", CORPORA / "README.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), target
