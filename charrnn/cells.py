@@ -32,8 +32,6 @@ class RecurrentLayer(nn.Module):
         bias: b_h, shape (num_gates * H,); zero.
     """
 
-    num_states = 1
-
     def __init__(self, input_size: int, hidden_size: int, num_gates: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
@@ -129,8 +127,6 @@ class LSTMLayer(RecurrentLayer):
     Hochreiter and Schmidhuber 1997; forget gate by Gers et al. 2000, its bias 1 at first (Jozefowicz et al. 2015,
     https://proceedings.mlr.press/v37/jozefowicz15.html), so that a new cell remembers. Rows: i, f, g, o.
     """
-
-    num_states = 2
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, GATES["lstm"])

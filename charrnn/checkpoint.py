@@ -5,6 +5,7 @@ What is in the file is described, and checked, in `charrnn.archive`.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from charrnn.config import ModelConfig
 from charrnn.encoder import CharEncoder
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
-from charrnn.tensorfile import map_children
+from charrnn.tensorfile import map_leaves
 
 TEXT_OPTIONS = {"unit": "character", "encoding": "utf-8", "newline": "keep"}
 
@@ -65,7 +66,7 @@ def save(
         "training": dict(training),
     }
     buffer = io.BytesIO()
-    torch.save(_prepare(contents), buffer)
+    torch.save(map_leaves(contents, _prepare), buffer)
     try:
         replace_file(path, buffer.getbuffer())
     except OSError as error:
@@ -81,7 +82,7 @@ def load(path: str) -> Checkpoint:
         CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
     """
     checkpoint = read_checkpoint(path, with_training=True)
-    return replace(checkpoint, training=_to_tensors(checkpoint.training))
+    return replace(checkpoint, training=map_leaves(checkpoint.training, _to_tensor))
 
 
 def replace_file(path: Path, data: memoryview) -> None:
@@ -105,23 +106,19 @@ def replace_file(path: Path, data: memoryview) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make a rename last through a power cut, where the system can: it has happened already, in any case."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def _prepare(value: Any) -> Any:
-    """Bring nested tensors to the CPU and to contiguous storage of their own size."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu().contiguous().clone()
-    return map_children(value, _prepare)
+def _prepare(leaf: Any) -> Any:
+    """Bring a tensor to the CPU and to contiguous storage of its own size."""
+    return leaf.detach().cpu().contiguous().clone() if isinstance(leaf, Tensor) else leaf
 
 
-def _to_tensors(value: Any) -> Any:
-    """Turn nested numpy arrays into tensors."""
-    return torch.from_numpy(value) if isinstance(value, np.ndarray) else map_children(value, _to_tensors)
+def _to_tensor(leaf: Any) -> Any:
+    return torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf

@@ -16,6 +16,9 @@ from charrnn.errors import ConfigError
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
 """Blocks of hidden_size rows in each weight matrix of a cell."""
 
+STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
+"""Vectors of hidden_size values that a layer hands on: h, or h and c."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "cell": tuple(GATES),
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
@@ -26,7 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Range:
-    """Values from `low` to `high`, either end left out where `open_low` or `open_high` says so."""
+    """Finite values from `low` to `high`, either end left out where `open_low` or `open_high` says so."""
 
     low: float
     high: float = math.inf
@@ -36,7 +39,7 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return above and below
+        return math.isfinite(value) and above and below
 
     def __str__(self) -> str:
         low = f"more than {self.low:g}" if self.open_low else f"at least {self.low:g}"
@@ -53,21 +56,21 @@ RANGES: dict[str, Range] = {
     "dropout": Range(0, 1, open_high=True),
     "batch_size": Range(1, 65536),
     "seq_len": Range(1, 65536),
-    "epochs": Range(0, open_low=True),
-    "max_steps": Range(1),
-    "time_limit": Range(1),
+    "epochs": Range(0, 1e9, open_low=True),
+    "max_steps": Range(1, 1e15),
+    "time_limit": Range(1, 1e9),
     "learning_rate": Range(0, open_low=True),
     "final_learning_rate": Range(0, 1),
-    "warmup_steps": Range(0),
+    "warmup_steps": Range(0, 1e9),
     "beta2": Range(0, 1, open_high=True),
     "weight_decay": Range(0),
     "grad_clip": Range(0, open_low=True),
     "val_fraction": Range(0, 0.5, open_low=True),
-    "evaluations": Range(1),
-    "patience": Range(1),
+    "evaluations": Range(1, 1e9),
+    "patience": Range(1, 1e9),
     "seed": Range(0, 2**63 - 1),
     "threads": Range(1, 1024),
-    "sample_every": Range(0),
+    "sample_every": Range(0, 1e9),
 }
 
 FLAG_NAMES = {"time_limit": "--time"}
@@ -202,7 +205,7 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
     expected = {field.name: str(field.type) for field in fields(config_type)}
     if set(values) != set(expected):
         names = ", ".join(sorted(map(str, set(values) ^ set(expected))))
-        raise ConfigError(f"{config_type.__name__} has missing or unknown fields: {names}")
+        raise ConfigError(f"{config_type.__name__} has missing or unknown fields: {names:.100}")
     for name, value in values.items():
         if not _has_type(value, expected[name]):
             raise ConfigError(f"{config_type.__name__}.{name} is {value!r:.60} where {expected[name]} belongs")

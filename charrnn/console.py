@@ -37,7 +37,6 @@ class LiveDisplay(Display):
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._report: Report | None = None
         self._evaluated: Report | None = None
-        self._best_step = 0
         self._sample: tuple[int, str] | None = None
         self._live = Live(
             console=self._console,
@@ -62,7 +61,6 @@ class LiveDisplay(Display):
         self._report = report
         if report.val_loss is not None:
             self._evaluated = report
-            self._best_step = report.step if report.is_best else self._best_step
         if not self._live.is_started:
             self._live.start()
 
@@ -96,9 +94,9 @@ class LiveDisplay(Display):
         grid.add_row("training", describe_loss(report.train_loss))
         if self._evaluated is not None and self._evaluated.val_loss is not None:
             grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss), style="bold"))
-            best = self._evaluated.best_val_loss
-            if best is not None:
-                grid.add_row("best", Text(f"{describe_loss(best)} at step {self._best_step:,}", style="green"))
+        if report.best_val_loss is not None:
+            best = f"{describe_loss(report.best_val_loss)} at step {report.best_step:,}"
+            grid.add_row("best", Text(best, style="green"))
         grid.add_row("speed", f"{report.chars_per_second:,.0f} char/s, learning rate {report.learning_rate:.2g}")
         return grid
 

@@ -7,6 +7,7 @@ How the ids become training windows is the matter of `charrnn.lanes`.
 from __future__ import annotations
 
 import hashlib
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +68,9 @@ def read_corpus(path: str) -> Corpus:
     """
     data = read_bytes(path)
     name = "stdin" if path == STDIN else Path(path).name
-    text = decode_text(data, name)
+    text = decode_text(data, name if path == STDIN else path)
     if not text:
-        raise CorpusError(f"{name}: no characters; give a text to learn from")
+        raise CorpusError(f"{path if path != STDIN else name}: no characters; give a text to learn from")
     ids, encoder, counts = _encode_alphabet(text)
     return Corpus(name, ids, encoder, counts, len(data), hashlib.sha256(data).hexdigest())
 
@@ -110,9 +111,10 @@ def decode_text(data: bytes, name: str) -> str:
         return data.decode("utf-8").removeprefix(_BOM)
     except UnicodeDecodeError as error:
         bad = data[error.start : error.end].hex(" ")
+        copy = f"{Path(name).stem}-utf8.txt"
         raise CorpusError(
             f"{name}: not valid UTF-8 at byte {error.start} (0x{bad}); if it is Latin-1, convert it: "
-            f"iconv -f latin1 -t utf8 {name} > {Path(name).stem}-utf8.txt"
+            f"iconv -f latin1 -t utf8 {shlex.quote(name)} > {shlex.quote(copy)}"
         ) from None
 
 

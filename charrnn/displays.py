@@ -5,6 +5,7 @@ The live display for a terminal is in `charrnn.console`, which imports rich.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict
 from types import TracebackType
@@ -36,6 +37,9 @@ class Display:
     def sample(self, step: int, text: str) -> None:
         """Show what the model writes by now."""
 
+    def finished(self, step: int) -> None:
+        """Show that there is nothing to do: the training had come to its end, at a step, before."""
+
     def interrupted(self, step: int) -> None:
         """Show that the training was stopped from outside after a step, and saved."""
 
@@ -54,13 +58,13 @@ class PlainDisplay(Display):
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
-        print(message, file=self._stream, flush=True)
+        write_line(self._stream, message)
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
         if report.val_loss is None:
             return
-        mark = ", best so far" if report.is_best else ""
+        mark = ", best so far" if report.is_best else f", best at step {report.best_step:,}"
         self.note(
             f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: "
             f"training {report.train_loss:.4f}, validation {describe_loss(report.val_loss)}{mark}; "
@@ -89,12 +93,16 @@ class JsonDisplay(Display):
         fields = report_fields(report)
         self._write({**fields, "checkpoint": self._path} if report.is_last else fields)
 
+    def finished(self, step: int) -> None:
+        """See `Display.finished`."""
+        self._write({"step": step, "finished": True, "checkpoint": self._path})
+
     def interrupted(self, step: int) -> None:
         """See `Display.interrupted`."""
         self._write({"step": step, "interrupted": True, "checkpoint": self._path})
 
     def _write(self, fields: dict[str, Any]) -> None:
-        print(json.dumps(fields), file=self._stream, flush=True)
+        write_line(self._stream, json.dumps(fields))
 
 
 def report_fields(report: Report) -> dict[str, Any]:
@@ -105,6 +113,12 @@ def report_fields(report: Report) -> dict[str, Any]:
         fields[f"{name}_perplexity"] = None if loss is None else perplexity(loss)
         fields[f"{name}_bits_per_char"] = None if loss is None else bits_per_char(loss)
     return fields
+
+
+def write_line(stream: TextIO, line: str) -> None:
+    """Write a line at once; where nobody listens any more, the training matters more than what is said of it."""
+    with contextlib.suppress(OSError):
+        print(line, file=stream, flush=True)
 
 
 def describe_loss(loss: float) -> str:

@@ -6,20 +6,23 @@ last. It computes what `charrnn.model` computes, to rounding, and serves as its 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import ModelConfig
+from charrnn.config import STATES, ModelConfig
 
 Array = NDArray[np.float32]
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
 CellStep = Callable[[Array, LayerState, Array, Array], LayerState]
 
-LAYER_NORM_EPSILON = 1e-5
+LAYER_NORM_EPSILON = np.float32(1e-5)
 """Added to the variance; torch's default."""
+
+_HALF = np.float32(0.5)
 
 
 def tanh_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
@@ -44,23 +47,32 @@ def gru_step(projected: Array, state: LayerState, weight_hh: Array, bias_hn: Arr
 
 
 def lstm_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
-    """i, f, o = sigmoid(...); g = tanh(...); c' = f * c + i * g; h' = o * tanh(c')."""
+    """i, f, o = sigmoid(...); g = tanh(...); c' = f * c + i * g; h' = o * tanh(c').
+
+    All four gates share one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
+    """
     h, c = state
     width = h.shape[-1]
-    gates = h @ weight_hh.T  # (N, 4H)
-    gates += projected
-    i_f = _sigmoid(gates[..., : 2 * width])
-    g = np.tanh(gates[..., 2 * width : 3 * width])
-    g *= i_f[..., :width]
-    c = c * i_f[..., width:]
-    c += g
-    o = _sigmoid(gates[..., 3 * width :])
-    o *= np.tanh(c)
-    return (o, c)
+    tanhs = h @ weight_hh.T  # (N, 4H): i, f, g, o
+    tanhs += projected
+    tanhs *= _lstm_halves(width)
+    np.tanh(tanhs, out=tanhs)
+    sigmoids = tanhs * _HALF
+    sigmoids += _HALF
+    c = c * sigmoids[..., width : 2 * width]
+    c += sigmoids[..., :width] * tanhs[..., 2 * width : 3 * width]
+    h = np.tanh(c)
+    h *= sigmoids[..., 3 * width :]
+    return (h, c)
+
+
+@functools.lru_cache
+def _lstm_halves(width: int) -> Array:
+    """One half for each of the rows of i, f and o, one for those of g."""
+    return np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
 
 
 CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": tanh_step, "rnn-relu": relu_step}
-NUM_STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 
 
 class NumpyCharRNN:
@@ -75,13 +87,15 @@ class NumpyCharRNN:
         self.config = config
         self._weights = weights
         self._cell = CELL_STEPS[config.cell]
+        # A product with 1/H is numpy's fastest mean over units.
+        self._averaging: Array = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
         # The first layer's input is one of V vectors: its product with W_xh is looked up, not computed.
         self._projected_characters = self._project(0, weights["embedding.weight"])  # (V, G * H)
 
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character: zeros, each shape (batch_size, H)."""
         zeros = np.zeros((batch_size, self.config.hidden_size), dtype=np.float32)
-        return ((zeros,) * NUM_STATES[self.config.cell],) * self.config.num_layers
+        return ((zeros,) * STATES[self.config.cell],) * self.config.num_layers
 
     def step(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
         """Read one character of each text.
@@ -124,6 +138,9 @@ class NumpyCharRNN:
         """Take a layer through a window: outputs h, shape (T, N, H), and the last state."""
         weight_hh = self._weights[f"layers.{layer}.weight_hh"]
         bias_hn = self._weights.get(f"layers.{layer}.bias_hn", weight_hh[:0])
+        if len(projected) == 1:  # sampling: no window to fill
+            state = self._cell(projected[0], state, weight_hh, bias_hn)
+            return state[0][None], state
         outputs = np.empty((*projected.shape[:2], self.config.hidden_size), dtype=np.float32)
         for step, inputs in enumerate(projected):
             state = self._cell(inputs, state, weight_hh, bias_hn)
@@ -134,17 +151,17 @@ class NumpyCharRNN:
         """Layer normalisation, where the model has it."""
         if not self.config.layer_norm:
             return x
-        width = np.float32(x.shape[-1])
-        centred: Array = np.subtract(x, np.add.reduce(x, axis=-1, keepdims=True) / width)
-        variance = np.add.reduce(centred * centred, axis=-1, keepdims=True) / width
-        centred *= self._weights[f"norms.{layer}.weight"] / np.sqrt(variance + np.float32(LAYER_NORM_EPSILON))
+        centred: Array = x - (x @ self._averaging)[..., None]
+        variance = (centred * centred) @ self._averaging
+        centred *= (1 / np.sqrt(variance + LAYER_NORM_EPSILON))[..., None]
+        centred *= self._weights[f"norms.{layer}.weight"]
         centred += self._weights[f"norms.{layer}.bias"]
         return centred
 
 
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)) by way of tanh, which cannot overflow."""
-    x = np.tanh(x * np.float32(0.5))
-    x += np.float32(1)
-    x *= np.float32(0.5)
+    x = np.tanh(x * _HALF)
+    x *= _HALF
+    x += _HALF
     return x

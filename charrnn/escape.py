@@ -14,7 +14,7 @@ def visible(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Write text on one line, with escapes as in Python, without its quotes."""
+    """The same on one line: a line feed becomes a backslash and an n."""
     return "".join(_picture(c) if c != "\n" else "\\n" for c in text)
 
 

@@ -51,7 +51,7 @@ def _stream_loss(model: CharRNN, ids: Ids, lanes: int) -> float:
     ends = np.append(starts[1:], len(ids) - 1)
     longest = int((ends - starts).max())
     state = _warm_state(model, ids, starts)
-    window = max(16, min(256, LOGITS_AT_ONCE // (lanes * model.config.vocab_size)))
+    window = _window(model, lanes)
     total = 0.0
     for first in range(0, longest, window):
         positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
@@ -68,13 +68,20 @@ def _warm_state(model: CharRNN, ids: Ids, starts: np.ndarray[tuple[int], np.dtyp
     reach = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
     if not reach:
         return model.initial_state(len(starts))
-    positions = starts[1:] + np.arange(-reach, 0)[:, None]
-    _, warmed = model(_to_device(model, ids[positions]), model.initial_state(len(starts) - 1))
+    warmed = model.initial_state(len(starts) - 1)
+    before = torch.from_numpy(ids[starts[1:] + np.arange(-reach, 0)[:, None]].astype(np.int64))  # (reach, lanes - 1)
+    for piece in torch.split(before.to(model.head.weight.device), _window(model, len(starts))):
+        _, warmed = model(piece, warmed)
     cold = model.initial_state(1)
     return tuple(
         tuple(torch.cat([first, others]) for first, others in zip(*pair, strict=True))
         for pair in zip(cold, warmed, strict=True)
     )
+
+
+def _window(model: CharRNN, lanes: int) -> int:
+    """Characters to read at once, so that their logits stay below `LOGITS_AT_ONCE` values."""
+    return max(16, min(256, LOGITS_AT_ONCE // (lanes * model.config.vocab_size)))
 
 
 def _to_device(model: CharRNN, ids: Ids) -> Tensor:

@@ -42,6 +42,7 @@ class Report:
         train_loss: mean since the last evaluation, with dropout, in nats per character.
         val_loss: over the whole held-out piece in nats per character, if this report is an evaluation's.
         best_val_loss: the lowest so far, if there is one.
+        best_step: the step that it was reached at, if there is one.
         is_best: whether this report's evaluation is it.
         learning_rate: of the last step.
         chars_per_second: training speed since the last evaluation, evaluation left out.
@@ -56,6 +57,7 @@ class Report:
     train_loss: float
     val_loss: float | None
     best_val_loss: float | None
+    best_step: int | None
     is_best: bool
     learning_rate: float
     chars_per_second: float

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from charrnn.cells import CELL_LAYERS, LayerState
-from charrnn.config import ModelConfig
+from charrnn.config import STATES, ModelConfig
 from charrnn.dropout import Dropout
 
 State = tuple[LayerState, ...]
@@ -62,8 +62,7 @@ class CharRNN(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """The state before any character: zeros."""
         zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)
-        num_states = CELL_LAYERS[self.config.cell].num_states
-        return tuple((zeros,) * num_states for _ in range(self.config.num_layers))
+        return tuple((zeros,) * STATES[self.config.cell] for _ in range(self.config.num_layers))
 
 
 def detach(state: State) -> State:

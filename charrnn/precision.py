@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from charrnn.errors import ConfigError
 from charrnn.model import CharRNN
 
 PROBE_SEQ_LEN = 32
@@ -46,15 +47,20 @@ def probe_precision(model: CharRNN, batch_size: int, precision: str) -> Probe:
         model: in any mode, on its device.
         batch_size: lanes.
         precision: "float32" or "bfloat16" to time that one, "auto" to time both and choose the faster.
+
+    Raises:
+        ConfigError: bfloat16 was asked for and is refused.
     """
     random_state = model.dropout.random_state
     speeds = {}
     for candidate in ("float32", "bfloat16") if precision == "auto" else (precision,):
         try:
             speeds[candidate] = _measure_speed(model, batch_size, candidate)
-        except RuntimeError:  # oneDNN: could not create a primitive descriptor
-            if candidate == "float32" or precision != "auto":
+        except RuntimeError as error:  # oneDNN: could not create a primitive descriptor
+            if candidate == "float32":
                 raise
+            if precision != "auto":
+                raise ConfigError(f"--precision bfloat16: this processor refuses it ({error}); use float32") from None
     model.zero_grad(set_to_none=True)
     model.dropout.random_state = random_state
     fastest = max(speeds, key=lambda name: speeds[name])

@@ -21,7 +21,7 @@ from charrnn.model import CharRNN, State, rebuild_state
 from charrnn.optimizers import build_optimizer
 
 FINISH_SECONDS = 0.5
-"""Kept from a time limit for the last save and for leaving the process."""
+"""Time to leave the process in, once the last checkpoint is saved."""
 
 
 @dataclass
@@ -61,7 +61,9 @@ class TrainingRun:
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         pace: sums since the last evaluation.
-        evaluation_seconds: what the last evaluation took.
+        evaluation_seconds: what an evaluation takes, expected or as the last one took.
+        finish_seconds: what is kept of a time limit for the last save and for leaving the process.
+        rewinds: how often training went back to the best weights.
     """
 
     model: CharRNN
@@ -76,6 +78,8 @@ class TrainingRun:
     history: list[HistoryRow] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     evaluation_seconds: float = 0.0
+    finish_seconds: float = FINISH_SECONDS
+    rewinds: int = 0
 
     @classmethod
     def start(
@@ -128,7 +132,7 @@ class TrainingRun:
         if self.total_steps is not None:
             shares.append(self.step / self.total_steps)
         if self.config.time_limit is not None:
-            reserve = FINISH_SECONDS + self.evaluation_seconds
+            reserve = self.finish_seconds + self.evaluation_seconds
             shares.append(self.seconds / max(self.config.time_limit - reserve, 1e-3))
         return min(max(shares), 1.0)
 
@@ -159,9 +163,11 @@ class TrainingRun:
             "step": self.step,
             "seconds": self.seconds,
             "evaluation_seconds": self.evaluation_seconds,
+            "rewinds": self.rewinds,
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
             "pace": {**vars(self.pace), "loss": self.pace.loss.item()},
             "random_state": self.model.dropout.random_state,
+            "cuda_random_state": torch.cuda.get_rng_state() if self.config.device == "cuda" else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -170,6 +176,7 @@ class TrainingRun:
         Raises:
             ValueError, RuntimeError, KeyError, TypeError: the state does not fit the model.
         """
+        self._check_state(state)
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         device = self.model.head.weight.device
@@ -177,7 +184,26 @@ class TrainingRun:
         self.step = state["step"]
         self.started -= state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
+        self.rewinds = state["rewinds"]
         self.lanes.seek(**state["lanes"])
         loss = torch.tensor(state["pace"]["loss"], dtype=torch.float64, device=device)
         self.pace = Pace(**{**state["pace"], "loss": loss})
         self.model.dropout.random_state = state["random_state"]
+        if self.config.device == "cuda" and state["cuda_random_state"] is not None:
+            torch.cuda.set_rng_state(state["cuda_random_state"])
+
+    def _check_state(self, state: dict[str, Any]) -> None:
+        """Refuse what would load and fail, or go wrong in silence, only later."""
+        shapes = [[tensor.shape for tensor in layer] for layer in state["state"]]
+        if shapes != [[tensor.shape for tensor in layer] for layer in self.state]:
+            raise ValueError("the hidden state has another shape than the model's")
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for index, moments in state["optimizer"]["state"].items():
+            if any(t.ndim and t.shape != parameters[index].shape for t in moments.values() if isinstance(t, Tensor)):
+                raise ValueError("the optimizer's state has another shape than the weights")
+        pace = [state["pace"][name] for name in ("steps", "chars", "stale")]
+        counts = [state["step"], state["rewinds"], *state["lanes"].values(), *pace]
+        if any(type(count) is not int or count < 0 for count in counts):
+            raise ValueError("a count is none")
+        if state["lanes"]["index"] > self.lanes.windows_per_epoch:
+            raise ValueError("the place in the text lies behind its end")

@@ -17,14 +17,14 @@ from typing import Any
 
 from charrnn.config import GATES, ModelConfig, TrainConfig, check_options, parameter_shapes
 
-SIZES = ((128, 1), (256, 1), (384, 1), (512, 1), (512, 2))
-"""Hidden size and layers of the models to choose from, small to large."""
+SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 2_000_000), (512, 1, 4_500_000), (512, 2, 15_000_000))
+"""Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
 
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
 """How many of `SIZES` may be considered for texts of fewer characters than this: more would only overfit."""
 
-ENOUGH_EPOCHS = 0.33
-"""Share of the wanted epochs that a larger model must reach in the time given to be preferred to a smaller one."""
+ENOUGH_EPOCHS = 0.5
+"""Share of the wanted epochs from which on a model is worth its cost too, where the text is short."""
 
 MAX_CHARS = 40_000_000
 """Characters to train on, over all epochs, where no flag ends the training."""
@@ -32,11 +32,20 @@ MAX_CHARS = 40_000_000
 SETUP_SECONDS = 5.0
 """Of a time limit: what it takes until the first step and after the last."""
 
+SEQ_LEN = 64
+"""Characters of a window."""
+
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
 
 LEARNING_RATES = {"adamw": 4e-3, "adam": 4e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512; see `_learning_rate`."""
+
+FORWARD_SPEED = 4.0
+"""Characters that are evaluated in the time that it takes to train on one."""
+
+EVALUATION_COST = 0.04
+"""Share of a training's time that its evaluations may take."""
 
 TYPICAL_FLOPS = 2e11
 """Training arithmetic per second where it was not measured: two cores of a recent laptop or server."""
@@ -68,8 +77,10 @@ def suggest(flags: Mapping[str, Any], *, num_chars: int, vocab_size: int, flops:
     check_options(given)
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
-    training = TrainConfig(**{**_training_defaults(train_chars, model, epochs, given), **_of(TrainConfig, given)})
-    return Suggestion(model, training, f"chosen for {num_chars:,} characters and about {epochs:.2g} epochs")
+    training = TrainConfig(
+        **{**_training_defaults(train_chars, model, epochs, wanted_epochs(num_chars), given), **_of(TrainConfig, given)}
+    )
+    return Suggestion(model, training, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs")
 
 
 def training_cost(model: ModelConfig) -> float:
@@ -81,7 +92,13 @@ def training_cost(model: ModelConfig) -> float:
 
 def wanted_epochs(num_chars: int) -> float:
     """Passes over a text after which more stop helping: 8 for a million characters, up to 24 for a short one."""
-    return min(24.0, 8 * (1_100_000 / num_chars) ** (1 / 3), MAX_CHARS / num_chars)
+    return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3), MAX_CHARS / num_chars)
+
+
+def evaluations(epochs: float, val_fraction: float) -> int:
+    """How often the held-out piece may be evaluated at a cost near `EVALUATION_COST` of the training."""
+    passes = epochs * (1 - val_fraction) / val_fraction  # characters trained on for each one held out
+    return int(max(4, min(40, EVALUATION_COST * FORWARD_SPEED * passes)))
 
 
 def _choose_model(
@@ -90,12 +107,12 @@ def _choose_model(
     """Choose the largest model that is worth it, and tell how many epochs it will train."""
     wanted = wanted_epochs(num_chars)
     sizes = SIZES[: next(count for limit, count in LARGEST if num_chars < limit)]
-    for hidden_size, num_layers in reversed(sizes):
+    for hidden_size, num_layers, worth_chars in reversed(sizes):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 64 if vocab_size <= 512 else 128
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_of(ModelConfig, given)})
         epochs = _planned_epochs(given, model, wanted, train_chars, flops)
-        if "time_limit" not in given or epochs >= ENOUGH_EPOCHS * wanted:
+        if "time_limit" not in given or epochs >= min(ENOUGH_EPOCHS * wanted, worth_chars / train_chars):
             break
     if "dropout" not in given:
         model = ModelConfig(**{**vars(model), "dropout": _dropout(epochs)})
@@ -107,6 +124,9 @@ def _planned_epochs(
 ) -> float:
     """Passes over the training piece until the first of the ends that are given."""
     ends = [given["epochs"]] if "epochs" in given else []
+    if "max_steps" in given:
+        window = _batch_size(train_chars, given) * given.get("seq_len", SEQ_LEN)
+        ends.append(given["max_steps"] * window / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
         ends.append(seconds * flops / training_cost(model) / train_chars)
@@ -119,25 +139,28 @@ def _dropout(epochs: float) -> float:
 
 
 def _training_defaults(
-    train_chars: float, model: ModelConfig, epochs: float, given: Mapping[str, Any]
+    train_chars: float, model: ModelConfig, epochs: float, wanted: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    seq_len = given.get("seq_len", 64)
     choices: dict[str, Any] = {
-        "batch_size": max(1, min(16 if train_chars < 4_000_000 else 32, int(train_chars) // (MIN_WINDOWS * seq_len))),
-        "seq_len": seq_len,
+        "batch_size": _batch_size(train_chars, given),
+        "seq_len": SEQ_LEN,
         "learning_rate": _learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
-    if "time_limit" not in given:
-        choices["evaluations"] = _evaluations(epochs, given.get("val_fraction", TrainConfig.val_fraction))
+    if "time_limit" in given:  # often enough to see overfitting begin; what it costs is bounded while training
+        choices["evaluations"] = round(min(100, max(12, 12 * epochs / wanted)))
+    else:
+        choices["evaluations"] = evaluations(epochs, given.get("val_fraction", TrainConfig.val_fraction))
     return choices
 
 
-def _evaluations(epochs: float, val_fraction: float) -> int:
-    """How often an evaluation, which costs a quarter of a training pass over its piece, stays near 4 %."""
-    return int(max(4, min(40, 0.16 * epochs * (1 - val_fraction) / val_fraction)))
+def _batch_size(train_chars: float, given: Mapping[str, Any]) -> int:
+    """Lanes: few, since more updates pay more than fuller ones, and fewer where each would be too short."""
+    most = 8 if train_chars < 60_000 else 16 if train_chars < 4_000_000 else 32
+    longest = train_chars // (MIN_WINDOWS * given.get("seq_len", SEQ_LEN))
+    return int(given.get("batch_size") or max(1, min(most, longest)))
 
 
 def _learning_rate(optimizer: str, model: ModelConfig) -> float:
@@ -146,6 +169,10 @@ def _learning_rate(optimizer: str, model: ModelConfig) -> float:
     if GATES[model.cell] == 1:
         rate /= 4
     return float(f"{rate:.2g}")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:

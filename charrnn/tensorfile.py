@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 DAMAGE = (
     zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, OSError, ValueError, TypeError, KeyError,
-    IndexError, AttributeError, NotImplementedError, OverflowError, MemoryError, RecursionError,
+    IndexError, AttributeError, NotImplementedError, OverflowError, RecursionError, RuntimeError,
 )  # fmt: skip
 """What zipfile and pickle raise for a damaged file, by kind of damage."""
 
@@ -95,24 +95,41 @@ class TensorFile:
 
 
 def read_tensors(file: TensorFile, value: Any) -> Any:
-    """Replace every `StoredTensor` in nested plain values by its array."""
-    if isinstance(value, StoredTensor):
-        return file.read(value)
-    return map_children(value, lambda child: read_tensors(file, child))
+    """Replace every `StoredTensor` in nested plain values by its array.
+
+    A record may serve one tensor only, so that a small file cannot ask for much memory.
+    """
+    records: set[str] = set()
+
+    def read(leaf: Any) -> Any:
+        if not isinstance(leaf, StoredTensor):
+            return leaf
+        if leaf.record in records:
+            raise ValueError(f"{leaf.record} is used twice")
+        records.add(leaf.record)
+        return file.read(leaf)
+
+    return map_leaves(value, read)
 
 
-def drop_tensors(value: Any) -> Any:
-    """Replace every `StoredTensor` in nested plain values by None."""
-    return None if isinstance(value, StoredTensor) else map_children(value, drop_tensors)
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to all that is no dict, list or tuple inside nested ones.
 
+    A container that stands in several places is walked once, so that a small file cannot ask for much time.
+    """
+    walked: dict[int, Any] = {}
 
-def map_children(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to the members of a dict, list or tuple; anything else has none and is left as it is."""
-    if isinstance(value, dict):
-        return {key: function(child) for key, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(function(child) for child in value)
-    return value
+    def walk(value: Any) -> Any:
+        if not isinstance(value, (dict, list, tuple)):
+            return function(value)
+        if id(value) not in walked:
+            if isinstance(value, dict):
+                walked[id(value)] = {key: walk(child) for key, child in value.items()}
+            else:
+                walked[id(value)] = type(value)([walk(child) for child in value])
+        return walked[id(value)]
+
+    return walk(value)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -25,6 +25,12 @@ from charrnn.run import Pace, TrainingRun
 REPORT_SECONDS = 0.2
 """Time between reports: the loss is read off the device no more often."""
 
+REWIND_AFTER = 3
+"""Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
+
+REWIND_RATE = 0.4
+"""Factor on the learning rate at each rewind."""
+
 EVALUATION_SHARE = 0.04
 """Of a time limit, at most, for evaluations before the last one."""
 
@@ -44,13 +50,14 @@ def train(run: TrainingRun) -> Iterator[Report]:
     run.model.train()
     if run.pace.steps == 0:
         run.pace.seconds = run.seconds  # what came before is set-up, not training
-    reported = time.monotonic()
-    while not run.finished:
+    reported, is_over = time.monotonic(), run.finished
+    while not is_over:
         take_step(run)
         is_due = _evaluation_is_due(run)
         if is_due or time.monotonic() - reported >= REPORT_SECONDS:
-            yield _evaluate(run) if is_due else _report(run)
-            reported = time.monotonic()
+            report = _evaluate(run) if is_due else _report(run)
+            yield report
+            reported, is_over = time.monotonic(), report.is_last
 
 
 def take_step(run: TrainingRun) -> None:
@@ -65,7 +72,7 @@ def take_step(run: TrainingRun) -> None:
         logits, state = model(inputs, state)  # (T, B, V)
         loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(config, run.step, run.progress)
+        group["lr"] = learning_rate(config, run.step, run.progress) * REWIND_RATE**run.rewinds
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
@@ -82,7 +89,8 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
         return True
     if run.total_steps is not None and run.config.time_limit is None:  # by steps alone: the same in every run
         return run.step - run.pace.step >= math.ceil(run.total_steps / run.config.evaluations)
-    limit = run.config.time_limit or math.inf
+    limit = run.config.time_limit
+    assert limit is not None, "a training has an end"
     spacing = max(limit / run.config.evaluations, run.evaluation_seconds / EVALUATION_SHARE)
     return run.seconds - run.pace.seconds >= spacing
 
@@ -93,6 +101,8 @@ def _evaluate(run: TrainingRun) -> Report:
     started = time.perf_counter()
     val_loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
     run.evaluation_seconds = time.perf_counter() - started
+    if not math.isfinite(val_loss):
+        raise _divergence(run, "validation")
     is_best = run.best is None or val_loss < run.best.val_loss
     run.history.append(
         HistoryRow(
@@ -109,7 +119,18 @@ def _evaluate(run: TrainingRun) -> Report:
     report = _report(run, val_loss=val_loss, is_best=is_best)
     stale = 0 if is_best else run.pace.stale + 1
     run.pace = Pace(torch.zeros_like(run.pace.loss), step=run.step, seconds=run.seconds, stale=stale)
+    if stale and stale % REWIND_AFTER == 0:
+        _rewind(run)
     return replace(report, is_last=run.finished)
+
+
+def _rewind(run: TrainingRun) -> None:
+    """Go back to the best weights with a lower rate: a text too short for the time given is overfitted otherwise.
+
+    The optimizer's moments and the place in the text stay what they are.
+    """
+    run.model.load_state_dict(run.best_weights)
+    run.rewinds += 1
 
 
 def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:
@@ -123,6 +144,7 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         train_loss=run.pace.loss.item() / run.pace.steps,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
+        best_step=run.best.step if run.best else None,
         is_best=is_best,
         learning_rate=run.optimizer.param_groups[0]["lr"],
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
@@ -144,7 +166,11 @@ def _seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> 
 
 def _check_finite(run: TrainingRun) -> None:
     if not math.isfinite(run.pace.loss.item()):
-        raise DivergenceError(
-            f"the training loss is not a number any more, at or before step {run.step}; "
-            f"lower --learning-rate ({run.config.learning_rate:g}) or --grad-clip ({run.config.grad_clip:g})"
-        )
+        raise _divergence(run, "training")
+
+
+def _divergence(run: TrainingRun, which: str) -> DivergenceError:
+    return DivergenceError(
+        f"the {which} loss is not a number any more, at or before step {run.step}; "
+        f"lower --learning-rate ({run.config.learning_rate:g}) or --grad-clip ({run.config.grad_clip:g})"
+    )

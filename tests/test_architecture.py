@@ -27,7 +27,7 @@ ALLOWED = {
     "dropout": "",
     "cells": "config",
     "model": "cells config dropout",
-    "precision": "model",
+    "precision": "errors model",
     "evaluation": "encoder lanes model precision",
     "optimizers": "config",
     "run": "config encoder lanes metrics model optimizers",
@@ -36,7 +36,8 @@ ALLOWED = {
     "torch_engine": "config errors model",
     # the reading wing
     "tensorfile": "",
-    "archive": "config encoder errors metrics tensorfile",
+    "header": "config errors metrics tensorfile",
+    "archive": "config encoder errors header metrics tensorfile",
     "engine": "config",
     "sampling": "errors",
     "analysis": "engine errors",

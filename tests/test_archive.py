@@ -1,10 +1,12 @@
 """The checkpoint's format: what is promised of the file, and what a damaged or hostile one meets."""
 
+import contextlib
 import io
 import os
 import pickle
 import shutil
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 
 from charrnn import checkpoint
 from charrnn.archive import CorpusFacts, read_checkpoint
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, OutputError
 from charrnn.metrics import HistoryRow
@@ -24,6 +26,8 @@ HISTORY = [
     HistoryRow(step=10 * k, epoch=k / 4, train_loss=1.5, val_loss=loss, learning_rate=1e-3, seconds=2.0 * k)
     for k, loss in ((1, 1.4), (2, 1.1), (3, 1.2))
 ]
+TRAINING = TrainConfig(batch_size=2, seq_len=8, max_steps=30, learning_rate=0.1)
+SUMMARY = {"step": 30, "seconds": 2.5, "config": asdict(TRAINING)}
 CORPUS = CorpusFacts("t.txt", 60, 60, "00ff", [1, 2, 3, 4, 50])
 
 
@@ -36,7 +40,7 @@ def write(path, **changes):
         "history": HISTORY,
         "corpus": CORPUS,
         "made": {"charrnn": "0.1.0"},
-        "training": {"step": 30, "state": [[torch.randn(2, 6)]], "numbers": (1, 2**70)},
+        "training": {**SUMMARY, "state": [[torch.randn(2, 6)]], "numbers": (1, 2**70)},
     }
     checkpoint.save(path, **{**contents, **changes})
     return model
@@ -81,12 +85,12 @@ def test_load_gives_the_training_state_as_tensors_and_read_leaves_it_out(path):
     loaded = checkpoint.load(str(path)).training
     assert torch.equal(loaded["state"][0][0], state["state"][0][0])
     assert loaded["numbers"] == (1, 2**70)
-    assert read_checkpoint(str(path)).training == {"step": 30, "state": [[None]], "numbers": (1, 2**70)}
+    assert read_checkpoint(str(path)).training == SUMMARY
 
 
 def test_a_view_is_stored_without_what_surrounds_it(tmp_path):
-    write(tmp_path / "small.pt", training={})
-    write(tmp_path / "view.pt", training={"x": torch.zeros(1_000_000)[:1]})
+    write(tmp_path / "small.pt", training=SUMMARY)
+    write(tmp_path / "view.pt", training={**SUMMARY, "x": torch.zeros(1_000_000)[:1]})
     assert (tmp_path / "view.pt").stat().st_size < (tmp_path / "small.pt").stat().st_size + 1000
 
 
@@ -134,13 +138,24 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c.update(format="other"), "not a charrnn checkpoint"),
         (lambda c: c.update(format_version=2), "format version 2, and this charrnn reads up to 1.*later charrnn"),
         (lambda c: c.update(format_version="1"), "format version '1'"),
-        (lambda c: c.pop("history"), "no history"),
+        (lambda c: c.pop("history"), "no history, or one that is no list"),
         (lambda c: c["model"].update(hidden_size=7), r"weight_ih has shape \(18, 4\).*asks for \(21, 4\)"),
         (lambda c: c["model"].update(hidden_size=10**12), "hidden-size is 1000000000000"),
         (lambda c: c["model"].update(vocab_size=6), "5 characters where the config asks for 6"),
         (lambda c: c["model"].update(num_layers=True), "num_layers is True where int belongs"),
+        (lambda c: c["history"][0].update(val_loss=float("nan")), "no number"),
+        (lambda c: c["history"][1].update(step=10), "steps that do not rise"),
+        (lambda c: c["history"][0].update(step=0), "steps that do not rise"),
+        (lambda c: c["corpus"].update(counts=[1]), "no counts of its characters"),
+        (lambda c: c["corpus"].update(counts=["1"] * 5), "no counts of its characters"),
+        (lambda c: c["corpus"].update(bytes=10**5000), "a size that is no count"),
+        (lambda c: c["training"].update(step="x"), "training has no step"),
+        (lambda c: c["training"].update(seconds=float("inf")), "training has no step or no seconds"),
+        (lambda c: c["training"]["config"].update(epochs=float("inf")), "--epochs is inf"),
+        (lambda c: c["text"].update(unit=2), "text has something that is no text"),
+        (lambda c: c["weights"].update({"head.bias": c["weights"]["layers.0.weight_hh"][0, :5]}), "is used twice"),
         (lambda c: c["model"].update(colour="red"), "missing or unknown fields: colour"),
-        (lambda c: c.update(model=[1]), "ModelConfig is a list where a dict belongs"),
+        (lambda c: c.update(model=[1]), "no model, or one that is no dict"),
         (lambda c: c.update(characters="edcba"), "not in code-point order"),
         (lambda c: c["weights"].pop("head.bias"), "weights missing or unknown: head.bias"),
         (lambda c: c["weights"].update({"head.bias": torch.zeros(5, dtype=torch.float64)}), "head.bias is no float32"),
@@ -180,6 +195,27 @@ def replace_record(path, name, data, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for record, old in records.items():
             archive.writestr(record, data if record.endswith(name) else old)
+
+
+def test_a_structure_that_doubles_at_every_level_is_read_at_once(path):
+    def change(contents):
+        for _ in range(60):
+            contents["training"]["bomb"] = [contents["training"].get("bomb", 1)] * 2
+
+    rewrite(path, change)
+    assert read_checkpoint(str(path)).training["step"] == 30
+    assert len(checkpoint.load(str(path)).training["bomb"]) == 2
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_any_flipped_bit_of_the_zip_directory_is_refused_or_harmless(path, bit):
+    data = bytearray(path.read_bytes())
+    for place in range(data.rindex(b"PK\x01\x02") - 400, len(data)):
+        data[place] ^= 1 << bit
+        path.write_bytes(data)
+        data[place] ^= 1 << bit
+        with contextlib.suppress(CheckpointError):
+            assert read_checkpoint(str(path)).model == CONFIG
 
 
 def test_a_compressed_record_which_could_be_a_bomb_is_refused(path):

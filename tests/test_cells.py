@@ -8,7 +8,7 @@ import torch
 from conftest import VARIANTS
 
 from charrnn.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
-from charrnn.config import GATES, ModelConfig, count_parameters, parameter_shapes
+from charrnn.config import GATES, STATES, ModelConfig, count_parameters, parameter_shapes
 from charrnn.engine import NumpyCharRNN, tanh_step
 from charrnn.model import CharRNN
 
@@ -84,7 +84,7 @@ def random_layer(cell, dtype=torch.float64):
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    state = tuple(torch.randn(2, 5, dtype=dtype) for _ in range(layer.num_states))
+    state = tuple(torch.randn(2, 5, dtype=dtype) for _ in range(STATES[cell]))
     return layer, torch.randn(7, 2, 4, dtype=dtype), state
 
 

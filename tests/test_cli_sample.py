@@ -112,10 +112,10 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
             1,
             "prompt has 'é' (U+00E9), which this model never saw (23 characters; see `charrnn inspect words.pt`)",
         ),
-        (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (0 is greedy)"),
+        (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (greedy) and finite"),
         (["--top-k", "0"], 2, "--top-k is 0; it must be at least 1"),
         (["-n", "-1", "-N", "2"], 2, "--length -1 never ends, so that --num-samples must be 1"),
-        (["--device", "tpu"], 2, "--device is 'tpu'; it must be one of auto, cpu, cuda"),
+        (["--device", "tpu"], 2, "--device is 'tpu'; it must be one of cpu, cuda"),
     ],
 )
 def test_bad_input_is_one_line(sample, arguments, code, message):

@@ -14,7 +14,7 @@ from charrnn.errors import DivergenceError
 from charrnn.model import detach
 from charrnn.optimizers import build_optimizer, learning_rate
 from charrnn.run import TrainingRun
-from charrnn.training import take_step, train
+from charrnn.training import REWIND_AFTER, REWIND_RATE, take_step, train
 
 TEXT = make_text(6000)
 IDS = CharEncoder(TEXT).encode(TEXT)
@@ -114,30 +114,43 @@ def test_reports_tell_steps_losses_and_the_best():
     assert run.best.val_loss == min(row.val_loss for row in run.history) == evaluated[-1].best_val_loss
 
 
-def test_best_weights_are_those_of_the_best_evaluation():
-    run = start(
-        max_steps=60, evaluations=20, learning_rate=0.3, warmup_steps=0
-    )  # too high a rate: the loss jumps about
+def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
+    losses = iter([3.0, 1.0, 2.0, 2.5])
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: next(losses))
+    run = start(max_steps=40, evaluations=4)
     weights = {}
     for report in train(run):
         if report.val_loss is not None:
             weights[report.step] = {name: t.clone() for name, t in run.model.state_dict().items()}
-    assert run.best.step != run.step, "the test needs a best that is not the last"
-    torch.testing.assert_close(run.best_weights, weights[run.best.step], rtol=0, atol=0)
+    assert (run.best.step, run.best.val_loss) == (20, 1.0)
+    torch.testing.assert_close(run.best_weights, weights[20], rtol=0, atol=0)
+    assert not torch.equal(weights[20]["head.weight"], weights[40]["head.weight"])
 
 
 def test_patience_ends_the_training():
     run = start(max_steps=10_000, evaluations=5000, learning_rate=1e-12, patience=3)
-    run.history.append(dataclasses.replace(next(iter(_rows())), val_loss=0.0))  # a best that cannot be beaten
+    run.history.append(dataclasses.replace(_row(), val_loss=0.0))  # a best that cannot be beaten
+    run.best_weights = dict(run.model.state_dict())
     reports = [report for report in train(run) if report.val_loss is not None]
     assert len(reports) == 3
     assert reports[-1].is_last
 
 
-def _rows():
+def _row():
     run = start(max_steps=1)
     finish(run)
-    return run.history
+    return run.history[0]
+
+
+def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
+    run = start(max_steps=50, evaluations=50, learning_rate=0.01, warmup_steps=0)
+    run.history.append(dataclasses.replace(_row(), val_loss=0.0))
+    run.best_weights = {name: torch.zeros_like(tensor) for name, tensor in run.model.state_dict().items()}
+    reports = iter(train(run))
+    rates = [next(reports).learning_rate for _ in range(REWIND_AFTER)]
+    assert all((tensor == 0).all() for tensor in run.model.state_dict().values())
+    assert run.rewinds == 1
+    assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_RATE, rel=0.05)
 
 
 @pytest.mark.parametrize("cell", GATES)

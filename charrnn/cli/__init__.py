@@ -5,9 +5,12 @@ stdout is data and stderr is everything else. Every expected failure becomes one
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -22,23 +25,42 @@ from charrnn.errors import CharRNNError
 class OneLineErrors(TyperGroup):
     """A group of commands whose expected failures end in one line on stderr and an exit code."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line; --help and --version are carried out here."""
+        with _one_line_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        try:
+        with _one_line_errors():
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except CharRNNError as error:
-            print(f"charrnn: {error}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:  # the reader has had enough, as in `| head`
-            _discard_stdout()
-            raise typer.Exit(0) from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"charrnn: {where}{error.strerror or error}", file=sys.stderr)
-            _discard_stdout()
-            raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except CharRNNError as error:
+        _leave(str(error), error.exit_code)
+    except BrokenPipeError:  # the reader has had enough, as in `| head`
+        _discard_stdout()
+        raise typer.Exit(0) from None
+    except OSError as error:
+        _discard_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        _leave(f"{where}{error.strerror or error}", 1)
+    except MemoryError:
+        _leave("out of memory; lower --hidden-size, --batch-size, --length or --num-samples", 1)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    from charrnn.displays import write_line
+    from charrnn.escape import quoted
+
+    write_line(sys.stderr, f"charrnn: {quoted(message)}")
+    raise typer.Exit(code) from None
 
 
 app = typer.Typer(
@@ -56,6 +78,7 @@ app.command()(inspect)
 
 def main() -> None:
     """Run the command line; the installed command's entry point."""
+    _prepare_streams()
     app(prog_name="charrnn")
 
 
@@ -72,6 +95,20 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+def _prepare_streams() -> None:
+    """Make all three streams be there, and text on them be UTF-8 whatever the locale says.
+
+    Bytes of a file name that are no UTF-8 pass through stdout unaltered, so that the path it prints is the path.
+    """
+    if sys.stdin is None:  # closed by the caller, as a daemon's are
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def _discard_stdout() -> None:

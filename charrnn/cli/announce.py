@@ -6,6 +6,7 @@ from charrnn.cli.launch import Launch
 from charrnn.config import TrainConfig, count_parameters
 from charrnn.corpus import Corpus
 from charrnn.displays import describe_loss, format_seconds
+from charrnn.escape import quoted
 from charrnn.run import TrainingRun
 
 
@@ -16,7 +17,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     plural = "s" if model.num_layers > 1 else ""
     held_out = len(run.val_ids)
     return [
-        f"{corpus.name}: {len(corpus.ids):,} characters, {len(corpus.encoder):,} distinct; "
+        f"{quoted(corpus.name)}: {len(corpus.ids):,} characters, {len(corpus.encoder):,} distinct; "
         f"{len(corpus.ids) - held_out:,} to train on, the last {held_out:,} held out",
         f"model: {model.cell}, {model.num_layers} layer{plural} of {model.hidden_size}, "
         f"embedding {model.embedding_dim}, dropout {model.dropout:g}; {count_parameters(model):,} parameters, "
@@ -37,11 +38,13 @@ def _end(config: TrainConfig) -> str:
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.finished:
         return "already at its end, give a longer --epochs or --time to train on"
-    if run.total_steps is None:
-        return f"ends in {format_seconds((run.config.time_limit or 0) - run.seconds)}"
-    steps = run.total_steps - run.step
-    chars = steps * run.lanes.lane_length * run.config.batch_size / run.lanes.windows_per_epoch
-    return f"takes about {format_seconds(chars / chars_per_second)}"
+    seconds = []
+    if run.config.time_limit is not None:
+        seconds.append(run.config.time_limit - run.seconds)
+    if run.total_steps is not None:
+        window = run.lanes.lane_length * run.config.batch_size / run.lanes.windows_per_epoch
+        seconds.append((run.total_steps - run.step) * window / chars_per_second)
+    return f"takes about {format_seconds(max(min(seconds), 0.0))}"
 
 
 def farewell(run: TrainingRun) -> str:

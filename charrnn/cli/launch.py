@@ -18,11 +18,11 @@ from charrnn.escape import quoted
 from charrnn.model import CharRNN
 from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
-from charrnn.suggest import TYPICAL_FLOPS, suggest, training_cost
+from charrnn.suggest import FORWARD_SPEED, TYPICAL_FLOPS, evaluations, suggest, training_cost
 from charrnn.torch_engine import require_device
 
 ENDS = ("epochs", "max_steps", "time_limit")
-MAY_CHANGE = {*ENDS, "patience", "evaluations", "threads"}
+MAY_CHANGE = {*ENDS, "patience", "threads"}
 """Options that a resumed run may give anew."""
 
 
@@ -84,7 +84,7 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
         _set_up_torch(config.threads)
         run = TrainingRun.start(stored.model, config, train_ids, val_ids, started=request.started)
         run.load_state_dict(stored.training)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path}: its training state is damaged ({reason}); train anew") from None
     run.history = list(stored.history)
@@ -110,6 +110,8 @@ def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
     changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE}
     if any(name in changes for name in ENDS):
         changes = {**dict.fromkeys(ENDS), **changes}
+    if "epochs" in changes and changes["epochs"] is not None:
+        changes["evaluations"] = evaluations(changes["epochs"], config.val_fraction)
     return replace(config, **changes)
 
 
@@ -117,6 +119,7 @@ def _launch(run: TrainingRun, reason: str) -> Launch:
     """Choose the precision where it is open, and measure the speed."""
     probe = probe_precision(run.model, run.config.batch_size, run.config.precision)
     run.config = replace(run.config, precision=probe.precision)
+    run.evaluation_seconds = run.evaluation_seconds or len(run.val_ids) / (FORWARD_SPEED * probe.chars_per_second)
     return Launch(run, probe.chars_per_second, reason)
 
 

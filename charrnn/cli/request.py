@@ -58,6 +58,8 @@ def check_output(request: Request) -> None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give a file with --out")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is no ordinary file; give another with --out")
     if request.text != STDIN and path.exists() and Path(request.text).exists() and path.samefile(request.text):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not (request.resume or request.overwrite):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from charrnn.encoder import CharEncoder
     from charrnn.sampling import Sampler, StepModel
 
-STREAMS_AT_ONCE = 64
+STREAMS_AT_ONCE = {"cpu": 64, "cuda": 4096}
 FLUSH_SECONDS = 0.05
 
 
@@ -57,10 +57,10 @@ def sample(
     # Imported here: --help must not wait for numpy.
     from charrnn.archive import read_checkpoint
     from charrnn.cli.shared import first_ids
-    from charrnn.config import check_options
     from charrnn.sampling import Sampler, SamplingOptions
 
-    check_options({"device": device})
+    if device not in STREAMS_AT_ONCE:
+        raise ConfigError(f"--device is {device!r}; it must be one of {', '.join(STREAMS_AT_ONCE)}")
     options = SamplingOptions(temperature=temperature, top_k=top_k)
     contents = read_checkpoint(checkpoint)
     prompt_ids = _encode_prompt(contents.encoder, prompt, checkpoint) or first_ids(
@@ -73,9 +73,10 @@ def sample(
         print(f"seed {seed}", file=sys.stderr, flush=True)
     if num_samples == 1:
         ids = sampler.stream(None if length == -1 else length)
-        write_stream(sys.stdout.buffer, itertools.chain(prompt, (contents.encoder.decode([i]) for i in ids)))
+        write_stream(sys.stdout.buffer, itertools.chain(prompt, (contents.encoder.characters[i] for i in ids)))
     else:
-        write_texts(sys.stdout.buffer, (prompt + text for text in _texts(sampler, contents, num_samples, length)))
+        texts = _texts(sampler, contents, num_samples, length, STREAMS_AT_ONCE[device])
+        write_texts(sys.stdout.buffer, (prompt + text for text in texts))
 
 
 def write_stream(out: BinaryIO, characters: Iterable[str]) -> None:
@@ -107,10 +108,10 @@ def to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _texts(sampler: Sampler, contents: Checkpoint, num_samples: int, length: int) -> Iterator[str]:
+def _texts(sampler: Sampler, contents: Checkpoint, num_samples: int, length: int, at_once: int) -> Iterator[str]:
     """All samples in order, a bounded number of them computed side by side."""
-    for first in range(0, num_samples, STREAMS_AT_ONCE):
-        batch = sampler.batch(range(first, min(first + STREAMS_AT_ONCE, num_samples)), length)
+    for first in range(0, num_samples, at_once):
+        batch = sampler.batch(range(first, min(first + at_once, num_samples)), length)
         yield from map(contents.encoder.decode, batch)
 
 

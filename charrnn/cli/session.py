@@ -24,11 +24,11 @@ from charrnn.cli.request import Request, check_output
 from charrnn.cli.shared import first_ids
 from charrnn.cli.signals import StopSignals
 from charrnn.corpus import Corpus, read_corpus
-from charrnn.displays import Display, JsonDisplay, PlainDisplay
+from charrnn.displays import Display, JsonDisplay, PlainDisplay, write_line
 from charrnn.engine import NumpyCharRNN
 from charrnn.errors import DivergenceError
 from charrnn.metrics import Report
-from charrnn.run import TrainingRun
+from charrnn.run import FINISH_SECONDS, TrainingRun
 from charrnn.sampling import Sampler, SamplingOptions
 from charrnn.training import train
 
@@ -54,7 +54,7 @@ def run_training(request: Request) -> None:
             display.note(line)
         Session(request, corpus, run, display).train()
     if not request.quiet and not request.as_json:
-        print(farewell(run), file=sys.stderr)
+        write_line(sys.stderr, farewell(run))
     print(request.path)
 
 
@@ -70,6 +70,8 @@ class Session:
 
     def train(self) -> None:
         """Train to the end, or until a signal."""
+        if self._run.finished:
+            self._display.finished(self._run.step)
         with StopSignals() as signals:
             try:
                 for report in train(self._run):
@@ -81,7 +83,8 @@ class Session:
                 raise DivergenceError(f"{error}{kept}") from None
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint, and keep as much of a time limit as it takes."""
+        started = time.monotonic()
         run, corpus = self._run, self._corpus
         checkpoint.save(
             self._request.path,
@@ -94,6 +97,7 @@ class Session:
             training=run.state_dict(),
         )
         self._saved = time.monotonic()
+        run.finish_seconds = FINISH_SECONDS + self._saved - started
 
     def _handle(self, report: Report) -> None:
         if report.val_loss is not None or time.monotonic() - self._saved > SAVE_SECONDS:
@@ -116,10 +120,10 @@ class Session:
         self.save()
         self._display.interrupted(self._run.step)
         self._display.__exit__(None, None, None)
-        if not self._request.quiet:
+        if not self._request.quiet and not self._request.as_json:
             out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
             again = f"charrnn train {shlex.quote(self._request.text)}{out} --resume"
-            print(f"stopped after step {self._run.step:,}, saved; go on with: {again}", file=sys.stderr)
+            write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 
 

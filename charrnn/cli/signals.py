@@ -6,9 +6,12 @@ import signal
 from types import FrameType
 from typing import Any
 
+STOPS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+"""Ctrl-C, a polite kill, and a terminal that goes away."""
+
 
 class StopSignals:
-    """While it is entered, the first SIGINT or SIGTERM is remembered; the second SIGINT interrupts at once.
+    """While it is entered, the first of `STOPS` is remembered; a SIGINT after it interrupts at once.
 
     A signal that was ignored before, as SIGINT is for a background job of a script, stays ignored.
 
@@ -21,7 +24,7 @@ class StopSignals:
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
         return self

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from charrnn.sampling import Sampler, SamplingOptions
 from charrnn.training import take_step
 from tests.benchmarks.measure import compare, conditions
 
+TRAINING = TrainConfig(batch_size=64, seq_len=64, max_steps=10**6, learning_rate=1e-3)
 VOCAB_SIZE, EMBEDDING_DIM = 65, 64
 STEPS = 6
 SIZES = [(1, 128), (1, 384), (1, 512), (2, 512)]
@@ -61,10 +63,10 @@ def model_config(num_layers: int, hidden_size: int) -> ModelConfig:
 def training_speed(num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64) -> str:
     """Characters per second of a training step beside a plain float32 loop's."""
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
-    config = TrainConfig(batch_size=batch_size, seq_len=seq_len, max_steps=10**6, learning_rate=1e-3)
+    config = replace(TRAINING, batch_size=batch_size, seq_len=seq_len)
     run = TrainingRun.start(model_config(num_layers, hidden_size), config, ids, ids[:1000], started=time.perf_counter())
     precision = probe_precision(run.model, batch_size, "auto").precision
-    run.config = TrainConfig(**{**vars(config), "precision": precision})
+    run.config = replace(config, precision=precision)
     plain = PlainLSTM(num_layers, hidden_size)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
     batch = torch.randint(0, VOCAB_SIZE, (seq_len + 1, batch_size))
@@ -126,7 +128,8 @@ def first_character(num_layers: int, hidden_size: int, runs: int = 7) -> str:
 
         checkpoint.save(
             path, model=config, encoder=CharEncoder("".join(map(chr, range(40, 40 + VOCAB_SIZE)))),
-            weights=CharRNN(config).state_dict(), history=[], made={}, training={},
+            weights=CharRNN(config).state_dict(), history=[], made={},
+            training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
             corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
         )  # fmt: skip
         rows = []
