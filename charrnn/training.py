@@ -92,7 +92,8 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
     limit = run.config.time_limit
     assert limit is not None, "a training has an end"
     spacing = max(limit / run.config.evaluations, run.evaluation_seconds / EVALUATION_SHARE)
-    return run.seconds - run.pace.seconds >= spacing
+    last_is_near = run.seconds + run.evaluation_seconds + spacing / 2 > limit
+    return run.seconds - run.pace.seconds >= spacing and not last_is_near
 
 
 def _evaluate(run: TrainingRun) -> Report:
