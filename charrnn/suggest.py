@@ -26,8 +26,12 @@ LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
 ENOUGH_EPOCHS = 0.5
 """Share of the wanted epochs from which on a model is worth its cost too, where the text is short."""
 
-MAX_CHARS = 40_000_000
-"""Characters to train on, over all epochs, where no flag ends the training."""
+PATIENT_CHARS = 5_500_000
+"""Characters to train on, over all epochs, where no flag ends the training and the text has a million.
+
+It grows with the square root of the text's length: three minutes for a million characters on two cores, an hour for a
+hundred million.
+"""
 
 SETUP_SECONDS = 5.0
 """Of a time limit: what it takes until the first step and after the last."""
@@ -92,7 +96,7 @@ def training_cost(model: ModelConfig) -> float:
 
 def wanted_epochs(num_chars: int) -> float:
     """Passes over a text after which more stop helping: 8 for a million characters, up to 24 for a short one."""
-    return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3), MAX_CHARS / num_chars)
+    return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3))
 
 
 def evaluations(epochs: float, val_fraction: float) -> int:
@@ -130,7 +134,8 @@ def _planned_epochs(
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
         ends.append(seconds * flops / training_cost(model) / train_chars)
-    return float(min(ends, default=wanted))
+    patient = PATIENT_CHARS * math.sqrt(train_chars / 1_000_000) / train_chars
+    return float(min(ends, default=min(wanted, patient)))
 
 
 def _dropout(epochs: float) -> float:

@@ -9,7 +9,7 @@ import sys
 import pytest
 from conftest import clean_environment, make_text
 
-from charrnn.cli.sample import write_texts
+from charrnn.cli.sample import write_stream, write_texts
 
 
 @pytest.fixture
@@ -148,6 +148,20 @@ def test_on_a_terminal_the_line_is_ended(trained):
     assert stderr == b""
     assert shown.startswith("Tin")
     assert shown.endswith("\n")
+
+
+def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_path):
+    text = "a\x1b[2J\x07é\n"
+    master, slave = pty.openpty()
+    for path, expected in ((os.ttyname(slave), None), (tmp_path / "out", text.encode())):
+        with open(path, "wb", buffering=0) as raw:
+            write_stream(raw, text)
+        if expected is not None:
+            assert path.read_bytes() == expected
+    shown = os.read(master, 1000).decode()
+    os.close(slave)
+    os.close(master)
+    assert shown.rstrip() == "a␛[2J␇é"
 
 
 def test_no_text_is_repaired_by_the_locale(sample):

@@ -54,6 +54,7 @@ def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, te
     assert reports[-1]["val_perplexity"] > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "rnn", "rnn-relu"])
 def test_every_cell_trains_and_samples(charrnn, text, cell):
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 4, "--cell", cell, "--num-layers", 2, "-q")
@@ -61,6 +62,7 @@ def test_every_cell_trains_and_samples(charrnn, text, cell):
     assert len(charrnn("sample", "verse.pt", "-n", 30).text) == 30
 
 
+@pytest.mark.slow
 def test_stdin_is_a_corpus(charrnn, text):
     from_file = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "-q")
     from_stdin = charrnn("train", "-", *SMALL, "--max-steps", 3, "-q", stdin=text.read_bytes())
@@ -70,6 +72,7 @@ def test_stdin_is_a_corpus(charrnn, text):
     )
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_never_clobbered(charrnn, text):
     kept = text.with_name("verse.pt")
     kept.write_bytes(b"precious")
@@ -126,6 +129,7 @@ def test_a_device_is_not_replaced_by_a_file(charrnn, text):
     assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is no ordinary file; give another with --out\n")
 
 
+@pytest.mark.slow
 def test_a_reader_of_stderr_that_goes_away_does_not_end_the_training(text):
     command = (
         f"{sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps 300 2> >(head -n 1 >/dev/null)"
@@ -135,6 +139,7 @@ def test_a_reader_of_stderr_that_goes_away_does_not_end_the_training(text):
     assert torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"] == 300
 
 
+@pytest.mark.slow
 def test_closed_streams_break_nothing(text):
     command = f"{sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps 3 <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", command], cwd=text.parent, timeout=120).returncode == 0
@@ -154,6 +159,7 @@ def test_usage_errors_exit_with_two(charrnn):
     assert charrnn("train", "a.txt", "--no-such-flag").code == 2
 
 
+@pytest.mark.slow
 def test_a_resumed_run_trains_on(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 20, "-q")
     longer = charrnn("train", "verse.txt", "--resume", "--max-steps", 30, "-q")
@@ -165,6 +171,7 @@ def test_a_resumed_run_trains_on(charrnn, text):
     assert {20, 30} <= set(steps)
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "-q")
     before = text.with_name("verse.pt").read_bytes()
@@ -174,6 +181,7 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
     assert text.with_name("verse.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_resume_refuses_another_text_and_another_model(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "-q")
     other = charrnn("train", "verse.txt", "--resume", "--hidden-size", 32)
@@ -236,6 +244,7 @@ def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(charr
         torch.testing.assert_close(resumed["training"][part], straight["training"][part], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_saves_and_says_how_to_go_on(charrnn, text, number, code):
     process = start_training(text, "--max-steps", 10**8)

@@ -66,7 +66,15 @@ def test_the_first_command_ends_with_a_sample(shell):
     result = shell(command)
     assert result.returncode == 0, result.stderr.decode()
     assert len(result.stdout.decode()) == 500
-    assert shell(command).returncode == 0, "and again, over its own checkpoint"
+
+
+@pytest.mark.slow
+def test_the_python_example_runs(shell):
+    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    shell("test -e verse.pt || charrnn train corpora/verse.txt --max-steps 20")
+    result = shell(f"python - <<'END'\n{example}END")
+    assert result.returncode == 0, result.stderr.decode()
+    assert len(result.stdout.decode()) == 201
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "inspect"])

@@ -84,6 +84,7 @@ def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is shown again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment", [{"TERM": "dumb"}, {"COLUMNS": "20"}, {"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}]
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
+from charrnn.escape import visible
 
 if TYPE_CHECKING:
     from charrnn.archive import Checkpoint
@@ -82,11 +83,12 @@ def sample(
 def write_stream(out: BinaryIO, characters: Iterable[str]) -> None:
     """Write characters as they come, and end the line.
 
-    On a terminal each is shown at once; elsewhere they are handed on every `FLUSH_SECONDS`.
+    On a terminal each is shown at once, and what would command the terminal is shown and not obeyed; elsewhere they are
+    handed on unaltered every `FLUSH_SECONDS`.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     for last in characters:
-        out.write(to_bytes(last))
+        out.write(to_bytes(visible(last) if is_terminal else last))
         if is_terminal or time.monotonic() - flushed > FLUSH_SECONDS:
             out.flush()
             flushed = time.monotonic()
@@ -97,9 +99,11 @@ def write_stream(out: BinaryIO, characters: Iterable[str]) -> None:
 
 def write_texts(out: BinaryIO, texts: Iterable[str]) -> None:
     """Write whole texts, each ended by a line feed, a blank line between them."""
+    is_terminal = out.isatty()
     for number, text in enumerate(texts):
         separator = b"\n" if number else b""
-        out.write(separator + to_bytes(text) + (b"" if text.endswith("\n") else b"\n"))
+        shown = to_bytes(visible(text) if is_terminal else text)
+        out.write(separator + shown + (b"" if text.endswith("\n") else b"\n"))
         out.flush()
 
 
