@@ -65,10 +65,8 @@ def save(
         "made": dict(made),
         "training": dict(training),
     }
-    buffer = io.BytesIO()
-    torch.save(map_leaves(contents, _prepare), buffer)
     try:
-        replace_file(path, buffer.getbuffer())
+        replace_file(path, _serialise(contents))
     except OSError as error:
         raise OutputError(
             f"{path}: the checkpoint cannot be written ({error.strerror}); an older one, if any, is untouched"
@@ -99,9 +97,8 @@ def replace_file(path: Path, data: memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)  # gone already where all went well
     _sync_folder(target.parent)
 
 
@@ -113,6 +110,13 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _serialise(contents: dict[str, Any]) -> memoryview:
+    """Bytes in memory first: a disk that fills is then a clean error, not one from inside torch."""
+    buffer = io.BytesIO()
+    torch.save(map_leaves(contents, _prepare), buffer)
+    return buffer.getbuffer()
 
 
 def _prepare(leaf: Any) -> Any:

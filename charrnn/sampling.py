@@ -112,7 +112,7 @@ def read_prompt(model: StepModel, prompt: Sequence[int], num_texts: int) -> tupl
 
 @dataclass(frozen=True)
 class Sampler:
-    """Numbered samples of one model and prompt; a sample depends on the seed and its number alone.
+    """Numbered samples of one model and prompt; a sample depends on the seed and its number alone, rounding apart.
 
     Attributes:
         model: computes the scores.
