@@ -89,8 +89,8 @@ class LiveDisplay(Display):
 
     def _figures(self, report: Report) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim")
-        grid.add_column(no_wrap=True)
+        grid.add_column(style="dim", no_wrap=True, min_width=len("validation"))
+        grid.add_column(no_wrap=True, overflow="ellipsis")
         grid.add_row("training", describe_loss(report.train_loss))
         if self._evaluated is not None and self._evaluated.val_loss is not None:
             grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss), style="bold"))

@@ -111,10 +111,11 @@ def decode_text(data: bytes, name: str) -> str:
         return data.decode("utf-8").removeprefix(_BOM)
     except UnicodeDecodeError as error:
         bad = data[error.start : error.end].hex(" ")
-        copy = f"{Path(name).stem}-utf8.txt"
+        encoding = ("UTF-16", "utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("Latin-1", "latin1")
+        source, copy = shlex.quote(name), shlex.quote(f"{Path(name).stem}-utf8.txt")
         raise CorpusError(
-            f"{name}: not valid UTF-8 at byte {error.start} (0x{bad}); if it is Latin-1, convert it: "
-            f"iconv -f latin1 -t utf8 {shlex.quote(name)} > {shlex.quote(copy)}"
+            f"{name}: not valid UTF-8 at byte {error.start} (0x{bad}); if it is {encoding[0]}, convert it: "
+            f"iconv -f {encoding[1]} -t utf8 {source} > {copy}"
         ) from None
 
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from charrnn.escape import quoted
-from charrnn.metrics import Report, bits_per_char, perplexity
+from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
 
 
 class Display:
@@ -110,7 +110,7 @@ def report_fields(report: Report) -> dict[str, Any]:
     fields = asdict(report)
     for name in ("train", "val"):
         loss = fields[f"{name}_loss"]
-        fields[f"{name}_perplexity"] = None if loss is None else perplexity(loss)
+        fields[f"{name}_perplexity"] = None if loss is None else finite_or_none(perplexity(loss))
         fields[f"{name}_bits_per_char"] = None if loss is None else bits_per_char(loss)
     return fields
 

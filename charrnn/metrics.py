@@ -71,6 +71,11 @@ def perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
 
 
+def finite_or_none(value: float) -> float | None:
+    """A number as JSON can say it: there is no infinity in it."""
+    return value if math.isfinite(value) else None
+
+
 def bits_per_char(loss: float) -> float:
     """The loss in bits instead of nats."""
     return loss / math.log(2)

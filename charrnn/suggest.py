@@ -51,6 +51,9 @@ FORWARD_SPEED = 4.0
 EVALUATION_COST = 0.04
 """Share of a training's time that its evaluations may take."""
 
+FASTEST = 150_000.0
+"""Characters per second that even the smallest model does not train on: it is the steps that cost then."""
+
 TYPICAL_FLOPS = 2e11
 """Training arithmetic per second where it was not measured: two cores of a recent laptop or server."""
 
@@ -119,7 +122,7 @@ def _choose_model(
         if "time_limit" not in given or epochs >= min(ENOUGH_EPOCHS * wanted, worth_chars / train_chars):
             break
     if "dropout" not in given:
-        model = ModelConfig(**{**vars(model), "dropout": _dropout(epochs)})
+        model = ModelConfig(**{**vars(model), "dropout": _dropout(epochs, model.hidden_size)})
     return model, epochs
 
 
@@ -133,14 +136,15 @@ def _planned_epochs(
         ends.append(given["max_steps"] * window / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
-        ends.append(seconds * flops / training_cost(model) / train_chars)
+        ends.append(seconds * min(flops / training_cost(model), FASTEST) / train_chars)
     patient = PATIENT_CHARS * math.sqrt(train_chars / 1_000_000) / train_chars
     return float(min(ends, default=min(wanted, patient)))
 
 
-def _dropout(epochs: float) -> float:
-    """A tenth for each doubling of the epochs: 0.1 for two passes, 0.3 for eight, half at most."""
-    return round(min(0.5, max(0.0, 0.1 * math.log2(epochs))), 2) if epochs > 0 else 0.0
+def _dropout(epochs: float, hidden_size: int) -> float:
+    """A tenth for each doubling of the epochs: 0.1 for two passes, 0.3 for eight, half at most; less for few units."""
+    share = min(0.5, max(0.0, 0.1 * math.log2(max(epochs, 1.0))))
+    return round(share * min(1.0, hidden_size / 128), 2)
 
 
 def _training_defaults(

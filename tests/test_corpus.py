@@ -45,6 +45,11 @@ def test_text_that_is_not_utf8_is_refused_with_place_and_remedy():
         decode_text("caf\xe9 noir".encode("latin-1"), "notes.txt")
 
 
+def test_utf16_is_recognised_by_its_mark():
+    with pytest.raises(CorpusError, match="if it is UTF-16, convert it: iconv -f utf-16 -t utf8"):
+        decode_text("hello".encode("utf-16"), "notes.txt")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -37,7 +37,7 @@ def _end(config: TrainConfig) -> str:
 
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.finished:
-        return "already at its end, give a longer --epochs or --time to train on"
+        return "already at its end, give a later --epochs, --max-steps or --time to train on"
     seconds = []
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)

@@ -50,7 +50,7 @@ def describe(contents: Checkpoint) -> dict[str, Any]:
     """Everything about a checkpoint as plain values, for JSON."""
     from charrnn.archive import FORMAT_VERSION
     from charrnn.config import count_parameters
-    from charrnn.metrics import bits_per_char, perplexity
+    from charrnn.metrics import bits_per_char, finite_or_none, perplexity
 
     best = contents.best
     return {
@@ -62,7 +62,7 @@ def describe(contents: Checkpoint) -> dict[str, Any]:
         "best": best
         and {
             "val_loss": best.val_loss,
-            "perplexity": perplexity(best.val_loss),
+            "perplexity": finite_or_none(perplexity(best.val_loss)),
             "bits_per_char": bits_per_char(best.val_loss),
             "step": best.step,
             "epoch": best.epoch,
@@ -113,7 +113,7 @@ def _score_file(contents: Checkpoint, path: str, checkpoint: str) -> Score:
 
 
 def _show_score(result: Score, name: str, as_json: bool) -> None:
-    from charrnn.metrics import bits_per_char, perplexity
+    from charrnn.metrics import bits_per_char, finite_or_none, perplexity
 
     values = {
         "text": name,
@@ -124,7 +124,7 @@ def _show_score(result: Score, name: str, as_json: bool) -> None:
         "accuracy": result.accuracy,
     }
     if as_json:
-        print(json.dumps(values))
+        print(json.dumps({**values, "perplexity": finite_or_none(perplexity(result.loss))}))
         return
     from charrnn.escape import quoted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,3 +72,9 @@ def check_output(request: Request) -> None:
         raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written to ({error.strerror}); give a file elsewhere with --out"
+        ) from None
