@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from charrnn.config import GATES
+from charrnn.recurrence import GRURecurrence, PlainRecurrence
 
 LayerState = tuple[Tensor, ...]
 
@@ -63,32 +65,36 @@ class RecurrentLayer(nn.Module):
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
 
-class TanhRNNLayer(RecurrentLayer):
-    """h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h) (Elman 1990)."""
+class PlainRNNLayer(RecurrentLayer):
+    """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h); its children say which f."""
+
+    relu: bool
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, GATES["rnn"])
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """See `RecurrentLayer.forward`."""
-        outputs, last = torch.rnn_tanh(
-            inputs, state[0][None], self._weights(), True, 1, 0.0, self.training, False, False
-        )
-        return outputs, self._keep(last)
+        if inputs.is_cuda:
+            kernel = torch.rnn_relu if self.relu else torch.rnn_tanh
+            outputs, last = kernel(inputs, state[0][None], self._weights(), True, 1, 0.0, self.training, False, False)
+            return outputs, self._keep(last)
+        projected = functional.linear(inputs, self.weight_ih, self.bias)
+        weight, h = self.weight_hh.to(projected.dtype), state[0].to(projected.dtype)
+        outputs = PlainRecurrence.apply(projected, weight, h, self.relu)  # type: ignore[no-untyped-call]
+        return outputs, self._keep(outputs[-1:])
 
 
-class ReLURNNLayer(RecurrentLayer):
+class TanhRNNLayer(PlainRNNLayer):
+    """h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h) (Elman 1990)."""
+
+    relu = False
+
+
+class ReLURNNLayer(PlainRNNLayer):
     """h_t = max(0, W_xh x_t + W_hh h_{t-1} + b_h) (Le, Jaitly, Hinton 2015, https://arxiv.org/abs/1504.00941)."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, GATES["rnn-relu"])
-
-    def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """See `RecurrentLayer.forward`."""
-        outputs, last = torch.rnn_relu(
-            inputs, state[0][None], self._weights(), True, 1, 0.0, self.training, False, False
-        )
-        return outputs, self._keep(last)
+    relu = True
 
 
 class GRULayer(RecurrentLayer):
@@ -108,8 +114,14 @@ class GRULayer(RecurrentLayer):
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """See `RecurrentLayer.forward`."""
-        outputs, last = torch.gru(inputs, state[0][None], self._weights(), True, 1, 0.0, self.training, False, False)
-        return outputs, self._keep(last)
+        if inputs.is_cuda:
+            h, weights = state[0][None], self._weights()
+            outputs, last = torch.gru(inputs, h, weights, True, 1, 0.0, self.training, False, False)
+            return outputs, self._keep(last)
+        projected = functional.linear(inputs, self.weight_ih, self.bias)
+        weight, bias_hn = self.weight_hh.to(projected.dtype), self.bias_hn.to(projected.dtype)
+        outputs = GRURecurrence.apply(projected, weight, bias_hn, state[0])  # type: ignore[no-untyped-call]
+        return outputs, self._keep(outputs[-1:])
 
     def _weights(self) -> list[Tensor]:
         no_bias = torch.zeros_like(self.bias[: 2 * self.hidden_size])

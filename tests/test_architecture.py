@@ -25,7 +25,8 @@ ALLOWED = {
     "suggest": "config",
     # the training wing
     "dropout": "",
-    "cells": "config",
+    "recurrence": "",
+    "cells": "config recurrence",
     "model": "cells config dropout",
     "precision": "errors model",
     "evaluation": "encoder lanes model precision",
@@ -44,7 +45,7 @@ ALLOWED = {
     "report": "archive config displays escape metrics",
 }
 TORCH_ROOMS = {
-    "dropout", "cells", "model", "precision", "evaluation", "optimizers", "run", "training", "checkpoint",
+    "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "run", "training", "checkpoint",
     "torch_engine",
 }  # fmt: skip
 TORCH_COMMANDS = {"announce", "launch", "session", "train"}
