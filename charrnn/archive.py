@@ -38,7 +38,7 @@ from charrnn.tensorfile import DAMAGE, TensorFile, read_tensors
 FORMAT = "charrnn"
 FORMAT_VERSION = 1
 
-SUMMARY = ("step", "seconds", "config")
+SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
 
 
@@ -112,7 +112,9 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
             weights = read_tensors(stored, header["weights"])
             training = header["training"]
             header["training"] = (
-                read_tensors(stored, training) if with_training else {name: training[name] for name in SUMMARY}
+                read_tensors(stored, training)
+                if with_training
+                else {name: training[name] for name in SUMMARY if name in training}
             )
     except DAMAGE as error:
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""The loss of a model on a held-out text, read as one stream.
+"""The loss of a model on a held-out text, read as one stream or in windows that start cold.
 
 The text is cut into lanes only to be fast. A lane that begins in the middle first reads the characters before it,
 which are not counted, so that the result does not depend on how many lanes there are.
@@ -6,15 +6,22 @@ which are not counted, so that the result does not depend on how many lanes ther
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from charrnn.encoder import Ids
 from charrnn.lanes import lane_starts
+from charrnn.metrics import COLD_WINDOW
 from charrnn.model import CharRNN, State
 from charrnn.precision import autocast
+
+Positions = NDArray[np.int64]
 
 WARM_UP = 512
 """Characters that a lane reads before it counts. The state forgets its start long before: see the tests."""
@@ -23,7 +30,6 @@ MAX_LANES = 64
 LOGITS_AT_ONCE = 1 << 22
 
 
-@torch.no_grad()
 def evaluate(model: CharRNN, ids: Ids, *, precision: str = "float32", batch_size: int | None = None) -> float:
     """Measure the loss over a whole text with the state carried from its first character to its last.
 
@@ -37,33 +43,55 @@ def evaluate(model: CharRNN, ids: Ids, *, precision: str = "float32", batch_size
         Mean loss in nats per character over the num_chars - 1 characters that have one before them.
     """
     lanes = min(batch_size or max(1, min(MAX_LANES, len(ids) // (4 * WARM_UP))), len(ids) - 1)
+    starts = lane_starts(len(ids), lanes)
+    ends = np.append(starts[1:], len(ids) - 1)
+    with _reading(model, precision):
+        return _sum_of_losses(model, ids, starts, ends, _warm_state(model, ids, starts)) / (len(ids) - 1)
+
+
+def evaluate_cold(model: CharRNN, ids: Ids, *, precision: str = "float32") -> float:
+    """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
+
+    That is how models that see no further than a window are judged; a character near a window's start has little
+    before it, so this is higher than `evaluate`. Arguments and result are those of `evaluate`.
+    """
+    all_starts = np.arange(0, len(ids) - 1, COLD_WINDOW)
+    total = 0.0
+    with _reading(model, precision):
+        for starts in np.array_split(all_starts, -(-len(all_starts) // MAX_LANES)):
+            ends = np.minimum(starts + COLD_WINDOW, len(ids) - 1)
+            total += _sum_of_losses(model, ids, starts, ends, model.initial_state(len(starts)))
+    return total / (len(ids) - 1)
+
+
+@contextmanager
+def _reading(model: CharRNN, precision: str) -> Iterator[None]:
+    """Read without learning and without dropout; the mode is put back."""
     was_training = model.training
     model.eval()
     try:
-        with autocast(model.head.weight.device, precision):
-            return _stream_loss(model, ids, lanes)
+        with torch.no_grad(), autocast(model.head.weight.device, precision):
+            yield
     finally:
         model.train(was_training)
 
 
-def _stream_loss(model: CharRNN, ids: Ids, lanes: int) -> float:
-    starts = lane_starts(len(ids), lanes)
-    ends = np.append(starts[1:], len(ids) - 1)
+def _sum_of_losses(model: CharRNN, ids: Ids, starts: Positions, ends: Positions, state: State) -> float:
+    """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
     longest = int((ends - starts).max())
-    state = _warm_state(model, ids, starts)
-    window = _window(model, lanes)
+    window = _window(model, len(starts))
     total = 0.0
     for first in range(0, longest, window):
         positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
         piece = _to_device(model, ids[np.minimum(positions, len(ids) - 1)])
         logits, state = model(piece[:-1], state)
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
-        counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ by one character
+        counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ in length
         total += losses[counted.flatten()].sum(dtype=torch.float64).item()
-    return total / (len(ids) - 1)
+    return total
 
 
-def _warm_state(model: CharRNN, ids: Ids, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> State:
+def _warm_state(model: CharRNN, ids: Ids, starts: Positions) -> State:
     """The state at each lane's start: zero for the first, for the others that of the characters before."""
     reach = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
     if not reach:

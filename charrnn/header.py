@@ -98,6 +98,9 @@ def _check_history(history: list[Any]) -> None:
 def _check_training(training: Mapping[str, Any]) -> None:
     if not _is_count(training.get("step")) or not _is_number(training.get("seconds")):
         raise ConfigError("training has no step or no seconds")
+    cold_loss = training.get("cold_loss")
+    if cold_loss is not None and not _is_number(cold_loss):
+        raise ConfigError("training has a loss in cold windows that is no number")
     config_from_dict(TrainConfig, training.get("config"))
 
 

@@ -9,6 +9,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+COLD_WINDOW = 256
+"""Characters of the windows that models without a carried state are usually judged on, such as nanoGPT's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRow:
@@ -43,6 +46,7 @@ class Report:
         val_loss: over the whole held-out piece in nats per character, if this report is an evaluation's.
         best_val_loss: the lowest so far, if there is one.
         best_step: the step that it was reached at, if there is one.
+        best_cold_loss: of the best weights in windows that start cold, measured when the training ends.
         is_best: whether this report's evaluation is it.
         learning_rate: of the last step.
         chars_per_second: training speed since the last evaluation, evaluation left out.
@@ -58,6 +62,7 @@ class Report:
     val_loss: float | None
     best_val_loss: float | None
     best_step: int | None
+    best_cold_loss: float | None
     is_best: bool
     learning_rate: float
     chars_per_second: float

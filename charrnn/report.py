@@ -10,7 +10,7 @@ from charrnn.archive import Checkpoint
 from charrnn.config import count_parameters, parameter_shapes
 from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
-from charrnn.metrics import HistoryRow
+from charrnn.metrics import COLD_WINDOW, HistoryRow
 
 CURVE_HEIGHT = 10
 MIN_WIDTH = 48
@@ -36,7 +36,11 @@ def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     ]
     if best is None:
         return [*rows, ("best", "not evaluated yet")]
-    return [*rows, ("best", f"{describe_loss(best.val_loss)}, step {best.step:,}, epoch {best.epoch:.2f}")]
+    rows.append(("best", f"{describe_loss(best.val_loss)}, step {best.step:,}, epoch {best.epoch:.2f}"))
+    cold_loss = training.get("cold_loss")
+    if cold_loss is not None:
+        rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
+    return rows
 
 
 def history_curve(history: Sequence[HistoryRow], width: int) -> list[str]:

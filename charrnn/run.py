@@ -64,6 +64,7 @@ class TrainingRun:
         evaluation_seconds: what an evaluation takes, expected or as the last one took.
         finish_seconds: what is kept of a time limit for the last save and for leaving the process.
         rewinds: how often training went back to the best weights.
+        cold_loss: of the best weights in cold windows; None where it was not measured yet.
     """
 
     model: CharRNN
@@ -80,6 +81,7 @@ class TrainingRun:
     evaluation_seconds: float = 0.0
     finish_seconds: float = FINISH_SECONDS
     rewinds: int = 0
+    cold_loss: float | None = None
 
     @classmethod
     def start(
@@ -132,7 +134,7 @@ class TrainingRun:
         if self.total_steps is not None:
             shares.append(self.step / self.total_steps)
         if self.config.time_limit is not None:
-            reserve = self.finish_seconds + self.evaluation_seconds
+            reserve = self.finish_seconds + 2 * self.evaluation_seconds  # the last one, and the one in cold windows
             shares.append(self.seconds / max(self.config.time_limit - reserve, 1e-3))
         return min(max(shares), 1.0)
 
@@ -164,6 +166,7 @@ class TrainingRun:
             "seconds": self.seconds,
             "evaluation_seconds": self.evaluation_seconds,
             "rewinds": self.rewinds,
+            "cold_loss": self.cold_loss,
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
             "pace": {**vars(self.pace), "loss": self.pace.loss.item()},
             "random_state": self.model.dropout.random_state,
@@ -185,6 +188,7 @@ class TrainingRun:
         self.started -= state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]
+        self.cold_loss = state.get("cold_loss")
         self.lanes.seek(**state["lanes"])
         loss = torch.tensor(state["pace"]["loss"], dtype=torch.float64, device=device)
         self.pace = Pace(**{**state["pace"], "loss": loss})

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from charrnn.errors import DivergenceError
-from charrnn.evaluation import evaluate
+from charrnn.evaluation import evaluate, evaluate_cold
 from charrnn.metrics import HistoryRow, Report
 from charrnn.model import detach
 from charrnn.optimizers import learning_rate
@@ -116,13 +116,27 @@ def _evaluate(run: TrainingRun) -> Report:
         )
     )
     if is_best:
+        run.cold_loss = None
         run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
     report = _report(run, val_loss=val_loss, is_best=is_best)
     stale = 0 if is_best else run.pace.stale + 1
     run.pace = Pace(torch.zeros_like(run.pace.loss), step=run.step, seconds=run.seconds, stale=stale)
     if stale and stale % REWIND_AFTER == 0:
         _rewind(run)
-    return replace(report, is_last=run.finished)
+    if run.finished:
+        run.cold_loss = _cold_loss(run)
+        report = replace(report, best_cold_loss=run.cold_loss, is_last=True)
+    return report
+
+
+def _cold_loss(run: TrainingRun) -> float:
+    """Measure the best weights in cold windows; the run's own are put back."""
+    current = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    run.model.load_state_dict(run.best_weights)
+    try:
+        return evaluate_cold(run.model, run.val_ids, precision=run.config.precision)
+    finally:
+        run.model.load_state_dict(current)
 
 
 def _rewind(run: TrainingRun) -> None:
@@ -146,6 +160,7 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
         best_step=run.best.step if run.best else None,
+        best_cold_loss=None,
         is_best=is_best,
         learning_rate=run.optimizer.param_groups[0]["lr"],
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),

@@ -29,7 +29,7 @@ ALLOWED = {
     "cells": "config recurrence",
     "model": "cells config dropout",
     "precision": "errors model",
-    "evaluation": "encoder lanes model precision",
+    "evaluation": "encoder lanes metrics model precision",
     "optimizers": "config",
     "run": "config encoder lanes metrics model optimizers",
     "training": "errors evaluation metrics model optimizers precision run",

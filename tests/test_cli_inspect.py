@@ -39,6 +39,7 @@ def test_the_card_tells_what_it_is_and_how_well_it_does(inspect, trained):
     assert names["corpus"] == "words.txt, 20,000 characters, 20,000 bytes"
     assert names["trained"].startswith("120 steps")
     assert "nats (perplexity" in names["best"]
+    assert "in windows of 256 that start without a state" in result.stdout
     assert "● validation" in result.stdout
     assert max(map(len, result.stdout.splitlines()[-12:])) <= 80
 
@@ -55,6 +56,7 @@ def test_json_holds_what_is_promised(inspect, trained):
     assert card["best"]["val_loss"] == min(losses)
     assert card["best"]["perplexity"] == pytest.approx(math.exp(min(losses)))
     assert card["best"]["bits_per_char"] == pytest.approx(min(losses) / math.log(2))
+    assert card["best"]["cold_loss"] == pytest.approx(min(losses), abs=0.2)
     assert card["best"]["step"] == card["history"][losses.index(min(losses))]["step"]
     assert card["corpus"]["name"] == "words.txt"
     assert sum(card["corpus"]["counts"]) == card["corpus"]["characters"] == 20_000

@@ -52,6 +52,7 @@ def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, te
     assert all("checkpoint" not in report for report in reports[:-1])
     assert [r["step"] for r in reports] == sorted(r["step"] for r in reports)
     assert reports[-1]["val_perplexity"] > 1
+    assert reports[-1]["best_cold_loss"] > 0
 
 
 @pytest.mark.slow

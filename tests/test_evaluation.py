@@ -8,7 +8,8 @@ from conftest import make_text, numpy_twin, random_model
 from charrnn.analysis import score
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
-from charrnn.evaluation import evaluate
+from charrnn.evaluation import evaluate, evaluate_cold
+from charrnn.metrics import COLD_WINDOW
 from charrnn.model import CharRNN
 from charrnn.run import TrainingRun
 from charrnn.training import take_step
@@ -51,6 +52,15 @@ def test_every_character_but_the_first_counts_once(num_chars):
     ids = np.random.default_rng(0).integers(0, 7, num_chars).astype(np.uint8)
     for lanes in (None, 1, 5):
         assert evaluate(model, ids, batch_size=lanes) == pytest.approx(math.log(7), rel=1e-6)
+
+
+@pytest.mark.parametrize("num_chars", [2, COLD_WINDOW + 1, 3 * COLD_WINDOW + 50])
+def test_cold_loss_is_that_of_windows_read_one_by_one_from_zeros(ids, num_chars):
+    model = random_model(model_config())
+    windows = [ids[start : start + COLD_WINDOW + 1] for start in range(0, num_chars - 1, COLD_WINDOW)]
+    windows[-1] = windows[-1][: num_chars - COLD_WINDOW * (len(windows) - 1)]
+    total = sum(score(numpy_twin(model), window).loss * (len(window) - 1) for window in windows)
+    assert evaluate_cold(model, ids[:num_chars]) == pytest.approx(total / (num_chars - 1), abs=1e-5)
 
 
 def test_an_untrained_loss_is_near_ln_v(ids):

@@ -13,7 +13,7 @@ from charrnn.report import CURVE_HEIGHT, MIN_WIDTH, history_curve
 
 REPORT = Report(
     step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,
-    learning_rate=0.004, chars_per_second=34567.8, seconds=61.0, seconds_left=185.0, is_last=False,
+    best_cold_loss=None, learning_rate=0.004, chars_per_second=34567.8, seconds=61.0, seconds_left=185.0, is_last=False,
 )  # fmt: skip
 
 

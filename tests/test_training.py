@@ -11,6 +11,7 @@ from charrnn import training
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
 from charrnn.errors import DivergenceError
+from charrnn.evaluation import evaluate_cold
 from charrnn.model import detach
 from charrnn.optimizers import build_optimizer, learning_rate
 from charrnn.run import TrainingRun
@@ -127,6 +128,18 @@ def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
     assert not torch.equal(weights[20]["head.weight"], weights[40]["head.weight"])
 
 
+def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(monkeypatch):
+    losses = iter([3.0, 1.0, 2.0, 2.5])
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: next(losses))
+    run = start(max_steps=40, evaluations=4)
+    evaluated = [report for report in train(run) if report.val_loss is not None]
+    last = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    assert [report.best_cold_loss for report in evaluated[:-1]] == [None] * 3
+    run.model.load_state_dict(run.best_weights)
+    assert evaluated[-1].best_cold_loss == run.cold_loss == evaluate_cold(run.model, run.val_ids)
+    assert not torch.equal(last["head.weight"], run.best_weights["head.weight"])
+
+
 def test_patience_ends_the_training():
     run = start(max_steps=10_000, evaluations=5000, learning_rate=1e-12, patience=3)
     run.history.append(dataclasses.replace(_row(), val_loss=0.0))  # a best that cannot be beaten
@@ -167,7 +180,7 @@ def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(cell, precision)
     second = start(**options)
     torch.manual_seed(99)
     second.load_state_dict(first.state_dict())
-    second.history = list(first.history)
+    second.history, second.best_weights = list(first.history), first.best_weights
     finish(second)
     torch.testing.assert_close(second.model.state_dict(), straight.model.state_dict(), rtol=0, atol=0)
     torch.testing.assert_close(second.optimizer.state_dict(), straight.optimizer.state_dict(), rtol=0, atol=0)

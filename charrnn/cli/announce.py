@@ -7,6 +7,7 @@ from charrnn.config import TrainConfig, count_parameters
 from charrnn.corpus import Corpus
 from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
+from charrnn.metrics import COLD_WINDOW
 from charrnn.run import TrainingRun
 
 
@@ -51,4 +52,6 @@ def farewell(run: TrainingRun) -> str:
     """Say how well the finished run did."""
     best = run.best
     assert best is not None, "a finished run has been evaluated"
-    return f"best validation loss {describe_loss(best.val_loss)}, step {best.step:,}; {format_seconds(run.seconds)}"
+    cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
+    seconds = format_seconds(run.seconds)
+    return f"best validation loss {describe_loss(best.val_loss)}, step {best.step:,}{cold}; {seconds}"

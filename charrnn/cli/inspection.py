@@ -66,6 +66,7 @@ def describe(contents: Checkpoint) -> dict[str, Any]:
             "bits_per_char": bits_per_char(best.val_loss),
             "step": best.step,
             "epoch": best.epoch,
+            "cold_loss": contents.training.get("cold_loss"),
         },
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
