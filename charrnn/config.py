@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from charrnn.errors import ConfigError
@@ -54,6 +54,7 @@ RANGES: dict[str, Range] = {
     "num_layers": Range(1, 64),
     "embedding_dim": Range(1, 65536),
     "dropout": Range(0, 1, open_high=True),
+    "input_dropout": Range(0, 1, open_high=True),
     "batch_size": Range(1, 65536),
     "seq_len": Range(1, 65536),
     "epochs": Range(0, 1e9, open_low=True),
@@ -108,6 +109,7 @@ class ModelConfig:
         num_layers: L, recurrent layers, one on the other.
         embedding_dim: E, width of a character's vector.
         dropout: share of values dropped, while training, before each layer but the first and before the output.
+        input_dropout: share of the characters that are hidden from it while training.
         residual: add a layer's input to its output wherever their widths are equal.
         layer_norm: normalise each layer's output (Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450).
 
@@ -121,6 +123,7 @@ class ModelConfig:
     num_layers: int
     embedding_dim: int
     dropout: float = 0.0
+    input_dropout: float = 0.0
     residual: bool = True
     layer_norm: bool = True
 
@@ -203,8 +206,9 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{config_type.__name__} is a {type(values).__name__} where a dict belongs")
     expected = {field.name: str(field.type) for field in fields(config_type)}
-    if set(values) != set(expected):
-        names = ", ".join(sorted(map(str, set(values) ^ set(expected))))
+    needed = {field.name for field in fields(config_type) if field.default is MISSING}  # an older file has no others
+    if not needed <= set(values) <= set(expected):
+        names = ", ".join(sorted(map(str, (needed - set(values)) | (set(values) - set(expected)))))
         raise ConfigError(f"{config_type.__name__} has missing or unknown fields: {names:.100}")
     for name, value in values.items():
         if not _has_type(value, expected[name]):

@@ -17,18 +17,14 @@ _BITS = 16
 
 
 class Dropout(nn.Module):
-    """Set a share of the values to zero while training, and scale up the others so that the mean stays.
+    """Hide a part of what a model computes with while it trains, and nothing while it does not.
 
-    Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html. On a GPU it is torch's own.
-
-    Args:
-        share: of the values, in [0, 1); on a CPU it is rounded to a 65,536th.
+    One sequence of random masks serves all places of a model. On a CPU a share is rounded to a 65,536th; on a GPU the
+    masks are torch's.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.share = share
-        self._threshold = min(round(share * 2**_BITS), 2**_BITS - 1)
         self.seed(0)
 
     def seed(self, seed: int) -> None:
@@ -44,15 +40,47 @@ class Dropout(nn.Module):
     def random_state(self, state: dict[str, Any]) -> None:
         self._generator.state = state  # type: ignore[assignment]  # plain values, as numpy gave them
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Drop values of a tensor of any shape; the same tensor where there is nothing to drop."""
-        if not self.training or self._threshold == 0:
+    def forward(self, x: Tensor, share: float) -> Tensor:
+        """Set a share of the values to zero and scale up the others, so that the mean stays.
+
+        Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html.
+
+        Args:
+            x: of any shape.
+            share: of the values, in [0, 1).
+        """
+        if not self.training or _threshold(share) == 0:
             return x
         if x.device.type != "cpu":
-            return functional.dropout(x, self.share)
-        keep = torch.from_numpy(self._random_bits(x.numel()) >= self._threshold).view(x.shape)
-        return x * keep.to(x.dtype).mul_(2**_BITS / (2**_BITS - self._threshold))
+            return functional.dropout(x, share)
+        return x * self._keep(x.shape, share).to(x.dtype).mul_(2**_BITS / (2**_BITS - _threshold(share)))
+
+    def hide(self, vectors: Tensor, share: float) -> Tensor:
+        """Set a share of the vectors to zero, whole and without scaling: characters that the model must do without.
+
+        Blank noising: Xie et al. 2017, https://arxiv.org/abs/1703.02573.
+
+        Args:
+            vectors: shape (..., E).
+            share: of the vectors, in [0, 1).
+        """
+        if not self.training or _threshold(share) == 0:
+            return vectors
+        keep = self._keep(vectors.shape[:-1], share) if vectors.device.type == "cpu" else _keep(vectors, share)
+        return vectors * keep[..., None].to(vectors.dtype)
+
+    def _keep(self, shape: torch.Size, share: float) -> Tensor:
+        bits = self._random_bits(shape.numel())
+        return torch.from_numpy(bits >= _threshold(share)).view(shape)
 
     def _random_bits(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
         words = self._generator.random_raw(-(-count * _BITS // 64))
         return np.asarray(words).view(np.uint16)[:count]
+
+
+def _threshold(share: float) -> int:
+    return int(min(round(share * 2**_BITS), 2**_BITS - 1))
+
+
+def _keep(vectors: Tensor, share: float) -> Tensor:
+    return torch.rand(vectors.shape[:-1], device=vectors.device) >= share

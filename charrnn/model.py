@@ -32,7 +32,7 @@ class CharRNN(nn.Module):
         )
         if config.layer_norm:
             self.norms = nn.ModuleList(nn.LayerNorm(config.hidden_size) for _ in range(config.num_layers))
-        self.dropout = Dropout(config.dropout)
+        self.dropout = Dropout()
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
         # Small first scores: a model that knows nothing should say so, with a loss near ln V.
         nn.init.normal_(self.head.weight, std=0.25 * config.hidden_size**-0.5)
@@ -48,16 +48,16 @@ class CharRNN(nn.Module):
         Returns:
             Logits of the character after each, shape (T, B, V), and the state after the last.
         """
-        x = self.embedding(ids)  # (T, B, E)
+        x = self.dropout.hide(self.embedding(ids), self.config.input_dropout)  # (T, B, E)
         new_state = []
         for index, layer in enumerate(self.layers):
-            inputs = self.dropout(x) if index else x
+            inputs = self.dropout(x, self.config.dropout) if index else x
             outputs, layer_state = layer(inputs, state[index])  # (T, B, H)
             if self.config.layer_norm:
                 outputs = self.norms[index](outputs)
             x = x + outputs if self.config.is_residual(index) else outputs
             new_state.append(layer_state)
-        return self.head(self.dropout(x)), tuple(new_state)  # (T, B, V)
+        return self.head(self.dropout(x, self.config.dropout)), tuple(new_state)  # (T, B, V)
 
     def initial_state(self, batch_size: int) -> State:
         """The state before any character: zeros."""

@@ -22,6 +22,7 @@ def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     config, corpus, best = checkpoint.model, checkpoint.corpus, checkpoint.best
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''} of {config.hidden_size}"
     options = [f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
+    options += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
     options += ["layer norm"] * config.layer_norm + ["residual"] * (config.residual and config.num_layers > 1)
     training = checkpoint.training
     rows = [

@@ -91,33 +91,45 @@ def test_gradient_reaches_the_state_and_stops_at_a_detached_edge(config):
 
 
 def test_dropout_keeps_the_mean_and_drops_its_share():
-    dropout = Dropout(0.3).train()
+    dropout = Dropout().train()
     x = torch.ones(400, 1000)
-    dropped = dropout(x)
+    dropped = dropout(x, 0.3)
     assert (dropped == 0).float().mean().item() == pytest.approx(0.3, abs=0.005)
     assert dropped.mean().item() == pytest.approx(1, abs=0.005)
     assert dropped.unique().numel() == 2
 
 
 def test_dropout_masks_differ_and_repeat_from_a_saved_state():
-    dropout = Dropout(0.5).train()
+    dropout = Dropout().train()
     x = torch.ones(50)
     state = dropout.random_state
-    first, second = dropout(x), dropout(x)
+    first, second = dropout(x, 0.5), dropout(x, 0.5)
     assert not torch.equal(first, second)
     dropout.random_state = state
-    assert torch.equal(dropout(x), first)
+    assert torch.equal(dropout(x, 0.5), first)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.9])
 def test_nothing_is_dropped_outside_training(share):
     x = torch.randn(10)
-    assert torch.equal(Dropout(share).eval()(x), x)
-    assert torch.equal(Dropout(0.0).train()(x), x)
+    dropout = Dropout()
+    assert torch.equal(dropout.eval()(x, share), x)
+    assert torch.equal(dropout.eval().hide(x, share), x)
+    assert torch.equal(dropout.train()(x, 0.0), x)
+    assert torch.equal(dropout.train().hide(x, 0.0), x)
 
 
-def test_dropout_acts_in_training_only():
-    config = ModelConfig(vocab_size=11, cell="gru", hidden_size=32, num_layers=2, embedding_dim=6, dropout=0.5)
+def test_hiding_takes_whole_vectors_and_leaves_the_others_as_they_are():
+    vectors = torch.rand(300, 200, 4) + 1
+    hidden = Dropout().train().hide(vectors, 0.1)
+    is_hidden = (hidden == 0).all(-1)
+    assert is_hidden.float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert torch.equal(hidden[~is_hidden], vectors[~is_hidden])
+
+
+@pytest.mark.parametrize("share", ["dropout", "input_dropout"])
+def test_dropout_acts_in_training_only(share):
+    config = ModelConfig(vocab_size=11, cell="gru", hidden_size=32, num_layers=2, embedding_dim=6, **{share: 0.5})
     model = CharRNN(config)
     ids = torch.from_numpy(random_ids(4, 2))
     run = lambda: model(ids, model.initial_state(2))[0]  # noqa: E731

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from charrnn.cli.launch import Launch
-from charrnn.config import TrainConfig, count_parameters
+from charrnn.config import ModelConfig, TrainConfig, count_parameters
 from charrnn.corpus import Corpus
 from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
@@ -21,12 +21,16 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
         f"{quoted(corpus.name)}: {len(corpus.ids):,} characters, {len(corpus.encoder):,} distinct; "
         f"{len(corpus.ids) - held_out:,} to train on, the last {held_out:,} held out",
         f"model: {model.cell}, {model.num_layers} layer{plural} of {model.hidden_size}, "
-        f"embedding {model.embedding_dim}, dropout {model.dropout:g}; {count_parameters(model):,} parameters, "
-        f"{launch.reason}",
+        f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {config.batch_size} lanes, windows of {config.seq_len}, {config.optimizer} at "
         f"{config.learning_rate:g}; {config.device}, {config.precision}, "
         f"{config.threads} thread{'s' if config.threads > 1 else ''}; {_duration(run, launch.chars_per_second)}",
     ]
+
+
+def _dropout(config: ModelConfig) -> str:
+    hidden = f", input dropout {config.input_dropout:g}" if config.input_dropout else ""
+    return f"dropout {config.dropout:g}{hidden}"
 
 
 def _end(config: TrainConfig) -> str:

@@ -32,6 +32,9 @@ def train(
     dropout: Annotated[
         float | None, typer.Option(help=f"Share of values dropped against overfitting. {Chosen}", **Hidden)
     ] = None,
+    input_dropout: Annotated[
+        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {Chosen}", **Hidden)
+    ] = None,
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[bool, typer.Option(help="Normalise each layer's output.")] = True,
     batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
