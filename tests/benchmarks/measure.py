@@ -23,6 +23,10 @@ class Rate:
     low: float
     high: float
 
+    def scaled(self, factor: float) -> Rate:
+        """The same in another unit."""
+        return Rate(self.median * factor, self.low * factor, self.high * factor)
+
     def __str__(self) -> str:
         return f"{self.median:,.0f} ({self.low:,.0f} to {self.high:,.0f})"
 
