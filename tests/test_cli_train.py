@@ -55,6 +55,23 @@ def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, te
     assert reports[-1]["best_cold_loss"] > 0
 
 
+OLD_PROCESSOR = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_processor_without_avx512_trains_as_well(charrnn, text, cell):
+    flags = ["--hidden-size", 64, "--max-steps", 30, "--cell", cell, "--json", "--overwrite"]
+    losses = []
+    for environment in (OLD_PROCESSOR, {}):
+        result = charrnn("train", "verse.txt", *flags, env=environment)
+        assert result.code == 0, result.stderr
+        losses.append(json.loads(result.stderr.splitlines()[-1])["best_val_loss"])
+    assert losses[0] == pytest.approx(losses[1], abs=0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "rnn", "rnn-relu"])
 def test_every_cell_trains_and_samples(charrnn, text, cell):
