@@ -19,6 +19,9 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
 STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 """Vectors of hidden_size values that a layer hands on: h, or h and c."""
 
+LAYER_NORM_EPSILON = 1e-5
+"""Added to the variance in layer normalisation; torch's default."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "cell": tuple(GATES),
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),

@@ -12,15 +12,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import STATES, ModelConfig
+from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.stepper import Stepper
 
 Array = NDArray[np.float32]
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
 CellStep = Callable[[Array, LayerState, Array, Array], LayerState]
-
-LAYER_NORM_EPSILON = np.float32(1e-5)
-"""Added to the variance; torch's default."""
 
 _HALF = np.float32(0.5)
 
@@ -109,6 +107,10 @@ class NumpyCharRNN:
         """
         logits, state = self.forward(ids[None], state)
         return logits[0], state
+
+    def reader(self) -> Stepper:
+        """Begin one text, to be read character by character."""
+        return Stepper(self.config, self._weights)
 
     def forward(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
         """Read a window of each text, layer after layer.

@@ -1,26 +1,26 @@
 """Drawing text from a model, one character at a time: knows no file format and no terminal.
 
-Any model with an `initial_state` and a `step` will do; ids go in and ids come out.
+Any model with an `initial_state`, a `step` and a `reader` will do; ids go in and ids come out.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.errors import ConfigError
+from charrnn.filters import Floats, SamplingOptions, weigh
 
-Floats = NDArray[np.floating[Any]]
 Ids = NDArray[np.integer[Any]]
+Reader = Callable[[int], Floats]
+"""Read one more character of a text; give the logits of the next, shape (V,), valid until the next call."""
 
-
-_COLDEST = 1e-30
-"""Temperatures below this are taken as this: as good as greedy, and nothing overflows."""
+DRAWS_AT_ONCE = 256
+"""Random numbers to fetch together for one text; the sequence is the same as one by one."""
 
 
 class StepModel(Protocol):
@@ -32,43 +32,8 @@ class StepModel(Protocol):
     def step(self, ids: Ids, state: Any) -> tuple[Floats, Any]:
         """Read ids, shape (N,); give logits, shape (N, V), and the new state."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingOptions:
-    """How the next character is chosen from its scores.
-
-    Attributes:
-        temperature: the logits are divided by it; below 1 bolder choices get rarer, 0 takes the best (greedy).
-        top_k: choose among the k best only; None for all.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-
-    temperature: float = 0.8
-    top_k: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise ConfigError(f"--temperature is {self.temperature}; it must be at least 0 (greedy) and finite")
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"--top-k is {self.top_k}; it must be at least 1")
-
-
-def probabilities(logits: Floats, options: SamplingOptions) -> Floats:
-    """Turn scores into the distribution that is drawn from.
-
-    Args:
-        logits: shape (N, V).
-        options: applied in this order: top_k, then the temperature.
-
-    Returns:
-        Shape (N, V), rows summing to 1. Of equal scores at the edge of top_k, or at temperature 0, the lower ids
-        are kept.
-    """
-    weights = _weights(logits, options)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    return weights
+    def reader(self) -> Reader:
+        """Begin one text, to be read character by character."""
 
 
 def generate(
@@ -78,7 +43,7 @@ def generate(
     generators: Sequence[np.random.Generator],
     options: SamplingOptions,
     length: int | None,
-) -> Iterator[Ids]:
+) -> Iterator[tuple[Ids, Floats]]:
     """Continue a prompt in N ways at once, in constant memory.
 
     Args:
@@ -89,13 +54,44 @@ def generate(
         length: characters to draw for each text; None for no end.
 
     Yields:
-        The next character's id for each text, shape (N,).
+        The next character's id for each text, shape (N,), and the logits that it was drawn from, shape (N, V).
     """
     logits, state = read_prompt(model, prompt, len(generators))
-    for _ in itertools.count() if length is None else range(length):
-        ids = _draw(_weights(logits, options), generators)
-        yield ids
+    for position in itertools.count() if length is None else range(length):
+        weights = weigh(logits, options, options.temperature_at(position, length))
+        ids = _draw(weights, [generator.random() for generator in generators])
+        yield ids, logits
         logits, state = model.step(ids, state)
+
+
+def generate_one(
+    read: Reader,
+    prompt: Sequence[int],
+    *,
+    generator: np.random.Generator,
+    options: SamplingOptions,
+    length: int | None,
+) -> Iterator[tuple[int, Floats]]:
+    """Continue a prompt in one way: as `generate`, with as little as possible done for a character.
+
+    Args:
+        read: of a text that has not begun.
+        prompt: ids that the text begins with, at least one; they are read and not yielded.
+        generator: of the draws.
+        options: how a character is chosen.
+        length: characters to draw; None for no end.
+
+    Yields:
+        The next character's id, and the logits that it was drawn from, shape (V,), valid until the next one.
+    """
+    for character in prompt:
+        logits = read(character)
+    choose = _chooser(options, length, len(logits))
+    thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE))
+    for position in itertools.count() if length is None else range(length):
+        character = choose(logits, next(thresholds), position)
+        yield character, logits
+        logits = read(character)
 
 
 def read_prompt(model: StepModel, prompt: Sequence[int], num_texts: int) -> tuple[Floats, Any]:
@@ -128,42 +124,53 @@ class Sampler:
 
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
         """One sample, id by id; without end where `length` is None."""
-        return (int(ids[0]) for ids in self._generate([number], length))
+        return (character for character, _ in self.trace(length, number))
+
+    def trace(self, length: int | None, number: int = 0) -> Iterator[tuple[int, Floats]]:
+        """One sample, id by id, with the logits that each was drawn from; see `generate_one`."""
+        generator = self._generator(number)
+        return generate_one(self.model.reader(), self.prompt, generator=generator, options=self.options, length=length)
+
+    def steps(self, numbers: Sequence[int], length: int | None) -> Iterator[tuple[Ids, Floats]]:
+        """Several samples computed side by side; see `generate`."""
+        generators = [self._generator(number) for number in numbers]
+        return generate(self.model, self.prompt, generators=generators, options=self.options, length=length)
 
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
-        """Several samples computed side by side, shape (len(numbers), length)."""
+        """Several whole samples, shape (len(numbers), length)."""
         texts = np.empty((len(numbers), length), dtype=np.intp)
-        for position, ids in enumerate(self._generate(numbers, length)):
+        for position, (ids, _) in enumerate(self.steps(numbers, length)):
             texts[:, position] = ids
         return texts
 
-    def _generate(self, numbers: Sequence[int], length: int | None) -> Iterator[Ids]:
-        generators = [np.random.default_rng([self.seed, number]) for number in numbers]
-        return generate(self.model, self.prompt, generators=generators, options=self.options, length=length)
+    def _generator(self, number: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, number])
 
 
-def _weights(logits: Floats, options: SamplingOptions) -> Floats:
-    """The distribution up to a factor: the best of each row has weight 1."""
-    top_k = 1 if options.temperature == 0 else options.top_k
-    if top_k is not None and top_k < logits.shape[-1]:
-        logits = _keep_best(logits, top_k)
-    scaled = logits - logits.max(axis=-1, keepdims=True)
-    weights: Floats = np.exp(scaled.astype(np.float64) / max(options.temperature, _COLDEST))
-    return weights
-
-
-def _draw(weights: Floats, generators: Sequence[np.random.Generator]) -> Ids:
-    """Draw an id from each row by inverting its cumulative distribution, shape (N,)."""
+def _draw(weights: NDArray[np.float64], thresholds: Sequence[float]) -> Ids:
+    """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
     cumulative = weights.cumsum(axis=-1)
-    if len(generators) == 1:  # one text at a time is what waits for an answer: a third of the time of the line below
-        return np.array([cumulative[0].searchsorted(generators[0].random() * cumulative[0, -1], side="right")])
-    thresholds = np.array([generator.random() for generator in generators])[:, None] * cumulative[:, -1:]
-    return np.asarray((cumulative <= thresholds).sum(axis=-1))
+    return np.asarray((cumulative <= np.array(thresholds)[:, None] * cumulative[:, -1:]).sum(axis=-1))
 
 
-def _keep_best(logits: Floats, top_k: int) -> Floats:
-    """Set all but the top_k best of each row to minus infinity."""
-    order = np.argsort(-logits, axis=-1, kind="stable")[..., :top_k]
-    kept = np.full_like(logits, -np.inf)
-    np.put_along_axis(kept, order, np.take_along_axis(logits, order, axis=-1), axis=-1)
-    return kept
+def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> Callable[[Floats, float, int], int]:
+    """How one text's characters are drawn from their logits, a number in [0, 1) and their position."""
+    if options.filters or options.last_temperature is not None or options.temperature < 1e-3:
+
+        def choose(logits: Floats, threshold: float, position: int) -> int:
+            weights = weigh(logits[None], options, options.temperature_at(position, length))
+            return int(_draw(weights, [threshold])[0])
+
+        return choose
+    scaled = np.empty(vocab_size, dtype=np.float64)
+    multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
+    rate = 1 / options.temperature
+
+    def choose_by_temperature(logits: Floats, threshold: float, _: int) -> int:
+        multiply(logits, rate, scaled)
+        subtract(scaled, scaled[scaled.argmax()], scaled)
+        exp(scaled, scaled)
+        accumulate(scaled, out=scaled)
+        return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
+
+    return choose_by_temperature

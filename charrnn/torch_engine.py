@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,18 @@ class TorchCharRNN:
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character."""
         return self._model.initial_state(batch_size)
+
+    def reader(self) -> Callable[[int], NDArray[np.float32]]:
+        """Begin one text, to be read character by character."""
+        state = self.initial_state()
+
+        def read(character: int) -> NDArray[np.float32]:
+            nonlocal state
+            logits, state = self.step(np.array([character]), state)
+            row: NDArray[np.float32] = logits[0]
+            return row
+
+        return read
 
     @torch.inference_mode()
     def step(self, ids: NDArray[np.integer[Any]], state: State) -> tuple[NDArray[np.float32], State]:

@@ -39,8 +39,10 @@ ALLOWED = {
     "tensorfile": "",
     "header": "config errors metrics tensorfile",
     "archive": "config encoder errors header metrics tensorfile",
-    "engine": "config",
-    "sampling": "errors",
+    "stepper": "config",
+    "engine": "config stepper",
+    "filters": "errors",
+    "sampling": "filters",
     "analysis": "engine errors",
     "report": "archive config displays escape metrics",
 }

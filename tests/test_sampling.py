@@ -1,4 +1,5 @@
 import itertools
+import math
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.sampling import Sampler, SamplingOptions, generate, probabilities
+from charrnn.filters import SamplingOptions, probabilities
+from charrnn.sampling import Sampler, generate, generate_one
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
 ANY_LOGITS = hnp.arrays(
@@ -32,6 +34,16 @@ class FixedModel:
         self.read.append(ids.tolist())
         return np.tile(self.logits, (len(ids), 1)), state + 1
 
+    def reader(self):
+        state = self.initial_state(1)
+
+        def read(character):
+            nonlocal state
+            logits, state = self.step(np.array([character]), state)
+            return logits[0]
+
+        return read
+
 
 class CountingModel(FixedModel):
     """A model that is sure of the next number."""
@@ -41,25 +53,88 @@ class CountingModel(FixedModel):
         return np.eye(10)[(ids + 1) % 10] * 100, state
 
 
-def expected_distribution(temperature, top_k=None):
-    """The filtered softmax, computed here in another way."""
-    keep = sorted(range(len(LOGITS)), key=lambda i: -LOGITS[i])[: top_k or len(LOGITS)]
-    weights = {i: np.e ** (LOGITS[i] / temperature) for i in keep}
+def expected_distribution(temperature=1.0, top_k=None, top_p=None, min_p=None, allowed=None):
+    """The filtered softmax, computed here in another way: one character after another, in plain Python."""
+    kept = sorted(allowed or range(len(LOGITS)), key=lambda i: -LOGITS[i])[:top_k]
+    if top_p is not None:
+        total, fewest = sum(math.exp(LOGITS[i]) for i in kept), []
+        for i in kept:
+            fewest.append(i)
+            if sum(math.exp(LOGITS[j]) for j in fewest) >= top_p * total:
+                break
+        kept = fewest
+    if min_p is not None:
+        kept = [i for i in kept if math.exp(LOGITS[i]) >= min_p * math.exp(LOGITS[kept[0]])]
+    weights = {i: math.exp(LOGITS[i] / temperature) for i in kept}
     return np.array([weights.get(i, 0) / sum(weights.values()) for i in range(len(LOGITS))])
 
 
-@pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (0.5, None), (1.7, None), (0.8, 3), (2.0, 5)])
-def test_the_empirical_distribution_is_the_filtered_softmax(temperature, top_k):
-    """Chi-square of 200,000 draws; the limit is the 99.9 % point for the degrees of freedom."""
-    expected = expected_distribution(temperature, top_k)
-    options = SamplingOptions(temperature=temperature, top_k=top_k)
-    generators = [np.random.default_rng([7, i]) for i in range(2000)]
-    drawn = list(generate(FixedModel(LOGITS), [0], generators=generators, options=options, length=100))
-    counts = np.bincount(np.concatenate(drawn), minlength=len(LOGITS))
+FILTERS = [
+    {"temperature": 1.0},
+    {"temperature": 0.5},
+    {"temperature": 1.7},
+    {"temperature": 0.8, "top_k": 3},
+    {"temperature": 2.0, "top_k": 5},
+    {"temperature": 0.9, "top_p": 0.8},
+    {"temperature": 1.5, "min_p": 0.1},
+    {"temperature": 1.0, "allowed": (1, 3, 4, 6)},
+    {"temperature": 1.3, "top_k": 6, "top_p": 0.95, "min_p": 0.05, "allowed": (0, 1, 2, 3, 4)},
+]
+CHI_SQUARE_LIMITS = {1: 10.828, 2: 13.816, 3: 16.266, 4: 18.467, 5: 20.515, 6: 22.458}
+"""99.9 % points, by degrees of freedom."""
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_the_empirical_distribution_is_the_filtered_softmax(filters, one_by_one):
+    """Chi-square of 200,000 draws, and of 20,000 where filters act on one text at a time."""
+    draws = 20_000 if one_by_one and len(filters) > 1 else 200_000
+    expected = expected_distribution(**filters)
+    model, options = FixedModel(LOGITS), SamplingOptions(**filters)
+    if one_by_one:
+        generator = np.random.default_rng(7)
+        stream = generate_one(lambda _: LOGITS, [0], generator=generator, options=options, length=draws)
+        drawn = np.array([character for character, _ in stream])
+    else:
+        generators = [np.random.default_rng([7, i]) for i in range(2000)]
+        stream = generate(model, [0], generators=generators, options=options, length=100)
+        drawn = np.concatenate([ids for ids, _ in stream])
+    counts = np.bincount(drawn, minlength=len(LOGITS))
     kept = expected > 0
     assert counts[~kept].sum() == 0
-    chi_square = ((counts[kept] - 200_000 * expected[kept]) ** 2 / (200_000 * expected[kept])).sum()
-    assert chi_square < {2: 13.816, 4: 18.467, 6: 22.458}[kept.sum() - 1]
+    chi_square = ((counts[kept] - draws * expected[kept]) ** 2 / (draws * expected[kept])).sum()
+    assert chi_square < CHI_SQUARE_LIMITS[kept.sum() - 1]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_probabilities_are_the_filtered_softmax(filters):
+    np.testing.assert_allclose(
+        probabilities(LOGITS[None], SamplingOptions(**filters))[0], expected_distribution(**filters)
+    )
+
+
+def test_a_temperature_range_runs_evenly_over_the_text():
+    options = SamplingOptions(temperature=0.4, last_temperature=1.2)
+    assert [options.temperature_at(position, 5) for position in range(5)] == pytest.approx([0.4, 0.6, 0.8, 1.0, 1.2])
+    assert options.temperature_at(10**9, None) == 0.4
+    assert options.temperature_at(0, 1) == 0.4
+
+
+def test_a_temperature_range_is_what_is_drawn_from():
+    """From greedy to wild: the first draws are the best character's, the last nearly even."""
+    options = SamplingOptions(temperature=0, last_temperature=100)
+    rows = [
+        [
+            c
+            for c, _ in generate_one(
+                lambda _: LOGITS, [0], generator=np.random.default_rng(i), options=options, length=9
+            )
+        ]
+        for i in range(2000)
+    ]
+    drawn = np.array(rows)
+    assert (drawn[:, 0] == LOGITS.argmax()).all()
+    assert np.bincount(drawn[:, -1], minlength=7).min() > 200
 
 
 @given(ANY_LOGITS, st.floats(0, 3), st.none() | st.integers(1, 12))
@@ -88,7 +163,7 @@ def test_a_low_temperature_tends_to_the_greedy_choice():
 def test_the_prompt_is_read_and_each_drawn_character_too():
     model = CountingModel(None)
     ids = generate(model, [7, 3], generators=[np.random.default_rng(0)] * 2, options=SamplingOptions(), length=4)
-    assert [row.tolist() for row in ids] == [[4, 4], [5, 5], [6, 6], [7, 7]]
+    assert [row.tolist() for row, _ in ids] == [[4, 4], [5, 5], [6, 6], [7, 7]]
     assert model.read[:5] == [[7, 7], [3, 3], [4, 4], [5, 5], [6, 6]]
 
 
@@ -102,6 +177,18 @@ def engine():
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(engine):
     texts = [list(Sampler(engine, [1], SamplingOptions(), seed).stream(80)) for seed in (3, 3, 4)]
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_logits_given_are_those_of_the_model_and_drawn_from(engine):
+    sampler = Sampler(engine, [1], SamplingOptions(top_k=1), 5)
+    state = engine.initial_state(2)
+    logits, state = engine.step(np.array([1, 1]), state)
+    one = ((character, values.copy()) for character, values in sampler.trace(30))
+    for (ids, given_two), (character, given_one) in zip(sampler.steps([0, 1], 30), one, strict=True):
+        np.testing.assert_allclose(given_two, logits, atol=1e-5)
+        np.testing.assert_allclose(given_one, logits[0], atol=1e-5)
+        assert ids.tolist() == [character] * 2 == logits.argmax(axis=-1).tolist()
+        logits, state = engine.step(ids, state)
 
 
 def test_a_sample_does_not_depend_on_how_many_there_are(engine):
@@ -136,7 +223,12 @@ def test_an_endless_stream_runs_in_constant_memory(engine):
         ({"temperature": -0.1}, "--temperature is -0.1; it must be at least 0"),
         ({"temperature": float("nan")}, "--temperature is nan"),
         ({"temperature": float("inf")}, "--temperature is inf"),
+        ({"last_temperature": -1.0}, "--temperature is -1.0"),
         ({"top_k": 0}, "--top-k is 0; it must be at least 1"),
+        ({"top_p": 0.0}, "--top-p is 0.0; it must be more than 0 and at most 1"),
+        ({"top_p": 1.1}, "--top-p is 1.1"),
+        ({"min_p": -0.1}, "--min-p is -0.1; it must be at least 0 and at most 1"),
+        ({"allowed": ()}, "--allow and --forbid leave no character"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -58,7 +58,8 @@ def sample(
     # Imported here: --help must not wait for numpy.
     from charrnn.archive import read_checkpoint
     from charrnn.cli.shared import first_ids
-    from charrnn.sampling import Sampler, SamplingOptions
+    from charrnn.filters import SamplingOptions
+    from charrnn.sampling import Sampler
 
     if device not in STREAMS_AT_ONCE:
         raise ConfigError(f"--device is {device!r}; it must be one of {', '.join(STREAMS_AT_ONCE)}")

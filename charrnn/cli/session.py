@@ -27,9 +27,10 @@ from charrnn.corpus import Corpus, read_corpus
 from charrnn.displays import Display, JsonDisplay, PlainDisplay, write_line
 from charrnn.engine import NumpyCharRNN
 from charrnn.errors import DivergenceError
+from charrnn.filters import SamplingOptions
 from charrnn.metrics import Report
 from charrnn.run import FINISH_SECONDS, TrainingRun
-from charrnn.sampling import Sampler, SamplingOptions
+from charrnn.sampling import Sampler
 from charrnn.training import train
 
 SAVE_SECONDS = 60.0

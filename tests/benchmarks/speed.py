@@ -20,10 +20,11 @@ from charrnn.archive import CorpusFacts
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
 from charrnn.engine import NumpyCharRNN
+from charrnn.filters import SamplingOptions
 from charrnn.model import CharRNN
 from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
-from charrnn.sampling import Sampler, SamplingOptions
+from charrnn.sampling import Sampler
 from charrnn.suggest import training_cost
 from charrnn.training import take_step
 from tests.benchmarks.measure import Rate, compare

@@ -1,0 +1,139 @@
+"""From scores to the distribution that a character is drawn from.
+
+The filters act in llama.cpp's order: what is allowed, top_k, top_p, min_p, and the temperature last, so that top_p and
+min_p judge the probabilities as the model gave them and a temperature changes only how what they kept is weighed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import ConfigError
+
+Floats = NDArray[np.floating[Any]]
+
+_COLDEST = 1e-30
+"""Temperatures below this are taken as this: as good as greedy, and nothing overflows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """How the next character is chosen from its scores.
+
+    Attributes:
+        temperature: the logits are divided by it; below 1 bolder choices get rarer, 0 takes the best (greedy).
+        last_temperature: what it changes to, evenly, by the end of the text; None: it stays.
+        top_k: choose among the k best only; None for all.
+        top_p: choose among the fewest that together have this probability (Holtzman et al. 2020,
+            https://arxiv.org/abs/1904.09751); None for all.
+        min_p: choose among those with at least this share of the best one's probability; None for all.
+        allowed: ids to choose among; None for all.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    temperature: float = 0.8
+    last_temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    allowed: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for temperature in (self.temperature, self.last_temperature):
+            if temperature is not None and not 0 <= temperature < math.inf:
+                raise ConfigError(f"--temperature is {temperature}; it must be at least 0 (greedy) and finite")
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"--top-k is {self.top_k}; it must be at least 1")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ConfigError(f"--top-p is {self.top_p}; it must be more than 0 and at most 1")
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise ConfigError(f"--min-p is {self.min_p}; it must be at least 0 and at most 1")
+        if self.allowed is not None and not self.allowed:
+            raise ConfigError("--allow and --forbid leave no character of the model to write with")
+
+    @property
+    def filters(self) -> bool:
+        """Whether anything but the temperature acts."""
+        return any(option is not None for option in (self.top_k, self.top_p, self.min_p, self.allowed))
+
+    def temperature_at(self, position: int, length: int | None) -> float:
+        """The temperature for one character of a text.
+
+        Args:
+            position: characters drawn before it.
+            length: of the whole text; None where it has no end, and then the temperature stays.
+        """
+        if self.last_temperature is None or length is None:
+            return self.temperature
+        return self.temperature + (self.last_temperature - self.temperature) * min(position / max(length - 1, 1), 1)
+
+
+def probabilities(logits: Floats, options: SamplingOptions) -> Floats:
+    """Turn scores into the distribution that is drawn from at a text's start.
+
+    Args:
+        logits: shape (N, V).
+        options: applied in the order that the module tells.
+
+    Returns:
+        Shape (N, V), rows summing to 1. Of equal scores at an edge, or at temperature 0, the lower ids are kept.
+    """
+    weights = weigh(logits, options, options.temperature)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return weights
+
+
+def weigh(logits: Floats, options: SamplingOptions, temperature: float) -> NDArray[np.float64]:
+    """The distribution up to a factor, shape (N, V): the best of each row has weight 1."""
+    if options.filters:
+        logits = _filter(logits, options)
+    if temperature == 0:
+        logits = _keep_best(logits, 1)
+    scaled = logits - logits.max(axis=-1, keepdims=True)
+    weights: NDArray[np.float64] = np.exp(scaled.astype(np.float64) / max(temperature, _COLDEST))
+    return weights
+
+
+def _filter(logits: Floats, options: SamplingOptions) -> Floats:
+    if options.allowed is not None:
+        kept = np.full_like(logits, -np.inf)
+        kept[..., options.allowed] = logits[..., options.allowed]
+        logits = kept
+    if options.top_k is not None and options.top_k < logits.shape[-1]:
+        logits = _keep_best(logits, options.top_k)
+    if options.top_p is not None and options.top_p < 1:
+        logits = _keep_likeliest(logits, options.top_p)
+    if options.min_p:
+        low = logits.max(axis=-1, keepdims=True) + math.log(options.min_p)
+        logits = np.where(logits >= low, logits, -np.inf)
+    return logits
+
+
+def _keep_best(logits: Floats, top_k: int) -> Floats:
+    """Set all but the top_k best of each row to minus infinity."""
+    return _keep_first(logits, np.argsort(-logits, axis=-1, kind="stable")[..., :top_k])
+
+
+def _keep_likeliest(logits: Floats, top_p: float) -> Floats:
+    """Set all but the fewest of each row that together have probability top_p to minus infinity."""
+    order = np.argsort(-logits, axis=-1, kind="stable")
+    weights = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
+    ranked = np.take_along_axis(weights, order, axis=-1)
+    before = ranked.cumsum(axis=-1) - ranked  # of all that are likelier
+    needed = before < top_p * weights.sum(axis=-1, keepdims=True)
+    kept = np.full_like(logits, -np.inf)
+    np.put_along_axis(kept, order, np.where(needed, np.take_along_axis(logits, order, axis=-1), -np.inf), axis=-1)
+    return kept
+
+
+def _keep_first(logits: Floats, order: NDArray[np.intp]) -> Floats:
+    kept = np.full_like(logits, -np.inf)
+    np.put_along_axis(kept, order, np.take_along_axis(logits, order, axis=-1), axis=-1)
+    return kept

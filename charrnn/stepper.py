@@ -1,0 +1,269 @@
+"""One text's way through a CharRNN, one character at a time, with as little as possible done for each.
+
+The equations are those of `charrnn.engine`, with everything that can be computed beforehand folded into the weights:
+
+- what an embedding contributes is looked up by character;
+- all that reads a layer's output (the layer itself a step later, the layers above, the head) is one matrix, so that a
+  layer costs one product; layer normalisation's gain, offset and centring are in that matrix too, and only its division
+  is left;
+- sigmoid(x) = (1 + tanh(x / 2)) / 2 has its halves in the weights, so that all gates share one tanh.
+
+What is left works in place, on arrays that are made once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import GATES, LAYER_NORM_EPSILON, ModelConfig
+
+Array = NDArray[np.float32]
+CellUpdate = Callable[[Array], None]
+"""Take the layer's inputs, W_xh x + b, shape (G * H,), and change its h in place."""
+
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+
+RECURRENT_SCALES = {"lstm": (0.5, 0.5, 0.5, 1), "gru": (0.5, 0.5, 0.5), "rnn": (1,), "rnn-relu": (1,)}
+"""What the rows of each gate's W_hh are multiplied by, gates in the stepper's order."""
+
+INPUT_SCALES = {**RECURRENT_SCALES, "gru": (0.5, 0.5, 1)}
+"""The same for W_xh and b: a GRU's reset gate halves what it resets alone."""
+
+GATE_ORDER = {"lstm": (0, 1, 3, 2), "gru": (0, 1, 2), "rnn": (0,), "rnn-relu": (0,)}
+"""The stepper's order of the gates: an LSTM's candidate last, beside its cell."""
+
+STATE_SCALES = {"lstm": 0.5, "gru": 1.0, "rnn": 1.0, "rnn-relu": 1.0}
+"""h over what the stepper holds for it: an LSTM's is left twice too large."""
+
+
+class Stepper:
+    """A text that is read character by character.
+
+    Args:
+        config: the model's shape.
+        weights: float32 arrays by name, as `charrnn.config.parameter_shapes` lists them.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+        plan = _Plan(config, weights)
+        self._inputs = plan.tables
+        self._layers = [_Layer(config, plan, layer) for layer in range(config.num_layers)]
+        self._logits = np.empty(config.vocab_size, dtype=np.float32)
+
+    def __call__(self, character: int) -> Array:
+        """Read one character.
+
+        Args:
+            character: its id.
+
+        Returns:
+            Logits of the next one, shape (V,), valid until the next call.
+        """
+        last = len(self._layers)
+        for index, layer in enumerate(self._layers):
+            layer.step(self._gather(index, character))
+        self._logits[:] = self._gather(last, character)
+        return self._logits
+
+    def _gather(self, reader: int, character: int) -> Array:
+        """Add up what a layer reads, or the head, which counts as the layer above the last."""
+        total = self._inputs[reader]
+        found = total[character] if total.ndim == 2 else total
+        for layer in self._layers[:reader]:
+            part = layer.given.get(reader)
+            if part is not None:
+                found = found + part
+        return found
+
+
+class _Plan:
+    """Who reads whom, with the weights folded accordingly.
+
+    Attributes:
+        tables: for each layer and then the head what is known before any layer has run: a row for each character,
+            or one row where it does not depend on it.
+        matrices: for each layer what is multiplied with its h: rows of its own W_hh, then of all that read it, then,
+            with normalisation, the mean.
+        readers: for each layer, who has which rows of that product.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+        self.config = config
+        self._weights = {name: array.astype(np.float64) for name, array in weights.items()}
+        layers = range(config.num_layers)
+        sources: list[set[int]] = [{-1}]  # whose outputs a layer's input is the sum of; -1 is the embedding
+        for layer in layers:
+            sources.append({layer} | (sources[layer] if config.is_residual(layer) else set()))
+        self.tables = [self._table(reader, -1 in sources[reader], sources[reader]) for reader in range(len(sources))]
+        self.matrices, self.readers = [], []
+        for layer in layers:
+            readers = [reader for reader in range(layer + 1, len(sources)) if layer in sources[reader]]
+            matrix, places = self._matrix(layer, readers)
+            self.matrices.append(np.ascontiguousarray(matrix, dtype=np.float32))
+            self.readers.append(places)
+
+    def _table(self, reader: int, reads_embedding: bool, sources: set[int]) -> Array:
+        weight, bias = self._reading(reader)
+        constant = bias + sum(weight @ self._weights[f"norms.{s}.bias"] for s in sources if s >= 0 and self._normal)
+        if not reads_embedding:
+            return np.asarray(constant, dtype=np.float32)
+        return np.asarray(self._weights["embedding.weight"] @ weight.T + constant, dtype=np.float32)
+
+    def _matrix(self, layer: int, readers: list[int]) -> tuple[NDArray[np.float64], dict[int, slice]]:
+        config = self.config
+        recurrent = self._weights[f"layers.{layer}.weight_hh"]
+        blocks = [_arrange(recurrent, config.cell, RECURRENT_SCALES[config.cell])]
+        places, row = {}, len(blocks[0])
+        for reader in readers:
+            weight, _ = self._reading(reader)
+            if self._normal:
+                weight = weight * self._weights[f"norms.{layer}.weight"]
+                weight = weight - weight.mean(axis=1, keepdims=True)
+            blocks.append(weight)
+            places[reader] = slice(row, row + len(weight))
+            row += len(weight)
+        if self._normal:
+            blocks.append(np.full((1, config.hidden_size), 1 / config.hidden_size))
+        return np.concatenate(blocks) * STATE_SCALES[config.cell], places
+
+    def _reading(self, reader: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The weight and the bias that a layer reads its input with, or the head."""
+        if reader == self.config.num_layers:
+            return self._weights["head.weight"], self._weights["head.bias"]
+        cell = self.config.cell
+        return (
+            _arrange(self._weights[f"layers.{reader}.weight_ih"], cell, INPUT_SCALES[cell]),
+            _arrange(self._weights[f"layers.{reader}.bias"], cell, INPUT_SCALES[cell]),
+        )
+
+    @property
+    def _normal(self) -> bool:
+        return self.config.layer_norm
+
+
+class _Layer:
+    """A layer's state and the product of its weights with it.
+
+    Attributes:
+        given: what others read of it, by reader: views of the product.
+        step: read inputs of shape (G * H,) and bring all up to date.
+    """
+
+    def __init__(self, config: ModelConfig, plan: _Plan, layer: int) -> None:
+        matrix = plan.matrices[layer]
+        product = np.zeros(len(matrix), dtype=np.float32)
+        rows = GATES[config.cell] * config.hidden_size
+        self.given = {reader: product[place] for reader, place in plan.readers[layer].items()}
+        hidden = np.zeros(config.hidden_size, dtype=np.float32)
+        recurrent = product[:rows]
+        if config.cell == "gru":
+            bias_hn = plan._weights[f"layers.{layer}.bias_hn"]
+            update = _gru(recurrent, hidden, (0.5 * bias_hn).astype(np.float32))
+        else:
+            update = {"lstm": _lstm, "rnn": _tanh, "rnn-relu": _relu}[config.cell](recurrent, hidden)
+        multiply = _product(matrix, hidden, product, rows, config)
+
+        def step(inputs: Array) -> None:
+            update(inputs)
+            multiply()
+
+        self.step = step
+
+
+def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: ModelConfig) -> Callable[[], None]:
+    """Multiply a layer's matrix with its h, and divide by the spread of h what others read."""
+    dot, multiply, sqrt = np.dot, np.multiply, math.sqrt
+    if not config.layer_norm:
+
+        def multiply_alone() -> None:
+            dot(matrix, hidden, product)
+
+        return multiply_alone
+    read, epsilon = product[rows:-1], LAYER_NORM_EPSILON
+    to_mean_square = STATE_SCALES[config.cell] ** 2 / config.hidden_size
+
+    def multiply_and_normalise() -> None:
+        dot(matrix, hidden, product)
+        mean = product.item(-1)
+        variance = float(dot(hidden, hidden)) * to_mean_square - mean * mean
+        multiply(read, 1 / sqrt(max(variance, 0.0) + epsilon), read)
+
+    return multiply_and_normalise
+
+
+def _lstm(recurrent: Array, hidden: Array) -> CellUpdate:
+    """See `charrnn.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
+    width = len(hidden)
+    values = np.zeros(5 * width, dtype=np.float32)  # i, f, o, g and, beside them, the cell
+    gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
+    candidate_cell, cell = values[3 * width :], values[4 * width :]
+    kept = np.empty(2 * width, dtype=np.float32)
+    entered, remembered = kept[:width], kept[width:]
+    squashed = np.empty(width, dtype=np.float32)
+    add, multiply, tanh, half = np.add, np.multiply, np.tanh, _HALF
+
+    def update(inputs: Array) -> None:
+        add(recurrent, inputs, gates)
+        tanh(gates, gates)
+        multiply(enter_forget, candidate_cell, kept)
+        add(kept, candidate_cell, kept)
+        add(entered, remembered, cell)
+        multiply(cell, half, cell)
+        tanh(cell, squashed)
+        multiply(leave, squashed, hidden)
+        add(hidden, squashed, hidden)
+
+    return update
+
+
+def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
+    """See `charrnn.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
+    width = len(hidden)
+    gates = np.empty(2 * width, dtype=np.float32)
+    reset, keep = gates[:width], gates[width:]
+    candidate = np.empty(width, dtype=np.float32)
+    add, subtract, multiply, tanh, half, one = np.add, np.subtract, np.multiply, np.tanh, _HALF, _ONE
+    recurrent_gates, recurrent_candidate = recurrent[: 2 * width], recurrent[2 * width :]
+
+    def update(inputs: Array) -> None:
+        add(recurrent_gates, inputs[: 2 * width], gates)
+        tanh(gates, gates)
+        add(reset, one, reset)
+        add(recurrent_candidate, half_bias_hn, candidate)
+        multiply(candidate, reset, candidate)
+        add(candidate, inputs[2 * width :], candidate)
+        tanh(candidate, candidate)
+        subtract(candidate, hidden, candidate)
+        subtract(one, keep, keep)
+        multiply(keep, half, keep)
+        multiply(candidate, keep, candidate)
+        add(hidden, candidate, hidden)
+
+    return update
+
+
+def _tanh(recurrent: Array, hidden: Array) -> CellUpdate:
+    def update(inputs: Array) -> None:
+        np.add(recurrent, inputs, hidden)
+        np.tanh(hidden, hidden)
+
+    return update
+
+
+def _relu(recurrent: Array, hidden: Array) -> CellUpdate:
+    def update(inputs: Array) -> None:
+        np.add(recurrent, inputs, hidden)
+        np.maximum(hidden, 0, out=hidden)
+
+    return update
+
+
+def _arrange(weight: NDArray[np.float64], cell: str, scales: tuple[float, ...]) -> NDArray[np.float64]:
+    """Put a weight's gates, blocks of its rows, into the stepper's order and scale them."""
+    blocks = np.split(weight, len(scales))
+    return np.concatenate([blocks[gate] * scale for gate, scale in zip(GATE_ORDER[cell], scales, strict=True)])
