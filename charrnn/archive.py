@@ -20,6 +20,8 @@ before a weight is read.
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,9 @@ from charrnn.errors import CheckpointError
 from charrnn.header import check_header
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.tensorfile import DAMAGE, TensorFile, read_tensors
+
+STDIN = "-"
+"""The path that stands for standard input."""
 
 FORMAT = "charrnn"
 FORMAT_VERSION = 1
@@ -87,7 +92,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
     """Read a checkpoint without torch.
 
     Args:
-        path: of the file.
+        path: of the file, or "-" for standard input.
         with_training: read the whole training state too, its tensors as numpy arrays.
 
     Raises:
@@ -96,6 +101,8 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
     if Path(path).is_dir():
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
+        if path == STDIN:
+            return _read_stream(io.BytesIO(sys.stdin.buffer.read()), "stdin", with_training)
         with open(path, "rb") as file:
             return _read_stream(file, path, with_training)
     except FileNotFoundError:

@@ -43,6 +43,9 @@ ALLOWED = {
     "engine": "config stepper",
     "filters": "errors",
     "sampling": "filters",
+    "endings": "",
+    "samples": "encoder endings filters sampling",
+    "mixing": "encoder engine filters sampling",
     "analysis": "engine errors",
     "report": "archive config displays escape metrics",
 }

@@ -1,5 +1,6 @@
 """`charrnn sample` as a user and a script run it."""
 
+import json
 import os
 import pty
 import re
@@ -9,7 +10,7 @@ import sys
 import pytest
 from conftest import clean_environment, make_text
 
-from charrnn.cli.sample import write_stream, write_texts
+from charrnn.cli.writing import write_stream, write_texts
 
 
 @pytest.fixture
@@ -110,11 +111,41 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
         (
             ["-p", "né"],
             1,
-            "prompt has 'é' (U+00E9), which this model never saw (23 characters; see `charrnn inspect words.pt`)",
+            "prompt has 'é' (U+00E9), which this model never saw (23 characters; see `charrnn inspect words.pt`); "
+            "--unknown skip or nearest passes over them",
         ),
         (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (greedy) and finite"),
+        (["-t", "warm"], 2, "--temperature is 'warm'; write it as 0.8, or as 0.3..1.2 for a range"),
+        (
+            ["-t", "0.1..1", "-n", "-1"],
+            2,
+            "--temperature as a range runs over the text, and --length -1 has no end; give a length",
+        ),
+        (["--top-p", "0"], 2, "--top-p is 0.0; it must be more than 0 and at most 1"),
+        (["--min-p", "2"], 2, "--min-p is 2.0; it must be at least 0 and at most 1"),
+        (["--allow", "~"], 2, "--allow and --forbid leave no character of the model to write with"),
+        (["--stop", ""], 2, "--stop is empty, and would end every text at once; give a text"),
+        (["-n", "-2"], 2, "--length is -2; it must be at least 0, or -1 for no end"),
+        (["--lines", "0"], 2, "--lines is 0; it must be at least 1"),
+        (["-n", "-1", "--json"], 2, "--length -1 has no end, and --json needs one; give a length"),
+        (["--logprobs"], 2, "--logprobs are a part of the JSON; give --json too"),
+        (
+            ["--surprisal"],
+            2,
+            "--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same",
+        ),
+        (["--unknown", "guess"], 2, "--unknown is 'guess'; it must be one of error, skip, nearest"),
+        (["--mix", "words.pt"], 2, "--mix is 'words.pt'; write it as other.pt:0.3, with a share between 0 and 1"),
+        (
+            ["--mix", "words.pt:0.5", "--mix", "words.pt:0.6"],
+            2,
+            "the shares in --mix sum to 1.1, which leaves none for the first model",
+        ),
+        (["--mix", "no.pt:0.5"], 1, "no.pt: no such file; `charrnn train TEXT` writes one"),
+        (["-p", "Tin", "-f", "words.txt"], 2, "--prompt and --prompt-file both give a prompt; give one of them"),
+        (["-f", "no.txt"], 2, "no.txt: no such file; give a text file, or - for standard input"),
         (["--top-k", "0"], 2, "--top-k is 0; it must be at least 1"),
-        (["-n", "-1", "-N", "2"], 2, "--length -1 never ends, so that --num-samples must be 1"),
+        (["-n", "-1", "-N", "2"], 2, "--length -1 has no end, and --num-samples needs one; give a length"),
         (["--device", "tpu"], 2, "--device is 'tpu'; it must be one of cpu, cuda"),
     ],
 )
@@ -150,6 +181,14 @@ def test_on_a_terminal_the_line_is_ended(trained):
     assert shown.endswith("\n")
 
 
+def read_line(terminal):
+    """What a terminal was sent up to the end of a line; it may arrive in pieces."""
+    shown = b""
+    while not shown.endswith(b"\n"):
+        shown += os.read(terminal, 1000)
+    return shown.decode()
+
+
 def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_path):
     text = "a\x1b[2J\x07é\n"
     master, slave = pty.openpty()
@@ -158,10 +197,108 @@ def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_
             write_stream(raw, text)
         if expected is not None:
             assert path.read_bytes() == expected
-    shown = os.read(master, 1000).decode()
+    shown = read_line(master)
     os.close(slave)
     os.close(master)
     assert shown.rstrip() == "a␛[2J␇é"
+
+
+def test_a_range_of_temperatures_is_taken(sample):
+    assert len(sample("-n", 90, "-t", "0..2", "--seed", 1).stdout) == 90
+    assert sample("-n", 1, "-t", "0..2", "--seed", 1).stdout == sample("-n", 1, "-t", 0, "--seed", 2).stdout
+
+
+def test_a_prompt_comes_from_stdin_or_from_a_file(sample, trained):
+    (trained / "prompt.txt").write_text("Tin")
+    given = sample("-p", "Tin", "-n", 30, "--seed", 1).stdout
+    assert given.startswith(b"Tin")
+    assert sample("-p", "-", "-n", 30, "--seed", 1, input=b"Tin\n").stdout == given
+    assert sample("-f", "prompt.txt", "-n", 30, "--seed", 1).stdout == given
+    assert sample("-p", "Tin", "-n", 30, "--seed", 1, "--no-echo").stdout == given[3:]
+
+
+def test_a_checkpoint_comes_from_stdin(sample, trained):
+    data = (trained / "words.pt").read_bytes()
+    assert sample("--seed", 1, checkpoint="-", input=data).stdout == sample("--seed", 1).stdout
+    both = sample("-p", "-", checkpoint="-", input=data)
+    assert (both.returncode, both.stderr.count(b"\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(("rule", "prompt"), [("skip", "Ba"), ("nearest", "Baa")])
+def test_unknown_characters_are_passed_over_on_request(sample, rule, prompt):
+    text = sample("-p", "Baä", "-n", 5, "--seed", 1, "--unknown", rule).stdout.decode()
+    assert text == sample("-p", prompt, "-n", 5, "--seed", 1).stdout.decode()
+
+
+def test_lines_and_stops_end_a_text(sample):
+    whole = sample("-n", 400, "--seed", 3, "-q").stdout.decode()
+    assert sample("-n", 400, "--seed", 3, "--lines", 2).stdout.decode() == "".join(whole.splitlines(True)[:2])
+    word = whole.split()[4]
+    assert sample("-n", 400, "--seed", 3, "--stop", word).stdout.decode() == whole[: whole.index(word)]
+    many = sample("-n", 400, "--seed", 3, "--stop", word, "-N", 2).stdout.decode()
+    assert many.startswith(whole[: whole.index(word)])
+
+
+def test_allowed_and_forbidden_characters(sample):
+    assert "e" not in sample("-n", 300, "--forbid", "e", "--seed", 1).stdout.decode()
+    assert set(sample("-n", 300, "--allow", "aeio t", "--seed", 1).stdout.decode()) <= set("aeio t")
+
+
+def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
+    plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode()
+    known = [line for line in plain.splitlines()[:-1] if line][:3]
+    (trained / "known.txt").write_text("\n".join(known))
+    result = sample("-n", 600, "--seed", 5, "-t", "0.5", "--novel", "known.txt")
+    written = result.stdout.decode().splitlines()
+    refused = plain.splitlines().count
+    assert not set(written) & set(known)
+    assert written == [line for line in plain.splitlines() if line not in known]
+    count = sum(refused(line) for line in set(known))
+    assert f"{count} line{'s' if count > 1 else ''} left out that stand in known.txt".encode() in result.stderr
+
+
+def test_the_separator_stands_between_texts(sample):
+    texts = sample("-n", 9, "-N", 3, "--seed", 1, "--separator", r"--\n").stdout.decode().split("--\n")
+    blank = sample("-n", 9, "-N", 3, "--seed", 1).stdout.decode()
+    assert "\n".join(texts) == blank
+
+
+def test_json_lines_hold_what_is_promised(sample):
+    result = sample("-n", 30, "-N", 3, "--seed", 4, "--json", "--logprobs")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    texts = sample("-n", 30, "-N", 3, "--seed", 4, "--separator", "").stdout.decode()
+    assert "\n".join(record["text"] for record in records) + "\n" == texts
+    for number, record in enumerate(records):
+        assert (record["sample"], record["seed"], record["stop_reason"]) == (number, 4, "length")
+        assert len(record["logprobs"]) == len(record["text"]) == 30
+        assert max(record["logprobs"]) <= 0
+        assert record["mean_logprob"] == pytest.approx(sum(record["logprobs"]) / 30)
+
+
+def test_a_mixture_writes_what_both_would(sample, trained):
+    alone = sample("-n", 60, "--seed", 1).stdout
+    assert sample("-n", 60, "--seed", 1, "--mix", "words.pt:0.5").stdout == alone
+
+
+def test_interactive_continues_each_line_of_stdin(sample):
+    result = sample("-i", "-n", 10, "--seed", 1, input=b"Tin\n\xc3\xa9\nBa\n")
+    first, second = result.stdout.decode().splitlines()[:1], result.stdout.decode()
+    assert first[0].startswith("Tin")
+    assert "\nBa" in second
+    assert result.stderr.decode().splitlines()[1].startswith("charrnn: prompt has 'é'")
+    assert result.returncode == 0
+
+
+def test_surprisal_colours_a_terminal(trained):
+    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "-n", "20", "--surprisal", "--seed", "1"]
+    master, slave = pty.openpty()
+    subprocess.run(command, cwd=trained, stdout=slave, check=True, timeout=60)
+    os.close(slave)
+    shown = os.read(master, 10_000).decode().replace("\r\n", "\n")
+    os.close(master)
+    plain = subprocess.run([*command[:-3], *command[-2:]], cwd=trained, capture_output=True, check=True).stdout.decode()
+    assert "\x1b[38;5;" in shown
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown).rstrip("\n") == plain.rstrip("\n")
 
 
 def test_no_text_is_repaired_by_the_locale(sample):

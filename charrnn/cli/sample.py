@@ -1,143 +1,264 @@
-"""`charrnn sample`: text from a checkpoint to stdout, as it comes."""
+"""`charrnn sample`: its flags, and what they ask for."""
 
 from __future__ import annotations
 
-import itertools
-import math
 import secrets
 import sys
-import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
-from charrnn.escape import visible
+from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.archive import Checkpoint
+    from charrnn.cli.writing import Job
     from charrnn.encoder import CharEncoder
-    from charrnn.sampling import Sampler, StepModel
+    from charrnn.filters import SamplingOptions
+    from charrnn.sampling import StepModel
 
-STREAMS_AT_ONCE = {"cpu": 64, "cuda": 4096}
-FLUSH_SECONDS = 0.05
+STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+Hidden: dict[str, Any] = {"show_default": False}
 
 
 def sample(
-    checkpoint: Annotated[str, typer.Argument(help="A file that `charrnn train` wrote.", show_default=False)],
+    checkpoint: Annotated[
+        str, typer.Argument(help="A file that `charrnn train` wrote, or - for stdin.", show_default=False)
+    ],
     prompt: Annotated[
-        str, typer.Option("--prompt", "-p", help="Text to continue; it is written first.", show_default=False)
+        str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.", **Hidden)
     ] = "",
+    prompt_file: Annotated[
+        str | None, typer.Option("--prompt-file", "-f", help="A file that holds the text to continue.", **Hidden)
+    ] = None,
+    no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,
+    unknown: Annotated[
+        str, typer.Option(help="What becomes of a prompt's unknown characters: error, skip or nearest.")
+    ] = "error",
     length: Annotated[
-        int, typer.Option("--length", "-n", min=-1, help="Characters to write after the prompt; -1: without end.")
+        int, typer.Option("--length", "-n", help="Characters to write after the prompt; -1: without end.")
     ] = 500,
+    lines: Annotated[
+        int | None, typer.Option(help="End after this many whole lines. [default: no limit]", **Hidden)
+    ] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End before this text; may be given again. [default: none]", **Hidden)
+    ] = None,
     temperature: Annotated[
-        float, typer.Option("--temperature", "-t", help="Below 1 safer, above 1 wilder; 0: always the likeliest.")
-    ] = 0.8,
+        str,
+        typer.Option(
+            "--temperature", "-t", help="Below 1 safer, above 1 wilder; 0: the likeliest; 0.3..1.2: over the text."
+        ),
+    ] = "0.8",
     top_k: Annotated[
-        int | None,
-        typer.Option(help="Choose among the K likeliest characters only. [default: all]", show_default=False),
+        int | None, typer.Option(help="Choose among the K likeliest characters only. [default: all]", **Hidden)
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Choose among the fewest with this probability together. [default: all]", **Hidden),
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(help="Choose among those with this share of the best one's probability. [default: all]", **Hidden),
+    ] = None,
+    allow: Annotated[
+        str | None, typer.Option(help="Write with these characters only. [default: all]", **Hidden)
+    ] = None,
+    forbid: Annotated[
+        str | None, typer.Option(help="Write without these characters. [default: none]", **Hidden)
+    ] = None,
+    novel: Annotated[
+        str | None, typer.Option(help="Leave out lines that stand in this file. [default: none]", **Hidden)
+    ] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **Hidden),
     ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Same seed, same text. [default: a fresh one, told on stderr]", show_default=False),
+        int | None, typer.Option(min=0, help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
     ] = None,
-    num_samples: Annotated[
-        int, typer.Option("--num-samples", "-N", min=1, help="Texts to write, a blank line between them.")
-    ] = 1,
+    num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
+    separator: Annotated[
+        str | None, typer.Option(help=r"Between texts; \n and \t are read. [default: a blank line]", **Hidden)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,
+    logprobs: Annotated[
+        bool, typer.Option("--logprobs", help="In the JSON, each character's log-probability.")
+    ] = False,
+    surprisal: Annotated[
+        bool, typer.Option("--surprisal", help="Colour each character by how surprising it was, on a terminal.")
+    ] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Type a beginning, read on, again; Ctrl-D leaves.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")] = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
     """Write text in the style of a checkpoint.
 
     The text goes to stdout as it comes, and nothing else does.
     """
-    if length == -1 and num_samples > 1:
-        raise ConfigError("--length -1 never ends, so that --num-samples must be 1")
+    flags = dict(context.params)
+    _check(flags)
     # Imported here: --help must not wait for numpy.
-    from charrnn.archive import read_checkpoint
-    from charrnn.cli.shared import first_ids
-    from charrnn.filters import SamplingOptions
-    from charrnn.sampling import Sampler
+    from charrnn.cli.writing import tell_refused, write_json, write_many, write_one
 
-    if device not in STREAMS_AT_ONCE:
-        raise ConfigError(f"--device is {device!r}; it must be one of {', '.join(STREAMS_AT_ONCE)}")
-    options = SamplingOptions(temperature=temperature, top_k=top_k)
-    contents = read_checkpoint(checkpoint)
-    prompt_ids = _encode_prompt(contents.encoder, prompt, checkpoint) or first_ids(
-        contents.encoder, contents.corpus.counts
-    )
-    if seed is None:
-        seed = secrets.randbits(32)
-    sampler = Sampler(_load_model(contents, device), prompt_ids, options, seed)
+    seed = secrets.randbits(32) if seed is None else seed
+    job = _plan({**flags, "seed": seed})
     if not quiet:
         print(f"seed {seed}", file=sys.stderr, flush=True)
-    if num_samples == 1:
-        ids = sampler.stream(None if length == -1 else length)
-        write_stream(sys.stdout.buffer, itertools.chain(prompt, (contents.encoder.characters[i] for i in ids)))
+    out = sys.stdout.buffer
+    if interactive:
+        from charrnn.cli.interactive import converse
+
+        converse(job, unknown, checkpoint)
+        return
+    if as_json:
+        refused = write_json(out, job, with_log_probabilities=logprobs)
+    elif num_samples == 1:
+        refused = write_one(out, job, coloured=surprisal)
     else:
-        texts = _texts(sampler, contents, num_samples, length, STREAMS_AT_ONCE[device])
-        write_texts(sys.stdout.buffer, (prompt + text for text in texts))
+        refused = write_many(out, job)
+    if not quiet:
+        tell_refused(refused, novel)
 
 
-def write_stream(out: BinaryIO, characters: Iterable[str]) -> None:
-    """Write characters as they come, and end the line.
+def _check(flags: Mapping[str, Any]) -> None:
+    """Refuse, before anything is read, flags that cannot be followed.
 
-    On a terminal each is shown at once, and what would command the terminal is shown and not obeyed; elsewhere they are
-    handed on unaltered every `FLUSH_SECONDS`.
+    Raises:
+        ConfigError: one is out of its range, or two contradict each other.
     """
-    is_terminal, flushed, last = out.isatty(), -math.inf, ""
-    for last in characters:
-        out.write(to_bytes(visible(last) if is_terminal else last))
-        if is_terminal or time.monotonic() - flushed > FLUSH_SECONDS:
-            out.flush()
-            flushed = time.monotonic()
-    if is_terminal and last != "\n":
-        out.write(b"\n")
-    out.flush()
+    if flags["length"] < -1:
+        raise ConfigError(f"--length is {flags['length']}; it must be at least 0, or -1 for no end")
+    for name in ("lines", "num_samples"):
+        if flags[name] is not None and flags[name] < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {flags[name]}; it must be at least 1")
+    endless = flags["length"] == -1
+    for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
+        if endless and value:
+            raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
+    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": ("error", "skip", "nearest")}.items():
+        if flags[name] not in choices:
+            raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {', '.join(choices)}")
+    if flags["logprobs"] and not flags["as_json"]:
+        raise ConfigError("--logprobs are a part of the JSON; give --json too")
+    if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
+        raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
+    if flags["mix"] and flags["device"] == "cuda":
+        raise ConfigError("--mix runs on the CPU; leave --device out")
+    if "" in (flags["stop"] or []):
+        raise ConfigError("--stop is empty, and would end every text at once; give a text")
 
 
-def write_texts(out: BinaryIO, texts: Iterable[str]) -> None:
-    """Write whole texts, each ended by a line feed, a blank line between them."""
-    is_terminal = out.isatty()
-    for number, text in enumerate(texts):
-        separator = b"\n" if number else b""
-        shown = to_bytes(visible(text) if is_terminal else text)
-        out.write(separator + shown + (b"" if text.endswith("\n") else b"\n"))
-        out.flush()
+def _plan(flags: Mapping[str, Any]) -> Job:
+    """Read all that is to be read and put together what is to be written."""
+    from charrnn.archive import read_checkpoint
+    from charrnn.cli.prompts import fit_prompt, read_prompt
+    from charrnn.cli.shared import encode_ids, first_ids
+    from charrnn.cli.writing import Job
+    from charrnn.endings import Rules
+    from charrnn.sampling import Sampler
+
+    path = flags["checkpoint"]
+    prompt = read_prompt(flags["prompt"], flags["prompt_file"], path)
+    contents = read_checkpoint(path)
+    model, encoder = _load(contents, flags["mix"] or [], flags["device"])
+    prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
+    first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
+    return Job(
+        sampler=Sampler(model, encode_ids(encoder, prompt or first), _options(flags, encoder), flags["seed"]),
+        encoder=encoder,
+        prompt=prompt,
+        echo=not flags["no_echo"],
+        length=None if flags["length"] == -1 else flags["length"],
+        rules=Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"])),
+        num_samples=flags["num_samples"],
+        separator="\n" if flags["separator"] is None else _unescape(flags["separator"]),
+        at_once=STREAMS_AT_ONCE[flags["device"]],
+    )
 
 
-def to_bytes(text: str) -> bytes:
-    """Encode as UTF-8; what cannot be (a lone surrogate in a stranger's alphabet) becomes a question mark."""
-    return text.encode("utf-8", "replace")
+def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
+    from charrnn.filters import SamplingOptions
+
+    temperature, last = parse_temperature(flags["temperature"])
+    if last is not None and flags["length"] == -1:
+        raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
+    allowed = None
+    if flags["allow"] is not None or flags["forbid"] is not None:
+        allow = encoder.characters if flags["allow"] is None else flags["allow"]
+        allowed = tuple(i for i, c in enumerate(encoder.characters) if c in allow and c not in (flags["forbid"] or ""))
+    return SamplingOptions(
+        temperature=temperature,
+        last_temperature=last,
+        top_k=flags["top_k"],
+        top_p=flags["top_p"],
+        min_p=flags["min_p"],
+        allowed=allowed,
+    )
 
 
-def _texts(sampler: Sampler, contents: Checkpoint, num_samples: int, length: int, at_once: int) -> Iterator[str]:
-    """All samples in order, a bounded number of them computed side by side."""
-    for first in range(0, num_samples, at_once):
-        batch = sampler.batch(range(first, min(first + at_once, num_samples)), length)
-        yield from map(contents.encoder.decode, batch)
+def parse_temperature(text: str) -> tuple[float, float | None]:
+    """Read a temperature such as `0.8`, or a range such as `0.3..1.2`.
 
-
-def _encode_prompt(encoder: CharEncoder, prompt: str, path: str) -> list[int]:
-    from charrnn.cli.shared import encode_ids
-
+    Raises:
+        ConfigError: it is neither.
+    """
+    first, dots, last = text.partition("..")
     try:
-        return encode_ids(encoder, prompt)
-    except UnknownCharacterError as error:
-        raise CharRNNError(
-            f"prompt has {error.describe()}, which this model never saw "
-            f"({error.vocab_size} characters; see `charrnn inspect {path}`)"
-        ) from None
+        return float(first), float(last) if dots else None
+    except ValueError:
+        raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
 
 
-def _load_model(contents: Checkpoint, device: str) -> StepModel:
+def _load(contents: Checkpoint, mix: Sequence[str], device: str) -> tuple[StepModel, CharEncoder]:
     """The numpy engine on a CPU; torch, which takes seconds to import, on a GPU only."""
     if device == "cuda":
         from charrnn.torch_engine import TorchCharRNN
 
-        return TorchCharRNN(contents.model, contents.weights, device)
+        return TorchCharRNN(contents.model, contents.weights, device), contents.encoder
     from charrnn.engine import NumpyCharRNN
 
-    return NumpyCharRNN(contents.model, contents.weights)
+    model = NumpyCharRNN(contents.model, contents.weights)
+    if not mix:
+        return model, contents.encoder
+    from charrnn.archive import read_checkpoint
+    from charrnn.mixing import MixedModel, Part
+
+    shares = [_parse_share(entry) for entry in mix]
+    rest = 1 - sum(share for _, share in shares)
+    if rest <= 0:
+        raise ConfigError(f"the shares in --mix sum to {1 - rest:g}, which leaves none for the first model")
+    parts = [Part(model, contents.encoder, rest)]
+    for path, share in shares:
+        other = read_checkpoint(path)
+        parts.append(Part(NumpyCharRNN(other.model, other.weights), other.encoder, share))
+    mixed = MixedModel(parts)
+    return mixed, mixed.encoder
+
+
+def _parse_share(entry: str) -> tuple[str, float]:
+    path, _, share = entry.rpartition(":")
+    try:
+        value = float(share)
+    except ValueError:
+        value = 0.0
+    if not path or not 0 < value < 1:
+        raise ConfigError(f"--mix is {entry!r}; write it as other.pt:0.3, with a share between 0 and 1")
+    return path, value
+
+
+def _known_lines(path: str | None) -> frozenset[str] | None:
+    """The lines of a file, empty ones left out: an empty line is never a copy."""
+    if path is None:
+        return None
+    from charrnn.corpus import read_text
+
+    return frozenset(line.removesuffix("\r") for line in read_text(path).split("\n")) - {""}
+
+
+def _unescape(text: str) -> str:
+    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")

@@ -1,0 +1,56 @@
+"""`charrnn sample --interactive`: type a beginning, read how it goes on, again."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+from charrnn.cli.prompts import fit_prompt
+from charrnn.cli.shared import encode_ids
+from charrnn.cli.writing import Job, write_stream
+from charrnn.endings import Ending
+from charrnn.errors import CharRNNError
+from charrnn.samples import draw_characters
+
+
+def converse(job: Job, unknown: str, checkpoint: str) -> None:
+    """Read beginnings from standard input until it ends, and continue each.
+
+    Ctrl-C ends the text that is being written, not the conversation. The n-th text of a seed is the same every time.
+
+    Args:
+        job: how to write; an empty beginning is continued as its prompt is.
+        unknown: what becomes of characters that the model lacks; see `fit_prompt`.
+        checkpoint: how the user calls the model.
+    """
+    with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
+        import readline  # noqa: F401
+    for number, line in enumerate(_lines()):
+        try:
+            prompt = fit_prompt(line, job.encoder, unknown, checkpoint)
+        except CharRNNError as error:
+            print(f"charrnn: {error}", file=sys.stderr, flush=True)
+            continue
+        sampler = replace(job.sampler, prompt=encode_ids(job.encoder, prompt)) if prompt else job.sampler
+        ending = Ending(job.rules, prompt)
+        drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
+        with contextlib.suppress(KeyboardInterrupt):
+            write_stream(sys.stdout.buffer, (job.echo * prompt + c if not i else c for i, (c, _) in enumerate(drawn)))
+        if not sys.stdout.isatty():
+            sys.stdout.buffer.write(b"\n")
+
+
+def _lines() -> Iterator[str]:
+    """Lines as they are typed; Ctrl-C drops a line that is half typed."""
+    shown = "> " if sys.stdin.isatty() and sys.stdout.isatty() else ""
+    while True:
+        try:
+            yield input(shown)
+        except EOFError:
+            if shown:
+                print()
+            return
+        except KeyboardInterrupt:
+            print()

@@ -1,0 +1,85 @@
+"""The text that a sample begins with: where it comes from, and what becomes of characters that the model lacks."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterator
+
+from charrnn.encoder import CharEncoder
+from charrnn.errors import CharRNNError, ConfigError
+
+STDIN = "-"
+UNKNOWN_RULES = ("error", "skip", "nearest")
+
+
+def read_prompt(prompt: str, prompt_file: str | None, checkpoint: str) -> str:
+    """Find the prompt: as given, from a file, or from standard input for "-".
+
+    Raises:
+        ConfigError: it is given twice, or standard input is asked for two things.
+        CorpusError: it cannot be read.
+    """
+    if prompt and prompt_file is not None:
+        raise ConfigError("--prompt and --prompt-file both give a prompt; give one of them")
+    source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
+    if source is None:
+        return prompt
+    if source == checkpoint == STDIN:
+        raise ConfigError("the checkpoint and the prompt cannot both come from standard input")
+    from charrnn.corpus import read_text
+
+    text = read_text(source)
+    return text.removesuffix("\n") if prompt == STDIN else text  # as the shell's $(...) does: echo ends its line
+
+
+def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> str:
+    """Bring a prompt to the characters that a model knows.
+
+    Args:
+        prompt: any text.
+        encoder: of the model's alphabet.
+        unknown: what becomes of other characters, one of `UNKNOWN_RULES`: nothing, they are left out, or the nearest
+            one stands for them.
+        model: how the user calls it, for the message.
+
+    Raises:
+        CharRNNError: characters are left that the model does not know.
+    """
+    if unknown == "nearest":
+        prompt = "".join(_nearest(character, encoder) for character in prompt)
+    if unknown == "skip":
+        prompt = "".join(character for character in prompt if character in encoder)
+    lacking = "".join(dict.fromkeys(character for character in prompt if character not in encoder))
+    if lacking:
+        from charrnn.errors import UnknownCharacterError
+
+        described = UnknownCharacterError(lacking, len(encoder)).describe()
+        help_ = "" if unknown == "nearest" else "; --unknown skip or nearest passes over them"
+        raise CharRNNError(
+            f"prompt has {described}, which this model never saw ({len(encoder)} characters; "
+            f"see `charrnn inspect {model}`){help_}"
+        )
+    return prompt
+
+
+def _nearest(character: str, encoder: CharEncoder) -> str:
+    """The same letter without its accent or in the other case, whichever the model knows first; else itself."""
+    return next((known for known in _relatives(character) if known in encoder), character)
+
+
+def _relatives(character: str) -> Iterator[str]:
+    yield character
+    yield character.swapcase()
+    for form in ("NFC", "NFKD"):
+        for part in unicodedata.normalize(form, character):
+            yield part
+            yield part.swapcase()
+
+
+def warn_of_changes(before: str, after: str) -> None:
+    """Say on stderr that a prompt was changed."""
+    if before != after:
+        from charrnn.escape import quoted
+
+        print(f"prompt read as {quoted(after)!r:.200}", file=sys.stderr, flush=True)

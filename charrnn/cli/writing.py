@@ -1,0 +1,182 @@
+"""Samples on their way to stdout: as they come, whole one after another, coloured, or as JSON lines."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from charrnn.encoder import CharEncoder
+from charrnn.endings import Drawn, Ending, Rules
+from charrnn.escape import visible
+from charrnn.samples import Sample, draw_characters, draw_samples
+from charrnn.sampling import Sampler
+
+FLUSH_SECONDS = 0.05
+COLOURS = (250, 187, 186, 180, 179, 215, 209, 203, 197)
+"""Terminal colours (of 256) for a surprisal of 0, 1, 2, ... bits: from grey to red."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is to be written.
+
+    Attributes:
+        sampler: draws it.
+        encoder: gives its characters.
+        prompt: what each sample continues.
+        echo: whether the prompt is written too.
+        length: characters to draw for each sample; None for no end.
+        rules: what else ends a sample.
+        num_samples: how many.
+        separator: between them.
+        at_once: how many to compute side by side, at most.
+    """
+
+    sampler: Sampler
+    encoder: CharEncoder
+    prompt: str
+    echo: bool
+    length: int | None
+    rules: Rules
+    num_samples: int
+    separator: str
+    at_once: int
+
+    @property
+    def opening(self) -> str:
+        """What every sample is written with first."""
+        return self.prompt if self.echo else ""
+
+
+def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> int:
+    """Write one sample as it comes; tell how many known lines were left out."""
+    ending = Ending(job.rules, job.prompt)
+    if coloured:
+        drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
+        write_stream(out, itertools.chain(job.opening, map(_colour, drawn)), ready=True)
+    elif job.rules.are_none:
+        ids = job.sampler.stream(job.length)
+        write_stream(out, itertools.chain(job.opening, (job.encoder.characters[i] for i in ids)))
+    else:
+        drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
+        write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
+    return ending.refused
+
+
+def write_many(out: BinaryIO, job: Job) -> int:
+    """Write samples whole, in order; tell how many known lines were left out of them."""
+    if job.rules.are_none:
+        write_texts(out, (job.opening + text for text in _whole_texts(job)), separator=job.separator)
+        return 0
+    refused = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal refused
+        for sample in _samples(job):
+            refused += sample.refused
+            yield job.opening + sample.text
+
+    write_texts(out, texts(), separator=job.separator)
+    return refused
+
+
+def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> int:
+    """Write samples as JSON lines, in order; tell how many known lines were left out of them."""
+    refused = 0
+    for sample in _samples(job):
+        refused += sample.refused
+        values = [round(value, 5) if math.isfinite(value) else None for value in sample.log_probabilities]
+        known = [value for value in values if value is not None]
+        record = {
+            "sample": sample.number,
+            "prompt": job.prompt,
+            "text": sample.text,
+            "mean_logprob": sum(known) / len(known) if known else None,
+            "seed": job.sampler.seed,
+            "stop_reason": sample.reason,
+        }
+        if with_log_probabilities:
+            record["logprobs"] = values
+        out.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        out.flush()
+    return refused
+
+
+def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> None:
+    """Write characters as they come, and end the line.
+
+    On a terminal each is shown at once, and what would command the terminal is shown and not obeyed; elsewhere they are
+    handed on unaltered every `FLUSH_SECONDS`.
+
+    Args:
+        out: to write to.
+        characters: to write.
+        ready: they are made for a terminal already.
+    """
+    is_terminal, flushed, last = out.isatty(), -math.inf, ""
+    try:
+        for last in characters:
+            out.write(to_bytes(visible(last) if is_terminal and not ready else last))
+            if is_terminal or time.monotonic() - flushed > FLUSH_SECONDS:
+                out.flush()
+                flushed = time.monotonic()
+    finally:
+        if is_terminal and last != "\n":
+            out.write(b"\n")
+        out.flush()
+
+
+def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> None:
+    """Write whole texts, each ended by a line feed, with a separator between them."""
+    is_terminal = out.isatty()
+    for number, text in enumerate(texts):
+        shown = visible(text) if is_terminal else text
+        end = "" if text.endswith("\n") else "\n"
+        out.write(to_bytes((separator if number else "") + shown + end))
+        out.flush()
+
+
+def to_bytes(text: str) -> bytes:
+    """Encode as UTF-8; what cannot be (a lone surrogate in a stranger's alphabet) becomes a question mark."""
+    return text.encode("utf-8", "replace")
+
+
+def tell_refused(refused: int, source: str | None) -> None:
+    """Say on stderr how many lines were left out since they stand in a file."""
+    if source is not None:
+        from charrnn.escape import quoted
+
+        noun = "line" if refused == 1 else "lines"
+        print(f"{refused:,} {noun} left out that stand in {quoted(source)}", file=sys.stderr, flush=True)
+
+
+def _samples(job: Job) -> Iterator[Sample]:
+    """All samples in order, a bounded number of them computed side by side."""
+    assert job.length is not None, "many samples have an end"
+    for first in range(0, job.num_samples, job.at_once):
+        numbers = range(first, min(first + job.at_once, job.num_samples))
+        yield from draw_samples(job.sampler, job.encoder, job.length, job.rules, numbers, job.prompt)
+
+
+def _whole_texts(job: Job) -> Iterator[str]:
+    """The same where a sample ends by its length alone."""
+    assert job.length is not None, "many samples have an end"
+    for first in range(0, job.num_samples, job.at_once):
+        numbers = range(first, min(first + job.at_once, job.num_samples))
+        yield from map(job.encoder.decode, job.sampler.batch(numbers, job.length))
+
+
+def _colour(drawn: Drawn) -> str:
+    """A character in the colour of its surprisal; a line feed as it is."""
+    character, log_probability = drawn
+    if character == "\n":
+        return character
+    bits = -log_probability / math.log(2)
+    colour = COLOURS[min(int(min(bits, 99)), len(COLOURS) - 1)]
+    return f"\x1b[38;5;{colour}m{visible(character)}\x1b[0m"

@@ -1,0 +1,98 @@
+"""Samples as text: ids from the sampler, characters from the encoder, ends by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charrnn.encoder import CharEncoder
+from charrnn.endings import Drawn, Ending, Rules
+from charrnn.filters import Floats
+from charrnn.sampling import Sampler
+
+
+@dataclass
+class Sample:
+    """One finished sample, without its prompt.
+
+    Attributes:
+        number: from 0; with the seed it decides the text.
+        text: what was drawn.
+        log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
+        reason: "length", "stop" or "lines".
+        refused: known lines left out of it.
+    """
+
+    number: int
+    text: str
+    log_probabilities: list[float] = field(default_factory=list)
+    reason: str = "length"
+    refused: int = 0
+
+
+def draw_characters(
+    sampler: Sampler, encoder: CharEncoder, length: int | None, ending: Ending, number: int = 0
+) -> Iterator[Drawn]:
+    """Draw one sample character by character, each as soon as it is certain.
+
+    Args:
+        sampler: of the model that `encoder` belongs to.
+        encoder: gives the characters.
+        length: characters to draw at most; None for no limit.
+        ending: what else ends it; tells afterwards what has.
+        number: of the sample.
+
+    Yields:
+        A character and its log-probability as the model sees it.
+    """
+    for character, logits in sampler.trace(length, number):
+        yield from ending.feed(encoder.characters[character], log_probabilities(logits)[character])
+        if ending.reason:
+            return
+    yield from ending.finish()
+
+
+def draw_samples(
+    sampler: Sampler, encoder: CharEncoder, length: int, rules: Rules, numbers: Sequence[int], beginning: str = ""
+) -> list[Sample]:
+    """Draw samples side by side.
+
+    Args:
+        sampler: of the model that `encoder` belongs to.
+        encoder: gives the characters.
+        length: characters to draw at most for each.
+        rules: what else ends them.
+        numbers: of the samples.
+        beginning: the prompt, the end of which counts as a part of each sample's first line.
+    """
+    endings = [Ending(rules, beginning) for _ in numbers]
+    drawn: list[list[Drawn]] = [[] for _ in numbers]
+    unfinished = list(range(len(numbers)))
+    for ids, logits in sampler.steps(numbers, length):
+        values = log_probabilities(logits)[np.arange(len(ids)), ids]
+        for row in unfinished:
+            drawn[row] += endings[row].feed(encoder.characters[ids[row]], float(values[row]))
+        unfinished = [row for row in unfinished if endings[row].reason is None]
+        if not unfinished:
+            break
+    for row in unfinished:
+        drawn[row] += endings[row].finish()
+    return [
+        Sample(
+            number=number,
+            text="".join(character for character, _ in characters),
+            log_probabilities=[value for _, value in characters],
+            reason=ending.reason or "length",
+            refused=ending.refused,
+        )
+        for number, characters, ending in zip(numbers, drawn, endings, strict=True)
+    ]
+
+
+def log_probabilities(logits: Floats) -> Floats:
+    """The logarithm of the softmax over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result

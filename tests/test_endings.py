@@ -1,0 +1,85 @@
+"""Where a sample ends: rules against the plain text that was drawn."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.endings import Ending, Rules
+
+TEXTS = st.text("ab\n", max_size=40)
+
+
+def feed(text, rules, beginning=""):
+    """What is given out, piece by piece, and the ending afterwards."""
+    ending, pieces = Ending(rules, beginning), []
+    for number, character in enumerate(text):
+        pieces.append(ending.feed(character, -float(number)))
+        if ending.reason:
+            return pieces, ending
+    pieces.append(ending.finish())
+    return pieces, ending
+
+
+def joined(pieces):
+    return "".join(character for piece in pieces for character, _ in piece)
+
+
+@given(TEXTS, st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3))
+def test_a_text_ends_before_its_first_stop_and_nothing_of_it_is_given_early(text, stops):
+    pieces, ending = feed(text, Rules(stops=tuple(stops)))
+    ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
+    expected = text
+    if ends:
+        drawn = text[: min(ends)]
+        expected = drawn[: -max(len(stop) for stop in stops if drawn.endswith(stop))]
+        first = next(stop for stop in stops if drawn.endswith(stop))
+        expected = drawn[: -len(first)]
+    assert joined(pieces) == expected
+    assert (ending.reason == "stop") == bool(ends)
+    given_so_far = ""
+    for piece in pieces:
+        given_so_far += joined([piece])
+        assert expected.startswith(given_so_far)
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_lines_are_whole_and_counted(text, lines):
+    pieces, ending = feed(text, Rules(lines=lines))
+    assert joined(pieces) == "".join(text.splitlines(True)[:lines])
+    assert (ending.reason == "lines") == (text.count("\n") >= lines)
+
+
+@given(TEXTS, st.sets(st.text("ab", min_size=1, max_size=2), max_size=4))
+def test_known_lines_are_left_out_and_counted(text, known):
+    pieces, ending = feed(text, Rules(known_lines=frozenset(known)))
+    lines = text.split("\n")
+    kept = [line for line in lines if line not in known]
+    expected = "\n".join(kept)
+    if lines[-1] in known and kept:
+        expected += "\n"
+    assert joined(pieces) == expected
+    assert ending.refused == len(lines) - len(kept)
+
+
+def test_known_lines_do_not_count():
+    pieces, ending = feed("a\nb\na\nab\nb\n", Rules(lines=2, known_lines=frozenset({"a"})))
+    assert joined(pieces) == "b\nab\n"
+    assert (ending.reason, ending.refused) == ("lines", 2)
+
+
+def test_the_prompt_is_a_part_of_the_first_line():
+    pieces, ending = feed("na\nna\n", Rules(known_lines=frozenset({"Anna"})), beginning="Hello\nAn")
+    assert joined(pieces) == "na\n"
+    assert ending.refused == 1
+
+
+@given(TEXTS)
+def test_values_stay_with_their_characters(text):
+    pieces, _ = feed(text, Rules(stops=("ab",), known_lines=frozenset({"b"})))
+    assert all(text[int(-value)] == character for piece in pieces for character, value in piece)
+
+
+@pytest.mark.parametrize("rules", [Rules(stops=("x",)), Rules(lines=1), Rules(known_lines=frozenset())])
+def test_rules_tell_whether_there_are_any(rules):
+    assert Rules().are_none
+    assert not rules.are_none

@@ -1,0 +1,58 @@
+"""Two models that write together, against the mixture computed here."""
+
+import numpy as np
+import pytest
+from conftest import numpy_twin, random_model
+
+from charrnn.config import ModelConfig
+from charrnn.encoder import CharEncoder
+from charrnn.mixing import MixedModel, Part
+
+
+def part(characters, share, cell="lstm"):
+    config = ModelConfig(vocab_size=len(characters), cell=cell, hidden_size=7, num_layers=2, embedding_dim=4)
+    return Part(numpy_twin(random_model(config)), CharEncoder(characters), share)
+
+
+PARTS = [part("abcd", 0.7), part("cdxyz", 0.3, "gru")]
+TEXT = "abcdxczzay"
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+def expected_mixture(text):
+    """p(c) = sum of share * p_part(c), each part reading only what it knows of the text."""
+    mixture = dict.fromkeys("abcdxyz", 0.0)
+    for one in PARTS:
+        state, prediction = one.model.initial_state(), np.full(len(one.encoder), 1 / len(one.encoder))
+        for character in text:
+            if character in one.encoder:
+                logits, state = one.model.step(one.encoder.encode(character), state)
+                prediction = softmax(logits[0])
+        for character, p in zip(one.encoder.characters, prediction, strict=True):
+            mixture[character] += one.share * p
+    return [mixture[character] for character in sorted(mixture)]
+
+
+@pytest.mark.parametrize("length", range(1, len(TEXT) + 1))
+def test_one_text_and_many_have_the_mixtures_distribution(length):
+    model = MixedModel(PARTS)
+    assert model.encoder.characters == "abcdxyz"
+    read, state = model.reader(), model.initial_state(2)
+    for id_ in model.encoder.encode(TEXT[:length]):
+        one = read(int(id_))
+        many, state = model.step(np.array([id_, id_]), state)
+    np.testing.assert_allclose(np.exp(one), expected_mixture(TEXT[:length]), atol=1e-6)
+    np.testing.assert_allclose(np.exp(many), [expected_mixture(TEXT[:length])] * 2, atol=1e-6)
+
+
+def test_texts_side_by_side_keep_their_own_states():
+    model = MixedModel(PARTS)
+    state = model.initial_state(2)
+    for pair in zip(model.encoder.encode("axcz"), model.encoder.encode("zbdy"), strict=True):
+        logits, state = model.step(np.array(pair), state)
+    np.testing.assert_allclose(np.exp(logits[0]), expected_mixture("axcz"), atol=1e-6)
+    np.testing.assert_allclose(np.exp(logits[1]), expected_mixture("zbdy"), atol=1e-6)
