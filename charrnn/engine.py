@@ -108,9 +108,13 @@ class NumpyCharRNN:
         logits, state = self.forward(ids[None], state)
         return logits[0], state
 
-    def reader(self) -> Stepper:
-        """Begin one text, to be read character by character."""
-        return Stepper(self.config, self._weights)
+    def reader(self) -> Callable[[int], Array]:
+        """Begin one text, to be read character by character; see `Stepper.read_one`."""
+        return Stepper(self.config, self._weights).read_one
+
+    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
+        """Begin N texts, to be read side by side; see `Stepper.read_many`."""
+        return Stepper(self.config, self._weights, num_texts).read_many
 
     def forward(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
         """Read a window of each text, layer after layer.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from charrnn.encoder import CharEncoder
 from charrnn.engine import NumpyCharRNN
 from charrnn.filters import Floats
-from charrnn.sampling import Ids, Reader
+from charrnn.sampling import Ids, Reader, Readers
 
 UNKNOWN = -1
 
@@ -77,6 +77,17 @@ class MixedModel:
             new_state.append((after, prediction))
         with np.errstate(divide="ignore"):
             return np.log(mixed), new_state
+
+    def readers(self, num_texts: int) -> Readers:
+        """Begin N texts, to be read side by side."""
+        state = self.initial_state(num_texts)
+
+        def read(ids: Ids) -> Floats:
+            nonlocal state
+            logits, state = self.step(ids, state)
+            return logits
+
+        return read
 
     def reader(self) -> Reader:
         """Begin one text, to be read character by character."""

@@ -1,4 +1,4 @@
-"""One text's way through a CharRNN, one character at a time, with as little as possible done for each.
+"""The way of one text through a CharRNN, or of many side by side, with as little as possible done for a character.
 
 The equations are those of `charrnn.engine`, with everything that can be computed beforehand folded into the weights:
 
@@ -8,13 +8,15 @@ The equations are those of `charrnn.engine`, with everything that can be compute
   is left;
 - sigmoid(x) = (1 + tanh(x / 2)) / 2 has its halves in the weights, so that all gates share one tanh.
 
-What is left works in place, on arrays that are made once.
+What is left works in place, on arrays that are made once. Many texts lie side by side as columns, shape (..., N), where
+each gate is a block of whole rows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,9 @@ from numpy.typing import NDArray
 from charrnn.config import GATES, LAYER_NORM_EPSILON, ModelConfig
 
 Array = NDArray[np.float32]
+Ids = NDArray[np.integer[Any]]
 CellUpdate = Callable[[Array], None]
-"""Take the layer's inputs, W_xh x + b, shape (G * H,), and change its h in place."""
+"""Take the layer's inputs, W_xh x + b, shape (G * H,) or (G * H, N), and change its h in place."""
 
 _HALF = np.float32(0.5)
 _ONE = np.float32(1)
@@ -42,43 +45,72 @@ STATE_SCALES = {"lstm": 0.5, "gru": 1.0, "rnn": 1.0, "rnn-relu": 1.0}
 
 
 class Stepper:
-    """A text that is read character by character.
+    """Texts that are read character by character.
 
     Args:
         config: the model's shape.
         weights: float32 arrays by name, as `charrnn.config.parameter_shapes` lists them.
+        num_texts: N, or None for one text without that axis.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], num_texts: int | None = None) -> None:
         plan = _Plan(config, weights)
-        self._inputs = plan.tables
-        self._layers = [_Layer(config, plan, layer) for layer in range(config.num_layers)]
-        self._logits = np.empty(config.vocab_size, dtype=np.float32)
+        columns = () if num_texts is None else (num_texts,)
+        self._layers = [_Layer(config, plan, layer, columns) for layer in range(config.num_layers)]
+        self._gather = [_gatherer(plan, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
 
-    def __call__(self, character: int) -> Array:
-        """Read one character.
+    def read_one(self, character: int) -> Array:
+        """Read the next character of the one text.
 
         Args:
             character: its id.
 
         Returns:
-            Logits of the next one, shape (V,), valid until the next call.
+            Logits of the one after it, shape (V,), valid until the next call.
         """
-        last = len(self._layers)
-        for index, layer in enumerate(self._layers):
-            layer.step(self._gather(index, character))
-        self._logits[:] = self._gather(last, character)
-        return self._logits
+        for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gatherer is the head's
+            layer.step(gather(character))
+        return self._gather[-1](character)
 
-    def _gather(self, reader: int, character: int) -> Array:
-        """Add up what a layer reads, or the head, which counts as the layer above the last."""
-        total = self._inputs[reader]
-        found = total[character] if total.ndim == 2 else total
-        for layer in self._layers[:reader]:
-            part = layer.given.get(reader)
-            if part is not None:
-                found = found + part
-        return found
+    def read_many(self, characters: Ids) -> Array:
+        """Read the next character of each text.
+
+        Args:
+            characters: their ids, shape (N,).
+
+        Returns:
+            Logits of those after them, shape (N, V), valid until the next call.
+        """
+        for layer, gather in zip(self._layers, self._gather, strict=False):
+            layer.step(gather(characters))
+        return self._gather[-1](characters).T
+
+
+def _gatherer(plan: _Plan, reader: int, layers: list[_Layer], columns: tuple[int, ...]) -> Callable[[Any], Array]:
+    """Give what adds up all that a layer reads, or the head, which counts as the layer above the last."""
+    table = plan.tables[reader]
+    parts = [layer.given[reader] for layer in layers[:reader] if reader in layer.given]
+    total = np.empty((table.shape[-1], *columns), dtype=np.float32)
+    by_character = table.ndim == 2
+    if columns:
+        table = np.ascontiguousarray(table.T) if by_character else np.repeat(table[:, None], columns[0], axis=1)
+    add, take = np.add, np.take
+
+    def gather(characters: Any) -> Array:
+        if not by_character:
+            known = table
+        elif columns:
+            known = take(table, characters, axis=1, out=total, mode="clip")
+        else:
+            known = table[characters]
+        if not parts:
+            return known
+        add(known, parts[0], total)
+        for part in parts[1:]:
+            add(total, part, total)
+        return total
+
+    return gather
 
 
 class _Plan:
@@ -141,6 +173,10 @@ class _Plan:
             _arrange(self._weights[f"layers.{reader}.bias"], cell, INPUT_SCALES[cell]),
         )
 
+    def half_bias_hn(self, layer: int) -> Array:
+        """Half of a GRU's b_hn, shape (H,)."""
+        return np.asarray(0.5 * self._weights[f"layers.{layer}.bias_hn"], dtype=np.float32)
+
     @property
     def _normal(self) -> bool:
         return self.config.layer_norm
@@ -151,19 +187,18 @@ class _Layer:
 
     Attributes:
         given: what others read of it, by reader: views of the product.
-        step: read inputs of shape (G * H,) and bring all up to date.
+        step: read inputs of shape (G * H,) or (G * H, N) and bring all up to date.
     """
 
-    def __init__(self, config: ModelConfig, plan: _Plan, layer: int) -> None:
+    def __init__(self, config: ModelConfig, plan: _Plan, layer: int, columns: tuple[int, ...]) -> None:
         matrix = plan.matrices[layer]
-        product = np.zeros(len(matrix), dtype=np.float32)
+        product = np.zeros((len(matrix), *columns), dtype=np.float32)
         rows = GATES[config.cell] * config.hidden_size
         self.given = {reader: product[place] for reader, place in plan.readers[layer].items()}
-        hidden = np.zeros(config.hidden_size, dtype=np.float32)
+        hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         recurrent = product[:rows]
         if config.cell == "gru":
-            bias_hn = plan._weights[f"layers.{layer}.bias_hn"]
-            update = _gru(recurrent, hidden, (0.5 * bias_hn).astype(np.float32))
+            update = _gru(recurrent, hidden, plan.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
         else:
             update = {"lstm": _lstm, "rnn": _tanh, "rnn-relu": _relu}[config.cell](recurrent, hidden)
         multiply = _product(matrix, hidden, product, rows, config)
@@ -187,24 +222,32 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
     read, epsilon = product[rows:-1], LAYER_NORM_EPSILON
     to_mean_square = STATE_SCALES[config.cell] ** 2 / config.hidden_size
 
-    def multiply_and_normalise() -> None:
+    def normalise_one() -> None:
         dot(matrix, hidden, product)
         mean = product.item(-1)
         variance = float(dot(hidden, hidden)) * to_mean_square - mean * mean
         multiply(read, 1 / sqrt(max(variance, 0.0) + epsilon), read)
 
-    return multiply_and_normalise
+    averaging = np.full(config.hidden_size, to_mean_square, dtype=np.float32)
+
+    def normalise_many() -> None:
+        dot(matrix, hidden, product)
+        mean = product[-1]
+        variance = averaging @ (hidden * hidden) - mean * mean
+        multiply(read, 1 / np.sqrt(np.maximum(variance, 0) + np.float32(epsilon)), read)
+
+    return normalise_one if hidden.ndim == 1 else normalise_many
 
 
 def _lstm(recurrent: Array, hidden: Array) -> CellUpdate:
     """See `charrnn.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
     width = len(hidden)
-    values = np.zeros(5 * width, dtype=np.float32)  # i, f, o, g and, beside them, the cell
+    values = np.zeros((5 * width, *hidden.shape[1:]), dtype=np.float32)  # i, f, o, g and, beside them, the cell
     gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
     candidate_cell, cell = values[3 * width :], values[4 * width :]
-    kept = np.empty(2 * width, dtype=np.float32)
+    kept = np.empty_like(candidate_cell)
     entered, remembered = kept[:width], kept[width:]
-    squashed = np.empty(width, dtype=np.float32)
+    squashed = np.empty_like(hidden)
     add, multiply, tanh, half = np.add, np.multiply, np.tanh, _HALF
 
     def update(inputs: Array) -> None:
@@ -224,9 +267,9 @@ def _lstm(recurrent: Array, hidden: Array) -> CellUpdate:
 def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
     """See `charrnn.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
     width = len(hidden)
-    gates = np.empty(2 * width, dtype=np.float32)
+    gates = np.empty_like(recurrent[: 2 * width])
     reset, keep = gates[:width], gates[width:]
-    candidate = np.empty(width, dtype=np.float32)
+    candidate = np.empty_like(hidden)
     add, subtract, multiply, tanh, half, one = np.add, np.subtract, np.multiply, np.tanh, _HALF, _ONE
     recurrent_gates, recurrent_candidate = recurrent[: 2 * width], recurrent[2 * width :]
 

@@ -49,13 +49,22 @@ class TorchCharRNN:
 
     def reader(self) -> Callable[[int], NDArray[np.float32]]:
         """Begin one text, to be read character by character."""
-        state = self.initial_state()
+        read = self.readers(1)
 
-        def read(character: int) -> NDArray[np.float32]:
-            nonlocal state
-            logits, state = self.step(np.array([character]), state)
-            row: NDArray[np.float32] = logits[0]
+        def read_one(character: int) -> NDArray[np.float32]:
+            row: NDArray[np.float32] = read(np.array([character]))[0]
             return row
+
+        return read_one
+
+    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]:
+        """Begin N texts, to be read side by side."""
+        state = self.initial_state(num_texts)
+
+        def read(ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+            nonlocal state
+            logits, state = self.step(ids, state)
+            return logits
 
         return read
 
