@@ -149,7 +149,7 @@ def _draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
     """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
     cumulative = np.ascontiguousarray(weights).cumsum(
         axis=-1
-    )  # row after row: along columns numpy takes ten times as long
+    )  # numpy is ten times slower along columns
     return np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1)
 
 
