@@ -19,6 +19,9 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
 STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 """Vectors of hidden_size values that a layer hands on: h, or h and c."""
 
+EVALUATION_SHARE = 0.04
+"""Of a training's time, at most, for its evaluations."""
+
 LAYER_NORM_EPSILON = 1e-5
 """Added to the variance in layer normalisation; torch's default."""
 
@@ -180,7 +183,7 @@ class TrainConfig:
     final_learning_rate: float = 0.02
     warmup_steps: int = 100
     optimizer: str = "adamw"
-    beta2: float = 0.95
+    beta2: float = 0.99
     weight_decay: float = 0.01
     grad_clip: float = 1.0
     val_fraction: float = 0.1

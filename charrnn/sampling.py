@@ -147,10 +147,8 @@ def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[n
 
 def _draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
     """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
-    cumulative = np.ascontiguousarray(weights).cumsum(
-        axis=-1
-    )  # numpy is ten times slower along columns
-    return np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1)
+    cumulative = np.ascontiguousarray(weights).cumsum(axis=-1)  # numpy is ten times slower along columns
+    return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
 
 
 def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> Callable[[Floats, float, int], int]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from charrnn.config import GATES, ModelConfig, TrainConfig, check_options, parameter_shapes
+from charrnn.config import EVALUATION_SHARE, GATES, ModelConfig, TrainConfig, check_options, parameter_shapes
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 2_000_000), (512, 1, 4_500_000), (512, 2, 15_000_000))
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
@@ -42,14 +42,20 @@ SEQ_LEN = 64
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
 
-LEARNING_RATES = {"adamw": 4e-3, "adam": 4e-3, "rmsprop": 2e-3, "sgd": 0.5}
+DROPOUT = 0.08
+"""Dropout for each doubling of the epochs: 0.08 for two passes over the text, 0.24 for eight."""
+
+INPUT_DROPOUT = 0.0045
+"""Share of characters that are hidden, for the square of that: 0.04 for eight passes, 0.1 for 26 and more."""
+
+MOST_DOUBLINGS = 4.7
+"""Of the epochs that ask for more dropout: beyond, it takes more than it gives."""
+
+LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512; see `_learning_rate`."""
 
 FORWARD_SPEED = 4.0
 """Characters that are evaluated in the time that it takes to train on one."""
-
-EVALUATION_COST = 0.04
-"""Share of a training's time that its evaluations may take."""
 
 FASTEST = 150_000.0
 """Characters per second that even the smallest model does not train on: it is the steps that cost then."""
@@ -103,9 +109,9 @@ def wanted_epochs(num_chars: int) -> float:
 
 
 def evaluations(epochs: float, val_fraction: float) -> int:
-    """How often the held-out piece may be evaluated at a cost near `EVALUATION_COST` of the training."""
+    """How often the held-out piece may be evaluated at a cost near `EVALUATION_SHARE` of the training."""
     passes = epochs * (1 - val_fraction) / val_fraction  # characters trained on for each one held out
-    return int(max(4, min(40, EVALUATION_COST * FORWARD_SPEED * passes)))
+    return int(max(4, min(40, EVALUATION_SHARE * FORWARD_SPEED * passes)))
 
 
 def _choose_model(
@@ -121,9 +127,8 @@ def _choose_model(
         epochs = _planned_epochs(given, model, wanted, train_chars, flops)
         if "time_limit" not in given or epochs >= min(ENOUGH_EPOCHS * wanted, worth_chars / train_chars):
             break
-    if "dropout" not in given:
-        model = ModelConfig(**{**vars(model), "dropout": _dropout(epochs, model.hidden_size)})
-    return model, epochs
+    shares = {**_regularise(epochs, model.hidden_size), **given}
+    return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 
 def _planned_epochs(
@@ -141,10 +146,14 @@ def _planned_epochs(
     return float(min(ends, default=min(wanted, patient)))
 
 
-def _dropout(epochs: float, hidden_size: int) -> float:
-    """A tenth for each doubling of the epochs: 0.1 for two passes, 0.3 for eight, half at most; less for few units."""
-    share = min(0.5, max(0.0, 0.1 * math.log2(max(epochs, 1.0))))
-    return round(share * min(1.0, hidden_size / 128), 2)
+def _regularise(epochs: float, hidden_size: int) -> dict[str, float]:
+    """Hide more from a model that passes over its text more often; less from one of few units, which cannot overfit."""
+    doublings = min(math.log2(max(epochs, 1.0)), MOST_DOUBLINGS)
+    small = min(1.0, hidden_size / 128)
+    return {
+        "dropout": round(DROPOUT * doublings * small, 3),
+        "input_dropout": round(INPUT_DROPOUT * doublings**2 * small, 3),
+    }
 
 
 def _training_defaults(

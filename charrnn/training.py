@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional
 
+from charrnn.config import EVALUATION_SHARE
 from charrnn.errors import DivergenceError
 from charrnn.evaluation import evaluate, evaluate_cold
 from charrnn.metrics import HistoryRow, Report
@@ -30,9 +31,6 @@ REWIND_AFTER = 3
 
 REWIND_RATE = 0.4
 """Factor on the learning rate at each rewind."""
-
-EVALUATION_SHARE = 0.04
-"""Of a time limit, at most, for evaluations before the last one."""
 
 
 def train(run: TrainingRun) -> Iterator[Report]:

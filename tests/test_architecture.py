@@ -32,7 +32,7 @@ ALLOWED = {
     "evaluation": "encoder lanes metrics model precision",
     "optimizers": "config",
     "run": "config encoder lanes metrics model optimizers",
-    "training": "errors evaluation metrics model optimizers precision run",
+    "training": "config errors evaluation metrics model optimizers precision run",
     "checkpoint": "archive config encoder errors metrics tensorfile",
     "torch_engine": "config errors model",
     # the reading wing
