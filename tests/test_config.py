@@ -89,9 +89,19 @@ def test_larger_texts_get_fewer_epochs():
     assert epochs[0] > epochs[2]
 
 
+def test_more_passes_over_a_text_hide_more_of_it():
+    chosen = [suggest({"epochs": float(epochs)}, num_chars=10**6, vocab_size=65).model for epochs in (1, 4, 16, 64)]
+    for shares in ([model.dropout for model in chosen], [model.input_dropout for model in chosen]):
+        assert shares[0] == 0
+        assert shares == sorted(shares)
+        assert shares[-1] < 0.5
+    assert chosen[2].input_dropout < chosen[2].dropout
+
+
 def test_a_flag_always_wins():
     flags = {
-        "cell": "gru", "hidden_size": 77, "num_layers": 3, "embedding_dim": 5, "dropout": 0.0, "batch_size": 2,
+        "cell": "gru", "hidden_size": 77, "num_layers": 3, "embedding_dim": 5, "dropout": 0.0,
+        "input_dropout": 0.3, "batch_size": 2,
         "seq_len": 9, "epochs": 1.5, "learning_rate": 0.7, "optimizer": "sgd", "patience": 4, "seed": 12,
         "residual": False, "layer_norm": False, "weight_decay": 0.3, "grad_clip": 0.5, "val_fraction": 0.2,
     }  # fmt: skip
