@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Iterator
 
@@ -75,11 +74,3 @@ def _relatives(character: str) -> Iterator[str]:
         for part in unicodedata.normalize(form, character):
             yield part
             yield part.swapcase()
-
-
-def warn_of_changes(before: str, after: str) -> None:
-    """Say on stderr that a prompt was changed."""
-    if before != after:
-        from charrnn.escape import quoted
-
-        print(f"prompt read as {quoted(after)!r:.200}", file=sys.stderr, flush=True)

@@ -131,6 +131,8 @@ def _check(flags: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: one is out of its range, or two contradict each other.
     """
+    from charrnn.cli.prompts import UNKNOWN_RULES
+
     if flags["length"] < -1:
         raise ConfigError(f"--length is {flags['length']}; it must be at least 0, or -1 for no end")
     for name in ("lines", "num_samples"):
@@ -140,7 +142,7 @@ def _check(flags: Mapping[str, Any]) -> None:
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:
             raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
-    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": ("error", "skip", "nearest")}.items():
+    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": UNKNOWN_RULES}.items():
         if flags[name] not in choices:
             raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {', '.join(choices)}")
     if flags["logprobs"] and not flags["as_json"]:
