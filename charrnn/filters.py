@@ -128,12 +128,11 @@ def _keep_likeliest(logits: Floats, top_p: float) -> Floats:
     ranked = np.take_along_axis(weights, order, axis=-1)
     before = ranked.cumsum(axis=-1) - ranked  # of all that are likelier
     needed = before < top_p * weights.sum(axis=-1, keepdims=True)
+    return _keep_first(logits, order, needed)
+
+
+def _keep_first(logits: Floats, order: NDArray[np.intp], needed: NDArray[np.bool_] | bool = True) -> Floats:
+    """Set all but those that `order` names, and of them those that are needed, to minus infinity."""
     kept = np.full_like(logits, -np.inf)
     np.put_along_axis(kept, order, np.where(needed, np.take_along_axis(logits, order, axis=-1), -np.inf), axis=-1)
-    return kept
-
-
-def _keep_first(logits: Floats, order: NDArray[np.intp]) -> Floats:
-    kept = np.full_like(logits, -np.inf)
-    np.put_along_axis(kept, order, np.take_along_axis(logits, order, axis=-1), axis=-1)
     return kept

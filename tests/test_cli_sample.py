@@ -289,6 +289,10 @@ def test_interactive_continues_each_line_of_stdin(sample):
     assert result.returncode == 0
 
 
+def test_interactive_echoes_a_beginning_that_is_not_continued(sample):
+    assert sample("-i", "-n", 0, "-q", input=b"Tin\nBa\n").stdout == b"Tin\nBa\n"
+
+
 def test_surprisal_colours_a_terminal(trained):
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "-n", "20", "--surprisal", "--seed", "1"]
     master, slave = pty.openpty()

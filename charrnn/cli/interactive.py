@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,8 +11,10 @@ from dataclasses import replace
 from charrnn.cli.prompts import fit_prompt
 from charrnn.cli.shared import encode_ids
 from charrnn.cli.writing import Job, write_stream
+from charrnn.displays import write_line
 from charrnn.endings import Ending
 from charrnn.errors import CharRNNError
+from charrnn.escape import quoted
 from charrnn.samples import draw_characters
 
 
@@ -31,15 +34,17 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
         try:
             prompt = fit_prompt(line, job.encoder, unknown, checkpoint)
         except CharRNNError as error:
-            print(f"charrnn: {error}", file=sys.stderr, flush=True)
+            write_line(sys.stderr, f"charrnn: {quoted(str(error))}")
             continue
         sampler = replace(job.sampler, prompt=encode_ids(job.encoder, prompt)) if prompt else job.sampler
         ending = Ending(job.rules, prompt)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
         with contextlib.suppress(KeyboardInterrupt):
-            write_stream(sys.stdout.buffer, (job.echo * prompt + c if not i else c for i, (c, _) in enumerate(drawn)))
-        if not sys.stdout.isatty():
+            opening = prompt if job.echo else ""
+            write_stream(sys.stdout.buffer, itertools.chain(opening, (character for character, _ in drawn)))
+        if not sys.stdout.isatty():  # a program that talks to this one waits for the line's end
             sys.stdout.buffer.write(b"\n")
+            sys.stdout.buffer.flush()
 
 
 def _lines() -> Iterator[str]:

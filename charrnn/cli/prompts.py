@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from charrnn.encoder import CharEncoder
-from charrnn.errors import CharRNNError, ConfigError
+from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
 
 STDIN = "-"
 UNKNOWN_RULES = ("error", "skip", "nearest")
@@ -51,8 +51,6 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
         prompt = "".join(character for character in prompt if character in encoder)
     lacking = "".join(dict.fromkeys(character for character in prompt if character not in encoder))
     if lacking:
-        from charrnn.errors import UnknownCharacterError
-
         described = UnknownCharacterError(lacking, len(encoder)).describe()
         help_ = "" if unknown == "nearest" else "; --unknown skip or nearest passes over them"
         raise CharRNNError(
