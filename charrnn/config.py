@@ -48,10 +48,15 @@ class Range:
         return math.isfinite(value) and above and below
 
     def __str__(self) -> str:
-        low = f"more than {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        low = f"{'more than' if self.open_low else 'at least'} {_plain(self.low)}"
         if self.high == math.inf:
             return low
-        return f"{low} and {'less than' if self.open_high else 'at most'} {self.high:g}"
+        return f"{low} and {'less than' if self.open_high else 'at most'} {_plain(self.high)}"
+
+
+def _plain(number: float) -> str:
+    """A limit as people write it: 1,000,000,000 and not 1e+09."""
+    return f"{int(number):,}" if float(number).is_integer() else f"{number:g}"
 
 
 RANGES: dict[str, Range] = {
@@ -66,12 +71,12 @@ RANGES: dict[str, Range] = {
     "epochs": Range(0, 1e9, open_low=True),
     "max_steps": Range(1, 1e15),
     "time_limit": Range(1, 1e9),
-    "learning_rate": Range(0, open_low=True),
+    "learning_rate": Range(0, 1000, open_low=True),
     "final_learning_rate": Range(0, 1),
     "warmup_steps": Range(0, 1e9),
     "beta2": Range(0, 1, open_high=True),
-    "weight_decay": Range(0),
-    "grad_clip": Range(0, open_low=True),
+    "weight_decay": Range(0, 1000),
+    "grad_clip": Range(0, 1e9, open_low=True),
     "val_fraction": Range(0, 0.5, open_low=True),
     "evaluations": Range(1, 1e9),
     "patience": Range(1, 1e9),

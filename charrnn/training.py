@@ -15,12 +15,12 @@ import torch
 from torch.nn import functional
 
 from charrnn.config import EVALUATION_SHARE
-from charrnn.errors import DivergenceError
 from charrnn.evaluation import evaluate, evaluate_cold
 from charrnn.metrics import HistoryRow, Report
 from charrnn.model import detach
 from charrnn.optimizers import learning_rate
 from charrnn.precision import autocast
+from charrnn.recovery import go_back, has_exploded, is_sound, skip_step
 from charrnn.run import Pace, TrainingRun
 
 REPORT_SECONDS = 0.2
@@ -43,23 +43,26 @@ def train(run: TrainingRun) -> Iterator[Report]:
         A report after every `REPORT_SECONDS` and after every evaluation, the last step's included.
 
     Raises:
-        DivergenceError: the loss is no longer a number.
+        DivergenceError: the numbers went wrong too often; see `charrnn.recovery`.
     """
     run.model.train()
     if run.pace.steps == 0:
         run.pace.seconds = run.seconds  # what came before is set-up, not training
     reported, is_over = time.monotonic(), run.finished
     while not is_over:
+        step = run.step
         take_step(run)
+        if run.step == step:  # it was skipped
+            continue
         is_due = _evaluation_is_due(run)
         if is_due or time.monotonic() - reported >= REPORT_SECONDS:
-            report = _evaluate(run) if is_due else _report(run)
+            report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.steps)
             yield report
             reported, is_over = time.monotonic(), report.is_last
 
 
 def take_step(run: TrainingRun) -> None:
-    """Read one window of every lane and update the weights once."""
+    """Read one window of every lane and update the weights once, if the window's loss and gradient are finite."""
     config, model = run.config, run.model
     device = model.head.weight.device
     window = next(run.lanes)
@@ -70,16 +73,29 @@ def take_step(run: TrainingRun) -> None:
         logits, state = model(inputs, state)  # (T, B, V)
         loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(config, run.step, run.progress) * REWIND_RATE**run.rewinds
+        group["lr"] = _rate(run)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    step_loss, gradient_norm = torch.stack([loss.detach(), norm]).tolist()
+    if not is_sound(step_loss, gradient_norm):
+        skip_step(run)
+        return
     run.optimizer.step()
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
-    run.pace.loss += loss.detach()
+    run.pace.loss += step_loss
     run.pace.steps += 1
     run.pace.chars += window.inputs.size
+    run.health.observe(step_loss)
+    if has_exploded(run.health.loss, run.health.lowest, model.config.vocab_size):
+        go_back(run, f"the training loss rose from {run.health.lowest:.2f} to {run.health.loss:.2f}")
+
+
+def _rate(run: TrainingRun) -> float:
+    """The learning rate of the next step; after numbers went wrong it rises anew, to less."""
+    scheduled = learning_rate(run.config, run.step - run.health.recovered_at, run.progress)
+    return scheduled * REWIND_RATE**run.rewinds * run.health.rate
 
 
 def _evaluation_is_due(run: TrainingRun) -> bool:
@@ -96,35 +112,43 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
 
 def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
-    _check_finite(run)
-    started = time.perf_counter()
-    val_loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
-    run.evaluation_seconds = time.perf_counter() - started
-    if not math.isfinite(val_loss):
-        raise _divergence(run, "validation")
+    train_loss = run.pace.loss / run.pace.steps
+    val_loss = _validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
     run.history.append(
         HistoryRow(
             step=run.step,
             epoch=run.epoch,
-            train_loss=run.pace.loss.item() / run.pace.steps,
+            train_loss=train_loss,
             val_loss=val_loss,
             learning_rate=run.optimizer.param_groups[0]["lr"],
             seconds=run.seconds,
         )
     )
     if is_best:
-        run.cold_loss = None
+        run.cold_loss, run.health.tries = None, 0
         run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
-    report = _report(run, val_loss=val_loss, is_best=is_best)
+    report = _report(run, train_loss, val_loss=val_loss, is_best=is_best)
     stale = 0 if is_best else run.pace.stale + 1
-    run.pace = Pace(torch.zeros_like(run.pace.loss), step=run.step, seconds=run.seconds, stale=stale)
+    run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale)
     if stale and stale % REWIND_AFTER == 0:
         _rewind(run)
     if run.finished:
         run.cold_loss = _cold_loss(run)
         report = replace(report, best_cold_loss=run.cold_loss, is_last=True)
     return report
+
+
+def _validate(run: TrainingRun) -> float:
+    """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
+    while True:
+        started = time.perf_counter()
+        loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+        run.evaluation_seconds = time.perf_counter() - started
+        lowest = run.best.val_loss if run.best else math.inf
+        if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
+            return loss
+        go_back(run, f"the validation loss is {loss:.4g}")
 
 
 def _cold_loss(run: TrainingRun) -> float:
@@ -146,15 +170,15 @@ def _rewind(run: TrainingRun) -> None:
     run.rewinds += 1
 
 
-def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:
-    _check_finite(run)
+def _report(run: TrainingRun, train_loss: float, val_loss: float | None = None, is_best: bool = False) -> Report:
+    trouble, run.health.trouble = run.health.trouble, ""
     seconds = run.seconds
     training_seconds = seconds - run.pace.seconds - (run.evaluation_seconds if val_loss is not None else 0)
     return Report(
         step=run.step,
         epoch=run.epoch,
         progress=run.progress,
-        train_loss=run.pace.loss.item() / run.pace.steps,
+        train_loss=train_loss,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
         best_step=run.best.step if run.best else None,
@@ -165,6 +189,9 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         seconds=seconds,
         seconds_left=_seconds_left(run, seconds, training_seconds),
         is_last=False,
+        skipped=run.health.skipped,
+        recoveries=run.health.recoveries,
+        trouble=trouble,
     )
 
 
@@ -176,15 +203,3 @@ def _seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> 
     if run.total_steps is not None:
         left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
     return max(min(left), 0.0)
-
-
-def _check_finite(run: TrainingRun) -> None:
-    if not math.isfinite(run.pace.loss.item()):
-        raise _divergence(run, "training")
-
-
-def _divergence(run: TrainingRun, which: str) -> DivergenceError:
-    return DivergenceError(
-        f"the {which} loss is not a number any more, at or before step {run.step}; "
-        f"lower --learning-rate ({run.config.learning_rate:g}) or --grad-clip ({run.config.grad_clip:g})"
-    )

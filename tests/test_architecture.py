@@ -31,8 +31,10 @@ ALLOWED = {
     "precision": "errors model",
     "evaluation": "encoder lanes metrics model precision",
     "optimizers": "config",
-    "run": "config encoder lanes metrics model optimizers",
-    "training": "config errors evaluation metrics model optimizers precision run",
+    "recovery": "errors",
+    "resuming": "errors optimizers recovery",
+    "run": "config encoder lanes metrics model optimizers recovery resuming",
+    "training": "config evaluation metrics model optimizers precision recovery run",
     "checkpoint": "archive config encoder errors metrics tensorfile",
     "torch_engine": "config errors model",
     # the reading wing
@@ -51,8 +53,8 @@ ALLOWED = {
     "report": "archive config displays escape metrics",
 }
 TORCH_ROOMS = {
-    "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "run", "training", "checkpoint",
-    "torch_engine",
+    "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "recovery", "resuming", "run",
+    "training", "checkpoint", "torch_engine",
 }  # fmt: skip
 TORCH_COMMANDS = {"announce", "launch", "session", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}

@@ -10,7 +10,6 @@ from conftest import make_text
 from charrnn import training
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
-from charrnn.errors import DivergenceError
 from charrnn.evaluation import evaluate_cold
 from charrnn.model import detach
 from charrnn.optimizers import build_optimizer, learning_rate
@@ -42,8 +41,8 @@ def test_one_batch_can_be_overfitted(cell):
     losses, total = [], 0.0
     for _ in range(200):
         take_step(run)
-        losses.append(run.pace.loss.item() - total)
-        total = run.pace.loss.item()
+        losses.append(run.pace.loss - total)
+        total = run.pace.loss
     assert losses[0] == pytest.approx(math.log(VOCAB_SIZE), abs=0.5)
     assert losses[-1] < 0.3
 
@@ -198,14 +197,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     a, b, c = (run.model.head.weight for run in runs)
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
-
-
-def test_a_loss_that_is_no_number_ends_with_one_clear_error():
-    run = start(learning_rate=1.0, max_steps=1)
-    with torch.no_grad():
-        run.model.head.bias.fill_(float("nan"))
-    with pytest.raises(DivergenceError, match=r"not a number.*step 1.*--learning-rate \(1\)"):
-        finish(run)
 
 
 def test_the_clock_ends_a_training_that_has_a_time_limit():

@@ -50,7 +50,7 @@ def start_run(request: Request, corpus: Corpus) -> Launch:
     """
     options = {**request.options, "device": _choose_device(request.options["device"])}
     options["threads"] = options["threads"] or _default_threads()
-    _set_up_torch(options["threads"])
+    set_up_torch(options["threads"])
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS if options["time_limit"] is None else _measure_flops(options, vocab_size)
     chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops)
@@ -81,7 +81,7 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
         if config.device == "cuda" and not torch.cuda.is_available():
             config = replace(config, device="cpu")
         train_ids, val_ids = corpus.split(config.val_fraction)
-        _set_up_torch(config.threads)
+        set_up_torch(config.threads)
         run = TrainingRun.start(stored.model, config, train_ids, val_ids, started=request.started)
         run.load_state_dict(stored.training)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
@@ -123,7 +123,8 @@ def _launch(run: TrainingRun, reason: str) -> Launch:
     return Launch(run, probe.chars_per_second, reason)
 
 
-def _set_up_torch(threads: int) -> None:
+def set_up_torch(threads: int) -> None:
+    """Settle the threads and how they compute, before the first of them is made: they inherit it."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
 
