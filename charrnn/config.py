@@ -83,6 +83,7 @@ RANGES: dict[str, Range] = {
     "seed": Range(0, 2**63 - 1),
     "threads": Range(1, 1024),
     "sample_every": Range(0, 1e9),
+    "save_every": Range(0.1, 1e9),
 }
 
 FLAG_NAMES = {"time_limit": "--time"}
@@ -257,8 +258,12 @@ def count_parameters(config: ModelConfig) -> int:
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, flag: str = "--time") -> float:
     """Read a time such as `90s`, `10m`, `1h30m` or a bare number of seconds.
+
+    Args:
+        text: what stands behind the flag.
+        flag: its name, for the message.
 
     Returns:
         Seconds.
@@ -268,7 +273,7 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None or not any(match.groups()):
-        raise ConfigError(f"--time is {text!r}; write it as 90s, 10m, 2h or 1h30m")
+        raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 2h or 1h30m")
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     return 3600 * hours + 60 * minutes + seconds
 

@@ -56,6 +56,10 @@ class LiveDisplay(Display):
         """See `Display.note`."""
         self._console.print(Text(message), soft_wrap=True)
 
+    def warn(self, message: str) -> None:
+        """See `Display.warn`."""
+        self._console.print(Text(visible(message), style="yellow"), soft_wrap=True)
+
     def update(self, report: Report) -> None:
         """See `Display.update`."""
         self._report = report

@@ -148,9 +148,14 @@ class TrainingRun:
         return min(max(shares), 1.0)
 
     @property
+    def is_out_of_patience(self) -> bool:
+        """Whether too many evaluations in a row were no better than the best."""
+        return self.config.patience is not None and self.pace.stale >= self.config.patience
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do: the end is reached and evaluated, or patience is at its end."""
-        if self.config.patience is not None and self.pace.stale >= self.config.patience:
+        if self.is_out_of_patience:
             return True
         return bool(self.history) and self.progress >= 1 and self.pace.steps == 0
 

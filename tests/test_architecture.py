@@ -21,6 +21,7 @@ ALLOWED = {
     "corpus": "encoder errors",
     "lanes": "encoder errors",
     "displays": "escape metrics",
+    "log": "errors",
     "console": "displays escape metrics",
     "suggest": "config",
     # the training wing
@@ -56,7 +57,7 @@ TORCH_ROOMS = {
     "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "recovery", "resuming", "run",
     "training", "checkpoint", "torch_engine",
 }  # fmt: skip
-TORCH_COMMANDS = {"announce", "launch", "session", "train"}
+TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}
 
 

@@ -22,7 +22,9 @@ class Request:
         out: path of the checkpoint; None for the text's name.
         options: every option by field name; None where nothing was decided.
         explicit: those of them that stood on the command line.
+        log: path of the log, if there is to be one.
         resume: go on from the checkpoint.
+        force: with another text or other flags too.
         overwrite: replace it.
         quiet: show nothing.
         as_json: show JSON lines.
@@ -33,7 +35,9 @@ class Request:
     out: str | None
     options: Mapping[str, Any]
     explicit: Mapping[str, Any]
+    log: str | None
     resume: bool
+    force: bool
     overwrite: bool
     quiet: bool
     as_json: bool
@@ -41,10 +45,12 @@ class Request:
 
     @property
     def path(self) -> Path:
-        """Where the checkpoint goes."""
-        if self.out is not None:
-            return Path(self.out)
-        return Path("stdin.pt" if self.text == STDIN else f"{Path(self.text).stem}.pt")
+        """Where the checkpoint goes; a folder is given as `folder/`, or is there."""
+        name = "stdin.pt" if self.text == STDIN else f"{Path(self.text).stem}.pt"
+        if self.out is None:
+            return Path(name)
+        is_folder = self.out.endswith(("/", os.sep)) or Path(self.out).is_dir()
+        return Path(self.out) / name if is_folder else Path(self.out)
 
 
 def check_output(request: Request) -> None:
@@ -67,6 +73,8 @@ def check_output(request: Request) -> None:
         raise OutputError(
             f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
         )
+    if request.log is not None:
+        _check_log(Path(request.log), request)
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
@@ -78,3 +86,15 @@ def check_output(request: Request) -> None:
         raise OutputError(
             f"{folder}: cannot be written to ({error.strerror}); give a file elsewhere with --out"
         ) from None
+
+
+def _check_log(log: Path, request: Request) -> None:
+    others = [request.path] if request.text == STDIN else [request.path, Path(request.text)]
+    if any(log.resolve() == other.resolve() for other in others):
+        raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
+    if log.exists() and not log.is_file():
+        raise OutputError(f"{log}: is no ordinary file; give another with --log")
+    if log.exists() and log.stat().st_size and not (request.resume or request.overwrite):
+        raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
+    if not log.parent.is_dir():
+        raise OutputError(f"{log.parent}: no such folder; make it, or give another file with --log")
