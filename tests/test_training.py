@@ -165,31 +165,6 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
     assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_RATE, rel=0.05)
 
 
-@pytest.mark.parametrize("cell", GATES)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(cell, precision):
-    options = {"cell": cell, "dropout": 0.3, "num_layers": 2, "max_steps": 70, "evaluations": 7, "precision": precision}
-    straight = start(**options)
-    finish(straight)
-    first = start(**options)
-    for _ in range(33):  # in mid-epoch, between two evaluations
-        take_step(first)
-        if first.step % 10 == 0:
-            training._evaluate(first)
-    second = start(**options)
-    torch.manual_seed(99)
-    second.load_state_dict(first.state_dict())
-    second.history, second.best_weights = list(first.history), first.best_weights
-    finish(second)
-    torch.testing.assert_close(second.model.state_dict(), straight.model.state_dict(), rtol=0, atol=0)
-    torch.testing.assert_close(second.optimizer.state_dict(), straight.optimizer.state_dict(), rtol=0, atol=0)
-    assert without_seconds(second.history) == without_seconds(straight.history)
-
-
-def without_seconds(history):
-    return [dataclasses.replace(row, seconds=0.0) for row in history]
-
-
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     runs = [start(seed=seed, dropout=0.2) for seed in (5, 5, 6)]
     for run in runs:
