@@ -7,7 +7,7 @@
     ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
     ├── SaveError                   1  a training that is over, and whose last save failed
-    └── DivergenceError             1  a training whose numbers go wrong again and again
+    └── DivergenceError             1  numbers that grow without bound, in training or in sampling
 
 A message says what is wrong, where, and what to do next. Mistakes of our own are assertions, not these.
 """
@@ -48,7 +48,7 @@ class SaveError(CharRNNError):
 
 
 class DivergenceError(CharRNNError):
-    """A training whose numbers go wrong again and again."""
+    """Numbers that grow without bound, in training again and again, or in sampling."""
 
 
 class UnknownCharacterError(CharRNNError):

@@ -25,6 +25,12 @@ DAMAGE = (
 )  # fmt: skip
 """What zipfile and pickle raise for a damaged file, by kind of damage."""
 
+TOLD = (zipfile.BadZipFile, pickle.UnpicklingError, ValueError, OSError)
+"""Those of them whose words help; the others speak of Python alone."""
+
+MOST_DIMENSIONS = 8
+"""Of a tensor; ours have three at most."""
+
 _STORAGE_TYPES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
@@ -50,6 +56,16 @@ class StoredTensor:
     offset: int
     shape: tuple[int, ...]
 
+    def __setstate__(self, _: object) -> None:
+        """Refuse the pickle instruction that would change a tensor after it was checked."""
+        raise pickle.UnpicklingError("a tensor is not described as torch describes it")
+
+
+def cause_of(error: BaseException) -> str:
+    """Say in a few words, on one line, what is wrong with a file, given one of `DAMAGE`."""
+    told = " ".join(str(error).split()) if isinstance(error, TOLD) else ""
+    return told[:120] or "its structure is broken"
+
 
 class TensorFile:
     """An open zip file of records, known by their names inside the one folder that torch.save makes.
@@ -64,6 +80,9 @@ class TensorFile:
     def __init__(self, file: BinaryIO) -> None:
         self._archive = zipfile.ZipFile(file)
         self._infos: dict[str, zipfile.ZipInfo] = {}
+        size = file.seek(0, io.SEEK_END)
+        if sum(info.file_size for info in self._archive.infolist()) > size:
+            raise ValueError("its records are larger than the file")  # they overlap: a small file, read many times
         for info in self._archive.infolist():
             _, _, name = info.filename.partition("/")
             if name in self._infos or info.compress_type != zipfile.ZIP_STORED:
@@ -82,6 +101,12 @@ class TensorFile:
             raise ValueError("byte order is not little-endian")
         return _Unpickler(io.BytesIO(self._bytes("data.pkl"))).load()
 
+    def check_all(self) -> int:
+        """Read every record once and check its CRC; the number of records."""
+        for name in self._infos:
+            self._bytes(name)
+        return len(self._infos)
+
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
         """Read a tensor as an array of its own."""
         count = math.prod(tensor.shape)
@@ -91,6 +116,8 @@ class TensorFile:
         return storage[tensor.offset : tensor.offset + count].reshape(tensor.shape).copy()
 
     def _bytes(self, name: str) -> bytes:
+        if name not in self._infos:
+            raise ValueError(f"record {name!r:.60} is missing")
         return self._archive.read(self._infos[name])  # checks the CRC
 
 
@@ -156,7 +183,9 @@ class _Unpickler(pickle.Unpickler):
 def _describe_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
     """Stand in for torch._utils._rebuild_tensor_v2."""
     dtype, record = storage
-    if any(type(number) is not int or number < 0 for number in (offset, *shape, *strides)):
+    if len(shape) > MOST_DIMENSIONS or len(shape) != len(strides):
+        raise pickle.UnpicklingError("a tensor has too many dimensions")
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in (offset, *shape, *strides)):
         raise pickle.UnpicklingError("a tensor is not described as torch describes it")
     contiguous = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     axes = zip(shape, strides, contiguous, strict=True)

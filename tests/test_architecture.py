@@ -46,11 +46,12 @@ ALLOWED = {
     "stepper": "config folding",
     "engine": "config stepper",
     "filters": "errors",
-    "sampling": "filters",
+    "sampling": "errors filters",
     "endings": "",
     "samples": "encoder endings filters sampling",
     "mixing": "encoder engine filters sampling",
     "analysis": "engine errors",
+    "verification": "archive tensorfile",
     "report": "archive config displays escape metrics",
 }
 TORCH_ROOMS = {
