@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections.abc import Callable
@@ -27,6 +28,13 @@ DAMAGE = (
 
 TOLD = (zipfile.BadZipFile, pickle.UnpicklingError, ValueError, OSError)
 """Those of them whose words help; the others speak of Python alone."""
+
+INSTRUCTIONS = {
+    "PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "BINPERSID", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "NONE",
+    "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "EMPTY_TUPLE",
+    "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS",
+}  # fmt: skip
+"""What a pickle of torch.save's is made of: protocol 2, plain values and tensors."""
 
 MOST_DIMENSIONS = 8
 """Of a tensor; ours have three at most."""
@@ -55,10 +63,6 @@ class StoredTensor:
     dtype: np.dtype[Any]
     offset: int
     shape: tuple[int, ...]
-
-    def __setstate__(self, _: object) -> None:
-        """Refuse the pickle instruction that would change a tensor after it was checked."""
-        raise pickle.UnpicklingError("a tensor is not described as torch describes it")
 
 
 def cause_of(error: BaseException) -> str:
@@ -99,7 +103,9 @@ class TensorFile:
         """Unpickle the plain values, with a `StoredTensor` in the place of each tensor."""
         if self._bytes("byteorder") != b"little":
             raise ValueError("byte order is not little-endian")
-        return _Unpickler(io.BytesIO(self._bytes("data.pkl"))).load()
+        data = self._bytes("data.pkl")
+        _check_instructions(data)
+        return _Unpickler(io.BytesIO(data)).load()
 
     def check_all(self) -> int:
         """Read every record once and check its CRC; the number of records."""
@@ -157,6 +163,18 @@ def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
         return walked[id(value)]
 
     return walk(value)
+
+
+def _check_instructions(data: bytes) -> None:
+    """Refuse a pickle with instructions that torch.save does not write.
+
+    Some would change a tensor after it was checked, and some reserve as much memory as they please.
+    """
+    for instruction, argument, _ in pickletools.genops(data):
+        if instruction.name not in INSTRUCTIONS:
+            raise pickle.UnpicklingError(f"it has the instruction {instruction.name}, which no checkpoint of ours has")
+        if instruction.name == "LONG_BINPUT" and (argument is None or argument > len(data)):
+            raise pickle.UnpicklingError("it remembers more than it holds")
 
 
 class _Unpickler(pickle.Unpickler):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.archive import read_checkpoint
+from charrnn.errors import CheckpointError
 from charrnn.tensorfile import map_leaves
 
 
@@ -23,14 +24,20 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
         CheckpointError: something is not.
     """
     contents = read_checkpoint(path, with_training=True)
+    map_leaves(contents.training, lambda leaf: _check_finite(leaf, path))
     best = contents.best
     return [
         ("checksums", "right, of every record of the file"),
         ("header", f"model, {len(contents.encoder):,} characters, corpus, {len(contents.history):,} evaluations"),
         ("weights", f"{_figures(contents.weights)}, of the shapes that the model asks for, all finite"),
         ("best", "none yet" if best is None else f"step {best.step:,}, {best.val_loss:.4f} nats"),
-        ("training", f"step {contents.training['step']:,}, {_figures(contents.training)}"),
+        ("training", f"step {contents.training['step']:,}, {_figures(contents.training)}, all finite"),
     ]
+
+
+def _check_finite(leaf: Any, path: str) -> None:
+    if isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all():
+        raise CheckpointError(f"{path}: its training state holds what is no finite number; it is damaged, train anew")
 
 
 def _figures(values: Any) -> str:

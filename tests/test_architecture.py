@@ -51,7 +51,7 @@ ALLOWED = {
     "samples": "encoder endings filters sampling",
     "mixing": "encoder engine filters sampling",
     "analysis": "engine errors",
-    "verification": "archive tensorfile",
+    "verification": "archive errors tensorfile",
     "report": "archive config displays escape metrics",
 }
 TORCH_ROOMS = {

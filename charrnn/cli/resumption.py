@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -30,6 +31,9 @@ SHAPE = {"cell", "hidden_size", "num_layers", "embedding_dim", "residual", "laye
 PLACES = {"batch_size", "seq_len", "val_fraction"}
 """Options without which a place in the text means nothing."""
 
+MOST_THREADS = 4
+"""For each core: a file may come from a larger machine, or ask for anything."""
+
 
 def resume_run(request: Request, corpus: Corpus) -> Launch:
     """Rebuild the run that a checkpoint holds; the flags may move its end, and change more where that is forced.
@@ -53,6 +57,7 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
     config = _move_end(config, request.explicit)
     if config.device == "cuda" and not torch.cuda.is_available():
         config = replace(config, device="cpu")
+    config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
     train_ids, val_ids = corpus.split(config.val_fraction)
     set_up_torch(config.threads)
     run = TrainingRun.start(model, config, train_ids, val_ids, started=request.started)
