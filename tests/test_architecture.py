@@ -22,7 +22,8 @@ ALLOWED = {
     "lanes": "encoder errors",
     "displays": "escape metrics",
     "log": "errors",
-    "console": "displays escape metrics",
+    "echo": "",
+    "console": "displays echo escape metrics",
     "suggest": "config",
     # the training wing
     "dropout": "",
