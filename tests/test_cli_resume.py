@@ -118,6 +118,21 @@ def test_flags_can_be_forced(folder):
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_into_another_file(folder):
+    before = (folder / "verse.pt").read_bytes()
+    flags = ["--resume-from", "verse.pt", "--max-steps", 25]
+    training = train(folder, *flags, "--out", "longer.pt")
+    assert (training.process.exitcode, training.stdout) == (0, "longer.pt\n")
+    assert (folder / "verse.pt").read_bytes() == before
+    assert torch.load(folder / "longer.pt", weights_only=True)["training"]["step"] == 25
+    refused = train(folder, *flags, "--out", "longer.pt")
+    assert refused.process.exitcode == 2
+    assert refused.stderr.startswith("charrnn: longer.pt: exists; ")
+    assert train(folder, *flags, "--out", "longer.pt", "--overwrite").process.exitcode == 0
+    assert train(folder, *flags).process.exitcode == 0, "verse.pt itself"
+
+
+@pytest.mark.slow
 def test_a_training_that_patience_ended_says_so(folder):
     state = contents(folder)
     state["training"]["pace"]["stale"] = 3

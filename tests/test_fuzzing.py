@@ -206,8 +206,8 @@ def test_values_that_are_not_what_they_should_be_are_refused_where_a_training_go
     original = torch.load(CHECKPOINT, weights_only=True)
     corpus = read_corpus(str(CHECKPOINT.with_suffix(".txt")))
     request = Request(
-        text="version-1.txt", out="x.pt", options={}, explicit={}, log=None, resume=True, force=False, overwrite=False,
-        quiet=True, as_json=False, started=0.0,
+        text="version-1.txt", out="x.pt", options={}, explicit={}, log=None, resume=True, resume_from=None, force=False,
+        overwrite=False, quiet=True, as_json=False, started=0.0,
     )  # fmt: skip
     refused, threads = 0, torch.get_num_threads()
     for _ in range(VALUES):

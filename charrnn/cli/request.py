@@ -23,7 +23,8 @@ class Request:
         options: every option by field name; None where nothing was decided.
         explicit: those of them that stood on the command line.
         log: path of the log, if there is to be one.
-        resume: go on from the checkpoint.
+        resume: go on from a checkpoint.
+        resume_from: path of the checkpoint to go on from; None for the one that is written.
         force: with another text or other flags too.
         overwrite: replace it.
         quiet: show nothing.
@@ -37,6 +38,7 @@ class Request:
     explicit: Mapping[str, Any]
     log: str | None
     resume: bool
+    resume_from: str | None
     force: bool
     overwrite: bool
     quiet: bool
@@ -52,6 +54,16 @@ class Request:
         is_folder = self.out.endswith(("/", os.sep)) or Path(self.out).is_dir()
         return Path(self.out) / name if is_folder else Path(self.out)
 
+    @property
+    def source(self) -> Path:
+        """Where the checkpoint to go on from is."""
+        return self.path if self.resume_from is None else Path(self.resume_from)
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
+        return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())
+
 
 def check_output(request: Request) -> None:
     """Find out, before any work, that the checkpoint may and can be written.
@@ -61,7 +73,7 @@ def check_output(request: Request) -> None:
         ConfigError: the flags contradict each other.
     """
     path = request.path
-    if request.resume and request.overwrite:
+    if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give a file with --out")
@@ -69,7 +81,7 @@ def check_output(request: Request) -> None:
         raise OutputError(f"{path}: is no ordinary file; give another with --out")
     if request.text != STDIN and path.exists() and Path(request.text).exists() and path.samefile(request.text):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
-    if path.exists() and not (request.resume or request.overwrite):
+    if path.exists() and not request.may_replace:
         raise OutputError(
             f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
         )

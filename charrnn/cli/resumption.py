@@ -42,7 +42,7 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
         CheckpointError: it cannot be read, or it learned from another text.
         ConfigError: a flag asks for another run.
     """
-    path = str(request.path)
+    path = str(request.source)
     stored = checkpoint.load(path)
     model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
     changes = _changes(request.explicit, {**asdict(model), **asdict(config)})

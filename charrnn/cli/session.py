@@ -166,7 +166,8 @@ class Session:
         self._display.__exit__(None, None, None)  # so that what follows stands below it
         if not self._request.quiet and not self._request.as_json:
             out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
-            again = f"charrnn train {shlex.quote(self._request.text)}{out} --resume"
+            log = f" --log {shlex.quote(self._request.log)}" if self._request.log else ""
+            again = f"charrnn train {shlex.quote(self._request.text)}{out}{log} --resume"
             write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 

@@ -83,6 +83,10 @@ def train(
         str | None, typer.Option(metavar="FILE", help="A line of JSON per report, added to a file.", **Hidden)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint left off.")] = False,
+    resume_from: Annotated[
+        str | None,
+        typer.Option(metavar="CHECKPOINT", help="Go on where this one left off, and write to another.", **Hidden),
+    ] = None,
     force_resume: Annotated[
         bool, typer.Option("--force-resume", help="Go on with another text, or with other flags, too.")
     ] = False,
@@ -113,7 +117,8 @@ def train(
         options=flags,
         explicit={name: value for name, value in flags.items() if name in explicit},
         log=log,
-        resume=resume or force_resume,
+        resume=resume or force_resume or resume_from is not None,
+        resume_from=resume_from,
         force=force_resume,
         overwrite=overwrite,
         quiet=quiet,
@@ -123,4 +128,15 @@ def train(
     run_training(request)
 
 
-_NOT_OPTIONS = {"text", "out", "log", "resume", "force_resume", "overwrite", "quiet", "as_json", "context"}
+_NOT_OPTIONS = {
+    "text",
+    "out",
+    "log",
+    "resume",
+    "resume_from",
+    "force_resume",
+    "overwrite",
+    "quiet",
+    "as_json",
+    "context",
+}
