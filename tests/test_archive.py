@@ -80,6 +80,18 @@ def test_torch_opens_it_safely_and_finds_the_same(path):
     assert all((tensor.numpy() == stored[name]).all() for name, tensor in contents["weights"].items())
 
 
+def test_load_checks_records_that_nothing_needs_too(path):
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        info = next(info for info in archive.infolist() if info.filename.endswith("/version"))
+        place = data.index(archive.read(info), info.header_offset + 30 + len(info.filename))
+    data[place] ^= 1
+    path.write_bytes(data)
+    read_checkpoint(str(path))
+    with pytest.raises(CheckpointError, match="CRC"):
+        checkpoint.load(str(path))
+
+
 def test_load_gives_the_training_state_as_tensors_and_read_leaves_it_out(path):
     state = torch.load(path, weights_only=True)["training"]
     loaded = checkpoint.load(str(path)).training
@@ -92,6 +104,21 @@ def test_a_view_is_stored_without_what_surrounds_it(tmp_path):
     write(tmp_path / "small.pt", training=SUMMARY)
     write(tmp_path / "view.pt", training={**SUMMARY, "x": torch.zeros(1_000_000)[:1]})
     assert (tmp_path / "view.pt").stat().st_size < (tmp_path / "small.pt").stat().st_size + 1000
+
+
+def test_a_snapshot_stays_what_it_is_while_training_goes_on(tmp_path):
+    model = CharRNN(CONFIG)
+    before = model.head.bias.detach().clone()
+    contents = checkpoint.snapshot(
+        model=CONFIG, encoder=CharEncoder("abcde"), weights=model.state_dict(), history=HISTORY, corpus=CORPUS, made={},
+        training={**SUMMARY, "weights": model.state_dict()},
+    )  # fmt: skip
+    with torch.no_grad():
+        model.head.bias += 1
+    checkpoint.write(tmp_path / "m.pt", contents)
+    stored = checkpoint.load(str(tmp_path / "m.pt"))
+    assert torch.equal(torch.from_numpy(stored.weights["head.bias"]), before)
+    assert torch.equal(stored.training["weights"]["head.bias"], before)
 
 
 def test_every_truncation_is_refused(path):

@@ -1,6 +1,7 @@
 """SIGKILL at any moment, in the middle of a save too: the checkpoint is whole, and leads to the same weights."""
 
 import functools
+import json
 import os
 import random
 import signal
@@ -52,11 +53,13 @@ def test_kills_at_random_moments_and_in_the_save_lose_nothing(tmp_path):
             path.unlink()
     assert train(folder, *FLAGS, *going_on(path)).process.exitcode == 0
     check_same(path, straight)
-    assert sorted(os.listdir(folder)) == ["straight.pt", "verse.pt", "verse.txt"], "and no stray files remain"
+    assert sorted(os.listdir(folder)) == ["straight.pt", "verse.log", "verse.pt", "verse.txt"], (
+        "and no stray files remain"
+    )
 
 
 def going_on(path):
-    return ["--resume"] if path.exists() else []
+    return ["--log", "verse.log", "--resume" if path.exists() else "--overwrite"]
 
 
 def step_of(path):
@@ -65,6 +68,10 @@ def step_of(path):
 
 
 def check_same(path, straight):
+    """The same weights and history, and a log in which no step stands twice and no evaluation is missing."""
+    logged = [json.loads(line)["step"] for line in path.with_name("verse.log").read_text().splitlines()]
+    assert logged == sorted(set(logged))
+    assert {row["step"] for row in all_but_the_clock(path)["history"]} <= set(logged)
     resumed, expected = all_but_the_clock(path), all_but_the_clock(straight)
     assert resumed["history"] == expected["history"]
     torch.testing.assert_close(resumed["weights"], expected["weights"], rtol=0, atol=0)
