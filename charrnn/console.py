@@ -6,9 +6,10 @@ file is never parsed for markup.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -25,6 +26,25 @@ from charrnn.metrics import Report
 SAMPLE_LINES = 8
 
 
+class _Patient:
+    """A terminal that may go away: what is written to it then is lost, and the training goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class LiveDisplay(Display):
     """A display that redraws itself on a terminal: progress, losses, speed and what the model writes by now.
 
@@ -37,7 +57,7 @@ class LiveDisplay(Display):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._show_control_characters: Callable[[], None] | None = None
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._console = Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
         self._report: Report | None = None
         self._evaluated: Report | None = None
         self._sample: tuple[int, str] | None = None

@@ -13,6 +13,7 @@ import termios
 import time
 
 import pytest
+import torch
 from conftest import clean_environment, make_text
 
 SMALL = ["--hidden-size", "32", "--batch-size", "4", "--seq-len", "32", "--precision", "float32"]
@@ -126,6 +127,32 @@ def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizin
     assert termios.tcgetattr(slave)[3] & termios.ECHOCTL, "the terminal is as it was"
     os.close(slave)
     os.close(master)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "code"), [("", 129), ("trap '' HUP; ", 0)])
+def test_a_terminal_that_goes_away_stops_the_training_saved_or_lets_it_finish(folder, before, code):
+    """It sends SIGHUP; where that is ignored, the training goes on without anybody to show it to."""
+    master, slave = pty.openpty()
+    steps = 10**8 if code else 1500
+    command = f"{before}exec {sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps {steps}"
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "bash", "-c", command],
+        cwd=folder,
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        env={**clean_environment(), "TERM": "xterm"},
+    )
+    os.close(slave)
+    shown = b""
+    while b"char/s" not in shown:
+        shown += os.read(master, 1 << 16)
+    os.close(master)
+    stdout, _ = process.communicate(timeout=120)
+    assert (process.returncode, stdout) == (code, b"" if code else b"verse.pt\n")
+    step = torch.load(folder / "verse.pt", weights_only=True)["training"]["step"]
+    assert step > 0 if code else step == steps
 
 
 @pytest.mark.slow
