@@ -23,8 +23,7 @@ from charrnn.encoder import CharEncoder
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.tensorfile import map_leaves
-
-TEXT_OPTIONS = {"unit": "character", "encoding": "utf-8", "newline": "keep"}
+from charrnn.text import NO, PLAIN, YES, TextOptions
 
 
 def save(
@@ -32,6 +31,7 @@ def save(
     *,
     model: ModelConfig,
     encoder: CharEncoder,
+    text: TextOptions = PLAIN,
     weights: Mapping[str, Tensor],
     history: Sequence[HistoryRow],
     corpus: CorpusFacts,
@@ -44,6 +44,7 @@ def save(
         path: of the file; its folder must exist.
         model: the model's shape.
         encoder: of the alphabet.
+        text: how text becomes characters.
         weights: the best so far, or the last where nothing was evaluated yet.
         history: one row per evaluation.
         corpus: what the model learns from.
@@ -58,7 +59,7 @@ def save(
         "format_version": FORMAT_VERSION,
         "model": asdict(model),
         "characters": encoder.characters,
-        "text": TEXT_OPTIONS,
+        "text": {**text.to_dict(), "unknown": YES if encoder.has_unknown else NO},
         "weights": dict(weights),
         "history": [asdict(row) for row in history],
         "corpus": asdict(corpus),

@@ -30,6 +30,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
     "precision": ("auto", "float32", "bfloat16"),
     "device": ("auto", "cpu", "cuda"),
+    "unit": ("character", "byte"),
+    "errors": ("strict", "replace", "surrogateescape"),
+    "newline": ("keep", "lf"),
+    "normalize": ("none", "nfc", "nfkc"),
 }
 
 
@@ -78,6 +82,8 @@ RANGES: dict[str, Range] = {
     "seed": Range(0, 2**63 - 1),
     "threads": Range(1, 1024),
     "sample_every": Range(0, 1e9),
+    "min_count": Range(1, 1e15),
+    "max_vocab": Range(1, 0x110000),
 }
 
 FLAG_NAMES = {"time_limit": "--time"}

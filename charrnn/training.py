@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from charrnn.config import EVALUATION_SHARE
 from charrnn.errors import DivergenceError
-from charrnn.evaluation import evaluate, evaluate_cold
+from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.lanes import IGNORED
 from charrnn.metrics import HistoryRow, Report
 from charrnn.model import detach
 from charrnn.optimizers import learning_rate
@@ -65,10 +66,10 @@ def take_step(run: TrainingRun) -> None:
     window = next(run.lanes)
     inputs = torch.from_numpy(window.inputs).to(device, non_blocking=True)  # (T, B)
     targets = torch.from_numpy(window.targets).to(device, non_blocking=True)  # (T, B)
-    state = model.initial_state(config.batch_size) if window.starts_epoch else run.state
+    state = model.initial_state(config.batch_size) if window.begins_anew else run.state
     with autocast(device, config.precision):
         logits, state = model(inputs, state)  # (T, B, V)
-        loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate(config, run.step, run.progress) * REWIND_RATE**run.rewinds
     run.optimizer.zero_grad(set_to_none=True)
@@ -77,9 +78,9 @@ def take_step(run: TrainingRun) -> None:
     run.optimizer.step()
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
-    run.pace.loss += loss.detach()
+    run.pace.loss += loss.detach() * window.num_targets
     run.pace.steps += 1
-    run.pace.chars += window.inputs.size
+    run.pace.chars += window.num_targets
 
 
 def _evaluation_is_due(run: TrainingRun) -> bool:
@@ -98,7 +99,10 @@ def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
     _check_finite(run)
     started = time.perf_counter()
-    val_loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+    if run.line_feed is None:
+        val_loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+    else:
+        val_loss = evaluate_lines(run.model, run.val_ids, run.line_feed, precision=run.config.precision)
     run.evaluation_seconds = time.perf_counter() - started
     if not math.isfinite(val_loss):
         raise _divergence(run, "validation")
@@ -107,7 +111,7 @@ def _evaluate(run: TrainingRun) -> Report:
         HistoryRow(
             step=run.step,
             epoch=run.epoch,
-            train_loss=run.pace.loss.item() / run.pace.steps,
+            train_loss=run.pace.loss.item() / run.pace.chars,
             val_loss=val_loss,
             learning_rate=run.optimizer.param_groups[0]["lr"],
             seconds=run.seconds,
@@ -122,7 +126,7 @@ def _evaluate(run: TrainingRun) -> Report:
     if stale and stale % REWIND_AFTER == 0:
         _rewind(run)
     if run.finished:
-        run.cold_loss = _cold_loss(run)
+        run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
         report = replace(report, best_cold_loss=run.cold_loss, is_last=True)
     return report
 
@@ -154,7 +158,7 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         step=run.step,
         epoch=run.epoch,
         progress=run.progress,
-        train_loss=run.pace.loss.item() / run.pace.steps,
+        train_loss=run.pace.loss.item() / run.pace.chars,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
         best_step=run.best.step if run.best else None,

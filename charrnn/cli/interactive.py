@@ -11,6 +11,7 @@ from dataclasses import replace
 from charrnn.cli.prompts import fit_prompt
 from charrnn.cli.shared import encode_ids
 from charrnn.cli.writing import Job, write_stream
+from charrnn.decoding import prepare
 from charrnn.displays import write_line
 from charrnn.endings import Ending
 from charrnn.errors import CharRNNError
@@ -32,7 +33,7 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
         import readline  # noqa: F401
     for number, line in enumerate(_lines()):
         try:
-            prompt = fit_prompt(line, job.encoder, unknown, checkpoint)
+            prompt = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
         except CharRNNError as error:
             write_line(sys.stderr, f"charrnn: {quoted(str(error))}")
             continue

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from charrnn import checkpoint
+from charrnn.archive import read_checkpoint
 from charrnn.cli.request import Request
 from charrnn.config import ModelConfig, TrainConfig, config_from_dict, flag_name
-from charrnn.corpus import Corpus
+from charrnn.corpus import Corpus, Reading
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
 from charrnn.model import CharRNN
@@ -20,6 +21,9 @@ from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
 from charrnn.suggest import FORWARD_SPEED, TYPICAL_FLOPS, evaluations, suggest, training_cost
 from charrnn.torch_engine import require_device
+
+MOST_EVALUATED = 1_000_000
+"""Characters of the held-out piece that are evaluated: more would take long and tell little more."""
 
 ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = {*ENDS, "patience", "threads"}
@@ -53,10 +57,19 @@ def start_run(request: Request, corpus: Corpus) -> Launch:
     _set_up_torch(options["threads"])
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS if options["time_limit"] is None else _measure_flops(options, vocab_size)
-    chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops)
-    train_ids, val_ids = corpus.split(chosen.training.val_fraction)
-    run = TrainingRun.start(chosen.model, chosen.training, train_ids, val_ids, started=request.started)
+    chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops, mean_line=corpus.mean_line)
+    run = _start(chosen.model, chosen.training, request, corpus)
     return _launch(run, chosen.reason)
+
+
+def stored_reading(request: Request) -> Reading:
+    """How the text of the run that a checkpoint holds was read.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    stored = read_checkpoint(str(request.path))
+    return replace(request.reading, options=stored.text, encoder=stored.encoder)
 
 
 def resume_run(request: Request, corpus: Corpus) -> Launch:
@@ -76,13 +89,12 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
         )
     try:
         config = config_from_dict(TrainConfig, stored.training["config"])
-        _check_unchanged(request.explicit, {**asdict(stored.model), **asdict(config)}, path)
+        _check_unchanged(request.explicit, {**asdict(stored.text), **asdict(stored.model), **asdict(config)}, path)
         config = _move_end(config, request.explicit)
         if config.device == "cuda" and not torch.cuda.is_available():
             config = replace(config, device="cpu")
-        train_ids, val_ids = corpus.split(config.val_fraction)
         _set_up_torch(config.threads)
-        run = TrainingRun.start(stored.model, config, train_ids, val_ids, started=request.started)
+        run = _start(stored.model, config, request, corpus)
         run.load_state_dict(stored.training)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
         reason = " ".join(str(error).split())[:160]
@@ -94,6 +106,12 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
     if any(name in request.explicit for name in ENDS):
         run.pace.stale = 0
     return _launch(run, f"going on after step {run.step:,}, epoch {run.epoch:.2f}")
+
+
+def _start(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus) -> TrainingRun:
+    train_ids, val_ids = corpus.split(config.val_fraction)
+    val_ids = val_ids[:MOST_EVALUATED]
+    return TrainingRun.start(model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed)
 
 
 def _check_unchanged(explicit: Mapping[str, Any], stored: Mapping[str, Any], path: str) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from charrnn.corpus import STDIN
+from charrnn.cache import Cache, default_folder
+from charrnn.cli.shared import unescape
+from charrnn.corpus import Reading
 from charrnn.errors import ConfigError, OutputError
+from charrnn.sources import STDIN
+from charrnn.text import TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,8 @@ class Request:
     """What the command line asked for.
 
     Attributes:
-        text: path of the corpus, or "-".
+        texts: paths of the corpus; "-" is standard input.
+        reading: how they are read.
         out: path of the checkpoint; None for the text's name.
         options: every option by field name; None where nothing was decided.
         explicit: those of them that stood on the command line.
@@ -29,7 +34,8 @@ class Request:
         started: `time.perf_counter()` at the start of the process.
     """
 
-    text: str
+    texts: tuple[str, ...]
+    reading: Reading
     out: str | None
     options: Mapping[str, Any]
     explicit: Mapping[str, Any]
@@ -44,7 +50,10 @@ class Request:
         """Where the checkpoint goes."""
         if self.out is not None:
             return Path(self.out)
-        return Path("stdin.pt" if self.text == STDIN else f"{Path(self.text).stem}.pt")
+        first = Path(self.texts[0])
+        if self.texts[0] == STDIN:
+            return Path("stdin.pt")
+        return Path(f"{first.resolve().name if first.is_dir() else first.stem}.pt")
 
 
 def check_output(request: Request) -> None:
@@ -61,7 +70,7 @@ def check_output(request: Request) -> None:
         raise OutputError(f"{path}: is a folder; give a file with --out")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is no ordinary file; give another with --out")
-    if request.text != STDIN and path.exists() and Path(request.text).exists() and path.samefile(request.text):
+    if path.exists() and any(Path(text).exists() and path.samefile(text) for text in request.texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not (request.resume or request.overwrite):
         raise OutputError(
@@ -78,3 +87,21 @@ def check_output(request: Request) -> None:
         raise OutputError(
             f"{folder}: cannot be written to ({error.strerror}); give a file elsewhere with --out"
         ) from None
+
+
+def parse_reading(flags: Mapping[str, Any]) -> Reading:
+    """How the texts are to be read, from the flags by their names.
+
+    Raises:
+        ConfigError: they cannot be followed.
+    """
+    folder = default_folder() if flags["cache"] is None else Path(flags["cache"])
+    return Reading(
+        options=TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)}),
+        separator=unescape(flags["separator"]),
+        include=tuple(flags["include"] or ()),
+        exclude=tuple(flags["exclude"] or ()),
+        min_count=flags["min_count"],
+        max_vocab=flags["max_vocab"],
+        cache=None if flags["no_cache"] else Cache(folder),
+    )

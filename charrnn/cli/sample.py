@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +12,9 @@ import typer
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.archive import Checkpoint
     from charrnn.cli.writing import Job
     from charrnn.encoder import CharEncoder
     from charrnn.filters import SamplingOptions
-    from charrnn.sampling import StepModel
 
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
@@ -158,27 +156,30 @@ def _check(flags: Mapping[str, Any]) -> None:
 def _plan(flags: Mapping[str, Any]) -> Job:
     """Read all that is to be read and put together what is to be written."""
     from charrnn.archive import read_checkpoint
-    from charrnn.cli.prompts import fit_prompt, read_prompt
-    from charrnn.cli.shared import encode_ids, first_ids
+    from charrnn.cli.models import load_writer
+    from charrnn.cli.prompts import check_prompt, fit_prompt, read_prompt
+    from charrnn.cli.shared import encode_ids, first_ids, unescape
     from charrnn.cli.writing import Job
     from charrnn.endings import Rules
     from charrnn.sampling import Sampler
 
     path = flags["checkpoint"]
-    prompt = read_prompt(flags["prompt"], flags["prompt_file"], path)
+    check_prompt(flags["prompt"], flags["prompt_file"], path)
     contents = read_checkpoint(path)
-    model, encoder = _load(contents, flags["mix"] or [], flags["device"])
+    prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text)
+    model, encoder = load_writer(contents, flags["mix"] or [], flags["device"])
     prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
     first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
     return Job(
         sampler=Sampler(model, encode_ids(encoder, prompt or first), _options(flags, encoder), flags["seed"]),
         encoder=encoder,
+        text=contents.text,
         prompt=prompt,
         echo=not flags["no_echo"],
         length=None if flags["length"] == -1 else flags["length"],
         rules=Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"])),
         num_samples=flags["num_samples"],
-        separator="\n" if flags["separator"] is None else _unescape(flags["separator"]),
+        separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=STREAMS_AT_ONCE[flags["device"]],
     )
 
@@ -216,43 +217,6 @@ def parse_temperature(text: str) -> tuple[float, float | None]:
         raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
 
 
-def _load(contents: Checkpoint, mix: Sequence[str], device: str) -> tuple[StepModel, CharEncoder]:
-    """The numpy engine on a CPU; torch, which takes seconds to import, on a GPU only."""
-    if device == "cuda":
-        from charrnn.torch_engine import TorchCharRNN
-
-        return TorchCharRNN(contents.model, contents.weights, device), contents.encoder
-    from charrnn.engine import NumpyCharRNN
-
-    model = NumpyCharRNN(contents.model, contents.weights)
-    if not mix:
-        return model, contents.encoder
-    from charrnn.archive import read_checkpoint
-    from charrnn.mixing import MixedModel, Part
-
-    shares = [_parse_share(entry) for entry in mix]
-    rest = 1 - sum(share for _, share in shares)
-    if rest <= 0:
-        raise ConfigError(f"the shares in --mix sum to {1 - rest:g}, which leaves none for the first model")
-    parts = [Part(model, contents.encoder, rest)]
-    for path, share in shares:
-        other = read_checkpoint(path)
-        parts.append(Part(NumpyCharRNN(other.model, other.weights), other.encoder, share))
-    mixed = MixedModel(parts)
-    return mixed, mixed.encoder
-
-
-def _parse_share(entry: str) -> tuple[str, float]:
-    path, _, share = entry.rpartition(":")
-    try:
-        value = float(share)
-    except ValueError:
-        value = 0.0
-    if not path or not 0 < value < 1:
-        raise ConfigError(f"--mix is {entry!r}; write it as other.pt:0.3, with a share between 0 and 1")
-    return path, value
-
-
 def _known_lines(path: str | None) -> frozenset[str] | None:
     """The lines of a file, empty ones left out: an empty line is never a copy."""
     if path is None:
@@ -260,7 +224,3 @@ def _known_lines(path: str | None) -> frozenset[str] | None:
     from charrnn.corpus import read_text
 
     return frozenset(line.removesuffix("\r") for line in read_text(path).split("\n")) - {""}
-
-
-def _unescape(text: str) -> str:
-    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")
