@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charrnn.cli.prompts import fit_prompt
+from charrnn.cli.prompts import begin_match, fit_prompt
 from charrnn.cli.shared import encode_ids
 from charrnn.cli.writing import Job, write_stream
 from charrnn.displays import write_line
@@ -33,10 +33,15 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
     for number, line in enumerate(_lines()):
         try:
             prompt = fit_prompt(line, job.encoder, unknown, checkpoint)
+            match = job.sampler.match
+            if match is not None:
+                match = begin_match(match, prompt or job.prompt, job.length, job.rules)
         except CharRNNError as error:
             write_line(sys.stderr, f"charrnn: {quoted(str(error))}")
             continue
-        sampler = replace(job.sampler, prompt=encode_ids(job.encoder, prompt)) if prompt else job.sampler
+        sampler = replace(job.sampler, match=match)
+        if prompt:
+            sampler = replace(sampler, prompt=encode_ids(job.encoder, prompt))
         ending = Ending(job.rules, prompt)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
         with contextlib.suppress(KeyboardInterrupt):

@@ -15,7 +15,7 @@ from charrnn.encoder import CharEncoder
 from charrnn.endings import Drawn, Ending, Rules
 from charrnn.escape import visible
 from charrnn.samples import Sample, draw_characters, draw_samples
-from charrnn.sampling import Sampler
+from charrnn.sampling import ENDED, Sampler
 
 FLUSH_SECONDS = 0.05
 COLOURS = (250, 187, 186, 180, 179, 215, 209, 203, 197)
@@ -165,11 +165,12 @@ def _samples(job: Job) -> Iterator[Sample]:
 
 
 def _whole_texts(job: Job) -> Iterator[str]:
-    """The same where a sample ends by its length alone."""
+    """The same where no rule ends a sample."""
     assert job.length is not None, "many samples have an end"
     for first in range(0, job.num_samples, job.at_once):
         numbers = range(first, min(first + job.at_once, job.num_samples))
-        yield from map(job.encoder.decode, job.sampler.batch(numbers, job.length))
+        for ids in job.sampler.batch(numbers, job.length):
+            yield job.encoder.decode(ids[ids != ENDED])
 
 
 def _colour(drawn: Drawn) -> str:
