@@ -82,10 +82,8 @@ class Automaton:
         self._last = layout.whole.last
         self._within = layout.distances({one for one, mask in members.items() if mask[drawable].any()})
         self._kinds, examples = _kinds(list(members.values()), len(alphabet))
-        live = layout.by_one(self._within[-1] if self._within else 0)
-        self._by_kind = [
-            _union(live[one] for one, mask in members.items() if mask[character]) for character in examples
-        ]
+        places = layout.by_one()
+        self._by_kind = [_union(places[one] for one, mask in members.items() if mask[example]) for example in examples]
         self._line_feed = alphabet.find("\n")
         # Two kinds more: the line feed, which ends a line, and what cannot be drawn.
         self._drawn_kinds = np.where(drawable, self._kinds, len(examples) + 1)
@@ -95,7 +93,7 @@ class Automaton:
         self.start = self._state(layout.whole.first, layout.whole.nullable)
 
     def step(self, state: State, character: int) -> State | None:
-        """Read a character by its id, whether it can be drawn or not; None: no line that can be drawn goes on so."""
+        """Read a character by its id, whether it can be drawn or not; None: no line that fits goes on so."""
         if character == self._line_feed:
             return self.start if state.complete else None
         places = state.ahead & self._by_kind[self._kinds[character]]
@@ -116,7 +114,7 @@ class Automaton:
 
     def _distance(self, places: int) -> int:
         """Fewest characters that come after the best of some places."""
-        if not places:
+        if not (self._within and places & self._within[-1]):
             return NEVER
         return bisect_left(self._within, True, key=lambda reached: places & reached != 0)
 
@@ -160,11 +158,11 @@ class _Layout:
             edge = _union(self._before[place] for place in _members(edge) if self.ones[place] in enterable) & ~reached
         return within
 
-    def by_one(self, among: int) -> dict[One, int]:
-        """The places of each single character, of some places."""
+    def by_one(self) -> dict[One, int]:
+        """The places of each single character."""
         places = dict.fromkeys(self.ones, 0)
-        for place in _members(among):
-            places[self.ones[place]] |= 1 << place
+        for place, one in enumerate(self.ones):
+            places[one] |= 1 << place
         return places
 
     def _lay(self, node: Node) -> _Piece:

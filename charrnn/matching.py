@@ -67,13 +67,13 @@ class LineMatch:
         state, num_read = self._read(line)
         if num_read < len(line):
             raise ConfigError(
-                f"the prompt begins no line that fits --match {self.pattern!r} and that the model can write: "
-                f"not with {line[num_read]!r} as character {num_read + 1} of its last line"
+                f"the prompt begins no line that fits --match {self.pattern!r}: not with {line[num_read]!r} as "
+                f"character {num_read + 1} of its last line"
             )
         if state.distance == NEVER:
             raise ConfigError(
-                f"no line that the model can write fits --match {self.pattern!r}; `charrnn inspect` shows its "
-                "characters, and --allow and --forbid take from them"
+                f"no line {'that goes on from the prompt ' if line else ''}with the model's characters fits --match "
+                f"{self.pattern!r}; `charrnn inspect` lists them, and --allow and --forbid take from them"
             )
         if length is not None and state.distance > length:
             raise ConfigError(
