@@ -105,11 +105,13 @@ class Ending:
     def _certain(self) -> int:
         """How many of the held characters no rule can take back any more."""
         uncertain = 0
-        if self._rules.known_lines is not None or (self._rules.stops and self._rules.fits is not None):
+        if self._rules.known_lines is not None:
             uncertain = self._line_length(self._text)
         for stop in self._rules.stops:
             longest = min(len(stop) - 1, len(self._text))
             begun = next((n for n in range(longest, 0, -1) if self._text.endswith(stop[:n])), 0)
+            if self._rules.fits is not None:  # the stop may take the rest of its line with it
+                begun += self._line_length(self._text[: len(self._text) - begun])
             uncertain = max(uncertain, begun)
         return len(self._held) - uncertain
 
