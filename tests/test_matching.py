@@ -107,10 +107,11 @@ def test_an_endless_sample_goes_on_line_after_line():
 
 
 def test_characters_that_cannot_be_drawn_are_no_way_to_a_match():
-    """a would lead to the shorter match, and only by way of d."""
+    """From an a on, three characters are left only by way of d."""
     allowed = tuple(i for i, character in enumerate(LINED.characters) if character != "d")
     for number in range(50):
-        assert written(held_to("ad|[ab]cc", allowed=allowed), LINED, 3, number) in ("acc", "bcc")
+        assert written(held_to("a(d|ccc)|[bc]cc", length=3, allowed=allowed), LINED, 3, number) in ("bcc", "ccc")
+        assert written(held_to("a(d|e)|d|f", length=3, allowed=(1, 6)), LINED, 3, number) == "f"
 
 
 def test_the_prompt_s_last_line_is_a_part_of_the_first():
