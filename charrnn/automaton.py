@@ -108,7 +108,7 @@ class Automaton:
                 self._states.clear()
             distances = [self._distance(ahead & places) for places in self._by_kind]
             distances += [0 if complete else NEVER, NEVER]
-            state = State(ahead, complete, np.array(distances), self._drawn_kinds)
+            state = State(ahead, complete, np.array(distances, dtype=np.int64), self._drawn_kinds)
             self._states[ahead, complete] = state
         return state
 

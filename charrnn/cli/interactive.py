@@ -44,10 +44,11 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
             sampler = replace(sampler, prompt=encode_ids(job.encoder, prompt))
         ending = Ending(job.rules, prompt)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
+        last = ""
         with contextlib.suppress(KeyboardInterrupt):
             opening = prompt if job.echo else ""
-            write_stream(sys.stdout.buffer, itertools.chain(opening, (character for character, _ in drawn)))
-        if not sys.stdout.isatty():  # a program that talks to this one waits for the line's end
+            last = write_stream(sys.stdout.buffer, itertools.chain(opening, (character for character, _ in drawn)))
+        if last != "\n" and not sys.stdout.isatty():  # a program that talks to this one waits for the line's end
             sys.stdout.buffer.write(b"\n")
             sys.stdout.buffer.flush()
 

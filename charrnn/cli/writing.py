@@ -108,7 +108,7 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> int:
     return refused
 
 
-def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> None:
+def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> str:
     """Write characters as they come, and end the line.
 
     On a terminal each is shown at once, and what would command the terminal is shown and not obeyed; elsewhere they are
@@ -118,6 +118,9 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
         out: to write to.
         characters: to write.
         ready: they are made for a terminal already.
+
+    Returns:
+        The last of them; nothing if there was none.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     try:
@@ -130,6 +133,7 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
         if is_terminal and last != "\n":
             out.write(b"\n")
         out.flush()
+    return last
 
 
 def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> None:
