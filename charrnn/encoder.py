@@ -53,6 +53,11 @@ class CharEncoder:
         return np.min_scalar_type(max(len(self) - 1, 0))
 
     @property
+    def spelled(self) -> str:
+        """The character of each id, that of the unknown ones included, shape (V,)."""
+        return self.characters + UNKNOWN_MARK * self.has_unknown
+
+    @property
     def unknown_id(self) -> int | None:
         """The id of characters that have none of their own, which is never to be written."""
         return len(self) - 1 if self.has_unknown else None
@@ -91,7 +96,7 @@ class CharEncoder:
     def spell(self, ids: Iterable[int]) -> Iterator[str]:
         """Turn ids that come one by one into characters, each as soon as it is whole."""
         if self.unit == CHARACTER:
-            return map((self.characters + UNKNOWN_MARK).__getitem__, ids)
+            return map(self.spelled.__getitem__, ids)
         return self._spell_bytes(ids)
 
     def _spell_bytes(self, ids: Iterable[int]) -> Iterator[str]:
@@ -111,7 +116,7 @@ class CharEncoder:
 
     @cached_property
     def _points(self) -> NDArray[np.uint32]:
-        return code_points(self.characters + UNKNOWN_MARK * self.has_unknown).astype(np.uint32)
+        return code_points(self.spelled).astype(np.uint32)
 
     @cached_property
     def _table(self) -> Ids:
@@ -145,7 +150,7 @@ class Decoder:
     """
 
     def __init__(self, encoder: CharEncoder) -> None:
-        self._characters = encoder.characters + UNKNOWN_MARK * encoder.has_unknown
+        self._characters = encoder.spelled
         is_byte = encoder.unit == BYTE
         self._bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape") if is_byte else None
 

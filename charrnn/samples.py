@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.encoder import CharEncoder, Decoder, to_bytes
 from charrnn.endings import Drawn, Ending, Rules
 from charrnn.filters import Floats
-from charrnn.sampling import Sampler
+from charrnn.sampling import ENDED, Sampler
 from charrnn.text import BYTE
 
 
@@ -22,7 +22,7 @@ class Sample:
         number: from 0; with the seed it decides the text.
         text: what was drawn.
         log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
-        reason: "length", "stop" or "lines".
+        reason: "length", "stop", "lines", or "match" where no character can follow by the pattern.
         refused: known lines left out of it.
     """
 
@@ -109,6 +109,10 @@ def draw_samples(
     for ids, logits in sampler.steps(numbers, length):
         values = log_probabilities(logits)[np.arange(len(ids)), ids]
         for row in unfinished:
+            if ids[row] == ENDED:
+                endings[row].reason = "match"
+                drawn[row] += endings[row].finish()
+                continue
             for character in spellings[row].feed(int(ids[row]), float(values[row])):
                 drawn[row] += endings[row].feed(*character)
         unfinished = [row for row in unfinished if endings[row].reason is None]

@@ -49,6 +49,7 @@ def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
     sampled = charrnn("sample", "any.pt", "-n", 300, "--seed", 1, "-t", 1.5)
     assert (sampled.code, len(sampled.stdout)) == (0, 300), sampled.stderr
     assert len(charrnn("sample", "any.pt", "-n", 5, "-p", "é").stdout) == 7
+    assert "this model writes bytes" in charrnn("sample", "any.pt", "--match", "a*").stderr
     record = json.loads(charrnn("sample", "any.pt", "-n", 300, "--seed", 1, "-t", 1.5, "--json", "--logprobs").text)
     assert record["text"].encode("utf-8", "surrogateescape") == sampled.stdout
     assert len(record["logprobs"]) == len(record["text"])
@@ -68,6 +69,8 @@ def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
     assert sampled.code == 0, sampled.stderr
     assert set(sampled.text.removeprefix("qé")) == set("abc")
     assert charrnn("inspect", "t.pt", "--score", "t.txt").code == 0
+    matched = charrnn("sample", "t.pt", "--match", "[a-z]{5}", "-N", 3, "--length", 5, "--json")
+    assert [set(json.loads(line)["text"]) <= set("abc") for line in matched.text.splitlines()] == [True] * 3
     mixed = charrnn("sample", "t.pt", "--mix", "t.pt:0.4", "-n", 300, "-t", 3)
     assert set(mixed.text) == set("abc"), mixed.stderr
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from charrnn.decoding import prepare
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
 from charrnn.text import TextOptions
+
+if TYPE_CHECKING:
+    from charrnn.endings import Rules
+    from charrnn.matching import LineMatch
 
 STDIN = "-"
 UNKNOWN_RULES = ("error", "skip", "nearest")
@@ -67,6 +72,26 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
             f"see `charrnn inspect {model}`){help_}"
         )
     return prompt
+
+
+def begin_match(match: LineMatch, prompt: str, length: int | None, rules: Rules) -> LineMatch:
+    """Let a pattern read the line that a prompt begins.
+
+    Args:
+        match: the pattern, anywhere in it.
+        prompt: of the model's characters.
+        length: characters to draw at most; None for no limit.
+        rules: what else ends or leaves out lines.
+
+    Raises:
+        ConfigError: no line that fits can come of it.
+    """
+    if rules.known_lines is not None and prompt.rpartition("\n")[2]:
+        raise ConfigError(
+            "--novel leaves out whole lines, and a line that the prompt begins cannot be left out of those that fit "
+            "--match; put the beginning into the pattern"
+        )
+    return match.after(prompt, length)
 
 
 def _nearest(character: str, encoder: CharEncoder) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from charrnn.encoder import CharEncoder
     from charrnn.filters import SamplingOptions
 
+DEFAULT_LENGTH = 500
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
 
@@ -35,8 +37,11 @@ def sample(
         str, typer.Option(help="What becomes of a prompt's unknown characters: error, skip or nearest.")
     ] = "error",
     length: Annotated[
-        int, typer.Option("--length", "-n", help="Characters to write after the prompt; -1: without end.")
-    ] = 500,
+        int | None,
+        typer.Option(
+            "--length", "-n", help="Characters to write after the prompt; -1: without end. [default: 500]", **Hidden
+        ),
+    ] = None,
     lines: Annotated[
         int | None, typer.Option(help="End after this many whole lines. [default: no limit]", **Hidden)
     ] = None,
@@ -65,6 +70,10 @@ def sample(
     ] = None,
     forbid: Annotated[
         str | None, typer.Option(help="Write without these characters. [default: none]", **Hidden)
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden),
     ] = None,
     novel: Annotated[
         str | None, typer.Option(help="Leave out lines that stand in this file. [default: none]", **Hidden)
@@ -98,7 +107,7 @@ def sample(
 
     The text goes to stdout as it comes, and nothing else does.
     """
-    flags = dict(context.params)
+    flags = _with_defaults(context.params)
     _check(flags)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.writing import tell_refused, write_json, write_many, write_one
@@ -121,6 +130,16 @@ def sample(
         refused = write_many(out, job)
     if not quiet:
         tell_refused(refused, novel)
+
+
+def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one."""
+    one_line = flags["match"] is not None and flags["length"] is None and flags["lines"] is None
+    return {
+        **flags,
+        "length": DEFAULT_LENGTH if flags["length"] is None else flags["length"],
+        "lines": 1 if one_line else flags["lines"],
+    }
 
 
 def _check(flags: Mapping[str, Any]) -> None:
@@ -151,13 +170,17 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--mix runs on the CPU; leave --device out")
     if "" in (flags["stop"] or []):
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
+    if flags["match"] is not None:
+        from charrnn.patterns import parse_pattern
+
+        parse_pattern(flags["match"])
 
 
 def _plan(flags: Mapping[str, Any]) -> Job:
     """Read all that is to be read and put together what is to be written."""
     from charrnn.archive import read_checkpoint
     from charrnn.cli.models import load_writer
-    from charrnn.cli.prompts import check_prompt, fit_prompt, read_prompt
+    from charrnn.cli.prompts import begin_match, check_prompt, fit_prompt, read_prompt
     from charrnn.cli.shared import encode_ids, first_ids, unescape
     from charrnn.cli.writing import Job
     from charrnn.endings import Rules
@@ -170,14 +193,23 @@ def _plan(flags: Mapping[str, Any]) -> Job:
     model, encoder = load_writer(contents, flags["mix"] or [], flags["device"])
     prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
     first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
+    length = None if flags["length"] == -1 else flags["length"]
+    rules = Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"]))
+    options = _options(flags, encoder)
+    match = None
+    if flags["match"] is not None:
+        from charrnn.matching import LineMatch
+
+        match = begin_match(LineMatch.build(flags["match"], encoder, options.allowed), prompt, length, rules)
+        rules = replace(rules, fits=match.fits)
     return Job(
-        sampler=Sampler(model, encode_ids(encoder, prompt or first), _options(flags, encoder), flags["seed"]),
+        sampler=Sampler(model, encode_ids(encoder, prompt or first), options, flags["seed"], match),
         encoder=encoder,
         text=contents.text,
         prompt=prompt,
         echo=not flags["no_echo"],
-        length=None if flags["length"] == -1 else flags["length"],
-        rules=Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"])),
+        length=length,
+        rules=rules,
         num_samples=flags["num_samples"],
         separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=STREAMS_AT_ONCE[flags["device"]],

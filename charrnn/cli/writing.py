@@ -15,7 +15,7 @@ from charrnn.encoder import CharEncoder, to_bytes
 from charrnn.endings import Drawn, Ending, Rules
 from charrnn.escape import visible
 from charrnn.samples import Sample, draw_characters, draw_samples
-from charrnn.sampling import Sampler
+from charrnn.sampling import ENDED, Sampler
 from charrnn.text import TextOptions
 
 FLUSH_SECONDS = 0.05
@@ -111,7 +111,7 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> int:
     return refused
 
 
-def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> None:
+def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> str:
     """Write characters as they come, and end the line.
 
     On a terminal each is shown at once, and what would command the terminal is shown and not obeyed; elsewhere they are
@@ -121,6 +121,9 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
         out: to write to.
         characters: to write.
         ready: they are made for a terminal already.
+
+    Returns:
+        The last of them; nothing if there was none.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     try:
@@ -133,6 +136,7 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
         if is_terminal and last != "\n":
             out.write(b"\n")
         out.flush()
+    return last
 
 
 def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> None:
@@ -171,11 +175,12 @@ def _samples(job: Job) -> Iterator[Sample]:
 
 
 def _whole_texts(job: Job) -> Iterator[str]:
-    """The same where a sample ends by its length alone."""
+    """The same where no rule ends a sample."""
     assert job.length is not None, "many samples have an end"
     for first in range(0, job.num_samples, job.at_once):
         numbers = range(first, min(first + job.at_once, job.num_samples))
-        yield from map(job.encoder.decode, job.sampler.batch(numbers, job.length))
+        for ids in job.sampler.batch(numbers, job.length):
+            yield job.encoder.decode(ids[ids != ENDED])
 
 
 def _colour(drawn: Drawn) -> str:
