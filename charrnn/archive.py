@@ -36,7 +36,7 @@ from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError
 from charrnn.header import check_header, read_text_options
 from charrnn.metrics import HistoryRow, best_row
-from charrnn.tensorfile import DAMAGE, TensorFile, read_tensors
+from charrnn.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text import TextOptions
 
 STDIN = "-"
@@ -95,7 +95,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
 
     Args:
         path: of the file, or "-" for standard input.
-        with_training: read the whole training state too, its tensors as numpy arrays.
+        with_training: read the whole training state too, its tensors as numpy arrays, and check every record.
 
     Raises:
         CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
@@ -119,6 +119,9 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
             header = stored.load_structure()
             check_header(header, path, format_name=FORMAT, latest_version=FORMAT_VERSION)
             weights = read_tensors(stored, header["weights"])
+            _check_finite(weights, path)
+            if with_training:
+                stored.check_all()
             training = header["training"]
             header["training"] = (
                 read_tensors(stored, training)
@@ -127,10 +130,16 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
             )
     except DAMAGE as error:
         raise CheckpointError(
-            f"{path}: not a whole charrnn checkpoint ({_one_line(error)}); it is damaged or of another kind, "
+            f"{path}: not a whole charrnn checkpoint ({cause_of(error)}); it is damaged or of another kind, "
             "use a copy or train again"
         ) from None
     return _build(header, weights)
+
+
+def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name} holds what is no finite number; it is damaged, train again")
 
 
 def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -> Checkpoint:
@@ -145,7 +154,3 @@ def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -
         made=header["made"],
         training=header["training"],
     )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:120]

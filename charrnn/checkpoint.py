@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,8 +27,12 @@ from charrnn.tensorfile import map_leaves
 from charrnn.text import NO, PLAIN, YES, TextOptions
 
 
-def save(
-    path: Path,
+def save(path: Path, **contents: Any) -> None:
+    """Write a checkpoint of what `snapshot` takes; see `write`."""
+    write(path, snapshot(**contents))
+
+
+def snapshot(
     *,
     model: ModelConfig,
     encoder: CharEncoder,
@@ -37,11 +42,10 @@ def save(
     corpus: CorpusFacts,
     made: Mapping[str, str],
     training: Mapping[str, Any],
-) -> None:
-    """Write a checkpoint: at any instant the path holds the old file or the new one, whole.
+) -> dict[str, Any]:
+    """Copy all that a checkpoint holds, so that it stays what it is while training goes on.
 
     Args:
-        path: of the file; its folder must exist.
         model: the model's shape.
         encoder: of the alphabet.
         text: how text becomes characters.
@@ -50,9 +54,6 @@ def save(
         corpus: what the model learns from.
         made: versions, machine, command and time.
         training: what it takes to go on, plain values and tensors.
-
-    Raises:
-        OutputError: the file cannot be written; what was there is still there.
     """
     contents = {
         "format": FORMAT,
@@ -66,6 +67,20 @@ def save(
         "made": dict(made),
         "training": dict(training),
     }
+    copy: dict[str, Any] = map_leaves(contents, _prepare)
+    return copy
+
+
+def write(path: Path, contents: dict[str, Any]) -> None:
+    """Write a snapshot: at any instant the path holds the old file or the new one, whole.
+
+    Args:
+        path: of the file; its folder must exist.
+        contents: as `snapshot` gave it.
+
+    Raises:
+        OutputError: the file cannot be written; what was there is still there.
+    """
     try:
         replace_file(path, _serialise(contents))
     except OSError as error:
@@ -103,6 +118,13 @@ def replace_file(path: Path, data: memoryview) -> None:
     _sync_folder(target.parent)
 
 
+def stray_files(path: Path) -> list[Path]:
+    """Find the temporary files that killed processes left beside a path."""
+    target = Path(os.path.realpath(path))
+    pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
+    return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where the system can: it has happened already, in any case."""
     with contextlib.suppress(OSError):
@@ -116,7 +138,7 @@ def _sync_folder(folder: Path) -> None:
 def _serialise(contents: dict[str, Any]) -> memoryview:
     """Bytes in memory first: a disk that fills is then a clean error, not one from inside torch."""
     buffer = io.BytesIO()
-    torch.save(map_leaves(contents, _prepare), buffer)
+    torch.save(contents, buffer)
     return buffer.getbuffer()
 
 

@@ -52,10 +52,15 @@ class Range:
         return math.isfinite(value) and above and below
 
     def __str__(self) -> str:
-        low = f"more than {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        low = f"{'more than' if self.open_low else 'at least'} {_plain(self.low)}"
         if self.high == math.inf:
             return low
-        return f"{low} and {'less than' if self.open_high else 'at most'} {self.high:g}"
+        return f"{low} and {'less than' if self.open_high else 'at most'} {_plain(self.high)}"
+
+
+def _plain(number: float) -> str:
+    """A limit as people write it: 1,000,000,000 and not 1e+09."""
+    return f"{int(number):,}" if float(number).is_integer() else f"{number:g}"
 
 
 RANGES: dict[str, Range] = {
@@ -65,17 +70,18 @@ RANGES: dict[str, Range] = {
     "embedding_dim": Range(1, 65536),
     "dropout": Range(0, 1, open_high=True),
     "input_dropout": Range(0, 1, open_high=True),
+    "state_reset": Range(0, 1, open_high=True),
     "batch_size": Range(1, 65536),
     "seq_len": Range(1, 65536),
     "epochs": Range(0, 1e9, open_low=True),
     "max_steps": Range(1, 1e15),
     "time_limit": Range(1, 1e9),
-    "learning_rate": Range(0, open_low=True),
+    "learning_rate": Range(0, 1000, open_low=True),
     "final_learning_rate": Range(0, 1),
     "warmup_steps": Range(0, 1e9),
     "beta2": Range(0, 1, open_high=True),
-    "weight_decay": Range(0),
-    "grad_clip": Range(0, open_low=True),
+    "weight_decay": Range(0, 1000),
+    "grad_clip": Range(0, 1e9, open_low=True),
     "val_fraction": Range(0, 0.5, open_low=True),
     "evaluations": Range(1, 1e9),
     "patience": Range(1, 1e9),
@@ -84,6 +90,7 @@ RANGES: dict[str, Range] = {
     "sample_every": Range(0, 1e9),
     "min_count": Range(1, 1e15),
     "max_vocab": Range(1, 0x110000),
+    "save_every": Range(0.1, 1e9),
 }
 
 FLAG_NAMES = {"time_limit": "--time"}
@@ -171,6 +178,7 @@ class TrainConfig:
         val_fraction: share of the text, at its end, held out for validation.
         evaluations: how many times, at even distances, the held-out piece is evaluated.
         patience: evaluations without a better loss after which training ends; None for no such end.
+        state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
         seed: of the initial weights and of dropout.
         precision: "float32" or "bfloat16" for the products of a step; weights are always float32.
         device: "cpu" or "cuda".
@@ -195,6 +203,7 @@ class TrainConfig:
     val_fraction: float = 0.1
     evaluations: int = 12
     patience: int | None = None
+    state_reset: float = 0.02
     seed: int = 0
     precision: str = "float32"
     device: str = "cpu"
@@ -258,8 +267,12 @@ def count_parameters(config: ModelConfig) -> int:
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, flag: str = "--time") -> float:
     """Read a time such as `90s`, `10m`, `1h30m` or a bare number of seconds.
+
+    Args:
+        text: what stands behind the flag.
+        flag: its name, for the message.
 
     Returns:
         Seconds.
@@ -269,7 +282,7 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None or not any(match.groups()):
-        raise ConfigError(f"--time is {text!r}; write it as 90s, 10m, 2h or 1h30m")
+        raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 2h or 1h30m")
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     return 3600 * hours + 60 * minutes + seconds
 

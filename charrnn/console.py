@@ -6,7 +6,7 @@ file is never parsed for markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TextIO
 
@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charrnn.displays import Display, describe_loss, format_seconds
+from charrnn.echo import hide_control_characters
 from charrnn.escape import visible
 from charrnn.metrics import Report
 
@@ -34,6 +35,8 @@ class LiveDisplay(Display):
     shows_samples = True
 
     def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._show_control_characters: Callable[[], None] | None = None
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._report: Report | None = None
         self._evaluated: Report | None = None
@@ -51,10 +54,17 @@ class LiveDisplay(Display):
     ) -> None:
         if self._live.is_started:
             self._live.stop()
+        if self._show_control_characters is not None:
+            self._show_control_characters()
+            self._show_control_characters = None
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
         self._console.print(Text(message), soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """See `Display.warn`."""
+        self._console.print(Text(visible(message), style="yellow"), soft_wrap=True)
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
@@ -62,6 +72,7 @@ class LiveDisplay(Display):
         if report.val_loss is not None:
             self._evaluated = report
         if not self._live.is_started:
+            self._show_control_characters = hide_control_characters(self._stream)
             self._live.start()
 
     def sample(self, step: int, text: str) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.alphabet import NUM_POINTS, add_counts, choose_alphabet, counts_by_id
+from charrnn.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, counts_by_id
 from charrnn.cache import Cache, cache_key
 from charrnn.decoding import TextPreparer, decode_document
 from charrnn.encoder import CharEncoder, Ids, code_points, to_bytes
-from charrnn.errors import CorpusError, DecodingError
+from charrnn.errors import CorpusError, DecodingError, UnknownCharacterError
 from charrnn.sources import STDIN, Document, Found, find_documents
 from charrnn.text import BYTE, CHARACTER, PLAIN, TextOptions
 
@@ -153,6 +153,8 @@ def _read_found(found: Found, name: str, reading: Reading, meter: _Meter) -> Cor
     encoder = reading.encoder or choose_alphabet(
         counts, reading.options.unit, min_count=reading.min_count, max_vocab=reading.max_vocab
     )
+    if reading.encoder is not None:
+        _check_known(counts, encoder, name)
     return Corpus(
         name=name,
         ids=_encode(found.documents, encoder, int(counts.sum()), reading, meter),
@@ -241,6 +243,16 @@ def _read(documents: Sequence[Document], reading: Reading, watch: Callable[[byte
         for text in decode_document(watched(document.chunks()), document.name, reading.options):
             yield preparer.feed(text)
     yield preparer.feed("", final=True)
+
+
+def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
+    lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
+    if len(lacking) and not encoder.has_unknown:
+        described = UnknownCharacterError("".join(map(chr, lacking.tolist())), len(encoder)).describe()
+        raise CorpusError(
+            f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
+            "give the text that it learned from, or train anew with --out"
+        )
 
 
 def _encode(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, TextIO
@@ -30,6 +31,10 @@ class Display:
 
     def note(self, message: str) -> None:
         """Say something once."""
+
+    def warn(self, message: str) -> None:
+        """Say that something is wrong, though the training goes on; no display keeps it to itself."""
+        write_line(sys.stderr, f"charrnn: {quoted(message)}")
 
     def update(self, report: Report) -> None:
         """Show where the training stands."""
@@ -87,6 +92,10 @@ class JsonDisplay(Display):
     def __init__(self, stream: TextIO, path: str) -> None:
         self._stream = stream
         self._path = path
+
+    def warn(self, message: str) -> None:
+        """See `Display.warn`."""
+        self._write({"warning": message})
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""

@@ -7,7 +7,8 @@
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
-    └── DivergenceError             1  a training loss that is no longer a number
+    ├── SaveError                   1  a training that is over, and whose last save failed
+    └── DivergenceError             1  numbers that grow without bound, in training or in sampling
 
 A message says what is wrong, where, and what to do next. Mistakes of our own are assertions, not these.
 """
@@ -47,8 +48,12 @@ class CheckpointError(CharRNNError):
     """A checkpoint that is missing, damaged, foreign or does not fit."""
 
 
+class SaveError(CharRNNError):
+    """A training that is over, and whose last save failed."""
+
+
 class DivergenceError(CharRNNError):
-    """A training loss that is no longer a number."""
+    """Numbers that grow without bound, in training again and again, or in sampling."""
 
 
 class UnknownCharacterError(CharRNNError):

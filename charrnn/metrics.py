@@ -53,6 +53,9 @@ class Report:
         seconds: wall-clock time of the run.
         seconds_left: expected.
         is_last: whether the training ends here.
+        skipped: steps left out so far, because their loss or gradient was not finite.
+        recoveries: how often training went back to its best weights so far, because the numbers went wrong.
+        trouble: what went wrong since the last report, in words; empty where nothing did.
     """
 
     step: int
@@ -69,6 +72,9 @@ class Report:
     seconds: float
     seconds_left: float
     is_last: bool
+    skipped: int
+    recoveries: int
+    trouble: str
 
 
 def perplexity(loss: float) -> float:

@@ -13,6 +13,15 @@ MOMENTUM = 0.9
 """First-moment decay of Adam and AdamW, and Nesterov momentum of SGD."""
 
 
+MOMENTS = {
+    "adamw": ("step", "exp_avg", "exp_avg_sq"),
+    "adam": ("step", "exp_avg", "exp_avg_sq"),
+    "rmsprop": ("step", "square_avg"),
+    "sgd": ("momentum_buffer",),
+}
+"""What each optimizer remembers of a weight, by torch's names; all but the steps have the weight's shape."""
+
+
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Make the optimizer that a config names; only matrices decay (Loshchilov and Hutter 2019 for AdamW).
 

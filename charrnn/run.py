@@ -20,6 +20,8 @@ from charrnn.lines import LineLanes
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.model import CharRNN, State, rebuild_state
 from charrnn.optimizers import build_optimizer
+from charrnn.recovery import Health
+from charrnn.resuming import check_state
 
 FINISH_SECONDS = 0.5
 """Time to leave the process in, once the last checkpoint is saved."""
@@ -30,7 +32,7 @@ class Pace:
     """Sums since the last evaluation, and where that was.
 
     Attributes:
-        loss: sum over characters in nats, on the device, in float64.
+        loss: sum over characters, in nats.
         steps: steps summed.
         chars: characters read in them.
         step: of the last evaluation.
@@ -38,7 +40,7 @@ class Pace:
         stale: evaluations in a row without a better loss.
     """
 
-    loss: Tensor
+    loss: float = 0.0
     steps: int = 0
     chars: int = 0
     step: int = 0
@@ -63,6 +65,7 @@ class TrainingRun:
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         pace: sums since the last evaluation.
+        health: what went wrong so far.
         evaluation_seconds: what an evaluation takes, expected or as the last one took.
         finish_seconds: what is kept of a time limit for the last save and for leaving the process.
         rewinds: how often training went back to the best weights.
@@ -76,10 +79,11 @@ class TrainingRun:
     val_ids: Ids
     state: State
     started: float
-    pace: Pace
     step: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+    health: Health = field(default_factory=Health)
     evaluation_seconds: float = 0.0
     finish_seconds: float = FINISH_SECONDS
     rewinds: int = 0
@@ -127,9 +131,14 @@ class TrainingRun:
             val_ids=val_ids,
             state=model.initial_state(config.batch_size),
             started=started,
-            pace=Pace(torch.zeros((), dtype=torch.float64, device=config.device)),
             line_feed=line_feed,
         )
+
+    def first_weights(self) -> dict[str, Tensor]:
+        """The weights that the seed gives; torch's own random numbers go on as if nothing had happened."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.config.seed)
+            return dict(CharRNN(self.model.config).state_dict())
 
     @property
     def seconds(self) -> float:
@@ -156,9 +165,14 @@ class TrainingRun:
         return min(max(shares), 1.0)
 
     @property
+    def is_out_of_patience(self) -> bool:
+        """Whether too many evaluations in a row were no better than the best."""
+        return self.config.patience is not None and self.pace.stale >= self.config.patience
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do: the end is reached and evaluated, or patience is at its end."""
-        if self.config.patience is not None and self.pace.stale >= self.config.patience:
+        if self.is_out_of_patience:
             return True
         return bool(self.history) and self.progress >= 1 and self.pace.steps == 0
 
@@ -185,7 +199,8 @@ class TrainingRun:
             "rewinds": self.rewinds,
             "cold_loss": self.cold_loss,
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
-            "pace": {**vars(self.pace), "loss": self.pace.loss.item()},
+            "pace": dict(vars(self.pace)),
+            "health": dict(vars(self.health)),
             "random_state": self.model.dropout.random_state,
             "cuda_random_state": torch.cuda.get_rng_state() if self.config.device == "cuda" else None,
         }
@@ -194,11 +209,12 @@ class TrainingRun:
         """Go to where `state_dict` was taken; the config stays this run's own.
 
         Raises:
-            ValueError, RuntimeError, KeyError, TypeError: the state does not fit the model.
+            CheckpointError: the state does not fit the model.
         """
-        self._check_state(state)
+        check_state(self, state)
         self.model.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The groups stay this run's own: what they hold follows from the config.
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["optimizer"]["state"]})
         device = self.model.head.weight.device
         self.state = rebuild_state(state["state"], device)
         self.step = state["step"]
@@ -207,24 +223,8 @@ class TrainingRun:
         self.rewinds = state["rewinds"]
         self.cold_loss = state.get("cold_loss")
         self.lanes.seek(**state["lanes"])
-        loss = torch.tensor(state["pace"]["loss"], dtype=torch.float64, device=device)
-        self.pace = Pace(**{**state["pace"], "loss": loss})
+        self.pace = Pace(**state["pace"])
+        self.health = Health(**state.get("health", {}))  # a file of the first days has none
         self.model.dropout.random_state = state["random_state"]
         if self.config.device == "cuda" and state["cuda_random_state"] is not None:
             torch.cuda.set_rng_state(state["cuda_random_state"])
-
-    def _check_state(self, state: dict[str, Any]) -> None:
-        """Refuse what would load and fail, or go wrong in silence, only later."""
-        shapes = [[tensor.shape for tensor in layer] for layer in state["state"]]
-        if shapes != [[tensor.shape for tensor in layer] for layer in self.state]:
-            raise ValueError("the hidden state has another shape than the model's")
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for index, moments in state["optimizer"]["state"].items():
-            if any(t.ndim and t.shape != parameters[index].shape for t in moments.values() if isinstance(t, Tensor)):
-                raise ValueError("the optimizer's state has another shape than the weights")
-        pace = [state["pace"][name] for name in ("steps", "chars", "stale")]
-        counts = [state["step"], state["rewinds"], *state["lanes"].values(), *pace]
-        if any(type(count) is not int or count < 0 for count in counts):
-            raise ValueError("a count is none")
-        if state["lanes"]["index"] > self.lanes.windows_per_epoch:
-            raise ValueError("the place in the text lies behind its end")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.errors import DivergenceError
 from charrnn.filters import Floats, SamplingOptions, weigh
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def generate(
     Yields:
         The next character's id for each text, shape (N,), or `ENDED` for one that is over; and the model's logits,
         shape (N, V), valid until the next ones.
+
+    Raises:
+        DivergenceError: the scores are not finite any more.
     """
     read = model.readers(len(generators))
     for character in prompt:
@@ -100,6 +104,9 @@ def generate_one(
 
     Yields:
         The next character's id, and the model's logits, shape (V,), valid until the next one.
+
+    Raises:
+        DivergenceError: the scores are not finite any more.
     """
     for character in prompt:
         logits = read(character)
@@ -112,6 +119,8 @@ def generate_one(
         positions = itertools.takewhile(lambda _: not walk.ended, positions)
     for position in positions:
         character = choose(logits, next(thresholds), position)
+        if character >= len(logits):
+            raise _overflow()
         yield character, logits
         logits = read(character)
 
@@ -176,7 +185,16 @@ def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[n
 def _draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
     """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
     cumulative = np.ascontiguousarray(weights).cumsum(axis=-1)  # numpy is ten times slower along columns
+    if not np.isfinite(cumulative[:, -1]).all():
+        raise _overflow()
     return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
+
+
+def _overflow() -> DivergenceError:
+    return DivergenceError(
+        "the model's scores are not numbers any more: its weights let them grow without bound; "
+        "give a prompt that is shorter, ask for less text, or use another checkpoint"
+    )
 
 
 def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> Callable[[Floats, float, int], int]:

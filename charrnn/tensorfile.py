@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections.abc import Callable
@@ -24,6 +25,19 @@ DAMAGE = (
     IndexError, AttributeError, NotImplementedError, OverflowError, RecursionError, RuntimeError,
 )  # fmt: skip
 """What zipfile and pickle raise for a damaged file, by kind of damage."""
+
+TOLD = (zipfile.BadZipFile, pickle.UnpicklingError, ValueError, OSError)
+"""Those of them whose words help; the others speak of Python alone."""
+
+INSTRUCTIONS = {
+    "PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "BINPERSID", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "NONE",
+    "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "EMPTY_TUPLE",
+    "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS",
+}  # fmt: skip
+"""What a pickle of torch.save's is made of: protocol 2, plain values and tensors."""
+
+MOST_DIMENSIONS = 8
+"""Of a tensor; ours have three at most."""
 
 _STORAGE_TYPES = {
     "FloatStorage": np.dtype("<f4"),
@@ -51,6 +65,12 @@ class StoredTensor:
     shape: tuple[int, ...]
 
 
+def cause_of(error: BaseException) -> str:
+    """Say in a few words, on one line, what is wrong with a file, given one of `DAMAGE`."""
+    told = " ".join(str(error).split()) if isinstance(error, TOLD) else ""
+    return told[:120] or "its structure is broken"
+
+
 class TensorFile:
     """An open zip file of records, known by their names inside the one folder that torch.save makes.
 
@@ -64,6 +84,9 @@ class TensorFile:
     def __init__(self, file: BinaryIO) -> None:
         self._archive = zipfile.ZipFile(file)
         self._infos: dict[str, zipfile.ZipInfo] = {}
+        size = file.seek(0, io.SEEK_END)
+        if sum(info.file_size for info in self._archive.infolist()) > size:
+            raise ValueError("its records are larger than the file")  # they overlap: a small file, read many times
         for info in self._archive.infolist():
             _, _, name = info.filename.partition("/")
             if name in self._infos or info.compress_type != zipfile.ZIP_STORED:
@@ -80,7 +103,15 @@ class TensorFile:
         """Unpickle the plain values, with a `StoredTensor` in the place of each tensor."""
         if self._bytes("byteorder") != b"little":
             raise ValueError("byte order is not little-endian")
-        return _Unpickler(io.BytesIO(self._bytes("data.pkl"))).load()
+        data = self._bytes("data.pkl")
+        _check_instructions(data)
+        return _Unpickler(io.BytesIO(data)).load()
+
+    def check_all(self) -> int:
+        """Read every record once and check its CRC; the number of records."""
+        for name in self._infos:
+            self._bytes(name)
+        return len(self._infos)
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
         """Read a tensor as an array of its own."""
@@ -91,6 +122,8 @@ class TensorFile:
         return storage[tensor.offset : tensor.offset + count].reshape(tensor.shape).copy()
 
     def _bytes(self, name: str) -> bytes:
+        if name not in self._infos:
+            raise ValueError(f"record {name!r:.60} is missing")
         return self._archive.read(self._infos[name])  # checks the CRC
 
 
@@ -132,6 +165,18 @@ def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
     return walk(value)
 
 
+def _check_instructions(data: bytes) -> None:
+    """Refuse a pickle with instructions that torch.save does not write.
+
+    Some would change a tensor after it was checked, and some reserve as much memory as they please.
+    """
+    for instruction, argument, _ in pickletools.genops(data):
+        if instruction.name not in INSTRUCTIONS:
+            raise pickle.UnpicklingError(f"it has the instruction {instruction.name}, which no checkpoint of ours has")
+        if instruction.name == "LONG_BINPUT" and (argument is None or argument > len(data)):
+            raise pickle.UnpicklingError("it remembers more than it holds")
+
+
 class _Unpickler(pickle.Unpickler):
     """Builds plain values and `StoredTensor`s, and nothing else."""
 
@@ -156,7 +201,9 @@ class _Unpickler(pickle.Unpickler):
 def _describe_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
     """Stand in for torch._utils._rebuild_tensor_v2."""
     dtype, record = storage
-    if any(type(number) is not int or number < 0 for number in (offset, *shape, *strides)):
+    if len(shape) > MOST_DIMENSIONS or len(shape) != len(strides):
+        raise pickle.UnpicklingError("a tensor has too many dimensions")
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in (offset, *shape, *strides)):
         raise pickle.UnpicklingError("a tensor is not described as torch describes it")
     contiguous = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     axes = zip(shape, strides, contiguous, strict=True)

@@ -15,13 +15,13 @@ import torch
 from torch.nn import functional
 
 from charrnn.config import EVALUATION_SHARE
-from charrnn.errors import DivergenceError
 from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.lanes import IGNORED
 from charrnn.metrics import HistoryRow, Report
-from charrnn.model import detach
+from charrnn.model import State, detach
 from charrnn.optimizers import learning_rate
 from charrnn.precision import autocast
+from charrnn.recovery import go_back, has_exploded, is_sound, skip_step
 from charrnn.run import Pace, TrainingRun
 
 REPORT_SECONDS = 0.2
@@ -44,43 +44,67 @@ def train(run: TrainingRun) -> Iterator[Report]:
         A report after every `REPORT_SECONDS` and after every evaluation, the last step's included.
 
     Raises:
-        DivergenceError: the loss is no longer a number.
+        DivergenceError: the numbers went wrong too often; see `charrnn.recovery`.
     """
     run.model.train()
     if run.pace.steps == 0:
         run.pace.seconds = run.seconds  # what came before is set-up, not training
     reported, is_over = time.monotonic(), run.finished
     while not is_over:
+        step = run.step
         take_step(run)
+        if run.step == step:  # it was skipped
+            continue
         is_due = _evaluation_is_due(run)
         if is_due or time.monotonic() - reported >= REPORT_SECONDS:
-            report = _evaluate(run) if is_due else _report(run)
+            report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.chars)
             yield report
             reported, is_over = time.monotonic(), report.is_last
 
 
 def take_step(run: TrainingRun) -> None:
-    """Read one window of every lane and update the weights once."""
+    """Read one window of every lane and update the weights once, if the window's loss and gradient are finite."""
     config, model = run.config, run.model
     device = model.head.weight.device
     window = next(run.lanes)
     inputs = torch.from_numpy(window.inputs).to(device, non_blocking=True)  # (T, B)
     targets = torch.from_numpy(window.targets).to(device, non_blocking=True)  # (T, B)
-    state = model.initial_state(config.batch_size) if window.begins_anew else run.state
+    state = model.initial_state(config.batch_size) if window.begins_anew else _reset_some(run)
     with autocast(device, config.precision):
         logits, state = model(inputs, state)  # (T, B, V)
         loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
     for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(config, run.step, run.progress) * REWIND_RATE**run.rewinds
+        group["lr"] = _rate(run)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+    step_loss, gradient_norm = torch.stack([loss.detach(), norm]).tolist()
+    if not is_sound(step_loss, gradient_norm):
+        skip_step(run)
+        return
     run.optimizer.step()
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
-    run.pace.loss += loss.detach() * window.num_targets
+    run.pace.loss += step_loss * window.num_targets
     run.pace.steps += 1
     run.pace.chars += window.num_targets
+    run.health.observe(step_loss)
+    if has_exploded(run.health.loss, run.health.lowest, model.config.vocab_size):
+        go_back(run, f"the training loss rose from {run.health.lowest:.2f} to {run.health.loss:.2f}")
+
+
+def _reset_some(run: TrainingRun) -> State:
+    """The state to go on from, with zeros for a few lanes: else a beginning would be seen once an epoch."""
+    if run.line_feed is not None or not run.config.state_reset:  # a line's beginning is seen often enough
+        return run.state
+    kept = run.model.dropout.hide(run.state[0][0].new_ones(run.config.batch_size, 1), run.config.state_reset)
+    return tuple(tuple(tensor * kept for tensor in layer) for layer in run.state)
+
+
+def _rate(run: TrainingRun) -> float:
+    """The learning rate of the next step; after numbers went wrong it rises anew, to less."""
+    scheduled = learning_rate(run.config, run.step - run.health.recovered_at, run.progress)
+    return scheduled * REWIND_RATE**run.rewinds * run.health.rate
 
 
 def _evaluation_is_due(run: TrainingRun) -> bool:
@@ -97,38 +121,46 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
 
 def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
-    _check_finite(run)
-    started = time.perf_counter()
-    if run.line_feed is None:
-        val_loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
-    else:
-        val_loss = evaluate_lines(run.model, run.val_ids, run.line_feed, precision=run.config.precision)
-    run.evaluation_seconds = time.perf_counter() - started
-    if not math.isfinite(val_loss):
-        raise _divergence(run, "validation")
+    train_loss = run.pace.loss / run.pace.chars
+    val_loss = _validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
     run.history.append(
         HistoryRow(
             step=run.step,
             epoch=run.epoch,
-            train_loss=run.pace.loss.item() / run.pace.chars,
+            train_loss=train_loss,
             val_loss=val_loss,
             learning_rate=run.optimizer.param_groups[0]["lr"],
             seconds=run.seconds,
         )
     )
     if is_best:
-        run.cold_loss = None
+        run.cold_loss, run.health.tries = None, 0
         run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
-    report = _report(run, val_loss=val_loss, is_best=is_best)
+    report = _report(run, train_loss, val_loss=val_loss, is_best=is_best)
     stale = 0 if is_best else run.pace.stale + 1
-    run.pace = Pace(torch.zeros_like(run.pace.loss), step=run.step, seconds=run.seconds, stale=stale)
+    run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale)
     if stale and stale % REWIND_AFTER == 0:
         _rewind(run)
     if run.finished:
         run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
         report = replace(report, best_cold_loss=run.cold_loss, is_last=True)
     return report
+
+
+def _validate(run: TrainingRun) -> float:
+    """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
+    while True:
+        started = time.perf_counter()
+        if run.line_feed is None:
+            loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+        else:
+            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, precision=run.config.precision)
+        run.evaluation_seconds = time.perf_counter() - started
+        lowest = run.best.val_loss if run.best else math.inf
+        if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
+            return loss
+        go_back(run, f"the validation loss is {loss:.4g}")
 
 
 def _cold_loss(run: TrainingRun) -> float:
@@ -150,15 +182,15 @@ def _rewind(run: TrainingRun) -> None:
     run.rewinds += 1
 
 
-def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:
-    _check_finite(run)
+def _report(run: TrainingRun, train_loss: float, val_loss: float | None = None, is_best: bool = False) -> Report:
+    trouble, run.health.trouble = run.health.trouble, ""
     seconds = run.seconds
     training_seconds = seconds - run.pace.seconds - (run.evaluation_seconds if val_loss is not None else 0)
     return Report(
         step=run.step,
         epoch=run.epoch,
         progress=run.progress,
-        train_loss=run.pace.loss.item() / run.pace.chars,
+        train_loss=train_loss,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
         best_step=run.best.step if run.best else None,
@@ -169,6 +201,9 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         seconds=seconds,
         seconds_left=_seconds_left(run, seconds, training_seconds),
         is_last=False,
+        skipped=run.health.skipped,
+        recoveries=run.health.recoveries,
+        trouble=trouble,
     )
 
 
@@ -180,15 +215,3 @@ def _seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> 
     if run.total_steps is not None:
         left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
     return max(min(left), 0.0)
-
-
-def _check_finite(run: TrainingRun) -> None:
-    if not math.isfinite(run.pace.loss.item()):
-        raise _divergence(run, "training")
-
-
-def _divergence(run: TrainingRun, which: str) -> DivergenceError:
-    return DivergenceError(
-        f"the {which} loss is not a number any more, at or before step {run.step}; "
-        f"lower --learning-rate ({run.config.learning_rate:g}) or --grad-clip ({run.config.grad_clip:g})"
-    )

@@ -33,6 +33,9 @@ VARIANTS = [
     for name in [f"{cell}-{layers}-{'-'.join(map(str, options.values()))}"]
 ]
 
+NO_SPINNING = {"GOMP_SPINCOUNT": "3000"}
+"""What `charrnn train` sets too: without it, torch's threads wait for each other busily on a machine that is busy."""
+
 
 @dataclass(frozen=True)
 class Result:

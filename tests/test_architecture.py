@@ -27,7 +27,9 @@ ALLOWED = {
     "lanes": "encoder errors",
     "lines": "encoder errors lanes",
     "displays": "escape metrics",
-    "console": "displays escape metrics",
+    "log": "errors",
+    "echo": "",
+    "console": "displays echo escape metrics",
     "suggest": "config",
     # the training wing
     "dropout": "",
@@ -37,8 +39,10 @@ ALLOWED = {
     "precision": "errors model",
     "evaluation": "encoder lanes lines metrics model precision",
     "optimizers": "config",
-    "run": "config encoder lanes lines metrics model optimizers",
-    "training": "config errors evaluation lanes metrics model optimizers precision run",
+    "recovery": "errors",
+    "resuming": "errors optimizers recovery",
+    "run": "config encoder lanes lines metrics model optimizers recovery resuming",
+    "training": "config evaluation lanes metrics model optimizers precision recovery run",
     "checkpoint": "archive config encoder errors metrics tensorfile text",
     "torch_engine": "config errors model",
     # the reading wing
@@ -51,19 +55,20 @@ ALLOWED = {
     "filters": "errors",
     "patterns": "errors",
     "automaton": "patterns",
-    "sampling": "filters",
+    "sampling": "errors filters",
     "matching": "text automaton encoder errors filters patterns sampling",
     "endings": "",
     "samples": "encoder endings filters sampling text",
     "mixing": "encoder engine filters sampling",
     "analysis": "engine errors",
+    "verification": "archive errors tensorfile",
     "report": "archive config displays escape metrics",
 }
 TORCH_ROOMS = {
-    "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "run", "training", "checkpoint",
-    "torch_engine",
+    "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "recovery", "resuming", "run",
+    "training", "checkpoint", "torch_engine",
 }  # fmt: skip
-TORCH_COMMANDS = {"announce", "launch", "session", "train"}
+TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}
 
 

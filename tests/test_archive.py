@@ -184,7 +184,7 @@ class Payload:
 def test_a_pickle_with_a_payload_is_refused_and_not_executed(path, protocol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     replace_record(path, "data.pkl", pickle.dumps({"format": "charrnn", "x": Payload()}, protocol=protocol))
-    with pytest.raises(CheckpointError, match=r"asks for (posix|nt)\.mkdir"):
+    with pytest.raises(CheckpointError, match=r"asks for (posix|nt)\.mkdir|the instruction FRAME"):
         read_checkpoint(str(path))
     assert not Path("executed").exists()
 

@@ -1,12 +1,15 @@
 """The live display, driven through a pseudo-terminal with stdout read apart."""
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -82,6 +85,47 @@ def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
     assert (code, stdout) == (130, b"")
     assert "go on with: charrnn train verse.txt --resume" in plain(shown)
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is shown again"
+
+
+@pytest.mark.slow
+def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizing_does_no_harm(folder):
+    """The terminal's own `^C` would move the cursor, and with it all that is redrawn."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [
+            "setsid",
+            "--ctty",
+            "--wait",
+            sys.executable,
+            "-m",
+            "charrnn",
+            "train",
+            "verse.txt",
+            *SMALL,
+            "--epochs",
+            "1e6",
+        ],
+        cwd=folder,
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        env={**clean_environment(), "TERM": "xterm"},
+    )
+    shown = b""
+    while b"char/s" not in shown:
+        shown += os.read(master, 1 << 16)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+    assert not termios.tcgetattr(slave)[3] & termios.ECHOCTL
+    os.write(master, b"\x03")
+    while b"go on with" not in shown:
+        shown += os.read(master, 1 << 16)
+    stdout, _ = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (130, b"")
+    assert b"^C" not in shown
+    assert b"Traceback" not in shown
+    assert termios.tcgetattr(slave)[3] & termios.ECHOCTL, "the terminal is as it was"
+    os.close(slave)
+    os.close(master)
 
 
 @pytest.mark.slow

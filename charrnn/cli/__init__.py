@@ -9,6 +9,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
 
@@ -51,8 +52,16 @@ def _one_line_errors() -> Iterator[None]:
         _discard_stdout()
         where = f"{error.filename}: " if error.filename else ""
         _leave(f"{where}{error.strerror or error}", 1)
-    except MemoryError:
-        _leave("out of memory; lower --hidden-size, --batch-size, --length or --num-samples", 1)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _leave("out of memory; lower --hidden-size, --batch-size, --seq-len, --length or --num-samples", 1)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
+    signs = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
 def _leave(message: str, code: int) -> NoReturn:
@@ -78,6 +87,7 @@ app.command()(inspect)
 
 def main() -> None:
     """Run the command line; the installed command's entry point."""
+    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of an overflow: where one matters it is found and told
     _prepare_streams()
     app(prog_name="charrnn")
 

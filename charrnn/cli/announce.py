@@ -16,14 +16,13 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     """Say what was found and what was chosen, one line each."""
     run = launch.run
     model, config = run.model.config, run.config
-    plural = "s" if model.num_layers > 1 else ""
     return [
-        *_describe_corpus(corpus, run.config.val_fraction, len(run.val_ids)),
-        f"model: {model.cell}, {model.num_layers} layer{plural} of {model.hidden_size}, "
+        *_describe_corpus(corpus, config.val_fraction, len(run.val_ids)),
+        f"model: {model.cell}, {_count(model.num_layers, 'layer')} of {model.hidden_size}, "
         f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
-        f"training: {_end(config)}, {config.batch_size} lanes, windows of {config.seq_len}, {config.optimizer} at "
-        f"{config.learning_rate:g}; {config.device}, {config.precision}, "
-        f"{config.threads} thread{'s' if config.threads > 1 else ''}; {_duration(run, launch.chars_per_second)}",
+        f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
+        f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
+        f"{_count(config.threads, 'thread')}; {_duration(run, launch.chars_per_second)}",
     ]
 
 
@@ -38,10 +37,11 @@ def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> lis
         f"{training:,} to train on, the last {held_out:,} held out{some}"
     ]
     if corpus.encoder.has_unknown:
-        rare, times = corpus.num_distinct - len(corpus.encoder.characters), corpus.counts[-1]
+        rare = max(0, corpus.num_distinct - len(corpus.encoder.characters))
+        times = corpus.counts[-1]
         lines.append(
             f"{_count(rare, corpus.options.unit)} too rare to be learned ({times / len(corpus.ids):.2%} of the text) "
-            f"share one id, which is never written; --min-count and --max-vocab decide"
+            "share one id, which is never written; --min-count and --max-vocab decide"
         )
     if corpus.skipped:
         files, first = _count(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
@@ -53,23 +53,29 @@ def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> lis
     return lines
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _dropout(config: ModelConfig) -> str:
     hidden = f", input dropout {config.input_dropout:g}" if config.input_dropout else ""
     return f"dropout {config.dropout:g}{hidden}"
 
 
 def _end(config: TrainConfig) -> str:
-    ends = [f"{config.epochs:g} epochs"] if config.epochs is not None else []
-    ends += [f"{config.max_steps:,} steps"] if config.max_steps is not None else []
+    ends = [_count(config.epochs, "epoch")] if config.epochs is not None else []
+    ends += [_count(config.max_steps, "step")] if config.max_steps is not None else []
     ends += [format_seconds(config.time_limit)] if config.time_limit is not None else []
     return " or ".join(ends)
 
 
+def _count(number: float, noun: str) -> str:
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
+
+
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
+    if run.is_out_of_patience:
+        return (
+            f"already at its end, {_count(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, or "
+            "a later --epochs, --max-steps or --time, to train on"
+        )
     if run.finished:
         return "already at its end, give a later --epochs, --max-steps or --time to train on"
     seconds = []
@@ -85,5 +91,6 @@ def farewell(run: TrainingRun) -> str:
     best = run.best
     assert best is not None, "a finished run has been evaluated"
     cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
+    skipped = f"; {_count(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
     seconds = format_seconds(run.seconds)
-    return f"best validation loss {describe_loss(best.val_loss)}, step {best.step:,}{cold}; {seconds}"
+    return f"best validation loss {describe_loss(best.val_loss)}, step {best.step:,}{cold}{skipped}; {seconds}"

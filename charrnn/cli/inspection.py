@@ -28,6 +28,9 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all of it, check every checksum, and say what was checked.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what a checkpoint is and how well it does.
@@ -37,6 +40,12 @@ def inspect(
     # Imported here: --help must not wait for numpy.
     from charrnn.archive import read_checkpoint
 
+    if verify:
+        from charrnn.verification import verify_checkpoint
+
+        rows = verify_checkpoint(checkpoint)
+        print(json.dumps(dict(rows))) if as_json else _print_table(rows)
+        return
     contents = read_checkpoint(checkpoint)
     if score is not None:
         _show_score(_score_file(contents, score, checkpoint), score, as_json)

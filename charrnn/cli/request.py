@@ -27,7 +27,9 @@ class Request:
         out: path of the checkpoint; None for the text's name.
         options: every option by field name; None where nothing was decided.
         explicit: those of them that stood on the command line.
+        log: path of the log, if there is to be one.
         resume: go on from the checkpoint.
+        force: with another text or other flags too.
         overwrite: replace it.
         quiet: show nothing.
         as_json: show JSON lines.
@@ -39,7 +41,9 @@ class Request:
     out: str | None
     options: Mapping[str, Any]
     explicit: Mapping[str, Any]
+    log: str | None
     resume: bool
+    force: bool
     overwrite: bool
     quiet: bool
     as_json: bool
@@ -47,13 +51,18 @@ class Request:
 
     @property
     def path(self) -> Path:
-        """Where the checkpoint goes."""
-        if self.out is not None:
-            return Path(self.out)
-        first = Path(self.texts[0])
+        """Where the checkpoint goes; a folder is given as `folder/`, or is there."""
+        if self.out is None:
+            return Path(self._name)
+        is_folder = self.out.endswith(("/", os.sep)) or Path(self.out).is_dir()
+        return Path(self.out) / self._name if is_folder else Path(self.out)
+
+    @property
+    def _name(self) -> str:
         if self.texts[0] == STDIN:
-            return Path("stdin.pt")
-        return Path(f"{first.resolve().name if first.is_dir() else first.stem}.pt")
+            return "stdin.pt"
+        first = Path(self.texts[0])
+        return f"{first.resolve().name if first.is_dir() else first.stem}.pt"
 
 
 def check_output(request: Request) -> None:
@@ -76,6 +85,8 @@ def check_output(request: Request) -> None:
         raise OutputError(
             f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
         )
+    if request.log is not None:
+        _check_log(Path(request.log), request)
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
@@ -105,3 +116,15 @@ def parse_reading(flags: Mapping[str, Any]) -> Reading:
         max_vocab=flags["max_vocab"],
         cache=None if flags["no_cache"] else Cache(folder),
     )
+
+
+def _check_log(log: Path, request: Request) -> None:
+    others = [request.path, *(Path(text) for text in request.texts if text != STDIN)]
+    if any(log.resolve() == other.resolve() for other in others):
+        raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
+    if log.exists() and not log.is_file():
+        raise OutputError(f"{log}: is no ordinary file; give another with --log")
+    if log.exists() and log.stat().st_size and not (request.resume or request.overwrite):
+        raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
+    if not log.parent.is_dir():
+        raise OutputError(f"{log.parent}: no such folder; make it, or give another file with --log")

@@ -9,8 +9,9 @@ import os
 import platform
 import shlex
 import sys
-import time
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,23 +20,25 @@ import typer
 from charrnn import __version__, checkpoint
 from charrnn.archive import CorpusFacts
 from charrnn.cli.announce import announcement, farewell
-from charrnn.cli.launch import resume_run, start_run, stored_reading
+from charrnn.cli.launch import start_run
+from charrnn.cli.lock import locked_output
 from charrnn.cli.models import reset_id, writing_weights
 from charrnn.cli.request import Request, check_output
+from charrnn.cli.resumption import resume_run, stored_reading
+from charrnn.cli.saving import Saver, check_space
 from charrnn.cli.shared import first_ids
-from charrnn.cli.signals import StopSignals
+from charrnn.cli.signals import TrainingSignals
 from charrnn.corpus import Corpus, read_corpus
-from charrnn.displays import Display, JsonDisplay, PlainDisplay, write_line
+from charrnn.displays import Display, JsonDisplay, PlainDisplay, report_fields, write_line
 from charrnn.engine import NumpyCharRNN
-from charrnn.errors import DivergenceError
+from charrnn.errors import DivergenceError, SaveError
 from charrnn.filters import SamplingOptions
+from charrnn.log import TrainingLog
 from charrnn.metrics import Report
+from charrnn.recovery import ensure_finite
 from charrnn.run import FINISH_SECONDS, TrainingRun
 from charrnn.sampling import Sampler
 from charrnn.training import train
-
-SAVE_SECONDS = 60.0
-"""A checkpoint is written at least this often, and at every evaluation."""
 
 SAMPLE_LENGTH = 240
 
@@ -44,21 +47,27 @@ def run_training(request: Request) -> None:
     """Carry out a request: print the checkpoint's path on stdout at the end.
 
     Raises:
-        CharRNNError: the request cannot be carried out, or the training diverged.
+        CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
-    check_output(request)
+    with TrainingSignals() as signals:
+        check_output(request)
+        with locked_output(request.path):
+            _run_training(request, signals)
+    print(request.path)
+
+
+def _run_training(request: Request, signals: TrainingSignals) -> None:
     reading = stored_reading(request) if request.resume else request.reading
     corpus = read_corpus(request.texts, reading)
     with _make_display(request) as display:
         launch = resume_run(request, corpus) if request.resume else start_run(request, corpus)
-        run = launch.run
-        for line in announcement(launch, corpus):
+        check_space(request.path, launch.run)
+        for line in announcement(launch, launch.corpus):
             display.note(line)
-        Session(request, corpus, run, display).train()
+        Session(request, launch.corpus, launch.run, display).train(signals)
     if not request.quiet and not request.as_json:
-        write_line(sys.stderr, farewell(run))
-    print(request.path)
+        write_line(sys.stderr, farewell(launch.run))
 
 
 class Session:
@@ -66,31 +75,61 @@ class Session:
 
     def __init__(self, request: Request, corpus: Corpus, run: TrainingRun, display: Display) -> None:
         self._request, self._corpus, self._run, self._display = request, corpus, run, display
-        self._saved = time.monotonic()
+        self._saver = Saver(request.path, request.options["save_every"], display.warn)
+        self._log = None if request.log is None else TrainingLog(Path(request.log), after_step=run.step)
         self._evaluations = 0
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
 
-    def train(self) -> None:
-        """Train to the end, or until a signal."""
+    def train(self, signals: TrainingSignals) -> None:
+        """Train to the end, or until a signal.
+
+        Raises:
+            DivergenceError: the numbers went wrong too often.
+            SaveError: the training is over and the last save failed.
+            typer.Exit: a signal asked for it, and the checkpoint is saved.
+        """
         if self._run.finished:
             self._display.finished(self._run.step)
-        with StopSignals() as signals:
-            try:
-                for report in train(self._run):
-                    self._handle(report)
-                    if signals.received and not report.is_last:
-                        self._stop(signals.received)
-            except DivergenceError as error:
-                kept = f"; {self._request.path} keeps the best so far" if self._run.history else ""
-                raise DivergenceError(f"{error}{kept}") from None
+        signals.under_way = True
+        try:
+            for report in train(self._run):
+                self._handle(report)
+                if signals.save_wanted:
+                    signals.save_wanted = False
+                    self._save_now()
+                if signals.received and not report.is_last:
+                    self._stop(signals.received)
+        except DivergenceError as error:
+            self._saver.wait()
+            kept = f"; {self._request.path} keeps the best so far" if self._run.history else ""
+            raise DivergenceError(f"{error}{kept}") from None
 
-    def save(self) -> None:
-        """Write the checkpoint, and keep as much of a time limit as it takes."""
-        started = time.monotonic()
+    def _handle(self, report: Report) -> None:
+        if report.trouble:
+            self._display.warn(report.trouble)
+        if self._log is not None:
+            self._log.write(report_fields(report))
+        if report.is_last:
+            self._save_at_the_end("the training is done")
+        elif self._saver.is_due(evaluated=report.val_loss is not None):
+            self._save()
+        self._saver.poll()
+        self._display.update(report)
+        if report.val_loss is not None:
+            self._evaluations += 1
+            if self._display.shows_samples and self._sample_every and self._evaluations % self._sample_every == 0:
+                self._display.sample(report.step, self._sample(report.step))
+
+    def _save(self) -> None:
+        """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
+        ensure_finite(self._run)
+        self._saver.save(self._snapshot)
+        self._run.finish_seconds = FINISH_SECONDS + self._saver.seconds
+
+    def _snapshot(self) -> dict[str, Any]:
         run, corpus = self._run, self._corpus
-        checkpoint.save(
-            self._request.path,
+        return checkpoint.snapshot(
             model=run.model.config,
             encoder=corpus.encoder,
             text=corpus.options,
@@ -100,17 +139,20 @@ class Session:
             made=_provenance(),
             training=run.state_dict(),
         )
-        self._saved = time.monotonic()
-        run.finish_seconds = FINISH_SECONDS + self._saved - started
 
-    def _handle(self, report: Report) -> None:
-        if report.val_loss is not None or time.monotonic() - self._saved > SAVE_SECONDS:
-            self.save()
-        self._display.update(report)
-        if report.val_loss is not None:
-            self._evaluations += 1
-            if self._display.shows_samples and self._sample_every and self._evaluations % self._sample_every == 0:
-                self._display.sample(report.step, self._sample(report.step))
+    def _save_now(self) -> None:
+        """Save and say so: whoever asked wants to use the file."""
+        self._save()
+        self._saver.wait()
+        if not self._saver.failure:
+            self._display.note(f"saved after step {self._run.step:,}")
+
+    def _save_at_the_end(self, what: str) -> None:
+        self._save()
+        self._saver.wait(is_last=True)
+        failures = [self._saver.failure, "" if self._log is None else self._log.failure]
+        if any(failures):
+            raise SaveError(f"{what}, but {' and '.join(filter(None, failures))}")
 
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""
@@ -124,9 +166,9 @@ class Session:
         return encoder.decode(list(sampler.stream(SAMPLE_LENGTH)))
 
     def _stop(self, signal_number: int) -> None:
-        self.save()
+        self._save_at_the_end(f"stopped after step {self._run.step:,}")
         self._display.interrupted(self._run.step)
-        self._display.__exit__(None, None, None)
+        self._display.__exit__(None, None, None)  # so that what follows stands below it
         if not self._request.quiet and not self._request.as_json:
             out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
             again = f"charrnn train {shlex.join(self._request.texts)}{out} --resume"

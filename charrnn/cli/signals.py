@@ -1,4 +1,4 @@
-"""Stopping a training from outside, at a point where it can be saved."""
+"""Stopping a training from outside, or asking it to save, at a point where it can."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from typing import Any
 STOPS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 """Ctrl-C, a polite kill, and a terminal that goes away."""
 
+SAVES = [signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []
+"""Save, and go on."""
 
-class StopSignals:
-    """While it is entered, the first of `STOPS` is remembered; a SIGINT after it interrupts at once.
 
-    A signal that was ignored before, as SIGINT is for a background job of a script, stays ignored.
+class TrainingSignals:
+    """While it is entered, a signal is remembered instead of ending the process.
+
+    That is so once the training is under way: before, there is nothing to save, and a stop leaves at once. So does a
+    SIGINT after another stop. A signal that was ignored before, as SIGINT is for a background job of a script, stays
+    ignored.
 
     Attributes:
-        received: number of the first signal; 0 before.
+        under_way: whether there is something to save.
+        received: number of the first signal to stop; 0 before.
+        save_wanted: whether one asked for a save; the caller sets it back.
     """
 
     def __init__(self) -> None:
+        self.under_way = False
         self.received = 0
+        self.save_wanted = False
         self._former: dict[int, Any] = {}
 
-    def __enter__(self) -> StopSignals:
-        for number in STOPS:
+    def __enter__(self) -> TrainingSignals:
+        for number in (*STOPS, *SAVES):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
         return self
@@ -34,6 +43,11 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _remember(self, number: int, _: FrameType | None) -> None:
-        if self.received and number == signal.SIGINT:
+        if number in SAVES:
+            self.save_wanted = True
+        elif number == signal.SIGINT and (self.received or not self.under_way):
             raise KeyboardInterrupt
-        self.received = number
+        elif not self.under_way:
+            raise SystemExit(128 + number)
+        else:
+            self.received = self.received or number

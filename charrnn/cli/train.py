@@ -92,6 +92,9 @@ def train(
         str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]", **Hidden)
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Hold large encoded texts in memory.")] = False,
+    state_reset: Annotated[
+        float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
+    ] = TrainConfig.state_reset,
     seed: Annotated[int, typer.Option(help="Of the first weights and of dropout.")] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto (the faster one here), float32 or bfloat16.")] = "auto",
@@ -103,7 +106,21 @@ def train(
             **Hidden,
         ),
     ] = None,
+    save_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Save this often, and after evaluations. [default: 60s, or more rarely where saving takes long]",
+            **Hidden,
+        ),
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A line of JSON per report, added to a file.", **Hidden)
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint left off.")] = False,
+    force_resume: Annotated[
+        bool, typer.Option("--force-resume", help="Go on with another text, or with other flags, too.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per report on stderr.")] = False,
@@ -116,6 +133,7 @@ def train(
     """
     flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
     flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
+    flags["save_every"] = None if save_every is None else parse_duration(save_every, "--save-every")
     check_options(flags)
     # Read once, when torch loads its thread library: by default its threads spin so long for each other that a second
     # busy process on the same cores slows a training down a hundred times. Alone, this is no slower.
@@ -130,7 +148,9 @@ def train(
         out=out,
         options=flags,
         explicit={name: value for name, value in flags.items() if name in explicit},
-        resume=resume,
+        log=log,
+        resume=resume or force_resume,
+        force=force_resume,
         overwrite=overwrite,
         quiet=quiet,
         as_json=as_json,
@@ -141,5 +161,5 @@ def train(
 
 _NOT_OPTIONS = {
     "texts", "include", "exclude", "separator", "cache", "no_cache",
-    "out", "resume", "overwrite", "quiet", "as_json", "context",
+    "out", "log", "resume", "force_resume", "overwrite", "quiet", "as_json", "context",
 }  # fmt: skip

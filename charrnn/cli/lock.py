@@ -1,0 +1,74 @@
+"""One training at a time on an output: a lock that dies with its process, and what a killed one left behind.
+
+The lock is the system's, on a hidden file beside the checkpoint, which is removed at the end. A file that a killed
+process left there locks nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from charrnn.checkpoint import stray_files
+from charrnn.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: two trainings on one output are not found out there
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def locked_output(path: Path) -> Iterator[None]:
+    """Keep other trainings from an output, and clear away the temporary files of killed ones.
+
+    Args:
+        path: of the checkpoint; its folder is there and can be written to.
+
+    Raises:
+        OutputError: another training has it.
+    """
+    target = Path(os.path.realpath(path))
+    lock = target.with_name(f".{target.name}.lock")
+    descriptor = _acquire(lock, path)
+    try:
+        for stray in stray_files(path):
+            stray.unlink(missing_ok=True)
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
+            lock.unlink()
+        os.close(descriptor)
+
+
+def _acquire(lock: Path, path: Path) -> int:
+    """Open and lock the file; again where its former owner removed it between the two."""
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                return descriptor  # a file system without locks, such as some of the network's
+            owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise OutputError(
+                f"{path}: another training{f' (process {owner})' if owner.isdigit() else ''} is writing it; "
+                "wait for it, stop it, or give another file with --out"
+            ) from None
+        if _is_still(descriptor, lock):
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_still(descriptor: int, lock: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(lock))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,156 @@
+"""From a checkpoint and a text to a run that goes on: as it was, or, where that is forced, with something changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import torch
+
+from charrnn import checkpoint
+from charrnn.archive import Checkpoint, read_checkpoint
+from charrnn.cli.launch import Launch, begin, complete_launch, set_up_torch
+from charrnn.cli.request import Request
+from charrnn.config import TrainConfig, config_from_dict, flag_name
+from charrnn.corpus import Corpus, Reading
+from charrnn.errors import CheckpointError, ConfigError
+from charrnn.escape import quoted
+from charrnn.run import TrainingRun
+from charrnn.suggest import evaluations
+from charrnn.text import TextOptions
+
+ENDS = ("epochs", "max_steps", "time_limit")
+MAY_CHANGE = {*ENDS, "patience", "threads"}
+"""Options that a resumed run may give anew."""
+
+SHAPE = {"cell", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm"}
+SHAPE |= {field.name for field in fields(TextOptions)}
+"""Options that no force can change: the weights are made for them, or the characters are."""
+
+PLACES = {"batch_size", "seq_len", "val_fraction"}
+"""Options without which a place in the text means nothing."""
+
+MOST_THREADS = 4
+"""For each core: a file may come from a larger machine, or ask for anything."""
+
+
+def stored_reading(request: Request) -> Reading:
+    """How the text of the run that a checkpoint holds was read, its alphabet included.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    stored = read_checkpoint(str(request.path))
+    return replace(request.reading, options=stored.text, encoder=stored.encoder)
+
+
+def resume_run(request: Request, corpus: Corpus) -> Launch:
+    """Rebuild the run that a checkpoint holds; the flags may move its end, and change more where that is forced.
+
+    Raises:
+        CheckpointError: it cannot be read, or it learned from another text.
+        ConfigError: a flag asks for another run.
+    """
+    path = str(request.path)
+    stored = checkpoint.load(path)
+    model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
+    before = {**asdict(stored.text), **asdict(model), **asdict(config)}
+    changes = _changes(request.explicit, before)
+    is_other_text = stored.corpus.sha256 != corpus.sha256
+    if request.force:
+        _check_forced(changes, path)
+        model, config = _replace_fields(model, changes), _replace_fields(config, changes)
+    else:
+        _check_unchanged(changes, before, path)
+        _check_text(stored, corpus, path)
+    config = _move_end(config, request.explicit)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        config = replace(config, device="cpu")
+    config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
+    set_up_torch(config.threads)
+    run = begin(model, config, request, corpus)
+    try:
+        run.load_state_dict(_adapt(stored.training, run, set(changes), is_other_text))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: its training state is damaged ({error}); train anew") from None
+    if not is_other_text and "val_fraction" not in changes:  # losses on another piece cannot be compared
+        _take_history(run, stored)
+    if any(name in request.explicit for name in ENDS):
+        run.pace.stale = 0
+    forced = [*(["another text"] if is_other_text else []), *(f"{flag_name(name)} {changes[name]}" for name in changes)]
+    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}"
+    return complete_launch(run, corpus, f"{reason}, forced: {', '.join(forced)}" if forced else reason)
+
+
+def _changes(explicit: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line asks for and the checkpoint was not trained with, its end apart."""
+    return {
+        name: value
+        for name, value in explicit.items()
+        if name not in MAY_CHANGE and name in stored and value not in (stored[name], "auto")
+    }
+
+
+def _check_unchanged(changes: Mapping[str, Any], stored: Mapping[str, Any], path: str) -> None:
+    if changes:
+        told = [f"{flag_name(name)} is {value} and {path} was trained with {stored[name]}"
+                for name, value in changes.items()]  # fmt: skip
+        raise ConfigError(f"{', '.join(told)}; leave it out to go on, start anew with --out, or see --force-resume")
+
+
+def _check_text(stored: Checkpoint, corpus: Corpus, path: str) -> None:
+    if stored.corpus.sha256 != corpus.sha256:
+        raise CheckpointError(
+            f"{path}: learned from {quoted(stored.corpus.name)} of {stored.corpus.bytes:,} bytes "
+            f"(sha256 {quoted(stored.corpus.sha256):.12}), and {corpus.name} has {corpus.num_bytes:,} "
+            f"(sha256 {corpus.sha256:.12}); give that text, start anew with --out, or go on with this one by "
+            "--force-resume"
+        )
+
+
+def _check_forced(changes: Mapping[str, Any], path: str) -> None:
+    names = [flag_name(name) for name in changes if name in SHAPE]
+    if names:
+        raise ConfigError(
+            f"{', '.join(names)}: the weights in {path} are made for what they were; leave it out, "
+            "or start anew with --out"
+        )
+
+
+def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:
+    return replace(config, **{name: value for name, value in changes.items() if name in asdict(config)})
+
+
+def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
+    """A new end replaces the old one, whatever kind it was."""
+    changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE}
+    if any(name in changes for name in ENDS):
+        changes = {**dict.fromkeys(ENDS), **changes}
+    if "epochs" in changes and changes["epochs"] is not None:
+        changes["evaluations"] = evaluations(changes["epochs"], config.val_fraction)
+    return replace(config, **changes)
+
+
+def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_text: bool) -> dict[str, Any]:
+    """Take from a training state what no longer means anything, where changes were forced."""
+    fresh = run.state_dict()
+    if is_other_text or changed & PLACES:
+        lanes = state["lanes"]
+        begun = bool(lanes["index"])
+        state = {**state, "lanes": {"epoch": lanes["epoch"] + begun, "index": 0}, "state": fresh["state"]}
+    if is_other_text or "val_fraction" in changed:
+        state = {**state, "cold_loss": None, "pace": {**state["pace"], "stale": 0}}
+    if "optimizer" in changed:
+        state = {**state, "optimizer": fresh["optimizer"]}
+    if "seed" in changed:
+        state = {**state, "random_state": fresh["random_state"]}
+    return state
+
+
+def _take_history(run: TrainingRun, stored: Checkpoint) -> None:
+    run.history = list(stored.history)
+    run.best_weights = (
+        {name: torch.from_numpy(array) for name, array in stored.weights.items()} if stored.history else {}
+    )

@@ -1,0 +1,131 @@
+"""Saving while a training goes on: in the background, at a share of its time, and through failures.
+
+A save that fails, on a disk that is full or a folder that is gone, leaves the checkpoint before it. It is told once a
+minute and tried again; what counts is whether the last one succeeds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from charrnn import checkpoint
+from charrnn.config import count_parameters
+from charrnn.errors import OutputError
+from charrnn.optimizers import MOMENTS
+from charrnn.run import TrainingRun
+
+SAVE_EVERY = 60.0
+"""Seconds between two saves where no flag says otherwise and no evaluation comes before."""
+
+SHARE = 0.01
+"""Of the time that saving may take, but for `--save-every` and the end."""
+
+TELL_EVERY = 60.0
+"""Seconds between two lines about saves that fail."""
+
+SPARE_BYTES = 1 << 20
+"""What a checkpoint may hold beside its tensors."""
+
+
+class Saver:
+    """Writes one checkpoint at a time, in a thread of its own.
+
+    Args:
+        path: of the checkpoint.
+        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save takes long.
+        tell: called, from the caller's thread, with what the user should know.
+
+    Attributes:
+        seconds: that the last save took, from the copy of the weights to the file.
+        failure: why the last finished save failed; empty where it did not.
+    """
+
+    def __init__(self, path: Path, save_every: float | None, tell: Callable[[str], None]) -> None:
+        self.seconds = 0.0
+        self.failure = ""
+        self._path, self._save_every, self._tell = path, save_every, tell
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+        self._begun = time.monotonic()
+        self._told = float("-inf")
+
+    def is_due(self, *, evaluated: bool) -> bool:
+        """Whether it is time to save.
+
+        Args:
+            evaluated: whether an evaluation has just been made.
+        """
+        if self._thread is not None:
+            return False
+        elapsed = time.monotonic() - self._begun
+        if self._save_every is not None and elapsed >= self._save_every:
+            return True
+        return elapsed >= self.seconds / SHARE and (evaluated or elapsed >= SAVE_EVERY)
+
+    def save(self, contents: Callable[[], dict[str, Any]]) -> None:
+        """Begin to save, once the save before is done.
+
+        Args:
+            contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
+        """
+        self.wait()
+        self._begun = time.monotonic()
+        copy = contents()
+        self._thread = threading.Thread(target=self._write, args=(copy,), daemon=True)  # none to wait for on leaving
+        self._thread.start()
+
+    def poll(self) -> None:
+        """Take note of a save that is done, and tell of one that failed."""
+        if self._thread is not None and not self._thread.is_alive():
+            self.wait()
+
+    def wait(self, *, is_last: bool = False) -> None:
+        """Wait until nothing is being saved, and take note as `poll` does; the caller tells of the last one."""
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._thread = None
+        error, self._error = self._error, None
+        if error is not None and not isinstance(error, (OutputError, MemoryError)):
+            raise error
+        failed_before, self.failure = self.failure, _describe(error)
+        if is_last:
+            return
+        if self.failure and time.monotonic() - self._told >= TELL_EVERY:
+            self._told = time.monotonic()
+            self._tell(f"{self.failure}; training goes on, and tries again")
+        if failed_before and not self.failure:
+            self._told = float("-inf")
+            self._tell(f"{self._path}: saved again")
+
+    def _write(self, contents: dict[str, Any]) -> None:
+        try:
+            checkpoint.write(self._path, contents)
+        except Exception as error:  # raised again in the thread that waits, but for what is expected
+            self._error = error
+        self.seconds = time.monotonic() - self._begun
+
+
+def _describe(error: Exception | None) -> str:
+    return "the checkpoint cannot be copied: out of memory" if isinstance(error, MemoryError) else str(error or "")
+
+
+def check_space(path: Path, run: TrainingRun) -> None:
+    """Find out, before training, whether there is room for a checkpoint beside the one that it replaces.
+
+    Raises:
+        OutputError: there is not.
+    """
+    moments = sum(name != "step" for name in MOMENTS[run.config.optimizer])
+    needed = 4 * count_parameters(run.model.config) * (2 + moments) + SPARE_BYTES  # best and last weights
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise OutputError(
+            f"{path.parent}: has {free / 1e6:,.1f} MB of space left, and a checkpoint takes {needed / 1e6:,.1f} MB; "
+            "make room, or give a file elsewhere with --out"
+        )

@@ -1,0 +1,88 @@
+"""A training's log: one JSON object per report, in a file that a resumed run goes on with.
+
+Each line is written before the checkpoint that comes after it, so that whatever moment a process is killed at, every
+evaluation that the checkpoint knows of stands in the log; what the checkpoint does not know of is cut off when the run
+goes on from it, and written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from charrnn.errors import OutputError
+
+
+class TrainingLog:
+    """A file that lines are added to; a line that cannot be written is kept until it can.
+
+    Args:
+        path: of the file; it is made where it is not there.
+        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
+
+    Attributes:
+        failure: why the last line could not be written; empty where it could.
+
+    Raises:
+        OutputError: the file cannot be written, or is something else than a log.
+    """
+
+    def __init__(self, path: Path, *, after_step: int) -> None:
+        self.failure = ""
+        self._path = path
+        self._pending = b""
+        try:
+            end = _end_of(path.read_bytes(), after_step, path) if path.exists() else 0
+            with self._open() as file:
+                file.truncate(end)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
+
+    def write(self, fields: Mapping[str, Any]) -> None:
+        """Add a line; what JSON has no word for, such as infinity, becomes null."""
+        line = json.dumps({name: _plain(value) for name, value in fields.items()}, allow_nan=False)
+        self._pending += line.encode() + b"\n"
+        try:
+            with self._open() as file:
+                self._append(file)
+        except OSError as error:
+            self.failure = f"{self._path}: the log cannot be written ({error.strerror})"
+            return
+        self.failure, self._pending = "", b""
+
+    def _open(self) -> FileIO:
+        """Open it anew each time: it may have been deleted."""
+        return open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+
+    def _append(self, file: FileIO) -> None:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(self._pending):
+                written += file.write(self._pending[written:])
+        except OSError:
+            file.truncate(end)  # no torn line stays
+            raise
+
+
+def _end_of(data: bytes, after_step: int, path: Path) -> int:
+    """Where the lines of steps up to `after_step` end."""
+    end = 0
+    while (line_end := data.find(b"\n", end)) >= 0:
+        try:
+            is_later = json.loads(data[end:line_end])["step"] > after_step
+        except (ValueError, TypeError, KeyError):
+            raise OutputError(f"{path}: is no log of a training; give another file with --log") from None
+        if is_later:
+            break
+        end = line_end + 1
+    return end
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

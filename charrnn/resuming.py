@@ -1,0 +1,124 @@
+"""Checking the training state of a checkpoint before a run goes on from it.
+
+The state comes from a file, and a file can come from anywhere: what passes here neither fails later, in mid-training,
+nor makes the numbers go wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from charrnn.errors import CheckpointError
+from charrnn.optimizers import MOMENTS
+from charrnn.recovery import Health
+
+if TYPE_CHECKING:
+    from charrnn.run import TrainingRun
+
+LARGEST_COUNT = 2**63
+LARGEST_LOSS_SUM = 1e30
+
+
+def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
+    """Refuse a state that does not fit a run.
+
+    Args:
+        run: freshly started, with the model and the config that the state is for.
+        state: as `TrainingRun.state_dict` gave it, or anything else.
+
+    Raises:
+        CheckpointError: a part is missing, of another shape, or not finite.
+    """
+    parts = ("weights", "optimizer", "state", "step", "seconds", "evaluation_seconds", "rewinds", "lanes", "pace",
+             "random_state")  # fmt: skip
+    missing = [name for name in parts if name not in state]
+    _require(not missing, f"it has no {', '.join(missing)}")
+    _check_tensors("weights", state["weights"], dict(run.model.state_dict()))
+    _check_moments(run, state["optimizer"])
+    _check_hidden_state(run, state["state"])
+    _check_figures(run, state)
+    _check_random_state(state["random_state"])
+
+
+def _check_hidden_state(run: TrainingRun, layers: Any) -> None:
+    _require(_is_list(layers, len(run.state)), "the hidden state has another number of layers")
+    for stored, expected in zip(layers, run.state, strict=True):
+        _require(_is_list(stored, len(expected)), "the hidden state has another shape than the model's")
+        for one, other in zip(stored, expected, strict=True):
+            _check_tensors("the hidden state", {"h": one}, {"h": other})
+
+
+def _check_moments(run: TrainingRun, optimizer: Any) -> None:
+    moments = optimizer.get("state") if isinstance(optimizer, dict) else None
+    parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+    _require(isinstance(moments, dict), "the optimizer has no state")
+    assert isinstance(moments, dict)
+    _require(set(moments) in (set(), set(range(len(parameters)))), "the optimizer's state is not the weights'")
+    for index, moment in moments.items():
+        expected = {
+            name: torch.zeros(()) if name == "step" else parameters[index] for name in MOMENTS[run.config.optimizer]
+        }
+        _check_tensors("the optimizer's state", moment, expected)
+        signed = {"momentum_buffer", "exp_avg"}
+        _require(all(name in signed or bool((t >= 0).all()) for name, t in moment.items()), "a square is negative")
+
+
+def _check_tensors(what: str, stored: Any, expected: Mapping[str, Tensor]) -> None:
+    _require(isinstance(stored, dict) and set(stored) == set(expected), f"{what}: missing or unknown names")
+    for name, tensor in expected.items():
+        value = stored[name]
+        _require(isinstance(value, Tensor) and value.dtype == torch.float32, f"{what}: no float32 tensor")
+        _require(value.shape == tensor.shape, f"{what}: another shape than the model's")
+        _require(bool(torch.isfinite(value).all()), f"{what}: not finite")
+
+
+def _check_figures(run: TrainingRun, state: Mapping[str, Any]) -> None:
+    lanes, pace, health = state["lanes"], state["pace"], state.get("health", {})
+    _require(isinstance(lanes, dict) and set(lanes) == {"epoch", "index"}, "the place in the text is none")
+    counts = {"steps", "chars", "step", "stale"}
+    _require(isinstance(pace, dict) and set(pace) == {*counts, "loss", "seconds"}, "its sums are none")
+    known = {field.name for field in fields(Health)}
+    _require(isinstance(health, dict) and set(health) <= known, "its health is none")
+    healthy = [value for name, value in health.items() if name not in ("loss", "lowest", "trouble")]
+    _check_counts([state["step"], state["rewinds"], *lanes.values(), *(pace[name] for name in counts), *healthy])
+    lowest = health.get("lowest", math.inf)
+    numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
+    numbers += [] if lowest == math.inf else [lowest]
+    _require(
+        all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in numbers), "a figure is none"
+    )
+    _require(isinstance(health.get("trouble", ""), str), "its health is none")
+    _require(lanes["index"] <= run.lanes.windows_per_epoch, "the place in the text lies behind its end")
+
+
+def _check_counts(values: Iterable[Any]) -> None:
+    _require(all(type(value) is int and 0 <= value < LARGEST_COUNT for value in values), "a count is none")
+
+
+def _check_random_state(state: Any) -> None:
+    """PCG64's, as `charrnn.dropout` gives it; numpy itself checks too little."""
+    inner = state.get("state") if isinstance(state, dict) else None
+    right = (
+        isinstance(inner, dict)
+        and set(state) == {"bit_generator", "state", "has_uint32", "uinteger"}
+        and state["bit_generator"] == "PCG64"
+        and set(inner) == {"state", "inc"}
+        and all(type(value) is int and 0 <= value < 2**128 for value in inner.values())
+        and all(type(state[name]) is int and 0 <= state[name] < 2**32 for name in ("has_uint32", "uinteger"))
+    )
+    _require(right, "the random state is none")
+
+
+def _is_list(value: Any, length: int) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == length
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise CheckpointError(what)

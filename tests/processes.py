@@ -1,0 +1,86 @@
+"""Many short trainings, each in a process of its own that can be killed: forked from one that has imported torch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import NO_SPINNING
+
+os.environ.update(NO_SPINNING)
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["charrnn.cli.session"])
+
+
+class Training:
+    """A `charrnn train verse.txt` under way, with one thread.
+
+    Args:
+        folder: to run in.
+        arguments: of the command, behind the text.
+        prepare: called first inside the process, at the top level of its module.
+
+    Attributes:
+        process: with its `pid`.
+    """
+
+    def __init__(self, folder: Path, *arguments: object, prepare: Callable[[], None] | None = None) -> None:
+        self._streams = tempfile.mkdtemp(dir=folder.parent)
+        for name in ("stdout", "stderr"):
+            self._stream(name).touch()
+        words = ["charrnn", "train", "verse.txt", "--threads", "1", *map(str, arguments)]
+        self.process = _context.Process(target=_run, args=(folder, self._streams, words, prepare), daemon=True)
+        self.process.start()
+
+    @property
+    def stdout(self) -> str:
+        return self._stream("stdout").read_text(encoding="utf-8")
+
+    @property
+    def stderr(self) -> str:
+        return self._stream("stderr").read_text(encoding="utf-8")
+
+    def _stream(self, name: str) -> Path:
+        return Path(self._streams, name)
+
+    def wait_for(self, *words: str, seconds: float = 60.0) -> None:
+        """Wait until all of some words stand on stderr."""
+        end = time.monotonic() + seconds
+        while not all(word in self.stderr for word in words):
+            assert time.monotonic() < end, f"{words} not in: {self.stderr}"
+            assert self.process.is_alive(), self.stderr
+            time.sleep(0.01)
+
+    def kill(self, signal_number: int) -> None:
+        os.kill(self.process.pid, signal_number)
+
+    def wait(self, seconds: float = 120.0) -> int:
+        """Wait for its end; the exit code, or less than 0 for the signal that killed it."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "it goes on for too long"
+        return self.process.exitcode
+
+
+def train(folder: Path, *arguments: object, prepare: Callable[[], None] | None = None) -> Training:
+    """Run a whole training; the exit code stands in `process.exitcode`."""
+    training = Training(folder, *arguments, prepare=prepare)
+    training.wait()
+    return training
+
+
+def _run(folder: Path, streams: str, words: list[str], prepare: Callable[[], None] | None) -> None:
+    os.chdir(folder)
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(Path(streams, name), os.O_WRONLY), descriptor)
+    sys.stdout, sys.stderr = open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8")  # noqa: SIM115
+    sys.argv = words
+    if prepare is not None:
+        prepare()
+    from charrnn.cli import main
+
+    main()

@@ -1,0 +1,262 @@
+"""Numbers that go wrong: what is skipped, when training goes back, and when it gives up."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import NO_SPINNING, clean_environment
+from test_training import finish, start
+
+from charrnn import training
+from charrnn.errors import CheckpointError, DivergenceError
+from charrnn.recovery import BAD_STEPS, RECOVERIES, RECOVERY_RATE, Health, ensure_finite, has_exploded
+from charrnn.training import take_step, train
+
+
+def break_forward(run, calls, value=math.nan):
+    """Let the model's output be wrong at some of its calls while training, counted from 0."""
+    forward, count = run.model.forward, iter(range(10**9))
+
+    def wrong(ids, state):
+        logits, new_state = forward(ids, state)
+        if run.model.training and next(count) in calls:
+            logits = logits + value
+            new_state = tuple(tuple(tensor * value for tensor in layer) for layer in new_state)
+        return logits, new_state
+
+    run.model.forward = wrong
+
+
+def weights(run):
+    return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(value):
+    run = start(dropout=0.2)
+    take_step(run)
+    before, moments = weights(run), [s["exp_avg"].clone() for s in run.optimizer.state.values()]
+    break_forward(run, {0}, value)
+    take_step(run)
+    assert (run.step, run.health.skipped, run.lanes.index) == (1, 1, 2)
+    torch.testing.assert_close(weights(run), before, rtol=0, atol=0)
+    torch.testing.assert_close([s["exp_avg"] for s in run.optimizer.state.values()], moments, rtol=0, atol=0)
+    assert all((tensor == 0).all() for layer in run.state for tensor in layer), "its state is forgotten"
+    take_step(run)
+    assert (run.step, run.health.skipped, run.health.skipped_in_row) == (2, 1, 0)
+    assert not torch.equal(run.model.head.weight, before["head.weight"])
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is_fine():
+    run = start()
+    take_step(run)
+    before = weights(run)
+    run.model.head.bias.register_hook(lambda gradient: gradient * math.inf)
+    take_step(run)
+    assert (run.step, run.health.skipped) == (1, 1)
+    torch.testing.assert_close(weights(run), before, rtol=0, atol=0)
+
+
+def test_a_few_bad_steps_do_not_end_the_training_and_are_told():
+    run = start(max_steps=40, evaluations=4)
+    break_forward(run, {5, 20, 21})
+    reports = finish(run)
+    assert (run.step, reports[-1].skipped, reports[-1].recoveries) == (40, 3, 0)
+    assert any("after step 5 one was skipped: its loss or gradient is not a number" in r.trouble for r in reports)
+    assert all(math.isfinite(row.train_loss) for row in run.history)
+
+
+def test_several_bad_steps_in_a_row_bring_back_the_best_weights_with_half_the_rate():
+    run = start(max_steps=40, evaluations=4, warmup_steps=2)
+    break_forward(run, set(range(15, 15 + BAD_STEPS)))
+    reports = iter(train(run))
+    first = next(reports)
+    assert first.val_loss is not None
+    rate, best = first.learning_rate, {name: tensor.clone() for name, tensor in run.best_weights.items()}
+    while run.health.recoveries == 0:
+        take_step(run)
+    torch.testing.assert_close(weights(run), best, rtol=0, atol=0)
+    assert not run.optimizer.state
+    assert (run.step, run.health.skipped) == (15, BAD_STEPS), "steps and the place in the text go on"
+    for _ in range(3):  # the rate rises anew
+        take_step(run)
+    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(rate * RECOVERY_RATE, rel=0.3)
+    second = next(reports)
+    assert "back to the best weights, of step 10, with half the learning rate (1 of 3 tries)" in second.trouble
+    rest = list(reports)
+    assert rest[-1].is_last
+    assert run.best.step == run.step == 40
+
+
+def test_before_the_first_evaluation_it_goes_back_to_the_first_weights():
+    run = start(max_steps=40, evaluations=1)
+    first = weights(run)
+    break_forward(run, {5, 6, 7})
+    while run.health.recoveries == 0:
+        take_step(run)
+    torch.testing.assert_close(weights(run), first, rtol=0, atol=0)
+
+
+def test_numbers_that_never_come_right_end_with_one_clear_error():
+    run = start(learning_rate=1.0, max_steps=100)
+    break_forward(run, set(range(10**6)))
+    with pytest.raises(DivergenceError) as caught:
+        finish(run)
+    assert str(caught.value) == (
+        "after step 0 the loss or its gradient is not a number, 3 times in a row, and going back 3 times with half "
+        "the learning rate has not helped; lower --learning-rate (1) or --grad-clip (1)"
+    )
+    assert run.health.skipped == BAD_STEPS * (RECOVERIES + 1)
+
+
+def test_a_new_best_gives_back_the_tries():
+    run = start(max_steps=60, evaluations=6)
+    bad = {call for begin in (12, 26, 40, 54) for call in range(begin, begin + BAD_STEPS)}
+    break_forward(run, bad)
+    finish(run)
+    assert run.health.recoveries == 4 > RECOVERIES
+
+
+def test_a_loss_that_explodes_after_having_been_good_is_handled_the_same_way():
+    run = start(max_steps=400, evaluations=8, learning_rate=0.01)
+    reports, told = iter(train(run)), []
+    for report in reports:
+        told.append(report.trouble)
+        if report.step == 200:
+            good = run.best.val_loss
+            run.model.head.weight.data.mul_(-100)
+    assert run.health.recoveries == 1
+    assert any("the training loss rose from" in trouble for trouble in told)
+    assert run.best.val_loss < good
+    assert run.best.step > 250
+
+
+def test_an_evaluation_that_explodes_leaves_the_weights_for_the_best(monkeypatch):
+    run = start(max_steps=30, evaluations=3)
+    evaluate, count = training.evaluate, iter(range(100))
+    monkeypatch.setattr(training, "evaluate", lambda *a, **k: math.nan if next(count) == 1 else evaluate(*a, **k))
+    finish(run)
+    assert [row.step for row in run.history] == [10, 20, 30]
+    assert run.history[1].val_loss == run.history[0].val_loss, "measured again, with the best weights"
+    assert run.health.recoveries == 1
+
+
+def test_a_text_that_gets_harder_and_a_model_that_overfits_have_not_exploded():
+    assert not has_exploded(4.6, 0.1, vocab_size=60), "little is worse than guessing, ln 60 = 4.1"
+    assert not has_exploded(3.3, 1.3, vocab_size=60)
+    assert not has_exploded(100.0, math.inf, vocab_size=60), "it was never good"
+    assert has_exploded(5.2, 1.3, vocab_size=60)
+
+
+def test_a_weight_that_is_not_finite_is_never_saved():
+    run = start(max_steps=20, evaluations=2)
+    take_step(run)
+    with torch.no_grad():
+        run.model.head.bias[0] = math.inf
+    ensure_finite(run)
+    assert all(torch.isfinite(tensor).all() for tensor in run.model.state_dict().values())
+    assert run.health.recoveries == 1
+    run.optimizer.state.clear()
+    take_step(run)
+    next(iter(run.optimizer.state.values()))["exp_avg_sq"].fill_(math.inf)
+    ensure_finite(run)
+    assert run.health.recoveries == 2
+    ensure_finite(run)
+    assert run.health.recoveries == 2, "what is finite stays"
+
+
+@pytest.mark.parametrize("cut", [13, 16, 18, 30])
+def test_a_run_that_went_wrong_and_was_cut_equals_the_straight_one(cut):
+    bad = {12, 15, 16, 17, 25}
+    straight = start(max_steps=40, evaluations=4, dropout=0.2)
+    break_forward(straight, bad)
+    finish(straight)
+    first = start(max_steps=40, evaluations=4, dropout=0.2)
+    break_forward(first, bad)
+    for _ in range(cut):
+        take_step(first)
+        if first.step % 10 == 0 and first.pace.steps:
+            training._evaluate(first)
+    second = start(max_steps=40, evaluations=4, dropout=0.2)
+    second.load_state_dict(first.state_dict())
+    second.history, second.best_weights = list(first.history), first.best_weights
+    break_forward(second, {call - cut for call in bad})
+    finish(second)
+    assert straight.health.skipped == second.health.skipped == 5
+    assert straight.health.recoveries == second.health.recoveries == 1
+    torch.testing.assert_close(weights(second), weights(straight), rtol=0, atol=0)
+
+
+DENORMALS = """
+import torch
+from charrnn.cli.launch import set_up_torch
+set_up_torch(2)
+values = torch.full((1 << 20,), 1e-20, requires_grad=True)  # long enough for both threads
+(values * values).backward(torch.full_like(values, 1e-20))
+products = torch.full((256, 256), 1e-30) @ torch.full((256, 256), 1e-12)
+print(values.grad.count_nonzero().item(), products.count_nonzero().item())
+"""
+
+
+def test_denormal_numbers_are_flushed_in_every_thread():
+    """They are computed with twenty times more slowly; in a process of its own, for it changes all that follows."""
+    command = [sys.executable, "-c", DENORMALS]
+    result = subprocess.run(command, capture_output=True, text=True, env={**clean_environment(), **NO_SPINNING})
+    assert result.stdout.split() == ["0", "0"], result.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("step", -1, "a count is none"),
+        ("seconds", "x", "a figure is none"),
+        ("evaluation_seconds", math.nan, "a figure is none"),
+        ("lanes", {"epoch": 0, "index": 10**9}, "lies behind its end"),
+        ("lanes", [0, 1], "the place in the text is none"),
+        ("pace", {"loss": 1.0}, "its sums are none"),
+        ("state", [], "another number of layers"),
+        ("state", [[torch.zeros(4, 31), torch.zeros(4, 31)]], "another shape"),
+        ("state", [[torch.full((4, 32), math.nan), torch.zeros(4, 32)]], "not finite"),
+        ("optimizer", {"state": {0: {}}, "param_groups": []}, "is not the weights'"),
+        ("optimizer", None, "the optimizer has no state"),
+        ("random_state", {"bit_generator": "PCG64"}, "the random state is none"),
+        ("health", {"skipped": 1.5}, "a count is none"),
+        ("health", {"lowest": "low"}, "a figure is none"),
+        ("health", {"luck": 1}, "its health is none"),
+        ("weights", {}, "missing or unknown names"),
+    ],
+)
+def test_a_state_that_could_go_wrong_later_is_refused_at_once(part, value, message):
+    run = start()
+    take_step(run)
+    state = run.state_dict()
+    start().load_state_dict(state)
+    with pytest.raises(CheckpointError, match=message):
+        start().load_state_dict({**state, part: value})
+
+
+def test_a_file_from_before_health_was_kept_goes_on():
+    run = start()
+    take_step(run)
+    state = run.state_dict()
+    del state["health"]
+    other = start()
+    other.load_state_dict(state)
+    assert other.health == Health()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
+def test_moments_of_every_optimizer_are_checked_and_taken(optimizer):
+    run = start(optimizer=optimizer)
+    take_step(run)
+    state = run.state_dict()
+    other = start(optimizer=optimizer)
+    other.load_state_dict(state)
+    stored, taken = run.optimizer.state_dict()["state"], other.optimizer.state_dict()["state"]
+    torch.testing.assert_close(taken, stored, rtol=0, atol=0)
+    moment = state["optimizer"]["state"][0]
+    moment[next(name for name in moment if name != "step")] = torch.zeros(3)
+    with pytest.raises(CheckpointError, match="another shape"):
+        other.load_state_dict(state)

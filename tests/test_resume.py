@@ -1,0 +1,133 @@
+"""A run that is cut anywhere, saved and resumed is the straight run, bit for bit."""
+
+import dataclasses
+import itertools
+import random
+
+import pytest
+import torch
+from conftest import CORPORA
+from test_training import IDS, TEXT, start
+
+from charrnn import checkpoint, training
+from charrnn.archive import CorpusFacts
+from charrnn.config import GATES
+from charrnn.encoder import CharEncoder
+from charrnn.training import train
+
+ENCODER = CharEncoder(TEXT)
+FACTS = CorpusFacts("t.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER))
+
+SETTINGS = {
+    "dropout": {"dropout": 0.3, "num_layers": 2},
+    "patience": {"patience": 4, "learning_rate": 0.03, "dropout": 0.1},  # goes back to the best weights, then ends
+    "moments": {"optimizer": "rmsprop", "input_dropout": 0.1},
+}
+CUTS = ["anywhere", "at an evaluation"]
+FAST = ("float32", "patience", "anywhere")
+STEPS, EVERY = 60, 6
+
+
+def begin(cell, precision, settings):
+    options = dict(SETTINGS[settings])
+    input_dropout = options.pop("input_dropout", 0.0)
+    run = start(cell, precision=precision, max_steps=STEPS, evaluations=STEPS // EVERY, **options)
+    if settings == "patience":
+        run.val_ids = run.val_ids[::-1].copy()  # the better it knows the text, the worse it does on this
+    run.model.config = dataclasses.replace(run.model.config, input_dropout=input_dropout)
+    return run
+
+
+@pytest.fixture(autouse=True)
+def report_at_every_step(monkeypatch):
+    monkeypatch.setattr(training, "REPORT_SECONDS", 0.0)
+
+
+def save(path, run):
+    checkpoint.save(
+        path,
+        model=run.model.config,
+        encoder=ENCODER,
+        weights=run.best_weights or run.model.state_dict(),
+        history=run.history,
+        corpus=FACTS,
+        made={},
+        training=run.state_dict(),
+    )
+
+
+def resume(path, run):
+    stored = checkpoint.load(str(path))
+    run.load_state_dict(stored.training)
+    run.history = stored.history
+    run.best_weights = {name: torch.from_numpy(a) for name, a in stored.weights.items()} if stored.history else {}
+
+
+def everything(run):
+    """All that a run is, but for the clock."""
+    state = run.state_dict()
+    for name in ("seconds", "evaluation_seconds"):
+        del state[name]
+    del state["pace"]["seconds"]
+    state["optimizer"] = state["optimizer"]["state"]  # the rest follows from the config and the step
+    history = [dataclasses.replace(row, seconds=0.0) for row in run.history]
+    return state, history, dict(run.best_weights)
+
+
+MATRIX = [
+    pytest.param(*point, id="-".join(point), marks=[] if point[1:] == FAST else pytest.mark.slow)
+    for point in itertools.product(GATES, ("float32", "bfloat16"), SETTINGS, CUTS)
+]
+
+
+@pytest.mark.parametrize(("cell", "precision", "settings", "cut"), MATRIX)
+def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, precision, settings, cut):
+    """Forty-eight kinds of run, each cut three times: at random or at evaluations, and on the last step."""
+    straight = begin(cell, precision, settings)
+    told = [(report.step, report.train_loss, report.val_loss) for report in train(straight)]
+    chance = random.Random(f"{cell} {precision} {settings} {cut}")
+    places = range(1, straight.step + 1) if cut == "anywhere" else range(EVERY, straight.step + 1, EVERY)
+    cuts = {*chance.sample(places, 2), straight.step}
+    run, retold = begin(cell, precision, settings), []
+    while not run.finished:
+        for report in train(run):
+            retold.append((report.step, report.train_loss, report.val_loss))
+            if report.step in cuts:
+                cuts.remove(report.step)
+                break
+        save(tmp_path / "x.pt", run)
+        run = begin(cell, precision, settings)
+        torch.manual_seed(99)  # nothing depends on what torch draws meanwhile
+        resume(tmp_path / "x.pt", run)
+    assert not cuts
+    assert retold == told, "no report twice and none missing"
+    state, history, best = everything(run)
+    expected_state, expected_history, expected_best = everything(straight)
+    assert history == expected_history
+    torch.testing.assert_close(best, expected_best, rtol=0, atol=0)
+    for name, value in expected_state.items():
+        if isinstance(value, torch.Tensor) or name in ("weights", "optimizer", "state"):
+            torch.testing.assert_close(state[name], value, rtol=0, atol=0, msg=name)
+        else:
+            assert state[name] == value, name
+
+
+def test_patience_and_rewinds_are_under_way_where_it_is_cut():
+    """The matrix above would prove little if its runs never went back or ended early."""
+    run = begin("lstm", "float32", "patience")
+    reports = list(train(run))
+    assert run.rewinds >= 1
+    assert run.is_out_of_patience
+    assert reports[-1].step < STEPS
+
+
+def test_a_file_of_the_first_format_version_goes_on(charrnn, tmp_path):
+    """Written by the first version, and read for ever."""
+    folder = CORPORA.parent / "tests" / "checkpoints"
+    for name in ("version-1.pt", "version-1.txt"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    result = charrnn("train", "version-1.txt", "--resume", "--max-steps", 45, "-q")
+    assert (result.code, result.stderr) == (0, "")
+    stored = torch.load(tmp_path / "version-1.pt", weights_only=True)
+    assert stored["training"]["step"] == 45
+    assert [row["step"] for row in stored["history"]][:5] == [8, 16, 24, 32, 40]

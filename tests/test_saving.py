@@ -1,0 +1,371 @@
+"""Saving while a training goes on: how often, through failures, one training per output, and the log."""
+
+import errno
+import json
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_text
+from processes import Training, train
+
+from charrnn import checkpoint
+from charrnn.cli.lock import locked_output
+from charrnn.cli.saving import SHARE, TELL_EVERY, Saver
+from charrnn.errors import OutputError
+from charrnn.log import TrainingLog
+
+SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
+ENDLESS = ["--max-steps", 10**8]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    return tmp_path
+
+
+def step_of(path):
+    return torch.load(path, weights_only=True)["training"]["step"]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still unless it is told otherwise."""
+    now = [1000.0]
+    monkeypatch.setattr("charrnn.cli.saving.time.monotonic", lambda: now[0])
+    return now
+
+
+def written(monkeypatch, failures=()):
+    """Let saves be counted, some of which fail, instead of written."""
+    done, left = [], list(failures)
+
+    def write(path, contents):
+        if left and left.pop(0):
+            raise OutputError(f"{path}: the checkpoint cannot be written (No space left on device)")
+        done.append(contents)
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    return done
+
+
+def save(saver, contents=None):
+    saver.save(lambda: contents or {})
+    saver.wait()
+
+
+def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
+    written(monkeypatch)
+    saver = Saver(Path("x.pt"), None, print)
+    assert saver.is_due(evaluated=True)
+    assert not saver.is_due(evaluated=False)
+    clock[0] += 60
+    assert saver.is_due(evaluated=False)
+    save(saver)
+    assert not saver.is_due(evaluated=False)
+
+
+def test_saving_takes_a_hundredth_of_the_time_unless_a_flag_says_otherwise(monkeypatch, clock):
+    monkeypatch.setattr(checkpoint, "write", lambda *_: clock.__setitem__(0, clock[0] + 3.0))
+    saver, often = Saver(Path("x.pt"), None, print), Saver(Path("x.pt"), 5.0, print)
+    save(saver)
+    save(often)
+    assert saver.seconds == pytest.approx(3.0)
+    clock[0] = 1000.0 + 3.0 / SHARE - 1
+    assert not saver.is_due(evaluated=True)
+    assert often.is_due(evaluated=False)
+    clock[0] += 2
+    assert saver.is_due(evaluated=False)
+
+
+def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch):
+    done = written(monkeypatch)
+    weight = torch.zeros(3)
+    saver = Saver(tmp_path / "x.pt", None, print)
+    saver.save(lambda: {"weight": weight.clone()})
+    weight += 1
+    saver.wait()
+    assert done[0]["weight"].sum() == 0
+
+
+def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
+    written(monkeypatch, failures=[1, 1, 1, 0, 1, 0])
+    told = []
+    saver = Saver(Path("x.pt"), None, told.append)
+    save(saver)
+    assert told == [
+        "x.pt: the checkpoint cannot be written (No space left on device); training goes on, and tries again"
+    ]
+    clock[0] += TELL_EVERY - 1
+    save(saver)
+    assert len(told) == 1
+    clock[0] += 1
+    save(saver)
+    assert len(told) == 2
+    save(saver)
+    assert told[2:] == ["x.pt: saved again"]
+    save(saver)
+    assert len(told) == 4
+    assert saver.failure
+
+
+def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
+    monkeypatch.setattr(checkpoint, "write", lambda *_: 1 / 0)
+    saver = Saver(Path("x.pt"), None, print)
+    with pytest.raises(ZeroDivisionError):
+        save(saver)
+
+
+def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(tmp_path):
+    path = tmp_path / "m.pt"
+    (tmp_path / "link.pt").symlink_to(path)
+    with locked_output(path):
+        for other in (path, tmp_path / "link.pt"):
+            with pytest.raises(OutputError, match=rf"another training \(process {os.getpid()}\) is writing it"):
+                locked_output(other).__enter__()
+        with locked_output(tmp_path / "other.pt"):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["link.pt"]
+    (tmp_path / ".m.pt.lock").write_text("1\n")  # of a killed process
+    with locked_output(path):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["link.pt"]
+
+
+def test_what_killed_processes_left_is_cleared_away_and_nothing_else(tmp_path):
+    for name in (".m[1].pt.123.tmp", ".m[1].pt.9.tmp", ".m[1].pt.x.5.tmp", ".m1.pt.5.tmp", "m[1].pt.5.tmp"):
+        (tmp_path / name).write_text("")
+    with locked_output(tmp_path / "m[1].pt"):
+        assert sorted(os.listdir(tmp_path)) == [".m1.pt.5.tmp", ".m[1].pt.lock", ".m[1].pt.x.5.tmp", "m[1].pt.5.tmp"]
+
+
+def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
+    path = tmp_path / "train.log"
+    log = TrainingLog(path, after_step=0)
+    for step in (1, 2, 3):
+        log.write({"step": step, "loss": float("inf")})
+    with open(path, "ab") as file:
+        file.write(b'{"step": 4, "lo')
+    log = TrainingLog(path, after_step=2)
+    log.write({"step": 3, "loss": 0.5})
+    lines = path.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"step": 1, "loss": None}, {"step": 2, "loss": None}, {"step": 3, "loss": 0.5},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["hello\n", "{}\n", '{"step": "x"}\n', "[1]\n"])
+def test_a_file_that_is_no_log_is_left_alone(tmp_path, text):
+    (tmp_path / "notes.txt").write_text(text)
+    with pytest.raises(OutputError, match=r"notes\.txt: is no log of a training"):
+        TrainingLog(tmp_path / "notes.txt", after_step=5)
+    assert (tmp_path / "notes.txt").read_text() == text
+
+
+def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stays(tmp_path, monkeypatch):
+    path = tmp_path / "train.log"
+    log = TrainingLog(path, after_step=0)
+    log.write({"step": 1})
+    original, room = TrainingLog._append, [5]
+
+    class Full:
+        """A file with room for a few bytes more."""
+
+        def __init__(self, file):
+            self._file = file
+
+        def write(self, data):
+            if not room[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            data, room[0] = data[: room[0]], 0
+            return self._file.write(data)
+
+        def __getattr__(self, name):
+            return getattr(self._file, name)
+
+    monkeypatch.setattr(TrainingLog, "_append", lambda self, file: original(self, Full(file)))
+    log.write({"step": 2})
+    assert log.failure == f"{path}: the log cannot be written (No space left on device)"
+    assert path.read_text() == '{"step": 1}\n'
+    monkeypatch.setattr(TrainingLog, "_append", original)
+    log.write({"step": 3})
+    assert not log.failure
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+
+
+@pytest.mark.slow
+def test_sigusr1_saves_and_goes_on_and_a_later_signal_stops(folder):
+    training = Training(folder, *SMALL, *ENDLESS)
+    training.wait_for("training:")
+    time.sleep(0.3)
+    training.kill(signal.SIGUSR1)
+    training.wait_for("saved after step")
+    assert f"saved after step {step_of(folder / 'verse.pt'):,}\n" in training.stderr
+    assert training.process.is_alive()
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 143
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_at_once_and_what_it_leaves_is_cleared_away(folder):
+    training = Training(folder, *SMALL, *ENDLESS, prepare=slow_disk)
+    training.wait_for("training:")
+    time.sleep(0.3)
+    training.kill(signal.SIGINT)
+    time.sleep(0.5)
+    assert training.process.is_alive(), "it waits for the disk"
+    training.kill(signal.SIGINT)
+    started = time.monotonic()
+    assert training.wait() == 130
+    assert time.monotonic() - started < 20
+    assert "Traceback" not in training.stderr
+    assert train(folder, *SMALL, "--max-steps", 3, "--overwrite").process.exitcode == 0
+    assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
+
+
+def slow_disk():
+    os.fsync = lambda _: time.sleep(60)
+
+
+@pytest.mark.slow
+def test_a_stop_before_there_is_anything_to_save_leaves_nothing(folder):
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        training = Training(folder, *SMALL, *ENDLESS, prepare=slow_start)
+        training.wait_for("waiting")
+        training.kill(number)
+        assert training.wait() == code
+        assert training.stderr == "waiting\n"
+        assert sorted(os.listdir(folder)) == ["verse.txt"]
+
+
+def slow_start():
+    import sys
+
+    from charrnn.cli import session
+
+    def read(_):
+        print("waiting", file=sys.stderr, flush=True)
+        time.sleep(60)
+
+    session.read_corpus = read
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_and_empties_costs_nothing(folder):
+    """The limit on the size of files is lowered and raised while it runs: `No space` as the system tells it."""
+    straight = train(folder, *SMALL, "--max-steps", 1200, "--out", "straight.pt")
+    assert straight.process.exitcode == 0
+    flags = ["--save-every", "0.1s", "--log", "verse.log"]
+    training = Training(folder, *SMALL, "--max-steps", 1200, *flags, prepare=slow_steps)
+    wait_until((folder / "verse.pt").exists)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (20_000, hard))
+    training.wait_for("verse.pt: the checkpoint cannot be written (File too large)")
+    old = step_of(folder / "verse.pt")
+    time.sleep(0.3)
+    assert step_of(folder / "verse.pt") == old, "the old checkpoint stays"
+    resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    training.wait_for("verse.pt: saved again")
+    assert training.wait() == 0
+    assert training.stdout == "verse.pt\n"
+    assert sorted(os.listdir(folder)) == [
+        "straight.pt", "verse.log", "verse.pt", "verse.txt",
+    ]  # fmt: skip
+    one, other = (torch.load(folder / name, weights_only=True) for name in ("straight.pt", "verse.pt"))
+    torch.testing.assert_close(one["training"]["weights"], other["training"]["weights"], rtol=0, atol=0)
+    logged = [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
+    assert logged == sorted(set(logged))
+    assert {row["step"] for row in one["history"]} <= set(logged)
+
+
+def slow_steps():
+    """As long as a test needs."""
+    from charrnn import training
+
+    take_step = training.take_step
+    training.take_step = lambda run: (time.sleep(0.001), take_step(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+def test_where_the_last_save_fails_the_exit_code_tells(folder, number):
+    training = Training(folder, *SMALL, "--max-steps", 600 if number is None else 10**8, prepare=slow_steps)
+    training.wait_for("training:")
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (20_000, hard))
+    if number is not None:
+        training.kill(number)
+    assert training.wait() == 1
+    assert training.stdout == ""
+    last = training.stderr.splitlines()[-1]
+    assert last.startswith("charrnn: the training is done, but " if number is None else "charrnn: stopped after step ")
+    assert last.endswith(
+        "verse.pt: the checkpoint cannot be written (File too large); an older one, if any, is untouched"
+    )
+    assert sorted(os.listdir(folder)) == ["verse.txt"]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_someone_deletes_and_a_folder_that_goes_away_are_survived(folder):
+    (folder / "out").mkdir()
+    flags = ["--out", "out/", "--save-every", "0.1s"]
+    training = Training(folder, *SMALL, *ENDLESS, *flags, prepare=slow_steps)
+    training.wait_for("training:")
+    written = folder / "out" / "verse.pt"
+    wait_until(written.exists)
+    written.unlink()
+    wait_until(written.exists)
+    (folder / "out").rename(folder / "away")
+    training.wait_for("out/verse.pt: the checkpoint cannot be written (No such file or directory)")
+    (folder / "away").rename(folder / "out")
+    training.wait_for("out/verse.pt: saved again")
+    training.kill(signal.SIGINT)
+    assert training.wait() == 130
+    assert step_of(written) > 0
+    assert os.listdir(folder / "out") == ["verse.pt"]
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_two_trainings_on_one_output(folder):
+    first = Training(folder, *SMALL, *ENDLESS)
+    first.wait_for("training:")
+    second = Training(folder, *SMALL, "--max-steps", 3, "--overwrite")
+    assert second.wait() == 2
+    assert second.stderr == (
+        f"charrnn: verse.pt: another training (process {first.process.pid}) is writing it; wait for it, stop it, or "
+        "give another file with --out\n"
+    )
+    first.kill(signal.SIGKILL)
+    first.wait()
+    assert (folder / ".verse.pt.lock").exists()
+    assert train(folder, *SMALL, "--max-steps", 3, "--overwrite").process.exitcode == 0
+    assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
+
+
+@pytest.mark.slow
+def test_too_little_space_is_found_before_training(folder):
+    training = train(folder, *SMALL, "--max-steps", 3, prepare=full_disk)
+    assert training.process.exitcode == 2
+    assert training.stderr == (
+        "charrnn: .: has 1.0 MB of space left, and a checkpoint takes 1.2 MB; make room, or give a file elsewhere "
+        "with --out\n"
+    )
+
+
+def full_disk():
+    import shutil
+    from collections import namedtuple
+
+    shutil.disk_usage = lambda _: namedtuple("Usage", "free")(10**6)
