@@ -156,6 +156,7 @@ def test_help_loads_neither_torch_nor_numpy(arguments, tmp_path):
         ["sample", "words.pt", "-n", "20", "-N", "3"],
         ["inspect", "words.pt"],
         ["inspect", "words.pt", "--json"],
+        ["inspect", "words.pt", "--verify"],
         ["inspect", "words.pt", "--score", "words.txt"],
     ],
 )

@@ -103,3 +103,30 @@ def test_bad_input_is_one_line(inspect, arguments, stdin, message):
     assert result.stdout == ""
     assert result.stderr.startswith(f"charrnn: {message}")
     assert result.stderr.count("\n") == 1
+
+
+def test_verify_reads_all_of_it_and_says_what_it_checked(inspect, trained):
+    result = inspect("--verify")
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = dict(line.split("  ", 1) for line in result.stdout.splitlines())
+    assert rows["checksums"].strip() == "right, of every record of the file"
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    count = sum(tensor.numel() for tensor in contents["weights"].values())
+    assert f"{len(contents['weights'])} tensors with {count:,} numbers" in rows["weights"]
+    assert "step 120" in rows["training"]
+    assert json.loads(inspect("--verify", "--json").stdout)["weights"] == rows["weights"].strip()
+
+
+def test_verify_finds_damage_in_what_only_a_resume_reads(inspect, trained):
+    whole = (trained / "words.pt").read_bytes()
+    moments = torch.load(trained / "words.pt", weights_only=True)["training"]["optimizer"]["state"][0]["exp_avg"]
+    data = bytearray(whole)
+    data[data.index(moments.numpy().tobytes()) + 5] ^= 1
+    try:
+        (trained / "words.pt").write_bytes(data)
+        assert inspect().returncode == 0
+        result = inspect("--verify")
+    finally:
+        (trained / "words.pt").write_bytes(whole)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("charrnn: words.pt: not a whole charrnn checkpoint (Bad CRC-32 for file ")

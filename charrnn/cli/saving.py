@@ -54,6 +54,11 @@ class Saver:
         self._begun = time.monotonic()
         self._told = float("-inf")
 
+    @property
+    def is_saving(self) -> bool:
+        """Whether a save is under way."""
+        return self._thread is not None and self._thread.is_alive()
+
     def is_due(self, *, evaluated: bool) -> bool:
         """Whether it is time to save.
 
@@ -81,7 +86,7 @@ class Saver:
 
     def poll(self) -> None:
         """Take note of a save that is done, and tell of one that failed."""
-        if self._thread is not None and not self._thread.is_alive():
+        if not self.is_saving:
             self.wait()
 
     def wait(self, *, is_last: bool = False) -> None:

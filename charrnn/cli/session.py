@@ -63,9 +63,10 @@ def _run_training(request: Request, signals: TrainingSignals) -> None:
     with _make_display(request) as display:
         launch = resume_run(request, corpus) if request.resume else start_run(request, corpus)
         check_space(request.path, launch.run)
+        session = Session(request, launch.corpus, launch.run, display)
         for line in announcement(launch, launch.corpus):
             display.note(line)
-        Session(request, launch.corpus, launch.run, display).train(signals)
+        session.train(signals)
     if not request.quiet and not request.as_json:
         write_line(sys.stderr, farewell(launch.run))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, before torch loads its thread library
 
-from tests.benchmarks import losses, speed
+from tests.benchmarks import losses, saving, speed
 from tests.benchmarks.measure import conditions
 
 
@@ -30,6 +30,8 @@ def measure_speeds() -> Iterator[str]:
     for size in speed.SIZES:
         yield speed.sampling_speed(*size)
     yield speed.first_character(1, 512)
+    for size in ((1, 384), (2, 512)):
+        yield saving.saving_cost(*size)
 
 
 def measure_losses() -> Iterator[str]:

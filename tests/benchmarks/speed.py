@@ -58,7 +58,7 @@ def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 5
     highest = max(rate.high for rate in best.values())
     for cell in GATES:
         config = replace(model_config(num_layers, hidden_size), cell=cell)
-        run = _start(config, TRAINING.batch_size, TRAINING.seq_len)
+        run = start_run(config, TRAINING.batch_size, TRAINING.seq_len)
         rate = compare({"charrnn": lambda run=run: _steps(run)})["charrnn"]
         share = rate.median * training_cost(config) / highest
         rows.append(
@@ -77,7 +77,7 @@ def model_config(num_layers: int, hidden_size: int) -> ModelConfig:
 
 def training_speed(num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64) -> str:
     """Characters per second of a training step beside a plain float32 loop's."""
-    run = _start(model_config(num_layers, hidden_size), batch_size, seq_len)
+    run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len)
     plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
     batch = torch.randint(0, VOCAB_SIZE, (seq_len + 1, batch_size))
@@ -96,7 +96,7 @@ def training_speed(num_layers: int, hidden_size: int, batch_size: int = 64, seq_
     return _row(f"train {num_layers}x{hidden_size}, {run.config.precision}", rates["charrnn"], rates["plain"])
 
 
-def _start(config: ModelConfig, batch_size: int, seq_len: int) -> TrainingRun:
+def start_run(config: ModelConfig, batch_size: int, seq_len: int) -> TrainingRun:
     """A run on random characters in the precision that is faster here."""
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
     options = replace(TRAINING, batch_size=batch_size, seq_len=seq_len)

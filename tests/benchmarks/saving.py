@@ -1,0 +1,68 @@
+"""What saving costs a training: the copy that it waits for, and the steps that are slower while a thread writes."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from charrnn import checkpoint
+from charrnn.archive import CorpusFacts
+from charrnn.cli.saving import SAVE_EVERY, Saver
+from charrnn.encoder import CharEncoder
+from charrnn.run import TrainingRun
+from charrnn.training import take_step
+from tests.benchmarks.measure import ROUNDS
+from tests.benchmarks.speed import VOCAB_SIZE, model_config, start_run
+
+SHORTEST = 1.0
+"""Seconds of undisturbed steps that a save is compared with, at least."""
+
+
+def saving_cost(num_layers: int, hidden_size: int) -> str:
+    """Seconds of training that a save costs, and their share of the time between two."""
+    run = start_run(model_config(num_layers, hidden_size), 64, 64)
+    for _ in range(3):
+        take_step(run)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.pt"
+        lost = sorted(_seconds_lost(run, path) for _ in range(1 + ROUNDS))
+        size = path.stat().st_size
+    median = statistics.median(lost)
+    return (
+        f"save {num_layers}x{hidden_size}, {size / 1e6:.1f} MB: costs {median * 1e3:.0f} ms of training "
+        f"({lost[0] * 1e3:.0f} to {lost[-1] * 1e3:.0f}), {median / SAVE_EVERY:.3%} of {SAVE_EVERY:.0f} s"
+    )
+
+
+def _seconds_lost(run: TrainingRun, path: Path) -> float:
+    """Time from the start of a save to its end, less what the steps made meanwhile take without one."""
+    saver = Saver(path, None, print)
+    started, steps = time.perf_counter(), 0
+    saver.save(lambda: _snapshot(run))
+    while saver.is_saving:
+        take_step(run)
+        steps += 1
+    saver.wait()
+    while time.perf_counter() - started < SHORTEST:
+        take_step(run)
+        steps += 1
+    disturbed = time.perf_counter() - started
+    started = time.perf_counter()
+    for _ in range(steps):
+        take_step(run)
+    return disturbed - (time.perf_counter() - started)
+
+
+def _snapshot(run: TrainingRun) -> dict[str, Any]:
+    return checkpoint.snapshot(
+        model=run.model.config,
+        encoder=CharEncoder("".join(map(chr, range(40, 40 + VOCAB_SIZE)))),
+        weights=run.model.state_dict(),
+        history=[],
+        corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
+        made={},
+        training=run.state_dict(),
+    )

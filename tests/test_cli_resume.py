@@ -1,0 +1,163 @@
+"""`charrnn train --resume`: what may change, what may not, and what can be forced."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import make_text
+from processes import train
+
+SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """A folder with a text, a training of twenty steps that is over, and its log."""
+    folder = tmp_path_factory.mktemp("ended") / "work"
+    folder.mkdir()
+    (folder / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    training = train(folder, *SMALL, "--max-steps", 20, "--log", "verse.log")
+    assert training.process.exitcode == 0, training.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(ended, tmp_path):
+    return shutil.copytree(ended, tmp_path / "work")
+
+
+def contents(folder):
+    return torch.load(folder / "verse.pt", weights_only=True)
+
+
+def steps(folder):
+    return [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
+    before = steps(folder)
+    assert before[-1] == 20
+    with open(folder / "verse.log", "a") as log:
+        log.write('{"step": 21, "tra')  # as a killed process leaves it
+    flags = ["--max-steps", 40, "--patience", 50, "--json", "--save-every", "5m", "--log", "verse.log"]
+    training = train(folder, "--resume", *flags, "--sample-every", 2)
+    assert (training.process.exitcode, training.stdout) == (0, "verse.pt\n")
+    told = [json.loads(line)["step"] for line in training.stderr.splitlines()]
+    assert steps(folder) == before + told == sorted({*before, *told})
+    assert told[-1] == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (
+            ["--dropout", 0.5, "--learning-rate", 0.1], 2,
+            "--dropout is 0.5 and verse.pt was trained with 0.0, --learning-rate is 0.1 and verse.pt was trained with ",
+        ),
+        (["--hidden-size", 32], 2, "--hidden-size is 32 and verse.pt was trained with 16; leave it out to go on, "),
+        (["--hidden-size", 32, "--force-resume"], 2, "--hidden-size: the weights in verse.pt are made for what they"),
+        (["--log", "verse.txt"], 2, "verse.txt: is the checkpoint or the text itself; give another file with --log"),
+        (["--log", "notes.log"], 2, "notes.log: is no log of a training; give another file with --log"),
+        (["--overwrite"], 2, "--resume goes on with a checkpoint and --overwrite replaces it; give one of them"),
+        (["--save-every", "soon"], 2, "--save-every is 'soon'; write it as 90s, 10m, 2h or 1h30m"),
+        (["--max-steps", 10**16], 2, "--max-steps is 10000000000000000; it must be at least 1 and at most 1,000,000,"),
+    ],
+)  # fmt: skip
+def test_what_must_not_change_is_told_with_its_difference(folder, flags, code, message):
+    (folder / "notes.log").write_text("my notes\n")
+    before = (folder / "verse.pt").read_bytes()
+    training = train(folder, "--resume", *flags)
+    assert training.process.exitcode == code
+    assert training.stderr.startswith(f"charrnn: {message}")
+    assert training.stderr.count("\n") == 1
+    assert (folder / "verse.pt").read_bytes() == before
+    assert (folder / "notes.log").read_text() == "my notes\n"
+
+
+@pytest.mark.slow
+def test_another_text_is_refused_and_can_be_forced(folder):
+    other = make_text(4000, seed=1).replace("b", "a")  # an alphabet that lacks a letter
+    (folder / "verse.txt").write_text(other, encoding="utf-8")
+    refused = train(folder, "--resume", "--max-steps", 30)
+    assert refused.process.exitcode == 1
+    assert "learned from verse.txt of 3,000 bytes" in refused.stderr
+    assert "go on with this one by --force-resume" in refused.stderr
+    before = contents(folder)
+    forced = train(folder, "--force-resume", "--max-steps", 30)
+    assert forced.process.exitcode == 0, forced.stderr
+    assert "going on after step 20, epoch 1.00, forced: another text" in forced.stderr
+    after = contents(folder)
+    assert after["characters"] == before["characters"], "an id means what it meant"
+    assert after["corpus"]["characters"] == sum(after["corpus"]["counts"]) == 4000
+    assert after["corpus"]["counts"][after["characters"].index("b")] == 0
+    assert [row["step"] > 20 for row in after["history"]] == [True] * len(after["history"]), "losses of another text"
+    assert after["training"]["step"] == 30
+    (folder / "verse.txt").write_text(other + "é", encoding="utf-8")
+    unknown = train(folder, "--force-resume", "--max-steps", 40)
+    assert unknown.process.exitcode == 1
+    assert "cannot go on with verse.txt, which has 'é' (U+00E9)" in unknown.stderr
+
+
+@pytest.mark.slow
+def test_flags_can_be_forced(folder):
+    before = contents(folder)
+    flags = ["--dropout", 0.4, "--batch-size", 8, "--optimizer", "sgd", "--learning-rate", 0.01, "--seed", 5]
+    training = train(folder, "--force-resume", "--max-steps", 30, *flags)
+    assert training.process.exitcode == 0, training.stderr
+    assert "forced: " in training.stderr
+    assert all(words in training.stderr for words in ("--dropout 0.4", "--batch-size 8", "--optimizer sgd"))
+    after = contents(folder)
+    config = after["training"]["config"]
+    assert (config["batch_size"], config["optimizer"], config["learning_rate"]) == (8, "sgd", 0.01)
+    assert after["model"]["dropout"] == 0.4
+    assert after["history"][: len(before["history"])] == before["history"], "the same text is held out"
+    assert after["training"]["step"] == 30
+
+
+@pytest.mark.slow
+def test_a_training_that_patience_ended_says_so(folder):
+    state = contents(folder)
+    state["training"]["pace"]["stale"] = 3
+    state["training"]["config"]["patience"] = 3
+    torch.save(state, folder / "verse.pt")
+    training = train(folder, "--resume")
+    assert training.process.exitcode == 0
+    assert "already at its end, 3 evaluations without a gain; give a larger --patience, or a later" in training.stderr
+
+
+@pytest.mark.slow
+def test_one_is_singular_and_a_folder_takes_the_checkpoint(folder):
+    (folder / "models").mkdir()
+    flags = ["--hidden-size", 16, "--batch-size", 1, "--epochs", 1, "--max-steps", 1, "--precision", "float32"]
+    for out in ("models/", "models"):
+        training = train(folder, *flags, "--out", out, "--overwrite")
+        assert (training.process.exitcode, training.stdout) == (0, "models/verse.pt\n")
+    assert "training: 1 epoch or 1 step, 1 lane, windows of 64, adamw" in training.stderr
+    missing = train(folder, *flags, "--out", "nowhere/")
+    assert missing.stderr == "charrnn: nowhere: no such folder; make it, or give another file with --out\n"
+
+
+@pytest.mark.slow
+def test_a_log_is_not_clobbered(folder):
+    training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", "--log", "verse.log")
+    assert training.process.exitcode == 2
+    assert training.stderr == (
+        "charrnn: verse.log: exists; replace it by --overwrite, or give another file with --log\n"
+    )
+
+
+@pytest.mark.slow
+def test_out_of_memory_is_one_line(folder):
+    training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", prepare=little_memory)
+    assert training.process.exitcode == 1
+    assert training.stderr.splitlines()[-1].startswith("charrnn: out of memory; lower --hidden-size, --batch-size")
+    assert "Traceback" not in training.stderr
+
+
+def little_memory():
+    from charrnn import training
+
+    training.take_step = lambda run: torch.empty(1 << 60)
