@@ -7,7 +7,8 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     format_version    1
     model             the fields of `ModelConfig`
     characters        the alphabet, one string in code-point order: an id is a place in it
-    text              how text becomes characters: {"unit": "character", "encoding": "utf-8", "newline": "keep"}
+    text              how text becomes characters: the fields of `TextOptions`, and "unknown", whether one more id, the
+                      last, stands for all characters that are not in the alphabet; strings, some "yes" or "no"
     weights           the best weights by validation loss, float32, named as `parameter_shapes` names them
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
@@ -33,9 +34,10 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError
-from charrnn.header import check_header
+from charrnn.header import check_header, read_text_options
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
+from charrnn.text import TextOptions
 
 STDIN = "-"
 """The path that stands for standard input."""
@@ -75,7 +77,7 @@ class Checkpoint:
 
     model: ModelConfig
     encoder: CharEncoder
-    text: dict[str, Any]
+    text: TextOptions
     weights: dict[str, NDArray[np.float32]]
     history: list[HistoryRow]
     corpus: CorpusFacts
@@ -141,10 +143,11 @@ def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None
 
 
 def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -> Checkpoint:
+    text, has_unknown = read_text_options(header["text"])
     return Checkpoint(
         model=config_from_dict(ModelConfig, header["model"]),
-        encoder=CharEncoder(header["characters"]),
-        text=header["text"],
+        encoder=CharEncoder(header["characters"], text.unit, has_unknown),
+        text=text,
         weights=weights,
         history=[HistoryRow(**row) for row in header["history"]],
         corpus=CorpusFacts(**header["corpus"]),

@@ -24,8 +24,7 @@ from charrnn.encoder import CharEncoder
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.tensorfile import map_leaves
-
-TEXT_OPTIONS = {"unit": "character", "encoding": "utf-8", "newline": "keep"}
+from charrnn.text import NO, PLAIN, YES, TextOptions
 
 
 def save(path: Path, **contents: Any) -> None:
@@ -37,6 +36,7 @@ def snapshot(
     *,
     model: ModelConfig,
     encoder: CharEncoder,
+    text: TextOptions = PLAIN,
     weights: Mapping[str, Tensor],
     history: Sequence[HistoryRow],
     corpus: CorpusFacts,
@@ -48,6 +48,7 @@ def snapshot(
     Args:
         model: the model's shape.
         encoder: of the alphabet.
+        text: how text becomes characters.
         weights: the best so far, or the last where nothing was evaluated yet.
         history: one row per evaluation.
         corpus: what the model learns from.
@@ -59,7 +60,7 @@ def snapshot(
         "format_version": FORMAT_VERSION,
         "model": asdict(model),
         "characters": encoder.characters,
-        "text": TEXT_OPTIONS,
+        "text": {**text.to_dict(), "unknown": YES if encoder.has_unknown else NO},
         "weights": dict(weights),
         "history": [asdict(row) for row in history],
         "corpus": asdict(corpus),

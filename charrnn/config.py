@@ -30,6 +30,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
     "precision": ("auto", "float32", "bfloat16"),
     "device": ("auto", "cpu", "cuda"),
+    "unit": ("character", "byte"),
+    "errors": ("strict", "replace", "surrogateescape"),
+    "newline": ("keep", "lf"),
+    "normalize": ("none", "nfc", "nfkc"),
 }
 
 
@@ -66,6 +70,7 @@ RANGES: dict[str, Range] = {
     "embedding_dim": Range(1, 65536),
     "dropout": Range(0, 1, open_high=True),
     "input_dropout": Range(0, 1, open_high=True),
+    "state_reset": Range(0, 1, open_high=True),
     "batch_size": Range(1, 65536),
     "seq_len": Range(1, 65536),
     "epochs": Range(0, 1e9, open_low=True),
@@ -83,6 +88,8 @@ RANGES: dict[str, Range] = {
     "seed": Range(0, 2**63 - 1),
     "threads": Range(1, 1024),
     "sample_every": Range(0, 1e9),
+    "min_count": Range(1, 1e15),
+    "max_vocab": Range(1, 0x110000),
     "save_every": Range(0.1, 1e9),
 }
 
@@ -171,6 +178,7 @@ class TrainConfig:
         val_fraction: share of the text, at its end, held out for validation.
         evaluations: how many times, at even distances, the held-out piece is evaluated.
         patience: evaluations without a better loss after which training ends; None for no such end.
+        state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
         seed: of the initial weights and of dropout.
         precision: "float32" or "bfloat16" for the products of a step; weights are always float32.
         device: "cpu" or "cuda".
@@ -195,6 +203,7 @@ class TrainConfig:
     val_fraction: float = 0.1
     evaluations: int = 12
     patience: int | None = None
+    state_reset: float = 0.02
     seed: int = 0
     precision: str = "float32"
     device: str = "cpu"

@@ -1,28 +1,61 @@
-"""Reading a text and turning it into ids, with what a checkpoint remembers of it.
+"""Turning texts into ids, in memory that does not grow with them, and what a checkpoint remembers of them.
 
-The text is strict UTF-8; a byte-order mark at its start is left out and nothing else is changed, line ends included.
-How the ids become training windows is the matter of `charrnn.lanes`.
+Two passes: the first reads the bytes, hashes them and counts the characters; the second turns them into ids, in memory
+or, where there are many, in a memory-mapped file that is used again (`charrnn.cache`). How ids become training windows
+is the matter of `charrnn.lanes`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shlex
-import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from charrnn.encoder import CharEncoder, Ids, code_points, from_code_points
-from charrnn.errors import CorpusError
+from charrnn.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, counts_by_id
+from charrnn.cache import Cache, cache_key
+from charrnn.decoding import TextPreparer, decode_document
+from charrnn.encoder import CharEncoder, Ids, code_points, to_bytes
+from charrnn.errors import CorpusError, DecodingError, UnknownCharacterError
+from charrnn.sources import STDIN, Document, Found, find_documents
+from charrnn.text import BYTE, CHARACTER, PLAIN, TextOptions
 
-STDIN = "-"
 MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
 
-_CHUNK = 1 << 22
-_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+MAPPED_BYTES = 64 << 20
+"""Of ids: from so many on they are mapped from a file."""
+
+Progress = Callable[[int], None]
+"""Told, now and then, how many bytes were read; each byte is read twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How texts are read.
+
+    Attributes:
+        options: from bytes to characters.
+        separator: what stands between documents.
+        include: patterns of files in folders that are read; none: all.
+        exclude: patterns of those that are not.
+        min_count: times that a character must stand in the text to get an id of its own; None: chosen.
+        max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
+        encoder: the alphabet, where it is decided already.
+        cache: where many ids are kept; None: they are held in memory.
+    """
+
+    options: TextOptions = field(default_factory=TextOptions)
+    separator: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_count: int | None = None
+    max_vocab: int | None = None
+    encoder: CharEncoder | None = None
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True)
@@ -30,12 +63,16 @@ class Corpus:
     """An encoded text.
 
     Attributes:
-        name: the file's name without its folders, or "stdin".
+        name: the first path's name without its folders, or "stdin".
         ids: shape (num_chars,), values in [0, V).
         encoder: of the alphabet of the whole text, its held-out piece included.
         counts: how often each character stands in the text, by id, shape (V,).
-        num_bytes: size of the file as it was read.
+        num_bytes: that were read, decompressed.
         sha256: of those bytes, in hexadecimal.
+        options: how it was read.
+        num_documents: that it was read from.
+        skipped: files in folders that are no text.
+        num_distinct: characters, those included that are too rare for an id.
     """
 
     name: str
@@ -44,9 +81,23 @@ class Corpus:
     counts: list[int]
     num_bytes: int
     sha256: str
+    options: TextOptions
+    num_documents: int
+    skipped: Sequence[str]
+    num_distinct: int
+
+    @property
+    def line_feed(self) -> int | None:
+        """The id that ends a line, where each line is a text of its own; else None."""
+        return int(self.encoder.encode("\n")[0]) if self.options.lines else None
+
+    @property
+    def mean_line(self) -> float | None:
+        """Characters of a line on average, its line feed included, where each is a text of its own."""
+        return None if self.line_feed is None else len(self.ids) / max(1, self.counts[self.line_feed])
 
     def split(self, val_fraction: float) -> tuple[Ids, Ids]:
-        """Cut the text in two: the first piece to train on, the rest, contiguous, held out.
+        """Cut the text in two: the first piece to train on, the rest, contiguous, held out; between lines, if such.
 
         Raises:
             CorpusError: a piece would be too short to predict anything.
@@ -57,80 +108,198 @@ class Corpus:
                 f"{self.name}: {_count(len(self.ids), 'character')}, but at least {held_out + MIN_PIECE} "
                 "are needed to train and to validate; give a longer text"
             )
-        return self.ids[:-held_out], self.ids[-held_out:]
+        cut = len(self.ids) - held_out
+        if self.line_feed is not None:
+            cut = self._line_end(cut, self.line_feed)
+        return self.ids[:cut], self.ids[cut:]
+
+    def _line_end(self, cut: int, line_feed: int) -> int:
+        """The first end of a line from a place on, or if that is the last line's the one before."""
+        after = np.flatnonzero(self.ids[cut - 1 : -1] == line_feed)
+        if len(after):
+            return cut + int(after[0])
+        before = np.flatnonzero(self.ids[: cut - 1] == line_feed)
+        if not len(before):
+            raise CorpusError(f"{self.name}: one line, and --lines needs at least two; leave it out or give more")
+        return int(before[-1]) + 1
 
 
-def read_corpus(path: str) -> Corpus:
-    """Read and encode a file, or standard input for "-".
-
-    Raises:
-        CorpusError: the file is missing, unreadable, empty or not UTF-8.
-    """
-    data = read_bytes(path)
-    name = "stdin" if path == STDIN else Path(path).name
-    text = decode_text(data, name if path == STDIN else path)
-    if not text:
-        raise CorpusError(f"{path if path != STDIN else name}: no characters; give a text to learn from")
-    ids, encoder, counts = _encode_alphabet(text)
-    return Corpus(name, ids, encoder, counts, len(data), hashlib.sha256(data).hexdigest())
-
-
-def read_text(path: str) -> str:
-    """Read a file, or standard input for "-", as text.
+def read_corpus(paths: Sequence[str], reading: Reading | None = None, progress: Progress | None = None) -> Corpus:
+    """Read and encode files, folders, and standard input for "-".
 
     Raises:
-        CorpusError: the file is missing, unreadable or not UTF-8.
+        CorpusError: something is missing, unreadable, empty or not in its encoding.
+        ConfigError: standard input is named twice.
     """
-    return decode_text(read_bytes(path), "stdin" if path == STDIN else path)
+    reading = reading or Reading()
+    found = find_documents(
+        paths,
+        include=reading.include,
+        exclude=reading.exclude,
+        is_text=lambda document: is_text(document, reading.options),
+    )
+    with closing(found):
+        return _read_found(found, _name(paths[0]), reading, _Meter(progress))
 
 
-def read_bytes(path: str) -> bytes:
-    """Read a file, or standard input for "-", whole.
+def _read_found(found: Found, name: str, reading: Reading, meter: _Meter) -> Corpus:
+    counts = np.zeros(NUM_POINTS, dtype=np.int64)
+    for text in _read(found.documents, reading, meter.hash):
+        add_counts(counts, code_points(text))
+    if not counts.any():
+        raise CorpusError(f"{name}: no characters; give a text to learn from")
+    if reading.options.lines and not counts[ord("\n")]:
+        raise CorpusError(f"{name}: no line feed, and --lines needs lines; leave it out")
+    encoder = reading.encoder or choose_alphabet(
+        counts, reading.options.unit, min_count=reading.min_count, max_vocab=reading.max_vocab
+    )
+    if reading.encoder is not None:
+        _check_known(counts, encoder, name)
+    return Corpus(
+        name=name,
+        ids=_encode(found.documents, encoder, int(counts.sum()), reading, meter),
+        encoder=encoder,
+        counts=counts_by_id(counts, encoder),
+        num_bytes=meter.num_bytes,
+        sha256=meter.sha256,
+        options=reading.options,
+        num_documents=len(found.documents),
+        skipped=found.skipped,
+        num_distinct=int(np.count_nonzero(counts)),
+    )
+
+
+def read_text(path: str, options: TextOptions | None = None) -> str:
+    """Read a file, or standard input for "-", as text, whole.
 
     Raises:
-        CorpusError: the file is missing or cannot be read.
+        CorpusError: the file is missing, unreadable or not in its encoding.
     """
+    if Path(path).is_dir():
+        raise CorpusError(f"{path}: is a folder; give a text file")
+    options = options or PLAIN
+    preparer = TextPreparer(options)
+    with closing(find_documents([path])) as found:
+        document = found.documents[0]
+        pieces = [preparer.feed(text) for text in decode_document(document.chunks(), document.name, options)]
+    text = "".join([*pieces, preparer.feed("", final=True)])
+    return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def is_text(document: Document, options: TextOptions) -> bool:
+    """Whether a document is one in its encoding and holds no NUL character, as texts do not.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    if options.unit == BYTE:
+        return True
+    chunks = document.chunks()
     try:
-        return sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
-    except IsADirectoryError:
-        raise CorpusError(f"{path}: is a folder; give a text file") from None
-    except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file; give a text file, or - for standard input") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CorpusError(f"{path}: cannot be read ({reason})") from None
+        return all("\0" not in text for text in decode_document(chunks, document.name, options))
+    except DecodingError:
+        return False
 
 
-def decode_text(data: bytes, name: str) -> str:
-    """Decode strict UTF-8 and leave out one leading byte-order mark.
+class _Meter:
+    """What is learned of the bytes on their way: how many they are, and their hash."""
 
-    Raises:
-        CorpusError: the bytes are not UTF-8; the message gives the place.
-    """
-    try:
-        return data.decode("utf-8").removeprefix(_BOM)
-    except UnicodeDecodeError as error:
-        bad = data[error.start : error.end].hex(" ")
-        encoding = ("UTF-16", "utf-16") if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("Latin-1", "latin1")
-        source, copy = shlex.quote(name), shlex.quote(f"{Path(name).stem}-utf8.txt")
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress or (lambda done: None)
+        self._hash = hashlib.sha256()
+        self._seen = 0
+        self.num_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def hash(self, chunk: bytes) -> None:
+        """Take a chunk of the first pass."""
+        self._hash.update(chunk)
+        self.num_bytes += len(chunk)
+        self.see(chunk)
+
+    def see(self, chunk: bytes) -> None:
+        """Take a chunk of any pass."""
+        self._seen += len(chunk)
+        self._progress(self._seen)
+
+
+def _read(documents: Sequence[Document], reading: Reading, watch: Callable[[bytes], None]) -> Iterator[str]:
+    """All documents as one prepared text, in pieces; `watch` sees every byte before."""
+    preparer = TextPreparer(reading.options)
+    separator = to_bytes(reading.separator)
+
+    def watched(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            watch(chunk)
+            yield chunk
+
+    for number, document in enumerate(documents):
+        if number and separator:
+            watch(separator)
+            yield preparer.feed(separator.decode("latin-1" if reading.options.unit == BYTE else "utf-8"))
+        for text in decode_document(watched(document.chunks()), document.name, reading.options):
+            yield preparer.feed(text)
+    yield preparer.feed("", final=True)
+
+
+def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
+    lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
+    if len(lacking) and not encoder.has_unknown:
+        described = UnknownCharacterError("".join(map(chr, lacking.tolist())), len(encoder)).describe()
         raise CorpusError(
-            f"{name}: not valid UTF-8 at byte {error.start} (0x{bad}); if it is {encoding[0]}, convert it: "
-            f"iconv -f {encoding[1]} -t utf8 {source} > {copy}"
-        ) from None
+            f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
+            "give the text that it learned from, or train anew with --out"
+        )
 
 
-def _encode_alphabet(text: str) -> tuple[Ids, CharEncoder, list[int]]:
-    """Encode a text by its own alphabet, in chunks: four bytes a character are held for a chunk only."""
-    chunks = [text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)]
-    points = np.unique(np.concatenate([np.unique(code_points(chunk)) for chunk in chunks]))
-    encoder = CharEncoder(from_code_points(points))
-    ids = np.empty(len(text), dtype=encoder.dtype)
-    counts = np.zeros(len(encoder), dtype=np.int64)
-    for index, chunk in enumerate(chunks):
-        encoded = encoder.encode(chunk)
-        ids[index * _CHUNK : index * _CHUNK + len(chunk)] = encoded
-        counts += np.bincount(encoded, minlength=len(encoder))
-    return ids, encoder, counts.tolist()
+def _encode(
+    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: Reading, meter: _Meter
+) -> Ids:
+    """The second pass: ids in memory, or in the cache where they are many."""
+    pieces = _counted((encoder.look_up(code_points(text)) for text in _read(documents, reading, meter.see)), num_chars)
+    if reading.cache is None or num_chars * encoder.dtype.itemsize < MAPPED_BYTES:
+        return _gather(pieces, num_chars, encoder)
+    key = cache_key(
+        sha256=meter.sha256,
+        sizes=[document.num_bytes for document in documents],
+        text=reading.options.to_dict(),
+        characters=encoder.characters,
+        has_unknown=encoder.has_unknown,
+    )
+    known = reading.cache.find(key, num_chars, encoder.dtype)
+    return known if known is not None else reading.cache.keep(key, pieces, encoder.dtype)
+
+
+def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
+    ids = np.empty(num_chars, dtype=encoder.dtype)
+    position = 0
+    for piece in pieces:
+        ids[position : position + len(piece)] = piece
+        position += len(piece)
+    return ids
+
+
+def _counted(pieces: Iterator[Ids], num_chars: int) -> Iterator[Ids]:
+    """The same pieces, as long as they are as many as the first pass has counted.
+
+    Raises:
+        CorpusError: a file has changed meanwhile.
+    """
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > num_chars:
+            break
+        yield piece
+    if total != num_chars:
+        raise CorpusError("the text was changed while it was read; try again when nothing writes to it")
+
+
+def _name(path: str) -> str:
+    return "stdin" if path == STDIN else Path(path).name or path
 
 
 def _count(number: int, noun: str) -> str:

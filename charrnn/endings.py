@@ -6,6 +6,7 @@ they are certain.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 Drawn = tuple[str, float]
@@ -20,11 +21,13 @@ class Rules:
         stops: texts that end it; they are not part of it.
         lines: whole lines after which it ends.
         known_lines: lines that are left out, each without its line feed; they do not count.
+        fits: tells whether a line that a stop has cut may stand; None: any may.
     """
 
     stops: tuple[str, ...] = ()
     lines: int | None = None
     known_lines: frozenset[str] | None = None
+    fits: Callable[[str], bool] | None = None
 
     @property
     def are_none(self) -> bool:
@@ -40,7 +43,7 @@ class Ending:
         beginning: what stands before it on its first line, which counts as a part of that line.
 
     Attributes:
-        reason: "stop" or "lines" once it has ended by a rule.
+        reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
         refused: known lines left out.
     """
 
@@ -61,6 +64,8 @@ class Ending:
             if self._text.endswith(stop):
                 self.reason = "stop"
                 self._drop(len(stop))
+                if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
+                    self._drop(self._line_length(self._text))
                 return self.finish()
         if character == "\n" and self._end_line():
             return self.finish()
@@ -105,6 +110,8 @@ class Ending:
         for stop in self._rules.stops:
             longest = min(len(stop) - 1, len(self._text))
             begun = next((n for n in range(longest, 0, -1) if self._text.endswith(stop[:n])), 0)
+            if self._rules.fits is not None:  # the stop may take the rest of its line with it
+                begun += self._line_length(self._text[: len(self._text) - begun])
             uncertain = max(uncertain, begun)
         return len(self._held) - uncertain
 

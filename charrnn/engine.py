@@ -79,11 +79,13 @@ class NumpyCharRNN:
     Args:
         config: the model's shape.
         weights: float32 arrays by name, as `charrnn.config.parameter_shapes` lists them.
+        resets_at: an id that is always read from a state of zeros: the line feed, where lines were learned one by one.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> None:
         self.config = config
         self._weights = weights
+        self._resets_at = resets_at
         self._cell = CELL_STEPS[config.cell]
         # A product with 1/H is numpy's fastest mean over units.
         self._averaging: Array = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
@@ -110,11 +112,11 @@ class NumpyCharRNN:
 
     def reader(self) -> Callable[[int], Array]:
         """Begin one text, to be read character by character; see `Stepper.read_one`."""
-        return Stepper(self.config, self._weights).read_one
+        return Stepper(self.config, self._weights, resets_at=self._resets_at).read_one
 
     def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
         """Begin N texts, to be read side by side; see `Stepper.read_many`."""
-        return Stepper(self.config, self._weights, num_texts).read_many
+        return Stepper(self.config, self._weights, num_texts, self._resets_at).read_many
 
     def forward(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
         """Read a window of each text, layer after layer.
@@ -127,10 +129,11 @@ class NumpyCharRNN:
             Logits of the character after each, shape (T, N, V), and the new state.
         """
         x: Array = self._weights["embedding.weight"][ids]  # (T, N, E)
+        keeps = None if self._resets_at is None else np.float32(1) * (ids != self._resets_at)[..., None]  # (T, N, 1)
         new_state = []
         for layer in range(self.config.num_layers):
             projected = self._project(layer, x) if layer else self._projected_characters[ids]  # (T, N, G * H)
-            outputs, layer_state = self._run_layer(layer, projected, state[layer])  # (T, N, H)
+            outputs, layer_state = self._run_layer(layer, projected, state[layer], keeps)  # (T, N, H)
             outputs = self._normalise(layer, outputs)
             x = x + outputs if self.config.is_residual(layer) else outputs
             new_state.append(layer_state)
@@ -140,15 +143,19 @@ class NumpyCharRNN:
         """W_xh x + b for every step at once."""
         return x @ self._weights[f"layers.{layer}.weight_ih"].T + self._weights[f"layers.{layer}.bias"]
 
-    def _run_layer(self, layer: int, projected: Array, state: LayerState) -> tuple[Array, LayerState]:
-        """Take a layer through a window: outputs h, shape (T, N, H), and the last state."""
+    def _run_layer(
+        self, layer: int, projected: Array, state: LayerState, keeps: Array | None
+    ) -> tuple[Array, LayerState]:
+        """Take a layer through a window: outputs h, shape (T, N, H), and the last state.
+
+        `keeps`, shape (T, N, 1), is 0 where a text begins anew at a step.
+        """
         weight_hh = self._weights[f"layers.{layer}.weight_hh"]
         bias_hn = self._weights.get(f"layers.{layer}.bias_hn", weight_hh[:0])
-        if len(projected) == 1:  # sampling: no window to fill
-            state = self._cell(projected[0], state, weight_hh, bias_hn)
-            return state[0][None], state
         outputs = np.empty((*projected.shape[:2], self.config.hidden_size), dtype=np.float32)
         for step, inputs in enumerate(projected):
+            if keeps is not None:
+                state = tuple(values * keeps[step] for values in state)
             state = self._cell(inputs, state, weight_hh, bias_hn)
             outputs[step] = state[0]
         return outputs, state

@@ -3,6 +3,7 @@
     CharRNNError                    exit code 1
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
+    │   └── DecodingError           2  bytes that are none in the text's encoding
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
@@ -31,6 +32,10 @@ class CorpusError(CharRNNError):
     """A text that cannot be read, decoded or learned from."""
 
     exit_code = 2
+
+
+class DecodingError(CorpusError):
+    """Bytes that are none in the text's encoding."""
 
 
 class OutputError(CharRNNError):

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from charrnn.encoder import Ids
 from charrnn.lanes import lane_starts
+from charrnn.lines import find_lines
 from charrnn.metrics import COLD_WINDOW
 from charrnn.model import CharRNN, State
 from charrnn.precision import autocast
@@ -62,6 +63,29 @@ def evaluate_cold(model: CharRNN, ids: Ids, *, precision: str = "float32") -> fl
             ends = np.minimum(starts + COLD_WINDOW, len(ids) - 1)
             total += _sum_of_losses(model, ids, starts, ends, model.initial_state(len(starts)))
     return total / (len(ids) - 1)
+
+
+def evaluate_lines(model: CharRNN, ids: Ids, line_feed: int, *, precision: str = "float32") -> float:
+    """Measure the loss over lines that are texts of their own, each read from a state of zeros after a line feed.
+
+    Args:
+        model: left in the mode, training or not, in which it was.
+        ids: encoded text, shape (num_chars,).
+        line_feed: the id that ends a line.
+        precision: "float32" or "bfloat16".
+
+    Returns:
+        Mean loss in nats over all characters, line feeds included.
+    """
+    starts, lengths = find_lines(ids, line_feed)
+    by_length = np.argsort(lengths, kind="stable")
+    opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
+    total = 0.0
+    with _reading(model, precision):
+        for lines in np.array_split(by_length, -(-len(starts) // MAX_LANES)):
+            begin = starts[lines]  # in `opened`, where the character before a line's first lies
+            total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
+    return total / len(ids)
 
 
 @contextmanager

@@ -18,11 +18,13 @@ from charrnn.config import ModelConfig, TrainConfig, config_from_dict, parameter
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.tensorfile import StoredTensor
+from charrnn.text import BYTE, NO, YES, TextOptions
 
 SECTIONS: dict[str, type] = {
     "model": dict, "characters": str, "text": dict, "weights": dict, "history": list, "corpus": dict, "made": dict,
     "training": dict,
 }  # fmt: skip
+LAST_BYTE = "\xff"
 LARGEST_NUMBER = 2**63
 
 
@@ -59,16 +61,31 @@ def _check_sections(header: Mapping[str, Any]) -> None:
             raise ConfigError(f"no {name}, or one that is no {expected.__name__}")
     characters, corpus = header["characters"], header["corpus"]
     vocab_size = config_from_dict(ModelConfig, header["model"]).vocab_size
-    if len(characters) != vocab_size:
-        raise ConfigError(f"{len(characters)} characters where the config asks for {vocab_size}")
-    if any(left >= right for left, right in itertools.pairwise(characters)):
-        raise ConfigError("characters are not in code-point order")
     for name in ("text", "made"):
         if not all(isinstance(value, str) for pair in header[name].items() for value in pair):
             raise ConfigError(f"{name} has something that is no text")
+    options, has_unknown = read_text_options(header["text"])
+    if len(characters) + has_unknown != vocab_size:
+        raise ConfigError(f"{len(characters)} characters where the config asks for {vocab_size - has_unknown}")
+    if options.unit == BYTE and max(characters, default="") > LAST_BYTE:
+        raise ConfigError("characters are more than bytes")
+    if any(left >= right for left, right in itertools.pairwise(characters)):
+        raise ConfigError("characters are not in code-point order")
     _check_corpus(corpus, vocab_size)
     _check_history(header["history"])
     _check_training(header["training"])
+
+
+def read_text_options(stored: Mapping[str, Any]) -> tuple[TextOptions, bool]:
+    """How text becomes characters, and whether one id stands for all that are not in the alphabet.
+
+    Raises:
+        ConfigError: something in it is not known.
+    """
+    unknown = stored.get("unknown", NO)
+    if unknown not in (YES, NO):
+        raise ConfigError("text does not say whether there is an id for unknown characters")
+    return TextOptions.from_dict({name: value for name, value in stored.items() if name != "unknown"}), unknown == YES
 
 
 def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from charrnn.encoder import Ids
 from charrnn.errors import ConfigError
 
+IGNORED = -100
+"""In the place of a target: nothing is to be predicted there. The value is torch's."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -22,13 +25,15 @@ class Window:
 
     Attributes:
         inputs: ids, shape (T, B).
-        targets: the ids one character later, shape (T, B).
-        starts_epoch: whether the lanes begin anew, so that a state from before does not belong to them.
+        targets: the ids one character later, shape (T, B); `IGNORED` where a lane has come to its end.
+        begins_anew: whether a state from before does not belong to the lanes.
+        num_targets: those that count.
     """
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
-    starts_epoch: bool
+    begins_anew: bool
+    num_targets: int
 
 
 class Lanes:
@@ -73,7 +78,12 @@ class Lanes:
         first, last = self._boundary(self.index), self._boundary(self.index + 1)
         piece = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)  # (T + 1, B)
         self.index += 1
-        return Window(piece[:-1], piece[1:], starts_epoch=self.index == 1)
+        return Window(piece[:-1], piece[1:], begins_anew=self.index == 1, num_targets=piece[1:].size)
+
+    @property
+    def chars_per_window(self) -> float:
+        """Of all lanes together, on average."""
+        return self.lane_length * len(self._starts) / self.windows_per_epoch
 
     def seek(self, epoch: int, index: int) -> None:
         """Go to the place where `epoch` and `index` had these values."""

@@ -46,10 +46,10 @@ class MixedModel:
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self.encoder = CharEncoder("".join(part.encoder.characters for part in parts))
+        self.encoder = CharEncoder("".join(part.encoder.characters for part in parts), parts[0].encoder.unit)
         self._parts = parts
         self._own_ids = [_ids_in(part.encoder, self.encoder) for part in parts]  # (V,), UNKNOWN where it has none
-        self._places = [self.encoder.encode(part.encoder.characters).astype(np.intp) for part in parts]
+        self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
     def initial_state(self, batch_size: int) -> list[tuple[Any, Floats]]:
         """The state before any character: each model's, and its prediction, shape (N, its V)."""
@@ -73,7 +73,7 @@ class MixedModel:
                 tuple(np.where(knows[:, None], new, old) for new, old in zip(*layer, strict=True))
                 for layer in zip(after, before, strict=True)
             )
-            mixed[:, places] += part.share * prediction
+            mixed[:, places] += part.share * prediction[:, : len(places)]  # the mark of unknown ones is last
             new_state.append((after, prediction))
         with np.errstate(divide="ignore"):
             return np.log(mixed), new_state
@@ -100,7 +100,8 @@ class MixedModel:
                 own = int(self._own_ids[index][character])
                 if own != UNKNOWN:
                     predictions[index] = _softmax(readers[index](own))
-                mixed[self._places[index]] += part.share * predictions[index]
+                places = self._places[index]
+                mixed[places] += part.share * predictions[index][: len(places)]
             with np.errstate(divide="ignore"):
                 return np.asarray(np.log(mixed))
 
@@ -108,7 +109,9 @@ class MixedModel:
 
 
 def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:
-    return np.array([encoder.characters.index(c) if c in encoder else UNKNOWN for c in union.characters], dtype=np.intp)
+    own = dict(zip(encoder.characters, range(len(encoder.characters)), strict=True))
+    other = UNKNOWN if encoder.unknown_id is None else encoder.unknown_id
+    return np.array([own.get(character, other) for character in union.characters], dtype=np.intp)
 
 
 def _softmax(logits: Floats) -> Floats:

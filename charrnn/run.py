@@ -16,6 +16,7 @@ from torch import Tensor
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.encoder import Ids
 from charrnn.lanes import Lanes
+from charrnn.lines import LineLanes
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.model import CharRNN, State, rebuild_state
 from charrnn.optimizers import build_optimizer
@@ -31,7 +32,7 @@ class Pace:
     """Sums since the last evaluation, and where that was.
 
     Attributes:
-        loss: sum over steps of the loss in nats per character.
+        loss: sum over characters, in nats.
         steps: steps summed.
         chars: characters read in them.
         step: of the last evaluation.
@@ -56,6 +57,7 @@ class TrainingRun:
         config: how it is trained.
         optimizer: of the model's parameters.
         lanes: the place in the training piece.
+        line_feed: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
         state: hidden state after the last window, detached.
         started: `time.perf_counter()` at the run's second zero.
@@ -73,7 +75,7 @@ class TrainingRun:
     model: CharRNN
     config: TrainConfig
     optimizer: torch.optim.Optimizer
-    lanes: Lanes
+    lanes: Lanes | LineLanes
     val_ids: Ids
     state: State
     started: float
@@ -86,10 +88,18 @@ class TrainingRun:
     finish_seconds: float = FINISH_SECONDS
     rewinds: int = 0
     cold_loss: float | None = None
+    line_feed: int | None = None
 
     @classmethod
     def start(
-        cls, model_config: ModelConfig, config: TrainConfig, train_ids: Ids, val_ids: Ids, *, started: float
+        cls,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        train_ids: Ids,
+        val_ids: Ids,
+        *,
+        started: float,
+        line_feed: int | None = None,
     ) -> TrainingRun:
         """Begin a run: weights from the seed, zero state, first window.
 
@@ -99,11 +109,17 @@ class TrainingRun:
             train_ids: shape (num_chars,).
             val_ids: shape (num_chars,).
             started: `time.perf_counter()` from which a time limit counts.
+            line_feed: the id that ends a line, where each line is a text of its own.
 
         Raises:
             ConfigError: too few characters for the lanes.
         """
-        lanes = Lanes(train_ids, batch_size=config.batch_size, seq_len=config.seq_len)
+        lanes: Lanes | LineLanes
+        if line_feed is None:
+            lanes = Lanes(train_ids, batch_size=config.batch_size, seq_len=config.seq_len)
+        else:
+            sizes = {"batch_size": config.batch_size, "seq_len": config.seq_len}
+            lanes = LineLanes(train_ids, line_feed, **sizes, seed=config.seed)
         torch.manual_seed(config.seed)
         model = CharRNN(model_config).to(config.device)
         model.dropout.seed(config.seed)
@@ -115,6 +131,7 @@ class TrainingRun:
             val_ids=val_ids,
             state=model.initial_state(config.batch_size),
             started=started,
+            line_feed=line_feed,
         )
 
     def first_weights(self) -> dict[str, Tensor]:

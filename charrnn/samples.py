@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from charrnn.encoder import CharEncoder
+from charrnn.encoder import CharEncoder, Decoder, to_bytes
 from charrnn.endings import Drawn, Ending, Rules
 from charrnn.filters import Floats
-from charrnn.sampling import Sampler
+from charrnn.sampling import ENDED, Sampler
+from charrnn.text import BYTE
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Sample:
         number: from 0; with the seed it decides the text.
         text: what was drawn.
         log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
-        reason: "length", "stop" or "lines".
+        reason: "length", "stop", "lines", or "match" where no character can follow by the pattern.
         refused: known lines left out of it.
     """
 
@@ -30,6 +31,36 @@ class Sample:
     log_probabilities: list[float] = field(default_factory=list)
     reason: str = "length"
     refused: int = 0
+
+
+class Spelling:
+    """Ids as characters with their log-probabilities; that of a character of several bytes is the sum of theirs.
+
+    Args:
+        encoder: whose ids they are.
+    """
+
+    def __init__(self, encoder: CharEncoder) -> None:
+        self._decoder = Decoder(encoder)
+        self._is_byte = encoder.unit == BYTE
+        self._pending: list[float] = []
+
+    def feed(self, character: int, log_probability: float) -> list[Drawn]:
+        """Take the next id; give the characters that are whole by now."""
+        self._pending.append(log_probability)
+        return self._match(self._decoder.feed(character))
+
+    def finish(self) -> list[Drawn]:
+        """Give the rest: nothing more comes."""
+        return self._match(self._decoder.finish())
+
+    def _match(self, characters: str) -> list[Drawn]:
+        drawn = []
+        for character in characters:
+            size = len(to_bytes(character)) if self._is_byte else 1
+            drawn.append((character, sum(self._pending[:size])))
+            del self._pending[:size]
+        return drawn
 
 
 def draw_characters(
@@ -47,10 +78,14 @@ def draw_characters(
     Yields:
         A character and its log-probability as the model sees it.
     """
+    spelling = Spelling(encoder)
     for character, logits in sampler.trace(length, number):
-        yield from ending.feed(encoder.characters[character], log_probabilities(logits)[character])
+        for drawn in spelling.feed(character, log_probabilities(logits)[character]):
+            yield from ending.feed(*drawn)
         if ending.reason:
             return
+    for drawn in spelling.finish():
+        yield from ending.feed(*drawn)
     yield from ending.finish()
 
 
@@ -68,16 +103,24 @@ def draw_samples(
         beginning: the prompt, the end of which counts as a part of each sample's first line.
     """
     endings = [Ending(rules, beginning) for _ in numbers]
+    spellings = [Spelling(encoder) for _ in numbers]
     drawn: list[list[Drawn]] = [[] for _ in numbers]
     unfinished = list(range(len(numbers)))
     for ids, logits in sampler.steps(numbers, length):
         values = log_probabilities(logits)[np.arange(len(ids)), ids]
         for row in unfinished:
-            drawn[row] += endings[row].feed(encoder.characters[ids[row]], float(values[row]))
+            if ids[row] == ENDED:
+                endings[row].reason = "match"
+                drawn[row] += endings[row].finish()
+                continue
+            for character in spellings[row].feed(int(ids[row]), float(values[row])):
+                drawn[row] += endings[row].feed(*character)
         unfinished = [row for row in unfinished if endings[row].reason is None]
         if not unfinished:
             break
     for row in unfinished:
+        for character in spellings[row].finish():
+            drawn[row] += endings[row].feed(*character)
         drawn[row] += endings[row].finish()
     return [
         Sample(

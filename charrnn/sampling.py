@@ -6,15 +6,18 @@ Any model that can begin to read texts will do; ids go in and ids come out.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import DivergenceError
 from charrnn.filters import Floats, SamplingOptions, weigh
+
+if TYPE_CHECKING:
+    from charrnn.matching import LineMatch, Walk
 
 Ids = NDArray[np.integer[Any]]
 Reader = Callable[[int], Floats]
@@ -23,6 +26,8 @@ Reader = Callable[[int], Floats]
 Readers = Callable[[Ids], Floats]
 """The same for N texts side by side: from ids, shape (N,), to logits, shape (N, V)."""
 
+ENDED = -1
+"""Stands for a character in a text that is over while others beside it go on."""
 DRAWS_AT_ONCE = 256
 """Random numbers to fetch together for one text; the sequence is the same as one by one."""
 
@@ -44,6 +49,7 @@ def generate(
     generators: Sequence[np.random.Generator],
     options: SamplingOptions,
     length: int | None,
+    match: LineMatch | None = None,
 ) -> Iterator[tuple[Ids, Floats]]:
     """Continue a prompt in N ways at once, in constant memory.
 
@@ -53,10 +59,11 @@ def generate(
         generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
         options: how a character is chosen.
         length: characters to draw for each text; None for no end.
+        match: what their lines must fit; a text may then be over before its length. None for anything.
 
     Yields:
-        The next character's id for each text, shape (N,), and the logits that it was drawn from, shape (N, V), valid
-        until the next ones.
+        The next character's id for each text, shape (N,), or `ENDED` for one that is over; and the model's logits,
+        shape (N, V), valid until the next ones.
 
     Raises:
         DivergenceError: the scores are not finite any more.
@@ -65,10 +72,14 @@ def generate(
     for character in prompt:
         logits = read(np.full(len(generators), character))
     thresholds = _thresholds(generators)
+    walks = None if match is None else match.walks(length, len(generators))
     for position in itertools.count() if length is None else range(length):
-        weights = weigh(logits, options, options.temperature_at(position, length))
-        ids = _draw(weights, next(thresholds))
-        yield ids, logits
+        open_logits = logits if walks is None else walks.narrow(logits)
+        ids = _draw(weigh(open_logits, options, options.temperature_at(position, length)), next(thresholds))
+        drawn = ids if walks is None else walks.advance(ids)
+        yield drawn, logits
+        if walks is not None and (drawn == ENDED).all():
+            return
         logits = read(ids)
 
 
@@ -79,6 +90,7 @@ def generate_one(
     generator: np.random.Generator,
     options: SamplingOptions,
     length: int | None,
+    match: LineMatch | None = None,
 ) -> Iterator[tuple[int, Floats]]:
     """Continue a prompt in one way: as `generate`, with as little as possible done for a character.
 
@@ -88,9 +100,10 @@ def generate_one(
         generator: of the draws.
         options: how a character is chosen.
         length: characters to draw; None for no end.
+        match: what its lines must fit; it may then be over before its length. None for anything.
 
     Yields:
-        The next character's id, and the logits that it was drawn from, shape (V,), valid until the next one.
+        The next character's id, and the model's logits, shape (V,), valid until the next one.
 
     Raises:
         DivergenceError: the scores are not finite any more.
@@ -99,7 +112,12 @@ def generate_one(
         logits = read(character)
     choose = _chooser(options, length, len(logits))
     thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE))
-    for position in itertools.count() if length is None else range(length):
+    positions: Iterable[int] = itertools.count() if length is None else range(length)
+    if match is not None:
+        walk = match.walk(length)
+        choose = _held_to(walk, choose)
+        positions = itertools.takewhile(lambda _: not walk.ended, positions)
+    for position in positions:
         character = choose(logits, next(thresholds), position)
         if character >= len(logits):
             raise _overflow()
@@ -116,30 +134,40 @@ class Sampler:
         prompt: ids that every sample begins with, at least one; not part of what is given out.
         options: how a character is chosen.
         seed: of all samples.
+        match: what the lines of the samples must fit; None for anything.
     """
 
     model: StepModel
     prompt: Sequence[int]
     options: SamplingOptions
     seed: int
+    match: LineMatch | None = None
 
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
-        """One sample, id by id; without end where `length` is None."""
+        """One sample, id by id; without end where `length` is None and no pattern ends it."""
         return (character for character, _ in self.trace(length, number))
 
     def trace(self, length: int | None, number: int = 0) -> Iterator[tuple[int, Floats]]:
-        """One sample, id by id, with the logits that each was drawn from; see `generate_one`."""
-        generator = self._generator(number)
-        return generate_one(self.model.reader(), self.prompt, generator=generator, options=self.options, length=length)
+        """One sample, id by id, each with the model's logits; see `generate_one`."""
+        return generate_one(
+            self.model.reader(),
+            self.prompt,
+            generator=self._generator(number),
+            options=self.options,
+            length=length,
+            match=self.match,
+        )
 
     def steps(self, numbers: Sequence[int], length: int | None) -> Iterator[tuple[Ids, Floats]]:
         """Several samples computed side by side; see `generate`."""
         generators = [self._generator(number) for number in numbers]
-        return generate(self.model, self.prompt, generators=generators, options=self.options, length=length)
+        return generate(
+            self.model, self.prompt, generators=generators, options=self.options, length=length, match=self.match
+        )
 
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
-        """Several whole samples, shape (len(numbers), length)."""
-        texts = np.empty((len(numbers), length), dtype=np.intp)
+        """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended."""
+        texts = np.full((len(numbers), length), ENDED, dtype=np.intp)
         for position, (ids, _) in enumerate(self.steps(numbers, length)):
             texts[:, position] = ids
         return texts
@@ -190,3 +218,14 @@ def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> C
         return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
 
     return choose_by_temperature
+
+
+def _held_to(walk: Walk, choose: Callable[[Floats, float, int], int]) -> Callable[[Floats, float, int], int]:
+    """The same choice among the characters that may follow, with which the walk goes on."""
+
+    def choose_open(logits: Floats, threshold: float, position: int) -> int:
+        character = choose(np.where(walk.open, logits, -np.inf), threshold, position)
+        walk.advance(character)
+        return character
+
+    return choose_open

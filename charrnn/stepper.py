@@ -40,9 +40,17 @@ class Stepper:
         config: the model's shape.
         weights: float32 arrays by name, as `charrnn.config.parameter_shapes` lists them.
         num_texts: N, or None for one text without that axis.
+        resets_at: an id that is always read from a state of zeros.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], num_texts: int | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        num_texts: int | None = None,
+        resets_at: int | None = None,
+    ) -> None:
+        self._resets_at = -1 if resets_at is None else resets_at
         plan = FoldedWeights(config, weights)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, plan, layer, columns) for layer in range(config.num_layers)]
@@ -57,6 +65,9 @@ class Stepper:
         Returns:
             Logits of the one after it, shape (V,), valid until the next call.
         """
+        if character == self._resets_at:
+            for layer in self._layers:
+                layer.forget(...)
         for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gatherer is the head's
             layer.step(gather(character))
         return self._gather[-1](character)
@@ -70,6 +81,9 @@ class Stepper:
         Returns:
             Logits of those after them, shape (N, V), valid until the next call.
         """
+        if self._resets_at >= 0 and (begins := characters == self._resets_at).any():
+            for layer in self._layers:
+                layer.forget((slice(None), begins))
         for layer, gather in zip(self._layers, self._gather, strict=False):
             layer.step(gather(characters))
         return self._gather[-1](characters).T
@@ -119,10 +133,15 @@ class _Layer:
         self.given = {reader: product[place] for reader, place in plan.readers[layer].items()}
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         recurrent = product[:rows]
-        if config.cell == "gru":
+        self._memory = [product, hidden]
+        if config.cell == "lstm":
+            values = np.zeros((5 * config.hidden_size, *columns), dtype=np.float32)  # i, f, o, g, and the cell
+            self._memory.append(values)
+            update = _lstm(recurrent, hidden, values)
+        elif config.cell == "gru":
             update = _gru(recurrent, hidden, plan.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
         else:
-            update = {"lstm": _lstm, "rnn": _tanh, "rnn-relu": _relu}[config.cell](recurrent, hidden)
+            update = {"rnn": _tanh, "rnn-relu": _relu}[config.cell](recurrent, hidden)
         multiply = _product(matrix, hidden, product, rows, config)
 
         def step(inputs: Array) -> None:
@@ -130,6 +149,11 @@ class _Layer:
             multiply()
 
         self.step = step
+
+    def forget(self, place: Any) -> None:
+        """Go back to a state of zeros: of the one text by `...`, of some by an index into arrays of shape (., N)."""
+        for values in self._memory:
+            values[place] = 0
 
 
 def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: ModelConfig) -> Callable[[], None]:
@@ -161,10 +185,9 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
     return normalise_one if hidden.ndim == 1 else normalise_many
 
 
-def _lstm(recurrent: Array, hidden: Array) -> CellUpdate:
+def _lstm(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
     """See `charrnn.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
     width = len(hidden)
-    values = np.zeros((5 * width, *hidden.shape[1:]), dtype=np.float32)  # i, f, o, g and, beside them, the cell
     gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
     candidate_cell, cell = values[3 * width :], values[4 * width :]
     kept = np.empty_like(candidate_cell)

@@ -39,11 +39,13 @@ SETUP_SECONDS = 5.0
 SEQ_LEN = 64
 """Characters of a window."""
 
+MOST_LANES = 512
+
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
 
-DROPOUT = 0.045
-"""Dropout by the power 1.5 of the epochs' doublings: 0.19 for six passes over the text, 0.36 for 16 and more."""
+DROPOUT = 0.042
+"""Dropout by the power 1.5 of the epochs' doublings: 0.17 for six passes over the text, 0.34 for 16 and more."""
 
 INPUT_DROPOUT = 0.0015
 """Share of characters that are hidden, by the third power of that: 0.03 for six passes, 0.1 for 16 and more."""
@@ -73,7 +75,14 @@ class Suggestion:
     reason: str
 
 
-def suggest(flags: Mapping[str, Any], *, num_chars: int, vocab_size: int, flops: float = TYPICAL_FLOPS) -> Suggestion:
+def suggest(
+    flags: Mapping[str, Any],
+    *,
+    num_chars: int,
+    vocab_size: int,
+    flops: float = TYPICAL_FLOPS,
+    mean_line: float | None = None,
+) -> Suggestion:
     """Choose a model and its training.
 
     Args:
@@ -82,6 +91,7 @@ def suggest(flags: Mapping[str, Any], *, num_chars: int, vocab_size: int, flops:
         vocab_size: distinct characters.
         flops: training arithmetic per second on this machine, as `training_cost` counts it; a time limit is planned
             with it.
+        mean_line: characters of a line on average, where each is a text of its own; else None.
 
     Raises:
         ConfigError: a flag is out of its range.
@@ -89,6 +99,7 @@ def suggest(flags: Mapping[str, Any], *, num_chars: int, vocab_size: int, flops:
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
+    given = {"batch_size": _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line), **given}
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
     training = TrainConfig(
         **{**_training_defaults(train_chars, model, epochs, wanted_epochs(num_chars), given), **_of(TrainConfig, given)}
@@ -137,8 +148,7 @@ def _planned_epochs(
     """Passes over the training piece until the first of the ends that are given."""
     ends = [given["epochs"]] if "epochs" in given else []
     if "max_steps" in given:
-        window = _batch_size(train_chars, given) * given.get("seq_len", SEQ_LEN)
-        ends.append(given["max_steps"] * window / train_chars)
+        ends.append(given["max_steps"] * given["batch_size"] * given.get("seq_len", SEQ_LEN) / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
         ends.append(seconds * min(flops / training_cost(model), FASTEST) / train_chars)
@@ -160,7 +170,6 @@ def _training_defaults(
     train_chars: float, model: ModelConfig, epochs: float, wanted: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     choices: dict[str, Any] = {
-        "batch_size": _batch_size(train_chars, given),
         "seq_len": SEQ_LEN,
         "learning_rate": _learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
     }
@@ -174,11 +183,17 @@ def _training_defaults(
     return choices
 
 
-def _batch_size(train_chars: float, given: Mapping[str, Any]) -> int:
-    """Lanes: few, since more updates pay more than fuller ones, and fewer where each would be too short."""
+def _batch_size(train_chars: float, seq_len: int, mean_line: float | None) -> int:
+    """Lanes: few, since more updates pay more than fuller ones, and fewer where each would be too short.
+
+    Lines that are read one by one are shorter than windows; there are more lanes then, for a step of the same size.
+    """
     most = 8 if train_chars < 60_000 else 16 if train_chars < 40_000_000 else 32
-    longest = train_chars // (MIN_WINDOWS * given.get("seq_len", SEQ_LEN))
-    return int(given.get("batch_size") or max(1, min(most, longest)))
+    longest = train_chars / (MIN_WINDOWS * seq_len)
+    if mean_line is not None:
+        line = min(mean_line, seq_len)
+        most, longest = round(most * SEQ_LEN / line), train_chars / (MIN_WINDOWS * line)
+    return int(max(1, min(most, MOST_LANES, longest)))
 
 
 def _learning_rate(optimizer: str, model: ModelConfig) -> float:

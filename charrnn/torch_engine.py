@@ -32,13 +32,21 @@ class TorchCharRNN:
         config: the model's shape.
         weights: arrays by name.
         device: "cpu" or "cuda".
+        resets_at: an id that is always read from a state of zeros.
 
     Raises:
         ConfigError: the device is not there.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]], device: str) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, NDArray[np.float32]],
+        device: str,
+        resets_at: int | None = None,
+    ) -> None:
         require_device(device)
+        self._resets_at = resets_at
         self._model = CharRNN(config)
         self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self._model.to(device).eval()
@@ -72,5 +80,8 @@ class TorchCharRNN:
     def step(self, ids: NDArray[np.integer[Any]], state: State) -> tuple[NDArray[np.float32], State]:
         """Read ids, shape (N,); give logits, shape (N, V), and the new state."""
         inputs = torch.from_numpy(ids.astype(np.int64))[None].to(self._model.head.weight.device)
+        if self._resets_at is not None:
+            keeps = (inputs[0] != self._resets_at)[:, None]
+            state = tuple(tuple(values * keeps for values in layer) for layer in state)
         logits, state = self._model(inputs, state)
         return logits[0].cpu().numpy(), state

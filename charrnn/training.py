@@ -15,9 +15,10 @@ import torch
 from torch.nn import functional
 
 from charrnn.config import EVALUATION_SHARE
-from charrnn.evaluation import evaluate, evaluate_cold
+from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.lanes import IGNORED
 from charrnn.metrics import HistoryRow, Report
-from charrnn.model import detach
+from charrnn.model import State, detach
 from charrnn.optimizers import learning_rate
 from charrnn.precision import autocast
 from charrnn.recovery import go_back, has_exploded, is_sound, skip_step
@@ -56,7 +57,7 @@ def train(run: TrainingRun) -> Iterator[Report]:
             continue
         is_due = _evaluation_is_due(run)
         if is_due or time.monotonic() - reported >= REPORT_SECONDS:
-            report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.steps)
+            report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.chars)
             yield report
             reported, is_over = time.monotonic(), report.is_last
 
@@ -68,10 +69,10 @@ def take_step(run: TrainingRun) -> None:
     window = next(run.lanes)
     inputs = torch.from_numpy(window.inputs).to(device, non_blocking=True)  # (T, B)
     targets = torch.from_numpy(window.targets).to(device, non_blocking=True)  # (T, B)
-    state = model.initial_state(config.batch_size) if window.starts_epoch else run.state
+    state = model.initial_state(config.batch_size) if window.begins_anew else _reset_some(run)
     with autocast(device, config.precision):
         logits, state = model(inputs, state)  # (T, B, V)
-        loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
     for group in run.optimizer.param_groups:
         group["lr"] = _rate(run)
     run.optimizer.zero_grad(set_to_none=True)
@@ -84,12 +85,20 @@ def take_step(run: TrainingRun) -> None:
     run.optimizer.step()
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
-    run.pace.loss += step_loss
+    run.pace.loss += step_loss * window.num_targets
     run.pace.steps += 1
-    run.pace.chars += window.inputs.size
+    run.pace.chars += window.num_targets
     run.health.observe(step_loss)
     if has_exploded(run.health.loss, run.health.lowest, model.config.vocab_size):
         go_back(run, f"the training loss rose from {run.health.lowest:.2f} to {run.health.loss:.2f}")
+
+
+def _reset_some(run: TrainingRun) -> State:
+    """The state to go on from, with zeros for a few lanes: else a beginning would be seen once an epoch."""
+    if run.line_feed is not None or not run.config.state_reset:  # a line's beginning is seen often enough
+        return run.state
+    kept = run.model.dropout.hide(run.state[0][0].new_ones(run.config.batch_size, 1), run.config.state_reset)
+    return tuple(tuple(tensor * kept for tensor in layer) for layer in run.state)
 
 
 def _rate(run: TrainingRun) -> float:
@@ -112,7 +121,7 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
 
 def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
-    train_loss = run.pace.loss / run.pace.steps
+    train_loss = run.pace.loss / run.pace.chars
     val_loss = _validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
     run.history.append(
@@ -134,7 +143,7 @@ def _evaluate(run: TrainingRun) -> Report:
     if stale and stale % REWIND_AFTER == 0:
         _rewind(run)
     if run.finished:
-        run.cold_loss = _cold_loss(run)
+        run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
         report = replace(report, best_cold_loss=run.cold_loss, is_last=True)
     return report
 
@@ -143,7 +152,10 @@ def _validate(run: TrainingRun) -> float:
     """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
     while True:
         started = time.perf_counter()
-        loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+        if run.line_feed is None:
+            loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+        else:
+            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, precision=run.config.precision)
         run.evaluation_seconds = time.perf_counter() - started
         lowest = run.best.val_loss if run.best else math.inf
         if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):

@@ -109,7 +109,6 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
     ("arguments", "message"),
     [
         (["nothere.txt"], "nothere.txt: no such file; give a text file, or - for standard input"),
-        (["."], ".: is a folder; give a text file"),
         (["verse.txt", "-o", "no/where.pt"], "no: no such folder; make it, or give another file with --out"),
         (["verse.txt", "-o", "verse.txt"], "verse.txt: is the text itself; give another file with --out"),
         (["verse.txt", "--hidden-size", "0"], "--hidden-size is 0; it must be at least 1"),

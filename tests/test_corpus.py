@@ -1,25 +1,37 @@
+import gzip
 import hashlib
 import os
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn import corpus as corpus_module
-from charrnn.corpus import decode_text, read_corpus
+from charrnn import sources
+from charrnn.cache import Cache
+from charrnn.corpus import Corpus, Reading, read_corpus, read_text
+from charrnn.encoder import CharEncoder
 from charrnn.errors import CorpusError
+from charrnn.text import TextOptions
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
-def write(folder, data):
-    path = folder / "text.txt"
+def write(folder, data, name="text.txt"):
+    path = folder / name
     path.write_bytes(data)
     return str(path)
 
 
+def decoded(corpus):
+    return corpus.encoder.decode(corpus.ids)
+
+
 def test_a_file_is_encoded_counted_and_hashed(tmp_path):
     data = "häh\r\nh\r".encode()
-    corpus = read_corpus(write(tmp_path, data))
-    assert corpus.encoder.decode(corpus.ids) == "häh\r\nh\r"  # newlines untouched
+    corpus = read_corpus([write(tmp_path, data)])
+    assert decoded(corpus) == "häh\r\nh\r"  # newlines untouched
     assert dict(zip(corpus.encoder.characters, corpus.counts, strict=True)) == {"\n": 1, "\r": 2, "h": 3, "ä": 1}
     assert corpus.sha256 == hashlib.sha256(data).hexdigest()
     assert corpus.num_bytes == len(data)
@@ -27,34 +39,118 @@ def test_a_file_is_encoded_counted_and_hashed(tmp_path):
 
 
 def test_only_a_leading_byte_order_mark_is_left_out(tmp_path):
-    corpus = read_corpus(write(tmp_path, "\ufeffa\ufeffb".encode()))
-    assert corpus.encoder.decode(corpus.ids) == "a\ufeffb"
+    assert decoded(read_corpus([write(tmp_path, "\ufeffa\ufeffb".encode())])) == "a\ufeffb"
 
 
-def test_chunks_equal_the_whole(tmp_path, monkeypatch):
-    text = "añ漢🎺" * 57
-    whole = read_corpus(write(tmp_path, text.encode()))
-    monkeypatch.setattr(corpus_module, "_CHUNK", 10)
-    pieces = read_corpus(write(tmp_path, text.encode()))
-    assert pieces.ids.tolist() == whole.ids.tolist()
-    assert pieces.counts == whole.counts == [57, 57, 57, 57]
+@given(st.lists(ANY_TEXT, min_size=1, max_size=4), st.integers(1, 7))
+def test_any_texts_in_chunks_of_any_size_are_the_texts_in_their_order(tmp_path_factory, texts, chunk):
+    folder = tmp_path_factory.mktemp("texts")
+    paths = [write(folder, text.encode(), f"{number}.txt") for number, text in enumerate(texts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "CHUNK", chunk)
+        corpus = read_corpus(paths, Reading(separator="<|>"))
+    whole = "<|>".join(text.removeprefix("\ufeff") for text in texts)
+    assert decoded(corpus) == whole
+    assert corpus.counts == [whole.count(character) for character in corpus.encoder.characters]
+    assert corpus.ids.dtype == corpus.encoder.dtype
+    assert corpus.num_documents == len(texts)
 
 
-def test_text_that_is_not_utf8_is_refused_with_place_and_remedy():
-    with pytest.raises(CorpusError, match=r"notes.txt: not valid UTF-8 at byte 3 \(0xe9\).*iconv -f latin1 -t utf8"):
-        decode_text("caf\xe9 noir".encode("latin-1"), "notes.txt")
+@given(ANY_TEXT)
+def test_a_mapped_text_is_the_same_as_one_in_memory(tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("cache")
+    path = write(folder, text.encode())
+    held = read_corpus([path])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus_module, "MAPPED_BYTES", 0)
+        made = read_corpus([path], Reading(cache=Cache(folder / "cache")))
+        found = read_corpus([path], Reading(cache=Cache(folder / "cache")))
+    assert isinstance(made.ids, np.memmap)
+    assert isinstance(found.ids, np.memmap)
+    for mapped in (made, found):
+        assert mapped.ids.dtype == held.ids.dtype
+        assert mapped.ids.tolist() == held.ids.tolist()
+        assert mapped.counts == held.counts
+        assert mapped.sha256 == held.sha256
 
 
-def test_utf16_is_recognised_by_its_mark():
-    with pytest.raises(CorpusError, match="if it is UTF-16, convert it: iconv -f utf-16 -t utf8"):
-        decode_text("hello".encode("utf-16"), "notes.txt")
+def test_many_files_are_hashed_as_their_bytes_one_after_another(tmp_path):
+    paths = [write(tmp_path, b"one\n", "a"), write(tmp_path, b"two\n", "b")]
+    assert read_corpus(paths).sha256 == hashlib.sha256(b"one\ntwo\n").hexdigest()
+
+
+def test_a_compressed_text_has_the_size_and_hash_of_the_plain_one(tmp_path):
+    plain = read_corpus([write(tmp_path, b"plain text\n" * 50, "a")])
+    packed = read_corpus([write(tmp_path, gzip.compress(b"plain text\n" * 50), "b")])
+    assert (packed.sha256, packed.num_bytes, packed.counts) == (plain.sha256, plain.num_bytes, plain.counts)
+
+
+def test_bytes_as_units_take_any_file(tmp_path):
+    data = bytes(range(256)) * 3 + "naïve 漢字".encode()
+    path = write(tmp_path, data)
+    corpus = read_corpus([path], Reading(options=TextOptions(unit="byte")))
+    assert corpus.encoder.decode(corpus.ids).encode("utf-8", "surrogateescape") == data
+    assert len(corpus.ids) == len(data)
+    again = corpus.encoder.encode(read_text(path, TextOptions(unit="byte")))
+    assert again.tolist() == corpus.ids.tolist()
+
+
+def test_rare_characters_share_the_last_id(tmp_path):
+    corpus = read_corpus([write(tmp_path, b"aaaabbbccd\n\n")], Reading(min_count=3))
+    assert corpus.encoder.characters == "ab"
+    assert corpus.ids.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2]
+    assert corpus.counts == [4, 3, 5]
+    assert corpus.num_distinct == 5
+
+
+def test_an_alphabet_that_is_given_is_kept(tmp_path):
+    encoder = CharEncoder("abcx", has_unknown=True)
+    corpus = read_corpus([write(tmp_path, b"abcd")], Reading(encoder=encoder))
+    assert corpus.encoder is encoder
+    assert corpus.ids.tolist() == [0, 1, 2, 4]
+    assert corpus.counts == [1, 1, 1, 0, 1]
+
+
+def test_a_file_that_changes_between_the_passes_is_refused(tmp_path, monkeypatch):
+    path = write(tmp_path, b"before")
+    choose = corpus_module.choose_alphabet
+
+    def change(*arguments, **options):
+        write(tmp_path, b"before and after")
+        return choose(*arguments, **options)
+
+    monkeypatch.setattr(corpus_module, "choose_alphabet", change)
+    with pytest.raises(CorpusError, match="was changed while it was read"):
+        read_corpus([path])
+
+
+def test_text_that_is_not_utf8_is_refused_with_place_and_remedies(tmp_path):
+    with pytest.raises(
+        CorpusError, match=r"text.txt: not valid UTF-8 at byte 3 \(0xe9\); if it is Latin-1, give --encoding latin-1"
+    ) as caught:
+        read_corpus([write(tmp_path, "caf\xe9 noir".encode("latin-1"))])
+    assert "--errors replace" in str(caught.value)
+
+
+def test_utf16_is_recognised_by_its_mark(tmp_path):
+    path = write(tmp_path, "hello".encode("utf-16"))
+    with pytest.raises(CorpusError, match="if it is UTF-16, give --encoding utf-16"):
+        read_corpus([path])
+    assert decoded(read_corpus([path], Reading(options=TextOptions(encoding="utf-16")))) == "hello"
+
+
+def test_progress_counts_every_byte_of_both_passes(tmp_path):
+    seen = []
+    read_corpus([write(tmp_path, b"x" * 1000)], progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 2000
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda path: None, "no such file"),
-        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: path.mkdir(), "a folder without files"),
         (lambda path: path.write_bytes(b""), "no characters"),
         (lambda path: path.write_bytes(b"\xef\xbb\xbf"), "no characters"),
     ],
@@ -63,7 +159,7 @@ def test_what_cannot_be_read_is_one_clear_error(tmp_path, make, message):
     path = tmp_path / "text.txt"
     make(path)
     with pytest.raises(CorpusError, match=f"text.txt: {message}") as caught:
-        read_corpus(str(path))
+        read_corpus([str(path)])
     assert caught.value.exit_code == 2
 
 
@@ -73,19 +169,39 @@ def test_a_file_without_permission_is_one_clear_error(tmp_path):
     path.write_text("secret")
     path.chmod(0)
     with pytest.raises(CorpusError, match="cannot be read"):
-        read_corpus(str(path))
+        read_corpus([str(path)])
+
+
+def corpus_of(text, **options):
+    encoder = CharEncoder(text)
+    counts = [text.count(character) for character in encoder.characters]
+    return Corpus("t", encoder.encode(text), encoder, counts, 0, "", TextOptions(**options), 1, (), len(counts))
 
 
 @given(st.integers(4, 400), st.floats(0.01, 0.5))
 def test_split_is_two_contiguous_pieces(num_chars, fraction):
-    text = "".join(chr(0x100 + i) for i in range(num_chars))
-    ids, encoder, counts = corpus_module._encode_alphabet(text)
-    corpus = corpus_module.Corpus("t", ids, encoder, counts, 0, "")
-    train, val = corpus.split(fraction)
+    train, val = corpus_of("".join(chr(0x100 + i) for i in range(num_chars))).split(fraction)
     assert [*train, *val] == list(range(num_chars))
     assert len(val) == max(2, round(num_chars * fraction))
 
 
-def test_a_text_too_short_to_split_says_how_much_is_needed(tmp_path):
+@given(st.lists(st.text("ab", max_size=5), min_size=4, max_size=30), st.floats(0.01, 0.5), st.booleans())
+def test_lines_are_split_between_two_of_them(lines, fraction, ends):
+    text = "\n".join(lines) + "\n" * ends
+    if len(text) < 8 or text.count("\n") < 2:
+        return
+    corpus = corpus_of(text, lines=True)
+    train, val = corpus.split(fraction)
+    assert corpus.encoder.decode([*train, *val]) == text
+    assert corpus.encoder.decode(train)[-1] == "\n"
+    assert len(val)
+
+
+def test_one_line_cannot_be_split_into_lines():
+    with pytest.raises(CorpusError, match="one line, and --lines needs at least two"):
+        corpus_of("a single line\n", lines=True).split(0.1)
+
+
+def test_a_text_too_short_to_split_says_how_much_is_needed():
     with pytest.raises(CorpusError, match="3 characters, but at least 4 are needed"):
-        read_corpus(write(tmp_path, b"abc")).split(0.1)
+        corpus_of("abc").split(0.1)

@@ -19,7 +19,7 @@ from conftest import ROOT
 from charrnn.archive import read_checkpoint
 from charrnn.cli.request import Request
 from charrnn.cli.resumption import resume_run
-from charrnn.corpus import read_corpus
+from charrnn.corpus import Reading, read_corpus
 from charrnn.engine import NumpyCharRNN
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError
 from charrnn.filters import SamplingOptions
@@ -204,10 +204,11 @@ def mutate_values(contents, chance):
 def test_values_that_are_not_what_they_should_be_are_refused_where_a_training_goes_on(canary, capsys):
     chance = random.Random(3)
     original = torch.load(CHECKPOINT, weights_only=True)
-    corpus = read_corpus(str(CHECKPOINT.with_suffix(".txt")))
+    text = str(CHECKPOINT.with_suffix(".txt"))
+    corpus = read_corpus((text,), Reading())
     request = Request(
-        text="version-1.txt", out="x.pt", options={}, explicit={}, log=None, resume=True, resume_from=None, force=False,
-        overwrite=False, quiet=True, as_json=False, started=0.0,
+        texts=(text,), reading=Reading(), out="x.pt", options={}, explicit={}, log=None, resume=True, resume_from=None,
+        force=False, overwrite=False, quiet=True, as_json=False, started=0.0,
     )  # fmt: skip
     refused, threads = 0, torch.get_num_threads()
     for _ in range(VALUES):

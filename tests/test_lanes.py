@@ -49,7 +49,7 @@ def test_no_window_is_a_runt(shape):
 
 def test_only_an_epochs_first_window_starts_it():
     lanes = Lanes(np.arange(50), batch_size=2, seq_len=10)
-    starts = [window.starts_epoch for window in itertools.islice(lanes, 6)]
+    starts = [window.begins_anew for window in itertools.islice(lanes, 6)]
     assert starts == [True, False, False, True, False, False]
     assert (lanes.epoch, lanes.index) == (1, 3)
 
@@ -63,7 +63,7 @@ def test_seek_goes_on_where_it_was(shape, steps):
     other.seek(lanes.epoch, lanes.index)
     expected, window = next(lanes), next(other)
     assert (window.inputs == expected.inputs).all()
-    assert window.starts_epoch == expected.starts_epoch
+    assert window.begins_anew == expected.begins_anew
 
 
 def test_more_lanes_than_transitions_is_an_error_with_the_number_that_works():

@@ -41,7 +41,7 @@ def test_one_batch_can_be_overfitted(cell):
     losses, total = [], 0.0
     for _ in range(200):
         take_step(run)
-        losses.append(run.pace.loss - total)
+        losses.append((run.pace.loss - total) / (run.pace.chars / run.pace.steps))
         total = run.pace.loss
     assert losses[0] == pytest.approx(math.log(VOCAB_SIZE), abs=0.5)
     assert losses[-1] < 0.3
@@ -55,7 +55,7 @@ def test_every_optimizer_lowers_the_loss(optimizer):
 
 
 def test_the_state_is_carried_from_window_to_window_and_detached():
-    run = start()
+    run = start(state_reset=0.0)
     take_step(run)
     carried = run.state
     assert carried[0][0].abs().sum() > 0
@@ -65,6 +65,24 @@ def test_the_state_is_carried_from_window_to_window_and_detached():
     run.model.forward = lambda ids, state: seen.append(state) or forward(ids, state)
     take_step(run)
     assert seen[0] is carried, "the second window starts from the state after the first"
+
+
+def test_some_lanes_begin_a_window_without_a_state_and_the_others_keep_theirs():
+    run = start(batch_size=100, seq_len=5, num_layers=2, state_reset=0.3, max_steps=10_000)
+    take_step(run)
+    seen = []
+    forward = run.model.forward
+    run.model.forward = lambda ids, state: seen.append((state, run.state)) or forward(ids, state)
+    for _ in range(8):
+        take_step(run)
+    shares = []
+    for given, carried in seen:
+        kept = (given[0][0] != 0).any(dim=1)
+        shares.append(1 - kept.float().mean().item())
+        for layer, before in zip(given, carried, strict=True):
+            for tensor, values in zip(layer, before, strict=True):
+                assert torch.equal(tensor, values * kept[:, None]), "a lane loses all of its state or nothing"
+    assert 0.2 < sum(shares) / len(shares) < 0.4
 
 
 def test_the_state_is_zero_where_an_epoch_begins():

@@ -9,22 +9,48 @@ from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.run import TrainingRun
+from charrnn.text import CHARACTER
 
 
 def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     """Say what was found and what was chosen, one line each."""
     run = launch.run
     model, config = run.model.config, run.config
-    held_out = len(run.val_ids)
     return [
-        f"{quoted(corpus.name)}: {len(corpus.ids):,} characters, {len(corpus.encoder):,} distinct; "
-        f"{len(corpus.ids) - held_out:,} to train on, the last {held_out:,} held out",
+        *_describe_corpus(corpus, config.val_fraction, len(run.val_ids)),
         f"model: {model.cell}, {_count(model.num_layers, 'layer')} of {model.hidden_size}, "
         f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
         f"{_count(config.threads, 'thread')}; {_duration(run, launch.chars_per_second)}",
     ]
+
+
+def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> list[str]:
+    """The text, and what a reader should know of what became of it."""
+    training, held_out = map(len, corpus.split(val_fraction))
+    unit = corpus.options.unit + "s"
+    files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
+    some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
+    lines = [
+        f"{quoted(corpus.name)}: {len(corpus.ids):,} {unit}{files}, {corpus.num_distinct:,} distinct; "
+        f"{training:,} to train on, the last {held_out:,} held out{some}"
+    ]
+    if corpus.encoder.has_unknown:
+        rare = max(0, corpus.num_distinct - len(corpus.encoder.characters))
+        times = corpus.counts[-1]
+        lines.append(
+            f"{_count(rare, corpus.options.unit)} too rare to be learned ({times / len(corpus.ids):.2%} of the text) "
+            "share one id, which is never written; --min-count and --max-vocab decide"
+        )
+    if corpus.skipped:
+        files, first = _count(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
+        more = ", ..." if len(corpus.skipped) > 1 else ""
+        lines.append(f"{files} left out as no {corpus.options.encoding} text: {first}{more}")
+    returns = corpus.counts[corpus.encoder.characters.index("\r")] if "\r" in corpus.encoder.characters else 0
+    if returns and corpus.options.unit == CHARACTER:
+        lines.append(f"{_count(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
+    return lines
 
 
 def _dropout(config: ModelConfig) -> str:
@@ -56,8 +82,7 @@ def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)
     if run.total_steps is not None:
-        window = run.lanes.lane_length * run.config.batch_size / run.lanes.windows_per_epoch
-        seconds.append((run.total_steps - run.step) * window / chars_per_second)
+        seconds.append((run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second)
     return f"takes about {format_seconds(max(min(seconds), 0.0))}"
 
 

@@ -67,7 +67,7 @@ def describe(contents: Checkpoint) -> dict[str, Any]:
         **asdict(contents.model),
         "num_parameters": count_parameters(contents.model),
         "characters": contents.encoder.characters,
-        "text": contents.text,
+        "text": contents.text.to_dict(),
         "best": best
         and {
             "val_loss": best.val_loss,
@@ -108,18 +108,20 @@ def _print_table(rows: Sequence[tuple[str, str]]) -> None:
 
 def _score_file(contents: Checkpoint, path: str, checkpoint: str) -> Score:
     from charrnn.analysis import score
-    from charrnn.corpus import STDIN, read_text
-    from charrnn.engine import NumpyCharRNN
+    from charrnn.cli.models import load_reader
+    from charrnn.corpus import read_text
+    from charrnn.sources import STDIN
 
     try:
-        ids = contents.encoder.encode(read_text(path))
+        opening = "\n" if contents.text.lines else ""  # what a line begins with
+        ids = contents.encoder.encode(opening + read_text(path, contents.text))
     except UnknownCharacterError as error:
         name = "standard input" if path == STDIN else path
         raise CharRNNError(
             f"{name} has {error.describe()}, which this model never saw "
             f"({error.vocab_size} characters; see `charrnn inspect {checkpoint}`)"
         ) from None
-    return score(NumpyCharRNN(contents.model, contents.weights), ids)
+    return score(load_reader(contents), ids)
 
 
 def _show_score(result: Score, name: str, as_json: bool) -> None:

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charrnn.cli.prompts import fit_prompt
+from charrnn.cli.prompts import begin_match, fit_prompt
 from charrnn.cli.shared import encode_ids
 from charrnn.cli.writing import Job, write_stream
+from charrnn.decoding import prepare
 from charrnn.displays import write_line
 from charrnn.endings import Ending
 from charrnn.errors import CharRNNError
@@ -32,17 +33,23 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
         import readline  # noqa: F401
     for number, line in enumerate(_lines()):
         try:
-            prompt = fit_prompt(line, job.encoder, unknown, checkpoint)
+            prompt = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
+            match = job.sampler.match
+            if match is not None:
+                match = begin_match(match, prompt or job.prompt, job.length, job.rules)
         except CharRNNError as error:
             write_line(sys.stderr, f"charrnn: {quoted(str(error))}")
             continue
-        sampler = replace(job.sampler, prompt=encode_ids(job.encoder, prompt)) if prompt else job.sampler
+        sampler = replace(job.sampler, match=match)
+        if prompt:
+            sampler = replace(sampler, prompt=encode_ids(job.encoder, prompt))
         ending = Ending(job.rules, prompt)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
+        last = ""
         with contextlib.suppress(KeyboardInterrupt):
             opening = prompt if job.echo else ""
-            write_stream(sys.stdout.buffer, itertools.chain(opening, (character for character, _ in drawn)))
-        if not sys.stdout.isatty():  # a program that talks to this one waits for the line's end
+            last = write_stream(sys.stdout.buffer, itertools.chain(opening, (character for character, _ in drawn)))
+        if last != "\n" and not sys.stdout.isatty():  # a program that talks to this one waits for the line's end
             sys.stdout.buffer.write(b"\n")
             sys.stdout.buffer.flush()
 

@@ -10,13 +10,16 @@ from typing import Any
 import torch
 
 from charrnn.cli.request import Request
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.model import CharRNN
 from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
 from charrnn.suggest import FORWARD_SPEED, TYPICAL_FLOPS, suggest, training_cost
 from charrnn.torch_engine import require_device
+
+MOST_EVALUATED = 1_000_000
+"""Characters of the held-out piece that are evaluated: more would take long and tell little more."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,15 @@ def start_run(request: Request, corpus: Corpus) -> Launch:
     set_up_torch(options["threads"])
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS if options["time_limit"] is None else _measure_flops(options, vocab_size)
-    chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops)
-    train_ids, val_ids = corpus.split(chosen.training.val_fraction)
-    run = TrainingRun.start(chosen.model, chosen.training, train_ids, val_ids, started=request.started)
-    return complete_launch(run, corpus, chosen.reason)
+    chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops, mean_line=corpus.mean_line)
+    return complete_launch(begin(chosen.model, chosen.training, request, corpus), corpus, chosen.reason)
+
+
+def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus) -> TrainingRun:
+    """A run at its first step."""
+    train_ids, val_ids = corpus.split(config.val_fraction)
+    val_ids = val_ids[:MOST_EVALUATED]
+    return TrainingRun.start(model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed)
 
 
 def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:

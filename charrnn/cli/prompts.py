@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from charrnn.decoding import prepare
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
+from charrnn.text import TextOptions
+
+if TYPE_CHECKING:
+    from charrnn.endings import Rules
+    from charrnn.matching import LineMatch
 
 STDIN = "-"
 UNKNOWN_RULES = ("error", "skip", "nearest")
 
 
-def read_prompt(prompt: str, prompt_file: str | None, checkpoint: str) -> str:
-    """Find the prompt: as given, from a file, or from standard input for "-".
+def check_prompt(prompt: str, prompt_file: str | None, checkpoint: str) -> None:
+    """Refuse, before anything is read, a prompt that is given twice or that shares its source.
 
     Raises:
-        ConfigError: it is given twice, or standard input is asked for two things.
-        CorpusError: it cannot be read.
+        ConfigError: it is, or standard input is asked for two things.
     """
     if prompt and prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file both give a prompt; give one of them")
+    if checkpoint == STDIN in (prompt, prompt_file):
+        raise ConfigError("the checkpoint and the prompt cannot both come from standard input")
+
+
+def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions) -> str:
+    """Find the prompt, as given, from a file, or from standard input for "-", and read it as the model's text was.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
     source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
     if source is None:
-        return prompt
-    if source == checkpoint == STDIN:
-        raise ConfigError("the checkpoint and the prompt cannot both come from standard input")
+        return prepare(prompt, options)
     from charrnn.corpus import read_text
 
-    text = read_text(source)
+    text = read_text(source, options)
     return text.removesuffix("\n") if prompt == STDIN else text  # as the shell's $(...) does: echo ends its line
 
 
@@ -49,7 +63,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
         prompt = "".join(_nearest(character, encoder) for character in prompt)
     if unknown == "skip":
         prompt = "".join(character for character in prompt if character in encoder)
-    lacking = "".join(dict.fromkeys(character for character in prompt if character not in encoder))
+    lacking = encoder.lacking(prompt)
     if lacking:
         described = UnknownCharacterError(lacking, len(encoder)).describe()
         help_ = "" if unknown == "nearest" else "; --unknown skip or nearest passes over them"
@@ -58,6 +72,26 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
             f"see `charrnn inspect {model}`){help_}"
         )
     return prompt
+
+
+def begin_match(match: LineMatch, prompt: str, length: int | None, rules: Rules) -> LineMatch:
+    """Let a pattern read the line that a prompt begins.
+
+    Args:
+        match: the pattern, anywhere in it.
+        prompt: of the model's characters.
+        length: characters to draw at most; None for no limit.
+        rules: what else ends or leaves out lines.
+
+    Raises:
+        ConfigError: no line that fits can come of it.
+    """
+    if rules.known_lines is not None and prompt.rpartition("\n")[2]:
+        raise ConfigError(
+            "--novel leaves out whole lines, and a line that the prompt begins cannot be left out of those that fit "
+            "--match; put the beginning into the pattern"
+        )
+    return match.after(prompt, length)
 
 
 def _nearest(character: str, encoder: CharEncoder) -> str:

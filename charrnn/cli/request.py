@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from charrnn.corpus import STDIN
+from charrnn.cache import Cache, default_folder
+from charrnn.cli.shared import unescape
+from charrnn.corpus import Reading
 from charrnn.errors import ConfigError, OutputError
+from charrnn.sources import STDIN
+from charrnn.text import TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,8 @@ class Request:
     """What the command line asked for.
 
     Attributes:
-        text: path of the corpus, or "-".
+        texts: paths of the corpus; "-" is standard input.
+        reading: how they are read.
         out: path of the checkpoint; None for the text's name.
         options: every option by field name; None where nothing was decided.
         explicit: those of them that stood on the command line.
@@ -32,7 +37,8 @@ class Request:
         started: `time.perf_counter()` at the start of the process.
     """
 
-    text: str
+    texts: tuple[str, ...]
+    reading: Reading
     out: str | None
     options: Mapping[str, Any]
     explicit: Mapping[str, Any]
@@ -48,11 +54,17 @@ class Request:
     @property
     def path(self) -> Path:
         """Where the checkpoint goes; a folder is given as `folder/`, or is there."""
-        name = "stdin.pt" if self.text == STDIN else f"{Path(self.text).stem}.pt"
         if self.out is None:
-            return Path(name)
+            return Path(self._name)
         is_folder = self.out.endswith(("/", os.sep)) or Path(self.out).is_dir()
-        return Path(self.out) / name if is_folder else Path(self.out)
+        return Path(self.out) / self._name if is_folder else Path(self.out)
+
+    @property
+    def _name(self) -> str:
+        if self.texts[0] == STDIN:
+            return "stdin.pt"
+        first = Path(self.texts[0])
+        return f"{first.resolve().name if first.is_dir() else first.stem}.pt"
 
     @property
     def source(self) -> Path:
@@ -79,7 +91,7 @@ def check_output(request: Request) -> None:
         raise OutputError(f"{path}: is a folder; give a file with --out")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is no ordinary file; give another with --out")
-    if request.text != STDIN and path.exists() and Path(request.text).exists() and path.samefile(request.text):
+    if path.exists() and any(Path(text).exists() and path.samefile(text) for text in request.texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not request.may_replace:
         raise OutputError(
@@ -100,8 +112,26 @@ def check_output(request: Request) -> None:
         ) from None
 
 
+def parse_reading(flags: Mapping[str, Any]) -> Reading:
+    """How the texts are to be read, from the flags by their names.
+
+    Raises:
+        ConfigError: they cannot be followed.
+    """
+    folder = default_folder() if flags["cache"] is None else Path(flags["cache"])
+    return Reading(
+        options=TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)}),
+        separator=unescape(flags["separator"]),
+        include=tuple(flags["include"] or ()),
+        exclude=tuple(flags["exclude"] or ()),
+        min_count=flags["min_count"],
+        max_vocab=flags["max_vocab"],
+        cache=None if flags["no_cache"] else Cache(folder),
+    )
+
+
 def _check_log(log: Path, request: Request) -> None:
-    others = [request.path] if request.text == STDIN else [request.path, Path(request.text)]
+    others = [request.path, *(Path(text) for text in request.texts if text != STDIN)]
     if any(log.resolve() == other.resolve() for other in others):
         raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
     if log.exists() and not log.is_file():

@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from charrnn import checkpoint
-from charrnn.archive import Checkpoint
-from charrnn.cli.launch import Launch, complete_launch, set_up_torch
+from charrnn.archive import Checkpoint, read_checkpoint
+from charrnn.cli.launch import Launch, begin, complete_launch, set_up_torch
 from charrnn.cli.request import Request
 from charrnn.config import TrainConfig, config_from_dict, flag_name
-from charrnn.corpus import Corpus
-from charrnn.errors import CheckpointError, ConfigError, UnknownCharacterError
+from charrnn.corpus import Corpus, Reading
+from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
 from charrnn.run import TrainingRun
 from charrnn.suggest import evaluations
+from charrnn.text import TextOptions
 
 ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = {*ENDS, "patience", "threads"}
 """Options that a resumed run may give anew."""
 
 SHAPE = {"cell", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm"}
-"""Options that no force can change: the weights are made for them."""
+SHAPE |= {field.name for field in fields(TextOptions)}
+"""Options that no force can change: the weights are made for them, or the characters are."""
 
 PLACES = {"batch_size", "seq_len", "val_fraction"}
 """Options without which a place in the text means nothing."""
 
 MOST_THREADS = 4
 """For each core: a file may come from a larger machine, or ask for anything."""
+
+
+def stored_reading(request: Request) -> Reading:
+    """How the text of the run that a checkpoint holds was read, its alphabet included.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    stored = read_checkpoint(str(request.source))
+    return replace(request.reading, options=stored.text, encoder=stored.encoder)
 
 
 def resume_run(request: Request, corpus: Corpus) -> Launch:
@@ -45,22 +56,21 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
     path = str(request.source)
     stored = checkpoint.load(path)
     model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
-    changes = _changes(request.explicit, {**asdict(model), **asdict(config)})
+    before = {**asdict(stored.text), **asdict(model), **asdict(config)}
+    changes = _changes(request.explicit, before)
     is_other_text = stored.corpus.sha256 != corpus.sha256
     if request.force:
         _check_forced(changes, path)
         model, config = _replace_fields(model, changes), _replace_fields(config, changes)
-        corpus = _recode(corpus, stored, path) if is_other_text else corpus
     else:
-        _check_unchanged(changes, {**asdict(model), **asdict(config)}, path)
+        _check_unchanged(changes, before, path)
         _check_text(stored, corpus, path)
     config = _move_end(config, request.explicit)
     if config.device == "cuda" and not torch.cuda.is_available():
         config = replace(config, device="cpu")
     config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
-    train_ids, val_ids = corpus.split(config.val_fraction)
     set_up_torch(config.threads)
-    run = TrainingRun.start(model, config, train_ids, val_ids, started=request.started)
+    run = begin(model, config, request, corpus)
     try:
         run.load_state_dict(_adapt(stored.training, run, set(changes), is_other_text))
     except CheckpointError as error:
@@ -111,19 +121,6 @@ def _check_forced(changes: Mapping[str, Any], path: str) -> None:
 
 def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:
     return replace(config, **{name: value for name, value in changes.items() if name in asdict(config)})
-
-
-def _recode(corpus: Corpus, stored: Checkpoint, path: str) -> Corpus:
-    """Give a text the ids of the checkpoint's alphabet."""
-    try:
-        ids = stored.encoder.encode(corpus.encoder.characters)
-    except UnknownCharacterError as error:
-        raise CheckpointError(
-            f"{path}: cannot go on with {corpus.name}, which has {error.describe()}; train anew with --out"
-        ) from None
-    counts = np.zeros(len(stored.encoder), dtype=np.int64)
-    counts[ids] = corpus.counts
-    return replace(corpus, ids=ids[corpus.ids], encoder=stored.encoder, counts=counts.tolist())
 
 
 def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:

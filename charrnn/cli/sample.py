@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,12 +13,11 @@ import typer
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.archive import Checkpoint
     from charrnn.cli.writing import Job
     from charrnn.encoder import CharEncoder
     from charrnn.filters import SamplingOptions
-    from charrnn.sampling import StepModel
 
+DEFAULT_LENGTH = 500
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
 
@@ -37,8 +37,11 @@ def sample(
         str, typer.Option(help="What becomes of a prompt's unknown characters: error, skip or nearest.")
     ] = "error",
     length: Annotated[
-        int, typer.Option("--length", "-n", help="Characters to write after the prompt; -1: without end.")
-    ] = 500,
+        int | None,
+        typer.Option(
+            "--length", "-n", help="Characters to write after the prompt; -1: without end. [default: 500]", **Hidden
+        ),
+    ] = None,
     lines: Annotated[
         int | None, typer.Option(help="End after this many whole lines. [default: no limit]", **Hidden)
     ] = None,
@@ -67,6 +70,10 @@ def sample(
     ] = None,
     forbid: Annotated[
         str | None, typer.Option(help="Write without these characters. [default: none]", **Hidden)
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden),
     ] = None,
     novel: Annotated[
         str | None, typer.Option(help="Leave out lines that stand in this file. [default: none]", **Hidden)
@@ -100,7 +107,7 @@ def sample(
 
     The text goes to stdout as it comes, and nothing else does.
     """
-    flags = dict(context.params)
+    flags = _with_defaults(context.params)
     _check(flags)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.writing import tell_refused, write_json, write_many, write_one
@@ -123,6 +130,16 @@ def sample(
         refused = write_many(out, job)
     if not quiet:
         tell_refused(refused, novel)
+
+
+def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one."""
+    one_line = flags["match"] is not None and flags["length"] is None and flags["lines"] is None
+    return {
+        **flags,
+        "length": DEFAULT_LENGTH if flags["length"] is None else flags["length"],
+        "lines": 1 if one_line else flags["lines"],
+    }
 
 
 def _check(flags: Mapping[str, Any]) -> None:
@@ -153,32 +170,48 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--mix runs on the CPU; leave --device out")
     if "" in (flags["stop"] or []):
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
+    if flags["match"] is not None:
+        from charrnn.patterns import parse_pattern
+
+        parse_pattern(flags["match"])
 
 
 def _plan(flags: Mapping[str, Any]) -> Job:
     """Read all that is to be read and put together what is to be written."""
     from charrnn.archive import read_checkpoint
-    from charrnn.cli.prompts import fit_prompt, read_prompt
-    from charrnn.cli.shared import encode_ids, first_ids
+    from charrnn.cli.models import load_writer
+    from charrnn.cli.prompts import begin_match, check_prompt, fit_prompt, read_prompt
+    from charrnn.cli.shared import encode_ids, first_ids, unescape
     from charrnn.cli.writing import Job
     from charrnn.endings import Rules
     from charrnn.sampling import Sampler
 
     path = flags["checkpoint"]
-    prompt = read_prompt(flags["prompt"], flags["prompt_file"], path)
+    check_prompt(flags["prompt"], flags["prompt_file"], path)
     contents = read_checkpoint(path)
-    model, encoder = _load(contents, flags["mix"] or [], flags["device"])
+    prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text)
+    model, encoder = load_writer(contents, flags["mix"] or [], flags["device"])
     prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
     first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
+    length = None if flags["length"] == -1 else flags["length"]
+    rules = Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"]))
+    options = _options(flags, encoder)
+    match = None
+    if flags["match"] is not None:
+        from charrnn.matching import LineMatch
+
+        match = begin_match(LineMatch.build(flags["match"], encoder, options.allowed), prompt, length, rules)
+        rules = replace(rules, fits=match.fits)
     return Job(
-        sampler=Sampler(model, encode_ids(encoder, prompt or first), _options(flags, encoder), flags["seed"]),
+        sampler=Sampler(model, encode_ids(encoder, prompt or first), options, flags["seed"], match),
         encoder=encoder,
+        text=contents.text,
         prompt=prompt,
         echo=not flags["no_echo"],
-        length=None if flags["length"] == -1 else flags["length"],
-        rules=Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"])),
+        length=length,
+        rules=rules,
         num_samples=flags["num_samples"],
-        separator="\n" if flags["separator"] is None else _unescape(flags["separator"]),
+        separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=STREAMS_AT_ONCE[flags["device"]],
     )
 
@@ -216,43 +249,6 @@ def parse_temperature(text: str) -> tuple[float, float | None]:
         raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
 
 
-def _load(contents: Checkpoint, mix: Sequence[str], device: str) -> tuple[StepModel, CharEncoder]:
-    """The numpy engine on a CPU; torch, which takes seconds to import, on a GPU only."""
-    if device == "cuda":
-        from charrnn.torch_engine import TorchCharRNN
-
-        return TorchCharRNN(contents.model, contents.weights, device), contents.encoder
-    from charrnn.engine import NumpyCharRNN
-
-    model = NumpyCharRNN(contents.model, contents.weights)
-    if not mix:
-        return model, contents.encoder
-    from charrnn.archive import read_checkpoint
-    from charrnn.mixing import MixedModel, Part
-
-    shares = [_parse_share(entry) for entry in mix]
-    rest = 1 - sum(share for _, share in shares)
-    if rest <= 0:
-        raise ConfigError(f"the shares in --mix sum to {1 - rest:g}, which leaves none for the first model")
-    parts = [Part(model, contents.encoder, rest)]
-    for path, share in shares:
-        other = read_checkpoint(path)
-        parts.append(Part(NumpyCharRNN(other.model, other.weights), other.encoder, share))
-    mixed = MixedModel(parts)
-    return mixed, mixed.encoder
-
-
-def _parse_share(entry: str) -> tuple[str, float]:
-    path, _, share = entry.rpartition(":")
-    try:
-        value = float(share)
-    except ValueError:
-        value = 0.0
-    if not path or not 0 < value < 1:
-        raise ConfigError(f"--mix is {entry!r}; write it as other.pt:0.3, with a share between 0 and 1")
-    return path, value
-
-
 def _known_lines(path: str | None) -> frozenset[str] | None:
     """The lines of a file, empty ones left out: an empty line is never a copy."""
     if path is None:
@@ -260,7 +256,3 @@ def _known_lines(path: str | None) -> frozenset[str] | None:
     from charrnn.corpus import read_text
 
     return frozenset(line.removesuffix("\r") for line in read_text(path).split("\n")) - {""}
-
-
-def _unescape(text: str) -> str:
-    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")

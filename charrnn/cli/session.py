@@ -22,8 +22,9 @@ from charrnn.archive import CorpusFacts
 from charrnn.cli.announce import announcement, farewell
 from charrnn.cli.launch import start_run
 from charrnn.cli.lock import locked_output
+from charrnn.cli.models import reset_id, writing_weights
 from charrnn.cli.request import Request, check_output
-from charrnn.cli.resumption import resume_run
+from charrnn.cli.resumption import resume_run, stored_reading
 from charrnn.cli.saving import Saver, check_space
 from charrnn.cli.shared import first_ids
 from charrnn.cli.signals import TrainingSignals
@@ -57,7 +58,8 @@ def run_training(request: Request) -> None:
 
 
 def _run_training(request: Request, signals: TrainingSignals) -> None:
-    corpus = read_corpus(request.text)
+    reading = stored_reading(request) if request.resume else request.reading
+    corpus = read_corpus(request.texts, reading)
     with _make_display(request) as display:
         launch = resume_run(request, corpus) if request.resume else start_run(request, corpus)
         check_space(request.path, launch.run)
@@ -131,6 +133,7 @@ class Session:
         return checkpoint.snapshot(
             model=run.model.config,
             encoder=corpus.encoder,
+            text=corpus.options,
             weights=run.best_weights or run.model.state_dict(),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
@@ -155,10 +158,13 @@ class Session:
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
-        engine = NumpyCharRNN(self._run.model.config, weights)
-        prompt = first_ids(self._corpus.encoder, self._corpus.counts)
+        encoder = self._corpus.encoder
+        engine = NumpyCharRNN(
+            self._run.model.config, writing_weights(weights, encoder), reset_id(self._corpus.options, encoder)
+        )
+        prompt = first_ids(encoder, self._corpus.counts)
         sampler = Sampler(engine, prompt, SamplingOptions(), seed)
-        return self._corpus.encoder.decode(list(sampler.stream(SAMPLE_LENGTH)))
+        return encoder.decode(list(sampler.stream(SAMPLE_LENGTH)))
 
     def _stop(self, signal_number: int) -> None:
         self._save_at_the_end(f"stopped after step {self._run.step:,}")
@@ -167,7 +173,7 @@ class Session:
         if not self._request.quiet and not self._request.as_json:
             out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
             log = f" --log {shlex.quote(self._request.log)}" if self._request.log else ""
-            again = f"charrnn train {shlex.quote(self._request.text)}{out}{log} --resume"
+            again = f"charrnn train {shlex.join(self._request.texts)}{out}{log} --resume"
             write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 

@@ -13,6 +13,11 @@ def encode_ids(encoder: CharEncoder, text: str) -> list[int]:
     return ids
 
 
+def unescape(text: str) -> str:
+    """Read the escapes that a shell makes hard to type."""
+    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")
+
+
 def first_ids(encoder: CharEncoder, counts: Sequence[int]) -> list[int]:
     """What a model reads before it writes without a prompt: a line's end, or its corpus's commonest character."""
     return encode_ids(encoder, "\n") if "\n" in encoder else [max(range(len(encoder)), key=lambda i: counts[i])]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.config import TrainConfig, check_options, parse_duration
+from charrnn.text import TextOptions
 
 STARTED = time.perf_counter() - time.process_time()
 """When this process began, nearly: until here it has done little but compute."""
@@ -18,7 +19,9 @@ Hidden: dict[str, Any] = {"show_default": False}
 
 
 def train(
-    text: Annotated[str, typer.Argument(help="A UTF-8 text file to learn from, or - for stdin.", show_default=False)],
+    texts: Annotated[
+        list[str], typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.", **Hidden)
+    ],
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", help="The checkpoint. [default: the text's name with .pt, here]", **Hidden),
@@ -60,6 +63,38 @@ def train(
         int | None,
         typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **Hidden),
     ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="In folders, only files like *.py; may be given again.", **Hidden)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="In folders, no files like *.py; may be given again.", **Hidden)
+    ] = None,
+    separator: Annotated[
+        str, typer.Option(help=r"Text between one file and the next; \n and \t are read. [default: none]", **Hidden)
+    ] = "",
+    lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
+    unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
+    encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or shift_jis.")] = TextOptions.encoding,
+    errors: Annotated[
+        str, typer.Option(help="What becomes of bytes that are no text: strict, replace or surrogateescape.")
+    ] = TextOptions.errors,
+    newline: Annotated[str, typer.Option(help="keep, or lf to make all line ends LF.")] = TextOptions.newline,
+    normalize: Annotated[str, typer.Option(help="Unicode form: none, nfc or nfkc.")] = TextOptions.normalize,
+    lowercase: Annotated[bool, typer.Option("--lowercase", help="Make capitals small.")] = False,
+    min_count: Annotated[
+        int | None,
+        typer.Option(help="Rarer characters share one id that is never written. [default: 1]", **Hidden),
+    ] = None,
+    max_vocab: Annotated[
+        int | None, typer.Option(help="Characters with ids of their own, at most. [default: all]", **Hidden)
+    ] = None,
+    cache: Annotated[
+        str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]", **Hidden)
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Hold large encoded texts in memory.")] = False,
+    state_reset: Annotated[
+        float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
+    ] = TrainConfig.state_reset,
     seed: Annotated[int, typer.Option(help="Of the first weights and of dropout.")] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto (the faster one here), float32 or bfloat16.")] = "auto",
@@ -107,12 +142,13 @@ def train(
     # Read once, when torch loads its thread library: by default its threads spin so long for each other that a second
     # busy process on the same cores slows a training down a hundred times. Alone, this is no slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    from charrnn.cli.request import Request
+    from charrnn.cli.request import Request, parse_reading
     from charrnn.cli.session import run_training  # imports torch, which --help must not wait for
 
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     request = Request(
-        text=text,
+        texts=tuple(texts),
+        reading=parse_reading(context.params),
         out=out,
         options=flags,
         explicit={name: value for name, value in flags.items() if name in explicit},
@@ -129,14 +165,6 @@ def train(
 
 
 _NOT_OPTIONS = {
-    "text",
-    "out",
-    "log",
-    "resume",
-    "resume_from",
-    "force_resume",
-    "overwrite",
-    "quiet",
-    "as_json",
-    "context",
-}
+    "texts", "include", "exclude", "separator", "cache", "no_cache",
+    "out", "log", "resume", "resume_from", "force_resume", "overwrite", "quiet", "as_json", "context",
+}  # fmt: skip

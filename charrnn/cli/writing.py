@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from charrnn.encoder import CharEncoder
+from charrnn.encoder import CharEncoder, to_bytes
 from charrnn.endings import Drawn, Ending, Rules
 from charrnn.escape import visible
 from charrnn.samples import Sample, draw_characters, draw_samples
-from charrnn.sampling import Sampler
+from charrnn.sampling import ENDED, Sampler
+from charrnn.text import TextOptions
 
 FLUSH_SECONDS = 0.05
 COLOURS = (250, 187, 186, 180, 179, 215, 209, 203, 197)
@@ -29,6 +30,7 @@ class Job:
     Attributes:
         sampler: draws it.
         encoder: gives its characters.
+        text: how what is typed becomes characters.
         prompt: what each sample continues.
         echo: whether the prompt is written too.
         length: characters to draw for each sample; None for no end.
@@ -40,6 +42,7 @@ class Job:
 
     sampler: Sampler
     encoder: CharEncoder
+    text: TextOptions
     prompt: str
     echo: bool
     length: int | None
@@ -62,7 +65,7 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> int:
         write_stream(out, itertools.chain(job.opening, map(_colour, drawn)), ready=True)
     elif job.rules.are_none:
         ids = job.sampler.stream(job.length)
-        write_stream(out, itertools.chain(job.opening, (job.encoder.characters[i] for i in ids)))
+        write_stream(out, itertools.chain(job.opening, job.encoder.spell(ids)))
     else:
         drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
         write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
@@ -103,12 +106,12 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> int:
         }
         if with_log_probabilities:
             record["logprobs"] = values
-        out.write(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        out.write(_to_json(record) + b"\n")
         out.flush()
     return refused
 
 
-def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> None:
+def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> str:
     """Write characters as they come, and end the line.
 
     On a terminal each is shown at once, and what would command the terminal is shown and not obeyed; elsewhere they are
@@ -118,6 +121,9 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
         out: to write to.
         characters: to write.
         ready: they are made for a terminal already.
+
+    Returns:
+        The last of them; nothing if there was none.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     try:
@@ -130,6 +136,7 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
         if is_terminal and last != "\n":
             out.write(b"\n")
         out.flush()
+    return last
 
 
 def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> None:
@@ -142,11 +149,6 @@ def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> N
         out.flush()
 
 
-def to_bytes(text: str) -> bytes:
-    """Encode as UTF-8; what cannot be (a lone surrogate in a stranger's alphabet) becomes a question mark."""
-    return text.encode("utf-8", "replace")
-
-
 def tell_refused(refused: int, source: str | None) -> None:
     """Say on stderr how many lines were left out since they stand in a file."""
     if source is not None:
@@ -154,6 +156,14 @@ def tell_refused(refused: int, source: str | None) -> None:
 
         noun = "line" if refused == 1 else "lines"
         print(f"{refused:,} {noun} left out that stand in {quoted(source)}", file=sys.stderr, flush=True)
+
+
+def _to_json(record: dict[str, Any]) -> bytes:
+    """One line of UTF-8; what UTF-8 cannot hold, such as a byte that is no text, is escaped."""
+    try:
+        return json.dumps(record, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(record).encode("ascii")
 
 
 def _samples(job: Job) -> Iterator[Sample]:
@@ -165,11 +175,12 @@ def _samples(job: Job) -> Iterator[Sample]:
 
 
 def _whole_texts(job: Job) -> Iterator[str]:
-    """The same where a sample ends by its length alone."""
+    """The same where no rule ends a sample."""
     assert job.length is not None, "many samples have an end"
     for first in range(0, job.num_samples, job.at_once):
         numbers = range(first, min(first + job.at_once, job.num_samples))
-        yield from map(job.encoder.decode, job.sampler.batch(numbers, job.length))
+        for ids in job.sampler.batch(numbers, job.length):
+            yield job.encoder.decode(ids[ids != ENDED])
 
 
 def _colour(drawn: Drawn) -> str:

@@ -1,0 +1,94 @@
+"""What a command computes with: a checkpoint's model as it reads, or as it writes, alone or mixed with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.archive import Checkpoint, read_checkpoint
+from charrnn.encoder import CharEncoder
+from charrnn.engine import NumpyCharRNN
+from charrnn.errors import ConfigError
+from charrnn.text import TextOptions
+
+if TYPE_CHECKING:
+    from charrnn.sampling import StepModel
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def load_reader(contents: Checkpoint) -> NumpyCharRNN:
+    """The model as it reads a text that is there."""
+    return NumpyCharRNN(contents.model, contents.weights, _resets_at(contents))
+
+
+def load_writer(contents: Checkpoint, mix: Sequence[str] = (), device: str = "cpu") -> tuple[StepModel, CharEncoder]:
+    """The model as it writes, with the alphabet that it writes in.
+
+    Args:
+        contents: of the first checkpoint.
+        mix: others with their shares, as `OTHER.pt:0.3`.
+        device: "cpu", or "cuda" for torch, which takes seconds to import.
+
+    Raises:
+        ConfigError: a share is none, or the models do not go together.
+        CheckpointError: another model cannot be read.
+    """
+    if device == "cuda":
+        from charrnn.torch_engine import TorchCharRNN
+
+        weights = writing_weights(contents.weights, contents.encoder)
+        return TorchCharRNN(contents.model, weights, device, _resets_at(contents)), contents.encoder
+    if not mix:
+        return _writer(contents), contents.encoder
+    from charrnn.mixing import MixedModel, Part
+
+    shares = [_parse_share(entry) for entry in mix]
+    rest = 1 - sum(share for _, share in shares)
+    if rest <= 0:
+        raise ConfigError(f"the shares in --mix sum to {1 - rest:g}, which leaves none for the first model")
+    parts = [Part(_writer(contents), contents.encoder, rest)]
+    for path, share in shares:
+        other = read_checkpoint(path)
+        if other.text.unit != contents.text.unit:
+            raise ConfigError(f"--mix {path} writes {other.text.unit}s and the first model {contents.text.unit}s")
+        parts.append(Part(_writer(other), other.encoder, share))
+    mixed = MixedModel(parts)
+    return mixed, mixed.encoder
+
+
+def writing_weights(weights: Weights, encoder: CharEncoder) -> Weights:
+    """The weights of a model that never writes the mark for characters without an id."""
+    if encoder.unknown_id is None:
+        return weights
+    bias = weights["head.bias"].copy()
+    bias[encoder.unknown_id] = -np.inf
+    return {**weights, "head.bias": bias}
+
+
+def reset_id(text: TextOptions, encoder: CharEncoder) -> int | None:
+    """The id that a model reads from a state of zeros: the line feed, where it learned line by line."""
+    return int(encoder.encode("\n")[0]) if text.lines else None
+
+
+def _writer(contents: Checkpoint) -> NumpyCharRNN:
+    weights = writing_weights(contents.weights, contents.encoder)
+    return NumpyCharRNN(contents.model, weights, _resets_at(contents))
+
+
+def _resets_at(contents: Checkpoint) -> int | None:
+    return reset_id(contents.text, contents.encoder)
+
+
+def _parse_share(entry: str) -> tuple[str, float]:
+    path, _, share = entry.rpartition(":")
+    try:
+        value = float(share)
+    except ValueError:
+        value = 0.0
+    if not path or not 0 < value < 1:
+        raise ConfigError(f"--mix is {entry!r}; write it as other.pt:0.3, with a share between 0 and 1")
+    return path, value

@@ -1,0 +1,238 @@
+"""Where text comes from: files in the order given, folders walked in sorted order, standard input, compressed or not.
+
+Everything is a `Document` that can be opened twice, since encoding takes two passes; what comes from standard input is
+kept for that, on disk where it is large.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import importlib
+import lzma
+import os
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from charrnn.errors import ConfigError, CorpusError
+
+STDIN = "-"
+CHUNK = 1 << 18
+"""Bytes to read at once: what is made of them stays in the processor's cache."""
+
+HELD_BYTES = 64 << 20
+"""Of standard input: so much is held in memory, more on disk."""
+
+_HEAD = 4096
+_TAR_MARK = slice(257, 262)
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "Zstandard"}
+_DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text.
+
+    Attributes:
+        name: its path, or "stdin".
+        path: None for standard input.
+        kept: what standard input held; None for a file.
+    """
+
+    name: str
+    path: Path | None
+    kept: IO[bytes] | None = None
+
+    @cached_property
+    def num_bytes(self) -> int:
+        """Size as it lies there, compressed or not."""
+        if self.kept is not None:
+            return self.kept.seek(0, os.SEEK_END)
+        assert self.path is not None, "a document is kept or has a path"
+        return self.path.stat().st_size
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read it from its beginning, decompressed.
+
+        Raises:
+            CorpusError: it is missing, unreadable or damaged.
+        """
+        with _reading(self.name), self._open() as file, _decompressed(file, self.name) as plain:
+            while chunk := plain.read(CHUNK):
+                yield chunk
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        if self.kept is not None:
+            self.kept.seek(0)
+            yield self.kept
+            return
+        assert self.path is not None, "a document is kept or has a path"
+        with open(self.path, "rb") as file:
+            yield file
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the paths on the command line lead to.
+
+    Attributes:
+        documents: in order.
+        skipped: files in folders that are no text.
+    """
+
+    documents: list[Document]
+    skipped: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Let go of what standard input held."""
+        for document in self.documents:
+            if document.kept is not None:
+                document.kept.close()
+
+
+def find_documents(
+    paths: Sequence[str],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    is_text: Callable[[Document], bool] = lambda document: True,
+) -> Found:
+    """Find all documents that the paths name.
+
+    Args:
+        paths: files, folders, and "-" for standard input, in their order.
+        include: patterns, such as *.py, of the files in folders that are read; none: all. A pattern is matched with a
+            file's name and with its path in the folder. Files and folders that begin with a dot are left out.
+        exclude: patterns of those that are not.
+        is_text: whether a document in a folder is one that can be read.
+
+    Raises:
+        CorpusError: a path is missing or unreadable, or nothing is left.
+        ConfigError: standard input is named twice.
+    """
+    if list(paths).count(STDIN) > 1:
+        raise ConfigError("- stands for standard input, which can be read once; give it once")
+    documents: list[Document] = []
+    skipped: list[str] = []
+    for path in paths:
+        if path == STDIN:
+            documents.append(_keep_stdin())
+        elif Path(path).is_dir():
+            inside = [Document(str(file), file) for file in _walk(Path(path), include, exclude)]
+            texts = [document for document in inside if is_text(document)]
+            skipped += [document.name for document in inside if document not in texts]
+            if not texts:
+                raise CorpusError(f"{path}: {_nothing_found(include, exclude, len(inside))}")
+            documents += texts
+        else:
+            documents.append(_file(path))
+    return Found(documents, skipped)
+
+
+def _file(path: str) -> Document:
+    with _reading(path):
+        if not Path(path).is_file() and Path(path).stat():
+            return _keep_pipe(path)
+        return Document(path, Path(path))
+
+
+def _walk(folder: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
+    """Files below a folder, sorted by their paths' parts."""
+    with _reading(str(folder)):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    yield from _walk_entries(entries, folder, include, exclude)
+
+
+def _walk_entries(
+    entries: list[os.DirEntry[str]], root: Path, include: Sequence[str], exclude: Sequence[str]
+) -> Iterator[Path]:
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith(".") or _matches(path, root, exclude):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            with _reading(entry.path):
+                below = sorted(os.scandir(entry.path), key=lambda entry: entry.name)
+            yield from _walk_entries(below, root, include, exclude)
+        elif entry.is_file() and (not include or _matches(path, root, include)):
+            yield path
+
+
+def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
+    inner = path.relative_to(root).as_posix()
+    return any(fnmatch(path.name, pattern) or fnmatch(inner, pattern) for pattern in patterns)
+
+
+def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: int) -> str:
+    if num_binary:
+        return f"holds no text, only {num_binary:,} other files; give another folder, or --unit byte"
+    if include or exclude:
+        return "a folder in which no file fits --include and --exclude; change them"
+    return "a folder without files; give another"
+
+
+def _keep_stdin() -> Document:
+    with _reading("stdin"):
+        return Document("stdin", None, _keep(sys.stdin.buffer))
+
+
+def _keep_pipe(path: str) -> Document:
+    """What can be read only once, such as a shell's <(...)."""
+    with open(path, "rb") as pipe:
+        return Document(path, None, _keep(pipe))
+
+
+def _keep(stream: BinaryIO) -> IO[bytes]:
+    kept = tempfile.SpooledTemporaryFile(max_size=HELD_BYTES)  # noqa: SIM115  # lives as long as its document
+    shutil.copyfileobj(stream, kept, CHUNK)
+    return cast(IO[bytes], kept)
+
+
+def _decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:
+    """A reader of the plain bytes of a file that may be compressed, which its first bytes tell."""
+    head = file.read(_HEAD)
+    file.seek(0)
+    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    if head[_TAR_MARK] == b"ustar":
+        raise CorpusError(f"{name}: a tar archive; unpack it (tar -xf) and give the folder")
+    if kind is None:
+        return contextlib.nullcontext(file)
+    if kind == "Zstandard":
+        return _zstandard(file, name)
+    openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
+    return cast(contextlib.AbstractContextManager[Any], openers[kind](file))
+
+
+def _zstandard(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:
+    """By whichever of the libraries is at hand: Python's own from 3.14 on, or zstandard."""
+    for module in ("compression.zstd", "zstandard"):
+        with contextlib.suppress(ImportError):
+            library: Any = importlib.import_module(module)
+            return cast(contextlib.AbstractContextManager[Any], library.open(file, "rb"))
+    raise CorpusError(
+        f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it by zstd -d"
+    )
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn what can go wrong with a file into one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise CorpusError(f"{name}: no such file; give a text file, or - for standard input") from None
+    except _DAMAGE as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "it ends too early"
+        raise CorpusError(f"{name}: cannot be read ({reason})") from None
+    except ValueError as error:  # a NUL byte in the path
+        raise CorpusError(f"{name!r}: cannot be read ({error})") from None

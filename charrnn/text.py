@@ -1,0 +1,78 @@
+"""How text becomes characters: the options that a checkpoint keeps."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from charrnn.config import CHOICES, check_options
+from charrnn.errors import ConfigError
+
+CHARACTER, BYTE = CHOICES["unit"]
+YES, NO = "yes", "no"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """How bytes become characters: part of a checkpoint, and applied to prompts and to texts that are scored.
+
+    Attributes:
+        unit: "character", a Unicode code point, or "byte".
+        encoding: of the files, by a name that Python knows.
+        errors: of bytes that are none in that encoding: "strict", "replace" by U+FFFD, or "surrogateescape", which
+            keeps them.
+        newline: "keep", or "lf" to turn CR LF and CR into LF.
+        normalize: "none", "nfc" or "nfkc" (https://unicode.org/reports/tr15/).
+        lowercase: whether capitals become small letters, each by itself, so that a Greek sigma has one form only.
+        lines: whether each line is a text of its own.
+
+    Raises:
+        ConfigError: a value is none of its choices, or two contradict each other.
+    """
+
+    unit: str = CHARACTER
+    encoding: str = "utf-8"
+    errors: str = "strict"
+    newline: str = "keep"
+    normalize: str = "none"
+    lowercase: bool = False
+    lines: bool = False
+
+    def __post_init__(self) -> None:
+        check_options(asdict(self))
+        if not _is_text_encoding(self.encoding):
+            raise ConfigError(f"--encoding is {self.encoding!r}; give one that Python knows, such as latin-1 or cp1252")
+        changing = {field.name: field.default for field in fields(self) if field.name not in ("unit", "lines")}
+        if self.unit == BYTE and any(getattr(self, name) != default for name, default in changing.items()):
+            raise ConfigError("--unit byte takes a file's bytes as they are; leave out the flags that change the text")
+
+    def to_dict(self) -> dict[str, str]:
+        """As a checkpoint holds them: text alone."""
+        return {name: {True: YES, False: NO}.get(value, value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> TextOptions:
+        """Restore what `to_dict` gave.
+
+        Raises:
+            ConfigError: a name or a value is not known.
+        """
+        known = {field.name for field in fields(cls)}
+        if not set(stored) <= known:
+            raise ConfigError(f"text options unknown: {', '.join(sorted(map(str, set(stored) - known))):.100}")
+        if any(stored.get(name, NO) not in (YES, NO) for name in ("lowercase", "lines")):
+            raise ConfigError("a text option is neither yes nor no")
+        return cls(**{name: {YES: True, NO: False}.get(value, value) for name, value in stored.items()})
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        return codecs.getincrementaldecoder(name) is not None and "a".encode(name) is not None
+    except (LookupError, UnicodeError, ValueError):  # unknown, none for text, or no name at all
+        return False
+
+
+PLAIN = TextOptions()
+"""UTF-8, unchanged."""

@@ -1,0 +1,60 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.alphabet import NUM_POINTS, RARE_SHARE, SMALL_VOCAB, add_counts, choose_alphabet, counts_by_id
+from charrnn.encoder import code_points
+
+ANY_TEXT = st.text(st.characters(exclude_categories=[]))
+
+
+def count(*texts):
+    counts = np.zeros(NUM_POINTS, dtype=np.int64)
+    for text in texts:
+        add_counts(counts, code_points(text))
+    return counts
+
+
+@given(st.lists(st.one_of(ANY_TEXT, st.text("abc"))))
+def test_every_character_is_counted(texts):
+    counts = count(*texts)
+    assert {chr(point): counts[point] for point in np.flatnonzero(counts)} == Counter("".join(texts))
+
+
+@given(st.text("abcdef", min_size=1), st.integers(1, 9), st.integers(1, 7))
+def test_the_commonest_characters_are_kept(text, min_count, max_vocab):
+    encoder = choose_alphabet(count(text), min_count=min_count, max_vocab=max_vocab)
+    ranked = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
+    kept = {character for character, times in ranked[:max_vocab] if times >= min_count}
+    assert set(encoder.characters) == kept
+    assert encoder.has_unknown == (kept != set(text))
+    by_id = counts_by_id(count(text), encoder)
+    assert (
+        by_id == [text.count(c) for c in encoder.characters] + [sum(c not in kept for c in text)] * encoder.has_unknown
+    )
+
+
+def test_a_small_alphabet_is_kept_whole():
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + SMALL_VOCAB)))
+    assert choose_alphabet(count(text)).characters == text
+
+
+def test_of_a_large_one_at_most_a_thousandth_of_the_text_is_lost():
+    """A law of powers, as in a novel whose rarest characters stand in it once."""
+    times = [round(60_000 / rank**1.3) for rank in range(1, 4001)]
+    text = "".join(chr(0x4E00 + rank) * number for rank, number in enumerate(times))
+    encoder = choose_alphabet(count(text))
+    lost = counts_by_id(count(text), encoder)[-1]
+    assert encoder.has_unknown
+    assert 0 < lost <= RARE_SHARE * len(text)
+    fewest = min(Counter(text)[c] for c in encoder.characters)
+    assert lost + fewest > RARE_SHARE * len(text), "one character less would lose too much"
+    assert not choose_alphabet(count(text), min_count=1).has_unknown
+
+
+@pytest.mark.parametrize("text", ["x", "xy" * 500_000])
+def test_texts_of_one_or_two_characters_have_their_alphabet(text):
+    assert choose_alphabet(count(text)).characters == "".join(sorted(set(text)))

@@ -1,0 +1,91 @@
+import os
+import time
+
+import numpy as np
+import pytest
+
+from charrnn.cache import KEPT_DAYS, Cache, cache_key, default_folder
+from charrnn.errors import CorpusError
+
+IDS = np.arange(1000, dtype=np.uint16)
+DAY = 86400
+
+
+def age(path, days):
+    then = time.time() - days * DAY
+    os.utime(path, (then, then))
+
+
+def test_what_is_kept_is_found_and_mapped(tmp_path):
+    cache = Cache(tmp_path / "new" / "folder")
+    assert cache.find("key", 1000, IDS.dtype) is None
+    kept = cache.keep("key", [IDS[:10], IDS[10:]], IDS.dtype)
+    found = cache.find("key", 1000, IDS.dtype)
+    assert isinstance(kept, np.memmap)
+    assert kept.tolist() == found.tolist() == IDS.tolist()
+    assert not found.flags.writeable
+
+
+def test_a_file_of_another_size_is_not_used(tmp_path):
+    cache = Cache(tmp_path)
+    cache.keep("key", [IDS], IDS.dtype)
+    assert cache.find("key", 999, IDS.dtype) is None
+    assert cache.find("key", 1000, np.dtype(np.uint32)) is None
+
+
+def test_an_error_on_the_way_leaves_nothing_behind(tmp_path):
+    def pieces():
+        yield IDS
+        raise CorpusError("no more")
+
+    with pytest.raises(CorpusError, match="no more"):
+        Cache(tmp_path).keep("key", pieces(), IDS.dtype)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_not_used_for_long_is_deleted_when_another_is_written(tmp_path):
+    cache = Cache(tmp_path)
+    for key in ("old", "used", "new"):
+        cache.keep(key, [IDS], IDS.dtype)
+    (tmp_path / "half.ids.7.tmp").touch()
+    (tmp_path / "writing.ids.8.tmp").touch()
+    (tmp_path / "notes.txt").touch()
+    for name in ("old.ids", "used.ids", "notes.txt"):
+        age(tmp_path / name, KEPT_DAYS + 1)
+    age(tmp_path / "half.ids.7.tmp", 2)
+    cache.find("used", 1000, IDS.dtype)
+    cache.keep("another", [IDS], IDS.dtype)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "used.ids", "new.ids", "another.ids", "writing.ids.8.tmp", "notes.txt"
+    }  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CorpusError, match="choose another folder by --cache, or keep it in memory by --no-cache"):
+        Cache(tmp_path / "file").keep("key", [IDS], IDS.dtype)
+
+
+def test_keys_differ_wherever_anything_does():
+    keys = {cache_key(a=1, b="x"), cache_key(a=2, b="x"), cache_key(a=1, b="y"), cache_key(a=1)}
+    assert len(keys) == 4
+    assert cache_key(a=1, b=2) == cache_key(b=2, a=1)
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "expected"),
+    [
+        ("linux", "XDG_CACHE_HOME", "{value}/charrnn"),
+        ("linux", None, "{home}/.cache/charrnn"),
+        ("darwin", None, "{home}/Library/Caches/charrnn"),
+        ("win32", "LOCALAPPDATA", "{value}/charrnn/Cache"),
+    ],
+)
+def test_the_folder_is_where_the_platform_keeps_such_things(tmp_path, monkeypatch, platform, variable, expected):
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / "value"))
+    assert str(default_folder()) == expected.format(value=tmp_path / "value", home=tmp_path / "home")

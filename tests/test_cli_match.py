@@ -1,0 +1,185 @@
+"""`charrnn sample --match` as a user and a script run it: every line that is written fits, or nothing is written."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import clean_environment
+
+PATTERN = r"[A-Z][a-z]+( [a-z]{3,5}){1,3}"
+
+
+def run(folder, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "charrnn", "sample", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        env=clean_environment(),
+        timeout=60,
+        **options,
+    )
+
+
+@pytest.fixture
+def sample(trained):
+    """Run `charrnn sample words.pt` beside the trained checkpoint."""
+    return lambda *arguments, **options: run(trained, "words.pt", "--seed", 3, *arguments, **options)
+
+
+@pytest.fixture(scope="module")
+def unlined(tmp_path_factory):
+    """A folder with a checkpoint whose alphabet has no line feed."""
+    folder = tmp_path_factory.mktemp("unlined")
+    (folder / "one.txt").write_text("tin tuna nap " * 60)
+    subprocess.run(
+        [sys.executable, "-m", "charrnn", "train", "one.txt", "--hidden-size", "8", "--max-steps", "2", "-q"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    return folder
+
+
+def fitting_lines(result, pattern=PATTERN):
+    """The lines of a successful run, each of which fits; empty ones between texts left out."""
+    assert (result.returncode, result.stderr.count(b"\n")) in ((0, 0), (0, 1)), result.stderr
+    lines = [line for line in result.stdout.decode().split("\n") if line]
+    assert lines
+    assert all(re.fullmatch(pattern, line) for line in lines), lines
+    return lines
+
+
+def test_without_an_end_given_a_sample_is_one_line_that_fits(sample):
+    result = sample("--match", PATTERN, "-q")
+    assert len(fitting_lines(result)) == 1
+    assert result.stdout.endswith(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["--lines", 5], 5),
+        (["-N", 3, "--lines", 2], 6),
+        (["-t", 0], 1),
+        (["-t", "0..3", "--lines", 3], 3),
+        (["--top-k", 5, "--top-p", 0.9, "--min-p", 0.1, "--lines", 3], 3),
+        (["--forbid", "en", "--lines", 3], 3),
+        (["--mix", "words.pt:0.4", "--lines", 2], 2),
+        (["-n", -1, "--lines", 3], 3),
+    ],
+)
+def test_every_line_fits_whatever_else_is_asked(sample, arguments, count):
+    lines = fitting_lines(sample("--match", PATTERN, *arguments))
+    assert len(lines) == count
+    assert "--forbid" not in arguments or not set("".join(lines)) & set("en")
+
+
+@pytest.mark.parametrize("length", [9, 17, 60])
+@pytest.mark.parametrize("many", [[], ["-N", 3]])
+def test_no_length_cuts_a_line(sample, length, many):
+    result = sample("--match", PATTERN, "-n", length, *many)
+    fitting_lines(result)
+    assert all(len(text) <= length + 1 for text in result.stdout.decode().split("\n\n"))
+
+
+def test_a_prompt_is_a_part_of_its_line(sample):
+    lines = fitting_lines(sample("--match", PATTERN, "-p", "Banana ti", "-N", 5))
+    assert all(line.startswith("Banana ti") for line in lines)
+    result = sample("--match", PATTERN, "-p", "none\nBa", "--no-echo", "-q")
+    assert re.fullmatch(PATTERN + "\n", "Ba" + result.stdout.decode())
+
+
+def test_known_lines_are_left_out_and_another_is_written(sample, trained):
+    pattern = "(Tin|Nap) (tin|nap)"
+    (trained / "known.txt").write_text("Tin tin\nTin nap\nNap nap\n")
+    result = sample("--match", pattern, "--lines", 2, "--novel", "known.txt", "-n", 4000)
+    assert result.stdout == b"Nap tin\nNap tin\n"
+    assert b"left out that stand in known.txt" in result.stderr
+
+
+def test_a_stop_leaves_whole_lines(sample):
+    result = sample("--match", PATTERN, "-n", 400, "--stop", "tuna")
+    whole = sample("--match", PATTERN, "-n", 400).stdout.decode()
+    before = whole[: whole.index("tuna")]
+    beginning, _, cut = before.rpartition("\n")
+    assert result.stdout.decode() == (before if re.fullmatch(PATTERN, cut) else beginning + "\n")
+
+
+def test_json_tells_the_line_its_log_probabilities_and_why_it_ended(sample):
+    records = [
+        json.loads(line)
+        for line in sample("--match", "Tin [a-z]{3}", "-N", 3, "--json", "--logprobs").stdout.splitlines()
+    ]
+    for record in records:
+        assert re.fullmatch("Tin [a-z]{3}\n", record["text"])
+        assert record["stop_reason"] == "lines"
+        assert len(record["logprobs"]) == len(record["text"])
+    reasons = [json.loads(sample("--match", "Tin", "-n", n, "--json").stdout)["stop_reason"] for n in (8, 9)]
+    assert reasons == ["length", "match"]  # two lines of four characters; no third fits
+
+
+def test_the_same_seed_gives_the_same_lines_for_any_number(sample):
+    three = sample("--match", PATTERN, "-N", 3).stdout.decode()
+    assert sample("--match", PATTERN, "-N", 5).stdout.decode().startswith(three)
+    assert three.startswith(sample("--match", PATTERN).stdout.decode())
+
+
+def test_each_beginning_of_a_conversation_is_continued_to_a_line_that_fits(sample):
+    result = sample("--match", PATTERN, "-i", "-q", input=b"Tin\n9\nBanana \n")
+    first, second, rest = result.stdout.decode().split("\n")  # nothing stands between them
+    assert re.fullmatch(PATTERN, first)
+    assert first.startswith("Tin")
+    assert re.fullmatch(PATTERN, second)
+    assert second.startswith("Banana ")
+    assert not rest
+    assert result.stderr.decode().startswith("charrnn: prompt has '9'")
+    refused = sample("--match", PATTERN, "-i", "-q", input=b"tin\n")
+    assert refused.stderr.startswith(b"charrnn: the prompt begins no line that fits --match")
+
+
+def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
+    result = run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-N", 3, "--json")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["stop_reason"] for record in records] == ["match"] * 3
+    assert all(record["text"] in ("tin tuna", "nap tuna") for record in records)
+    assert run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-n", -1).stdout in (b"tin tuna", b"nap tuna")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [r"(a)\1"],
+            r"--match is '(a)\\1'; its character 4 refers back to a group "
+            "(known are characters, classes, groups, |, ?, *, + and {m,n})",
+        ),
+        ([""], "--match is empty, and only empty lines would fit; give a pattern"),
+        (
+            ["Q+"],
+            "no line with the model's characters fits --match 'Q+'; `charrnn inspect` lists them, and --allow and "
+            "--forbid take from them",
+        ),
+        (
+            ["Tin", "--forbid", "n"],
+            "no line with the model's characters fits --match 'Tin'; `charrnn inspect` lists them, and --allow and "
+            "--forbid take from them",
+        ),
+        (["Tin", "-n", 2], "--length is 2, and a line that fits --match 'Tin' takes at least 3"),
+        (
+            ["Tin", "-p", "Tan"],
+            "the prompt begins no line that fits --match 'Tin': not with 'a' as character 2 of its last line",
+        ),
+        (
+            ["Tin.*", "-p", "Ti", "--novel", "words.txt"],
+            "--novel leaves out whole lines, and a line that the prompt begins cannot be left out of those that fit "
+            "--match; put the beginning into the pattern",
+        ),
+    ],
+)
+def test_what_cannot_be_followed_is_one_line_and_nothing_is_written(sample, arguments, message):
+    result = sample("--match", *arguments)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr.decode() == f"charrnn: {message}\n"

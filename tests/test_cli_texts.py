@@ -1,0 +1,175 @@
+"""Texts of every kind through the whole command line: trained on, sampled from and scored."""
+
+import gzip
+import json
+
+import pytest
+import torch
+from conftest import make_text
+
+SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 4]
+
+
+def weights_of(path):
+    return torch.load(path, weights_only=True)["training"]["weights"]
+
+
+def assert_same_weights(folder, one, other):
+    torch.testing.assert_close(weights_of(folder / one), weights_of(folder / other), rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(charrnn, tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "a.txt").write_text(make_text(2000))
+    (tmp_path / "all" / "b.txt").write_text("häuser " + make_text(1500))
+    (tmp_path / "all" / "picture.txt").write_bytes(b"\x89PNG\0\0")
+    both = (tmp_path / "all" / "a.txt").read_bytes() + (tmp_path / "all" / "b.txt").read_bytes()
+    (tmp_path / "both.gz").write_bytes(gzip.compress(both))
+    assert charrnn("train", "-", "-o", "pipe.pt", *SMALL, "-q", stdin=both).code == 0
+    assert charrnn("train", "all/a.txt", "all/b.txt", "-o", "files.pt", *SMALL, "-q").code == 0
+    folder = charrnn("train", "all", *SMALL, "--include", "*.txt")
+    assert (folder.code, folder.stdout) == (0, b"all.pt\n"), folder.stderr
+    assert charrnn("train", "both.gz", "-o", "packed.pt", *SMALL, "-q").code == 0
+    for other in ("files.pt", "all.pt", "packed.pt"):
+        assert_same_weights(tmp_path, "pipe.pt", other)
+    assert "all: 3,507 characters in 2 files" in folder.stderr
+    assert "1 file left out as no utf-8 text: all/picture.txt\n" in folder.stderr
+    resumed = charrnn("train", "all/a.txt", "all/b.txt", "-o", "all.pt", "--resume", "--max-steps", 6, "-q")
+    assert resumed.code == 0, resumed.stderr
+
+
+@pytest.mark.slow
+def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
+    data = bytes(range(256)) * 12
+    (tmp_path / "any.bin").write_bytes(data)
+    trained = charrnn("train", "any.bin", "--unit", "byte", *SMALL)
+    assert trained.code == 0, trained.stderr
+    assert "3,072 bytes, 256 distinct" in trained.stderr
+    sampled = charrnn("sample", "any.pt", "-n", 300, "--seed", 1, "-t", 1.5)
+    assert (sampled.code, len(sampled.stdout)) == (0, 300), sampled.stderr
+    assert len(charrnn("sample", "any.pt", "-n", 5, "-p", "é").stdout) == 7
+    assert "this model writes bytes" in charrnn("sample", "any.pt", "--match", "a*").stderr
+    record = json.loads(charrnn("sample", "any.pt", "-n", 300, "--seed", 1, "-t", 1.5, "--json", "--logprobs").text)
+    assert record["text"].encode("utf-8", "surrogateescape") == sampled.stdout
+    assert len(record["logprobs"]) == len(record["text"])
+    many = charrnn("sample", "any.pt", "-n", 300, "--seed", 1, "-t", 1.5, "-N", 2, "--separator", "")
+    assert many.stdout.startswith(sampled.stdout)
+    scored = charrnn("inspect", "any.pt", "--score", "any.bin", "--json")
+    assert json.loads(scored.text)["characters"] == len(data) - 1
+
+
+@pytest.mark.slow
+def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_text("abcab" * 300 + "xyzé" + "abcab" * 300)
+    trained = charrnn("train", "t.txt", "--min-count", 5, *SMALL)
+    assert trained.code == 0, trained.stderr
+    assert "4 characters too rare to be learned (0.13% of the text) share one id" in trained.stderr
+    sampled = charrnn("sample", "t.pt", "-n", 3000, "-t", 3, "-p", "qé")
+    assert sampled.code == 0, sampled.stderr
+    assert set(sampled.text.removeprefix("qé")) == set("abc")
+    assert charrnn("inspect", "t.pt", "--score", "t.txt").code == 0
+    matched = charrnn("sample", "t.pt", "--match", "[a-z]{5}", "-N", 3, "--length", 5, "--json")
+    assert [set(json.loads(line)["text"]) <= set("abc") for line in matched.text.splitlines()] == [True] * 3
+    mixed = charrnn("sample", "t.pt", "--mix", "t.pt:0.4", "-n", 300, "-t", 3)
+    assert set(mixed.text) == set("abc"), mixed.stderr
+
+
+@pytest.mark.slow
+def test_what_was_done_to_the_text_is_done_to_prompts_and_scores(charrnn, tmp_path):
+    text = "Café ÉTÉ\r\n" * 200
+    (tmp_path / "t.txt").write_bytes(text.encode("utf-16"))
+    flags = ["--encoding", "utf-16", "--newline", "lf", "--normalize", "nfkc", "--lowercase"]
+    trained = charrnn("train", "t.txt", *flags, *SMALL)
+    assert trained.code == 0, trained.stderr
+    assert "1,800 characters, 7 distinct" in trained.stderr
+    sampled = charrnn("sample", "t.pt", "-p", "CAFE\u0301\r\n", "-n", 0)
+    assert sampled.text == "café\n", sampled.stderr
+    (tmp_path / "p.txt").write_bytes("ÉT".encode("utf-16"))
+    assert charrnn("sample", "t.pt", "-f", "p.txt", "-n", 0).text == "ét"
+    scored = charrnn("inspect", "t.pt", "--score", "t.txt", "--json")
+    assert json.loads(scored.text)["characters"] == 1799
+    resumed = charrnn("train", "t.txt", "--resume", "--max-steps", 6, "-q")
+    assert resumed.code == 0, resumed.stderr
+    other = charrnn("train", "t.txt", "--resume", "--max-steps", 8, "--newline", "keep")
+    assert other.code == 2
+    assert "--newline is keep and t.pt was trained with lf" in other.stderr
+
+
+@pytest.mark.slow
+def test_carriage_returns_are_pointed_out(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_bytes(b"one line\r\n" * 200)
+    trained = charrnn("train", "t.txt", *SMALL)
+    assert "200 carriage returns kept as characters; --newline lf makes all line ends LF" in trained.stderr
+
+
+@pytest.mark.slow
+def test_a_large_text_goes_through_the_cache_and_gives_the_same_weights(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_text(make_text(1000) * 70_000)
+    for out, flags in (("a.pt", ["--cache", "kept"]), ("b.pt", ["--cache", "kept"]), ("c.pt", ["--no-cache"])):
+        trained = charrnn("train", "t.txt", *SMALL, "--val-fraction", 1e-4, *flags, "-o", out, "-q")
+        assert trained.code == 0, trained.stderr
+    assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".ids"]
+    assert_same_weights(tmp_path, "a.pt", "b.pt")
+    assert_same_weights(tmp_path, "a.pt", "c.pt")
+
+
+@pytest.mark.slow
+def test_lines_are_learned_resumed_sampled_and_scored_one_by_one(charrnn, tmp_path):
+    lines = [f"{first}{second}n\n" for first in "bdfgklm" for second in ("a", "ee", "ooo", "iiii")] * 20
+    (tmp_path / "t.txt").write_text("".join(lines))
+    flags = ["--lines", "--hidden-size", 16, "--batch-size", 5, "--precision", "float32", "--threads", 1]
+    straight = charrnn("train", "t.txt", *flags, "--max-steps", 60, "-o", "straight.pt", "-q")
+    assert straight.code == 0, straight.stderr
+    charrnn("train", "t.txt", *flags, "--max-steps", 60, "-o", "one.pt", "-q")
+    assert_same_weights(tmp_path, "straight.pt", "one.pt")
+    sampled = charrnn("sample", "straight.pt", "--lines", 3, "--seed", 2, "-N", 2, "--separator", "")
+    assert len(sampled.text.splitlines()) == 6, sampled.stderr
+    scored = charrnn("inspect", "straight.pt", "--score", "t.txt", "--json")
+    swapped = "".join(reversed(lines))
+    backwards = charrnn("inspect", "straight.pt", "--score", "-", "--json", stdin=swapped.encode())
+    assert json.loads(scored.text)["characters"] == sum(map(len, lines))
+    assert json.loads(backwards.text)["loss"] == pytest.approx(json.loads(scored.text)["loss"], abs=1e-6)
+
+
+STRANGE = {
+    "two characters": b"ab" * 200,
+    "one character": b"a" * 100_000,
+    "one line": b"no end " * 2000,
+    "NUL": b"\0\1\2" * 500,
+    "right to left": "שלום עולם ".encode() * 100,
+    "emoji": "👩‍👩‍👧‍👦🏳️‍🌈 ".encode() * 100,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRANGE)
+def test_small_and_strange_texts_are_trained_on_sampled_and_scored(charrnn, tmp_path, name):
+    (tmp_path / "t.txt").write_bytes(STRANGE[name])
+    trained = charrnn("train", "t.txt", "--max-steps", 3, "-q")
+    assert trained.code == 0, trained.stderr
+    assert len(charrnn("sample", "t.pt", "-n", 20).text) == 20
+    assert charrnn("inspect", "t.pt", "--score", "t.txt").code == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "flags", "message"),
+    [
+        (b"", [], "t.txt: no characters; give a text to learn from"),
+        (b"a", [], "t.txt: 1 character, but at least 4 are needed"),
+        (b"caf\xe9" * 100, [], "t.txt: not valid UTF-8 at byte 3 (0xe9); if it is Latin-1, give --encoding latin-1"),
+        (b"abc" * 100, ["--encoding", "klingon"], "--encoding is 'klingon'; give one that Python knows"),
+        (b"abc" * 100, ["--unit", "byte", "--lowercase"], "--unit byte takes a file's bytes as they are"),
+        (b"abc" * 100, ["--lines"], "t.txt: no line feed, and --lines needs lines; leave it out"),
+        (b"abc\n" * 20, ["--lines", "--batch-size", 50], "--batch-size 50 asks for as many lines to train on"),
+        (b"abc" * 100, ["--min-count", 0], "--min-count is 0; it must be at least 1"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_one_line(charrnn, tmp_path, data, flags, message):
+    (tmp_path / "t.txt").write_bytes(data)
+    result = charrnn("train", "t.txt", *flags)
+    assert result.code == 2
+    assert result.stdout == b""
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not (tmp_path / "t.pt").exists()

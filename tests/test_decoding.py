@@ -1,0 +1,150 @@
+import itertools
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from charrnn.decoding import TextPreparer, decode_document, prepare
+from charrnn.errors import ConfigError, DecodingError
+from charrnn.text import TextOptions
+
+TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
+OPTIONS = st.builds(
+    TextOptions,
+    newline=st.sampled_from(["keep", "lf"]),
+    normalize=st.sampled_from(["none", "nfc", "nfkc"]),
+    lowercase=st.booleans(),
+)
+ENCODINGS = [
+    "utf-8",
+    "utf-16",
+    "utf-16-be",
+    "utf-32",
+    "utf-7",
+    "shift_jis",
+    "gb18030",
+    "iso2022_jp",
+    "cp1252",
+    "euc_kr",
+]
+
+
+def pieces_of(whole, cuts):
+    places = sorted({min(cut, len(whole)) for cut in cuts} | {0, len(whole)})
+    return [whole[left:right] for left, right in itertools.pairwise(places)]
+
+
+@given(st.text(st.one_of(st.sampled_from(TRICKY), st.characters()), max_size=40), st.lists(st.integers(0, 40)), OPTIONS)
+@example("\u1100\u1161\u11a8", [1, 2], TextOptions(normalize="nfc"))
+@example("e\u0301", [1], TextOptions(normalize="nfc"))
+@example("\r\n\r", [1], TextOptions(newline="lf"))
+def test_a_text_in_pieces_is_prepared_as_the_whole(text, cuts, options):
+    preparer = TextPreparer(options)
+    pieces = [preparer.feed(piece) for piece in pieces_of(text, cuts)]
+    assert "".join([*pieces, preparer.feed("", final=True)]) == prepare(text, options)
+
+
+@given(st.text(st.one_of(st.sampled_from(TRICKY), st.characters())))
+def test_what_preparing_does_is_what_unicode_says(text):
+    assert prepare(text, TextOptions()) == text
+    assert prepare(text, TextOptions(normalize="nfc")) == unicodedata.normalize("NFC", text)
+    assert prepare(text, TextOptions(normalize="nfkc")) == unicodedata.normalize("NFKC", text)
+    assert prepare(text, TextOptions(newline="lf")) == text.replace("\r\n", "\n").replace("\r", "\n")
+    without_sigma = text.replace("Σ", "")
+    assert prepare(without_sigma, TextOptions(lowercase=True)) == without_sigma.lower()
+
+
+def test_normalising_keeps_back_no_more_than_a_letter_with_its_accents():
+    preparer = TextPreparer(TextOptions(normalize="nfc"))
+    assert preparer.feed("cafe") == "caf"
+    assert preparer.feed("\u0301 noir") == "é noi"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@given(data=st.data())
+def test_bytes_in_pieces_are_decoded_as_the_whole(encoding, data):
+    keeps_ascii = not encoding.startswith(("utf-16", "utf-32", "utf-7"))  # elsewhere a surrogate cannot stand for it
+    errors = data.draw(st.sampled_from(["replace", "surrogateescape"] if keeps_ascii else ["replace"]))
+    options = TextOptions(encoding=encoding, errors=errors)
+    texts = st.text("aé漢\r\n", max_size=9).map(lambda text: text.encode(encoding, "ignore"))
+    whole = data.draw(st.one_of(st.binary(max_size=30), texts))
+    cuts = data.draw(st.lists(st.integers(0, 30)))
+    assert outcome(pieces_of(whole, cuts), options) == outcome([whole], options)
+
+
+def outcome(pieces, options):
+    try:
+        return "".join(decode_document(pieces, "t", options))
+    except DecodingError as error:
+        return str(error)
+
+
+def test_wide_characters_without_a_mark_ask_for_their_byte_order():
+    data = "hello".encode("utf-16-le")
+    with pytest.raises(DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le"):
+        list(decode_document([data], "t", TextOptions(encoding="utf-16")))
+    assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
+
+
+@given(st.binary(max_size=40), st.integers(1, 5))
+def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        expected = f"t: not valid UTF-8 at byte {error.start:,} (0x{data[error.start : error.end].hex(' ')})"
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        with pytest.raises(DecodingError) as caught:
+            list(decode_document(pieces, "t", TextOptions()))
+        assert str(caught.value).startswith(expected)
+    else:
+        assert "".join(decode_document([data], "t", TextOptions())) == data.decode("utf-8").removeprefix("\ufeff")
+
+
+def test_an_error_in_another_encoding_advises_to_name_the_right_one():
+    with pytest.raises(DecodingError, match=r"not valid ASCII at byte 0 .*name the right --encoding"):
+        list(decode_document([b"\xff"], "t", TextOptions(encoding="ascii")))
+
+
+@given(st.binary())
+def test_surrogateescape_and_bytes_lose_nothing(data):
+    text = "".join(decode_document([b"x", data], "t", TextOptions(errors="surrogateescape")))
+    assert text.encode("utf-8", "surrogateescape") == b"x" + data
+    assert "".join(decode_document([data], "t", TextOptions(unit="byte"))).encode("latin-1") == data
+
+
+@given(OPTIONS, st.sampled_from(ENCODINGS), st.booleans())
+def test_options_survive_a_checkpoint(options, encoding, lines):
+    options = TextOptions(newline=options.newline, normalize=options.normalize, encoding=encoding, lines=lines)
+    stored = options.to_dict()
+    assert all(isinstance(value, str) for value in stored.values())
+    assert TextOptions.from_dict(stored) == options
+
+
+def test_options_of_the_first_checkpoints_are_read():
+    assert TextOptions.from_dict({"unit": "character", "encoding": "utf-8", "newline": "keep"}) == TextOptions()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"unit": "word"},
+        {"encoding": "hex"},
+        {"encoding": "no such"},
+        {"encoding": "a\0b"},
+        {"errors": "ignore"},
+        {"newline": "crlf"},
+        {"normalize": "nfd"},
+        {"unit": "byte", "lowercase": True},
+        {"unit": "byte", "encoding": "latin-1"},
+    ],
+)
+def test_options_that_cannot_be_followed_are_refused(options):
+    with pytest.raises(ConfigError):
+        TextOptions(**options)
+
+
+@pytest.mark.parametrize("stored", [{"unit": "character", "colour": "red"}, {"lowercase": "maybe"}, {"unit": "word"}])
+def test_stored_options_that_make_no_sense_are_refused(stored):
+    with pytest.raises(ConfigError):
+        TextOptions.from_dict(stored)

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import torch
+from conftest import numpy_twin, random_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.engine import NumpyCharRNN
+from charrnn.errors import ConfigError
+from charrnn.evaluation import evaluate_lines
+from charrnn.lanes import IGNORED
+from charrnn.lines import LineLanes, find_lines
+from charrnn.run import TrainingRun
+from charrnn.torch_engine import TorchCharRNN
+from charrnn.training import take_step
+
+LINE_FEED = 0
+LINES = st.lists(st.lists(st.integers(1, 5), max_size=9), min_size=1, max_size=25)
+
+
+def join(lines, ends=True):
+    """Lines of ids, each with its line feed, the last perhaps without."""
+    ids = [value for line in lines for value in [*line, LINE_FEED]]
+    return np.array(ids if ends or not lines[-1] else ids[:-1], dtype=np.uint8)
+
+
+def read_epoch(lanes):
+    """What each lane read, piece by piece, until it began anew: inputs and targets without padding."""
+    read = []
+    for _ in range(lanes.windows_per_epoch):
+        window = next(lanes)
+        assert window.num_targets == (window.targets != IGNORED).sum()
+        assert window.inputs.shape == window.targets.shape
+        if window.begins_anew:
+            rows = [([], []) for _ in range(window.inputs.shape[1])]
+            read += rows
+        for row, inputs, targets in zip(rows, window.inputs.T, window.targets.T, strict=True):
+            counted = targets != IGNORED
+            assert not (np.diff(counted.astype(int)) > 0).any(), "padding comes after a line"
+            row[0].extend(inputs[counted].tolist())
+            row[1].extend(targets[counted].tolist())
+    return [row for row in read if row[1]]
+
+
+@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 7))
+def test_every_epoch_reads_every_line_once_from_its_beginning(lines, ends, batch_size, seq_len):
+    ids = join(lines, ends)
+    if len(find_lines(ids, LINE_FEED)[0]) < batch_size:
+        return
+    lanes = LineLanes(ids, LINE_FEED, batch_size=batch_size, seq_len=seq_len, seed=3)
+    expected = [[*line, LINE_FEED] for line in lines]
+    if not ends:
+        expected[-1] = expected[-1][:-1] or [LINE_FEED]
+    for _ in range(2):
+        read = read_epoch(lanes)
+        assert sorted(targets for _, targets in read) == sorted(expected)
+        for inputs, targets in read:
+            assert inputs == [LINE_FEED, *targets[:-1]]
+
+
+@given(LINES, st.integers(1, 4), st.integers(1, 7), st.integers(0, 30))
+def test_a_place_that_was_saved_gives_the_same_windows(lines, batch_size, seq_len, steps):
+    ids = join(lines)
+    if len(lines) < batch_size:
+        return
+    lanes = LineLanes(ids, LINE_FEED, batch_size=batch_size, seq_len=seq_len, seed=1)
+    for _ in range(steps):
+        next(lanes)
+    again = LineLanes(ids, LINE_FEED, batch_size=batch_size, seq_len=seq_len, seed=1)
+    again.seek(lanes.epoch, lanes.index)
+    for _ in range(5):
+        expected, window = next(lanes), next(again)
+        assert np.array_equal(window.inputs, expected.inputs)
+        assert np.array_equal(window.targets, expected.targets)
+        assert window.begins_anew == expected.begins_anew
+
+
+def test_the_order_is_new_in_every_epoch_and_with_every_seed():
+    ids = join([[1 + i % 5] * 3 for i in range(40)])
+    lanes = [LineLanes(ids, LINE_FEED, batch_size=4, seq_len=8, seed=seed) for seed in (0, 0, 1)]
+    first, same, other = ([targets for _, targets in read_epoch(each)] for each in lanes)
+    assert first == same != other
+    assert [targets for _, targets in read_epoch(lanes[0])] != first
+
+
+def test_little_is_padded_where_lengths_differ():
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 60, 400)
+    lanes = LineLanes(join([[1] * length for length in lengths]), LINE_FEED, batch_size=8, seq_len=64, seed=0)
+    windows = [next(lanes) for _ in range(lanes.windows_per_epoch)]
+    padded = 1 - sum(w.num_targets for w in windows) / sum(w.targets.size for w in windows)
+    assert padded < 0.03
+    assert lanes.chars_per_window == pytest.approx(np.mean([w.num_targets for w in windows]))
+
+
+def test_fewer_lines_than_lanes_is_an_error_with_what_would_work():
+    with pytest.raises(ConfigError, match=r"--batch-size 4 asks for as many lines .* there are 2; lower it to 2"):
+        LineLanes(join([[1], [2]]), LINE_FEED, batch_size=4, seq_len=8, seed=0)
+
+
+def model_config(cell="lstm"):
+    return ModelConfig(vocab_size=6, cell=cell, hidden_size=9, num_layers=2, embedding_dim=5)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_the_loss_is_that_of_each_line_read_alone(cell):
+    """The engine reads every line from zeros, one after the other; padding must count for nothing."""
+    model = random_model(model_config(cell))
+    generator = np.random.default_rng(1)
+    lines = [generator.integers(1, 6, length).tolist() for length in generator.integers(0, 90, 30)]
+    engine, total, count = numpy_twin(model), 0.0, 0
+    for line in lines:
+        text = np.array([LINE_FEED, *line, LINE_FEED])
+        logits, _ = engine.forward(text[:-1, None], engine.initial_state())
+        logits = logits[:, 0].astype(np.float64)
+        chosen = logits[np.arange(len(text) - 1), text[1:]]
+        total += float((np.log(np.exp(logits).sum(-1)) - chosen).sum())
+        count += len(text) - 1
+    assert evaluate_lines(model, join(lines), LINE_FEED) == pytest.approx(total / count, abs=1e-5)
+
+
+def test_a_step_learns_from_the_lines_and_not_from_what_pads_them():
+    """Two lanes of unlike lengths have the gradient of the two lines read alone, by their characters."""
+    lines = [[1, 2, 3, 4, 5, 1, 2], [3]]
+    config = TrainConfig(batch_size=2, seq_len=32, max_steps=1, learning_rate=0.1, optimizer="sgd", grad_clip=1e9)
+    ids = join(lines)
+    run = TrainingRun.start(model_config(), config, ids, ids, started=0, line_feed=LINE_FEED)
+    take_step(run)
+    together = [parameter.grad.clone() for parameter in run.model.parameters()]
+    twin = TrainingRun.start(model_config(), config, ids, ids, started=0, line_feed=LINE_FEED).model
+    loss = 0.0
+    for line in lines:
+        text = torch.tensor([LINE_FEED, *line, LINE_FEED])
+        logits, _ = twin(text[:-1, None], twin.initial_state(1))
+        loss = loss + torch.nn.functional.cross_entropy(logits[:, 0], text[1:], reduction="sum")
+    (loss / len(ids)).backward()
+    for gradient, parameter in zip(together, twin.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, atol=1e-6, rtol=1e-4)
+    assert run.pace.chars == len(ids)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell):
+    """Step by step or as a window, one text or many, in numpy or torch: what comes before a line counts for nothing."""
+    model = random_model(model_config(cell))
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    text = np.array([2, LINE_FEED, 3, 4, LINE_FEED, LINE_FEED, 5, 1])
+    other = np.array([LINE_FEED, 1, 2, 3, 1, LINE_FEED, 5, 1])
+    engine = NumpyCharRNN(model.config, weights, resets_at=LINE_FEED)
+    plain = NumpyCharRNN(model.config, weights)
+    window, _ = engine.forward(np.stack([text, other], axis=1), engine.initial_state(2))
+    expected, state = [], plain.initial_state(1)
+    for character in text:
+        if character == LINE_FEED:
+            state = plain.initial_state(1)
+        logits, state = plain.step(np.array([character]), state)
+        expected.append(logits[0])
+    expected = np.stack(expected)
+    read_one, read_many = engine.reader(), engine.readers(2)
+    on_torch = TorchCharRNN(model.config, weights, "cpu", resets_at=LINE_FEED).readers(2)
+    np.testing.assert_allclose(window[:, 0], expected, atol=1e-5)
+    for position, pair in enumerate(zip(text, other, strict=True)):
+        np.testing.assert_allclose(read_one(int(pair[0])), expected[position], atol=1e-5)
+        many = np.array(read_many(np.array(pair)))
+        np.testing.assert_allclose(many, window[position], atol=1e-5)
+        np.testing.assert_allclose(on_torch(np.array(pair)), window[position], atol=1e-5)
+    np.testing.assert_allclose(window[-3:, 0], window[-3:, 1], atol=1e-6)  # after the last line feed both are alike

@@ -1,0 +1,176 @@
+"""Samples held to a pattern: what is drawn, where it ends, and what it goes on from."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.encoder import CharEncoder
+from charrnn.endings import Ending, Rules
+from charrnn.errors import ConfigError
+from charrnn.filters import SamplingOptions
+from charrnn.matching import LineMatch
+from charrnn.samples import draw_characters, draw_samples
+from charrnn.sampling import ENDED, Sampler
+
+LINED, UNLINED = CharEncoder("abcdefg\n"), CharEncoder("abcdefg")
+LOGITS = {LINED: np.array([1.0, 2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0]), UNLINED: np.linspace(-2, 2, 7)}
+"""Of the line feed first, where there is one."""
+
+
+class Oblivious:
+    """A model of one distribution, whatever it reads."""
+
+    def __init__(self, encoder):
+        self.logits = LOGITS[encoder]
+
+    def reader(self):
+        return lambda _: self.logits
+
+    def readers(self, num_texts):
+        return lambda _: np.tile(self.logits, (num_texts, 1))
+
+
+def held_to(pattern, encoder=LINED, *, prompt="", length=None, allowed=None, **options):
+    match = LineMatch.build(pattern, encoder, allowed).after(prompt, length)
+    return Sampler(Oblivious(encoder), [0], SamplingOptions(temperature=1.0, allowed=allowed, **options), 3, match)
+
+
+def written(sampler, encoder, length, number=0):
+    return encoder.decode(list(sampler.stream(length, number)))
+
+
+CHI_SQUARE_99_9 = {2: 13.816, 3: 16.266}
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize(
+    ("pattern", "filters", "kept"),
+    [
+        ("[bdg]*", {}, "bdg"),
+        ("[a-d]*", {}, "abcd"),
+        ("[a-d]*", {"top_k": 3}, "bcd"),
+        ("[^d]*", {"min_p": 0.2}, "efg"),
+    ],
+)
+def test_a_choice_is_made_among_what_fits_in_the_model_s_proportions(pattern, filters, kept, one_by_one):
+    """Chi-square of 40,000 draws against the softmax over what is kept; at 99.9 %. Filters act behind the pattern."""
+    expected = np.exp(LOGITS[UNLINED]) * [character in kept for character in UNLINED.characters]
+    expected /= expected.sum()
+    sampler = held_to(pattern, UNLINED, **filters)
+    if one_by_one:
+        drawn = np.array(list(sampler.stream(40_000)))
+    else:
+        drawn = np.concatenate([ids for ids, _ in sampler.steps(range(2000), 20)])
+    counts = np.bincount(drawn, minlength=7)
+    assert counts[expected == 0].sum() == 0
+    share = len(drawn) * expected[expected > 0]
+    assert ((counts[expected > 0] - share) ** 2 / share).sum() < CHI_SQUARE_99_9[len(kept) - 1]
+
+
+@pytest.mark.parametrize("encoder", [LINED, UNLINED])
+@pytest.mark.parametrize("pattern", ["(ab|c){2,4}", "[a-c]+d", "a|bcdefg", ".*"])
+@pytest.mark.parametrize("length", [7, 20, 50])
+def test_alone_and_side_by_side_the_same_whole_lines_are_written(encoder, pattern, length):
+    sampler = held_to(pattern, encoder, length=length)
+    alone = [written(sampler, encoder, length, number) for number in range(20)]
+    rows = sampler.batch(range(20), length)
+    assert [encoder.decode(row[row != ENDED]) for row in rows] == alone
+    samples = draw_samples(sampler, encoder, length, Rules(), range(20))
+    assert [sample.text for sample in samples] == alone
+    for sample in samples:
+        assert all(re.fullmatch(pattern, line) for line in sample.text.removesuffix("\n").split("\n"))
+        assert (sample.reason == "length") == (len(sample.text) == length)
+        assert sample.reason in ("length", "match")
+
+
+@pytest.mark.parametrize(
+    ("length", "text"), [(3, "aaa"), (4, "aaa\n"), (6, "aaa\n"), (7, "aaa\naaa"), (8, "aaa\naaa\n")]
+)
+def test_no_line_is_begun_that_the_length_would_cut(length, text):
+    assert written(held_to("a{3}", length=length), LINED, length) == text
+
+
+def test_without_a_line_feed_a_sample_ends_where_its_line_cannot_go_on():
+    assert written(held_to("ab?c?", UNLINED, top_k=1), UNLINED, None) in ("abc", "ac")
+    assert len(written(held_to("[a-c]+", UNLINED), UNLINED, 30)) == 30
+    no_line_feed = tuple(range(1, 8))
+    assert written(held_to("a{4}", allowed=no_line_feed), LINED, None) == "aaaa"
+
+
+def test_an_endless_sample_goes_on_line_after_line():
+    stream = held_to("b[ac]{2}").stream(None)
+    text = LINED.decode([next(stream) for _ in range(4000)])
+    assert re.fullmatch("(b[ac]{2}\n){1000}", text)
+
+
+def test_characters_that_cannot_be_drawn_are_no_way_to_a_match():
+    """From an a on, three characters are left only by way of d."""
+    allowed = tuple(i for i, character in enumerate(LINED.characters) if character != "d")
+    for number in range(50):
+        assert written(held_to("a(d|ccc)|[bc]cc", length=3, allowed=allowed), LINED, 3, number) in ("bcc", "ccc")
+        assert written(held_to("a(d|e)|d|f", length=3, allowed=(1, 6)), LINED, 3, number) == "f"
+
+
+def test_the_prompt_s_last_line_is_a_part_of_the_first():
+    assert written(held_to("abc", prompt="ddd\nab", length=2), LINED, 2) == "c\n"
+    assert written(held_to("a+b", prompt="aa\n", length=2), LINED, 2) == "ab"
+    without_d = tuple(i for i, character in enumerate(LINED.characters) if character != "d")
+    assert written(held_to("dab", prompt="d", allowed=without_d), LINED, 20) == "ab\n"  # no other line can follow
+
+
+@pytest.mark.parametrize(
+    ("pattern", "prompt", "length", "allowed", "message"),
+    [
+        (
+            "ab+",
+            "abd",
+            9,
+            None,
+            "the prompt begins no line that fits --match 'ab+': not with 'd' as character 3 of its",
+        ),
+        ("ab", "abc", None, None, "the prompt begins no line that fits --match 'ab': not with 'c' as character 3"),
+        ("x", "", 9, None, "no line with the model's characters fits --match 'x'; `charrnn inspect` lists them"),
+        ("a", "", 9, (0, 2), "no line with the model's characters fits --match 'a'"),
+        ("ab", "a", 9, (0, 1), "no line that goes on from the prompt with the model's characters fits --match 'ab'"),
+        ("a{9}", "", 8, None, "--length is 8, and a line that fits --match 'a{9}' takes at least 9"),
+        ("a{9}", "aa", 6, None, "--length is 6, and a line that fits --match 'a{9}' takes at least 7 more"),
+    ],
+)
+def test_what_cannot_come_to_fit_is_told_before_anything_is_drawn(pattern, prompt, length, allowed, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        held_to(pattern, prompt=prompt, length=length, allowed=allowed)
+
+
+def test_log_probabilities_are_the_model_s_own():
+    sampler = held_to("[ab]{5}", length=6)
+    softmax = np.exp(LOGITS[LINED]) / np.exp(LOGITS[LINED]).sum()
+    drawn = list(draw_characters(sampler, LINED, 6, Ending(Rules())))
+    assert len(drawn) == 6
+    for character, value in drawn:
+        assert value == pytest.approx(np.log(softmax[LINED.characters.index(character)]))
+
+
+FITTING_LINES = st.lists(st.sampled_from(["a", "bb", "\n"]), max_size=15).map("".join)
+
+
+@given(FITTING_LINES, st.text("ab\n", min_size=1, max_size=4))
+def test_a_line_that_a_stop_has_cut_stands_only_if_it_fits(text, stop):
+    pattern = "(a|bb)*"
+    match = LineMatch.build(pattern, LINED)
+    ending, pieces = Ending(Rules(stops=(stop,), fits=match.fits)), []
+    for character in text:
+        pieces.append(ending.feed(character, 0.0))
+        if ending.reason:
+            break
+    else:
+        pieces.append(ending.finish())
+    given_out = "".join(character for piece in pieces for character, _ in piece)
+    if stop not in text:
+        assert given_out == text
+        return
+    before = text[: text.index(stop)]
+    lines = before.split("\n")
+    assert given_out == (before if re.fullmatch(pattern, lines[-1]) else before[: len(before) - len(lines[-1])])

@@ -1,0 +1,159 @@
+import bz2
+import gzip
+import io
+import lzma
+import os
+import sys
+import threading
+
+import pytest
+
+from charrnn import sources
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.sources import find_documents
+
+
+def make(folder, **files):
+    for name, data in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def names(found):
+    return [document.name for document in found.documents]
+
+
+@pytest.fixture(autouse=True)
+def close(monkeypatch):
+    """Close what the tests find."""
+    found = []
+    find = sources.find_documents
+
+    def remember(*arguments, **options):
+        found.append(find(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setitem(globals(), "find_documents", remember)
+    yield
+    for each in found:
+        each.close()
+
+
+def read(document):
+    return b"".join(document.chunks())
+
+
+def test_files_come_in_the_order_given_and_folders_sorted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, z=b"1", d__b=b"2", d__a=b"3", d__c__x=b"4", d__B=b"5")
+    assert names(find_documents(["z", "d", "z"])) == ["z", "d/B", "d/a", "d/b", "d/c/x", "z"]
+
+
+def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, **{"d/a.py": b"", "d/b.txt": b"", "d/sub/c.py": b"", "d/test/d.py": b"", "d/.git/e.py": b""})
+    make(tmp_path, **{"d/.hidden.py": b"", "b.txt": b""})
+    assert names(find_documents(["d"], include=["*.py"])) == ["d/a.py", "d/sub/c.py", "d/test/d.py"]
+    assert names(find_documents(["d"], include=["*.py"], exclude=["test"])) == ["d/a.py", "d/sub/c.py"]
+    assert names(find_documents(["d"], include=["sub/*", "*.txt"])) == ["d/b.txt", "d/sub/c.py"]
+    assert names(find_documents(["b.txt", "d"], include=["*.py"], exclude=["[!a]*.py", "sub", "test"])) == [
+        "b.txt",
+        "d/a.py",
+    ]
+
+
+def test_files_in_folders_that_are_no_text_are_left_out_and_told(tmp_path):
+    make(tmp_path, a=b"x", b=b"y")
+    found = find_documents([str(tmp_path)], is_text=lambda document: document.name.endswith("a"))
+    assert names(found) == [str(tmp_path / "a")]
+    assert found.skipped == [str(tmp_path / "b")]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_file_is_known_by_its_content_and_read_as_the_plain_one(tmp_path, pack):
+    data = os.urandom(5000) + b"text " * 5000
+    make(tmp_path, packed=pack(data))
+    document = find_documents([str(tmp_path / "packed")]).documents[0]
+    assert read(document) == data
+    assert read(document) == data, "and again"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_damaged_compressed_file_is_one_clear_error(tmp_path, pack):
+    make(tmp_path, short=pack(b"text " * 5000)[:-20])
+    with pytest.raises(CorpusError, match="short: cannot be read"):
+        read(find_documents([str(tmp_path / "short")]).documents[0])
+
+
+def test_zstandard_is_read_where_its_library_is_at_hand(tmp_path):
+    zstandard = pytest.importorskip("zstandard", reason="the zstandard library is not installed")
+    make(tmp_path, packed=zstandard.compress(b"text " * 500))
+    assert read(find_documents([str(tmp_path / "packed")]).documents[0]) == b"text " * 500
+
+
+def test_zstandard_without_its_library_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
+    make(tmp_path, packed=b"\x28\xb5\x2f\xfd rest")
+    with pytest.raises(CorpusError, match="pip install zstandard"):
+        read(find_documents([str(tmp_path / "packed")]).documents[0])
+
+
+def test_a_tar_archive_is_refused_with_what_to_do(tmp_path):
+    import tarfile
+
+    make(tmp_path, a=b"x")
+    with tarfile.open(tmp_path / "all.tar", "w") as archive:
+        archive.add(tmp_path / "a", "a")
+    with pytest.raises(CorpusError, match="tar archive; unpack it"):
+        read(find_documents([str(tmp_path / "all.tar")]).documents[0])
+
+
+@pytest.mark.parametrize("held", [10, 1 << 20])
+def test_standard_input_is_read_once_and_kept(monkeypatch, held):
+    monkeypatch.setattr(sources, "HELD_BYTES", held)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe" * 100)))
+    document = find_documents(["-"]).documents[0]
+    assert document.name == "stdin"
+    assert read(document) == read(document) == b"from a pipe" * 100
+    assert document.num_bytes == 1100
+
+
+def test_compressed_standard_input_is_read_too(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(b"from a pipe"))))
+    assert read(find_documents(["-"]).documents[0]) == b"from a pipe"
+
+
+def test_a_named_pipe_can_be_read_twice(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=(b"once",), daemon=True).start()
+    document = find_documents([str(pipe)]).documents[0]
+    assert read(document) == read(document) == b"once"
+
+
+@pytest.mark.parametrize(
+    ("paths", "options", "message"),
+    [
+        (["missing"], {}, "missing: no such file; give a text file, or - for standard input"),
+        (["empty"], {}, "empty: a folder without files"),
+        (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude"),
+        (["full"], {"exclude": ["*"]}, "full: a folder in which no file fits"),
+        (["full"], {"is_text": lambda document: False}, "full: holds no text, only 1 other file"),
+        (["a\0b"], {}, "cannot be read"),
+    ],
+)
+def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    make(tmp_path, full__a=b"x")
+    with pytest.raises(CorpusError) as caught:
+        find_documents(paths, **options)
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_standard_input_can_be_given_once():
+    with pytest.raises(ConfigError, match="give it once"):
+        find_documents(["-", "-"])
