@@ -248,7 +248,7 @@ def slow_start():
 
     from charrnn.cli import session
 
-    def read(_):
+    def read(*_):
         print("waiting", file=sys.stderr, flush=True)
         time.sleep(60)
 
