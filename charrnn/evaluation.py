@@ -28,7 +28,7 @@ WARM_UP = 512
 """Characters that a lane reads before it counts. The state forgets its start long before: see the tests."""
 
 MAX_LANES = 64
-LOGITS_AT_ONCE = 1 << 22
+VALUES_AT_ONCE = 1 << 21
 
 
 def evaluate(model: CharRNN, ids: Ids, *, precision: str = "float32", batch_size: int | None = None) -> float:
@@ -132,8 +132,9 @@ def _warm_state(model: CharRNN, ids: Ids, starts: Positions) -> State:
 
 
 def _window(model: CharRNN, lanes: int) -> int:
-    """Characters to read at once, so that their logits stay below `LOGITS_AT_ONCE` values."""
-    return max(16, min(256, LOGITS_AT_ONCE // (lanes * model.config.vocab_size)))
+    """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
+    widest = max(model.config.hidden_size, model.config.vocab_size)
+    return max(16, min(256, VALUES_AT_ONCE // (lanes * widest)))
 
 
 def _to_device(model: CharRNN, ids: Ids) -> Tensor:
