@@ -47,8 +47,17 @@ ALLOWED = {
     "endings": "",
     "samples": "encoder endings filters sampling",
     "mixing": "encoder engine filters sampling",
-    "analysis": "engine errors",
-    "report": "archive config displays escape metrics",
+    "analysis": "config engine errors",
+    "unknowns": "encoder errors",
+    "lines": "errors",
+    "heldout": "archive corpus encoder errors escape",
+    "ngrams": "",
+    "tape": "config",
+    "backprop": "config tape",
+    "dynamic": "analysis backprop config tape",
+    "verdict": "metrics",
+    "curves": "metrics",
+    "report": "archive config displays escape metrics verdict",
 }
 TORCH_ROOMS = {
     "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "run", "training", "checkpoint",
@@ -142,7 +151,10 @@ def test_help_loads_neither_torch_nor_numpy(arguments, tmp_path):
         ["sample", "words.pt", "-n", "20", "-N", "3"],
         ["inspect", "words.pt"],
         ["inspect", "words.pt", "--json"],
+        ["inspect", "words.pt", "words.pt"],
         ["inspect", "words.pt", "--score", "words.txt"],
+        ["inspect", "words.pt", "--score", "words.txt", "--dynamic"],
+        ["inspect", "words.pt", "--score", "words.txt", "--by", "line"],
     ],
 )
 def test_sample_and_inspect_do_not_load_torch(arguments, trained):

@@ -1,141 +1,97 @@
-"""`charrnn inspect`: what a checkpoint is, how well it does, and what it makes of a text."""
+"""`charrnn inspect`: its flags, and what they ask for."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.errors import CharRNNError, UnknownCharacterError
+from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.analysis import Score
-    from charrnn.archive import Checkpoint
+    from charrnn.cli.subject import Subject
+
+STDIN = "-"
+Hidden: dict[str, Any] = {"show_default": False}
 
 
 def inspect(
-    checkpoint: Annotated[str, typer.Argument(help="A file that `charrnn train` wrote.", show_default=False)],
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", **Hidden),
+    ],
     score: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Score a text instead: how well the model predicts it; - for stdin.",
-            show_default=False,
-        ),
+        str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.", **Hidden)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    by: Annotated[
+        str | None, typer.Option(metavar="line", help="Score every line as it comes, as a filter.", **Hidden)
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(help="Only lines that take more bits per character. [default: all]", **Hidden)
+    ] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Also let the model learn while it is scored.")] = False,
+    unknown: Annotated[
+        str, typer.Option(help="What becomes of characters it never saw: count, skip, nearest or error.")
+    ] = "count",
+    corpus: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where the text is that it learned from.", **Hidden)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
-    """Show what a checkpoint is and how well it does.
+    """Show what a checkpoint is, how well it does, and what it makes of a text.
 
     Losses are in nats per character; perplexity is exp(loss), bits per character is loss / ln 2.
     """
+    flags = dict(context.params)
+    _check(flags)
     # Imported here: --help must not wait for numpy.
-    from charrnn.archive import read_checkpoint
+    from charrnn.cli.subject import read_subject
 
-    contents = read_checkpoint(checkpoint)
-    if score is not None:
-        _show_score(_score_file(contents, score, checkpoint), score, as_json)
-    elif as_json:
-        print(json.dumps(describe(contents)))
+    subjects = [read_subject(path, corpus) for path in checkpoints]
+    if by is not None and score is not None:
+        from charrnn.cli.filtering import filter_lines
+
+        filter_lines(subjects, score, rule=unknown, above=above, as_json=as_json)
+    elif score is not None:
+        from charrnn.cli.scoring import show_score
+
+        show_score(subjects, score, rule=unknown, dynamic=dynamic, as_json=as_json)
     else:
-        _show_card(contents)
+        _show_cards(subjects, as_json)
 
 
-def describe(contents: Checkpoint) -> dict[str, Any]:
-    """Everything about a checkpoint as plain values, for JSON."""
-    from charrnn.archive import FORMAT_VERSION
-    from charrnn.config import count_parameters
-    from charrnn.metrics import bits_per_char, finite_or_none, perplexity
+def _check(flags: Mapping[str, Any]) -> None:
+    """Refuse, before anything is read, flags that cannot be followed.
 
-    best = contents.best
-    return {
-        "format_version": FORMAT_VERSION,
-        **asdict(contents.model),
-        "num_parameters": count_parameters(contents.model),
-        "characters": contents.encoder.characters,
-        "text": contents.text,
-        "best": best
-        and {
-            "val_loss": best.val_loss,
-            "perplexity": finite_or_none(perplexity(best.val_loss)),
-            "bits_per_char": bits_per_char(best.val_loss),
-            "step": best.step,
-            "epoch": best.epoch,
-            "cold_loss": contents.training.get("cold_loss"),
-        },
-        "corpus": asdict(contents.corpus),
-        "history": [asdict(row) for row in contents.history],
-        "made": contents.made,
-        "training": {name: contents.training.get(name) for name in ("step", "seconds", "config")},
-    }
+    Raises:
+        ConfigError: one is out of its range, or two contradict each other.
+    """
+    from charrnn.unknowns import check_rule
+
+    check_rule(flags["unknown"])
+    for name in ("by", "dynamic"):
+        if flags[name] and flags["score"] is None:
+            raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")
+    if flags["by"] not in (None, "line"):
+        raise ConfigError(f"--by is {flags['by']!r}; it must be line")
+    if flags["above"] is not None and flags["by"] is None:
+        raise ConfigError("--above chooses lines; give --by line too")
+    if flags["dynamic"] and flags["by"]:
+        raise ConfigError("--dynamic reads one text from end to end, and --by line every line by itself; give one")
+    if [*flags["checkpoints"], flags["score"]].count(STDIN) > 1:
+        raise ConfigError("standard input can be one thing only; give files for the others")
 
 
-def _show_card(contents: Checkpoint) -> None:
-    from charrnn.report import card, history_curve
+def _show_cards(subjects: list[Subject], as_json: bool) -> None:
+    from charrnn.cli.cards import describe, show_card, show_comparison
 
-    _print_table(card(contents))
-    width = min(shutil.get_terminal_size((80, 24)).columns, 100)
-    curve = history_curve(contents.history, width)
-    if curve:
-        print("", *curve, sep="\n")
-
-
-def _print_table(rows: Sequence[tuple[str, str]]) -> None:
-    """Print names and values on stdout: wrapped and in colour on a terminal, a line each elsewhere."""
-    if sys.stdout.isatty():
-        from charrnn.console import print_table
-
-        print_table(rows)
-        return
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{name:<{width}}  {value}")
-
-
-def _score_file(contents: Checkpoint, path: str, checkpoint: str) -> Score:
-    from charrnn.analysis import score
-    from charrnn.corpus import STDIN, read_text
-    from charrnn.engine import NumpyCharRNN
-
-    try:
-        ids = contents.encoder.encode(read_text(path))
-    except UnknownCharacterError as error:
-        name = "standard input" if path == STDIN else path
-        raise CharRNNError(
-            f"{name} has {error.describe()}, which this model never saw "
-            f"({error.vocab_size} characters; see `charrnn inspect {checkpoint}`)"
-        ) from None
-    return score(NumpyCharRNN(contents.model, contents.weights), ids)
-
-
-def _show_score(result: Score, name: str, as_json: bool) -> None:
-    from charrnn.metrics import bits_per_char, finite_or_none, perplexity
-
-    values = {
-        "text": name,
-        "characters": result.characters,
-        "loss": result.loss,
-        "perplexity": perplexity(result.loss),
-        "bits_per_char": bits_per_char(result.loss),
-        "accuracy": result.accuracy,
-    }
     if as_json:
-        print(json.dumps({**values, "perplexity": finite_or_none(perplexity(result.loss))}))
-        return
-    from charrnn.escape import quoted
-
-    _print_table(
-        [
-            ("text", quoted(name)),
-            ("characters", f"{result.characters:,} predicted"),
-            ("loss", f"{result.loss:.4f} nats per character"),
-            ("perplexity", f"{values['perplexity']:.3f}"),
-            ("bits per character", f"{values['bits_per_char']:.4f}"),
-            ("accuracy", f"{result.accuracy:.1%} of first guesses are right"),
-        ]
-    )
+        cards = [describe(subject) for subject in subjects]
+        print(json.dumps(cards[0] if len(cards) == 1 else cards))
+    elif len(subjects) == 1:
+        show_card(subjects[0])
+    else:
+        show_comparison(subjects)

@@ -1,0 +1,96 @@
+"""Finding again the text that a checkpoint learned from, and the piece of it that was held out.
+
+A checkpoint remembers a text's name, size and sha256, not the text. It is looked for where it was when the training
+began, in the current folder and beside the checkpoint, and is taken only if it is the same to the byte.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from charrnn.archive import Checkpoint
+from charrnn.corpus import Corpus, read_corpus
+from charrnn.encoder import Ids
+from charrnn.errors import CorpusError
+from charrnn.escape import quoted
+
+DEFAULT_VAL_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class FoundText:
+    """A checkpoint's own text.
+
+    Attributes:
+        path: where it was found.
+        train: the piece that the model learned from, encoded, shape (num_chars,).
+        held_out: the rest, likewise.
+    """
+
+    path: str
+    train: Ids
+    held_out: Ids
+
+
+def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = None) -> FoundText | None:
+    """Find the text that a checkpoint learned from.
+
+    Args:
+        checkpoint: what remembers it.
+        checkpoint_path: beside which it may lie.
+        given: where the user says that it is; elsewhere is not looked then.
+
+    Returns:
+        The text in its two pieces; None where it is nowhere.
+
+    Raises:
+        CorpusError: the given file cannot be read, or is another text.
+    """
+    if given is not None:
+        corpus = read_corpus(given)
+        if not _is_same(checkpoint, corpus):
+            raise CorpusError(
+                f"{given}: is not the text that {checkpoint_path} learned from, which is "
+                f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give that one"
+            )
+        return _split(checkpoint, corpus, given)
+    for path in _places(checkpoint, checkpoint_path):
+        if _has_size(path, checkpoint.corpus.bytes):
+            corpus = read_corpus(str(path))
+            if _is_same(checkpoint, corpus):
+                return _split(checkpoint, corpus, str(path))
+    return None
+
+
+def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
+    """Where it may be: as the training's command line had it, here, and beside the checkpoint."""
+    name = checkpoint.corpus.name
+    try:
+        words = shlex.split(checkpoint.made.get("command", ""))
+    except ValueError:  # a quotation that does not end
+        words = []
+    yield from (Path(word) for word in words if Path(word).name == name)
+    yield Path(name)
+    yield Path(checkpoint_path).parent / name
+
+
+def _has_size(path: Path, num_bytes: int) -> bool:
+    """Whether this is an ordinary file of that size: a checkpoint may come from anyone, and name what it likes."""
+    try:
+        return path.is_file() and path.stat().st_size == num_bytes
+    except (OSError, ValueError):  # ValueError: a NUL byte in the name
+        return False
+
+
+def _is_same(checkpoint: Checkpoint, corpus: Corpus) -> bool:
+    same_alphabet = corpus.encoder.characters == checkpoint.encoder.characters
+    return corpus.sha256 == checkpoint.corpus.sha256 and same_alphabet
+
+
+def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:
+    config = checkpoint.training.get("config") or {}
+    train, held_out = corpus.split(config.get("val_fraction", DEFAULT_VAL_FRACTION))
+    return FoundText(path, train, held_out)
