@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from charrnn.cli.subject import Subject
 
 STDIN = "-"
+VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
+"""Flags that ask for something other than the card and the score, beside --text."""
+
 Hidden: dict[str, Any] = {"show_default": False}
 
 
@@ -35,6 +38,24 @@ def inspect(
     unknown: Annotated[
         str, typer.Option(help="What becomes of characters it never saw: count, skip, nearest or error.")
     ] = "count",
+    text: Annotated[
+        str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **Hidden)
+    ] = None,
+    text_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The same for a file's text; - for stdin.", **Hidden)
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Under each character the K likeliest ones in its place.")] = 0,
+    neurons: Annotated[bool, typer.Option("--neurons", help="Find the cells that stand for something.")] = False,
+    cell: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER:UNIT", help="Colour the text by a cell; may be given again.", **Hidden),
+    ] = None,
+    gates: Annotated[bool, typer.Option("--gates", help="Tell how open and how shut the gates are.")] = False,
+    gradients: Annotated[bool, typer.Option("--gradients", help="Measure how far back gradients reach.")] = False,
+    novelty: Annotated[
+        str | None, typer.Option(metavar="FILE|N", help="Find what a sample copies from the training text.", **Hidden)
+    ] = None,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Show which characters lie together.")] = False,
     corpus: Annotated[
         str | None, typer.Option(metavar="FILE", help="Where the text is that it learned from.", **Hidden)
     ] = None,
@@ -59,6 +80,10 @@ def inspect(
         from charrnn.cli.scoring import show_score
 
         show_score(subjects, score, rule=unknown, dynamic=dynamic, as_json=as_json)
+    elif any(flags[name] for name in VIEWS) or text is not None:
+        from charrnn.cli.gallery import show_views
+
+        show_views(subjects, flags)
     else:
         _show_cards(subjects, as_json)
 
@@ -81,7 +106,13 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--above chooses lines; give --by line too")
     if flags["dynamic"] and flags["by"]:
         raise ConfigError("--dynamic reads one text from end to end, and --by line every line by itself; give one")
-    if [*flags["checkpoints"], flags["score"]].count(STDIN) > 1:
+    if flags["text"] is not None and flags["text_file"] is not None:
+        raise ConfigError("--text and --text-file both give a text; give one of them")
+    if flags["score"] is not None and (flags["text"] is not None or any(flags[name] for name in VIEWS)):
+        raise ConfigError("--score stands alone; leave the other views out")
+    if flags["top_k"] and flags["text"] is None and flags["text_file"] is None:
+        raise ConfigError("--top-k goes with a text; give --text or --text-file")
+    if [*flags["checkpoints"], flags["score"], flags["text_file"], flags["novelty"]].count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
 
 

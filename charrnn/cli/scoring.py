@@ -54,9 +54,9 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     else:
         best = best_fit([_final_loss(result) for result in scores])
         columns = [dict(_rows(result)) for result in scores]
-        print_columns(["", *(quoted(subject.name) for subject in subjects)], [
-            [name, *(column[name] for column in columns)] for name in columns[0]
-        ])  # fmt: skip
+        names = dict.fromkeys(name for column in columns for name in column)
+        rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
+        print_columns(["", *(quoted(subject.name) for subject in subjects)], rows)
         print(f"fits best: {quoted(subjects[best].name)}")
 
 

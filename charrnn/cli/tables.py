@@ -39,7 +39,13 @@ def shows_colour() -> bool:
 
 
 def print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of texts that are harmless already, its columns as wide as they need to be."""
+    """Print a table of texts that are harmless already."""
+    print_lines(format_columns(head, rows))
+
+
+def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Format a table, its columns as wide as they need to be."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]

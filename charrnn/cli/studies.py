@@ -1,0 +1,163 @@
+"""What `charrnn inspect` finds out about a model as a whole: its gradients, its memory of its text, its alphabet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from charrnn.cli.shared import encode_ids, first_ids
+from charrnn.cli.subject import Subject
+from charrnn.cli.tables import format_columns
+from charrnn.cli.views import View, Watched
+from charrnn.corpus import read_text
+from charrnn.curves import MIN_WIDTH, Curve, plot
+from charrnn.embeddings import EmbeddingMap, map_embeddings
+from charrnn.errors import CharRNNError
+from charrnn.escape import quoted
+from charrnn.features import picture
+from charrnn.gradients import REACH, Flow, gradient_flow, loss_by_context, spectral_radii
+from charrnn.metrics import bits_per_char
+from charrnn.novelty import Novelty, novelty
+
+SAMPLE_SEED = 1
+MAX_JUDGED = 20_000
+MAP_LINES = 20
+_MARKS = "●○◆◇▲△■□"
+
+
+def gradients_view(watched: Watched) -> View:
+    """Show how far back gradients reach, and how far back context helps."""
+    contents = watched.subject.contents
+    ids = contents.encoder.encode(watched.text)
+    flows = gradient_flow(contents.model, contents.weights, ids)
+    radii = spectral_radii(contents.model, contents.weights)
+    by_context = loss_by_context(watched.subject.engine, ids)
+    data = {
+        "text": watched.source,
+        "flow": [
+            {
+                "layer": flow.layer, "part": flow.part, "norms": flow.norms.tolist(),
+                "half": flow.distance(0.5), "hundredth": flow.distance(0.01),
+            }
+            for flow in flows
+        ],
+        "spectral_radius": [{"layer": layer, "gate": gate, "radius": radius} for layer, gate, radius in radii],
+        "loss_by_context": [{"characters": length, "loss": loss} for length, loss in by_context],
+    }  # fmt: skip
+    return View("gradients", data, lambda width, _: _draw_gradients(flows, radii, by_context, width))
+
+
+def novelty_view(subject: Subject, wanted: str, *, text: str | None = None) -> View:
+    """Tell how much of a sample stands in the training text, and how much of the held-out text does.
+
+    Args:
+        subject: the model.
+        wanted: a file, or how many characters to sample.
+        text: the sample, where it has been read already.
+
+    Raises:
+        CharRNNError: the training text is not there to compare with.
+    """
+    if subject.text is None:
+        raise CharRNNError(f"nothing to compare with: {subject.absence}")
+    decode = subject.contents.encoder.decode
+    if text is None:
+        text = _sample(subject, int(wanted)) if wanted.isdecimal() else read_text(wanted)
+    source = decode(subject.text.train)
+    found = novelty(text[:MAX_JUDGED], source)
+    yardstick = novelty(decode(subject.text.held_out)[: found.characters], source)
+    data = {"sample": asdict(found), "held_out": asdict(yardstick)}
+    return View("novelty", data, lambda width, _: _draw_novelty(found, yardstick, width))
+
+
+def embeddings_view(subject: Subject) -> View:
+    """Show which characters lie together: those that are expected in the same places, and those read alike."""
+    characters = subject.contents.encoder.characters
+    head = subject.contents.weights["head.weight"]
+    found = map_embeddings(head - head.mean(axis=0))  # what is added to all of them makes no difference
+    read = map_embeddings(subject.contents.weights["embedding.weight"])
+    data = {
+        "expected_alike": _neighbours(characters, found),
+        "read_alike": _neighbours(characters, read),
+        "places": {c: [round(float(x), 4) for x in place] for c, place in zip(characters, found.places, strict=True)},
+        "explained": found.explained,
+    }
+    counts = subject.contents.corpus.counts
+    order = sorted(range(len(characters)), key=lambda i: -counts[i])
+    return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width))
+
+
+def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any]]]:
+    return {
+        character: [[characters[i], round(value, 4)] for i, value in zip(ids, similar, strict=True)]
+        for character, ids, similar in zip(characters, found.neighbours, found.similarities, strict=True)
+    }
+
+
+def _sample(subject: Subject, length: int) -> str:
+    """Write as `charrnn sample` does by default."""
+    from charrnn.filters import SamplingOptions
+    from charrnn.sampling import Sampler
+
+    encoder = subject.contents.encoder
+    first = encode_ids(encoder, encoder.decode(first_ids(encoder, subject.contents.corpus.counts)))
+    sampler = Sampler(subject.engine, first, SamplingOptions(), SAMPLE_SEED)
+    return encoder.decode(list(sampler.stream(min(length, MAX_JUDGED))))
+
+
+def _draw_gradients(
+    flows: list[Flow], radii: list[tuple[int, str, float]], by_context: list[tuple[int, float]], width: int
+) -> list[str]:
+    rows = [[f"{flow.layer}", flow.part, _reach(flow, 0.5), _reach(flow, 0.01)] for flow in flows]
+    lines = format_columns(["layer", "by", "falls to a half at", "to a hundredth at"], rows)
+    if width >= MIN_WIDTH:
+        curves = [
+            Curve(f"{flow.layer} {flow.part}", _MARKS[number % len(_MARKS)],
+                  [(k, float(np.log10(max(y / flow.norms[0], 1e-6)))) for k, y in enumerate(flow.norms)])
+            for number, flow in enumerate(flows) if flow.norms[0] > 0
+        ]  # fmt: skip
+        title = "log10 of the gradient's norm, k characters back, over that at 0"
+        if curves:
+            lines += ["", *plot(curves, width, title=title, x_range=(0, REACH), labels=("k = 0", f"k = {REACH}"))]
+    head = ["layer", "gate", "spectral radius of its recurrent weights"]
+    lines += ["", *format_columns(head, [[str(layer), gate, f"{radius:.3f}"] for layer, gate, radius in radii])]
+    contexts = [[f"{length}", f"{loss:.4f}", f"{bits_per_char(loss):.4f}"] for length, loss in by_context]
+    return [*lines, "", *format_columns(["characters of context, up to", "loss, nats", "bits"], contexts)]
+
+
+def _reach(flow: Flow, share: float) -> str:
+    distance = flow.distance(share)
+    return f"beyond {len(flow.norms) - 1}" if distance is None else str(distance)
+
+
+def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:
+    rows = [
+        ["characters", f"{found.characters:,}", f"{yardstick.characters:,}"],
+        ["average stretch", f"{found.median:.0f}", f"{yardstick.median:.0f}"],
+        *(
+            [f"in stretches of {n} or more", f"{found.copied[n]:.1%}", f"{yardstick.copied[n]:.1%}"]
+            for n in found.copied
+        ),
+    ]
+    lines = format_columns(["stands in the training text", "the sample", "held-out text"], rows)
+    longest = [f"{len(stretch):>4}  {quoted(stretch)}" for stretch in found.longest]
+    return [*lines, "", "the longest stretches of the sample", *(line[: max(width, 20)] for line in longest)]
+
+
+def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int) -> list[str]:
+    """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
+    columns = min(width, 64)
+    grid = [[" "] * columns for _ in range(MAP_LINES)]
+    for i in reversed(order):
+        x, y = found.places[i]
+        row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
+        grid[row][column] = {" ": "␣", "\n": "↵"}.get(characters[i], quoted(characters[i])[:1])
+    rows = [
+        [quoted(picture(characters[i])), " ".join(quoted(picture(characters[j])) for j in found.neighbours[i])]
+        for i in order[:MAP_LINES]
+    ]
+    headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
+    lines = [headline, *("".join(row).rstrip() for row in grid), ""]
+    return [*lines, *format_columns(["character", "expected where it is"], rows)]
