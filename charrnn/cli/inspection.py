@@ -59,6 +59,9 @@ def inspect(
     corpus: Annotated[
         str | None, typer.Option(metavar="FILE", help="Where the text is that it learned from.", **Hidden)
     ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **Hidden)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
@@ -80,6 +83,10 @@ def inspect(
         from charrnn.cli.scoring import show_score
 
         show_score(subjects, score, rule=unknown, dynamic=dynamic, as_json=as_json)
+    elif html is not None:
+        from charrnn.cli.webpage import write_report
+
+        write_report(subjects[0], html, flags)
     elif any(flags[name] for name in VIEWS) or text is not None:
         from charrnn.cli.gallery import show_views
 
@@ -110,7 +117,12 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--text and --text-file both give a text; give one of them")
     if flags["score"] is not None and (flags["text"] is not None or any(flags[name] for name in VIEWS)):
         raise ConfigError("--score stands alone; leave the other views out")
-    if flags["top_k"] and flags["text"] is None and flags["text_file"] is None:
+    if flags["html"] is not None:
+        if flags["score"] is not None or flags["as_json"]:
+            raise ConfigError("--html writes the views as a page; leave --score and --json out")
+        if len(flags["checkpoints"]) > 1:
+            raise ConfigError("--html writes a page about one checkpoint; give one")
+    if flags["top_k"] and flags["html"] is None and flags["text"] is None and flags["text_file"] is None:
         raise ConfigError("--top-k goes with a text; give --text or --text-file")
     if [*flags["checkpoints"], flags["score"], flags["text_file"], flags["novelty"]].count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.cli.shared import encode_ids, first_ids
+from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import format_columns
 from charrnn.cli.views import View, Watched
@@ -102,7 +102,7 @@ def _sample(subject: Subject, length: int) -> str:
     from charrnn.sampling import Sampler
 
     encoder = subject.contents.encoder
-    first = encode_ids(encoder, encoder.decode(first_ids(encoder, subject.contents.corpus.counts)))
+    first = first_ids(encoder, subject.contents.corpus.counts)
     sampler = Sampler(subject.engine, first, SamplingOptions(), SAMPLE_SEED)
     return encoder.decode(list(sampler.stream(min(length, MAX_JUDGED))))
 

@@ -8,10 +8,16 @@ import sys
 from collections.abc import Iterable, Sequence
 
 MAX_WIDTH = 100
+NARROW = 48
+"""Columns of a terminal below which a value stands under its name, not beside it."""
 
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
     """Print names and values: wrapped and in colour on a terminal, a line each elsewhere."""
+    if sys.stdout.isatty() and terminal_width() < NARROW:
+        for name, value in rows:
+            print(f"{name}\n    {value}")
+        return
     if sys.stdout.isatty():
         from charrnn.console import print_table
 
