@@ -7,13 +7,13 @@ can become markup. A policy in the page forbids it every request.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from charrnn.errors import OutputError
+from charrnn.outputs import write_whole
 
 MARK = "<!-- charrnn report -->"
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
@@ -38,16 +38,9 @@ def write_page(path: str, page: str) -> None:
         OutputError: something else is there, or it cannot be written.
     """
     target = Path(path)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
-    try:
-        if target.exists() and not _is_report(target):
-            raise OutputError(f"{path}: exists and is no report of charrnn's; choose another name with --html")
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, target)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another place with --html") from None
-    finally:
-        temporary.unlink(missing_ok=True)  # gone already where all went well
+    if target.exists() and not _is_report(target):
+        raise OutputError(f"{path}: exists and is no report of charrnn's; choose another name with --html")
+    write_whole(path, page.encode("utf-8"), "--html")
 
 
 def _is_report(path: Path) -> bool:

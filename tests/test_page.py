@@ -186,7 +186,7 @@ def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
     [
         (["--json"], "--html writes the views as a page"),
         (["--score", "-"], "--html writes the views as a page"),
-        (["words.pt"], "--html writes a page about one checkpoint"),
+        (["words.pt"], "--html writes a file of one checkpoint"),
     ],
 )
 def test_a_page_is_about_one_checkpoint_and_its_views(trained, arguments, message):

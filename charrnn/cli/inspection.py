@@ -62,6 +62,10 @@ def inspect(
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **Hidden)
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the weights as .safetensors, or as .pt without training.", **Hidden),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
@@ -83,6 +87,10 @@ def inspect(
         from charrnn.cli.scoring import show_score
 
         show_score(subjects, score, rule=unknown, dynamic=dynamic, as_json=as_json)
+    elif export is not None:
+        from charrnn.cli.exporting import export as write_weights
+
+        write_weights(subjects[0], export)
     elif html is not None:
         from charrnn.cli.webpage import write_report
 
@@ -117,11 +125,13 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--text and --text-file both give a text; give one of them")
     if flags["score"] is not None and (flags["text"] is not None or any(flags[name] for name in VIEWS)):
         raise ConfigError("--score stands alone; leave the other views out")
-    if flags["html"] is not None:
-        if flags["score"] is not None or flags["as_json"]:
-            raise ConfigError("--html writes the views as a page; leave --score and --json out")
-        if len(flags["checkpoints"]) > 1:
-            raise ConfigError("--html writes a page about one checkpoint; give one")
+    for name in ("html", "export"):
+        if flags[name] is not None and len(flags["checkpoints"]) > 1:
+            raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
+    if flags["export"] is not None and (flags["html"] is not None or flags["score"] is not None or flags["as_json"]):
+        raise ConfigError("--export stands alone; leave --html, --score and --json out")
+    if flags["html"] is not None and (flags["score"] is not None or flags["as_json"]):
+        raise ConfigError("--html writes the views as a page; leave --score and --json out")
     if flags["top_k"] and flags["html"] is None and flags["text"] is None and flags["text_file"] is None:
         raise ConfigError("--top-k goes with a text; give --text or --text-file")
     if [*flags["checkpoints"], flags["score"], flags["text_file"], flags["novelty"]].count(STDIN) > 1:
