@@ -148,8 +148,13 @@ def _inside_comment(text: str) -> Values:
 
 def _next_features(text: str) -> dict[str, Values]:
     frequent = [character for character, _ in Counter(text).most_common(NEXT_CHARACTERS)]
-    following = text[1:] + "\0"
-    return {f"next is {picture(c)}": _yes(other == c for other in following) for c in frequent}
+    following = (text + "\0")[1:]
+    starts = _yes(other.isalnum() and not c.isalnum() and c not in "'\N{RIGHT SINGLE QUOTATION MARK}"
+                  for c, other in zip(text, following, strict=True))  # fmt: skip
+    return {
+        "next starts a word": starts,
+        **{f"next is {picture(c)}": _yes(other == c for other in following) for c in frequent},
+    }
 
 
 def _yes(values: Iterable[bool]) -> Values:

@@ -34,7 +34,7 @@ def command(trained):
             input=stdin.encode(),
             capture_output=True,
             env=clean_environment(),
-            timeout=60,
+            timeout=200,
         )
 
     return run
@@ -158,6 +158,52 @@ def test_the_dynamic_score_stands_beside_the_static_one(command):
     assert result["dynamic"]["loss"] < result["loss"]
     table = command("words.pt", "--score", "-", "--dynamic", stdin=text).stdout.decode().splitlines()
     assert table[-1].startswith("dynamic ")
+
+
+ORDINARY = [
+    "request GET /items/{0} 200 in {1} ms", "user {2} logged in from 10.0.{3}.{1}", "query took {1} ms, {0} rows",
+    "cache hit for key item:{0}", "queue length {3}, {1} workers",
+]  # fmt: skip
+ODD = [
+    "Traceback (most recent call last):", '  File "/srv/app/main.py", line 88, in handle', "KeyError: 'session'",
+    "2026-03-04T10:11:12 ERROR db: deadlock detected, transaction rolled back", "Connection reset by peer",
+    "2026-05-06T01:02:03 INFO api: request GET /../../etc/passwd 404 in 3 ms", "GET / HTTP/1.1",
+    "kernel: Out of memory: Killed process 4211 (python3)", "-----BEGIN PRIVATE KEY-----", "äöü",
+    "2026-08-09T11:12:13 INFO api: request POST /items/12' OR '1'='1 500 in 9 ms", "panic: runtime error",
+    "2026-02-11T04:05:06 CRITICAL cache: connection refused (111)", "at java.lang.Thread.run(Thread.java:748)",
+    "2026-07-07T07:07:07 INFO mail: user eve password changed to hunter2", "segfault at 0 ip 00007f3a error 4",
+    "2026-10-10T10:10:10 WARN db: disk 98% full on /var/lib", "\x1b[31merror: index out of range",
+    "2026-01-02T03:04:05 INFO api: request DELETE /users/* 200 in 1 ms", "2026-01-02T03:04:05 INFO db: DROP TABLE x",
+]  # fmt: skip
+
+
+def make_log(num_lines, seed):
+    generator = np.random.default_rng(seed)
+    lines = []
+    for _ in range(num_lines):
+        month, day, hour, minute, second = (int(generator.integers(1, n)) for n in (13, 29, 24, 60, 60))
+        values = (generator.integers(1, 9999), generator.integers(1, 300), generator.choice(["anna", "bert", "eve"]))
+        message = generator.choice(ORDINARY).format(*values, generator.integers(0, 256))
+        level, service = generator.choice(["INFO", "INFO", "DEBUG"]), generator.choice(["auth", "api", "db", "mail"])
+        lines.append(f"2026-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02} {level} {service}: {message}")
+    return lines
+
+
+@pytest.mark.slow
+def test_the_odd_lines_of_a_log_stand_out_after_a_short_training(command, trained):
+    """20 odd lines among 20,000 ordinary ones: at least 18 are among the 40 most surprising."""
+    (trained / "app.log").write_text("\n".join(make_log(20_000, 1)) + "\n")
+    subprocess.run(
+        [sys.executable, "-m", "charrnn", "train", "app.log", "--time", "60s", "-q"], cwd=trained, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    lines = make_log(20_000, 2)
+    for place, odd in enumerate(ODD):
+        lines.insert(991 * (place + 1), odd)
+    result = command("app.pt", "--score", "-", "--by", "line", stdin="\n".join(lines) + "\n")
+    rows = [row.split("\t", 2) for row in result.stdout.decode().split("\n")[:-1]]
+    most = sorted(rows, key=lambda row: -float(row[0]))[:40]
+    assert sum(text in ODD for _, _, text in most) >= 18
 
 
 def test_lines_are_scored_in_constant_memory(trained):

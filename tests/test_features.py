@@ -32,6 +32,7 @@ def values(text, name):
         ("inside { }", "{}", [1, 0]),
         ("inside a comment", "a #b\nc//d\ne/*f*/g", [0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0]),
         ("next is a", "aab", [1, 0, 0]),
+        ("next starts a word", "a b, c'd (e", [0, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0]),
         ("next is space", "a b", [1, 0, 0]),
         ("next is line feed", "a\n", [1, 0]),
     ],
@@ -43,5 +44,5 @@ def test_a_feature_is_what_its_name_says(name, text, expected):
 @pytest.mark.parametrize("text", ["", "\n", "a", "(((", ")))", '"'])
 def test_odd_texts_have_all_features_in_full_length(text):
     features = text_features(text)
-    assert len(features) >= 19
+    assert len(features) >= 20
     assert all(values.shape == (len(text),) and np.isfinite(values).all() for values in features.values())
