@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEIGHBOURS = 5
+_ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,7 @@ def map_embeddings(embedding: NDArray[Any], count: int = NEIGHBOURS) -> Embeddin
     """
     rows = embedding.astype(np.float64)
     unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    cosines = unit @ unit.T
-    np.fill_diagonal(cosines, -np.inf)
-    order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(rows) - 1)]
-    similar = np.take_along_axis(cosines, order, axis=1)
+    neighbours, similarities = _nearest(unit, min(count, len(rows) - 1))
     centred = unit - unit.mean(axis=0)
     left, strengths, _ = np.linalg.svd(centred, full_matrices=False)
     places = np.zeros((len(rows), 2))
@@ -49,4 +47,17 @@ def map_embeddings(embedding: NDArray[Any], count: int = NEIGHBOURS) -> Embeddin
     places /= np.abs(places).max(axis=0).clip(min=1e-12)
     total = float((strengths**2).sum())
     explained = float((strengths[:2] ** 2).sum()) / total if total else 0.0
-    return EmbeddingMap(order.tolist(), similar.tolist(), places, explained)
+    return EmbeddingMap(neighbours, similarities, places, explained)
+
+
+def _nearest(unit: NDArray[np.float64], count: int) -> tuple[list[list[int]], list[list[float]]]:
+    """The nearest rows of each row, and their cosines; some rows at a time, as an alphabet may be large."""
+    neighbours: list[list[int]] = []
+    similarities: list[list[float]] = []
+    for first in range(0, len(unit), _ROWS_AT_ONCE):
+        cosines = unit[first : first + _ROWS_AT_ONCE] @ unit.T
+        cosines[np.arange(len(cosines)), first + np.arange(len(cosines))] = -np.inf
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
+        neighbours += order.tolist()
+        similarities += np.take_along_axis(cosines, order, axis=1).tolist()
+    return neighbours, similarities

@@ -18,6 +18,8 @@ from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 
 DEFAULT_VAL_FRACTION = 0.1
+LARGEST_SOUGHT = 1 << 26
+"""Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
                 f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give that one"
             )
         return _split(checkpoint, corpus, given)
+    if checkpoint.corpus.bytes > LARGEST_SOUGHT:
+        return None
     for path in _places(checkpoint, checkpoint_path):
         if _has_size(path, checkpoint.corpus.bytes):
             corpus = read_corpus(str(path))

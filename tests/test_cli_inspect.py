@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -18,10 +20,10 @@ from charrnn.model import CharRNN
 
 @pytest.fixture
 def inspect(trained):
-    def run(*arguments, **options):
+    def run(*arguments, checkpoint="words.pt", **options):
         options = {"cwd": trained, "capture_output": True, "text": True, "timeout": 60, **options}
         environment = {**clean_environment(), "COLUMNS": "80"}
-        command = [sys.executable, "-m", "charrnn", "inspect", "words.pt", *map(str, arguments)]
+        command = [sys.executable, "-m", "charrnn", "inspect", checkpoint, *map(str, arguments)]
         return subprocess.run(command, env=environment, **options)
 
     return run
@@ -74,6 +76,8 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     rows = inspect("again.pt").stdout.splitlines()
     assert rows[0].split() == ["words", "again"]
     assert not any(line.startswith("*") for line in rows)
+    (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
+    assert inspect(tmp_path / "words.pt").stdout.split()[:2] == ["words.pt", str(tmp_path / "words.pt")]
     other = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=2, embedding_dim=64))
     contents = torch.load(trained / "words.pt", weights_only=True)
     torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
@@ -81,6 +85,27 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     marked = {re.split("  +", line)[1] for line in rows if line.startswith("*")}
     assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "parameters"}
     assert [card["cell"] for card in json.loads(inspect("other.pt", "--json").stdout)] == ["lstm", "gru"]
+
+
+def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "history": []}, trained / "young.pt")
+    assert "not evaluated yet" in inspect(cwd=trained, checkpoint="young.pt").stdout
+    card = json.loads(inspect("--json", checkpoint="young.pt").stdout)
+    assert (card["best"], card["verdict"]) == (None, "too early to tell: 0 evaluations")
+
+
+@pytest.mark.parametrize("width", [20, 40])
+def test_on_a_narrow_terminal_values_stand_below_their_names(trained, width):
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "charrnn", "inspect", "words.pt"]
+    environment = {**clean_environment(), "COLUMNS": str(width), "TERM": "xterm"}
+    subprocess.run(command, cwd=trained, stdout=slave, env=environment, check=True, timeout=60)
+    os.close(slave)
+    shown = os.read(master, 1 << 16).decode().replace("\r\n", "\n")
+    os.close(master)
+    assert "model\n    lstm, 1 layer of 48" in shown
+    assert "verdict\n" in shown
 
 
 def test_json_holds_what_is_promised(inspect, trained):

@@ -45,6 +45,12 @@ def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, tr
         find_text(contents, "m.pt", "words.txt")
 
 
+def test_a_huge_text_is_not_read_unasked(contents, trained):
+    huge = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, bytes=10**9))
+    assert find_text(huge, str(trained / "words.pt")) is None
+    assert find_text(huge, "m.pt", str(trained / "words.txt")) is not None
+
+
 def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo(tmp_path / "words.txt")  # reading it would wait for ever

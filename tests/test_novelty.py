@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charrnn import embeddings
 from charrnn.embeddings import map_embeddings
 from charrnn.novelty import matching_lengths, novelty
 
@@ -34,6 +35,13 @@ def test_neighbours_are_the_rows_of_the_nearest_directions():
     assert found.similarities[0][0] == pytest.approx(1 / np.sqrt(1.01))
     assert np.abs(found.places).max(axis=0).tolist() == [1, 1]
     assert 0 < found.explained <= 1
+
+
+def test_a_large_alphabet_is_compared_in_pieces(monkeypatch):
+    rows = np.random.default_rng(1).normal(size=(50, 6))
+    whole = map_embeddings(rows)
+    monkeypatch.setattr(embeddings, "_ROWS_AT_ONCE", 7)
+    assert map_embeddings(rows).neighbours == whole.neighbours
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 1), (3, 1)])

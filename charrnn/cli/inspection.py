@@ -76,9 +76,9 @@ def inspect(
     flags = dict(context.params)
     _check(flags)
     # Imported here: --help must not wait for numpy.
-    from charrnn.cli.subject import read_subject
+    from charrnn.cli.subject import read_subjects
 
-    subjects = [read_subject(path, corpus) for path in checkpoints]
+    subjects = read_subjects(checkpoints, corpus)
     if by is not None and score is not None:
         from charrnn.cli.filtering import filter_lines
 

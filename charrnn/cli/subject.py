@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from charrnn.archive import STDIN, Checkpoint, read_checkpoint
 from charrnn.engine import NumpyCharRNN
 from charrnn.escape import quoted
-from charrnn.heldout import FoundText, find_text
+from charrnn.heldout import LARGEST_SOUGHT, FoundText, find_text
 from charrnn.ngrams import NgramModel
 
 
@@ -19,18 +20,15 @@ class Subject:
 
     Attributes:
         path: of the file, as the user gave it.
+        name: what to call it where many are shown.
         contents: what is in it.
         given_text: where the user says that its text is, if they do.
     """
 
     path: str
+    name: str
     contents: Checkpoint
     given_text: str | None = None
-
-    @property
-    def name(self) -> str:
-        """What to call it where many are shown."""
-        return "stdin" if self.path == STDIN else Path(self.path).stem
 
     @cached_property
     def engine(self) -> NumpyCharRNN:
@@ -54,13 +52,19 @@ class Subject:
     def absence(self) -> str:
         """Why there is no text, and what to do."""
         name = quoted(self.contents.corpus.name)
+        if self.contents.corpus.bytes > LARGEST_SOUGHT:
+            return f"{name} is too large to be read unasked; --corpus FILE asks for it"
         return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
 
 
-def read_subject(path: str, given_text: str | None = None) -> Subject:
-    """Read a checkpoint, or standard input for "-".
+def read_subjects(paths: Sequence[str], given_text: str | None = None) -> list[Subject]:
+    """Read checkpoints, or standard input for "-", and give each a name of its own.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: one cannot be read.
     """
-    return Subject(path, read_checkpoint(path), given_text)
+    names = ["stdin" if path == STDIN else Path(path).stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path} ({paths[:place].count(path) + 1})" if paths.count(path) > 1 else path
+                 for place, path in enumerate(paths)]  # fmt: skip
+    return [Subject(path, name, read_checkpoint(path), given_text) for path, name in zip(paths, names, strict=True)]
