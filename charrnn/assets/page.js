@@ -177,7 +177,7 @@ function surprise() {
   const view = data.surprise;
   if (!view) return;
   const part = section("Where it is surprised",
-    `${view.text}, ${number(view.bits_per_char, 3)} bits per character. The warmer a character, the less it was ` +
+    `${view.text[0].toUpperCase()}${view.text.slice(1)}, ${number(view.bits_per_char, 3)} bits per character. The warmer a character, the less it was ` +
     "expected. Point at one, or walk with the arrow keys, to see what was expected instead.");
   const shown = colouredText(part, view.characters.map((one) => one.char), "text coloured by surprise");
   shown.box.id = "surprise";

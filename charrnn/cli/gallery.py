@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from charrnn.cli.studies import embeddings_view, gradients_view, novelty_view
@@ -11,7 +12,10 @@ from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_lines, shows_colour, terminal_width
 from charrnn.cli.views import SHOWN_CHARACTERS, View, cell_view, choose_text, gates_view, neurons_view, surprise_view
 from charrnn.corpus import STDIN, read_text
+from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
+from charrnn.outputs import write_whole
+from charrnn.svg import picture
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""
@@ -29,6 +33,24 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
             print_lines([*[""] * (number > 0), f"# {quoted(subject.name)}", ""])
         for place, view in enumerate(views(subject, given, source, flags)):
             print_lines([*[""] * (place > 0), *view.lines(terminal_width(), shows_colour())])
+
+
+def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
+    """Write the one text that the flags have coloured as an SVG picture.
+
+    Raises:
+        ConfigError: they ask for none, or for several.
+        OutputError: something else is there, or it cannot be written.
+    """
+    given, source = read_given(flags)
+    found = [view for view in views(subject, given, source, flags) if view.tinted]
+    if len(found) != 1:
+        raise ConfigError("--svg draws one text; give --text or --text-file, or one --cell")
+    if Path(path).exists() and not path.endswith(".svg"):
+        raise OutputError(f"{path}: exists and is no SVG picture; choose another name with --svg")
+    drawn = picture(found[0].tinted, f"{subject.name}: {found[0].name}")
+    write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
+    print(path)
 
 
 def read_given(flags: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -62,6 +62,9 @@ def inspect(
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **Hidden)
     ] = None,
+    svg: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.", **Hidden)
+    ] = None,
     export: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write the weights as .safetensors, or as .pt without training.", **Hidden),
@@ -91,6 +94,10 @@ def inspect(
         from charrnn.cli.exporting import export as write_weights
 
         write_weights(subjects[0], export)
+    elif svg is not None:
+        from charrnn.cli.gallery import write_picture
+
+        write_picture(subjects[0], svg, flags)
     elif html is not None:
         from charrnn.cli.webpage import write_report
 
@@ -125,11 +132,13 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--text and --text-file both give a text; give one of them")
     if flags["score"] is not None and (flags["text"] is not None or any(flags[name] for name in VIEWS)):
         raise ConfigError("--score stands alone; leave the other views out")
-    for name in ("html", "export"):
+    for name in ("html", "svg", "export"):
         if flags[name] is not None and len(flags["checkpoints"]) > 1:
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
     if flags["export"] is not None and (flags["html"] is not None or flags["score"] is not None or flags["as_json"]):
         raise ConfigError("--export stands alone; leave --html, --score and --json out")
+    if flags["svg"] is not None and any(flags[name] for name in ("html", "export", "score", "as_json")):
+        raise ConfigError("--svg stands alone with a text; leave --html, --export, --score and --json out")
     if flags["html"] is not None and (flags["score"] is not None or flags["as_json"]):
         raise ConfigError("--html writes the views as a page; leave --score and --json out")
     if flags["top_k"] and flags["html"] is None and flags["text"] is None and flags["text_file"] is None:

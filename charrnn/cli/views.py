@@ -28,7 +28,8 @@ from charrnn.neurons import (
     strongest,
     watch,
 )
-from charrnn.surprise import SeenCharacter, follow, mean_bits
+from charrnn.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
+from charrnn.svg import Tinted
 
 SHOWN_CHARACTERS = 2_000
 """Of a text that was not chosen for it, what a picture shows."""
@@ -45,11 +46,13 @@ class View:
         name: its key in the JSON.
         data: plain values.
         lines: draws it for a terminal of some width, with colour or without.
+        tinted: the text that it colours, if it colours one.
     """
 
     name: str
     data: dict[str, Any]
     lines: Callable[[int, bool], list[str]]
+    tinted: tuple[Tinted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,10 @@ def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k:
         "bits_per_char": mean_bits(seen),
         "characters": [{"char": one.character, "bits": round(one.bits, 4), "top": _top(one)} for one in seen],
     }
-    return View("surprise", data, lambda _width, colour: _draw_surprise(seen, _width, colour, top_k))
+    tinted = tuple(
+        Tinted(one.character, one.bits / HIGHEST_BITS, tuple(character for character, _ in one.guesses)) for one in seen
+    )
+    return View("surprise", data, lambda width, colour: _draw_surprise(seen, width, colour, top_k), tinted)
 
 
 def neurons_view(watched: Watched) -> View:
@@ -162,7 +168,8 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
     }
     headline = f"cell {unit_name(unit)}, {values.min(initial=0):.2f} to {values.max(initial=0):.2f}"
     headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
-    return View("cell", data, lambda width, colour: [headline, "", *_draw_values(text, values, width, colour)])
+    tinted = tuple(Tinted(*pair) for pair in zip(text, (values / _scale(values)).tolist(), strict=True))
+    return View("cell", data, lambda width, colour: [headline, "", *_draw_values(text, values, width, colour)], tinted)
 
 
 def gates_view(watched: Watched) -> View:
@@ -230,10 +237,14 @@ def _draw_surprise(seen: Sequence[SeenCharacter], width: int, colour: bool, top_
 
 
 def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[str]:
-    """Colour a text by a unit's values; those of a ReLU, which has no bound, over their largest."""
-    scale = max(1.0, float(abs(values).max(initial=0)))
+    scale = _scale(values)
     columns = [
         Column(character, signed_colour(value / scale), () if colour else (signed_block(value / scale),))
         for character, value in zip(text, values.tolist(), strict=True)
     ]
     return draw(columns, width, colour=colour)
+
+
+def _scale(values: Values) -> float:
+    """What a unit's values are shown over: one, or the largest of a ReLU's, which have no bound."""
+    return max(1.0, float(abs(values).max(initial=0)))
