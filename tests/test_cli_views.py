@@ -6,9 +6,13 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
-from conftest import clean_environment, make_text
+import torch
+from conftest import clean_environment, make_text, random_model
+
+from charrnn.config import ModelConfig
 
 
 @pytest.fixture
@@ -180,3 +184,34 @@ def test_without_its_text_a_model_says_what_to_give_it(inspect, trained, tmp_pat
     )  # fmt: skip
     assert (result.returncode, result.stdout) == (1, "")
     assert "words.txt is not where it was, or has changed; --corpus FILE says where it is" in result.stderr
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn", "rnn-relu"])
+def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=2, embedding_dim=8)
+    weights = dict(random_model(config).state_dict())
+    torch.save({**contents, "model": asdict(config), "weights": weights}, trained / f"{cell}.pt")
+    asked = ["--neurons", "--cell", "1:3", "--gradients", "--embeddings", "--json"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", *asked],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(), check=True,
+    )  # fmt: skip
+    result = json.loads(shown.stdout)
+    assert result["neurons"]["units"] == 24
+    assert [flow["part"] for flow in result["gradients"]["flow"]] == ["h", "h"]
+    assert result["cells"][0]["unit"] == "1:3:h"
+    gates = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", "--gates"],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    if cell == "gru":
+        assert re.findall(r"^\d +(\w+)", gates.stdout, re.M) == ["reset", "update"] * 2
+    else:
+        assert (gates.returncode, gates.stdout) == (1, "")
+        assert gates.stderr.startswith(f"charrnn: {cell}.pt: its cell is {cell}, which has no gates")
+    page = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", "--html", f"{cell}.html"],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert (page.returncode, page.stderr) == (0, "")
