@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.studies import embeddings_view, gradients_view, novelty_view
+from charrnn.cli.memory import draw_memories, gradients_view
+from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_lines, shows_colour, terminal_width
 from charrnn.cli.views import SHOWN_CHARACTERS, View, cell_view, choose_text, gates_view, neurons_view, surprise_view
@@ -28,11 +29,18 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
         objects = [_as_json(subject, list(views(subject, given, source, flags))) for subject in subjects]
         print(json.dumps(objects[0] if len(objects) == 1 else objects))
         return
-    for number, subject in enumerate(subjects):
-        if len(subjects) > 1:
-            print_lines([*[""] * (number > 0), f"# {quoted(subject.name)}", ""])
-        for place, view in enumerate(views(subject, given, source, flags)):
-            print_lines([*[""] * (place > 0), *view.lines(terminal_width(), shows_colour())])
+    memories: dict[str, Any] = {}
+    blank: list[str] = []  # between views, and before none
+    for subject in subjects:
+        heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []
+        for view in views(subject, given, source, flags):
+            if view.name == "gradients" and len(subjects) > 1:
+                memories[subject.name] = view.data  # shown side by side, when all have been measured
+                continue
+            print_lines([*blank, *heading, *view.lines(terminal_width(), shows_colour())])
+            blank, heading = [""], []
+    if memories:
+        print_lines([*blank, *draw_memories(memories, terminal_width())])
 
 
 def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:

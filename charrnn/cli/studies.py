@@ -1,61 +1,32 @@
-"""What `charrnn inspect` finds out about a model as a whole: its gradients, its memory of its text, its alphabet."""
+"""What `charrnn inspect` finds out about a model as a whole: what it copies from its text, and its alphabet."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import format_columns
-from charrnn.cli.views import View, Watched
+from charrnn.cli.views import View
 from charrnn.corpus import read_text
-from charrnn.curves import MIN_WIDTH, Curve, plot
 from charrnn.embeddings import EmbeddingMap, map_embeddings
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.features import picture
-from charrnn.gradients import REACH, Flow, gradient_flow, loss_by_context, spectral_radii
-from charrnn.metrics import bits_per_char
 from charrnn.novelty import Novelty, novelty
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000
 MAP_LINES = 20
-_MARKS = "●○◆◇▲△■□"
 
 
-def gradients_view(watched: Watched) -> View:
-    """Show how far back gradients reach, and how far back context helps."""
-    contents = watched.subject.contents
-    ids = contents.encoder.encode(watched.text)
-    flows = gradient_flow(contents.model, contents.weights, ids)
-    radii = spectral_radii(contents.model, contents.weights)
-    by_context = loss_by_context(watched.subject.engine, ids)
-    data = {
-        "text": watched.source,
-        "flow": [
-            {
-                "layer": flow.layer, "part": flow.part, "norms": flow.norms.tolist(),
-                "half": flow.distance(0.5), "hundredth": flow.distance(0.01),
-            }
-            for flow in flows
-        ],
-        "spectral_radius": [{"layer": layer, "gate": gate, "radius": radius} for layer, gate, radius in radii],
-        "loss_by_context": [{"characters": length, "loss": loss} for length, loss in by_context],
-    }  # fmt: skip
-    return View("gradients", data, lambda width, _: _draw_gradients(flows, radii, by_context, width))
-
-
-def novelty_view(subject: Subject, wanted: str, *, text: str | None = None) -> View:
+def novelty_view(subject: Subject, wanted: str) -> View:
     """Tell how much of a sample stands in the training text, and how much of the held-out text does.
 
     Args:
         subject: the model.
         wanted: a file, or how many characters to sample.
-        text: the sample, where it has been read already.
 
     Raises:
         CharRNNError: the training text is not there to compare with.
@@ -63,8 +34,7 @@ def novelty_view(subject: Subject, wanted: str, *, text: str | None = None) -> V
     if subject.text is None:
         raise CharRNNError(f"nothing to compare with: {subject.absence}")
     decode = subject.contents.encoder.decode
-    if text is None:
-        text = _sample(subject, int(wanted)) if wanted.isdecimal() else read_text(wanted)
+    text = _sample(subject, int(wanted)) if wanted.isdecimal() else read_text(wanted)
     source = decode(subject.text.train)
     found = novelty(text[:MAX_JUDGED], source)
     yardstick = novelty(decode(subject.text.held_out)[: found.characters], source)
@@ -105,31 +75,6 @@ def _sample(subject: Subject, length: int) -> str:
     first = first_ids(encoder, subject.contents.corpus.counts)
     sampler = Sampler(subject.engine, first, SamplingOptions(), SAMPLE_SEED)
     return encoder.decode(list(sampler.stream(min(length, MAX_JUDGED))))
-
-
-def _draw_gradients(
-    flows: list[Flow], radii: list[tuple[int, str, float]], by_context: list[tuple[int, float]], width: int
-) -> list[str]:
-    rows = [[f"{flow.layer}", flow.part, _reach(flow, 0.5), _reach(flow, 0.01)] for flow in flows]
-    lines = format_columns(["layer", "by", "falls to a half at", "to a hundredth at"], rows)
-    if width >= MIN_WIDTH:
-        curves = [
-            Curve(f"{flow.layer} {flow.part}", _MARKS[number % len(_MARKS)],
-                  [(k, float(np.log10(max(y / flow.norms[0], 1e-6)))) for k, y in enumerate(flow.norms)])
-            for number, flow in enumerate(flows) if flow.norms[0] > 0
-        ]  # fmt: skip
-        title = "log10 of the gradient's norm, k characters back, over that at 0"
-        if curves:
-            lines += ["", *plot(curves, width, title=title, x_range=(0, REACH), labels=("k = 0", f"k = {REACH}"))]
-    head = ["layer", "gate", "spectral radius of its recurrent weights"]
-    lines += ["", *format_columns(head, [[str(layer), gate, f"{radius:.3f}"] for layer, gate, radius in radii])]
-    contexts = [[f"{length}", f"{loss:.4f}", f"{bits_per_char(loss):.4f}"] for length, loss in by_context]
-    return [*lines, "", *format_columns(["characters of context, up to", "loss, nats", "bits"], contexts)]
-
-
-def _reach(flow: Flow, share: float) -> str:
-    distance = flow.distance(share)
-    return f"beyond {len(flow.norms) - 1}" if distance is None else str(distance)
 
 
 def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:

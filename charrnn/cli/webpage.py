@@ -11,8 +11,9 @@ import numpy as np
 from charrnn import __version__
 from charrnn.cli.cards import describe
 from charrnn.cli.gallery import ON_A_TEXT, read_given
+from charrnn.cli.memory import gradients_view
 from charrnn.cli.shared import first_ids
-from charrnn.cli.studies import embeddings_view, gradients_view, novelty_view
+from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.views import Watched, choose_text, gates_view, neurons_view, surprise_view
 from charrnn.filters import SamplingOptions
