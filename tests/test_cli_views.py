@@ -176,6 +176,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--text", "a", "--score", "b"], "--score stands alone"),
         (["--top-k", "3"], "--top-k goes with a text"),
         (["--text-file", "no.txt"], "no.txt: no such file"),
+        (["--text", "§", "--gates"], "--text: no characters that "),
         (["--text", "Tin", "--gradients"], "a text of 3 characters is too short to go back in"),
         (["--text-file", "-", "--novelty", "-"], "standard input can be one thing only"),
     ],

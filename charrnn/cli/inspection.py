@@ -23,7 +23,7 @@ Hidden: dict[str, Any] = {"show_default": False}
 def inspect(
     checkpoints: Annotated[
         list[str],
-        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", **Hidden),
+        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT", **Hidden),
     ],
     score: Annotated[
         str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.", **Hidden)

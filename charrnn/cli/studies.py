@@ -98,7 +98,8 @@ def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], wid
     for i in reversed(order):
         x, y = found.places[i]
         row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
-        grid[row][column] = {" ": "␣", "\n": "↵"}.get(characters[i], quoted(characters[i])[:1])
+        shown = {" ": "␣", "\n": "↵"}.get(characters[i], quoted(characters[i]))
+        grid[row][column] = shown if len(shown) == 1 else "□"
     rows = [
         [quoted(picture(characters[i])), " ".join(quoted(picture(characters[j])) for j in found.neighbours[i])]
         for i in order[:MAP_LINES]

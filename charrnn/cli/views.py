@@ -94,12 +94,14 @@ def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> 
     """Take the given text, or else the piece of the corpus that was held out.
 
     Raises:
-        CharRNNError: there is neither.
+        CharRNNError: there is neither, or nothing in it that the model knows.
     """
     length = readable_length(subject.contents.model)
     if given is not None:
         readable = fit_text(subject, given, source, rule)
         known = "".join(c for c, is_known in zip(given, readable.known, strict=True) if is_known)
+        if not known:
+            raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
         return Watched(subject, known[:length], source)
     if subject.text is None:
         raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
