@@ -22,9 +22,10 @@ from charrnn.archive import FORMAT, FORMAT_VERSION, Checkpoint, CorpusFacts, rea
 from charrnn.config import ModelConfig
 from charrnn.encoder import CharEncoder
 from charrnn.errors import OutputError
+from charrnn.header import store_text_options
 from charrnn.metrics import HistoryRow
 from charrnn.tensorfile import map_leaves
-from charrnn.text import NO, PLAIN, YES, TextOptions
+from charrnn.text import PLAIN, TextOptions
 
 
 def save(path: Path, **contents: Any) -> None:
@@ -60,7 +61,7 @@ def snapshot(
         "format_version": FORMAT_VERSION,
         "model": asdict(model),
         "characters": encoder.characters,
-        "text": {**text.to_dict(), "unknown": YES if encoder.has_unknown else NO},
+        "text": store_text_options(text, encoder),
         "weights": dict(weights),
         "history": [asdict(row) for row in history],
         "corpus": asdict(corpus),

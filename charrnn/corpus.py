@@ -19,7 +19,7 @@ from charrnn.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, co
 from charrnn.cache import Cache, cache_key
 from charrnn.decoding import TextPreparer, decode_document
 from charrnn.encoder import CharEncoder, Ids, code_points, to_bytes
-from charrnn.errors import CorpusError, DecodingError, UnknownCharacterError
+from charrnn.errors import CorpusError, DecodingError, ForeignTextError, UnknownCharacterError
 from charrnn.sources import STDIN, Document, Found, find_documents
 from charrnn.text import BYTE, CHARACTER, PLAIN, TextOptions
 
@@ -129,6 +129,7 @@ def read_corpus(paths: Sequence[str], reading: Reading | None = None, progress: 
 
     Raises:
         CorpusError: something is missing, unreadable, empty or not in its encoding.
+        ForeignTextError: it has characters that the alphabet which is given lacks.
         ConfigError: standard input is named twice.
     """
     reading = reading or Reading()
@@ -249,7 +250,7 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
     lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
     if len(lacking) and not encoder.has_unknown:
         described = UnknownCharacterError("".join(map(chr, lacking.tolist())), len(encoder)).describe()
-        raise CorpusError(
+        raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
             "give the text that it learned from, or train anew with --out"
         )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.config import ModelConfig, TrainConfig, config_from_dict, parameter_shapes
+from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.tensorfile import StoredTensor
@@ -74,6 +75,11 @@ def _check_sections(header: Mapping[str, Any]) -> None:
     _check_corpus(corpus, vocab_size)
     _check_history(header["history"])
     _check_training(header["training"])
+
+
+def store_text_options(options: TextOptions, encoder: CharEncoder) -> dict[str, str]:
+    """What a checkpoint's `text` holds."""
+    return {**options.to_dict(), "unknown": YES if encoder.has_unknown else NO}
 
 
 def read_text_options(stored: Mapping[str, Any]) -> tuple[TextOptions, bool]:

@@ -1,24 +1,64 @@
-"""Pictures of a checkpoint for a terminal: as lines of text, printed elsewhere."""
+"""What a checkpoint is and how well it does: the card, as names and values that are printed elsewhere."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from charrnn.archive import Checkpoint
 from charrnn.config import count_parameters, parameter_shapes
 from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
-from charrnn.metrics import COLD_WINDOW, HistoryRow
+from charrnn.metrics import COLD_WINDOW, bits_per_char
+from charrnn.verdict import verdict
 
-CURVE_HEIGHT = 10
-MIN_WIDTH = 48
-_TRAIN, _VAL = "·", "●"
+FREQUENT = 12
+"""Characters whose share of the corpus the card shows; the JSON has all."""
 
 
-def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    """Tell what a checkpoint is and how well it does: names and values, in the order to show them."""
+@dataclass(frozen=True)
+class Parameter:
+    """One weight of a model.
+
+    Attributes:
+        name: as in the checkpoint.
+        shape: of the array.
+        count: of its values.
+        share: of all of the model's values, from 0 to 1.
+        norm: the root of the sum of its squares.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    count: int
+    share: float
+    norm: float
+
+
+def parameter_table(checkpoint: Checkpoint) -> list[Parameter]:
+    """List the weights in the order in which they are applied."""
+    total = count_parameters(checkpoint.model)
+    return [
+        Parameter(name, shape, weight.size, weight.size / total, float(np.linalg.norm(weight.astype(np.float64))))
+        for name, shape in parameter_shapes(checkpoint.model).items()
+        for weight in [checkpoint.weights[name]]
+    ]
+
+
+def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
+    """Count the characters of the corpus, the most frequent first."""
+    return sorted(zip(checkpoint.encoder.spelled, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
+
+
+def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "") -> list[tuple[str, str]]:
+    """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
+
+    Args:
+        checkpoint: to tell of.
+        baseline: loss of an n-gram model on the same held-out text, in nats per character.
+        absence: why there is none.
+    """
     config, corpus, best = checkpoint.model, checkpoint.corpus, checkpoint.best
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''} of {config.hidden_size}"
     options = [f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
@@ -28,11 +68,13 @@ def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     rows = [
         ("model", f"{config.cell}, {layers}, {', '.join(options)}"),
         ("parameters", f"{count_parameters(config):,}"),
-        *((f"  {name}", value) for name, value in _parameter_groups(checkpoint)),
+        *((f"  {weight.name}", _describe_parameter(weight)) for weight in parameter_table(checkpoint)),
         ("vocabulary", f"{config.vocab_size:,} characters: {_alphabet(checkpoint.encoder.characters)}"),
+        ("  most frequent", _describe_frequencies(checkpoint)),
         ("corpus", f"{quoted(corpus.name)}, {corpus.characters:,} characters, {corpus.bytes:,} bytes"),
         ("  sha256", quoted(corpus.sha256)),
         ("made", _provenance(checkpoint.made)),
+        ("  by", quoted(checkpoint.made.get("command", "an unknown command"))),
         ("trained", f"{training.get('step', 0):,} steps, {format_seconds(float(training.get('seconds', 0)))}"),
     ]
     if best is None:
@@ -41,55 +83,33 @@ def card(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     cold_loss = training.get("cold_loss")
     if cold_loss is not None:
         rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
-    return rows
+    if baseline is not None or absence:
+        rows.append(("  6-gram", absence if baseline is None else _describe_baseline(baseline, best.val_loss)))
+    if checkpoint.history[-1] != best:
+        rows.append(("last", f"{describe_loss(checkpoint.history[-1].val_loss)}, step {checkpoint.history[-1].step:,}"))
+    return [*rows, ("verdict", verdict(checkpoint.history))]
 
 
-def history_curve(history: Sequence[HistoryRow], width: int) -> list[str]:
-    """Draw the training and the validation loss over the steps.
-
-    Args:
-        history: evaluations in order.
-        width: columns to draw in.
-
-    Returns:
-        Lines of text; none for fewer than two evaluations or less than `MIN_WIDTH` columns.
-    """
-    if len(history) < 2 or width < MIN_WIDTH:
-        return []
-    losses = [loss for row in history for loss in (row.train_loss, row.val_loss)]
-    low, high = min(losses), max(losses)
-    columns, last_step = width - 10, history[-1].step
-    grid = [[" "] * columns for _ in range(CURVE_HEIGHT)]
-    for mark, name in ((_TRAIN, "train_loss"), (_VAL, "val_loss")):
-        points = [(row.step / last_step, getattr(row, name)) for row in history]
-        for column in range(columns):
-            loss = _interpolate(points, column / (columns - 1))
-            if loss is not None:
-                line = round((high - loss) / max(high - low, 1e-9) * (CURVE_HEIGHT - 1))
-                grid[line][column] = mark
-    labels = {0: f"{high:.3f}", CURVE_HEIGHT - 1: f"{low:.3f}"}
-    lines = [f"{labels.get(index, ''):>8} ┤{''.join(row)}".rstrip() for index, row in enumerate(grid)]
-    head = f"nats per character   {_VAL} validation  {_TRAIN} training"
-    foot = f"{'':>10}step 0{f'step {last_step:,}':>{columns - 6}}"
-    return [head, *lines, f"{'':>8} └{'─' * columns}", foot]
+def _describe_parameter(weight: Parameter) -> str:
+    shape = " x ".join(f"{size:,}" for size in weight.shape)
+    return f"{shape:>13}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 
-def _interpolate(points: Sequence[tuple[float, float]], x: float) -> float | None:
-    """Read a broken line at x; None before its first point."""
-    for (left, low), (right, high) in itertools.pairwise(points):
-        if left <= x <= right:
-            return low + (high - low) * (x - left) / max(right - left, 1e-9)
-    return None
+def _describe_baseline(baseline: float, loss: float) -> str:
+    """The n-gram model's loss, and which of the two is better."""
+    difference = bits_per_char(abs(baseline - loss))
+    word = "better" if loss <= baseline else "WORSE"
+    return f"{describe_loss(baseline)} on the same text: this model is {word} by {difference:.3f} bits"
 
 
-def _parameter_groups(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    """Count the parameters of each part: the embedding, each layer with its normalisation, the head."""
-    counts: dict[str, int] = {}
-    for name, shape in parameter_shapes(checkpoint.model).items():
-        part, _, rest = name.partition(".")
-        group = f"layer {int(rest.split('.')[0]) + 1}" if part in ("layers", "norms") else part
-        counts[group] = counts.get(group, 0) + math.prod(shape)
-    return [(group, f"{count:,}") for group, count in counts.items()]
+def _describe_frequencies(checkpoint: Checkpoint) -> str:
+    total = max(checkpoint.corpus.characters, 1)
+    counts = frequencies(checkpoint)[:FREQUENT]
+    return ", ".join(f"{_name(character)} {count / total:.1%}" for character, count in counts)
+
+
+def _name(character: str) -> str:
+    return "space" if character == " " else quoted(character)
 
 
 def _alphabet(characters: str, limit: int = 120) -> str:

@@ -23,6 +23,9 @@ SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 2_000_000), (512, 1, 4_500_000
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
 """How many of `SIZES` may be considered for texts of fewer characters than this: more would only overfit."""
 
+LEAST_FOR_MORE = 400_000
+"""Characters of a text from which on one size more is considered where the time is given: it needs time above all."""
+
 ENOUGH_EPOCHS = 0.5
 """Share of the wanted epochs from which on a model is worth its cost too, where the text is short."""
 
@@ -130,7 +133,10 @@ def _choose_model(
 ) -> tuple[ModelConfig, float]:
     """Choose the largest model that is worth it, and tell how many epochs it will train."""
     wanted = wanted_epochs(num_chars)
-    sizes = SIZES[: next(count for limit, count in LARGEST if num_chars < limit)]
+    count = next(count for limit, count in LARGEST if num_chars < limit)
+    if "time_limit" in given and num_chars >= LEAST_FOR_MORE:
+        count += 1
+    sizes = SIZES[:count]
     for hidden_size, num_layers, worth_chars in reversed(sizes):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 64 if vocab_size <= 512 else 128

@@ -48,6 +48,11 @@ class TextOptions:
         if self.unit == BYTE and any(getattr(self, name) != default for name, default in changing.items()):
             raise ConfigError("--unit byte takes a file's bytes as they are; leave out the flags that change the text")
 
+    @property
+    def as_bytes_are(self) -> TextOptions:
+        """How bytes are decoded, and nothing else."""
+        return TextOptions(unit=self.unit, encoding=self.encoding, errors=self.errors)
+
     def to_dict(self) -> dict[str, str]:
         """As a checkpoint holds them: text alone."""
         return {name: {True: YES, False: NO}.get(value, value) for name, value in asdict(self).items()}

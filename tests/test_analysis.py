@@ -6,7 +6,7 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
-from charrnn.analysis import WINDOW, score, surprisals
+from charrnn.analysis import WARM_UP, WINDOW, read, read_side_by_side, score, surprisals
 from charrnn.errors import CorpusError
 
 
@@ -32,3 +32,34 @@ def test_surprisals_are_minus_log_probabilities_even_of_huge_logits():
 def test_a_text_too_short_to_predict_anything_is_refused(length):
     with pytest.raises(CorpusError, match=f"a text of {length} characters cannot be scored; give at least 2"):
         score(numpy_twin(random_model(VARIANTS[0].values[0])), [0] * length)
+
+
+@pytest.mark.parametrize("config", VARIANTS[::4])
+def test_texts_read_side_by_side_are_read_as_each_alone(config):
+    model = numpy_twin(random_model(config))
+    generator = np.random.default_rng(5)
+    texts = [generator.integers(0, 11, length) for length in (7, 1, 300, 2, 90, 300)]
+    for text, together in zip(texts, read_side_by_side(model, texts), strict=True):
+        alone = read(model, text, lanes=1)
+        assert len(together.surprisals) == len(text) - 1
+        np.testing.assert_allclose(together.surprisals, alone.surprisals, atol=1e-5)
+        assert len(together.hits) == len(text) - 1
+        assert (together.hits != alone.hits).sum() <= len(text) // 100
+
+
+def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into():
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    ids = np.random.default_rng(6).integers(0, 11, 5 * WARM_UP)
+    one = read(model, ids, lanes=1).surprisals
+    for lanes in (2, 3, 7):
+        np.testing.assert_allclose(read(model, ids, lanes=lanes).surprisals, one, atol=1e-5)
+
+
+def test_no_window_holds_more_than_its_share():
+    from charrnn.analysis import VALUES_AT_ONCE, window_length
+    from charrnn.config import ModelConfig
+
+    config = ModelConfig(vocab_size=60, cell="lstm", hidden_size=512, num_layers=1, embedding_dim=8)
+    assert window_length(config, 64) * 64 * 4 * 512 <= VALUES_AT_ONCE
+    assert window_length(config, 1) == WINDOW
+    assert window_length(config, 10**6) == 1

@@ -2,30 +2,29 @@
 
 import json
 import math
+import os
+import pty
+import re
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 import torch
 from conftest import clean_environment, make_text
 
-from charrnn.config import config_from_dict
+from charrnn.config import ModelConfig, config_from_dict
 from charrnn.evaluation import evaluate
 from charrnn.model import CharRNN
 
 
 @pytest.fixture
 def inspect(trained):
-    def run(*arguments, **options):
-        return subprocess.run(
-            [sys.executable, "-m", "charrnn", "inspect", "words.pt", *map(str, arguments)],
-            cwd=trained,
-            capture_output=True,
-            text=True,
-            env={**clean_environment(), "COLUMNS": "80"},
-            timeout=60,
-            **options,
-        )
+    def run(*arguments, checkpoint="words.pt", **options):
+        options = {"cwd": trained, "capture_output": True, "text": True, "timeout": 60, **options}
+        environment = {**clean_environment(), "COLUMNS": "80"}
+        command = [sys.executable, "-m", "charrnn", "inspect", checkpoint, *map(str, arguments)]
+        return subprocess.run(command, env=environment, **options)
 
     return run
 
@@ -33,15 +32,80 @@ def inspect(trained):
 def test_the_card_tells_what_it_is_and_how_well_it_does(inspect, trained):
     result = inspect()
     assert (result.returncode, result.stderr) == (0, "")
-    names = {line[:12].strip(): line[12:].strip() for line in result.stdout.splitlines() if line[:1].isalpha()}
+    rows = result.stdout.split("\n\n")[0].splitlines()
+    names = dict(re.split(r"  +", line, maxsplit=1) for line in rows if line[0] != " ")
+    details = dict(re.split(r"  +", line[2:], maxsplit=1) for line in rows if line[0] == " ")
     assert names["model"].startswith("lstm, 1 layer of 48, embedding 64")
     assert names["vocabulary"] == r"23 characters: \n BKMNRSTabeiklmnoprstu"
     assert names["corpus"] == "words.txt, 20,000 characters, 20,000 bytes"
     assert names["trained"].startswith("120 steps")
     assert "nats (perplexity" in names["best"]
     assert "in windows of 256 that start without a state" in result.stdout
+    weight = torch.load(trained / "words.pt", weights_only=True)["weights"]["layers.0.weight_hh"]
+    share = weight.numel() / int(names["parameters"].replace(",", ""))
+    assert details["layers.0.weight_hh"] == f"192 x 48        9,216   {share:.1%}  norm {weight.norm().item():.4g}"
+    spaces = make_text(20_000).count(" ") / 20_000
+    assert f"space {spaces:.1%}" in details["most frequent"]
+    assert details["by"].startswith("charrnn train words.txt --hidden-size 48")
+    assert "perplexity" in details["6-gram"]
+    assert re.search("this model is (better|WORSE) by", details["6-gram"])
+    assert re.match("still improving|levelled off|underfitting|overfitting", names["verdict"])
     assert "● validation" in result.stdout
-    assert max(map(len, result.stdout.splitlines()[-12:])) <= 80
+    assert "learning rate" in result.stdout
+    assert max(map(len, result.stdout.splitlines()[-15:])) <= 80
+
+
+def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, tmp_path):
+    baseline = json.loads(inspect("--json").stdout)["baseline"]
+    assert baseline["text"] == "words.txt"
+    assert 0.2 < baseline["bits_per_char"] < 2
+    (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
+    (tmp_path / "other.txt").write_text("another text")
+    apart = inspect(cwd=tmp_path)
+    assert "words.txt is not where it was, or has changed; --corpus FILE says where it is" in apart.stdout
+    assert json.loads(inspect("--json", cwd=tmp_path).stdout)["baseline"] is None
+    told = json.loads(inspect("--json", "--corpus", trained / "words.txt", cwd=tmp_path).stdout)["baseline"]
+    assert told["loss"] == baseline["loss"]
+    wrong = inspect("--corpus", "other.txt", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("charrnn: other.txt: is not the text that words.pt learned from")
+
+
+def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspect, trained, tmp_path):
+    (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
+    rows = inspect("again.pt").stdout.splitlines()
+    assert rows[0].split() == ["words", "again"]
+    assert not any(line.startswith("*") for line in rows)
+    (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
+    assert inspect(tmp_path / "words.pt").stdout.split()[:2] == ["words.pt", str(tmp_path / "words.pt")]
+    other = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=2, embedding_dim=64))
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
+    rows = inspect("other.pt").stdout.splitlines()
+    marked = {re.split("  +", line)[1] for line in rows if line.startswith("*")}
+    assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "parameters"}
+    assert [card["cell"] for card in json.loads(inspect("other.pt", "--json").stdout)] == ["lstm", "gru"]
+
+
+def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "history": []}, trained / "young.pt")
+    assert "not evaluated yet" in inspect(cwd=trained, checkpoint="young.pt").stdout
+    card = json.loads(inspect("--json", checkpoint="young.pt").stdout)
+    assert (card["best"], card["verdict"]) == (None, "too early to tell: 0 evaluations")
+
+
+@pytest.mark.parametrize("width", [20, 40])
+def test_on_a_narrow_terminal_values_stand_below_their_names(trained, width):
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "charrnn", "inspect", "words.pt"]
+    environment = {**clean_environment(), "COLUMNS": str(width), "TERM": "xterm"}
+    subprocess.run(command, cwd=trained, stdout=slave, env=environment, check=True, timeout=60)
+    os.close(slave)
+    shown = os.read(master, 1 << 16).decode().replace("\r\n", "\n")
+    os.close(master)
+    assert "model\n    lstm, 1 layer of 48" in shown
+    assert "verdict\n" in shown
 
 
 def test_json_holds_what_is_promised(inspect, trained):
@@ -70,7 +134,6 @@ def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):
     result = json.loads(inspect("--score", "held_out.txt", "--json").stdout)
     card = json.loads(inspect("--json").stdout)
     contents = torch.load(trained / "words.pt", weights_only=True)
-    from charrnn.config import ModelConfig
     from charrnn.encoder import CharEncoder
 
     model = CharRNN(config_from_dict(ModelConfig, contents["model"]))
@@ -92,13 +155,25 @@ def test_score_reads_stdin_and_prints_a_table(inspect):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
-        (["--score", "-"], "naïa", "standard input has 'ï' (U+00EF), which this model never saw (23 characters"),
+        (["--score", "-", "--unknown", "error"], "naïa", "standard input has 'ï' (U+00EF), which this model never saw"),
+        (["--score", "-", "--by", "line", "--unknown", "error"], "naïa\n", "standard input has 'ï' (U+00EF), which"),
+        (["--score", "-", "--by", "word"], "", "--by is 'word'; it must be line"),
+        (["--score", "-", "--above", "2"], "", "--above chooses lines; give --by line too"),
+        (["--by", "line"], "", "--by is a way of scoring; give --score FILE"),
+        (["--score", "-", "--by", "line", "--dynamic"], "", "--dynamic reads one text from end to end"),
+        (["--score", "-", "--unknown", "x"], "", "--unknown is 'x'; it must be one of"),
+        (["-", "--score", "-"], "", "standard input can be one thing only"),
+        (["--score", "-", "--by", "line"], b"\xff\n", "standard input: line 1 is not valid UTF-8 at byte 0 (0xff)"),
         (["--score", "-"], "", "a text of 0 characters cannot be scored; give at least 2"),
         (["--score", "no.txt"], "", "no.txt: no such file"),
     ],
 )
 def test_bad_input_is_one_line(inspect, arguments, stdin, message):
-    result = inspect(*arguments, input=stdin)
+    result = inspect(
+        *arguments,
+        input=stdin.decode("utf-8", "surrogateescape") if isinstance(stdin, bytes) else stdin,
+        errors="surrogateescape",
+    )
     assert result.returncode in (1, 2)
     assert result.stdout == ""
     assert result.stderr.startswith(f"charrnn: {message}")

@@ -6,14 +6,15 @@ from conftest import make_text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charrnn.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, history_curve, sparkline
 from charrnn.displays import JsonDisplay, PlainDisplay, describe_loss, format_seconds
 from charrnn.escape import quoted, visible
 from charrnn.metrics import HistoryRow, Report
-from charrnn.report import CURVE_HEIGHT, MIN_WIDTH, history_curve
 
 REPORT = Report(
     step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,
     best_cold_loss=None, learning_rate=0.004, chars_per_second=34567.8, seconds=61.0, seconds_left=185.0, is_last=False,
+    skipped=0, recoveries=0, trouble="",
 )  # fmt: skip
 
 
@@ -23,7 +24,7 @@ def row(step, train_loss, val_loss):
 
 def test_the_curve_falls_from_the_first_to_the_last_loss():
     lines = history_curve([row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)], 60)
-    assert len(lines) == CURVE_HEIGHT + 3
+    assert len(lines) == CURVE_HEIGHT + 3 + 3, "the learning rate's three lines are below"
     assert all(len(line) <= 60 for line in lines)
     assert lines[1].split()[0] == "3.000"
     assert lines[CURVE_HEIGHT].split()[0] == "1.000"
@@ -32,7 +33,24 @@ def test_the_curve_falls_from_the_first_to_the_last_loss():
     ]
     heights = [ys[0] for ys in columns if ys]
     assert heights == sorted(heights)
-    assert "step 400" in lines[-1]
+    assert "step 400" in lines[CURVE_HEIGHT + 2]
+
+
+def test_the_learning_rate_is_drawn_below_in_blocks():
+    rows = [dataclasses.replace(row(100 * k, 2.0, 2.0), learning_rate=rate) for k, rate in enumerate((4, 4, 2, 0), 1)]
+    headline, rates = history_curve(rows, 60)[-2:]
+    assert headline == "learning rate, 4 to 0"
+    assert rates.split("┤")[1].strip()[0] == BLOCKS[-1]
+    assert rates[-1] == BLOCKS[0]
+    assert sparkline([0, 1, 2, None, 9], 2) == "▁▅█ █"
+
+
+def test_another_models_loss_is_drawn_as_a_level_where_it_belongs():
+    rows = [row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)]
+    drawn = history_curve(rows, 60, baseline=2.0)[1 : CURVE_HEIGHT + 1]
+    assert [index for index, line in enumerate(drawn) if "┄┄┄" in line] == [round((3 - 2) / 2 * (CURVE_HEIGHT - 1))]
+    assert "6-gram" in history_curve(rows, 60, baseline=2.0)[0]
+    assert not any("┄" in line for line in history_curve(rows, 60, baseline=90.0))
 
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50)), max_size=12), st.integers(10, 120))

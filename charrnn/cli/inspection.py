@@ -1,152 +1,170 @@
-"""`charrnn inspect`: what a checkpoint is, how well it does, and what it makes of a text."""
+"""`charrnn inspect`: its flags, and what they ask for."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.errors import CharRNNError, UnknownCharacterError
+from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.analysis import Score
-    from charrnn.archive import Checkpoint
+    from charrnn.cli.subject import Subject
+
+STDIN = "-"
+VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
+"""Flags that ask for something other than the card and the score, beside --text."""
+
+Hidden: dict[str, Any] = {"show_default": False}
 
 
 def inspect(
-    checkpoint: Annotated[str, typer.Argument(help="A file that `charrnn train` wrote.", show_default=False)],
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT", **Hidden),
+    ],
     score: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.", **Hidden)
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="line", help="Score every line as it comes, as a filter.", **Hidden)
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(help="Only lines that take more bits per character. [default: all]", **Hidden)
+    ] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Also let the model learn while it is scored.")] = False,
+    unknown: Annotated[
+        str, typer.Option(help="What becomes of characters it never saw: count, skip, nearest or error.")
+    ] = "count",
+    text: Annotated[
+        str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **Hidden)
+    ] = None,
+    text_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The same for a file's text; - for stdin.", **Hidden)
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=0, help="Under each character the K likeliest ones in its place.")] = 0,
+    neurons: Annotated[bool, typer.Option("--neurons", help="Find the cells that stand for something.")] = False,
+    cell: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER:UNIT", help="Colour the text by a cell; may be given again.", **Hidden),
+    ] = None,
+    gates: Annotated[bool, typer.Option("--gates", help="Tell how open and how shut the gates are.")] = False,
+    gradients: Annotated[bool, typer.Option("--gradients", help="Measure how far back gradients reach.")] = False,
+    novelty: Annotated[
+        str | None, typer.Option(metavar="FILE|N", help="Find what a sample copies from the training text.", **Hidden)
+    ] = None,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Show which characters lie together.")] = False,
+    corpus: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where the text is that it learned from.", **Hidden)
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **Hidden)
+    ] = None,
+    svg: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.", **Hidden)
+    ] = None,
+    export: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Score a text instead: how well the model predicts it; - for stdin.",
-            show_default=False,
-        ),
+        typer.Option(metavar="FILE", help="Write the weights as .safetensors, or as .pt without training.", **Hidden),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all of it, check every checksum, and say what was checked.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
-    """Show what a checkpoint is and how well it does.
+    """Show what a checkpoint is, how well it does, and what it makes of a text.
 
     Losses are in nats per character; perplexity is exp(loss), bits per character is loss / ln 2.
     """
+    flags = dict(context.params)
+    _check(flags)
     # Imported here: --help must not wait for numpy.
-    from charrnn.archive import read_checkpoint
+    from charrnn.cli.subject import read_subjects
 
     if verify:
+        from charrnn.cli.tables import print_table
         from charrnn.verification import verify_checkpoint
 
-        rows = verify_checkpoint(checkpoint)
-        print(json.dumps(dict(rows))) if as_json else _print_table(rows)
+        for path in checkpoints:
+            rows = verify_checkpoint(path)
+            print(json.dumps(dict(rows))) if as_json else print_table(rows)
         return
-    contents = read_checkpoint(checkpoint)
-    if score is not None:
-        _show_score(_score_file(contents, score, checkpoint), score, as_json)
-    elif as_json:
-        print(json.dumps(describe(contents)))
+    subjects = read_subjects(checkpoints, corpus)
+    if by is not None and score is not None:
+        from charrnn.cli.filtering import filter_lines
+
+        filter_lines(subjects, score, rule=unknown, above=above, as_json=as_json)
+    elif score is not None:
+        from charrnn.cli.scoring import show_score
+
+        show_score(subjects, score, rule=unknown, dynamic=dynamic, as_json=as_json)
+    elif export is not None:
+        from charrnn.cli.exporting import export as write_weights
+
+        write_weights(subjects[0], export)
+    elif svg is not None:
+        from charrnn.cli.gallery import write_picture
+
+        write_picture(subjects[0], svg, flags)
+    elif html is not None:
+        from charrnn.cli.webpage import write_report
+
+        write_report(subjects[0], html, flags)
+    elif any(flags[name] for name in VIEWS) or text is not None:
+        from charrnn.cli.gallery import show_views
+
+        show_views(subjects, flags)
     else:
-        _show_card(contents)
+        _show_cards(subjects, as_json)
 
 
-def describe(contents: Checkpoint) -> dict[str, Any]:
-    """Everything about a checkpoint as plain values, for JSON."""
-    from charrnn.archive import FORMAT_VERSION
-    from charrnn.config import count_parameters
-    from charrnn.metrics import bits_per_char, finite_or_none, perplexity
+def _check(flags: Mapping[str, Any]) -> None:
+    """Refuse, before anything is read, flags that cannot be followed.
 
-    best = contents.best
-    return {
-        "format_version": FORMAT_VERSION,
-        **asdict(contents.model),
-        "num_parameters": count_parameters(contents.model),
-        "characters": contents.encoder.characters,
-        "text": contents.text.to_dict(),
-        "best": best
-        and {
-            "val_loss": best.val_loss,
-            "perplexity": finite_or_none(perplexity(best.val_loss)),
-            "bits_per_char": bits_per_char(best.val_loss),
-            "step": best.step,
-            "epoch": best.epoch,
-            "cold_loss": contents.training.get("cold_loss"),
-        },
-        "corpus": asdict(contents.corpus),
-        "history": [asdict(row) for row in contents.history],
-        "made": contents.made,
-        "training": {name: contents.training.get(name) for name in ("step", "seconds", "config")},
-    }
+    Raises:
+        ConfigError: one is out of its range, or two contradict each other.
+    """
+    from charrnn.unknowns import check_rule
 
-
-def _show_card(contents: Checkpoint) -> None:
-    from charrnn.report import card, history_curve
-
-    _print_table(card(contents))
-    width = min(shutil.get_terminal_size((80, 24)).columns, 100)
-    curve = history_curve(contents.history, width)
-    if curve:
-        print("", *curve, sep="\n")
+    check_rule(flags["unknown"])
+    for name in ("by", "dynamic"):
+        if flags[name] and flags["score"] is None:
+            raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")
+    if flags["by"] not in (None, "line"):
+        raise ConfigError(f"--by is {flags['by']!r}; it must be line")
+    if flags["above"] is not None and flags["by"] is None:
+        raise ConfigError("--above chooses lines; give --by line too")
+    if flags["dynamic"] and flags["by"]:
+        raise ConfigError("--dynamic reads one text from end to end, and --by line every line by itself; give one")
+    if flags["text"] is not None and flags["text_file"] is not None:
+        raise ConfigError("--text and --text-file both give a text; give one of them")
+    if flags["score"] is not None and (flags["text"] is not None or any(flags[name] for name in VIEWS)):
+        raise ConfigError("--score stands alone; leave the other views out")
+    for name in ("html", "svg", "export"):
+        if flags[name] is not None and len(flags["checkpoints"]) > 1:
+            raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
+    if flags["export"] is not None and (flags["html"] is not None or flags["score"] is not None or flags["as_json"]):
+        raise ConfigError("--export stands alone; leave --html, --score and --json out")
+    if flags["svg"] is not None and any(flags[name] for name in ("html", "export", "score", "as_json")):
+        raise ConfigError("--svg stands alone with a text; leave --html, --export, --score and --json out")
+    if flags["html"] is not None and (flags["score"] is not None or flags["as_json"]):
+        raise ConfigError("--html writes the views as a page; leave --score and --json out")
+    if flags["top_k"] and flags["html"] is None and flags["text"] is None and flags["text_file"] is None:
+        raise ConfigError("--top-k goes with a text; give --text or --text-file")
+    if [*flags["checkpoints"], flags["score"], flags["text_file"], flags["novelty"]].count(STDIN) > 1:
+        raise ConfigError("standard input can be one thing only; give files for the others")
 
 
-def _print_table(rows: Sequence[tuple[str, str]]) -> None:
-    """Print names and values on stdout: wrapped and in colour on a terminal, a line each elsewhere."""
-    if sys.stdout.isatty():
-        from charrnn.console import print_table
+def _show_cards(subjects: list[Subject], as_json: bool) -> None:
+    from charrnn.cli.cards import describe, show_card, show_comparison
 
-        print_table(rows)
-        return
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{name:<{width}}  {value}")
-
-
-def _score_file(contents: Checkpoint, path: str, checkpoint: str) -> Score:
-    from charrnn.analysis import score
-    from charrnn.cli.models import load_reader
-    from charrnn.corpus import read_text
-    from charrnn.sources import STDIN
-
-    try:
-        opening = "\n" if contents.text.lines else ""  # what a line begins with
-        ids = contents.encoder.encode(opening + read_text(path, contents.text))
-    except UnknownCharacterError as error:
-        name = "standard input" if path == STDIN else path
-        raise CharRNNError(
-            f"{name} has {error.describe()}, which this model never saw "
-            f"({error.vocab_size} characters; see `charrnn inspect {checkpoint}`)"
-        ) from None
-    return score(load_reader(contents), ids)
-
-
-def _show_score(result: Score, name: str, as_json: bool) -> None:
-    from charrnn.metrics import bits_per_char, finite_or_none, perplexity
-
-    values = {
-        "text": name,
-        "characters": result.characters,
-        "loss": result.loss,
-        "perplexity": perplexity(result.loss),
-        "bits_per_char": bits_per_char(result.loss),
-        "accuracy": result.accuracy,
-    }
     if as_json:
-        print(json.dumps({**values, "perplexity": finite_or_none(perplexity(result.loss))}))
-        return
-    from charrnn.escape import quoted
-
-    _print_table(
-        [
-            ("text", quoted(name)),
-            ("characters", f"{result.characters:,} predicted"),
-            ("loss", f"{result.loss:.4f} nats per character"),
-            ("perplexity", f"{values['perplexity']:.3f}"),
-            ("bits per character", f"{values['bits_per_char']:.4f}"),
-            ("accuracy", f"{result.accuracy:.1%} of first guesses are right"),
-        ]
-    )
+        cards = [describe(subject) for subject in subjects]
+        print(json.dumps(cards[0] if len(cards) == 1 else cards))
+    elif len(subjects) == 1:
+        show_card(subjects[0])
+    else:
+        show_comparison(subjects)

@@ -60,7 +60,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
         CharRNNError: characters are left that the model does not know.
     """
     if unknown == "nearest":
-        prompt = "".join(_nearest(character, encoder) for character in prompt)
+        prompt = "".join(nearest(character, encoder) for character in prompt)
     if unknown == "skip":
         prompt = "".join(character for character in prompt if character in encoder)
     lacking = encoder.lacking(prompt)
@@ -94,7 +94,7 @@ def begin_match(match: LineMatch, prompt: str, length: int | None, rules: Rules)
     return match.after(prompt, length)
 
 
-def _nearest(character: str, encoder: CharEncoder) -> str:
+def nearest(character: str, encoder: CharEncoder) -> str:
     """The same letter without its accent or in the other case, whichever the model knows first; else itself."""
     return next((known for known in _relatives(character) if known in encoder), character)
 

@@ -1,0 +1,104 @@
+"""The card of a checkpoint: as a table and curves, or as plain values for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from charrnn.archive import FORMAT_VERSION
+from charrnn.cli.subject import Subject
+from charrnn.cli.tables import print_columns, print_lines, print_table, terminal_width
+from charrnn.config import count_parameters
+from charrnn.curves import history_curve
+from charrnn.displays import format_seconds
+from charrnn.escape import quoted
+from charrnn.metrics import bits_per_char, finite_or_none, perplexity
+from charrnn.report import card, parameter_table
+from charrnn.verdict import verdict
+
+COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
+"""Of how a model was trained, what stands in a comparison."""
+
+
+def show_card(subject: Subject) -> None:
+    """Print the card, and the losses and the learning rate as curves."""
+    evaluated = bool(subject.contents.history)
+    baseline = subject.baseline if evaluated else None
+    print_table(card(subject.contents, baseline, subject.absence if evaluated else ""))
+    curve = history_curve(subject.contents.history, terminal_width(), baseline)
+    if curve:
+        print_lines(["", *curve])
+
+
+def show_comparison(subjects: Sequence[Subject]) -> None:
+    """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
+    columns = [_comparable(subject) for subject in subjects]
+    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
+    print_columns(["", "", *(quoted(subject.name) for subject in subjects)], marked)
+
+
+def describe(subject: Subject) -> dict[str, Any]:
+    """Everything about a checkpoint as plain values."""
+    contents = subject.contents
+    return {
+        "format_version": FORMAT_VERSION,
+        **asdict(contents.model),
+        "num_parameters": count_parameters(contents.model),
+        "parameters": [asdict(weight) for weight in parameter_table(contents)],
+        "characters": contents.encoder.characters,
+        "text": contents.text.to_dict(),
+        "best": _describe_best(subject),
+        "baseline": _describe_baseline(subject),
+        "verdict": verdict(contents.history),
+        "corpus": asdict(contents.corpus),
+        "history": [asdict(row) for row in contents.history],
+        "made": contents.made,
+        "training": {name: contents.training.get(name) for name in ("step", "seconds", "config")},
+    }
+
+
+def loss_fields(loss: float) -> dict[str, float | None]:
+    """A loss in its three forms."""
+    return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
+
+
+def _comparable(subject: Subject) -> dict[str, str]:
+    contents = subject.contents
+    best, training = contents.best, contents.training
+    config = training.get("config") or {}
+    options = {name: f"{value:,}" if isinstance(value, int) else str(value) for name, value in config.items()}
+    return {
+        **{name.replace("_", " "): str(value) for name, value in asdict(contents.model).items()},
+        "parameters": f"{count_parameters(contents.model):,}",
+        "corpus": quoted(contents.corpus.name),
+        "characters": f"{contents.corpus.characters:,}",
+        "steps": f"{training.get('step', 0):,}",
+        "time": format_seconds(float(training.get("seconds", 0))),
+        **{name.replace("_", " "): options.get(name, "?") for name in COMPARED},
+        "best loss, nats": "none yet" if best is None else f"{best.val_loss:.4f}",
+        "bits per character": "none yet" if best is None else f"{bits_per_char(best.val_loss):.4f}",
+    }
+
+
+def _describe_best(subject: Subject) -> dict[str, Any] | None:
+    best = subject.contents.best
+    return (
+        None
+        if best is None
+        else {
+            "val_loss": best.val_loss,
+            "perplexity": finite_or_none(perplexity(best.val_loss)),
+            "bits_per_char": bits_per_char(best.val_loss),
+            "step": best.step,
+            "epoch": best.epoch,
+            "cold_loss": subject.contents.training.get("cold_loss"),
+        }
+    )
+
+
+def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
+    if subject.baseline is None or subject.text is None:
+        return None
+    return {"model": "6-gram, Kneser-Ney", "text": subject.text.path, **loss_fields(subject.baseline)}

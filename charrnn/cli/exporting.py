@@ -1,0 +1,40 @@
+"""`charrnn inspect --export`: the weights in another file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from charrnn.archive import STDIN
+from charrnn.cli.subject import Subject
+from charrnn.errors import ConfigError, OutputError
+from charrnn.export import to_safetensors, to_slim_checkpoint
+from charrnn.outputs import write_whole
+
+FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
+
+
+def export(subject: Subject, path: str) -> None:
+    """Write the weights in the format that the file's name asks for; say on stderr how much smaller they are.
+
+    Raises:
+        ConfigError: the name asks for none.
+        OutputError: something is there already, or it cannot be written.
+    """
+    form = FORMATS.get(Path(path).suffix)
+    if form is None:
+        raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
+    if os.path.lexists(path):
+        raise OutputError(f"{path}: exists; choose another name with --export")
+    data = form(subject.contents)
+    write_whole(path, data, "--export")
+    print(f"{len(data):,} bytes{_comparison(subject, len(data))}", file=sys.stderr)
+    print(path)
+
+
+def _comparison(subject: Subject, size: int) -> str:
+    if subject.path == STDIN:
+        return ""
+    before = Path(subject.path).stat().st_size
+    return f", {size / before:.0%} of the {before:,} of {subject.path}"

@@ -1,0 +1,107 @@
+"""`charrnn inspect --score --by line`: a filter that says of every line how much it surprises each model.
+
+Every line is read by itself, after a line feed, as the first of a text: its score does not depend on its neighbours,
+and many lines are read side by side. What is there is answered at once; what is held is one piece of input.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from charrnn.analysis import read_side_by_side
+from charrnn.cli.scoring import best_fit, fit_text, unknown_price
+from charrnn.cli.shared import first_ids
+from charrnn.cli.subject import Subject
+from charrnn.decoding import prepare
+from charrnn.encoder import to_bytes
+from charrnn.escape import visible
+from charrnn.linefeed import read_lines
+
+
+@dataclass(frozen=True)
+class ScoredLine:
+    """A line of a text.
+
+    Attributes:
+        number: from 1.
+        text: without its line feed.
+        bits: per character and model; the line feed, where there is one, is a character too.
+    """
+
+    number: int
+    text: str
+    bits: list[float]
+
+
+def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:
+    """Score every line as it comes and print one for one.
+
+    Args:
+        subjects: the models.
+        path: of the text, or "-".
+        rule: for characters that a model does not know, one of `charrnn.unknowns.RULES`.
+        above: leave out lines that take no model more bits per character than this.
+        as_json: an object for each line instead of columns.
+    """
+    out = sys.stdout.buffer
+    number = 0
+    for lines in read_lines(path, subjects[0].contents.text):
+        for scored in score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path):
+            if above is None or min(scored.bits) > above:
+                out.write(to_bytes(_format(scored, subjects, as_json, out)))
+        out.flush()
+        number += len(lines)
+
+
+def score_lines(
+    subjects: Sequence[Subject], lines: Sequence[str], *, rule: str, first_number: int = 1, path: str = "-"
+) -> list[ScoredLine]:
+    """Score lines, each by itself; see `filter_lines`."""
+    columns = [_bits(subject, lines, rule, path) for subject in subjects]
+    return [
+        ScoredLine(first_number + index, line.removesuffix("\n"), [column[index] for column in columns])
+        for index, line in enumerate(lines)
+    ]
+
+
+def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[float]:
+    """Bits per character of each line."""
+    encoder, price = subject.contents.encoder, unknown_price(subject)
+    beginning = first_ids(encoder, subject.contents.corpus.counts)
+    if "\n" not in encoder:  # a model of one long line: where it ends says nothing
+        lines = [line.removesuffix("\n") for line in lines]
+    lines = [prepare(line, subject.contents.text) for line in lines]
+    texts = [fit_text(subject, line, path, rule) for line in lines]
+    readings = read_side_by_side(subject.engine, [np.concatenate([beginning, text.ids]) for text in texts])
+    result = []
+    for text, reading in zip(texts, readings, strict=True):
+        counted = 0 if rule == "skip" else text.num_unknown
+        nats = float(reading.surprisals.sum()) + counted * price
+        result.append(nats / math.log(2) / max(len(text.ids) + counted, 1))
+    return result
+
+
+def _format(scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO) -> str:
+    if as_json:
+        return json.dumps(_fields(scored, subjects), ensure_ascii=False) + "\n"
+    columns = [f"{value:.4f}" for value in scored.bits]
+    if len(subjects) > 1:
+        columns.append(visible(subjects[best_fit(scored.bits)].name))
+    text = visible(scored.text) if out.isatty() else scored.text
+    return "\t".join([*columns, str(len(scored.text)), text]) + "\n"
+
+
+def _fields(scored: ScoredLine, subjects: Sequence[Subject]) -> dict[str, Any]:
+    known = {"line": scored.number, "length": len(scored.text), "text": scored.text}
+    values = [round(value, 6) for value in scored.bits]
+    if len(subjects) == 1:
+        return {"bits_per_char": values[0], **known}
+    by_name = dict(zip([subject.name for subject in subjects], values, strict=True))
+    return {"bits_per_char": by_name, "best": subjects[best_fit(scored.bits)].name, **known}

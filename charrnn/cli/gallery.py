@@ -1,0 +1,103 @@
+"""The views that were asked for, one after another, or all in one JSON object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from charrnn.cli.memory import draw_memories, gradients_view
+from charrnn.cli.studies import embeddings_view, novelty_view
+from charrnn.cli.subject import Subject
+from charrnn.cli.tables import print_lines, shows_colour, terminal_width
+from charrnn.cli.views import SHOWN_CHARACTERS, View, cell_view, choose_text, gates_view, neurons_view, surprise_view
+from charrnn.corpus import read_text
+from charrnn.decoding import prepare
+from charrnn.errors import ConfigError, OutputError
+from charrnn.escape import quoted
+from charrnn.outputs import write_whole
+from charrnn.sources import STDIN
+from charrnn.svg import picture
+
+ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
+"""Flags that look at a model while it reads; a text that is given is what it reads."""
+
+
+def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
+    """Print what the flags ask for of each model."""
+    given, source = read_given(subjects[0], flags)
+    if flags["as_json"]:
+        objects = [_as_json(subject, list(views(subject, given, source, flags))) for subject in subjects]
+        print(json.dumps(objects[0] if len(objects) == 1 else objects))
+        return
+    memories: dict[str, Any] = {}
+    blank: list[str] = []  # between views, and before none
+    for subject in subjects:
+        heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []
+        for view in views(subject, given, source, flags):
+            if view.name == "gradients" and len(subjects) > 1:
+                memories[subject.name] = view.data  # shown side by side, when all have been measured
+                continue
+            print_lines([*blank, *heading, *view.lines(terminal_width(), shows_colour())])
+            blank, heading = [""], []
+    if memories:
+        print_lines([*blank, *draw_memories(memories, terminal_width())])
+
+
+def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
+    """Write the one text that the flags have coloured as an SVG picture.
+
+    Raises:
+        ConfigError: they ask for none, or for several.
+        OutputError: something else is there, or it cannot be written.
+    """
+    given, source = read_given(subject, flags)
+    found = [view for view in views(subject, given, source, flags) if view.tinted]
+    if len(found) != 1:
+        raise ConfigError("--svg draws one text; give --text or --text-file, or one --cell")
+    if Path(path).exists() and not path.endswith(".svg"):
+        raise OutputError(f"{path}: exists and is no SVG picture; choose another name with --svg")
+    drawn = picture(found[0].tinted, f"{subject.name}: {found[0].name}")
+    write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
+    print(path)
+
+
+def read_given(subject: Subject, flags: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The text that the flags give, and where it is from."""
+    if flags["text_file"] is not None:
+        path = flags["text_file"]
+        return read_text(path, subject.contents.text), "standard input" if path == STDIN else path
+    return None if flags["text"] is None else prepare(flags["text"], subject.contents.text), "--text"
+
+
+def views(subject: Subject, given: str | None, source: str, flags: Mapping[str, Any]) -> Iterator[View]:
+    """Make the views, each when the one before has been shown."""
+    on_text = any(flags[name] for name in ON_A_TEXT)
+    if given is not None and not on_text:
+        yield surprise_view(subject, given, source, rule=flags["unknown"], top_k=flags["top_k"])
+    if on_text:
+        watched = choose_text(subject, given, source, flags["unknown"])
+        if flags["neurons"]:
+            yield neurons_view(watched)
+        for name in flags["cell"] or ():
+            yield cell_view(watched, name, shown=None if given is not None else SHOWN_CHARACTERS)
+        if flags["gates"]:
+            yield gates_view(watched)
+        if flags["gradients"]:
+            yield gradients_view(watched)
+    if flags["novelty"]:
+        yield novelty_view(subject, flags["novelty"])
+    if flags["embeddings"]:
+        yield embeddings_view(subject)
+
+
+def _as_json(subject: Subject, found: Sequence[View]) -> dict[str, Any]:
+    """The values of each view by its name; of several cells a list."""
+    values: dict[str, Any] = {"checkpoint": subject.path}
+    for view in found:
+        if view.name == "cell":
+            values.setdefault("cells", []).append(view.data)
+        else:
+            values[view.name] = view.data
+    return values

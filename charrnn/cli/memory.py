@@ -1,0 +1,102 @@
+"""How far back models learn and look: the fading of their gradients, and the loss by context, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from charrnn.cli.tables import format_columns
+from charrnn.cli.views import View, Watched
+from charrnn.curves import MIN_WIDTH, Curve, plot
+from charrnn.escape import quoted
+from charrnn.gradients import REACH, gradient_flow, loss_by_context, spectral_radii
+from charrnn.metrics import bits_per_char
+
+LOWEST = 1e-6
+"""Share of a gradient below which a curve goes no lower."""
+
+_MARKS = "●○◆◇▲△■□"
+
+Memory = Mapping[str, Any]
+"""What `gradients_view` finds out about a model, as plain values."""
+
+
+def gradients_view(watched: Watched) -> View:
+    """Show how far back gradients reach, and how far back context helps."""
+    contents = watched.subject.contents
+    ids = contents.encoder.encode(watched.text)
+    data = {
+        "text": watched.source,
+        "flow": [
+            {
+                "layer": flow.layer, "part": flow.part, "norms": flow.norms.tolist(),
+                "half": flow.distance(0.5), "hundredth": flow.distance(0.01),
+            }
+            for flow in gradient_flow(contents.model, contents.weights, ids)
+        ],
+        "spectral_radius": [
+            {"layer": layer, "gate": gate, "radius": radius}
+            for layer, gate, radius in spectral_radii(contents.model, contents.weights)
+        ],
+        "loss_by_context": [
+            {"characters": length, "loss": loss} for length, loss in loss_by_context(watched.subject.engine, ids)
+        ],
+    }  # fmt: skip
+    return View("gradients", data, lambda width, _: draw_memories({"": data}, width))
+
+
+def draw_memories(memories: Mapping[str, Memory], width: int) -> list[str]:
+    """Draw the memories of one model or of several, by name; the name of one alone is left out."""
+    flows = [(quoted(name), flow) for name, memory in memories.items() for flow in memory["flow"]]
+    rows = [
+        [name, f"{flow['layer']}", flow["part"], _reach(flow, "half"), _reach(flow, "hundredth")]
+        for name, flow in flows
+    ]  # fmt: skip
+    lines = _table(["model", "layer", "by", "falls to a half at", "to a hundredth at"], rows, len(memories))
+    if width >= MIN_WIDTH:
+        lines += ["", *_curves(flows, width)]
+    radii = [
+        [quoted(name), str(entry["layer"]), entry["gate"], f"{entry['radius']:.3f}"]
+        for name, memory in memories.items()
+        for entry in memory["spectral_radius"]
+    ]
+    lines += ["", *_table(["model", "layer", "gate", "spectral radius of its recurrent weights"], radii, len(memories))]
+    return [*lines, "", *_contexts(memories)]
+
+
+def _table(head: list[str], rows: list[list[str]], num_models: int) -> list[str]:
+    skipped = int(num_models == 1)
+    return format_columns(head[skipped:], [row[skipped:] for row in rows])
+
+
+def _curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
+    curves = [
+        Curve(f"{name} {flow['layer']} {flow['part']}".strip(), _MARKS[number % len(_MARKS)], _falling(flow["norms"]))
+        for number, (name, flow) in enumerate(flows)
+        if flow["norms"][0] > 0
+    ]
+    if not curves:
+        return []
+    title = "log10 of |gradient| k back over that at 0"
+    return plot(curves, width, title=title, x_range=(0, REACH), labels=("k = 0", f"k = {REACH}"))
+
+
+def _falling(norms: list[float]) -> list[tuple[float, float]]:
+    return [(k, math.log10(max(norm / norms[0], LOWEST))) for k, norm in enumerate(norms)]
+
+
+def _contexts(memories: Mapping[str, Memory]) -> list[str]:
+    """Bits per character by length of context, a column for each model."""
+    lengths = sorted({row["characters"] for memory in memories.values() for row in memory["loss_by_context"]})
+    by_model = [{row["characters"]: row["loss"] for row in memory["loss_by_context"]} for memory in memories.values()]
+    rows = [
+        [str(length), *(f"{bits_per_char(losses[length]):.4f}" if length in losses else "" for losses in by_model)]
+        for length in lengths
+    ]
+    names = [f"bits per character {quoted(name)}".rstrip() for name in memories]
+    return format_columns(["characters of context, up to", *names], rows)
+
+
+def _reach(flow: Mapping[str, Any], share: str) -> str:
+    return f"beyond {len(flow['norms']) - 1}" if flow[share] is None else str(flow[share])

@@ -1,0 +1,156 @@
+"""`charrnn inspect --score`: how well one or several models predict a text, as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charrnn.analysis import Score, score
+from charrnn.cli.cards import loss_fields
+from charrnn.cli.prompts import nearest
+from charrnn.cli.subject import Subject
+from charrnn.cli.tables import print_columns, print_table
+from charrnn.corpus import read_text
+from charrnn.decoding import prepare
+from charrnn.encoder import CharEncoder
+from charrnn.errors import CharRNNError, UnknownCharacterError
+from charrnn.escape import quoted
+from charrnn.metrics import bits_per_char, perplexity
+from charrnn.sources import STDIN
+from charrnn.unknowns import Readable, make_readable, unknown_surprisal
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """How well a model predicts a text that may have characters which it does not know.
+
+    Attributes:
+        static: the score, with the price of unknown characters in its loss.
+        num_unknown: how many there were.
+        dynamic: loss of the model that adapts as it reads, in nats per character, if that was asked for.
+    """
+
+    static: Score
+    num_unknown: int
+    dynamic: float | None
+
+
+def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bool, as_json: bool) -> None:
+    """Score a text by each model and print a table or one JSON object.
+
+    Args:
+        subjects: the models.
+        path: of the text, or "-".
+        rule: for characters that a model does not know, one of `charrnn.unknowns.RULES`.
+        dynamic: adapt the models as they read, too.
+        as_json: print an object.
+    """
+    text = read_text(path, subjects[0].contents.text.as_bytes_are)
+    scores = [score_text(subject, text, path, rule, dynamic) for subject in subjects]
+    if as_json:
+        print(json.dumps(_as_json(subjects, scores, path), ensure_ascii=False))
+    elif len(subjects) == 1:
+        print_table([("text", quoted(path)), *_rows(scores[0])])
+    else:
+        best = best_fit([_final_loss(result) for result in scores])
+        columns = [dict(_rows(result)) for result in scores]
+        names = dict.fromkeys(name for column in columns for name in column)
+        rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
+        print_columns(["", *(quoted(subject.name) for subject in subjects)], rows)
+        print(f"fits best: {quoted(subjects[best].name)}")
+
+
+def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool = False) -> TextScore:
+    """Score a text by one model; see `show_score`."""
+    options = subject.contents.text
+    readable = fit_text(subject, prepare(text, options), path, rule)
+    ids = readable.ids
+    if options.lines:  # a line begins after a line feed
+        ids = np.concatenate([subject.contents.encoder.encode("\n"), ids])
+    result = score(subject.engine, ids)
+    counted = 0 if rule == "skip" else readable.num_unknown
+    predicted = result.characters + counted
+    price = counted * unknown_price(subject)
+    whole = Score(predicted, (result.loss * result.characters + price) / predicted,
+                  result.accuracy * result.characters / predicted)  # fmt: skip
+    adapted = None
+    if dynamic:
+        from charrnn.dynamic import adapt
+
+        subject.require_stream("--dynamic")
+
+        losses = adapt(subject.contents.model, subject.contents.weights, readable.ids)
+        adapted = (float(losses.sum()) + price) / predicted
+    return TextScore(whole, readable.num_unknown, adapted)
+
+
+def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
+    """Bring a text to what a model can read.
+
+    Raises:
+        CharRNNError: the rule is "error" and the model does not know a character.
+    """
+    encoder = subject.contents.encoder
+    try:
+        return make_readable(to_nearest(text, encoder) if rule == "nearest" else text, encoder, rule)
+    except UnknownCharacterError as error:
+        name = "standard input" if path == STDIN else path
+        raise CharRNNError(
+            f"{name} has {error.describe()}, which this model never saw ({error.vocab_size} characters; "
+            f"see `charrnn inspect {subject.path}`); --unknown count, skip or nearest passes over them"
+        ) from None
+
+
+def to_nearest(text: str, encoder: CharEncoder) -> str:
+    """Put the nearest known letter in the place of every unknown one that has such."""
+    return text.translate({ord(c): nearest(c, encoder) for c in set(text) if c not in encoder})
+
+
+def unknown_price(subject: Subject) -> float:
+    """What a character costs that a model does not know, in nats."""
+    return unknown_surprisal(subject.contents.corpus.characters, subject.contents.model.vocab_size)
+
+
+def best_fit(losses: Sequence[float]) -> int:
+    """Which loss is the lowest, the first of equals."""
+    return min(range(len(losses)), key=lambda index: losses[index])
+
+
+def _final_loss(result: TextScore) -> float:
+    return result.static.loss if result.dynamic is None else result.dynamic
+
+
+def _rows(result: TextScore) -> list[tuple[str, str]]:
+    static = result.static
+    rows = [
+        ("characters", f"{static.characters:,} predicted"),
+        ("loss", f"{static.loss:.4f} nats per character"),
+        ("perplexity", f"{perplexity(static.loss):.3f}"),
+        ("bits per character", f"{bits_per_char(static.loss):.4f}"),
+        ("accuracy", f"{static.accuracy:.1%} of first guesses are right"),
+    ]
+    if result.num_unknown:
+        rows.append(("unknown", f"{result.num_unknown:,} characters that it never saw"))
+    if result.dynamic is not None:
+        rows.append(("dynamic", f"{bits_per_char(result.dynamic):.4f} bits per character, adapting as it reads"))
+    return rows
+
+
+def _as_json(subjects: Sequence[Subject], scores: Sequence[TextScore], path: str) -> dict[str, Any]:
+    """One model's figures by themselves, those of several by name."""
+    fields = [_fields(result) for result in scores]
+    if len(subjects) == 1:
+        return {"text": path, **fields[0]}
+    best = subjects[best_fit([_final_loss(result) for result in scores])].name
+    return {"text": path, "models": {s.name: f for s, f in zip(subjects, fields, strict=True)}, "best": best}
+
+
+def _fields(result: TextScore) -> dict[str, Any]:
+    static = result.static
+    values = {"characters": static.characters, **loss_fields(static.loss), "accuracy": static.accuracy}
+    values["unknown"] = result.num_unknown
+    return values if result.dynamic is None else {**values, "dynamic": loss_fields(result.dynamic)}

@@ -1,0 +1,109 @@
+"""What `charrnn inspect` finds out about a model as a whole: what it copies from its text, and its alphabet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from charrnn.cli.shared import first_ids
+from charrnn.cli.subject import Subject
+from charrnn.cli.tables import format_columns
+from charrnn.cli.views import View
+from charrnn.corpus import read_text
+from charrnn.embeddings import EmbeddingMap, map_embeddings
+from charrnn.errors import CharRNNError
+from charrnn.escape import quoted
+from charrnn.features import picture
+from charrnn.novelty import Novelty, novelty
+
+SAMPLE_SEED = 1
+MAX_JUDGED = 20_000
+MAP_LINES = 20
+
+
+def novelty_view(subject: Subject, wanted: str) -> View:
+    """Tell how much of a sample stands in the training text, and how much of the held-out text does.
+
+    Args:
+        subject: the model.
+        wanted: a file, or how many characters to sample.
+
+    Raises:
+        CharRNNError: the training text is not there to compare with.
+    """
+    if subject.text is None:
+        raise CharRNNError(f"nothing to compare with: {subject.absence}")
+    decode = subject.contents.encoder.decode
+    text = _sample(subject, int(wanted)) if wanted.isdecimal() else read_text(wanted, subject.contents.text)
+    source = decode(subject.text.train)
+    found = novelty(text[:MAX_JUDGED], source)
+    yardstick = novelty(decode(subject.text.held_out)[: found.characters], source)
+    data = {"sample": asdict(found), "held_out": asdict(yardstick)}
+    return View("novelty", data, lambda width, _: _draw_novelty(found, yardstick, width))
+
+
+def embeddings_view(subject: Subject) -> View:
+    """Show which characters lie together: those that are expected in the same places, and those read alike."""
+    characters = subject.contents.encoder.spelled
+    head = subject.contents.weights["head.weight"]
+    found = map_embeddings(head - head.mean(axis=0))  # what is added to all of them makes no difference
+    read = map_embeddings(subject.contents.weights["embedding.weight"])
+    data = {
+        "expected_alike": _neighbours(characters, found),
+        "read_alike": _neighbours(characters, read),
+        "places": {c: [round(float(x), 4) for x in place] for c, place in zip(characters, found.places, strict=True)},
+        "explained": found.explained,
+    }
+    counts = subject.contents.corpus.counts
+    order = sorted(range(len(characters)), key=lambda i: -counts[i])
+    return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width))
+
+
+def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any]]]:
+    return {
+        character: [[characters[i], round(value, 4)] for i, value in zip(ids, similar, strict=True)]
+        for character, ids, similar in zip(characters, found.neighbours, found.similarities, strict=True)
+    }
+
+
+def _sample(subject: Subject, length: int) -> str:
+    """Write as `charrnn sample` does by default."""
+    from charrnn.filters import SamplingOptions
+    from charrnn.sampling import Sampler
+
+    encoder = subject.contents.encoder
+    first = first_ids(encoder, subject.contents.corpus.counts)
+    sampler = Sampler(subject.writer, first, SamplingOptions(), SAMPLE_SEED)
+    return encoder.decode(list(sampler.stream(min(length, MAX_JUDGED))))
+
+
+def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:
+    rows = [
+        ["characters", f"{found.characters:,}", f"{yardstick.characters:,}"],
+        ["average stretch", f"{found.median:.0f}", f"{yardstick.median:.0f}"],
+        *(
+            [f"in stretches of {n} or more", f"{found.copied[n]:.1%}", f"{yardstick.copied[n]:.1%}"]
+            for n in found.copied
+        ),
+    ]
+    lines = format_columns(["stands in the training text", "the sample", "held-out text"], rows)
+    longest = [f"{len(stretch):>4}  {quoted(stretch)}" for stretch in found.longest]
+    return [*lines, "", "the longest stretches of the sample", *(line[: max(width, 20)] for line in longest)]
+
+
+def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int) -> list[str]:
+    """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
+    columns = min(width, 64)
+    grid = [[" "] * columns for _ in range(MAP_LINES)]
+    for i in reversed(order):
+        x, y = found.places[i]
+        row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
+        shown = {" ": "␣", "\n": "↵"}.get(characters[i], quoted(characters[i]))
+        grid[row][column] = shown if len(shown) == 1 else "□"
+    rows = [
+        [quoted(picture(characters[i])), " ".join(quoted(picture(characters[j])) for j in found.neighbours[i])]
+        for i in order[:MAP_LINES]
+    ]
+    headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
+    lines = [headline, *("".join(row).rstrip() for row in grid), ""]
+    return [*lines, *format_columns(["character", "expected where it is"], rows)]

@@ -1,0 +1,95 @@
+"""A checkpoint that is being looked into, and what is found out about it once and used by several views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from charrnn.archive import STDIN, Checkpoint, read_checkpoint
+from charrnn.cli.models import load_reader, load_writer
+from charrnn.engine import NumpyCharRNN
+from charrnn.errors import CharRNNError
+from charrnn.escape import quoted
+from charrnn.heldout import LARGEST_SOUGHT, FoundText, find_text
+from charrnn.ngrams import NgramModel
+from charrnn.sampling import StepModel
+from charrnn.text import BYTE
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint that is being looked into.
+
+    Attributes:
+        path: of the file, as the user gave it.
+        name: what to call it where many are shown.
+        contents: what is in it.
+        given_text: where the user says that its text is, if they do.
+    """
+
+    path: str
+    name: str
+    contents: Checkpoint
+    given_text: str | None = None
+
+    @cached_property
+    def engine(self) -> NumpyCharRNN:
+        """The model, ready to read."""
+        return load_reader(self.contents)
+
+    @cached_property
+    def writer(self) -> StepModel:
+        """The model, ready to write."""
+        return load_writer(self.contents)[0]
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it reads a text as one stream of characters."""
+        return self.contents.text.unit != BYTE and not self.contents.text.lines
+
+    def require_stream(self, view: str) -> None:
+        """Refuse what shows a text as one stream of characters, where the model knows none.
+
+        Raises:
+            CharRNNError: it reads bytes, or lines one by one.
+        """
+        if self.contents.text.unit == BYTE:
+            raise CharRNNError(f"{self.path} reads bytes, and {view} shows characters; --score works with bytes too")
+        if self.contents.text.lines:
+            raise CharRNNError(f"{self.path} learned line by line, and {view} shows one stream; see --score --by line")
+
+    @cached_property
+    def text(self) -> FoundText | None:
+        """The text that it learned from, where it can be found."""
+        return find_text(self.contents, self.path, self.given_text)
+
+    @cached_property
+    def baseline(self) -> float | None:
+        """Loss of an n-gram model on the held-out text, in nats per character; None without the text."""
+        if self.text is None:
+            return None
+        model = NgramModel(self.text.train, self.contents.model.vocab_size)
+        return float(model.surprisals(self.text.held_out)[1:].mean())
+
+    @property
+    def absence(self) -> str:
+        """Why there is no text, and what to do."""
+        name = quoted(self.contents.corpus.name)
+        if self.contents.corpus.bytes > LARGEST_SOUGHT:
+            return f"{name} is too large to be read unasked; --corpus FILE asks for it"
+        return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
+
+
+def read_subjects(paths: Sequence[str], given_text: str | None = None) -> list[Subject]:
+    """Read checkpoints, or standard input for "-", and give each a name of its own.
+
+    Raises:
+        CheckpointError: one cannot be read.
+    """
+    names = ["stdin" if path == STDIN else Path(path).stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path} ({paths[:place].count(path) + 1})" if paths.count(path) > 1 else path
+                 for place, path in enumerate(paths)]  # fmt: skip
+    return [Subject(path, name, read_checkpoint(path), given_text) for path, name in zip(paths, names, strict=True)]

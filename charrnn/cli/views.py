@@ -1,0 +1,254 @@
+"""What `charrnn inspect` shows of a model at work on a text: each view as plain values, and as lines for a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from charrnn.cli.scoring import fit_text, unknown_price
+from charrnn.cli.shared import first_ids
+from charrnn.cli.subject import Subject
+from charrnn.cli.tables import format_columns
+from charrnn.errors import CharRNNError, ConfigError
+from charrnn.escape import quoted
+from charrnn.features import Values, text_features
+from charrnn.heatmap import Column, digit, draw, heat, signed_block, signed_colour
+from charrnn.neurons import (
+    OPEN,
+    SHUT,
+    Activations,
+    Finding,
+    GateUse,
+    Unit,
+    find_neurons,
+    readable_length,
+    strongest,
+    watch,
+)
+from charrnn.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
+from charrnn.svg import Tinted
+
+SHOWN_CHARACTERS = 2_000
+"""Of a text that was not chosen for it, what a picture shows."""
+
+MANY = 0.9
+"""A gate that is open, or shut, at this share of characters is called always so."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Something found out about a model.
+
+    Attributes:
+        name: its key in the JSON.
+        data: plain values.
+        lines: draws it for a terminal of some width, with colour or without.
+        tinted: the text that it colours, if it colours one.
+    """
+
+    name: str
+    data: dict[str, Any]
+    lines: Callable[[int, bool], list[str]]
+    tinted: tuple[Tinted, ...] = ()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A model, a text, and what its units did while it read it.
+
+    Attributes:
+        subject: the model.
+        text: as far as it was read.
+        source: where it comes from, in words.
+    """
+
+    subject: Subject
+    text: str
+    source: str
+
+    @cached_property
+    def _seen(self) -> tuple[Activations, list[GateUse]]:
+        contents = self.subject.contents
+        return watch(contents.model, contents.weights, contents.encoder.encode(self.text))
+
+    @property
+    def activations(self) -> Activations:
+        """Of every unit."""
+        return self._seen[0]
+
+    @property
+    def gates(self) -> list[GateUse]:
+        """Of every layer."""
+        return self._seen[1]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The units that follow something in the text, and those that seem to."""
+        return find_neurons(self.activations, text_features(self.text))
+
+
+def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> Watched:
+    """Take the given text, or else the piece of the corpus that was held out.
+
+    Raises:
+        CharRNNError: there is neither, or nothing in it that the model knows.
+    """
+    subject.require_stream("this")
+    length = readable_length(subject.contents.model)
+    if given is not None:
+        readable = fit_text(subject, given, source, rule)
+        known = "".join(c for c, is_known in zip(given, readable.known, strict=True) if is_known)
+        if not known:
+            raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
+        return Watched(subject, known[:length], source)
+    if subject.text is None:
+        raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
+    text = subject.contents.encoder.decode(subject.text.held_out[:length])
+    return Watched(subject, text, f"the held-out end of {subject.text.path}")
+
+
+def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
+    """Show a text coloured by surprisal, with the likeliest characters below each."""
+    subject.require_stream("--text")
+    readable = fit_text(subject, text, source, rule)
+    if rule == "skip" and readable.num_unknown:
+        text = "".join(c for c, known in zip(text, readable.known, strict=True) if known)
+        readable = fit_text(subject, text, source, rule)
+    seen = follow(
+        subject.engine, subject.contents.encoder, text, readable,
+        beginning=first_ids(subject.contents.encoder, subject.contents.corpus.counts),
+        price=unknown_price(subject), top_k=top_k,
+    )  # fmt: skip
+    data = {
+        "text": source,
+        "bits_per_char": mean_bits(seen),
+        "characters": [{"char": one.character, "bits": round(one.bits, 4), "top": _top(one)} for one in seen],
+    }
+    tinted = tuple(
+        Tinted(one.character, one.bits / HIGHEST_BITS, tuple(character for character, _ in one.guesses)) for one in seen
+    )
+    return View("surprise", data, lambda width, colour: _draw_surprise(seen, width, colour, top_k), tinted)
+
+
+def neurons_view(watched: Watched) -> View:
+    """List the units that follow a feature of the text."""
+    found = strongest(watched.findings)
+    data = {
+        "text": watched.source,
+        "characters": len(watched.text),
+        "units": len(watched.activations.units),
+        "features": len(watched.findings),
+        "found": [{**asdict(f), "unit": unit_name(f.unit)} for f in found],
+    }
+    rows = [[f.feature, unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"] for f in found]
+    rows = [[quoted(row[0]), *row[1:]] for row in rows]
+    head = ["feature", "cell", "r", "chosen by", "p"]
+    lines = [
+        f"{len(watched.text):,} characters of {quoted(watched.source)}",
+        f"{len(watched.activations.units):,} cells, {len(watched.findings)} features; {len(found)} are followed by "
+        "a cell beyond chance",
+        *(["", *format_columns(head, rows)] if found else []),
+        "",
+        "r is measured on the half of the text that the cell was not chosen on; p is corrected for all comparisons",
+    ]
+    return View("neurons", data, lambda _width, _colour: lines)
+
+
+def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
+    """Show the text coloured by one unit, and what that unit follows."""
+    unit = parse_unit(name, watched.subject)
+    values = watched.activations.of(unit)[:shown]
+    text = watched.text[: len(values)]
+    followed = [f for f in strongest(watched.findings) if f.unit == unit]
+    data = {
+        "unit": unit_name(unit),
+        "text": watched.source,
+        "characters": list(text),
+        "values": [round(float(value), 4) for value in values],
+        "follows": [{"feature": f.feature, "effect": f.effect} for f in followed],
+    }
+    headline = f"cell {unit_name(unit)}, {values.min(initial=0):.2f} to {values.max(initial=0):.2f}"
+    headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
+    tinted = tuple(Tinted(*pair) for pair in zip(text, (values / _scale(values)).tolist(), strict=True))
+    return View("cell", data, lambda width, colour: [headline, "", *_draw_values(text, values, width, colour)], tinted)
+
+
+def gates_view(watched: Watched) -> View:
+    """Tell how open the gates are."""
+    if not watched.gates:
+        cell = watched.subject.contents.model.cell
+        raise CharRNNError(
+            f"{watched.subject.path}: its cell is {cell}, which has no gates; --neurons shows its states"
+        )
+    rows, data = [], []
+    for use in watched.gates:
+        always_open, always_shut = int((use.open > MANY).sum()), int((use.shut > MANY).sum())
+        rows.append([
+            f"{use.layer}", use.gate, f"{use.mean:.2f}", f"{use.open.mean():.1%}", f"{use.shut.mean():.1%}",
+            f"{always_open} of {len(use.open)}", f"{always_shut} of {len(use.shut)}",
+        ])  # fmt: skip
+        data.append({
+            "layer": use.layer, "gate": use.gate, "mean": use.mean,
+            "open": [round(float(share), 4) for share in use.open],
+            "shut": [round(float(share), 4) for share in use.shut],
+        })  # fmt: skip
+    head = ["layer", "gate", "mean", f"above {OPEN}", f"below {SHUT}", "cells always open", "always shut"]
+    return View("gates", {"text": watched.source, "gates": data}, lambda _width, _colour: format_columns(head, rows))
+
+
+def unit_name(unit: Unit) -> str:
+    """Name a unit as --cell wants it: layer, number, and h where an LSTM's cell is not meant."""
+    return f"{unit.layer}:{unit.number}" + (":h" if unit.part == "h" else "")
+
+
+def parse_unit(name: str, subject: Subject) -> Unit:
+    """Read a unit's name.
+
+    Raises:
+        ConfigError: it is none, or the model has no such unit.
+    """
+    config = subject.contents.model
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::([hc]))?", name)
+    if match is None:
+        raise ConfigError(f"--cell is {name!r}; write it as LAYER:UNIT, such as 0:7, both counted from 0")
+    layer, number = int(match[1]), int(match[2])
+    if layer >= config.num_layers or number >= config.hidden_size:
+        raise ConfigError(
+            f"--cell is {name}, and {subject.path} has layers 0 to {config.num_layers - 1} "
+            f"of units 0 to {config.hidden_size - 1}"
+        )
+    if match[3] == "c" and config.cell != "lstm":
+        raise ConfigError(f"--cell is {name}, and only an LSTM has a c; leave it out")
+    return Unit(layer, number, match[3] or ("c" if config.cell == "lstm" else "h"))
+
+
+def _top(one: SeenCharacter) -> list[list[Any]]:
+    return [[character, round(share, 5)] for character, share in one.guesses]
+
+
+def _draw_surprise(seen: Sequence[SeenCharacter], width: int, colour: bool, top_k: int) -> list[str]:
+    columns = []
+    for one in seen:
+        digits = () if colour else (digit(one.bits),)
+        guesses = [character for character, _ in one.guesses]
+        columns.append(Column(one.character, heat(one.bits), (*digits, *guesses, *" " * (top_k - len(guesses)))))
+    means = "the colour" if colour else "the digit below"
+    return [f"{mean_bits(seen):.3f} bits per character; {means} is a character's", "",
+            *draw(columns, width, colour=colour)]  # fmt: skip
+
+
+def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[str]:
+    scale = _scale(values)
+    columns = [
+        Column(character, signed_colour(value / scale), () if colour else (signed_block(value / scale),))
+        for character, value in zip(text, values.tolist(), strict=True)
+    ]
+    return draw(columns, width, colour=colour)
+
+
+def _scale(values: Values) -> float:
+    """What a unit's values are shown over: one, or the largest of a ReLU's, which have no bound."""
+    return max(1.0, float(abs(values).max(initial=0)))

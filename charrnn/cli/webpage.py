@@ -1,0 +1,105 @@
+"""`charrnn inspect --html`: all that was asked for as one page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from charrnn import __version__
+from charrnn.cli.cards import describe
+from charrnn.cli.gallery import ON_A_TEXT, read_given
+from charrnn.cli.memory import gradients_view
+from charrnn.cli.shared import first_ids
+from charrnn.cli.studies import embeddings_view, novelty_view
+from charrnn.cli.subject import Subject
+from charrnn.cli.views import Watched, choose_text, gates_view, neurons_view, surprise_view
+from charrnn.filters import SamplingOptions
+from charrnn.gradients import REACH, WARM_UP
+from charrnn.page import render, write_page
+from charrnn.report import card
+from charrnn.sampling import Sampler
+
+ACTIVATION_BYTES = 1_000_000
+"""Of cells over characters, at most, so that the page stays below three megabytes."""
+
+SHOWN_CHARACTERS = 1_500
+DEFAULT_TOP_K = 5
+TEMPERATURES = (0.5, 0.8, 1.1)
+SAMPLE_LENGTH = 400
+SEED = 1
+
+
+def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
+    """Write a page about a model; without any flag for a view it has all that can be shown.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_page(path, render(collect(subject, flags)))
+    print(path)
+
+
+def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """All values of the page."""
+    rows = card(subject.contents)
+    data: dict[str, Any] = {
+        "version": __version__,
+        "name": subject.name,
+        "summary": rows[0][1],
+        "card": describe(subject),
+        "origin": [[name.strip(), value] for name, value in rows if name.strip() in ("corpus", "sha256", "made", "by")],
+        "samples": [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES],
+    }
+    given, source = read_given(subject, flags)
+    asked = {name for name in (*ON_A_TEXT, "embeddings") if flags[name]}
+    everything = not asked and not flags["novelty"]
+    if subject.is_stream and (given is not None or subject.text is not None):
+        data |= _on_text(subject, given, source, flags, {*ON_A_TEXT} if everything else asked)
+    if everything or flags["embeddings"]:
+        data["embeddings"] = embeddings_view(subject).data
+    if flags["novelty"]:
+        data["novelty"] = novelty_view(subject, flags["novelty"]).data
+    return data
+
+
+def _on_text(
+    subject: Subject, given: str | None, source: str, flags: Mapping[str, Any], wanted: set[str]
+) -> dict[str, Any]:
+    """What can be seen while the model reads."""
+    watched = choose_text(subject, given, source, flags["unknown"])
+    shown = (given if given is not None else watched.text)[:SHOWN_CHARACTERS]
+    top_k = flags["top_k"] or DEFAULT_TOP_K
+    data = {"surprise": surprise_view(subject, shown, watched.source, rule=flags["unknown"], top_k=top_k).data}
+    if wanted & {"neurons", "cell"}:
+        data["neurons"] = neurons_view(watched).data
+        data["activations"] = _activations(watched)
+    if "gates" in wanted and watched.gates:
+        data["gates"] = gates_view(watched).data
+    if "gradients" in wanted and len(watched.text) >= WARM_UP + REACH + 2:
+        data["gradients"] = gradients_view(watched).data
+    return data
+
+
+def _activations(watched: Watched) -> dict[str, Any]:
+    """Every unit's values in a byte each, unit after unit, over the beginning of the text."""
+    seen = watched.activations
+    length = min(len(watched.text), SHOWN_CHARACTERS, max(1, ACTIVATION_BYTES // len(seen.units)))
+    values = seen.values[:length].T  # (U, length)
+    scale = max(1.0, float(np.abs(values).max(initial=0)))
+    size = watched.subject.contents.model.hidden_size
+    groups = [{"layer": unit.layer, "part": unit.part} for unit in seen.units[::size]]
+    rounded = np.rint(values / scale * 127).astype(np.int8)
+    return {
+        "source": watched.source, "characters": list(watched.text[:length]), "groups": groups, "size": size,
+        "scale": scale, "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
+    }  # fmt: skip
+
+
+def _sample(subject: Subject, temperature: float) -> str:
+    encoder = subject.contents.encoder
+    first = first_ids(encoder, subject.contents.corpus.counts)
+    sampler = Sampler(subject.writer, first, SamplingOptions(temperature=temperature), SEED)
+    return encoder.decode(list(sampler.stream(SAMPLE_LENGTH)))

@@ -1,0 +1,161 @@
+"""What a neuron might stand for: features of a text, a number for each of its characters.
+
+The value at a character is what is known once it has been read; only the features called "next" look ahead. They are
+those that Karpathy, Johnson and Fei-Fei looked for by eye (2015, "Visualizing and understanding recurrent networks",
+section 4.2, https://arxiv.org/abs/1506.02078), and their like.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float32]
+
+NEXT_CHARACTERS = 12
+"""The most frequent characters, each of which may be the next one."""
+
+BRACKETS = {"( )": "()", "[ ]": "[]", "{ }": "{}", "< >": "<>"}
+VOWELS = frozenset("aeiouyаеёиоуыэюяαεηιουω")  # noqa: RUF001
+
+
+def text_features(text: str) -> dict[str, Values]:
+    """Compute every feature of a text, by name, each of shape (num_chars,); yes is one and no is zero."""
+    lines = _line_features(text)
+    words = _word_features(text)
+    kinds = {name: _yes(map(test, text)) for name, test in _KINDS.items()}
+    regions = {
+        "inside quotes": _inside_quotes(text),
+        **{f"inside {name}": _inside_brackets(text, *pair) for name, pair in BRACKETS.items()},
+        "inside a comment": _inside_comment(text),
+    }
+    return {**lines, **words, **kinds, **regions, **_next_features(text)}
+
+
+def picture(character: str) -> str:
+    """Name a character where a blank would not be seen."""
+    return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, character)
+
+
+def _is_vowel(character: str) -> bool:
+    return unicodedata.normalize("NFD", character)[0].lower() in VOWELS
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character)[0] in "PS"
+
+
+_KINDS: dict[str, Callable[[str], bool]] = {
+    "capital": str.isupper,
+    "digit": str.isdigit,
+    "letter": str.isalpha,
+    "vowel": _is_vowel,
+    "space": str.isspace,
+    "punctuation": _is_punctuation,
+}
+
+
+def _line_features(text: str) -> dict[str, Values]:
+    """Where in its line a character stands; the line feed is the place before the next line's first."""
+    position, indentation, capitals = [], [], []
+    column = depth = 0
+    leading, upper, lower = True, False, False
+    for character in text:
+        if character == "\n":
+            column, depth, leading, upper, lower = 0, 0, True, False, False
+        else:
+            column += 1
+            leading = leading and character in " \t"
+            depth = column if leading else depth
+            upper, lower = upper or character.isupper(), lower or character.islower()
+        position.append(column)
+        indentation.append(depth)
+        capitals.append(upper and not lower)
+    ends = np.array([character == "\n" for character in text])
+    return {
+        "position in line": np.array(position, dtype=np.float32),
+        "characters left in line": _distance_ahead(ends),
+        "after a line feed": ends.astype(np.float32),
+        "indentation": np.array(indentation, dtype=np.float32),
+        "line in capitals so far": np.array(capitals, dtype=np.float32),
+    }
+
+
+def _distance_ahead(ends: NDArray[np.bool_]) -> Values:
+    """How far the next end is, from the character after this one."""
+    places = np.where(ends, np.arange(len(ends)), len(ends))
+    following = np.append(np.minimum.accumulate(places[::-1])[::-1][1:], len(ends))
+    return (following - np.arange(len(ends)) - 1).astype(np.float32)
+
+
+def _word_features(text: str) -> dict[str, Values]:
+    length, capitals = [], []
+    run, upper = 0, True
+    for character in text:
+        in_word = character.isalnum() or (run > 0 and character in "'\N{RIGHT SINGLE QUOTATION MARK}")
+        run = run + 1 if in_word else 0
+        upper = in_word and (character.isupper() or not character.isalpha()) and (upper or run == 1)
+        length.append(run)
+        capitals.append(upper and run > 1)
+    lengths = np.array(length, dtype=np.float32)
+    return {
+        "word start": (lengths == 1).astype(np.float32),
+        "word length so far": lengths,
+        "word in capitals": np.array(capitals, dtype=np.float32),
+    }
+
+
+def _inside_quotes(text: str) -> Values:
+    """Between double quotes, straight or curly; a blank line ends what was never closed."""
+    values, inside, previous = [], False, ""
+    for character in text:
+        if character == "“" or (character == '"' and not inside):
+            inside = True
+        elif character in "”»" or character == '"' or character == previous == "\n":
+            inside = False
+        elif character == "«":
+            inside = True
+        values.append(inside)
+        previous = character
+    return _yes(values)
+
+
+def _inside_brackets(text: str, opening: str, closing: str) -> Values:
+    signs = np.array([(c == opening) - (c == closing) for c in text], dtype=np.int64)
+    depth = signs.cumsum()
+    return (depth - np.minimum(np.minimum.accumulate(depth), 0)).astype(np.float32)  # a stray closing one counts not
+
+
+def _inside_comment(text: str) -> Values:
+    """After a number sign or two slashes up to the line's end, or between slash-star and star-slash."""
+    values, kind, previous = [], "", ""
+    for character in text:
+        pair = previous + character
+        if (kind == "line" and character == "\n") or (kind == "block" and pair == "*/"):
+            kind = ""
+        elif not kind and (character == "#" or pair == "//"):
+            kind = "line"
+        elif not kind and pair == "/*":
+            kind = "block"
+        values.append(bool(kind))
+        previous = character
+    return _yes(values)
+
+
+def _next_features(text: str) -> dict[str, Values]:
+    frequent = [character for character, _ in Counter(text).most_common(NEXT_CHARACTERS)]
+    following = (text + "\0")[1:]
+    starts = _yes(other.isalnum() and not c.isalnum() and c not in "'\N{RIGHT SINGLE QUOTATION MARK}"
+                  for c, other in zip(text, following, strict=True))  # fmt: skip
+    return {
+        "next starts a word": starts,
+        **{f"next is {picture(c)}": _yes(other == c for other in following) for c in frequent},
+    }
+
+
+def _yes(values: Iterable[bool]) -> Values:
+    return np.fromiter(values, dtype=np.float32)

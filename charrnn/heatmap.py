@@ -1,0 +1,128 @@
+"""A text on a terminal with a colour, and rows of signs, for each of its characters.
+
+What the text holds is a stranger's: whatever would command the terminal is shown and not obeyed. A line feed is shown
+as an arrow, so that it can have a colour too. Without colour the rows say the same.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from charrnn.escape import visible
+
+HEAT = (0, 230, 229, 228, 222, 216, 210, 203, 197)
+"""Backgrounds (of a terminal's 256 colours) for 0 to 1, 1 to 2, ... and 8 or more; 0: none."""
+
+COLD_AND_HOT = (33, 39, 75, 117, 159, 0, 229, 222, 216, 209, 203)
+"""Backgrounds from -1 over 0 to 1."""
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+_INK = "\x1b[38;5;16;48;5;{}m{}\x1b[0m"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A character of the text.
+
+    Attributes:
+        character: itself.
+        background: one of a terminal's 256 colours; 0 for none.
+        below: what stands under it, a character for each row.
+    """
+
+    character: str
+    background: int
+    below: tuple[str, ...] = ()
+
+
+def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
+    """Draw a text in lines of at most a width.
+
+    Args:
+        columns: the text, every character with as many rows below.
+        width: columns of the terminal.
+        colour: whether it has colour.
+    """
+    lines: list[str] = []
+    for row in _rows(columns, width):
+        widths = [max(map(cell_width, (column.character, *column.below))) for column in row]
+        cells = [_pad(column.character, size) for column, size in zip(row, widths, strict=True)]
+        if colour:
+            cells = [_paint(cell, column.background) for cell, column in zip(cells, row, strict=True)]
+        lines.append("".join(cells))
+        for level in range(len(row[0].below)):
+            below = [_pad(column.below[level], size) for column, size in zip(row, widths, strict=True)]
+            lines.append("".join(below).rstrip())
+        if row[0].below:
+            lines.append("")
+    return lines
+
+
+def heat(bits: float) -> int:
+    """The background of a surprisal in bits."""
+    return HEAT[min(int(max(bits, 0)), len(HEAT) - 1)]
+
+
+def digit(bits: float) -> str:
+    """The same as a digit, which means that many bits, or more for a nine."""
+    return str(min(int(max(bits, 0)), 9))
+
+
+def signed_colour(value: float) -> int:
+    """The background of a value from -1 to 1."""
+    return COLD_AND_HOT[round((min(max(value, -1), 1) + 1) / 2 * (len(COLD_AND_HOT) - 1))]
+
+
+def signed_block(value: float) -> str:
+    """The same as a block, low for -1 and high for 1."""
+    return BLOCKS[round((min(max(value, -1), 1) + 1) / 2 * (len(BLOCKS) - 1))]
+
+
+def cell_width(character: str) -> int:
+    """Columns of a terminal that a character takes when it is shown."""
+    return sum(_width(c) for c in _picture(character))
+
+
+def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
+    """Cut a text after each line feed, and where a line is full."""
+    row: list[Column] = []
+    used = 0
+    for column in columns:
+        size = max(map(cell_width, (column.character, *column.below)))
+        if row and used + size > width:
+            yield row
+            row, used = [], 0
+        row.append(column)
+        used += size
+        if column.character == "\n":
+            yield row
+            row, used = [], 0
+    if row:
+        yield row
+
+
+def _pad(character: str, size: int) -> str:
+    picture = _picture(character)
+    return picture + " " * (size - sum(map(_width, picture)))
+
+
+def _paint(cell: str, background: int) -> str:
+    return _INK.format(background, cell) if background else cell
+
+
+def _picture(character: str) -> str:
+    """A harmless picture of a character; what would lie over its neighbour gets a circle to lie on."""
+    if character == "\n":
+        return "↵"
+    if character == "\t":
+        return "→"
+    picture = visible(character)
+    return "◌" + picture if picture and all(_width(c) == 0 for c in picture) else picture
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1

@@ -1,0 +1,115 @@
+"""An n-gram model of characters: the yardstick that an RNN has to beat to be worth its training.
+
+Interpolated, modified Kneser-Ney smoothing: a longer context tells what it has seen, less a discount, and what is
+discounted goes to the context that is one character shorter, down to all characters being alike (Chen, Goodman 1999,
+"An empirical study of smoothing techniques for language modeling", section 2.8 and 3). All contexts of one length are
+counted by one sort.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDER = 6
+"""The longest n-gram: five characters of context and the one that follows."""
+
+MAX_CHARACTERS = 2_000_000
+"""To learn from, the last of a text: some ten arrays of this length are held."""
+
+Ids = NDArray[np.integer[Any]]
+Places = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Level:
+    """All n-grams of one length n, in order.
+
+    Attributes:
+        keys: context times V plus the character that follows, ascending; a context is a place in the level before.
+        share: what each is worth by itself: its count less the discount, over all of its context.
+        left: for each context what is discounted, to be shared out by the shorter context.
+    """
+
+    keys: Places
+    share: Floats
+    left: Floats
+
+
+class NgramModel:
+    """An interpolated character model of n-grams up to an order.
+
+    Args:
+        ids: text to learn from, shape (num_chars,), values in [0, V).
+        vocab_size: V.
+        order: the longest n-gram, at least 1.
+    """
+
+    def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER) -> None:
+        self._vocab_size = vocab_size
+        self._levels = _count_levels(np.asarray(ids[-MAX_CHARACTERS:], dtype=np.int64), vocab_size, order)
+
+    def surprisals(self, ids: Ids) -> Floats:
+        """-ln p of each character given those before it, in nats, shape (num_chars,); the first has none before it."""
+        ids = np.asarray(ids, dtype=np.int64)
+        probability = np.full(len(ids), 1 / self._vocab_size)
+        contexts = np.zeros(len(ids), dtype=np.int64)  # -1 where the training text has no such context
+        for level in self._levels:
+            places = _find(level.keys, np.where(contexts >= 0, contexts * self._vocab_size + ids, -1))
+            seen = contexts >= 0
+            seen[seen] = contexts[seen] < len(level.left)  # one that ends the training text has nothing after it
+            lower = np.where(seen, level.left[np.where(seen, contexts, 0)], 1.0)
+            probability = lower * probability + np.where(places >= 0, level.share[places], 0.0)
+            contexts = np.concatenate([[-1], places[:-1]])
+        result: Floats = -np.log(probability)
+        return result
+
+
+def _count_levels(ids: Places, vocab_size: int, order: int) -> list[_Level]:
+    """Count the n-grams of every length; all but the longest count what they follow, not how often."""
+    keys_by_level, counts_by_level, contexts_by_level = [], [], []
+    contexts = np.zeros(len(ids), dtype=np.int64)
+    endings = None  # of each n-gram of the length before: its place there
+    for length in range(1, min(order, len(ids)) + 1):
+        keys, first, places, counts = np.unique(
+            contexts * vocab_size + ids[length - 1 :], return_index=True, return_inverse=True, return_counts=True
+        )
+        if endings is not None:  # Kneser-Ney: a shorter n-gram counts the different characters it came after
+            counts_by_level[-1] = np.bincount(endings[first + 1], minlength=len(keys_by_level[-1]))
+        keys_by_level.append(keys)
+        counts_by_level.append(counts)
+        contexts_by_level.append(keys // vocab_size)
+        endings, contexts = places, places[:-1]
+    return [_smooth(*level) for level in zip(keys_by_level, counts_by_level, contexts_by_level, strict=True)]
+
+
+def _smooth(keys: Places, counts: Places, contexts: Places) -> _Level:
+    """Turn counts into shares; an n-gram that only opens the text follows nothing and counts as nothing."""
+    discounts = _discounts(counts)[np.minimum(counts, 3)]
+    totals = np.bincount(contexts, weights=counts)
+    discounted = np.bincount(contexts, weights=discounts)
+    left: Floats = np.where(totals > 0, discounted / np.maximum(totals, 1), 1.0)
+    return _Level(keys, (counts - discounts) / np.maximum(totals, 1)[contexts], left)
+
+
+def _discounts(counts: Places) -> Floats:
+    """What is taken off a count of 0, 1, 2, and 3 or more (Chen, Goodman 1999, equation 17).
+
+    Half of a count where there are too few to estimate it from.
+    """
+    one, two, three, four = (int((counts == k).sum()) for k in (1, 2, 3, 4))
+    if not (one and two and three):
+        return np.array([0.0, 0.5, 0.5, 0.5])
+    y = one / (one + 2 * two)
+    estimates = [0.0, 1 - 2 * y * two / one, 2 - 3 * y * three / two, 3 - 4 * y * four / three]
+    return np.clip(estimates, [0, 0.05, 0.05, 0.05], [0, 0.95, 1.95, 2.95])
+
+
+def _find(keys: Places, wanted: Places) -> Places:
+    """Where each wanted key stands; -1 where it does not."""
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, places, -1)

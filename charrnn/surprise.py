@@ -1,0 +1,91 @@
+"""Where a model is surprised: the surprisal of every character of a text, and what it expected instead.
+
+The picture of Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks"
+(https://karpathy.github.io/2015/05/21/rnn-effectiveness/): a text with its likeliest characters below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charrnn.analysis import surprisals, window_length
+from charrnn.encoder import CharEncoder
+from charrnn.engine import NumpyCharRNN
+from charrnn.unknowns import Readable
+
+HIGHEST_BITS = 8
+"""At which the colours end: a character with a probability of 1 in 256."""
+
+
+@dataclass(frozen=True)
+class SeenCharacter:
+    """A character of a text as a model saw it coming.
+
+    Attributes:
+        character: itself.
+        bits: its surprisal.
+        guesses: the likeliest characters in its place, each with its probability, the likeliest first.
+    """
+
+    character: str
+    bits: float
+    guesses: tuple[tuple[str, float], ...]
+
+
+def follow(
+    model: NumpyCharRNN,
+    encoder: CharEncoder,
+    text: str,
+    readable: Readable,
+    *,
+    beginning: Sequence[int],
+    price: float,
+    top_k: int = 0,
+) -> list[SeenCharacter]:
+    """Read a text and note at every character what was expected.
+
+    Args:
+        model: reads the text.
+        encoder: of its alphabet.
+        text: the text itself.
+        readable: the same, encoded.
+        beginning: ids that it reads before, such as a line feed's, at least one.
+        price: surprisal of a character that it does not know, in nats.
+        top_k: guesses to note.
+    """
+    ids = np.concatenate([beginning, readable.ids]).astype(np.int64)
+    state = model.initial_state()
+    values: list[float] = []
+    guesses: list[tuple[tuple[str, float], ...]] = []
+    step = window_length(model.config, 1)
+    if len(beginning) > 1:
+        _, state = model.forward(ids[: len(beginning) - 1, None], state)
+    for start in range(len(beginning) - 1, len(ids) - 1, step):
+        targets = ids[start + 1 : start + step + 1]
+        logits, state = model.forward(ids[start : start + len(targets), None], state)
+        values += surprisals(logits[:, 0], targets).tolist()
+        guesses += [_guesses(row, encoder, top_k) for row in logits[:, 0]]
+    known = iter(zip(values, guesses, strict=True))
+    seen: list[SeenCharacter] = []
+    for character, is_known in zip(text, readable.known, strict=True):
+        value, expected = next(known) if is_known else (price, ())
+        seen.append(SeenCharacter(character, value / math.log(2), expected))
+    return seen
+
+
+def mean_bits(seen: Sequence[SeenCharacter]) -> float:
+    """Bits per character of a whole text."""
+    return sum(one.bits for one in seen) / max(len(seen), 1)
+
+
+def _guesses(logits: Any, encoder: CharEncoder, top_k: int) -> tuple[tuple[str, float], ...]:
+    if not top_k:
+        return ()
+    shares = np.exp(logits - logits.max(), dtype=np.float64)
+    shares /= shares.sum()
+    return tuple((encoder.spelled[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:top_k])

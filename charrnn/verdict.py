@@ -1,0 +1,58 @@
+"""How a training went, in words: what its two losses say, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from charrnn.metrics import HistoryRow, best_row
+
+FLAT = 0.004
+"""A loss that falls by less than this share of itself over the last third of a training has levelled off."""
+
+WORSE = 0.01
+"""A validation loss above its best by more than this share has risen."""
+
+FEWEST = 4
+"""Evaluations that a verdict needs."""
+
+
+def verdict(history: Sequence[HistoryRow]) -> str:
+    """Say whether a model still improves, overfits, underfits or has levelled off.
+
+    The training loss has dropout in it and is a mean over the steps since the evaluation before, so that it may well
+    lie above the validation loss.
+
+    Args:
+        history: evaluations in order.
+    """
+    if len(history) < FEWEST:
+        return f"too early to tell: {len(history)} evaluation{'' if len(history) == 1 else 's'}"
+    best, last = best_row(history), history[-1]
+    assert best is not None, "there are evaluations"
+    if last.val_loss > best.val_loss * (1 + WORSE) and last.train_loss < _near(history, best.step).train_loss:
+        return (
+            f"overfitting since step {best.step:,}: the validation loss has risen by "
+            f"{last.val_loss - best.val_loss:.4f} nats while the training loss fell; more text or more dropout would "
+            "help, more time would not (the weights kept are those of the best step)"
+        )
+    fall = _near(history, history[-1].step * 2 / 3).val_loss - best.val_loss
+    if fall > best.val_loss * FLAT:
+        return (
+            f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
+            "more time would help"
+        )
+    gap = last.val_loss - last.train_loss
+    if gap < 0:
+        return (
+            f"underfitting: both losses have levelled off, and the training loss is the higher by {-gap:.4f} nats; "
+            "a larger model, less dropout or a longer training would help"
+        )
+    return (
+        f"levelled off: the validation loss fell by {max(fall, 0):.4f} nats over the last third of the steps, and the "
+        f"training loss is {gap:.4f} below it; more text would help most"
+    )
+
+
+def _near(history: Sequence[HistoryRow], step: float) -> HistoryRow:
+    """The last evaluation up to a step, or the first there is."""
+    return max((row for row in history if row.step <= step), key=lambda row: row.step, default=history[0])

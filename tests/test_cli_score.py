@@ -1,0 +1,225 @@
+"""`charrnn inspect --score`: whole texts, and lines as a filter in a pipe."""
+
+import contextlib
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import clean_environment, make_text
+from torch.nn import functional
+
+from charrnn.config import ModelConfig, config_from_dict
+from charrnn.encoder import CharEncoder
+from charrnn.model import CharRNN
+from charrnn.unknowns import unknown_surprisal
+
+
+@pytest.fixture
+def command(trained):
+    """Arguments of a command on the trained model and on one of other letters, and how to run it."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    contents["characters"] = "".join(sorted("BKMNRST\n abeiklmnoprst" + "z"))  # z for u
+    torch.save(contents, trained / "zoo.pt")
+
+    def run(*arguments, stdin=""):
+        return subprocess.run(
+            [sys.executable, "-m", "charrnn", "inspect", *map(str, arguments)],
+            cwd=trained,
+            input=stdin.encode(),
+            capture_output=True,
+            env=clean_environment(),
+            timeout=200,
+        )
+
+    return run
+
+
+def torch_bits(folder, line):
+    """Bits per character of a line that follows a line feed, by torch's model, its own line feed included."""
+    contents = torch.load(folder / "words.pt", weights_only=True)
+    model = CharRNN(config_from_dict(ModelConfig, contents["model"])).eval()
+    model.load_state_dict(contents["weights"])
+    ids = torch.from_numpy(CharEncoder(contents["characters"]).encode("\n" + line).astype(np.int64))
+    with torch.no_grad():
+        logits, _ = model(ids[:-1, None], model.initial_state(1))
+    return functional.cross_entropy(logits[:, 0], ids[1:]).item() / math.log(2)
+
+
+LINES = ["Banana tin sole mare kilo", "nub nub nub", "", "Tuna"]
+
+
+def test_every_line_gets_the_bits_that_torch_gives_it_by_itself(command, trained):
+    result = command("words.pt", "--score", "-", "--by", "line", stdin="\n".join(LINES))
+    assert (result.returncode, result.stderr) == (0, b"")
+    rows = [line.split("\t") for line in result.stdout.decode().splitlines()]
+    assert [row[1:] for row in rows] == [[str(len(line)), line] for line in LINES]
+    ended = [line + "\n" for line in LINES[:-1]] + [LINES[-1]]
+    assert [float(row[0]) for row in rows] == pytest.approx([torch_bits(trained, line) for line in ended], abs=1e-4)
+
+
+def test_a_lines_score_does_not_depend_on_its_neighbours_nor_on_how_many_there_are(command):
+    text = make_text(30_000, seed=9)
+    whole = command("words.pt", "--score", "-", "--by", "line", stdin=text).stdout.decode().splitlines()
+    assert [row.split("\t")[2] for row in whole] == text.split("\n")
+    few = command("words.pt", "--score", "-", "--by", "line", stdin="".join(text.splitlines(True)[700:710])).stdout
+    for alone, among in zip(few.decode().splitlines(), whole[700:710], strict=True):
+        assert float(alone.split("\t")[0]) == pytest.approx(float(among.split("\t")[0]), abs=2e-4)
+
+
+def test_above_prints_only_the_lines_that_surprise_it(command):
+    result = command("words.pt", "--score", "-", "--by", "line", "--above", "3.5", stdin="Banana tin\nxkqj\nTin sole\n")
+    assert [row.split("\t")[2] for row in result.stdout.decode().splitlines()] == ["xkqj"]
+
+
+def test_json_gives_an_object_per_line(command):
+    result = command("words.pt", "--score", "-", "--by", "line", "--json", stdin='Tin "é"\n')
+    (row,) = [json.loads(line) for line in result.stdout.decode().splitlines()]
+    assert {**row, "bits_per_char": None} == {"line": 1, "length": 7, "text": 'Tin "é"', "bits_per_char": None}
+
+
+def test_it_answers_a_line_before_the_next_one_comes_and_ends_silently_with_its_reader(trained):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--score", "-", "--by", "line"],
+        cwd=trained, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
+    )  # fmt: skip
+    for word in (b"Banana", b"Tin"):
+        process.stdin.write(word + b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline().endswith(b"\t" + word + b"\n"), "answered while the input is still open"
+    process.stdout.close()
+    for _ in range(50):
+        try:
+            process.stdin.write(b"Sole\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            break
+        time.sleep(0.02)
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")
+    process.stderr.close()
+
+
+def test_what_a_model_never_saw_is_counted_skipped_replaced_or_refused(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    price = unknown_surprisal(contents["corpus"]["characters"], 23) / math.log(2)
+    known = float(command("words.pt", "--score", "-", "--by", "line", stdin="Tin sole\n").stdout.split(b"\t")[0])
+
+    def bits(rule):
+        result = command("words.pt", "--score", "-", "--by", "line", "--unknown", rule, stdin="Tin s§ole\n")
+        return float(result.stdout.split(b"\t")[0])
+
+    assert bits("skip") == pytest.approx(known, abs=1e-4)
+    assert bits("count") == pytest.approx((9 * known + price) / 10, abs=1e-3)
+    near = command("words.pt", "--score", "-", "--by", "line", "--unknown", "nearest", stdin="Tïn sole\n")
+    assert float(near.stdout.split(b"\t")[0]) == pytest.approx(known, abs=1e-4)
+    whole = json.loads(command("words.pt", "--score", "-", "--json", stdin="Tin s§ole\n").stdout)
+    assert (whole["unknown"], whole["characters"]) == (1, 9)
+    clean = json.loads(command("words.pt", "--score", "-", "--json", stdin="Tin sole\n").stdout)
+    assert whole["bits_per_char"] == pytest.approx((8 * clean["bits_per_char"] + price) / 9)
+
+
+def test_several_models_get_a_column_each_and_the_best_fit_is_named(command, trained):
+    text = make_text(3000, seed=3)
+    result = command("words.pt", "zoo.pt", "--score", "-", "--by", "line", stdin=text)
+    rows = [line.split("\t") for line in result.stdout.decode().splitlines()]
+    assert {len(row) for row in rows} == {5}
+    assert all(row[2] == ("words" if float(row[0]) <= float(row[1]) else "zoo") for row in rows if row[0] != row[1])
+    telling = [row[2] for row in rows if "u" in row[4]]
+    assert len(telling) > 20
+    assert set(telling) == {"words"}
+    table = command("zoo.pt", "words.pt", "--score", "-", stdin=text).stdout.decode()
+    assert table.splitlines()[0].split() == ["zoo", "words"]
+    assert table.endswith("fits best: words\n")
+    scores = json.loads(command("zoo.pt", "words.pt", "--score", "-", "--json", stdin=text).stdout)
+    assert scores["best"] == "words"
+    assert scores["models"]["words"]["loss"] < scores["models"]["zoo"]["loss"]
+    one = json.loads(command("words.pt", "--score", "-", "--json", stdin=text).stdout)
+    assert scores["models"]["words"] == {name: value for name, value in one.items() if name != "text"}
+
+
+def test_above_with_several_models_leaves_out_what_fits_any_of_them(command):
+    arguments = ["--score", "-", "--by", "line", "--above", "4"]
+    text = "Banana tin\nxkqj\n"
+    assert command("words.pt", "zoo.pt", *arguments, stdin=text).stdout.count(b"\n") == 1
+
+
+def test_the_dynamic_score_stands_beside_the_static_one(command):
+    text = make_text(3000, seed=3)
+    result = json.loads(command("words.pt", "--score", "-", "--dynamic", "--json", stdin=text).stdout)
+    static = json.loads(command("words.pt", "--score", "-", "--json", stdin=text).stdout)
+    assert result["loss"] == pytest.approx(static["loss"], abs=1e-6)
+    assert result["dynamic"]["loss"] < result["loss"]
+    table = command("words.pt", "--score", "-", "--dynamic", stdin=text).stdout.decode().splitlines()
+    assert table[-1].startswith("dynamic ")
+
+
+ORDINARY = [
+    "request GET /items/{0} 200 in {1} ms", "user {2} logged in from 10.0.{3}.{1}", "query took {1} ms, {0} rows",
+    "cache hit for key item:{0}", "queue length {3}, {1} workers",
+]  # fmt: skip
+ODD = [
+    "Traceback (most recent call last):", '  File "/srv/app/main.py", line 88, in handle', "KeyError: 'session'",
+    "2026-03-04T10:11:12 ERROR db: deadlock detected, transaction rolled back", "Connection reset by peer",
+    "2026-05-06T01:02:03 INFO api: request GET /../../etc/passwd 404 in 3 ms", "GET / HTTP/1.1",
+    "kernel: Out of memory: Killed process 4211 (python3)", "-----BEGIN PRIVATE KEY-----", "äöü",
+    "2026-08-09T11:12:13 INFO api: request POST /items/12' OR '1'='1 500 in 9 ms", "panic: runtime error",
+    "2026-02-11T04:05:06 CRITICAL cache: connection refused (111)", "at java.lang.Thread.run(Thread.java:748)",
+    "2026-07-07T07:07:07 INFO mail: user eve password changed to hunter2", "segfault at 0 ip 00007f3a error 4",
+    "2026-10-10T10:10:10 WARN db: disk 98% full on /var/lib", "\x1b[31merror: index out of range",
+    "2026-01-02T03:04:05 INFO api: request DELETE /users/* 200 in 1 ms", "2026-01-02T03:04:05 INFO db: DROP TABLE x",
+]  # fmt: skip
+
+
+def make_log(num_lines, seed):
+    generator = np.random.default_rng(seed)
+    lines = []
+    for _ in range(num_lines):
+        month, day, hour, minute, second = (int(generator.integers(1, n)) for n in (13, 29, 24, 60, 60))
+        values = (generator.integers(1, 9999), generator.integers(1, 300), generator.choice(["anna", "bert", "eve"]))
+        message = generator.choice(ORDINARY).format(*values, generator.integers(0, 256))
+        level, service = generator.choice(["INFO", "INFO", "DEBUG"]), generator.choice(["auth", "api", "db", "mail"])
+        lines.append(f"2026-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02} {level} {service}: {message}")
+    return lines
+
+
+@pytest.mark.slow
+def test_the_odd_lines_of_a_log_stand_out_after_a_short_training(command, trained):
+    """20 odd lines among 20,000 ordinary ones: at least 18 are among the 40 most surprising."""
+    (trained / "app.log").write_text("\n".join(make_log(20_000, 1)) + "\n")
+    subprocess.run(
+        [sys.executable, "-m", "charrnn", "train", "app.log", "--time", "60s", "-q"], cwd=trained, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    lines = make_log(20_000, 2)
+    for place, odd in enumerate(ODD):
+        lines.insert(991 * (place + 1), odd)
+    result = command("app.pt", "--score", "-", "--by", "line", stdin="\n".join(lines) + "\n")
+    rows = [row.split("\t", 2) for row in result.stdout.decode().split("\n")[:-1]]
+    most = sorted(rows, key=lambda row: -float(row[0]))[:40]
+    assert sum(text in ODD for _, _, text in most) >= 18
+
+
+def test_lines_are_scored_in_constant_memory(trained):
+    """Twenty times the lines take no more memory, to a few megabytes."""
+    script = (
+        "import resource, sys\nfrom charrnn.cli import main\nsys.argv = ['charrnn', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    for copies in (1, 20):
+        (trained / "many.txt").write_text(make_text(60_000) * copies)
+        arguments = ["inspect", "words.pt", "--score", "many.txt", "--by", "line", "--above", "90"]
+        result = subprocess.run(
+            [sys.executable, "-c", script, *arguments], cwd=trained, capture_output=True, check=True, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        peaks.append(int(result.stderr))
+    assert peaks[1] - peaks[0] < 30_000, "kilobytes"

@@ -1,0 +1,231 @@
+"""`charrnn inspect` with --text, --neurons, --cell, --gates, --gradients, --novelty and --embeddings."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+import torch
+from conftest import clean_environment, make_text, random_model
+
+from charrnn.config import ModelConfig
+
+
+@pytest.fixture
+def inspect(trained):
+    def run(*arguments, stdin="", cwd=trained, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "charrnn", "inspect", str(trained / "words.pt"), *map(str, arguments)],
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={**clean_environment(), **environment},
+            timeout=60,
+        )
+
+    return run
+
+
+def in_terminal(folder, *arguments, **environment):
+    """What a terminal of 80 columns gets to see."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charrnn", "inspect", "words.pt", *arguments],
+        cwd=folder,
+        stdout=slave,
+        stderr=slave,
+        env={**clean_environment(), "TERM": "xterm-256color", "COLUMNS": "80", **environment},
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 1 << 16)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(master)
+    assert process.wait(timeout=60) == 0, shown
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspect):
+    text = "Banana tin\nsole"
+    lines = inspect("--text", text, "--top-k", "2").stdout.splitlines()
+    record = json.loads(inspect("--text", text, "--top-k", "2", "--json").stdout)["surprise"]
+    assert "".join(one["char"] for one in record["characters"]) == text
+    assert lines[0].startswith(f"{record['bits_per_char']:.3f} bits per character")
+    assert lines[2] == "Banana tin↵"
+    assert lines[3] == "".join(str(min(9, int(one["bits"]))) for one in record["characters"][:11])
+    for rank in range(2):
+        guesses = "".join(one["top"][rank][0] for one in record["characters"][:11])
+        assert lines[4 + rank] == guesses.replace("\n", "↵").rstrip()
+    for one in record["characters"]:
+        shares = [share for _, share in one["top"]]
+        assert shares == sorted(shares, reverse=True)
+        if one["top"][0][0] == one["char"]:
+            assert shares[0] == pytest.approx(2 ** -one["bits"], abs=1e-4)
+
+
+def test_bits_of_the_view_are_those_of_the_score(inspect):
+    text = "Banana tin sole"
+    view = json.loads(inspect("--text", text, "--json").stdout)["surprise"]["bits_per_char"]
+    row = inspect("--score", "-", "--by", "line", stdin=text).stdout.split("\t")
+    assert view == pytest.approx(float(row[0]), abs=1e-4)
+
+
+def test_a_terminal_gets_colours_unless_it_wants_none(trained):
+    shown = in_terminal(trained, "--text", "Banana qqq [red]")
+    assert "\x1b[38;5;16;48;5;197m" in shown
+    assert "[red]" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        plain = in_terminal(trained, "--text", "Banana qqq [red]", **environment)
+        assert "\x1b" not in plain
+        assert re.search(r"\n\d{16}\n", plain)
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_views_of_a_text_fit_the_terminal(trained, width):
+    for view in (["--top-k", "1"], ["--cell", "0:3"]):
+        shown = in_terminal(trained, "--text", make_text(300), *view, COLUMNS=str(width), NO_COLOR="1")
+        rows = shown.splitlines()[2:]
+        assert max(map(len, rows)) <= width
+        assert len(rows) > 2 * 300 / width
+
+
+def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(inspect):
+    result = json.loads(inspect("--neurons", "--json").stdout)["neurons"]
+    assert result["text"] == "the held-out end of words.txt"
+    assert (result["characters"], result["units"]) == (2000, 2 * 48)
+    found = {one["feature"]: one for one in result["found"]}
+    assert abs(found["after a line feed"]["effect"]) > 0.3
+    assert all(one["p"] <= 0.05 for one in result["found"])
+    effects = [abs(one["effect"]) for one in result["found"]]
+    assert effects == sorted(effects, reverse=True)
+    best = result["found"][0]
+    cell = json.loads(inspect("--cell", best["unit"], "--json").stdout)["cells"][0]
+    assert {"feature": best["feature"], "effect": best["effect"]} in cell["follows"]
+    table = inspect("--neurons").stdout
+    assert re.search(rf"^{re.escape(best['feature'])} +{re.escape(best['unit'])} +[+-]0\.\d\d", table, re.M)
+
+
+def test_a_cell_colours_the_text_that_is_given(inspect):
+    lines = inspect("--text", "Tin sole", "--cell", "0:7", "--cell", "0:8:h").stdout.splitlines()
+    assert lines[0].startswith("cell 0:7, ")
+    assert lines[2] == "Tin sole"
+    assert re.fullmatch("[▁▂▃▄▅▆▇█]{8}", lines[3])
+    assert any(line.startswith("cell 0:8:h, ") for line in lines)
+
+
+def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(inspect):
+    result = json.loads(inspect("--gates", "--gradients", "--novelty", "300", "--embeddings", "--json").stdout)
+    assert [gate["gate"] for gate in result["gates"]["gates"]] == ["input", "forget", "output"]
+    assert len(result["gates"]["gates"][0]["open"]) == 48
+    flows = {flow["part"]: flow for flow in result["gradients"]["flow"]}
+    assert set(flows) == {"h", "c"}
+    assert len(flows["h"]["norms"]) == 101
+    norms = flows["h"]["norms"]
+    assert norms[flows["h"]["half"]] <= norms[0] / 2 < min(norms[: flows["h"]["half"]])
+    losses = [row["loss"] for row in result["gradients"]["loss_by_context"]]
+    assert losses[0] > losses[3] > 0
+    assert result["novelty"]["sample"]["characters"] == result["novelty"]["held_out"]["characters"] == 300
+    assert set(result["embeddings"]["places"]) == set(make_text(20_000))
+
+
+def test_a_copied_file_is_found_out(inspect, trained):
+    (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
+    result = json.loads(inspect("--novelty", "copy.txt", "--json").stdout)["novelty"]
+    assert result["sample"]["longest"] == [make_text(20_000)[1000:1200]]
+    assert result["sample"]["copied"]["80"] == 1
+    assert inspect("--novelty", "copy.txt").stdout.count("\n") < 15
+
+
+def test_several_checkpoints_are_shown_one_after_another(inspect, trained):
+    (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
+    shown = inspect("again.pt", "--text", "Tin").stdout
+    assert re.findall("^# (.*)", shown, re.M) == ["words", "again"]
+    assert len(json.loads(inspect("again.pt", "--text", "Tin", "--json").stdout)) == 2
+
+
+def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
+    (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
+    shown = inspect("again.pt", "--gradients").stdout
+    rows = re.findall(r"^(words|again) +0 +([hc]) +(\d+|beyond 100) +(\d+|beyond 100)$", shown, re.M)
+    assert [row[:2] for row in rows] == [("words", "h"), ("words", "c"), ("again", "h"), ("again", "c")]
+    assert rows[0][2:] == rows[2][2:]
+    alone = re.findall(r"^0 +([hc]) +(\d+|beyond 100) +(\d+|beyond 100)$", inspect("--gradients").stdout, re.M)
+    assert alone == [row[1:] for row in rows[:2]]
+    contexts = re.findall(r"^(\d+) +(\d\.\d+) +(\d\.\d+)$", shown, re.M)
+    assert len(contexts) == 9
+    assert all(left == right for _, left, right in contexts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cell", "7"], "--cell is '7'; write it as LAYER:UNIT, such as 0:7"),
+        (["--cell", "1:0"], "--cell is 1:0, and "),
+        (["--text", "a", "--text-file", "b"], "--text and --text-file both give a text"),
+        (["--text", "a", "--score", "b"], "--score stands alone"),
+        (["--top-k", "3"], "--top-k goes with a text"),
+        (["--text-file", "no.txt"], "no.txt: no such file"),
+        (["--text", "§", "--gates"], "--text: no characters that "),
+        (["--text", "Tin", "--gradients"], "a text of 3 characters is too short to go back in"),
+        (["--text-file", "-", "--novelty", "-"], "standard input can be one thing only"),
+    ],
+)
+def test_bad_input_is_one_line(inspect, arguments, message):
+    result = inspect(*arguments)
+    assert result.returncode in (1, 2)
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"charrnn: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--neurons", "--gates", "--novelty=9", "--cell=0:0"])
+def test_without_its_text_a_model_says_what_to_give_it(inspect, trained, tmp_path, flag):
+    (tmp_path / "m.pt").write_bytes((trained / "words.pt").read_bytes())
+    result = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", "m.pt", flag],
+        cwd=tmp_path, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "words.txt is not where it was, or has changed; --corpus FILE says where it is" in result.stderr
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn", "rnn-relu"])
+def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=2, embedding_dim=8)
+    weights = dict(random_model(config).state_dict())
+    torch.save({**contents, "model": asdict(config), "weights": weights}, trained / f"{cell}.pt")
+    asked = ["--neurons", "--cell", "1:3", "--gradients", "--embeddings", "--json"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", *asked],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(), check=True,
+    )  # fmt: skip
+    result = json.loads(shown.stdout)
+    assert result["neurons"]["units"] == 24
+    assert [flow["part"] for flow in result["gradients"]["flow"]] == ["h", "h"]
+    assert result["cells"][0]["unit"] == "1:3:h"
+    gates = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", "--gates"],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    if cell == "gru":
+        assert re.findall(r"^\d +(\w+)", gates.stdout, re.M) == ["reset", "update"] * 2
+    else:
+        assert (gates.returncode, gates.stdout) == (1, "")
+        assert gates.stderr.startswith(f"charrnn: {cell}.pt: its cell is {cell}, which has no gates")
+    page = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", "--html", f"{cell}.html"],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert (page.returncode, page.stderr) == (0, "")

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from conftest import VARIANTS, make_text, numpy_twin, random_model
+
+from charrnn.analysis import read
+from charrnn.archive import read_checkpoint
+from charrnn.dynamic import SEGMENT, adapt
+from charrnn.engine import NumpyCharRNN
+
+
+def weights_of(model):
+    return {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("config", VARIANTS[::5])
+def test_without_a_rate_it_is_the_static_score(config):
+    model = random_model(config)
+    ids = np.random.default_rng(0).integers(0, 11, 3 * SEGMENT + 5)
+    np.testing.assert_allclose(
+        adapt(config, weights_of(model), ids, rate=0), read(numpy_twin(model), ids, lanes=1).surprisals, atol=1e-5
+    )
+
+
+def test_nothing_is_learned_from_a_character_before_it_is_predicted():
+    config = VARIANTS[0].values[0]
+    weights = weights_of(random_model(config))
+    ids = np.random.default_rng(1).integers(0, 11, 4 * SEGMENT)
+    other = ids.copy()
+    other[2 * SEGMENT + 5 :] = (other[2 * SEGMENT + 5 :] + 1) % 11
+    kept = 2 * SEGMENT + 4  # surprisals of the characters before the change
+    np.testing.assert_array_equal(adapt(config, weights, ids)[:kept], adapt(config, weights, other)[:kept])
+    assert not np.allclose(adapt(config, weights, ids)[:kept], adapt(config, weights, ids, rate=0)[:kept])
+
+
+def test_the_weights_given_are_left_as_they_are():
+    config = VARIANTS[0].values[0]
+    weights = weights_of(random_model(config))
+    before = {name: weight.copy() for name, weight in weights.items()}
+    adapt(config, weights, np.arange(100) % 11)
+    assert all((weights[name] == before[name]).all() for name in weights)
+
+
+def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
+    contents = read_checkpoint(str(trained / "words.pt"))
+    text = "".join(reversed(make_text(3000, seed=4)))
+    ids = contents.encoder.encode(text)
+    static = read(NumpyCharRNN(contents.model, contents.weights), ids, lanes=1).surprisals
+    adapted = adapt(contents.model, contents.weights, ids, rate=1e-3)
+    assert adapted[-1000:].mean() < 0.8 * static[-1000:].mean()

@@ -1,0 +1,98 @@
+"""Weights for other programs, read back by torch, by our reader, and from the format's description."""
+
+import json
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import clean_environment
+
+from charrnn.archive import read_checkpoint
+from charrnn.export import to_safetensors, to_slim_checkpoint
+
+
+@pytest.fixture
+def contents(trained):
+    return read_checkpoint(str(trained / "words.pt"))
+
+
+def run(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "charrnn", *map(str, arguments)],
+        cwd=folder, capture_output=True, text=True, env=clean_environment(), timeout=60,
+    )  # fmt: skip
+
+
+def test_safetensors_is_as_its_format_says(contents, trained):
+    data = to_safetensors(contents)
+    (size,) = struct.unpack("<Q", data[:8])
+    assert size % 8 == 0
+    header, values = json.loads(data[8 : 8 + size]), data[8 + size :]
+    metadata = header.pop("__metadata__")
+    assert all(isinstance(value, str) for value in metadata.values())
+    assert json.loads(metadata["model"])["hidden_size"] == 48
+    assert json.loads(metadata["characters"]) == contents.encoder.characters
+    expected = torch.load(trained / "words.pt", weights_only=True)["weights"]
+    assert set(header) == set(expected)
+    covered = 0
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        assert (entry["dtype"], begin) == ("F32", covered)
+        found = np.frombuffer(values[begin:end], dtype="<f4").reshape(entry["shape"])
+        np.testing.assert_array_equal(found, expected[name].numpy())
+        covered = end
+    assert covered == len(values)
+
+
+def test_a_slim_checkpoint_is_one_to_torch_and_to_us(contents, trained, tmp_path):
+    path = tmp_path / "slim.pt"
+    path.write_bytes(to_slim_checkpoint(contents))
+    whole, slim = (torch.load(p, weights_only=True) for p in (trained / "words.pt", path))
+    assert set(slim) == set(whole)
+    for name in set(whole) - {"weights", "training"}:
+        assert slim[name] == whole[name], name
+    assert set(slim["training"]) == {"step", "seconds", "config", "cold_loss"}
+    assert all(torch.equal(slim["weights"][name], weight) for name, weight in whole["weights"].items())
+    again = read_checkpoint(str(path))
+    assert (again.model, again.history, again.corpus) == (contents.model, contents.history, contents.corpus)
+    assert to_slim_checkpoint(again) == path.read_bytes()
+
+
+def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_it_is(trained, tmp_path):
+    result = run(tmp_path, "inspect", trained / "words.pt", "--export", "slim.pt")
+    assert (result.returncode, result.stdout) == (0, "slim.pt\n")
+    sizes = [path.stat().st_size for path in (tmp_path / "slim.pt", trained / "words.pt")]
+    assert result.stderr.startswith(f"{sizes[0]:,} bytes, {sizes[0] / sizes[1]:.0%} of the {sizes[1]:,} of ")
+    assert sizes[0] < 0.4 * sizes[1]
+    texts = [run(tmp_path, "sample", p, "--seed", 3, "-q").stdout for p in ("slim.pt", trained / "words.pt")]
+    assert texts[0] == texts[1] != ""
+
+
+def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):
+    (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes())
+    run(tmp_path, "inspect", trained / "words.pt", "--export", "words.pt")
+    result = run(tmp_path, "train", "words.txt", "--resume", "--max-steps", 200)
+    assert result.returncode == 1
+    assert result.stderr.startswith("charrnn: words.pt: its training state is damaged")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["weights.bin"], "--export is 'weights.bin'; name it .safetensors, or .pt"),
+        (["words.txt.pt"], "words.txt.pt: exists; choose another name with --export"),
+        (["none/w.pt"], "none/w.pt: cannot be written (No such file or directory)"),
+        (["w.pt", "--json"], "--export stands alone"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, message):
+    (tmp_path / "words.txt.pt").write_text("mine")
+    result = run(tmp_path, "inspect", trained / "words.pt", "--export", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"charrnn: {message}")
+    assert (tmp_path / "words.txt.pt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["words.txt.pt"]

@@ -1,0 +1,115 @@
+"""The fading of gradients, against autograd through torch's model."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import VARIANTS, numpy_twin, random_model
+from torch.nn import functional
+
+from charrnn.config import GATES, ModelConfig
+from charrnn.errors import CorpusError
+from charrnn.gradients import WARM_UP, Flow, gradient_flow, loss_by_context, spectral_radii
+
+REACH = 6
+
+
+def naive_step(config, weights, character, state):
+    """One character in torch, from the equations, with every h and c a tensor of its own."""
+    x, after = weights["embedding.weight"][character], []
+    for layer, (h, *rest) in enumerate(state):
+        gates = weights[f"layers.{layer}.weight_ih"] @ x + weights[f"layers.{layer}.bias"]
+        recurrent = weights[f"layers.{layer}.weight_hh"] @ h
+        if config.cell == "lstm":
+            i, f, g, o = (gates + recurrent).chunk(4)
+            c = torch.sigmoid(f) * rest[0] + torch.sigmoid(i) * torch.tanh(g)
+            parts = [torch.sigmoid(o) * torch.tanh(c), c]
+        elif config.cell == "gru":
+            (r, z, n), (hr, hz, hn) = gates.chunk(3), recurrent.chunk(3)
+            z = torch.sigmoid(z + hz)
+            n = torch.tanh(n + torch.sigmoid(r + hr) * (hn + weights[f"layers.{layer}.bias_hn"]))
+            parts = [(1 - z) * n + z * h]
+        else:
+            parts = [torch.tanh(gates + recurrent) if config.cell == "rnn" else torch.relu(gates + recurrent)]
+        for part in parts:
+            part.requires_grad_().retain_grad()
+        after.append(parts)
+        out = parts[0]
+        if config.layer_norm:
+            norm = (weights[f"norms.{layer}.weight"], weights[f"norms.{layer}.bias"])
+            out = functional.layer_norm(out, (config.hidden_size,), *norm, eps=1e-5)
+        x = x + out if config.is_residual(layer) else out
+    return weights["head.weight"] @ x + weights["head.bias"], after
+
+
+def torch_flow(model, ids):
+    """|dL/dh_{t-k}| by autograd, shape (k, layer, part), where L is the loss of the last character."""
+    weights = dict(model.named_parameters())
+    state = [[part[0] for part in layer] for layer in model.initial_state(1)]
+    kept = []
+    for character in ids[:-1]:
+        logits, state = naive_step(model.config, weights, character, state)
+        kept.append(state)
+    expected, _ = model(torch.from_numpy(ids[:-1, None]), model.initial_state(1))
+    torch.testing.assert_close(logits, expected[-1, 0], atol=1e-5, rtol=1e-5)
+    functional.cross_entropy(logits[None], torch.from_numpy(ids[-1:])).backward()
+    return [[[float(part.grad.norm()) for part in layer] for layer in state] for state in reversed(kept)]
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_the_flow_is_autograds_on_every_cell(config):
+    model = random_model(config)
+    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    ids = np.random.default_rng(0).integers(0, 11, WARM_UP + REACH + 2)
+    flows = gradient_flow(config, weights, ids, reach=REACH, places=1)
+    expected = torch_flow(model, ids)
+    assert len(flows) == config.num_layers * (2 if config.cell == "lstm" else 1)
+    for flow in flows:
+        wanted = [state[flow.layer]["hc".index(flow.part)] for state in expected[: REACH + 1]]
+        np.testing.assert_allclose(flow.norms, wanted, rtol=5e-4, atol=1e-7)
+        assert (np.array(wanted) > 0).all()
+
+
+def test_distances_are_where_the_norm_has_fallen_to_a_share():
+    flow = Flow(0, "h", np.array([8.0, 6.0, 4.0, 0.5, 0.08, 0.01]))
+    assert (flow.distance(0.5), flow.distance(0.01), flow.distance(0.0001)) == (2, 4, None)
+
+
+def test_a_linear_recurrence_fades_by_its_own_factor():
+    """One ReLU unit that keeps 0.8 of itself: the gradient falls by 0.8 a character, and so its half is at 4."""
+    config = ModelConfig(vocab_size=2, cell="rnn-relu", hidden_size=1, num_layers=1, embedding_dim=1, layer_norm=False)
+    weights = {
+        "embedding.weight": np.ones((2, 1)), "layers.0.weight_ih": np.ones((1, 1)), "layers.0.bias": np.zeros(1),
+        "layers.0.weight_hh": np.full((1, 1), 0.8), "head.weight": np.array([[1.0], [-1.0]]), "head.bias": np.zeros(2),
+    }  # fmt: skip
+    (flow,) = gradient_flow(config, weights, np.ones(WARM_UP + 40, dtype=int), reach=30, places=3)
+    np.testing.assert_allclose(flow.norms, flow.norms[0] * 0.8 ** np.arange(31), rtol=1e-12)
+    assert flow.distance(0.5) == 4
+    assert spectral_radii(config, weights) == [(0, "state", pytest.approx(0.8))]
+
+
+def test_every_gate_has_a_spectral_radius():
+    for cell, gates in GATES.items():
+        config = ModelConfig(vocab_size=5, cell=cell, hidden_size=4, num_layers=2, embedding_dim=3)
+        weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+        radii = spectral_radii(config, weights)
+        assert len(radii) == 2 * gates
+        block = torch.from_numpy(weights["layers.1.weight_hh"][-4:].copy())
+        assert radii[-1][2] == pytest.approx(float(torch.linalg.eigvals(block).abs().max()), rel=1e-4)
+
+
+def test_the_loss_with_a_context_of_one_is_that_of_pairs():
+    config = VARIANTS[0].values[0]
+    model = numpy_twin(random_model(config))
+    ids = np.random.default_rng(1).integers(0, 11, 200)
+    losses = dict(loss_by_context(model, ids))
+    assert list(losses) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    logits, _ = model.forward(ids[None, :1], model.initial_state(1))  # 199 characters: one window, the whole text
+    shifted = np.exp(logits[0, 0] - logits.max())
+    assert losses[1] == pytest.approx(-np.log(shifted[ids[1]] / shifted.sum()), rel=1e-5)
+
+
+def test_a_short_text_is_refused():
+    config = VARIANTS[0].values[0]
+    weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}
+    with pytest.raises(CorpusError, match="a text of 50 characters is too short to go back in; give at least 166"):
+        gradient_flow(config, weights, np.zeros(50, dtype=int))

@@ -1,0 +1,90 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.encoder import CharEncoder
+from charrnn.heatmap import Column, cell_width, digit, draw, heat, signed_block, signed_colour
+from charrnn.surprise import follow, mean_bits
+from charrnn.unknowns import make_readable
+
+ANY = st.text(st.characters(exclude_categories=[]), max_size=40)
+
+
+def columns(text, rows=0):
+    return [Column(character, 203, ("x",) * rows) for character in text]
+
+
+def test_a_text_is_cut_where_the_line_is_full_and_after_line_feeds():
+    assert draw(columns("abcdef\ngh"), 4, colour=False) == ["abcd", "ef↵", "gh"]
+    assert draw(columns("ab\n", rows=2), 9, colour=False) == ["ab↵", "xxx", "xxx", ""]
+
+
+def test_what_stands_below_stands_below_its_character_however_wide():
+    shown = draw([Column("漢", 0, ("1",)), Column("a", 0, ("字",)), Column("b", 0, ("2",))], 20, colour=False)
+    assert shown == ["漢a b", "1 字2", ""]
+
+
+@given(text=ANY, width=st.integers(8, 40), colour=st.booleans())
+def test_no_text_commands_the_terminal_or_breaks_the_line(text, width, colour):
+    lines = draw(columns(text, rows=1), width, colour=colour)
+    for line in lines:
+        plain = re.sub(r"\x1b\[38;5;16;48;5;\d+m|\x1b\[0m", "", line)
+        assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in plain)
+        assert colour or plain == line
+        assert sum(cell_width(c) for c in plain) <= width
+
+
+def test_markup_in_a_text_is_text():
+    assert draw(columns("[red]x[/]"), 20, colour=False) == ["[red]x[/]"]
+
+
+def test_colours_and_digits_rise_with_the_bits():
+    assert [digit(b) for b in (0, 0.99, 1, 3.5, 9, 40)] == ["0", "0", "1", "3", "9", "9"]
+    assert heat(0.5) == 0
+    assert len({heat(b + 0.5) for b in range(9)}) == 9
+    assert heat(99) == heat(8.5)
+    assert (signed_block(-1), signed_block(1)) == ("▁", "█")
+    assert signed_colour(0) == 0
+    assert len({signed_colour(-1), signed_colour(-0.5), signed_colour(0.5), signed_colour(1)}) == 4
+
+
+class AlwaysNext:
+    """A model that gives a quarter to the next character of the alphabet, and the rest, evenly, to the others."""
+
+    def __init__(self, vocab_size):
+        from charrnn.config import ModelConfig
+
+        self.config = ModelConfig(vocab_size=vocab_size, cell="rnn", hidden_size=1, num_layers=1, embedding_dim=1)
+
+    def initial_state(self):
+        return 0
+
+    def forward(self, ids, state):
+        size = self.config.vocab_size
+        shares = np.full((len(ids), 1, size), 0.75 / (size - 1))
+        shares[np.arange(len(ids)), 0, (ids[:, 0] + 1) % size] = 0.25
+        return np.log(shares).astype(np.float32), state
+
+
+@pytest.mark.parametrize("length", [3, 700])
+def test_surprise_and_guesses_are_the_models(length):
+    encoder = CharEncoder("\nabcd")
+    text = ("abcd" * length)[:length]
+    seen = follow(AlwaysNext(5), encoder, text, make_readable(text, encoder), beginning=[0], price=9.0, top_k=2)
+    assert [one.character for one in seen] == list(text)
+    other = -np.log2(0.75 / 4)
+    expected = [other if i and i % 4 == 0 else 2.0 for i in range(length)]
+    assert [one.bits for one in seen] == pytest.approx(expected, abs=1e-5)
+    assert [one.guesses[0] for one in seen[:3]] == [(c, pytest.approx(0.25)) for c in "abc"]
+    assert mean_bits(seen) == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_an_unknown_character_has_its_price_and_no_guesses_and_is_read_over():
+    encoder = CharEncoder("\nabcd")
+    text = "aé\u2028b"
+    seen = follow(AlwaysNext(5), encoder, text, make_readable(text, encoder), beginning=[0], price=np.log(8), top_k=1)
+    assert [one.bits for one in seen] == pytest.approx([2, 3, 3, 2], abs=1e-5)
+    assert [len(one.guesses) for one in seen] == [1, 0, 0, 1]

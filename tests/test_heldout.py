@@ -1,0 +1,58 @@
+import dataclasses
+import os
+
+import pytest
+
+from charrnn.archive import read_checkpoint
+from charrnn.errors import CorpusError
+from charrnn.heldout import find_text
+
+
+@pytest.fixture
+def contents(trained):
+    return read_checkpoint(str(trained / "words.pt"))
+
+
+def moved(contents, command):
+    return dataclasses.replace(contents, made={**contents.made, "command": command})
+
+
+def test_the_text_is_found_beside_the_checkpoint_and_cut_as_in_training(contents, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = find_text(contents, str(trained / "words.pt"))
+    text = (trained / "words.txt").read_text()
+    assert contents.encoder.decode(found.train) == text[:18_000]
+    assert contents.encoder.decode(found.held_out) == text[18_000:]
+
+
+def test_it_is_found_where_the_command_had_it_and_in_this_folder(contents, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nowhere = str(tmp_path / "other" / "words.pt")
+    assert find_text(contents, nowhere) is None
+    command = f"charrnn train {trained / 'words.txt'} -o 'it.pt'"
+    assert find_text(moved(contents, command), nowhere).path == str(trained / "words.txt")
+    (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes())
+    assert find_text(contents, nowhere).path == "words.txt"
+
+
+def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changed = bytearray((trained / "words.txt").read_bytes())
+    changed[:2] = changed[1::-1]
+    (tmp_path / "words.txt").write_bytes(changed)
+    assert find_text(contents, str(tmp_path / "words.pt")) is None
+    with pytest.raises(CorpusError, match=r"words.txt: is not the text that m.pt learned from, .*20,000 bytes"):
+        find_text(contents, "m.pt", "words.txt")
+
+
+def test_a_huge_text_is_not_read_unasked(contents, trained):
+    huge = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, bytes=10**9))
+    assert find_text(huge, str(trained / "words.pt")) is None
+    assert find_text(huge, "m.pt", str(trained / "words.txt")) is not None
+
+
+def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "words.txt")  # reading it would wait for ever
+    for command in ("charrnn train words.txt", "charrnn train 'words.txt", "charrnn train a\0/words.txt"):
+        assert find_text(moved(contents, command), str(tmp_path / "m.pt")) is None

@@ -1,0 +1,72 @@
+import io
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn import linefeed
+from charrnn.errors import CorpusError
+from charrnn.linefeed import read_lines
+
+
+def read_pieces(pieces, monkeypatch):
+    """Read standard input that comes in these pieces."""
+    left = list(pieces)
+    stream = types.SimpleNamespace(read1=lambda _: left.pop(0) if left else b"")
+    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=stream))
+    return read_lines("-")
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")), cut=st.integers(1, 9))
+def test_the_lines_put_together_are_the_text_however_it_comes(text, cut):
+    data = text.encode()
+    with pytest.MonkeyPatch.context() as patch:
+        groups = list(read_pieces([data[i : i + cut] for i in range(0, len(data), cut)], patch))
+    found = [line for group in groups for line in group]
+    assert "".join(found) == text
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in found[:-1])
+
+
+def test_a_line_is_handed_on_as_soon_as_it_is_there(monkeypatch):
+    left = [b"one\ntw", b"o\n"]
+
+    def read1(_):
+        assert left, "it waited for more than it needed"
+        return left.pop(0)
+
+    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=types.SimpleNamespace(read1=read1)))
+    reader = read_lines("-")
+    assert next(reader) == ["one\n"]
+    assert next(reader) == ["two\n"]
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    path = tmp_path / "odd.txt"
+    path.write_bytes("\ufeffa\rb\u2028c\x0bd\r\nlast".encode())
+    assert list(read_lines(str(path))) == [["a\rb\u2028c\x0bd\r\n"], ["last"]]
+
+
+def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
+    reader = read_pieces([b"a\nb\n", b"c\nd\xff\xfee\nf\n"], monkeypatch)
+    assert [next(reader), next(reader)] == [["a\n", "b\n"], ["c\n"]]
+    with pytest.raises(CorpusError, match=r"standard input: line 4 is not valid UTF-8 at byte 1 \(0xff\); .*iconv"):
+        next(reader)
+
+
+@pytest.mark.parametrize(("name", "reason"), [("no.txt", "no such file"), (".", "is a folder")])
+def test_what_cannot_be_read_is_named(name, reason):
+    with pytest.raises(CorpusError, match=reason):
+        next(read_lines(name))
+
+
+def test_no_line_is_held_after_the_next_is_read(monkeypatch):
+    pieces = (b"x" * 1000 + b"\n" for _ in range(5))
+    stream = types.SimpleNamespace(read1=lambda _: next(pieces, b""))
+    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=stream))
+    assert [len(group) for group in read_lines("-")] == [1] * 5
+
+
+def test_an_empty_input_has_no_lines(monkeypatch):
+    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO()))
+    assert list(read_lines("-")) == []

@@ -1,0 +1,139 @@
+"""Neurons that are known to count, and neurons that are known to mean nothing."""
+
+import math
+
+import numpy as np
+import pytest
+from conftest import CORPORA, VARIANTS, numpy_twin, random_model
+
+from charrnn import neurons
+from charrnn.config import ModelConfig, parameter_shapes
+from charrnn.encoder import CharEncoder
+from charrnn.features import text_features
+from charrnn.neurons import Activations, Unit, find_neurons, readable_length, strongest, watch
+
+TEXT = (CORPORA / "verse.txt").read_text()[:8000]
+
+
+def hand_made(encoder):
+    """A ReLU layer of 8 units: the second counts the characters of its line, the sixth stays on inside brackets."""
+    config = ModelConfig(
+        vocab_size=len(encoder), cell="rnn-relu", hidden_size=8, num_layers=1, embedding_dim=len(encoder),
+        layer_norm=False, residual=False,
+    )  # fmt: skip
+    generator = np.random.default_rng(0)
+    weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(config).items()}
+    weights["embedding.weight"] = np.eye(len(encoder), dtype=np.float32)
+    weights["layers.0.weight_ih"] = generator.uniform(0, 1, (8, len(encoder))).astype(np.float32)
+    counting = weights["layers.0.weight_ih"][1] = 1
+    weights["layers.0.weight_ih"][1] = counting
+    weights["layers.0.weight_ih"][1, encoder.encode("\n")] = -1e6
+    weights["layers.0.weight_hh"][1, 1] = 1
+    weights["layers.0.weight_ih"][5] = 0
+    weights["layers.0.weight_ih"][5, encoder.encode("(")] = 1
+    weights["layers.0.weight_ih"][5, encoder.encode(")")] = -1
+    weights["layers.0.weight_hh"][5, 5] = 1
+    return config, weights
+
+
+def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets():
+    generator = np.random.default_rng(1)
+    text = "".join(line + (" (aside)" if generator.random() < 0.5 else "") + "\n" for line in TEXT.split("\n"))
+    encoder = CharEncoder(text)
+    activations, _ = watch(*hand_made(encoder), encoder.encode(text))
+    np.testing.assert_array_equal(activations.of(Unit(0, 1, "h")), text_features(text)["position in line"])
+    found = {finding.feature: finding for finding in strongest(find_neurons(activations, text_features(text)))}
+    for feature, unit in {"position in line": 1, "inside ( )": 5}.items():
+        assert found[feature].unit == Unit(0, unit, "h")
+        assert found[feature].effect == pytest.approx(1, abs=1e-5)
+        assert found[feature].p < 0.01
+
+
+def wandering(length, units, seed):
+    """Units as smooth as real ones that have nothing to do with any text."""
+    noise = np.random.default_rng(seed).normal(size=(length, units)).astype(np.float32)
+    memory = np.linspace(0, 0.98, units, dtype=np.float32)
+    values = np.empty_like(noise)
+    state = noise[0]
+    for step in range(length):
+        state = memory * state + np.sqrt(1 - memory**2) * noise[step]
+        values[step] = state
+    return values
+
+
+def test_neurons_that_mean_nothing_are_found_in_one_text_of_twenty_at_most():
+    features = text_features(TEXT[:4000])
+    units = [Unit(0, number, "h") for number in range(60)]
+    texts_with_a_finding = sum(
+        bool(strongest(find_neurons(Activations(units, wandering(4000, 60, seed)), features))) for seed in range(60)
+    )
+    allowed = 3 + 3 * math.sqrt(60 * 0.05 * 0.95)  # three deviations above one in twenty
+    assert texts_with_a_finding <= allowed
+
+
+@pytest.mark.parametrize(("share", "power"), [(0.35, 0.9), (0.0, 0.0)])
+def test_a_weak_but_real_effect_among_many_units_is_found(share, power):
+    """One unit of 60 follows word starts with a correlation of about a third."""
+    features = text_features(TEXT[:4000])
+    start = features["word start"]
+    found = 0
+    for seed in range(20):
+        values = wandering(4000, 60, seed)
+        values[:, 7] = share * (start - start.mean()) / start.std() + math.sqrt(1 - share**2) * values[:, 7]
+        findings = strongest(find_neurons(Activations([Unit(0, n, "h") for n in range(60)], values), features))
+        found += any(f.feature == "word start" and f.unit.number == 7 for f in findings)
+    assert found >= power * 20
+    assert share or found <= 2
+
+
+def test_the_effect_is_measured_on_the_half_it_was_not_chosen_on():
+    generator = np.random.default_rng(2)
+    feature = generator.integers(0, 2, 2000).astype(np.float32)
+    values = generator.normal(size=(2000, 40)).astype(np.float32)
+    values[:1000, 3] = feature[:1000]  # follows it on the first half only
+    (finding,) = find_neurons(Activations([Unit(0, n, "h") for n in range(40)], values), {"it": feature})
+    assert finding.unit.number == 3
+    assert finding.chosen == pytest.approx(1, abs=1e-5)
+    assert finding.effect == pytest.approx(np.corrcoef(feature[1000:], values[1000:, 3])[0, 1], abs=1e-5)
+    assert finding.p > 0.2
+
+
+def test_a_feature_that_hardly_varies_is_left_out():
+    values = np.random.default_rng(3).normal(size=(1000, 5)).astype(np.float32)
+    rare = np.zeros(1000, dtype=np.float32)
+    rare[:30] = 1
+    assert find_neurons(Activations([Unit(0, n, "h") for n in range(5)], values), {"rare": rare}) == []
+
+
+@pytest.mark.parametrize("config", VARIANTS[::2])
+def test_what_is_watched_is_what_the_engine_computes(config):
+    model = random_model(config)
+    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    ids = np.random.default_rng(4).integers(0, 11, neurons._WINDOW + 20)
+    activations, gates = watch(config, weights, ids)
+    _, state = numpy_twin(model).forward(ids[:, None], numpy_twin(model).initial_state())
+    for layer, parts in enumerate(state):
+        for part, values in zip("hc", parts, strict=False):
+            shown = np.tanh(values[0]) if part == "c" else values[0]
+            found = [activations.of(Unit(layer, n, part))[-1] for n in range(config.hidden_size)]
+            np.testing.assert_allclose(found, shown, atol=1e-5)
+    assert len(gates) == config.num_layers * {"lstm": 3, "gru": 2}.get(config.cell, 0)
+    for gate in gates:
+        assert 0 < gate.mean < 1
+        assert ((gate.open + gate.shut) <= 1 + 1e-9).all()
+
+
+def test_gates_are_counted_open_and_shut_by_their_values():
+    """An LSTM whose forget gate is always open, whose input gate is always shut and whose output is at a half."""
+    config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4, num_layers=1, embedding_dim=2, layer_norm=False)
+    weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(config).items()}
+    weights["layers.0.bias"][:] = np.repeat([-9, 9, 0, 0], 4)
+    gates = {gate.gate: gate for gate in watch(config, weights, np.zeros(50, dtype=np.int64))[1]}
+    assert gates["input"].shut.tolist() == gates["forget"].open.tolist() == [1.0] * 4
+    assert gates["output"].open.tolist() == gates["output"].shut.tolist() == [0.0] * 4
+    assert gates["output"].mean == pytest.approx(0.5)
+
+
+def test_no_more_is_read_than_can_be_held():
+    config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4096, num_layers=8, embedding_dim=2)
+    assert readable_length(config) * 2 * 4096 * 8 <= neurons.VALUES_AT_ONCE

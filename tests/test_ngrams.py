@@ -1,0 +1,98 @@
+"""The n-gram yardstick against a model written plainly, with dictionaries."""
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+from conftest import make_text
+
+from charrnn import ngrams
+from charrnn.encoder import CharEncoder
+from charrnn.ngrams import NgramModel
+
+
+def plain_model(text, alphabet, order):
+    """Interpolated, modified Kneser-Ney, from its definition: p(character | context of any length below the order)."""
+    grams = [{text[i : i + n] for i in range(len(text) - n + 1)} for n in range(order + 2)]
+    raw = Counter(text[i : i + order] for i in range(len(text) - order + 1))
+
+    def count(gram):
+        return raw[gram] if len(gram) == order else sum(1 for g in grams[len(gram) + 1] if g[1:] == gram)
+
+    counts = {n: {gram: count(gram) for gram in grams[n]} for n in range(1, order + 1)}
+    discount = {}
+    for n, table in counts.items():
+        have = Counter(table.values())
+        if not all(have[k] for k in (1, 2, 3)):  # too few to estimate from: half of a count
+            discount[n] = [0.0, 0.5, 0.5, 0.5]
+            continue
+        y = have[1] / (have[1] + 2 * have[2])
+        estimates = [k - (k + 1) * y * have[k + 1] / have[k] for k in (1, 2, 3)]
+        discount[n] = [0.0] + [min(max(d, 0.05), k - 0.05) for k, d in enumerate(estimates, 1)]
+    assert discount[order][1:] != [0.5, 0.5, 0.5], "the text is rich enough to estimate the discounts from"
+    following = defaultdict(dict)
+    for table in counts.values():
+        for gram, number in table.items():
+            following[gram[:-1]][gram[-1]] = number
+
+    def probability(character, context):
+        lower = probability(character, context[1:]) if context else 1 / len(alphabet)
+        seen = following.get(context, {})
+        total = sum(seen.values())
+        if not total:
+            return lower
+        taken = discount[len(context) + 1]
+        left = sum(taken[min(number, 3)] for number in seen.values()) / total
+        return max(seen.get(character, 0) - taken[min(seen.get(character, 0), 3)], 0) / total + left * lower
+
+    return probability
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_it_is_kneser_ney_as_defined(order):
+    generator = np.random.default_rng(0)
+    alphabet = "abcdefghijklmnopqrst"
+    weights = generator.dirichlet(np.full(20, 0.15), size=20)  # rare and frequent successors: counts of 1 to 4 and more
+    letters = [0]
+    for _ in range(1500):
+        letters.append(generator.choice(20, p=weights[letters[-1]]))
+    text = "".join(alphabet[i] for i in letters)
+    unseen = "abcabcddtsrqponmlkjihgfedcba"
+    encoder = CharEncoder(alphabet)
+    found = NgramModel(encoder.encode(text), 20, order).surprisals(encoder.encode(unseen))
+    model = plain_model(text, alphabet, order)
+    expected = [-np.log(model(c, unseen[max(0, i - order + 1) : i])) for i, c in enumerate(unseen)]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("context", ["", "a", "banana ", "\n\nq", "Tin sole mare"])
+def test_probabilities_of_all_characters_sum_to_one(context):
+    text = make_text(3000) + "q"  # a context that ends the text and has nothing after it
+    encoder = CharEncoder(text)
+    model = NgramModel(encoder.encode(text), len(encoder))
+    last = [model.surprisals(encoder.encode(context + c))[-1] for c in encoder.characters]
+    assert np.exp(-np.array(last)).sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_it_learns_more_from_a_longer_context():
+    text = make_text(20_000)
+    encoder = CharEncoder(text)
+    ids = encoder.encode(text)
+    losses = [NgramModel(ids[:18_000], len(encoder), n).surprisals(ids[18_000:]).mean() for n in (1, 2, 4, 6)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_no_more_than_its_share_of_a_huge_text_is_held(monkeypatch):
+    text = make_text(4000)
+    encoder = CharEncoder(text)
+    ids = encoder.encode(text)
+    short = NgramModel(ids[-1000:], len(encoder)).surprisals(ids[:500])
+    monkeypatch.setattr(ngrams, "MAX_CHARACTERS", 1000)
+    np.testing.assert_array_equal(NgramModel(ids, len(encoder)).surprisals(ids[:500]), short)
+
+
+@pytest.mark.parametrize("text", ["a", "aaaa", "ab"])
+def test_tiny_texts_are_no_error(text):
+    encoder = CharEncoder(text)
+    assert np.isfinite(NgramModel(encoder.encode(text), len(encoder)).surprisals(encoder.encode(text * 3))).all()

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn import embeddings
+from charrnn.embeddings import map_embeddings
+from charrnn.novelty import matching_lengths, novelty
+
+SMALL = st.text("ab\n", max_size=30)
+
+
+@given(SMALL, SMALL)
+def test_a_stretch_is_as_long_as_it_can_be(text, source):
+    for start, length in enumerate(matching_lengths(text, source)):
+        assert text[start : start + length] in source
+        assert start + length == len(text) or text[start : start + length + 1] not in source
+
+
+def test_copied_stretches_are_found_and_measured():
+    source = "To be, or not to be, that is the question: whether 'tis nobler"
+    text = "XX or not to be, that is YY the questioZZ"
+    found = novelty(text, source)
+    assert found.longest[:2] == [" or not to be, that is ", " the questio"]
+    assert found.copied[20] == pytest.approx(len(" or not to be, that is ") / len(text))
+    assert found.copied[10] == pytest.approx((23 + 12) / len(text))
+    assert found.copied[40] == 0
+    assert novelty("", source).longest == []
+
+
+def test_neighbours_are_the_rows_of_the_nearest_directions():
+    rows = np.array([[1, 0.1, 0], [3, 0, 0], [0, 1, 0], [0, 2, 0.1], [0, 0, -1]])
+    found = map_embeddings(rows, count=2)
+    assert [row[0] for row in found.neighbours[:4]] == [1, 0, 3, 2]
+    assert found.similarities[0][0] == pytest.approx(1 / np.sqrt(1.01))
+    assert np.abs(found.places).max(axis=0).tolist() == [1, 1]
+    assert 0 < found.explained <= 1
+
+
+def test_a_large_alphabet_is_compared_in_pieces(monkeypatch):
+    rows = np.random.default_rng(1).normal(size=(50, 6))
+    whole = map_embeddings(rows)
+    monkeypatch.setattr(embeddings, "_ROWS_AT_ONCE", 7)
+    assert map_embeddings(rows).neighbours == whole.neighbours
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (2, 1), (3, 1)])
+def test_tiny_alphabets_have_a_map_too(shape):
+    found = map_embeddings(np.random.default_rng(0).normal(size=shape))
+    assert found.places.shape == (shape[0], 2)
+    assert np.isfinite(found.places).all()

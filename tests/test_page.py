@@ -1,0 +1,198 @@
+"""The report as a web page: driven in a real browser where there is one, and hostile text in it."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html import unescape
+
+import numpy as np
+import pytest
+import torch
+from conftest import clean_environment, make_text
+
+from charrnn.errors import OutputError
+from charrnn.page import MARK, render, write_page
+
+HOSTILE = (
+    "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">&lt;\u2028 {{style}}"
+)
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no headless browser here")
+
+DRIVER = """
+<script>
+const found = {};
+const hover = (node) => node.dispatchEvent(new PointerEvent("pointerover", { bubbles: true, clientX: 9, clientY: 9 }));
+const tipText = () => document.getElementById("tip").hidden ? null : document.getElementById("tip").innerText;
+window.addEventListener("load", () => {
+  const surprise = document.querySelectorAll("#surprise span");
+  found.title = document.title;
+  found.heads = [...document.querySelectorAll("h2")].map((node) => node.textContent);
+  found.characters = [...surprise].map((node) => node.textContent).join("");
+  found.before = tipText();
+  hover(surprise[3]);
+  found.hover = tipText();
+  document.getElementById("surprise").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  found.next = tipText();
+  document.getElementById("surprise").dispatchEvent(new PointerEvent("pointerleave", {}));
+  found.after = tipText();
+  const cells = document.querySelectorAll("#activations span");
+  const colours = () => [...cells].map((node) => node.style.background);
+  const name = () => document.getElementById("cell").textContent;
+  found.first = { name: name(), colours: colours() };
+  const unit = document.getElementById("unit");
+  unit.value = 7;
+  unit.dispatchEvent(new Event("input"));
+  document.getElementById("group").value = 1;
+  document.getElementById("group").dispatchEvent(new Event("change"));
+  found.second = { name: name(), colours: colours(), slider: document.getElementById("slider").value };
+  hover(cells[4]);
+  found.value = tipText();
+  document.querySelector(".findings button:last-child").click();
+  found.third = name();
+  found.requests = performance.getEntriesByType("resource").length;
+  found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  found.markup = document.querySelectorAll("img, iframe, link, script[src]").length;
+  const out = document.createElement("pre");
+  out.id = "found";
+  out.textContent = JSON.stringify(found);
+  document.body.append(out);
+});
+</script>
+"""
+
+
+def write_report(folder, *arguments):
+    result = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--html", "report.html", *arguments],
+        cwd=folder, capture_output=True, text=True, env=clean_environment(), timeout=120,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "report.html\n")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def drive(page, folder, width=1000):
+    """Open a page with the driver in it: what that found, and what the browser's console said."""
+    path = folder / "driven.html"
+    path.write_text(page.replace("</body>", DRIVER + "</body>"), encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=3000"]
+    flags += [f"--window-size={width},900", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
+    result = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, text=True, timeout=120)
+    (found,) = re.findall(r'<pre id="found">(.*?)</pre>', result.stdout, re.S)
+    return json.loads(unescape(found)), [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+
+
+def data_of(page):
+    (written,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(written)
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1000, 500])
+def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained, tmp_path, width):
+    page = write_report(trained)
+    data = data_of(page)
+    found, console = drive(page, tmp_path, width)
+    assert console == []
+    assert (found["requests"], found["markup"], found["wide"]) == (0, 0, 0)
+    assert found["title"] == "words: charrnn"
+    assert found["heads"] == [
+        "How it learned", "Where it is surprised", "Its neurons", "Its gates", "How long its memory is", "Its alphabet",
+        "What it writes", "Its parameters", "Its vocabulary", "Where it comes from",
+    ]  # fmt: skip
+    shown = data["surprise"]["characters"]
+    assert found["characters"] == "".join(one["char"] for one in shown).replace("\n", "↵")
+    assert found["before"] is found["after"] is None
+    for text, one in ((found["hover"], shown[3]), (found["next"], shown[4])):
+        assert f"{one['bits']:.2f} bits" in text
+        assert f"{100 * one['top'][0][1]:.1f}%" in text
+    seen = data["activations"]
+    values = np.frombuffer(base64.b64decode(seen["values"]), dtype=np.int8)
+    values = values.reshape(len(seen["groups"]), seen["size"], len(seen["characters"]))
+    assert (found["second"]["name"], seen["groups"][1]["part"]) == ("cell 0:7", "c")
+    assert found["second"]["slider"] == "7"
+    negative = [colour.startswith("rgba(var(--cold)") for colour in found["second"]["colours"]]
+    assert negative == (values[1, 7] < 0).tolist()
+    assert len(set(negative)) == 2
+    assert found["first"]["colours"] != found["second"]["colours"]
+    assert f"{seen['scale'] * values[1, 7, 4] / 127:.2f}" in found["value"]
+    assert found["third"].startswith(f"cell {data['neurons']['found'][-1]['unit']}, ")
+
+
+@needs_browser
+def test_hostile_text_in_a_corpus_and_a_checkpoint_is_shown_and_never_run(trained, tmp_path):
+    text = (HOSTILE + "\n" + make_text(300)) * 5
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    contents["made"]["command"] = contents["corpus"]["name"] = HOSTILE
+    torch.save(contents, tmp_path / "words.pt")
+    (tmp_path / "text.txt").write_text(text)
+    page = write_report(tmp_path, "--text-file", "text.txt")
+    assert page.count("<script") == 2
+    found, console = drive(page, tmp_path)
+    assert console == []
+    assert (found["title"], found["markup"]) == ("words: charrnn", 0)
+    assert found["characters"].startswith(HOSTILE[:20])
+
+
+def test_a_page_needs_nothing_else_and_is_small(trained):
+    page = write_report(trained)
+    assert len(page.encode()) < 3_000_000
+    assert set(re.findall(r"\w+://[^\s\"'<)]*", page)) <= {"http://www.w3.org/2000/svg"}, "a name, not an address"
+    assert not re.search(r"url\(|@import|<link|src=", page)
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_the_values_of_the_cells_have_a_bound_however_large_the_model():
+    from charrnn.cli.webpage import ACTIVATION_BYTES, SHOWN_CHARACTERS
+
+    assert ACTIVATION_BYTES * 4 / 3 < 1_500_000
+    assert SHOWN_CHARACTERS * 400 < 1_000_000, "about what a character of the heat map takes"
+
+
+def test_a_page_has_what_is_asked_for(trained):
+    data = data_of(write_report(trained, "--embeddings", "--novelty", "50", "--text", "Tin sole", "--top-k", "2"))
+    assert {"embeddings", "novelty", "surprise"} <= set(data)
+    assert not {"neurons", "activations", "gates", "gradients"} & set(data)
+    assert [len(one["top"]) for one in data["surprise"]["characters"]] == [2] * 8
+    assert [sample["temperature"] for sample in data["samples"]] == [0.5, 0.8, 1.1]
+
+
+def test_data_cannot_end_its_own_script():
+    page = render({"text": HOSTILE})
+    assert page.count("</script>") == 2
+    assert data_of(page) == {"text": HOSTILE}
+
+
+def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_page("report.html", f"<!doctype html>\n{MARK} one")
+    write_page("report.html", f"<!doctype html>\n{MARK} two")
+    assert (tmp_path / "report.html").read_text().endswith("two")
+    (tmp_path / "mine.html").write_text("my own page")
+    with pytest.raises(OutputError, match=r"mine.html: exists and is no report of charrnn's"):
+        write_page("mine.html", "new")
+    assert (tmp_path / "mine.html").read_text() == "my own page"
+    for name, reason in (("none/report.html", "No such file"), (".", "exists and is no report")):
+        with pytest.raises(OutputError, match=reason):
+            write_page(name, "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "report.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--json"], "--html writes the views as a page"),
+        (["--score", "-"], "--html writes the views as a page"),
+        (["words.pt"], "--html writes a file of one checkpoint"),
+    ],
+)
+def test_a_page_is_about_one_checkpoint_and_its_views(trained, arguments, message):
+    result = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--html", "r.html", *arguments],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"charrnn: {message}")

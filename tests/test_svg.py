@@ -1,0 +1,82 @@
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+from conftest import ROOT, clean_environment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.svg import COLUMNS, Tinted, picture
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parse(drawn):
+    root = ElementTree.fromstring(drawn)
+    return root, [node.text for node in root.iter(f"{SVG}text") if node.get("class") is None]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
+def test_any_text_is_a_sound_picture_of_all_its_characters(text):
+    root, shown = parse(picture([Tinted(c, 0.5, ("<",)) for c in text], text))
+    assert len(shown) == len(text)
+    assert all(
+        len(letter) == 1 and (letter == c or letter in "↵→□␀" or c < " ") for letter, c in zip(shown, text, strict=True)
+    )
+    width, height = float(root.get("width")), float(root.get("height"))
+    for node in root.iter(f"{SVG}text"):
+        assert 0 < float(node.get("x")) < width
+        assert 0 < float(node.get("y")) < height
+    assert not [
+        node for node in root.iter() if node.tag not in {SVG + n for n in ("svg", "title", "style", "rect", "text")}
+    ]
+
+
+def test_colours_are_as_strong_as_the_values_and_lines_end_where_they_should():
+    root, _ = parse(picture([Tinted("a", 1), Tinted("b", -0.5), Tinted("\n", 0), Tinted("c", 2)], "t"))
+    tints = [(node.get("class"), node.get("opacity")) for node in root.iter(f"{SVG}rect")][1:]
+    assert tints == [("hot", "0.85"), ("cold", "0.42"), ("hot", "0.85")]
+    letters = list(root.iter(f"{SVG}text"))
+    assert letters[3].get("x") == letters[0].get("x")
+    assert float(letters[3].get("y")) > float(letters[2].get("y"))
+    assert len(parse(picture([Tinted("\uffff", 0)], "t"))[1]) == 1
+    wrapped, _ = parse(picture([Tinted("x", 0)] * (COLUMNS + 1), "t"))
+    assert len({node.get("y") for node in wrapped.iter(f"{SVG}text")}) == 2
+
+
+def run(trained, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", "words.pt", *arguments],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(), timeout=60,
+    )  # fmt: skip
+
+
+def test_a_view_of_a_text_becomes_a_picture(trained):
+    for name, view in {"surprise.svg": ["--top-k", "2"], "cell.svg": ["--cell", "0:3"]}.items():
+        result = run(trained, "--text", "Tin <b>&", "--svg", name, *view)
+        assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{name}\n")
+        _, shown = parse((trained / name).read_text(encoding="utf-8"))
+        assert "".join(shown) == ("Tin <b>&" if name == "surprise.svg" else "Tin b")
+
+
+def test_a_picture_is_of_one_text_and_replaces_nothing_else(trained):
+    (trained / "notes.txt").write_text("mine")
+    for arguments, message in {
+        ("--svg", "a.svg"): "--svg draws one text; give --text or --text-file, or one --cell",
+        ("--svg", "a.svg", "--cell", "0:1", "--cell", "0:2"): "--svg draws one text",
+        ("--svg", "notes.txt", "--text", "Tin"): "notes.txt: exists and is no SVG picture",
+    }.items():
+        result = run(trained, *arguments)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"charrnn: {message}")
+    assert (trained / "notes.txt").read_text() == "mine"
+
+
+def test_the_readmes_pictures_are_sound_and_small():
+    targets = re.findall(r"\]\((\S+\.svg)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(targets) == 2
+    for target in targets:
+        data = (ROOT / target).read_text(encoding="utf-8")
+        assert parse(data)[1]
+        assert len(data) < 100_000

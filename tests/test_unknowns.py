@@ -1,0 +1,32 @@
+import math
+
+import pytest
+
+from charrnn.encoder import CharEncoder
+from charrnn.errors import ConfigError, UnknownCharacterError
+from charrnn.unknowns import check_rule, make_readable, unknown_surprisal
+
+
+def test_known_characters_are_encoded_and_the_others_marked():
+    readable = make_readable("a\U0001f600bäa", CharEncoder("ab"))
+    assert readable.ids.tolist() == [0, 1, 0]
+    assert readable.known.tolist() == [True, False, True, False, True]
+    assert readable.num_unknown == 2
+
+
+def test_the_rule_error_names_what_is_unknown():
+    with pytest.raises(UnknownCharacterError, match="U\\+00E4"):
+        make_readable("abä", CharEncoder("ab"), "error")
+    assert make_readable("ab", CharEncoder("ab"), "error").ids.tolist() == [0, 1]
+
+
+def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():
+    """With it, the probabilities of all code points sum to one, but for the n-th part taken from the known ones."""
+    escape = 1 / 1001
+    assert math.exp(-unknown_surprisal(1000, 60)) * (0x110000 - 60) == pytest.approx(escape)
+    assert 25 < unknown_surprisal(10**6, 100) / math.log(2) < 41
+
+
+def test_another_rule_is_refused():
+    with pytest.raises(ConfigError, match="--unknown is 'drop'; it must be one of count, skip, nearest, error"):
+        check_rule("drop")
