@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, before torch loads its thread library
 
-from tests.benchmarks import losses, saving, speed
+from tests.benchmarks import encoding, losses, saving, speed
 from tests.benchmarks.measure import conditions
 
 
@@ -32,6 +32,7 @@ def measure_speeds() -> Iterator[str]:
     yield speed.first_character(1, 512)
     for size in ((1, 384), (2, 512)):
         yield saving.saving_cost(*size)
+    yield from encoding.encoding_speed()
 
 
 def measure_losses() -> Iterator[str]:
