@@ -7,6 +7,7 @@ file is never parsed for markup.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TextIO, cast
@@ -14,6 +15,7 @@ from typing import Any, TextIO, cast
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
+from rich.progress import BarColumn, FileSizeColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -43,6 +45,44 @@ class _Patient:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+READING_SECONDS = 1.0
+"""Reading that takes no longer is not shown."""
+
+
+class ReadingBar:
+    """How far the reading of a large text is, on a terminal; nothing where it is quick.
+
+    Args:
+        stream: a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        console = Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
+        columns = (TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        self._task = self._bar.add_task("", total=None)
+        self._begun = time.monotonic()
+        self._is_shown = False
+
+    def __enter__(self) -> ReadingBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_shown:
+            self._bar.stop()
+
+    def __call__(self, done: int) -> None:
+        """Show how many bytes were read; every byte is read twice."""
+        if not self._is_shown:
+            if time.monotonic() - self._begun < READING_SECONDS:
+                return
+            self._bar.start()
+            self._is_shown = True
+        self._bar.update(self._task, completed=done)
 
 
 class LiveDisplay(Display):

@@ -1,6 +1,7 @@
 """The live display, driven through a pseudo-terminal with stdout read apart."""
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -15,6 +16,9 @@ import time
 import pytest
 import torch
 from conftest import clean_environment, make_text
+
+from charrnn import console
+from charrnn.corpus import read_corpus
 
 SMALL = ["--hidden-size", "32", "--batch-size", "4", "--seq-len", "32", "--precision", "float32"]
 
@@ -167,3 +171,21 @@ def test_odd_terminals_break_nothing(folder, environment):
         assert "\x1b" not in shown
     if "NO_COLOR" in environment:
         assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("seconds", "is_shown"), [(0.0, True), (1000.0, False)])
+def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seconds, is_shown):
+    monkeypatch.setattr(console, "READING_SECONDS", seconds)
+    monkeypatch.setenv("TERM", "xterm")
+    (tmp_path / "t.txt").write_bytes(b"x" * 3_000_000)
+    stream = Terminal()
+    with console.ReadingBar(stream) as bar:
+        assert read_corpus([str(tmp_path / "t.txt")], progress=bar).num_bytes == 3_000_000
+    shown = plain(stream.getvalue())
+    assert ("reading" in shown and "6.0 MB" in shown) == is_shown
+    assert bool(shown) == is_shown

@@ -28,7 +28,7 @@ from charrnn.cli.resumption import resume_run, stored_reading
 from charrnn.cli.saving import Saver, check_space
 from charrnn.cli.shared import first_ids
 from charrnn.cli.signals import TrainingSignals
-from charrnn.corpus import Corpus, read_corpus
+from charrnn.corpus import Corpus, Reading, read_corpus
 from charrnn.displays import Display, JsonDisplay, PlainDisplay, report_fields, write_line
 from charrnn.engine import NumpyCharRNN
 from charrnn.errors import DivergenceError, SaveError
@@ -59,7 +59,7 @@ def run_training(request: Request) -> None:
 
 def _run_training(request: Request, signals: TrainingSignals) -> None:
     reading = stored_reading(request) if request.resume else request.reading
-    corpus = read_corpus(request.texts, reading)
+    corpus = _read_corpus(request, reading)
     with _make_display(request) as display:
         launch = resume_run(request, corpus) if request.resume else start_run(request, corpus)
         check_space(request.path, launch.run)
@@ -69,6 +69,15 @@ def _run_training(request: Request, signals: TrainingSignals) -> None:
         session.train(signals)
     if not request.quiet and not request.as_json:
         write_line(sys.stderr, farewell(launch.run))
+
+
+def _read_corpus(request: Request, reading: Reading) -> Corpus:
+    if request.quiet or request.as_json or not _is_live():
+        return read_corpus(request.texts, reading)
+    from charrnn.console import ReadingBar
+
+    with ReadingBar(sys.stderr) as bar:
+        return read_corpus(request.texts, reading, bar)
 
 
 class Session:
@@ -183,11 +192,16 @@ def _make_display(request: Request) -> Display:
         return Display()
     if request.as_json:
         return JsonDisplay(sys.stderr, str(request.path))
-    if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+    if _is_live():
         from charrnn.console import LiveDisplay
 
         return LiveDisplay(sys.stderr)
     return PlainDisplay(sys.stderr, shows_samples=bool(request.options["sample_every"]))
+
+
+def _is_live() -> bool:
+    """Whether stderr is a terminal that can be drawn on."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _provenance() -> dict[str, str]:
