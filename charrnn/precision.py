@@ -6,7 +6,9 @@ enters a product, nothing else.
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -67,12 +69,38 @@ def probe_precision(model: CharRNN, batch_size: int, precision: str) -> Probe:
     return Probe(fastest, speeds[fastest])
 
 
+def sustained_speed(model: CharRNN, batch_size: int, seq_len: int, precision: str, seconds: float) -> float:
+    """Characters per second of training that a longer probe shows: the fastest of a few steps promises too much.
+
+    Args:
+        model: in any mode, on its device; its weights and its random state are left as they are.
+        batch_size: lanes.
+        seq_len: characters of a window.
+        precision: "float32" or "bfloat16".
+        seconds: to measure for, at least.
+    """
+    random_state = model.dropout.random_state
+    times = _time_steps(model, batch_size, seq_len, precision, lambda taken: sum(taken) >= seconds)
+    model.zero_grad(set_to_none=True)
+    model.dropout.random_state = random_state
+    return batch_size * seq_len / statistics.median(times)
+
+
 def _measure_speed(model: CharRNN, batch_size: int, precision: str) -> float:
-    """Characters per second in the fastest of a few steps, after one that is not counted."""
+    """Characters per second in the fastest of a few steps."""
+    times = _time_steps(model, batch_size, PROBE_SEQ_LEN, precision, lambda taken: len(taken) == PROBE_STEPS)
+    return batch_size * PROBE_SEQ_LEN / min(times)
+
+
+def _time_steps(
+    model: CharRNN, batch_size: int, seq_len: int, precision: str, is_enough: Callable[[list[float]], bool]
+) -> list[float]:
+    """Seconds of each of some forward and backward passes, after one that is not counted."""
     device = model.head.weight.device
-    ids = torch.zeros((PROBE_SEQ_LEN, batch_size), dtype=torch.int64, device=device)
-    seconds = []
-    for _ in range(1 + PROBE_STEPS):
+    ids = torch.zeros((seq_len, batch_size), dtype=torch.int64, device=device)
+    times: list[float] = []
+    is_first = True
+    while is_first or not is_enough(times):
         started = time.perf_counter()
         with autocast(device, precision):
             logits, _state = model(ids, model.initial_state(batch_size))
@@ -80,5 +108,7 @@ def _measure_speed(model: CharRNN, batch_size: int, precision: str) -> float:
         loss.backward()  # type: ignore[no-untyped-call]
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    return ids.numel() / min(seconds[1:])
+        seconds = time.perf_counter() - started
+        times += [] if is_first else [seconds]
+        is_first = False
+    return times

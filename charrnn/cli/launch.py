@@ -13,10 +13,14 @@ from charrnn.cli.request import Request
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.model import CharRNN
-from charrnn.precision import probe_precision
+from charrnn.precision import probe_precision, sustained_speed
 from charrnn.run import TrainingRun
-from charrnn.suggest import FORWARD_SPEED, TYPICAL_FLOPS, suggest, training_cost
+from charrnn.suggest import FORWARD_SPEED, SEQ_LEN, TYPICAL_FLOPS, suggest, training_cost
 from charrnn.torch_engine import require_device
+
+PROBE_LANES = 16
+PROBE_SHARE, MOST_PROBED = 0.01, 2.0
+"""Of a time limit, and in seconds: what finding out the machine's speed may take. The dropout depends on it."""
 
 MOST_EVALUATED = 1_000_000
 """Characters of the held-out piece that are evaluated: more would take long and tell little more."""
@@ -77,12 +81,14 @@ def set_up_torch(threads: int) -> None:
 
 
 def _measure_flops(options: Mapping[str, Any], vocab_size: int) -> float:
-    """Training arithmetic per second, on a model of middle size."""
-    model = ModelConfig(
-        vocab_size=vocab_size, cell=options["cell"], hidden_size=384, num_layers=1, embedding_dim=64, dropout=0.2
+    """Training arithmetic per second, on a model of the size that most texts get."""
+    shape = ModelConfig(
+        vocab_size=vocab_size, cell=options["cell"], hidden_size=512, num_layers=1, embedding_dim=64, dropout=0.2
     )
-    probe = probe_precision(CharRNN(model).to(options["device"]), 32, options["precision"])
-    return probe.chars_per_second * training_cost(model)
+    model = CharRNN(shape).to(options["device"])
+    precision = probe_precision(model, PROBE_LANES, options["precision"]).precision
+    seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
+    return sustained_speed(model, PROBE_LANES, SEQ_LEN, precision, seconds) * training_cost(shape)
 
 
 def _choose_device(device: str) -> str:

@@ -1,0 +1,51 @@
+import itertools
+
+import pytest
+import torch
+
+from charrnn import precision
+from charrnn.config import ModelConfig
+from charrnn.model import CharRNN
+from charrnn.precision import probe_precision, sustained_speed
+
+
+def make_model():
+    torch.manual_seed(0)
+    return CharRNN(
+        ModelConfig(vocab_size=7, cell="lstm", hidden_size=8, num_layers=1, embedding_dim=4, dropout=0.3)
+    ).train()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Every look at the clock finds half a second gone."""
+    ticks = itertools.count(step=0.5)
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: next(ticks))
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        lambda model: probe_precision(model, 3, "float32"),
+        lambda model: sustained_speed(model, 3, 5, "float32", 2.0),
+    ],
+)
+def test_probing_leaves_the_model_as_it_was(clock, probe):
+    model, twin = make_model(), make_model()
+    probe(model)
+    torch.testing.assert_close(model.state_dict(), twin.state_dict(), rtol=0, atol=0)
+    assert model.dropout.random_state == twin.dropout.random_state
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_longer_probe_takes_the_middle_of_its_steps_and_not_the_fastest(monkeypatch):
+    """Steps of 9 (not counted), 1, 2, 4, 4 and 4 seconds: 15 are over after the last, and 4 is the middle."""
+    lengths = iter([9, 1, 2, 4, 4, 4])
+    looks = (time for start in itertools.count(0, 100) for time in (start, start + next(lengths)))
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: next(looks))
+    assert sustained_speed(make_model(), 3, 5, "float32", 15) == 3 * 5 / 4
+    assert next(lengths, None) is None, "it measured as long as it was told to"
+
+
+def test_the_shorter_probe_takes_the_fastest_step(clock):
+    assert probe_precision(make_model(), 3, "float32").chars_per_second == 3 * precision.PROBE_SEQ_LEN / 0.5
