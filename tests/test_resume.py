@@ -1,8 +1,11 @@
 """A run that is cut anywhere, saved and resumed is the straight run, bit for bit."""
 
 import dataclasses
+import functools
 import itertools
 import random
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from test_training import IDS, TEXT, start
 
 from charrnn import checkpoint, training
 from charrnn.archive import CorpusFacts
+from charrnn.cache import Cache
 from charrnn.config import GATES
 from charrnn.encoder import CharEncoder
 from charrnn.training import train
@@ -23,19 +27,32 @@ SETTINGS = {
     "patience": {"patience": 4, "learning_rate": 0.03, "dropout": 0.1},  # goes back to the best weights, then ends
     "moments": {"optimizer": "rmsprop", "input_dropout": 0.1},
 }
+OTHER_TEXTS = {
+    "lines": {"line_feed": int(ENCODER.encode("\n")[0]), "dropout": 0.2, "batch_size": 6},
+    "mapped": {"dropout": 0.2},
+}
 CUTS = ["anywhere", "at an evaluation"]
 FAST = ("float32", "patience", "anywhere")
 STEPS, EVERY = 60, 6
 
 
 def begin(cell, precision, settings):
-    options = dict(SETTINGS[settings])
+    options = {**SETTINGS, **OTHER_TEXTS}[settings].copy()
+    if settings == "mapped":
+        options["ids"] = map_ids()
     input_dropout = options.pop("input_dropout", 0.0)
     run = start(cell, precision=precision, max_steps=STEPS, evaluations=STEPS // EVERY, **options)
     if settings == "patience":
         run.val_ids = run.val_ids[::-1].copy()  # the better it knows the text, the worse it does on this
     run.model.config = dataclasses.replace(run.model.config, input_dropout=input_dropout)
     return run
+
+
+@functools.cache
+def map_ids():
+    """The ids in a file that is mapped, as those of a large text are."""
+    with tempfile.TemporaryDirectory() as folder:  # the map outlives its file's name
+        return Cache(Path(folder)).keep("ids", [IDS], IDS.dtype)
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +94,16 @@ def everything(run):
 MATRIX = [
     pytest.param(*point, id="-".join(point), marks=[] if point[1:] == FAST else pytest.mark.slow)
     for point in itertools.product(GATES, ("float32", "bfloat16"), SETTINGS, CUTS)
+] + [
+    pytest.param("lstm", "float32", "lines", "anywhere", id="lines"),
+    pytest.param("gru", "bfloat16", "lines", "at an evaluation", id="lines-gru-bfloat16", marks=pytest.mark.slow),
+    pytest.param("lstm", "float32", "mapped", "anywhere", id="mapped"),
 ]
 
 
 @pytest.mark.parametrize(("cell", "precision", "settings", "cut"), MATRIX)
 def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, precision, settings, cut):
-    """Forty-eight kinds of run, each cut three times: at random or at evaluations, and on the last step."""
+    """Fifty-one kinds of run, each cut three times: at random or at evaluations, and on the last step."""
     straight = begin(cell, precision, settings)
     told = [(report.step, report.train_loss, report.val_loss) for report in train(straight)]
     chance = random.Random(f"{cell} {precision} {settings} {cut}")
