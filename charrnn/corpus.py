@@ -19,9 +19,10 @@ from charrnn.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, co
 from charrnn.cache import Cache, cache_key
 from charrnn.decoding import TextPreparer, decode_document
 from charrnn.encoder import CharEncoder, Ids, code_points, to_bytes
-from charrnn.errors import CorpusError, DecodingError, ForeignTextError, UnknownCharacterError
+from charrnn.errors import CorpusError, ForeignTextError, UnknownCharacterError
 from charrnn.sources import STDIN, Document, Found, find_documents
-from charrnn.text import BYTE, CHARACTER, PLAIN, TextOptions
+from charrnn.text import BYTE, TextOptions
+from charrnn.texts import is_text
 
 MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
@@ -168,38 +169,6 @@ def _read_found(found: Found, name: str, reading: Reading, meter: _Meter) -> Cor
         skipped=found.skipped,
         num_distinct=int(np.count_nonzero(counts)),
     )
-
-
-def read_text(path: str, options: TextOptions | None = None) -> str:
-    """Read a file, or standard input for "-", as text, whole.
-
-    Raises:
-        CorpusError: the file is missing, unreadable or not in its encoding.
-    """
-    if Path(path).is_dir():
-        raise CorpusError(f"{path}: is a folder; give a text file")
-    options = options or PLAIN
-    preparer = TextPreparer(options)
-    with closing(find_documents([path])) as found:
-        document = found.documents[0]
-        pieces = [preparer.feed(text) for text in decode_document(document.chunks(), document.name, options)]
-    text = "".join([*pieces, preparer.feed("", final=True)])
-    return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
-
-
-def is_text(document: Document, options: TextOptions) -> bool:
-    """Whether a document is one in its encoding and holds no NUL character, as texts do not.
-
-    Raises:
-        CorpusError: it cannot be read.
-    """
-    if options.unit == BYTE:
-        return True
-    chunks = document.chunks()
-    try:
-        return all("\0" not in text for text in decode_document(chunks, document.name, options))
-    except DecodingError:
-        return False
 
 
 class _Meter:

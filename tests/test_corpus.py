@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from charrnn import corpus as corpus_module
 from charrnn import sources
 from charrnn.cache import Cache
-from charrnn.corpus import Corpus, Reading, read_corpus, read_text
+from charrnn.corpus import Corpus, Reading, read_corpus
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CorpusError
 from charrnn.text import TextOptions
+from charrnn.texts import read_text
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 

@@ -12,13 +12,13 @@ from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_lines, shows_colour, terminal_width
 from charrnn.cli.views import SHOWN_CHARACTERS, View, cell_view, choose_text, gates_view, neurons_view, surprise_view
-from charrnn.corpus import read_text
 from charrnn.decoding import prepare
 from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
 from charrnn.outputs import write_whole
 from charrnn.sources import STDIN
 from charrnn.svg import picture
+from charrnn.texts import read_text
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""

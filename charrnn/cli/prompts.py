@@ -40,7 +40,7 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions) -> s
     source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
     if source is None:
         return prepare(prompt, options)
-    from charrnn.corpus import read_text
+    from charrnn.texts import read_text
 
     text = read_text(source, options)
     return text.removesuffix("\n") if prompt == STDIN else text  # as the shell's $(...) does: echo ends its line

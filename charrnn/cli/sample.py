@@ -253,6 +253,6 @@ def _known_lines(path: str | None) -> frozenset[str] | None:
     """The lines of a file, empty ones left out: an empty line is never a copy."""
     if path is None:
         return None
-    from charrnn.corpus import read_text
+    from charrnn.texts import read_text
 
     return frozenset(line.removesuffix("\r") for line in read_text(path).split("\n")) - {""}

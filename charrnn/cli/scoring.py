@@ -14,13 +14,13 @@ from charrnn.cli.cards import loss_fields
 from charrnn.cli.prompts import nearest
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_columns, print_table
-from charrnn.corpus import read_text
 from charrnn.decoding import prepare
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CharRNNError, UnknownCharacterError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, perplexity
 from charrnn.sources import STDIN
+from charrnn.texts import read_text
 from charrnn.unknowns import Readable, make_readable, unknown_surprisal
 
 

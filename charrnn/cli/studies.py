@@ -9,12 +9,12 @@ from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import format_columns
 from charrnn.cli.views import View
-from charrnn.corpus import read_text
 from charrnn.embeddings import EmbeddingMap, map_embeddings
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.features import picture
 from charrnn.novelty import Novelty, novelty
+from charrnn.texts import read_text
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000
