@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from charrnn.errors import CorpusError
+from charrnn.sources import STDIN
 from charrnn.text import BYTE, PLAIN, TextOptions
 
-STDIN = "-"
 _PIECE = 1 << 18
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 

@@ -63,7 +63,7 @@ ALLOWED = {
     "mixing": "encoder engine filters sampling",
     "analysis": "config engine errors",
     "unknowns": "encoder errors",
-    "linefeed": "errors text",
+    "linefeed": "errors sources text",
     "heldout": "archive corpus encoder errors escape",
     "ngrams": "",
     "tape": "config",
