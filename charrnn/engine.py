@@ -78,7 +78,7 @@ class NumpyCharRNN:
 
     Args:
         config: the model's shape.
-        weights: float32 arrays by name, as `charrnn.config.parameter_shapes` lists them.
+        weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
         resets_at: an id that is always read from a state of zeros: the line feed, where lines were learned one by one.
     """
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config import ModelConfig, TrainConfig, config_from_dict, parameter_shapes
+from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
+from charrnn.shapes import parameter_shapes
 from charrnn.tensorfile import StoredTensor
 from charrnn.text import BYTE, NO, YES, TextOptions
 

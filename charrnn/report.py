@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.archive import Checkpoint
-from charrnn.config import count_parameters, parameter_shapes
 from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
+from charrnn.shapes import count_parameters, parameter_shapes
 from charrnn.verdict import verdict
 
 FREQUENT = 12

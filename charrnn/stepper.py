@@ -38,7 +38,7 @@ class Stepper:
 
     Args:
         config: the model's shape.
-        weights: float32 arrays by name, as `charrnn.config.parameter_shapes` lists them.
+        weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
         num_texts: N, or None for one text without that axis.
         resets_at: an id that is always read from a state of zeros.
     """

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from charrnn.config import EVALUATION_SHARE, GATES, ModelConfig, TrainConfig, check_options, parameter_shapes
+from charrnn.config import EVALUATION_SHARE, GATES, ModelConfig, TrainConfig, check_options
+from charrnn.shapes import parameter_shapes
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 2_000_000), (512, 1, 4_500_000), (512, 2, 15_000_000))
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""

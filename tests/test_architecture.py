@@ -17,6 +17,7 @@ ALLOWED = {
     "escape": "",
     "metrics": "",
     "config": "errors",
+    "shapes": "config",
     "text": "config errors",
     "encoder": "errors text",
     "decoding": "errors text",
@@ -31,7 +32,7 @@ ALLOWED = {
     "log": "errors",
     "echo": "",
     "console": "displays echo escape metrics",
-    "suggest": "config",
+    "suggest": "config shapes",
     # the training wing
     "dropout": "",
     "recurrence": "",
@@ -48,7 +49,7 @@ ALLOWED = {
     "torch_engine": "config errors model",
     # the reading wing
     "tensorfile": "",
-    "header": "config encoder errors metrics tensorfile text",
+    "header": "config encoder errors metrics shapes tensorfile text",
     "archive": "config encoder errors header metrics tensorfile text",
     "folding": "config",
     "stepper": "config folding",
@@ -83,7 +84,7 @@ ALLOWED = {
     "verdict": "metrics",
     "curves": "metrics",
     "verification": "archive errors tensorfile",
-    "report": "archive config displays escape metrics verdict",
+    "report": "archive displays escape metrics shapes verdict",
 }
 TORCH_ROOMS = {
     "dropout", "recurrence", "cells", "model", "precision", "evaluation", "optimizers", "recovery", "resuming", "run",

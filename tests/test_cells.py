@@ -8,9 +8,10 @@ import torch
 from conftest import VARIANTS
 
 from charrnn.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
-from charrnn.config import GATES, STATES, ModelConfig, count_parameters, parameter_shapes
+from charrnn.config import GATES, STATES, ModelConfig
 from charrnn.engine import NumpyCharRNN, tanh_step
 from charrnn.model import CharRNN
+from charrnn.shapes import count_parameters, parameter_shapes
 
 W_XH = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]
 W_HH = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]

@@ -7,10 +7,11 @@ import pytest
 from conftest import CORPORA, VARIANTS, numpy_twin, random_model
 
 from charrnn import neurons
-from charrnn.config import ModelConfig, parameter_shapes
+from charrnn.config import ModelConfig
 from charrnn.encoder import CharEncoder
 from charrnn.features import text_features
 from charrnn.neurons import Activations, Unit, find_neurons, readable_length, strongest, watch
+from charrnn.shapes import parameter_shapes
 
 TEXT = (CORPORA / "verse.txt").read_text()[:8000]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from charrnn.cli.launch import Launch
-from charrnn.config import ModelConfig, TrainConfig, count_parameters
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.run import TrainingRun
+from charrnn.shapes import count_parameters
 from charrnn.text import CHARACTER
 
 

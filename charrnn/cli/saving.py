@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from charrnn import checkpoint
-from charrnn.config import count_parameters
 from charrnn.errors import OutputError
 from charrnn.optimizers import MOMENTS
 from charrnn.run import TrainingRun
+from charrnn.shapes import count_parameters
 
 SAVE_EVERY = 60.0
 """Seconds between two saves where no flag says otherwise and no evaluation comes before."""
