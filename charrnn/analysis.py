@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.averaging import Engine
 from charrnn.config import GATES, ModelConfig
-from charrnn.engine import NumpyCharRNN
 from charrnn.errors import CorpusError
 
 WARM_UP = 512
@@ -59,7 +59,7 @@ class Score:
     accuracy: float
 
 
-def score(model: NumpyCharRNN, ids: Ids | Sequence[int]) -> Score:
+def score(model: Engine, ids: Ids | Sequence[int]) -> Score:
     """Read a text from a zero state and compare every character with what was expected.
 
     Args:
@@ -75,7 +75,7 @@ def score(model: NumpyCharRNN, ids: Ids | Sequence[int]) -> Score:
     return Score(len(ids) - 1, float(reading.surprisals.mean()), float(reading.hits.mean()))
 
 
-def read(model: NumpyCharRNN, ids: Ids | Sequence[int], *, lanes: int | None = None) -> Reading:
+def read(model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None) -> Reading:
     """Read one text from a zero state.
 
     Args:
@@ -96,7 +96,7 @@ def read(model: NumpyCharRNN, ids: Ids | Sequence[int], *, lanes: int | None = N
     )
 
 
-def read_side_by_side(model: NumpyCharRNN, texts: Sequence[Ids]) -> list[Reading]:
+def read_side_by_side(model: Engine, texts: Sequence[Ids]) -> list[Reading]:
     """Read many texts, each from a zero state, with one product for all of them.
 
     Args:
@@ -132,7 +132,7 @@ def window_length(config: ModelConfig, columns: int) -> int:
     return max(1, min(WINDOW, VALUES_AT_ONCE // (columns * widest)))
 
 
-def _read_sorted(model: NumpyCharRNN, texts: Sequence[Ids]) -> list[Reading]:
+def _read_sorted(model: Engine, texts: Sequence[Ids]) -> list[Reading]:
     """Read texts, the longest first, so that those still unread at any time are the first columns."""
     lengths = np.array([len(text) - 1 for text in texts])
     longest = int(lengths[0])

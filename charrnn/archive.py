@@ -24,7 +24,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +36,7 @@ from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError
 from charrnn.header import check_header, read_text_options
 from charrnn.metrics import HistoryRow, best_row
+from charrnn.shapes import member_weights
 from charrnn.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text import TextOptions
 
@@ -83,6 +84,10 @@ class Checkpoint:
     corpus: CorpusFacts
     made: dict[str, str]
     training: dict[str, Any]
+
+    def member(self, number: int) -> Checkpoint:
+        """The same with one member of an ensemble alone; its losses stay those of the whole."""
+        return replace(self, model=self.model.member, weights=member_weights(self.model, self.weights, number))
 
     @property
     def best(self) -> HistoryRow | None:

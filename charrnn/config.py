@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from charrnn.errors import ConfigError
@@ -67,6 +67,7 @@ RANGES: dict[str, Range] = {
     "vocab_size": Range(1, 0x110000),
     "hidden_size": Range(1, 65536),
     "num_layers": Range(1, 64),
+    "members": Range(1, 64),
     "embedding_dim": Range(1, 65536),
     "dropout": Range(0, 1, open_high=True),
     "input_dropout": Range(0, 1, open_high=True),
@@ -131,6 +132,7 @@ class ModelConfig:
         input_dropout: share of the characters that are hidden from it while training.
         residual: add a layer's input to its output wherever their widths are equal.
         layer_norm: normalise each layer's output (Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450).
+        members: networks of this shape that learn apart and whose predictions are averaged.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -145,6 +147,7 @@ class ModelConfig:
     input_dropout: float = 0.0
     residual: bool = True
     layer_norm: bool = True
+    members: int = 1
 
     def __post_init__(self) -> None:
         check_options(asdict(self))
@@ -156,6 +159,11 @@ class ModelConfig:
     def is_residual(self, layer: int) -> bool:
         """Whether a layer's input is added to its output."""
         return self.residual and self.input_size(layer) == self.hidden_size
+
+    @property
+    def member(self) -> ModelConfig:
+        """The shape of one member."""
+        return replace(self, members=1)
 
 
 @dataclass(frozen=True, kw_only=True)

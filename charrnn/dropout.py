@@ -6,6 +6,7 @@ bits from numpy's PCG64 take an eighth of that. The generator's state is plain n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ class Dropout(nn.Module):
         super().__init__()
         self.seed(0)
 
-    def seed(self, seed: int) -> None:
-        """Begin a new sequence of masks."""
+    def seed(self, seed: int | Sequence[int]) -> None:
+        """Begin a new sequence of masks; another for each seed, or series of seeds."""
         self._generator = np.random.PCG64(seed)
 
     @property

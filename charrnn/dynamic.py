@@ -9,6 +9,7 @@ the segments so far, since a checkpoint does not have its text with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,3 +69,13 @@ def adapt(
             moving[name] -= rate * gradient / (np.sqrt(squares[name] / bias) + EPSILON)
         state = tape.state
     return np.concatenate(losses)
+
+
+def average_surprisals(of_members: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """-ln of the mean probability that the members of an ensemble give each character, in nats.
+
+    Args:
+        of_members: each member's own -ln p, shape (num_chars - 1,).
+    """
+    losses: NDArray[np.float64] = np.log(len(of_members)) - np.logaddexp.reduce(-np.stack(of_members), axis=0)
+    return losses

@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from charrnn.encoder import Ids
+from charrnn.ensemble import Model
 from charrnn.lanes import lane_starts
 from charrnn.lines import find_lines
 from charrnn.metrics import COLD_WINDOW
-from charrnn.model import CharRNN, State
-from charrnn.precision import autocast
+from charrnn.model import State
+from charrnn.passes import autocast
 
 Positions = NDArray[np.int64]
 
@@ -31,7 +32,7 @@ MAX_LANES = 64
 VALUES_AT_ONCE = 1 << 21
 
 
-def evaluate(model: CharRNN, ids: Ids, *, precision: str = "float32", batch_size: int | None = None) -> float:
+def evaluate(model: Model, ids: Ids, *, precision: str = "float32", batch_size: int | None = None) -> float:
     """Measure the loss over a whole text with the state carried from its first character to its last.
 
     Args:
@@ -50,7 +51,7 @@ def evaluate(model: CharRNN, ids: Ids, *, precision: str = "float32", batch_size
         return _sum_of_losses(model, ids, starts, ends, _warm_state(model, ids, starts)) / (len(ids) - 1)
 
 
-def evaluate_cold(model: CharRNN, ids: Ids, *, precision: str = "float32") -> float:
+def evaluate_cold(model: Model, ids: Ids, *, precision: str = "float32") -> float:
     """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
 
     That is how models that see no further than a window are judged; a character near a window's start has little
@@ -65,7 +66,7 @@ def evaluate_cold(model: CharRNN, ids: Ids, *, precision: str = "float32") -> fl
     return total / (len(ids) - 1)
 
 
-def evaluate_lines(model: CharRNN, ids: Ids, line_feed: int, *, precision: str = "float32") -> float:
+def evaluate_lines(model: Model, ids: Ids, line_feed: int, *, precision: str = "float32") -> float:
     """Measure the loss over lines that are texts of their own, each read from a state of zeros after a line feed.
 
     Args:
@@ -89,18 +90,18 @@ def evaluate_lines(model: CharRNN, ids: Ids, line_feed: int, *, precision: str =
 
 
 @contextmanager
-def _reading(model: CharRNN, precision: str) -> Iterator[None]:
+def _reading(model: Model, precision: str) -> Iterator[None]:
     """Read without learning and without dropout; the mode is put back."""
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), autocast(model.head.weight.device, precision):
+        with torch.no_grad(), autocast(model.device, precision):
             yield
     finally:
         model.train(was_training)
 
 
-def _sum_of_losses(model: CharRNN, ids: Ids, starts: Positions, ends: Positions, state: State) -> float:
+def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, state: State) -> float:
     """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
     longest = int((ends - starts).max())
     window = _window(model, len(starts))
@@ -115,14 +116,14 @@ def _sum_of_losses(model: CharRNN, ids: Ids, starts: Positions, ends: Positions,
     return total
 
 
-def _warm_state(model: CharRNN, ids: Ids, starts: Positions) -> State:
+def _warm_state(model: Model, ids: Ids, starts: Positions) -> State:
     """The state at each lane's start: zero for the first, for the others that of the characters before."""
     reach = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
     if not reach:
         return model.initial_state(len(starts))
     warmed = model.initial_state(len(starts) - 1)
     before = torch.from_numpy(ids[starts[1:] + np.arange(-reach, 0)[:, None]].astype(np.int64))  # (reach, lanes - 1)
-    for piece in torch.split(before.to(model.head.weight.device), _window(model, len(starts))):
+    for piece in torch.split(before.to(model.device), _window(model, len(starts))):
         _, warmed = model(piece, warmed)
     cold = model.initial_state(1)
     return tuple(
@@ -131,11 +132,11 @@ def _warm_state(model: CharRNN, ids: Ids, starts: Positions) -> State:
     )
 
 
-def _window(model: CharRNN, lanes: int) -> int:
+def _window(model: Model, lanes: int) -> int:
     """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
     widest = max(model.config.hidden_size, model.config.vocab_size)
     return max(16, min(256, VALUES_AT_ONCE // (lanes * widest)))
 
 
-def _to_device(model: CharRNN, ids: Ids) -> Tensor:
-    return torch.from_numpy(ids.astype(np.int64)).to(model.head.weight.device)
+def _to_device(model: Model, ids: Ids) -> Tensor:
+    return torch.from_numpy(ids.astype(np.int64)).to(model.device)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis import surprisals
+from charrnn.averaging import Engine
 from charrnn.backprop import backpropagate, cross_entropy_gradient
 from charrnn.config import GATES, ModelConfig
-from charrnn.engine import NumpyCharRNN
 from charrnn.errors import CorpusError
 from charrnn.tape import GATE_NAMES, Weights, record, zero_state
 
@@ -101,7 +101,7 @@ def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str
     ]  # fmt: skip
 
 
-def loss_by_context(model: NumpyCharRNN, ids: NDArray[Any]) -> list[tuple[int, float]]:
+def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[tuple[int, float]]:
     """Measure the loss of characters with only so many before them, the state being zero before those.
 
     Args:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.averaging import Engine
 from charrnn.encoder import CharEncoder
-from charrnn.engine import NumpyCharRNN
 from charrnn.filters import Floats
 from charrnn.sampling import Ids, Reader, Readers
 
@@ -30,7 +30,7 @@ class Part:
         share: its weight in the mixture; all shares sum to 1.
     """
 
-    model: NumpyCharRNN
+    model: Engine
     encoder: CharEncoder
     share: float
 

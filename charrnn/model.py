@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -58,6 +60,24 @@ class CharRNN(nn.Module):
             x = x + outputs if self.config.is_residual(index) else outputs
             new_state.append(layer_state)
         return self.head(self.dropout(x, self.config.dropout)), tuple(new_state)  # (T, B, V)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.head.weight.device
+
+    def seed_dropout(self, seed: int) -> None:
+        """Begin a new sequence of masks."""
+        self.dropout.seed(seed)
+
+    @property
+    def random_state(self) -> dict[str, Any]:
+        """Where the sequence of masks stands, as plain values."""
+        return self.dropout.random_state
+
+    @random_state.setter
+    def random_state(self, state: dict[str, Any]) -> None:
+        self.dropout.random_state = state
 
     def initial_state(self, batch_size: int) -> State:
         """The state before any character: zeros."""

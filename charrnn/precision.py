@@ -9,14 +9,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional
 
+from charrnn.ensemble import Model
 from charrnn.errors import ConfigError
-from charrnn.model import CharRNN
+from charrnn.passes import forward_and_backward
 
 PROBE_SEQ_LEN = 32
 PROBE_STEPS = 3
@@ -35,12 +34,7 @@ class Probe:
     chars_per_second: float
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The context in which a forward pass runs at a precision, "float32" or "bfloat16"."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def probe_precision(model: CharRNN, batch_size: int, precision: str) -> Probe:
+def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
     """Time a forward and backward pass of the model; its weights and its random state are left as they are.
 
     A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught, the second measured.
@@ -53,7 +47,7 @@ def probe_precision(model: CharRNN, batch_size: int, precision: str) -> Probe:
     Raises:
         ConfigError: bfloat16 was asked for and is refused.
     """
-    random_state = model.dropout.random_state
+    random_state = model.random_state
     speeds = {}
     for candidate in ("float32", "bfloat16") if precision == "auto" else (precision,):
         try:
@@ -64,12 +58,12 @@ def probe_precision(model: CharRNN, batch_size: int, precision: str) -> Probe:
             if precision != "auto":
                 raise ConfigError(f"--precision bfloat16: this processor refuses it ({error}); use float32") from None
     model.zero_grad(set_to_none=True)
-    model.dropout.random_state = random_state
+    model.random_state = random_state
     fastest = max(speeds, key=lambda name: speeds[name])
     return Probe(fastest, speeds[fastest])
 
 
-def sustained_speed(model: CharRNN, batch_size: int, seq_len: int, precision: str, seconds: float) -> float:
+def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str, seconds: float) -> float:
     """Characters per second of training that a longer probe shows: the fastest of a few steps promises too much.
 
     Args:
@@ -79,33 +73,31 @@ def sustained_speed(model: CharRNN, batch_size: int, seq_len: int, precision: st
         precision: "float32" or "bfloat16".
         seconds: to measure for, at least.
     """
-    random_state = model.dropout.random_state
+    random_state = model.random_state
     times = _time_steps(model, batch_size, seq_len, precision, lambda taken: sum(taken) >= seconds)
     model.zero_grad(set_to_none=True)
-    model.dropout.random_state = random_state
+    model.random_state = random_state
     return batch_size * seq_len / statistics.median(times)
 
 
-def _measure_speed(model: CharRNN, batch_size: int, precision: str) -> float:
+def _measure_speed(model: Model, batch_size: int, precision: str) -> float:
     """Characters per second in the fastest of a few steps."""
     times = _time_steps(model, batch_size, PROBE_SEQ_LEN, precision, lambda taken: len(taken) == PROBE_STEPS)
     return batch_size * PROBE_SEQ_LEN / min(times)
 
 
 def _time_steps(
-    model: CharRNN, batch_size: int, seq_len: int, precision: str, is_enough: Callable[[list[float]], bool]
+    model: Model, batch_size: int, seq_len: int, precision: str, is_enough: Callable[[list[float]], bool]
 ) -> list[float]:
     """Seconds of each of some forward and backward passes, after one that is not counted."""
-    device = model.head.weight.device
+    device = model.device
     ids = torch.zeros((seq_len, batch_size), dtype=torch.int64, device=device)
     times: list[float] = []
     is_first = True
     while is_first or not is_enough(times):
         started = time.perf_counter()
-        with autocast(device, precision):
-            logits, _state = model(ids, model.initial_state(batch_size))
-            loss = functional.cross_entropy(logits.flatten(0, 1).float(), ids.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        state = model.initial_state(batch_size)
+        forward_and_backward(model, ids, ids, state, precision=precision, grad_clip=1.0)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started

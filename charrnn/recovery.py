@@ -125,7 +125,8 @@ def go_back(run: TrainingRun, reason: str) -> None:
         )
     best = run.best
     run.model.load_state_dict(run.best_weights or run.first_weights())
-    run.optimizer.state.clear()
+    for optimizer in run.optimizers:
+        optimizer.state.clear()
     run.state = run.model.initial_state(config.batch_size)
     weights = f"the best weights, of step {best.step:,}," if best and run.best_weights else "the first weights"
     run.health = Health(
@@ -143,7 +144,7 @@ def ensure_finite(run: TrainingRun) -> None:
     Raises:
         DivergenceError: training has gone back too often.
     """
-    moments = (value for state in run.optimizer.state.values() for value in state.values())
+    moments = (value for optimizer in run.optimizers for state in optimizer.state.values() for value in state.values())
     tensors = [*run.model.state_dict().values(), *(value for value in moments if isinstance(value, Tensor))]
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
         go_back(run, "a weight is not finite")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from charrnn.archive import Checkpoint
 from charrnn.displays import describe_loss, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
-from charrnn.shapes import count_parameters, parameter_shapes
+from charrnn.shapes import count_parameters, member_name, parameter_shapes
 from charrnn.verdict import verdict
 
 FREQUENT = 12
@@ -61,6 +62,7 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     """
     config, corpus, best = checkpoint.model, checkpoint.corpus, checkpoint.best
     layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''} of {config.hidden_size}"
+    layers = f"{config.members} members of {layers}" if config.members > 1 else layers
     options = [f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
     options += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
     options += ["layer norm"] * config.layer_norm + ["residual"] * (config.residual and config.num_layers > 1)
@@ -68,7 +70,7 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     rows = [
         ("model", f"{config.cell}, {layers}, {', '.join(options)}"),
         ("parameters", f"{count_parameters(config):,}"),
-        *((f"  {weight.name}", _describe_parameter(weight)) for weight in parameter_table(checkpoint)),
+        *((f"  {weight.name}", _describe_parameter(weight, config.members)) for weight in _by_name(checkpoint)),
         ("vocabulary", f"{config.vocab_size:,} characters: {_alphabet(checkpoint.encoder.characters)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         ("corpus", f"{quoted(corpus.name)}, {corpus.characters:,} characters, {corpus.bytes:,} bytes"),
@@ -90,9 +92,26 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     return [*rows, ("verdict", verdict(checkpoint.history))]
 
 
-def _describe_parameter(weight: Parameter) -> str:
-    shape = " x ".join(f"{size:,}" for size in weight.shape)
-    return f"{shape:>13}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
+def _by_name(checkpoint: Checkpoint) -> list[Parameter]:
+    """The weights, those of the same name in all members taken together."""
+    table = parameter_table(checkpoint)
+    own = len(table) // checkpoint.model.members
+    return [
+        replace(
+            parts[0],
+            name=parts[0].name.removeprefix(member_name(0, "")),
+            count=sum(part.count for part in parts),
+            share=sum(part.share for part in parts),
+            norm=math.hypot(*(part.norm for part in parts)),
+        )
+        for parts in (table[place::own] for place in range(own))
+    ]
+
+
+def _describe_parameter(weight: Parameter, members: int) -> str:
+    shape = " x ".join(f"{size:,}" for size in (*((members,) if members > 1 else ()), *weight.shape))
+    width = 13 if members == 1 else 17
+    return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 
 def _describe_baseline(baseline: float, loss: float) -> str:

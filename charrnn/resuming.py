@@ -40,10 +40,20 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     missing = [name for name in parts if name not in state]
     _require(not missing, f"it has no {', '.join(missing)}")
     _check_tensors("weights", state["weights"], dict(run.model.state_dict()))
-    _check_moments(run, state["optimizer"])
+    for optimizer, moments in zip(run.optimizers, _of_members(run, state["optimizer"]), strict=True):
+        _check_moments(run, optimizer, moments)
     _check_hidden_state(run, state["state"])
     _check_figures(run, state)
-    _check_random_state(state["random_state"])
+    for random_state in _of_members(run, state["random_state"]):
+        _check_random_state(random_state)
+
+
+def _of_members(run: TrainingRun, stored: Any) -> list[Any]:
+    """What is stored once for a model that stands alone, and in a list for an ensemble."""
+    if len(run.optimizers) == 1:
+        return [stored]
+    _require(_is_list(stored, len(run.optimizers)), "it has another number of members")
+    return list(stored)
 
 
 def _check_hidden_state(run: TrainingRun, layers: Any) -> None:
@@ -54,9 +64,9 @@ def _check_hidden_state(run: TrainingRun, layers: Any) -> None:
             _check_tensors("the hidden state", {"h": one}, {"h": other})
 
 
-def _check_moments(run: TrainingRun, optimizer: Any) -> None:
-    moments = optimizer.get("state") if isinstance(optimizer, dict) else None
-    parameters = [p for group in run.optimizer.param_groups for p in group["params"]]
+def _check_moments(run: TrainingRun, optimizer: torch.optim.Optimizer, stored: Any) -> None:
+    moments = stored.get("state") if isinstance(stored, dict) else None
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     _require(isinstance(moments, dict), "the optimizer has no state")
     assert isinstance(moments, dict)
     _require(set(moments) in (set(), set(range(len(parameters)))), "the optimizer's state is not the weights'")

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.encoder import Ids
+from charrnn.ensemble import Model, build_model, members_of, share_threads
 from charrnn.lanes import Lanes
 from charrnn.lines import LineLanes
 from charrnn.metrics import HistoryRow, best_row
-from charrnn.model import CharRNN, State, rebuild_state
+from charrnn.model import State, rebuild_state
 from charrnn.optimizers import build_optimizer
 from charrnn.recovery import Health
 from charrnn.resuming import check_state
@@ -55,7 +56,7 @@ class TrainingRun:
     Attributes:
         model: in training mode between evaluations.
         config: how it is trained.
-        optimizer: of the model's parameters.
+        optimizers: one for each member's parameters.
         lanes: the place in the training piece.
         line_feed: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
@@ -72,9 +73,9 @@ class TrainingRun:
         cold_loss: of the best weights in cold windows; None where it was not measured yet.
     """
 
-    model: CharRNN
+    model: Model
     config: TrainConfig
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
     lanes: Lanes | LineLanes
     val_ids: Ids
     state: State
@@ -121,12 +122,13 @@ class TrainingRun:
             sizes = {"batch_size": config.batch_size, "seq_len": config.seq_len}
             lanes = LineLanes(train_ids, line_feed, **sizes, seed=config.seed)
         torch.manual_seed(config.seed)
-        model = CharRNN(model_config).to(config.device)
-        model.dropout.seed(config.seed)
+        model = build_model(model_config).to(config.device)
+        model.seed_dropout(config.seed)
+        share_threads(model, config.threads)
         return cls(
             model=model,
             config=config,
-            optimizer=build_optimizer(model, config),
+            optimizers=[build_optimizer(member, config) for member in members_of(model)],
             lanes=lanes,
             val_ids=val_ids,
             state=model.initial_state(config.batch_size),
@@ -138,7 +140,18 @@ class TrainingRun:
         """The weights that the seed gives; torch's own random numbers go on as if nothing had happened."""
         with torch.random.fork_rng():
             torch.manual_seed(self.config.seed)
-            return dict(CharRNN(self.model.config).state_dict())
+            return dict(build_model(self.model.config).state_dict())
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the last step."""
+        return float(self.optimizers[0].param_groups[0]["lr"])
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Settle the rate of the next step."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
     @property
     def seconds(self) -> float:
@@ -191,7 +204,7 @@ class TrainingRun:
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
             "state": [list(layer) for layer in self.state],
             "step": self.step,
             "seconds": self.seconds,
@@ -201,7 +214,7 @@ class TrainingRun:
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
             "pace": dict(vars(self.pace)),
             "health": dict(vars(self.health)),
-            "random_state": self.model.dropout.random_state,
+            "random_state": self.model.random_state,
             "cuda_random_state": torch.cuda.get_rng_state() if self.config.device == "cuda" else None,
         }
 
@@ -214,9 +227,10 @@ class TrainingRun:
         check_state(self, state)
         self.model.load_state_dict(state["weights"])
         # The groups stay this run's own: what they hold follows from the config.
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["optimizer"]["state"]})
-        device = self.model.head.weight.device
-        self.state = rebuild_state(state["state"], device)
+        stored = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
+        for optimizer, moments in zip(self.optimizers, stored, strict=True):
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
+        self.state = rebuild_state(state["state"], self.model.device)
         self.step = state["step"]
         self.started -= state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
@@ -225,6 +239,11 @@ class TrainingRun:
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])
         self.health = Health(**state.get("health", {}))  # a file of the first days has none
-        self.model.dropout.random_state = state["random_state"]
+        self.model.random_state = state["random_state"]
         if self.config.device == "cuda" and state["cuda_random_state"] is not None:
             torch.cuda.set_rng_state(state["cuda_random_state"])
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """What a model that stands alone has is stored as it is; of an ensemble's, there is a list."""
+    return values[0] if len(values) == 1 else values

@@ -7,12 +7,22 @@ count share.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TypeVar
 
 from charrnn.config import GATES, ModelConfig
 
+Weight = TypeVar("Weight")
+
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Give the shape of every weight of a model, by name, in the order in which they are applied."""
+    """Give the shape of every weight of a model, by name, in the order in which they are applied.
+
+    Those of an ensemble are its members', each under the member's name.
+    """
+    if config.members > 1:
+        own = parameter_shapes(config.member)
+        return {member_name(number, name): shape for number in range(config.members) for name, shape in own.items()}
     hidden, gates = config.hidden_size, GATES[config.cell]
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (config.vocab_size, config.embedding_dim)}
     for layer in range(config.num_layers):
@@ -27,6 +37,18 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     shapes["head.weight"] = (config.vocab_size, hidden)
     shapes["head.bias"] = (config.vocab_size,)
     return shapes
+
+
+def member_name(number: int, name: str) -> str:
+    """What a member's weight is called in its ensemble."""
+    return f"members.{number}.{name}"
+
+
+def member_weights(config: ModelConfig, weights: Mapping[str, Weight], number: int) -> dict[str, Weight]:
+    """Pick one member's weights, under their own names, out of an ensemble's."""
+    if config.members == 1:
+        return dict(weights)
+    return {name: weights[member_name(number, name)] for name in parameter_shapes(config.member)}
 
 
 def count_parameters(config: ModelConfig) -> int:

@@ -24,8 +24,12 @@ SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 2_000_000), (512, 1, 4_500_000
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
 """How many of `SIZES` may be considered for texts of fewer characters than this: more would only overfit."""
 
-LEAST_FOR_MORE = 400_000
-"""Characters of a text from which on one size more is considered where the time is given: it needs time above all."""
+MEMBERS = ((4, 0.8), (2, 0.25))
+"""Members to choose from, and the share of the wanted epochs that each must get: two that have learned a little less
+are better than one, and four better than two."""
+
+BESIDE_OTHERS = 0.65
+"""What a member costs that is trained beside others, over what it costs alone."""
 
 ENOUGH_EPOCHS = 0.5
 """Share of the wanted epochs from which on a model is worth its cost too, where the text is short."""
@@ -118,6 +122,14 @@ def training_cost(model: ModelConfig) -> float:
     return 6.0 * weights
 
 
+def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
+    """Whether there may be several members: not where the user has one network of some shape in mind."""
+    members = flags.get("members")
+    if members is not None:
+        return bool(members > 1)
+    return flags.get("hidden_size") is None and flags.get("num_layers") is None
+
+
 def wanted_epochs(num_chars: int) -> float:
     """Passes over a text after which more stop helping: 8 for a million characters, up to 24 for a short one."""
     return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3))
@@ -135,8 +147,6 @@ def _choose_model(
     """Choose the largest model that is worth it, and tell how many epochs it will train."""
     wanted = wanted_epochs(num_chars)
     count = next(count for limit, count in LARGEST if num_chars < limit)
-    if "time_limit" in given and num_chars >= LEAST_FOR_MORE:
-        count += 1
     sizes = SIZES[:count]
     for hidden_size, num_layers, worth_chars in reversed(sizes):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
@@ -145,8 +155,24 @@ def _choose_model(
         epochs = _planned_epochs(given, model, wanted, train_chars, flops)
         if "time_limit" not in given or epochs >= min(ENOUGH_EPOCHS * wanted, worth_chars / train_chars):
             break
+    model = replace(model, members=_choose_members(given, model, wanted, train_chars, flops))
+    epochs = _planned_epochs(given, model, wanted, train_chars, flops)
     shares = {**_regularise(epochs, model.hidden_size), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
+
+
+def _choose_members(
+    given: Mapping[str, Any], model: ModelConfig, wanted: float, train_chars: float, flops: float
+) -> int:
+    """Choose as many as there is time for; one where the user has a network of some shape in mind."""
+    if "members" in given:
+        return int(given["members"])
+    if not may_be_ensemble(given):
+        return 1
+    for count, share in MEMBERS if "time_limit" in given else MEMBERS[1:]:
+        if _planned_epochs(given, replace(model, members=count), wanted, train_chars, flops) >= share * wanted:
+            return count
+    return 1
 
 
 def _planned_epochs(
@@ -158,8 +184,9 @@ def _planned_epochs(
         ends.append(given["max_steps"] * given["batch_size"] * given.get("seq_len", SEQ_LEN) / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
-        ends.append(seconds * min(flops / training_cost(model), FASTEST) / train_chars)
-    patient = PATIENT_CHARS * math.sqrt(train_chars / 1_000_000) / train_chars
+        ends.append(seconds * min(flops / training_cost(model), FASTEST / model.members) / train_chars)
+    cost = 1.0 if model.members == 1 else BESIDE_OTHERS * model.members
+    patient = PATIENT_CHARS / cost * math.sqrt(train_chars / 1_000_000) / train_chars
     return float(min(ends, default=min(wanted, patient)))
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis import surprisals, window_length
+from charrnn.averaging import Engine
 from charrnn.encoder import CharEncoder
-from charrnn.engine import NumpyCharRNN
 from charrnn.unknowns import Readable
 
 HIGHEST_BITS = 8
@@ -38,7 +38,7 @@ class SeenCharacter:
 
 
 def follow(
-    model: NumpyCharRNN,
+    model: Engine,
     encoder: CharEncoder,
     text: str,
     readable: Readable,

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
+from charrnn.ensemble import build_model
 from charrnn.errors import ConfigError
-from charrnn.model import CharRNN, State
+from charrnn.model import State
 
 
 def require_device(device: str) -> None:
@@ -47,7 +48,7 @@ class TorchCharRNN:
     ) -> None:
         require_device(device)
         self._resets_at = resets_at
-        self._model = CharRNN(config)
+        self._model = build_model(config)
         self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self._model.to(device).eval()
 
@@ -79,7 +80,7 @@ class TorchCharRNN:
     @torch.inference_mode()
     def step(self, ids: NDArray[np.integer[Any]], state: State) -> tuple[NDArray[np.float32], State]:
         """Read ids, shape (N,); give logits, shape (N, V), and the new state."""
-        inputs = torch.from_numpy(ids.astype(np.int64))[None].to(self._model.head.weight.device)
+        inputs = torch.from_numpy(ids.astype(np.int64))[None].to(self._model.device)
         if self._resets_at is not None:
             keeps = (inputs[0] != self._resets_at)[:, None]
             state = tuple(tuple(values * keeps for values in layer) for layer in state)

@@ -12,15 +12,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from torch.nn import functional
 
 from charrnn.config import EVALUATION_SHARE
+from charrnn.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
-from charrnn.lanes import IGNORED
 from charrnn.metrics import HistoryRow, Report
 from charrnn.model import State, detach
 from charrnn.optimizers import learning_rate
-from charrnn.precision import autocast
+from charrnn.passes import forward_and_backward
 from charrnn.recovery import go_back, has_exploded, is_sound, skip_step
 from charrnn.run import Pace, TrainingRun
 
@@ -65,24 +64,19 @@ def train(run: TrainingRun) -> Iterator[Report]:
 def take_step(run: TrainingRun) -> None:
     """Read one window of every lane and update the weights once, if the window's loss and gradient are finite."""
     config, model = run.config, run.model
-    device = model.head.weight.device
     window = next(run.lanes)
-    inputs = torch.from_numpy(window.inputs).to(device, non_blocking=True)  # (T, B)
-    targets = torch.from_numpy(window.targets).to(device, non_blocking=True)  # (T, B)
+    inputs = torch.from_numpy(window.inputs).to(model.device, non_blocking=True)  # (T, B)
+    targets = torch.from_numpy(window.targets).to(model.device, non_blocking=True)  # (T, B)
     state = model.initial_state(config.batch_size) if window.begins_anew else _reset_some(run)
-    with autocast(device, config.precision):
-        logits, state = model(inputs, state)  # (T, B, V)
-        loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
-    for group in run.optimizer.param_groups:
-        group["lr"] = _rate(run)
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-    step_loss, gradient_norm = torch.stack([loss.detach(), norm]).tolist()
+    losses, norms, state = forward_and_backward(
+        model, inputs, targets, state, precision=config.precision, grad_clip=config.grad_clip
+    )
+    step_loss, gradient_norm = torch.stack([losses.mean(), norms.amax()]).tolist()
     if not is_sound(step_loss, gradient_norm):
         skip_step(run)
         return
-    run.optimizer.step()
+    run.set_learning_rate(_rate(run))
+    side_by_side(model, lambda optimizer: optimizer.step(), run.optimizers)
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
     run.pace.loss += step_loss * window.num_targets
@@ -95,10 +89,14 @@ def take_step(run: TrainingRun) -> None:
 
 def _reset_some(run: TrainingRun) -> State:
     """The state to go on from, with zeros for a few lanes: else a beginning would be seen once an epoch."""
-    if run.line_feed is not None or not run.config.state_reset:  # a line's beginning is seen often enough
+    share = run.config.state_reset
+    if run.line_feed is not None or not share:  # a line's beginning is seen often enough
         return run.state
-    kept = run.model.dropout.hide(run.state[0][0].new_ones(run.config.batch_size, 1), run.config.state_reset)
-    return tuple(tuple(tensor * kept for tensor in layer) for layer in run.state)
+    states = []
+    for member, own in zip(members_of(run.model), split_state(run.model, run.state), strict=True):
+        kept = member.dropout.hide(own[0][0].new_ones(run.config.batch_size, 1), share)
+        states.append(tuple(tuple(tensor * kept for tensor in layer) for layer in own))
+    return join_states(states)
 
 
 def _rate(run: TrainingRun) -> float:
@@ -130,7 +128,7 @@ def _evaluate(run: TrainingRun) -> Report:
             epoch=run.epoch,
             train_loss=train_loss,
             val_loss=val_loss,
-            learning_rate=run.optimizer.param_groups[0]["lr"],
+            learning_rate=run.learning_rate,
             seconds=run.seconds,
         )
     )
@@ -196,7 +194,7 @@ def _report(run: TrainingRun, train_loss: float, val_loss: float | None = None, 
         best_step=run.best.step if run.best else None,
         best_cold_loss=None,
         is_best=is_best,
-        learning_rate=run.optimizer.param_groups[0]["lr"],
+        learning_rate=run.learning_rate,
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
         seconds=seconds,
         seconds_left=_seconds_left(run, seconds, training_seconds),

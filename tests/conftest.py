@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from charrnn.averaging import Engine, build_engine
 from charrnn.config import GATES, ModelConfig
-from charrnn.engine import NumpyCharRNN
-from charrnn.model import CharRNN
+from charrnn.ensemble import Model, build_model
 
 ROOT = Path(__file__).parents[1]
 CORPORA = ROOT / "corpora"
@@ -88,10 +88,10 @@ def make_text(num_chars: int, seed: int = 0) -> str:
     return "".join(lines)[:num_chars]
 
 
-def random_model(config: ModelConfig, seed: int = 0) -> CharRNN:
+def random_model(config: ModelConfig, seed: int = 0) -> Model:
     """A model whose every weight, biases and normalisation too, is drawn at random."""
     torch.manual_seed(seed)
-    model = CharRNN(config).eval()
+    model = build_model(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             noise = 0.02 if config.cell == "rnn-relu" else 0.2  # its states have no bound
@@ -99,9 +99,9 @@ def random_model(config: ModelConfig, seed: int = 0) -> CharRNN:
     return model
 
 
-def numpy_twin(model: CharRNN) -> NumpyCharRNN:
+def numpy_twin(model: Model) -> Engine:
     """The numpy engine with a torch model's weights."""
-    return NumpyCharRNN(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    return build_engine(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
 
 
 @pytest.fixture(scope="session")

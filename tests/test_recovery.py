@@ -37,12 +37,12 @@ def weights(run):
 def test_a_step_that_is_not_finite_is_skipped_and_counted(value):
     run = start(dropout=0.2)
     take_step(run)
-    before, moments = weights(run), [s["exp_avg"].clone() for s in run.optimizer.state.values()]
+    before, moments = weights(run), [s["exp_avg"].clone() for s in run.optimizers[0].state.values()]
     break_forward(run, {0}, value)
     take_step(run)
     assert (run.step, run.health.skipped, run.lanes.index) == (1, 1, 2)
     torch.testing.assert_close(weights(run), before, rtol=0, atol=0)
-    torch.testing.assert_close([s["exp_avg"] for s in run.optimizer.state.values()], moments, rtol=0, atol=0)
+    torch.testing.assert_close([s["exp_avg"] for s in run.optimizers[0].state.values()], moments, rtol=0, atol=0)
     assert all((tensor == 0).all() for layer in run.state for tensor in layer), "its state is forgotten"
     take_step(run)
     assert (run.step, run.health.skipped, run.health.skipped_in_row) == (2, 1, 0)
@@ -78,11 +78,11 @@ def test_several_bad_steps_in_a_row_bring_back_the_best_weights_with_half_the_ra
     while run.health.recoveries == 0:
         take_step(run)
     torch.testing.assert_close(weights(run), best, rtol=0, atol=0)
-    assert not run.optimizer.state
+    assert not run.optimizers[0].state
     assert (run.step, run.health.skipped) == (15, BAD_STEPS), "steps and the place in the text go on"
     for _ in range(3):  # the rate rises anew
         take_step(run)
-    assert run.optimizer.param_groups[0]["lr"] == pytest.approx(rate * RECOVERY_RATE, rel=0.3)
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(rate * RECOVERY_RATE, rel=0.3)
     second = next(reports)
     assert "back to the best weights, of step 10, with half the learning rate (1 of 3 tries)" in second.trouble
     rest = list(reports)
@@ -158,9 +158,9 @@ def test_a_weight_that_is_not_finite_is_never_saved():
     ensure_finite(run)
     assert all(torch.isfinite(tensor).all() for tensor in run.model.state_dict().values())
     assert run.health.recoveries == 1
-    run.optimizer.state.clear()
+    run.optimizers[0].state.clear()
     take_step(run)
-    next(iter(run.optimizer.state.values()))["exp_avg_sq"].fill_(math.inf)
+    next(iter(run.optimizers[0].state.values()))["exp_avg_sq"].fill_(math.inf)
     ensure_finite(run)
     assert run.health.recoveries == 2
     ensure_finite(run)
@@ -254,7 +254,7 @@ def test_moments_of_every_optimizer_are_checked_and_taken(optimizer):
     state = run.state_dict()
     other = start(optimizer=optimizer)
     other.load_state_dict(state)
-    stored, taken = run.optimizer.state_dict()["state"], other.optimizer.state_dict()["state"]
+    stored, taken = run.optimizers[0].state_dict()["state"], other.optimizers[0].state_dict()["state"]
     torch.testing.assert_close(taken, stored, rtol=0, atol=0)
     moment = state["optimizer"]["state"][0]
     moment[next(name for name in moment if name != "step")] = torch.zeros(3)

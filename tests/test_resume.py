@@ -17,6 +17,7 @@ from charrnn.archive import CorpusFacts
 from charrnn.cache import Cache
 from charrnn.config import GATES
 from charrnn.encoder import CharEncoder
+from charrnn.ensemble import members_of
 from charrnn.training import train
 
 ENCODER = CharEncoder(TEXT)
@@ -27,6 +28,7 @@ SETTINGS = {
     "patience": {"patience": 4, "learning_rate": 0.03, "dropout": 0.1},  # goes back to the best weights, then ends
     "moments": {"optimizer": "rmsprop", "input_dropout": 0.1},
 }
+ENSEMBLE = {"members": {"members": 3, "dropout": 0.2, "patience": 8, "learning_rate": 0.02}}
 OTHER_TEXTS = {
     "lines": {"line_feed": int(ENCODER.encode("\n")[0]), "dropout": 0.2, "batch_size": 6},
     "mapped": {"dropout": 0.2},
@@ -37,14 +39,15 @@ STEPS, EVERY = 60, 6
 
 
 def begin(cell, precision, settings):
-    options = {**SETTINGS, **OTHER_TEXTS}[settings].copy()
+    options = {**SETTINGS, **OTHER_TEXTS, **ENSEMBLE}[settings].copy()
     if settings == "mapped":
         options["ids"] = map_ids()
     input_dropout = options.pop("input_dropout", 0.0)
     run = start(cell, precision=precision, max_steps=STEPS, evaluations=STEPS // EVERY, **options)
     if settings == "patience":
         run.val_ids = run.val_ids[::-1].copy()  # the better it knows the text, the worse it does on this
-    run.model.config = dataclasses.replace(run.model.config, input_dropout=input_dropout)
+    for model in {run.model, *members_of(run.model)}:
+        model.config = dataclasses.replace(model.config, input_dropout=input_dropout)
     return run
 
 
@@ -86,7 +89,8 @@ def everything(run):
     for name in ("seconds", "evaluation_seconds"):
         del state[name]
     del state["pace"]["seconds"]
-    state["optimizer"] = state["optimizer"]["state"]  # the rest follows from the config and the step
+    of_members = state["optimizer"] if isinstance(state["optimizer"], list) else [state["optimizer"]]
+    state["optimizer"] = [moments["state"] for moments in of_members]  # the rest follows from the config and the step
     history = [dataclasses.replace(row, seconds=0.0) for row in run.history]
     return state, history, dict(run.best_weights)
 
@@ -98,12 +102,13 @@ MATRIX = [
     pytest.param("lstm", "float32", "lines", "anywhere", id="lines"),
     pytest.param("gru", "bfloat16", "lines", "at an evaluation", id="lines-gru-bfloat16", marks=pytest.mark.slow),
     pytest.param("lstm", "float32", "mapped", "anywhere", id="mapped"),
+    pytest.param("lstm", "bfloat16", "members", "anywhere", id="members"),
 ]
 
 
 @pytest.mark.parametrize(("cell", "precision", "settings", "cut"), MATRIX)
 def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, precision, settings, cut):
-    """Fifty-one kinds of run, each cut three times: at random or at evaluations, and on the last step."""
+    """Fifty-two kinds of run, each cut three times: at random or at evaluations, and on the last step."""
     straight = begin(cell, precision, settings)
     told = [(report.step, report.train_loss, report.val_loss) for report in train(straight)]
     chance = random.Random(f"{cell} {precision} {settings} {cut}")

@@ -19,7 +19,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     model, config = run.model.config, run.config
     return [
         *_describe_corpus(corpus, config.val_fraction, len(run.val_ids)),
-        f"model: {model.cell}, {_count(model.num_layers, 'layer')} of {model.hidden_size}, "
+        f"model: {model.cell}, {_members(model)}{_count(model.num_layers, 'layer')} of {model.hidden_size}, "
         f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
@@ -52,6 +52,10 @@ def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> lis
     if returns and corpus.options.unit == CHARACTER:
         lines.append(f"{_count(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     return lines
+
+
+def _members(config: ModelConfig) -> str:
+    return f"{config.members} members of " if config.members > 1 else ""
 
 
 def _dropout(config: ModelConfig) -> str:

@@ -34,6 +34,10 @@ def inspect(
     above: Annotated[
         float | None, typer.Option(help="Only lines that take more bits per character. [default: all]", **Hidden)
     ] = None,
+    member: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **Hidden),
+    ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Also let the model learn while it is scored.")] = False,
     unknown: Annotated[
         str, typer.Option(help="What becomes of characters it never saw: count, skip, nearest or error.")
@@ -92,7 +96,7 @@ def inspect(
             rows = verify_checkpoint(path)
             print(json.dumps(dict(rows))) if as_json else print_table(rows)
         return
-    subjects = read_subjects(checkpoints, corpus)
+    subjects = read_subjects(checkpoints, corpus, member)
     if by is not None and score is not None:
         from charrnn.cli.filtering import filter_lines
 

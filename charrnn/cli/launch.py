@@ -12,10 +12,10 @@ import torch
 from charrnn.cli.request import Request
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
-from charrnn.model import CharRNN
+from charrnn.ensemble import build_model, share_threads
 from charrnn.precision import probe_precision, sustained_speed
 from charrnn.run import TrainingRun
-from charrnn.suggest import FORWARD_SPEED, SEQ_LEN, TYPICAL_FLOPS, suggest, training_cost
+from charrnn.suggest import FORWARD_SPEED, SEQ_LEN, TYPICAL_FLOPS, may_be_ensemble, suggest, training_cost
 from charrnn.torch_engine import require_device
 
 PROBE_LANES = 16
@@ -86,9 +86,11 @@ def set_up_torch(threads: int) -> None:
 def _measure_flops(options: Mapping[str, Any], vocab_size: int) -> float:
     """Training arithmetic per second, on a model of the size that most texts get."""
     shape = ModelConfig(
-        vocab_size=vocab_size, cell=options["cell"], hidden_size=512, num_layers=1, embedding_dim=64, dropout=0.2
-    )
-    model = CharRNN(shape).to(options["device"])
+        vocab_size=vocab_size, cell=options["cell"], hidden_size=512, num_layers=1, embedding_dim=64, dropout=0.2,
+        members=2 if may_be_ensemble(options) else 1,
+    )  # fmt: skip
+    model = build_model(shape).to(options["device"])
+    share_threads(model, options["threads"])
     precision = probe_precision(model, PROBE_LANES, options["precision"]).precision
     seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
     return PASSES_SHARE * sustained_speed(model, PROBE_LANES, SEQ_LEN, precision, seconds) * training_cost(shape)

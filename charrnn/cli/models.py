@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.archive import Checkpoint, read_checkpoint
+from charrnn.averaging import Engine, build_engine
 from charrnn.encoder import CharEncoder
-from charrnn.engine import NumpyCharRNN
 from charrnn.errors import ConfigError
 from charrnn.text import TextOptions
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 Weights = Mapping[str, NDArray[np.float32]]
 
 
-def load_reader(contents: Checkpoint) -> NumpyCharRNN:
+def load_reader(contents: Checkpoint) -> Engine:
     """The model as it reads a text that is there."""
-    return NumpyCharRNN(contents.model, contents.weights, _resets_at(contents))
+    return build_engine(contents.model, contents.weights, _resets_at(contents))
 
 
 def load_writer(contents: Checkpoint, mix: Sequence[str] = (), device: str = "cpu") -> tuple[StepModel, CharEncoder]:
@@ -64,9 +64,10 @@ def writing_weights(weights: Weights, encoder: CharEncoder) -> Weights:
     """The weights of a model that never writes the mark for characters without an id."""
     if encoder.unknown_id is None:
         return weights
-    bias = weights["head.bias"].copy()
-    bias[encoder.unknown_id] = -np.inf
-    return {**weights, "head.bias": bias}
+    closed = {name: weights[name].copy() for name in weights if name.endswith("head.bias")}  # of every member
+    for bias in closed.values():
+        bias[encoder.unknown_id] = -np.inf
+    return {**weights, **closed}
 
 
 def reset_id(text: TextOptions, encoder: CharEncoder) -> int | None:
@@ -74,9 +75,9 @@ def reset_id(text: TextOptions, encoder: CharEncoder) -> int | None:
     return int(encoder.encode("\n")[0]) if text.lines else None
 
 
-def _writer(contents: Checkpoint) -> NumpyCharRNN:
+def _writer(contents: Checkpoint) -> Engine:
     weights = writing_weights(contents.weights, contents.encoder)
-    return NumpyCharRNN(contents.model, weights, _resets_at(contents))
+    return build_engine(contents.model, weights, _resets_at(contents))
 
 
 def _resets_at(contents: Checkpoint) -> int | None:

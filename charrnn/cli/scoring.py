@@ -79,12 +79,11 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
                   result.accuracy * result.characters / predicted)  # fmt: skip
     adapted = None
     if dynamic:
-        from charrnn.dynamic import adapt
+        from charrnn.dynamic import adapt, average_surprisals
 
         subject.require_stream("--dynamic")
-
-        losses = adapt(subject.contents.model, subject.contents.weights, readable.ids)
-        adapted = (float(losses.sum()) + price) / predicted
+        losses = [adapt(one.model, one.weights, readable.ids) for one in subject.members]
+        adapted = (float(average_surprisals(losses).sum()) + price) / predicted
     return TextScore(whole, readable.num_unknown, adapted)
 
 

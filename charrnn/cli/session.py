@@ -19,6 +19,7 @@ import typer
 
 from charrnn import __version__, checkpoint
 from charrnn.archive import CorpusFacts
+from charrnn.averaging import build_engine
 from charrnn.cli.announce import announcement, farewell
 from charrnn.cli.launch import start_run
 from charrnn.cli.lock import locked_output
@@ -30,7 +31,6 @@ from charrnn.cli.shared import first_ids
 from charrnn.cli.signals import TrainingSignals
 from charrnn.corpus import Corpus, Reading, read_corpus
 from charrnn.displays import Display, JsonDisplay, PlainDisplay, report_fields, write_line
-from charrnn.engine import NumpyCharRNN
 from charrnn.errors import DivergenceError, SaveError
 from charrnn.filters import SamplingOptions
 from charrnn.log import TrainingLog
@@ -168,7 +168,7 @@ class Session:
         """Write a little with the weights as they are."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
         encoder = self._corpus.encoder
-        engine = NumpyCharRNN(
+        engine = build_engine(
             self._run.model.config, writing_weights(weights, encoder), reset_id(self._corpus.options, encoder)
         )
         prompt = first_ids(encoder, self._corpus.counts)

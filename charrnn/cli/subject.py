@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from charrnn.archive import STDIN, Checkpoint, read_checkpoint
+from charrnn.averaging import Engine
 from charrnn.cli.models import load_reader, load_writer
-from charrnn.engine import NumpyCharRNN
-from charrnn.errors import CharRNNError
+from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
 from charrnn.heldout import LARGEST_SOUGHT, FoundText, find_text
 from charrnn.ngrams import NgramModel
@@ -35,7 +35,17 @@ class Subject:
     given_text: str | None = None
 
     @cached_property
-    def engine(self) -> NumpyCharRNN:
+    def inside(self) -> Checkpoint:
+        """The one network whose cells, gates and gradients are shown: of an ensemble the first."""
+        return self.contents.member(0)
+
+    @property
+    def members(self) -> list[Checkpoint]:
+        """Each network of an ensemble alone."""
+        return [self.contents.member(number) for number in range(self.contents.model.members)]
+
+    @cached_property
+    def engine(self) -> Engine:
         """The model, ready to read."""
         return load_reader(self.contents)
 
@@ -82,14 +92,31 @@ class Subject:
         return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
 
 
-def read_subjects(paths: Sequence[str], given_text: str | None = None) -> list[Subject]:
+def read_subjects(paths: Sequence[str], given_text: str | None = None, member: int | None = None) -> list[Subject]:
     """Read checkpoints, or standard input for "-", and give each a name of its own.
+
+    Args:
+        paths: of the files.
+        given_text: where the user says that their text is.
+        member: whom of an ensemble to look at alone; None for all together.
 
     Raises:
         CheckpointError: one cannot be read.
+        ConfigError: one has no such member.
     """
     names = ["stdin" if path == STDIN else Path(path).stem for path in paths]
     if len(set(names)) < len(names):
         names = [f"{path} ({paths[:place].count(path) + 1})" if paths.count(path) > 1 else path
                  for place, path in enumerate(paths)]  # fmt: skip
-    return [Subject(path, name, read_checkpoint(path), given_text) for path, name in zip(paths, names, strict=True)]
+    return [
+        Subject(path, name, _choose_member(read_checkpoint(path), path, member), given_text)
+        for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def _choose_member(contents: Checkpoint, path: str, member: int | None) -> Checkpoint:
+    if member is None:
+        return contents
+    if member >= contents.model.members:
+        raise ConfigError(f"--member is {member}, counted from 0, and {path} has {contents.model.members} in all")
+    return contents.member(member)

@@ -29,6 +29,9 @@ def train(
     cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, gru, rnn (tanh) or rnn-relu.")] = "lstm",
     hidden_size: Annotated[int | None, typer.Option(help=f"Units of a layer. {Chosen}", **Hidden)] = None,
     num_layers: Annotated[int | None, typer.Option(help=f"Layers. {Chosen}", **Hidden)] = None,
+    members: Annotated[
+        int | None, typer.Option(help=f"Networks that learn apart and predict together. {Chosen}", **Hidden)
+    ] = None,
     embedding_dim: Annotated[
         int | None, typer.Option(help=f"Width of a character's vector. {Chosen}", **Hidden)
     ] = None,

@@ -71,8 +71,14 @@ class Watched:
 
     @cached_property
     def _seen(self) -> tuple[Activations, list[GateUse]]:
-        contents = self.subject.contents
+        contents = self.subject.inside
         return watch(contents.model, contents.weights, contents.encoder.encode(self.text))
+
+    @property
+    def note(self) -> list[str]:
+        """A line that tells whose cells they are, where there are several networks."""
+        members = self.subject.contents.model.members
+        return [f"cells of member 0 of {members}; --member K shows another's"] if members > 1 else []
 
     @property
     def activations(self) -> Activations:
@@ -148,6 +154,7 @@ def neurons_view(watched: Watched) -> View:
     head = ["feature", "cell", "r", "chosen by", "p"]
     lines = [
         f"{len(watched.text):,} characters of {quoted(watched.source)}",
+        *watched.note,
         f"{len(watched.activations.units):,} cells, {len(watched.findings)} features; {len(found)} are followed by "
         "a cell beyond chance",
         *(["", *format_columns(head, rows)] if found else []),
@@ -196,7 +203,11 @@ def gates_view(watched: Watched) -> View:
             "shut": [round(float(share), 4) for share in use.shut],
         })  # fmt: skip
     head = ["layer", "gate", "mean", f"above {OPEN}", f"below {SHUT}", "cells always open", "always shut"]
-    return View("gates", {"text": watched.source, "gates": data}, lambda _width, _colour: format_columns(head, rows))
+    return View(
+        "gates",
+        {"text": watched.source, "gates": data},
+        lambda _width, _colour: [*watched.note, *format_columns(head, rows)],
+    )
 
 
 def unit_name(unit: Unit) -> str:

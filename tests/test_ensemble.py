@@ -1,0 +1,251 @@
+"""Several networks in one model: they learn apart and predict together."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_text, numpy_twin, random_model
+from test_training import IDS, VOCAB_SIZE, finish, start
+
+from charrnn.analysis import read
+from charrnn.averaging import NumpyEnsemble, average
+from charrnn.config import GATES, ModelConfig
+from charrnn.dynamic import adapt, average_surprisals
+from charrnn.ensemble import build_model, members_of, share_threads, split_state
+from charrnn.model import CharRNN
+from charrnn.recovery import ensure_finite
+from charrnn.shapes import member_weights, parameter_shapes
+from charrnn.suggest import suggest
+from charrnn.torch_engine import TorchCharRNN
+from charrnn.training import take_step
+
+SHAPE = {"vocab_size": 11, "hidden_size": 16, "num_layers": 2, "embedding_dim": 6, "members": 3}
+READ = np.random.default_rng(0).integers(0, 11, (40, 5))
+
+
+def ensemble(cell="lstm", **changes):
+    return random_model(ModelConfig(cell=cell, **{**SHAPE, **changes}))
+
+
+def arrays(model):
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_its_probability_is_the_mean_of_the_members(cell):
+    model = ensemble(cell)
+    ids = torch.from_numpy(READ)
+    together, state = model(ids, model.initial_state(5))
+    alone = []
+    for number, member in enumerate(model.members):
+        own = CharRNN(model.config.member)
+        own.load_state_dict(member_weights(model.config, model.state_dict(), number))
+        logits, own_state = own(ids, own.initial_state(5))
+        alone.append(logits.double().softmax(dim=-1))
+        torch.testing.assert_close(split_state(model, state)[number], own_state)
+        assert member.config == own.config
+    torch.testing.assert_close(together.double().exp(), sum(alone) / 3, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_numpy_and_torch_agree_on_it_however_it_is_read(cell):
+    model = ensemble(cell)
+    engine, on_torch = numpy_twin(model), TorchCharRNN(model.config, arrays(model), "cpu")
+    expected, state = model(torch.from_numpy(READ), model.initial_state(5))
+    logits, own_state = engine.forward(READ, engine.initial_state(5))
+    np.testing.assert_allclose(logits, expected.detach().numpy(), rtol=1e-5, atol=1e-5)
+    for layer, own in zip(state, own_state, strict=True):
+        for tensor, array in zip(layer, own, strict=True):
+            np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=1e-5, atol=1e-5)
+    side_by_side, by_torch, one = engine.readers(5), on_torch.readers(5), engine.reader()
+    for ids, logits in zip(READ, expected.detach().numpy(), strict=True):
+        np.testing.assert_allclose(side_by_side(ids), logits, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(by_torch(ids), logits, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(one(ids[0]), logits[0], rtol=1e-4, atol=1e-4)
+
+
+def test_what_no_member_ever_writes_the_mean_never_writes_and_what_is_unlikely_stays_so():
+    never = np.array([[0.0, -np.inf, 1.0]], dtype=np.float32)
+    assert average([never, never])[0, 1] == -np.inf
+    unlikely = np.array([[0.0, -500.0, 1.0]], dtype=np.float32)
+    assert average([unlikely, unlikely])[0, 1] == pytest.approx(-500 - math.log(1 + math.e), abs=1e-3)
+
+
+def test_its_weights_are_those_that_the_config_lists():
+    config = ensemble().config
+    shapes = {name: tuple(tensor.shape) for name, tensor in build_model(config).state_dict().items()}
+    assert shapes == parameter_shapes(config)
+    one = parameter_shapes(config.member)
+    assert len(shapes) == 3 * len(one)
+    assert list(shapes)[len(one)] == "members.1.embedding.weight"
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_member_learns_as_if_it_were_alone(at_once):
+    """The first member begins as a single network of the same seed does, and must become the same, bit for bit."""
+    alone, run = start(max_steps=100), start(max_steps=100, members=2)
+    share_threads(run.model, at_once)
+    assert run.model.at_once == at_once
+    for _ in range(10):
+        take_step(alone)
+        take_step(run)
+    first, second = run.model.members
+    for name, weight in alone.model.state_dict().items():
+        assert torch.equal(weight, first.state_dict()[name]), name
+    assert not torch.equal(first.head.weight, second.head.weight)
+    for layer, expected in zip(split_state(run.model, run.state)[0], alone.state, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(layer, expected, strict=True))
+
+
+def test_members_hide_different_characters_and_reset_different_lanes():
+    run = start(members=2, dropout=0.4, state_reset=0.5, batch_size=64, max_steps=100)
+    for member in run.model.members:
+        member.load_state_dict(run.model.members[0].state_dict())
+    for _ in range(3):
+        take_step(run)
+    first, second = run.model.members
+    assert not torch.equal(first.head.weight, second.head.weight)
+    kept = [(own[0][0] != 0).any(dim=1) for own in split_state(run.model, run.state)]
+    assert all(lanes.all() for lanes in kept), "after a window every lane has a state"
+    masks = [member.dropout.hide(torch.ones(64, 1), 0.5) for member in run.model.members]
+    assert not torch.equal(*masks)
+
+
+def test_together_they_do_better_than_the_mean_member():
+    run = start(members=3, max_steps=150, evaluations=3)
+    finish(run)
+    run.model.load_state_dict(run.best_weights)
+    from charrnn.evaluation import evaluate
+
+    alone = [evaluate(member, run.val_ids) for member in members_of(run.model)]
+    assert run.best.val_loss == pytest.approx(evaluate(run.model, run.val_ids), abs=1e-6)
+    assert run.best.val_loss < sum(alone) / 3
+
+
+def test_a_step_that_is_no_good_for_one_member_is_skipped_by_all():
+    run = start(members=2, max_steps=100)
+    take_step(run)
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    hook = run.model.members[1].head.bias.register_hook(lambda gradient: gradient * math.inf)
+    take_step(run)
+    hook.remove()
+    assert run.health.skipped == 1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())
+
+
+def test_a_moment_of_the_last_member_that_is_not_finite_is_found():
+    run = start(members=2, max_steps=100)
+    take_step(run)
+    next(iter(run.optimizers[1].state.values()))["exp_avg"].fill_(math.inf)
+    ensure_finite(run)
+    assert run.health.recoveries == 1
+
+
+def test_dynamic_evaluation_averages_what_each_member_expects():
+    model = ensemble()
+    ids = READ.flatten()
+    static = read(numpy_twin(model), ids, lanes=1).surprisals
+    members = [member_weights(model.config, arrays(model), number) for number in range(3)]
+    unmoved = [adapt(model.config.member, weights, ids, rate=0.0) for weights in members]
+    np.testing.assert_allclose(average_surprisals(unmoved), static, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"time_limit": 180.0}, 2),
+        ({"time_limit": 600.0}, 4),
+        ({"time_limit": 20.0}, 1),
+        ({"time_limit": 600.0, "hidden_size": 512}, 1),
+        ({"time_limit": 600.0, "num_layers": 2}, 1),
+        ({"time_limit": 20.0, "members": 3}, 3),
+        ({"max_steps": 50}, 1),
+        ({}, 2),
+    ],
+)
+def test_there_are_as_many_as_there_is_time_for(flags, expected):
+    chosen = suggest(flags, num_chars=1_100_000, vocab_size=65, flops=3.5e11)
+    assert chosen.model.members == expected
+
+
+def test_a_text_too_large_for_the_time_gets_one_network():
+    assert suggest({"time_limit": 180.0}, num_chars=20_000_000, vocab_size=65, flops=3.5e11).model.members == 1
+
+
+def test_more_members_get_fewer_passes_and_with_them_less_dropout():
+    alone, four = (
+        suggest({"time_limit": 600.0, "members": n}, num_chars=1_100_000, vocab_size=65, flops=3.5e11) for n in (1, 4)
+    )
+    assert four.model.dropout < alone.model.dropout
+
+
+@pytest.fixture
+def words(tmp_path):
+    (tmp_path / "words.txt").write_text(make_text(6000), encoding="utf-8")
+    return ["words.txt", "--hidden-size", 16, "--members", 2]
+
+
+def test_the_command_line_trains_resumes_samples_and_looks_inside(charrnn, words):
+    assert charrnn("train", *words, "--max-steps", 30, "-q").code == 0
+    resumed = charrnn("train", "words.txt", "--resume", "--max-steps", 40)
+    assert "2 members of 1 layer of 16" in resumed.stderr
+    assert "going on after step 30" in resumed.stderr
+    assert len(charrnn("sample", "words.pt", "-n", 50, "--no-echo", "--seed", 1).stdout.decode()) >= 50
+    card = json.loads(charrnn("inspect", "words.pt", "--json").stdout)
+    assert card["members"] == 2
+    whole = json.loads(charrnn("inspect", "words.pt", "--score", "words.txt", "--json").stdout)
+    alone = [
+        json.loads(charrnn("inspect", "words.pt", "--score", "words.txt", "--member", k, "--json").stdout)
+        for k in (0, 1)
+    ]
+    assert whole["loss"] < (alone[0]["loss"] + alone[1]["loss"]) / 2
+    assert alone[0]["loss"] != alone[1]["loss"]
+    seen = charrnn("inspect", "words.pt", "--gates", "--text-file", "words.txt")
+    assert "cells of member 0 of 2" in seen.stdout.decode()
+    dynamic = charrnn("inspect", "words.pt", "--score", "words.txt", "--dynamic")
+    assert dynamic.code == 0
+
+
+def test_a_member_that_is_not_there_is_one_line(charrnn, words):
+    charrnn("train", *words, "--max-steps", 2, "-q")
+    result = charrnn("inspect", "words.pt", "--member", 2)
+    assert result.code == 2
+    assert result.stderr == "charrnn: --member is 2, counted from 0, and words.pt has 2 in all\n"
+    again = charrnn("train", "words.txt", "--resume", "--members", 3)
+    assert again.code == 2
+    assert "--members is 3 and words.pt was trained with 2" in again.stderr
+
+
+def test_a_training_state_of_another_number_of_members_is_refused():
+    from charrnn.errors import CheckpointError
+
+    two = start(members=2)
+    take_step(two)
+    for part in ("optimizer", "random_state"):
+        state = two.state_dict()
+        state[part] = state[part][:1]
+        with pytest.raises(CheckpointError, match="another number of members"):
+            start(members=2).load_state_dict(state)
+
+
+def test_the_engine_of_an_ensemble_resets_every_member_at_a_line_feed():
+    model = ensemble()
+    engine = NumpyEnsemble(model.config, arrays(model), resets_at=4)
+    read_on, fresh = engine.reader(), engine.reader()
+    for character in (1, 2, 3):
+        read_on(character)
+    for character in (4, 5):
+        np.testing.assert_allclose(read_on(character), fresh(character), rtol=1e-5, atol=1e-5)
+
+
+def test_its_first_report_counts_each_character_once():
+    run = start(members=2)
+    windows = list(itertools.islice(run.lanes, 1))
+    run.lanes.seek(0, 0)
+    take_step(run)
+    assert run.pace.chars == windows[0].num_targets
+    assert run.pace.loss / run.pace.chars == pytest.approx(math.log(VOCAB_SIZE), abs=0.2)
+    assert len(IDS) == 6000
