@@ -7,7 +7,7 @@ explodes with k (Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013, h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from charrnn.averaging import Engine
 from charrnn.backprop import backpropagate, cross_entropy_gradient
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
+from charrnn.shapes import member_weights
 from charrnn.tape import GATE_NAMES, Weights, record, zero_state
 
 REACH = 100
@@ -41,7 +42,7 @@ class Flow:
     """How a gradient fades in one layer.
 
     Attributes:
-        layer: from 0.
+        layer: from 0; an ensemble's members follow one another.
         part: "h", or "c" for an LSTM's cell.
         norms: of the derivative of a character's loss by that part k characters before, for k = 0, 1, ..., each
             the mean over places in the text, shape (K + 1,).
@@ -72,6 +73,14 @@ def gradient_flow(
     Raises:
         CorpusError: the text is too short.
     """
+    if config.members > 1:
+        return [
+            replace(flow, layer=flow.layer + number * config.num_layers)
+            for number in range(config.members)
+            for flow in gradient_flow(
+                config.member, member_weights(config, weights, number), ids, reach=reach, places=places
+            )
+        ]
     needed = WARM_UP + reach + 2
     if len(ids) < needed:
         raise CorpusError(f"a text of {len(ids):,} characters is too short to go back in; give at least {needed}")
@@ -91,6 +100,12 @@ def gradient_flow(
 
 def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str, float]]:
     """The largest absolute eigenvalue of the recurrent matrix of each layer and gate."""
+    if config.members > 1:
+        return [
+            (layer + number * config.num_layers, name, radius)
+            for number in range(config.members)
+            for layer, name, radius in spectral_radii(config.member, member_weights(config, weights, number))
+        ]
     names = GATE_NAMES.get(config.cell, ("state",))
     return [
         (layer, name, float(np.abs(np.linalg.eigvals(block)).max()))

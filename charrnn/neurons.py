@@ -11,7 +11,7 @@ comparisons (Westfall, Young 1993, "Resampling-based multiple testing").
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.features import Values
+from charrnn.shapes import member_weights
 from charrnn.tape import Weights, gate_values, record, zero_state
 
 SIGNIFICANT = 0.05
@@ -41,7 +42,7 @@ class Unit:
     """A value of a layer's state.
 
     Attributes:
-        layer: from 0, as the weights are named.
+        layer: from 0, as the weights are named; an ensemble's members follow one another.
         number: from 0.
         part: "h", or "c" for an LSTM's cell, of which the tanh is looked at.
     """
@@ -110,7 +111,8 @@ class GateUse:
 def readable_length(config: ModelConfig) -> int:
     """Characters of which all activations can be held."""
     parts = 2 if config.cell == "lstm" else 1
-    return min(MAX_CHARACTERS, VALUES_AT_ONCE // (parts * config.hidden_size * config.num_layers))
+    units = parts * config.hidden_size * config.num_layers * config.members
+    return min(MAX_CHARACTERS, VALUES_AT_ONCE // units)
 
 
 def watch(config: ModelConfig, weights: Weights, ids: NDArray[Any]) -> tuple[Activations, list[GateUse]]:
@@ -121,6 +123,9 @@ def watch(config: ModelConfig, weights: Weights, ids: NDArray[Any]) -> tuple[Act
         weights: by name.
         ids: encoded text, shape (num_chars,).
     """
+    if config.members > 1:
+        seen = [watch(config.member, member_weights(config, weights, n), ids) for n in range(config.members)]
+        return _count_layers_through(seen, config.num_layers)
     parts = ("h", "c") if config.cell == "lstm" else ("h",)
     layers = range(config.num_layers)
     units = [Unit(layer, n, part) for layer in layers for part in parts for n in range(config.hidden_size)]
@@ -142,6 +147,19 @@ def watch(config: ModelConfig, weights: Weights, ids: NDArray[Any]) -> tuple[Act
         for (layer, name), total in sums.items()
     ]
     return Activations(units, values), gates
+
+
+def _count_layers_through(
+    seen: Sequence[tuple[Activations, list[GateUse]]], num_layers: int
+) -> tuple[Activations, list[GateUse]]:
+    """Put together what was seen in the members of an ensemble."""
+    units = [
+        replace(unit, layer=unit.layer + number * num_layers)
+        for number, (activations, _) in enumerate(seen)
+        for unit in activations.units
+    ]
+    gates = [replace(use, layer=use.layer + n * num_layers) for n, (_, uses) in enumerate(seen) for use in uses]
+    return Activations(units, np.concatenate([activations.values for activations, _ in seen], axis=1)), gates
 
 
 def find_neurons(activations: Activations, features: Mapping[str, Values]) -> list[Finding]:

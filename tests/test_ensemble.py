@@ -15,7 +15,9 @@ from charrnn.averaging import NumpyEnsemble, average
 from charrnn.config import GATES, ModelConfig
 from charrnn.dynamic import adapt, average_surprisals
 from charrnn.ensemble import build_model, members_of, share_threads, split_state
+from charrnn.gradients import gradient_flow, spectral_radii
 from charrnn.model import CharRNN
+from charrnn.neurons import Unit, watch
 from charrnn.recovery import ensure_finite
 from charrnn.shapes import member_weights, parameter_shapes
 from charrnn.suggest import suggest
@@ -144,6 +146,28 @@ def test_a_moment_of_the_last_member_that_is_not_finite_is_found():
     assert run.health.recoveries == 1
 
 
+def test_the_layers_of_its_members_are_counted_through():
+    model = ensemble()
+    weights, ids = arrays(model), np.resize(READ, 200)
+    activations, gates = watch(model.config, weights, ids)
+    assert [unit.layer for unit in activations.units[::16]] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    flows = gradient_flow(model.config, weights, ids, reach=20, places=2)
+    radii = spectral_radii(model.config, weights)
+    for number in range(3):
+        own = model.config.member, member_weights(model.config, weights, number)
+        alone, own_gates = watch(*own, ids)
+        unit = Unit(1, 5, "c")
+        np.testing.assert_array_equal(alone.of(unit), activations.of(Unit(2 * number + 1, 5, "c")))
+        shifted = [use.mean for use in gates if use.layer // 2 == number]
+        assert shifted == [use.mean for use in own_gates]
+        for one, flow in zip(
+            gradient_flow(*own, ids, reach=20, places=2), [f for f in flows if f.layer // 2 == number], strict=True
+        ):
+            assert (one.layer, one.part) == (flow.layer % 2, flow.part)
+            np.testing.assert_array_equal(one.norms, flow.norms)
+        assert [r[2] for r in spectral_radii(*own)] == [r[2] for r in radii if r[0] // 2 == number]
+
+
 def test_dynamic_evaluation_averages_what_each_member_expects():
     model = ensemble()
     ids = READ.flatten()
@@ -203,8 +227,10 @@ def test_the_command_line_trains_resumes_samples_and_looks_inside(charrnn, words
     ]
     assert whole["loss"] < (alone[0]["loss"] + alone[1]["loss"]) / 2
     assert alone[0]["loss"] != alone[1]["loss"]
-    seen = charrnn("inspect", "words.pt", "--gates", "--text-file", "words.txt")
-    assert "cells of member 0 of 2" in seen.stdout.decode()
+    cells = ["--cell", "1:3", "--text", "Tuna kilo", "--json"]
+    second = json.loads(charrnn("inspect", "words.pt", *cells).stdout)
+    alone = json.loads(charrnn("inspect", "words.pt", "--member", 1, "--cell", "0:3", *cells[2:]).stdout)
+    assert second["cells"][0]["values"] == alone["cells"][0]["values"], "the second member's layers follow the first's"
     dynamic = charrnn("inspect", "words.pt", "--score", "words.txt", "--dynamic")
     assert dynamic.code == 0
 

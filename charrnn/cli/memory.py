@@ -24,7 +24,7 @@ Memory = Mapping[str, Any]
 
 def gradients_view(watched: Watched) -> View:
     """Show how far back gradients reach, and how far back context helps."""
-    contents = watched.subject.inside
+    contents = watched.subject.contents
     ids = contents.encoder.encode(watched.text)
     data = {
         "text": watched.source,

@@ -36,7 +36,7 @@ class Subject:
 
     @cached_property
     def inside(self) -> Checkpoint:
-        """The one network whose cells, gates and gradients are shown: of an ensemble the first."""
+        """The one network whose alphabet is mapped: of an ensemble the first."""
         return self.contents.member(0)
 
     @property

@@ -71,14 +71,8 @@ class Watched:
 
     @cached_property
     def _seen(self) -> tuple[Activations, list[GateUse]]:
-        contents = self.subject.inside
+        contents = self.subject.contents
         return watch(contents.model, contents.weights, contents.encoder.encode(self.text))
-
-    @property
-    def note(self) -> list[str]:
-        """A line that tells whose cells they are, where there are several networks."""
-        members = self.subject.contents.model.members
-        return [f"cells of member 0 of {members}; --member K shows another's"] if members > 1 else []
 
     @property
     def activations(self) -> Activations:
@@ -154,7 +148,6 @@ def neurons_view(watched: Watched) -> View:
     head = ["feature", "cell", "r", "chosen by", "p"]
     lines = [
         f"{len(watched.text):,} characters of {quoted(watched.source)}",
-        *watched.note,
         f"{len(watched.activations.units):,} cells, {len(watched.findings)} features; {len(found)} are followed by "
         "a cell beyond chance",
         *(["", *format_columns(head, rows)] if found else []),
@@ -206,7 +199,7 @@ def gates_view(watched: Watched) -> View:
     return View(
         "gates",
         {"text": watched.source, "gates": data},
-        lambda _width, _colour: [*watched.note, *format_columns(head, rows)],
+        lambda _width, _colour: format_columns(head, rows),
     )
 
 
@@ -226,10 +219,10 @@ def parse_unit(name: str, subject: Subject) -> Unit:
     if match is None:
         raise ConfigError(f"--cell is {name!r}; write it as LAYER:UNIT, such as 0:7, both counted from 0")
     layer, number = int(match[1]), int(match[2])
-    if layer >= config.num_layers or number >= config.hidden_size:
+    layers = config.num_layers * config.members
+    if layer >= layers or number >= config.hidden_size:
         raise ConfigError(
-            f"--cell is {name}, and {subject.path} has layers 0 to {config.num_layers - 1} "
-            f"of units 0 to {config.hidden_size - 1}"
+            f"--cell is {name}, and {subject.path} has layers 0 to {layers - 1} of units 0 to {config.hidden_size - 1}"
         )
     if match[3] == "c" and config.cell != "lstm":
         raise ConfigError(f"--cell is {name}, and only an LSTM has a c; leave it out")
