@@ -15,7 +15,7 @@ from torch import Tensor
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.encoder import Ids
-from charrnn.ensemble import Model, build_model, members_of, share_threads
+from charrnn.ensemble import Model, build_model, members_of
 from charrnn.lanes import Lanes
 from charrnn.lines import LineLanes
 from charrnn.metrics import HistoryRow, best_row
@@ -124,7 +124,6 @@ class TrainingRun:
         torch.manual_seed(config.seed)
         model = build_model(model_config).to(config.device)
         model.seed_dropout(config.seed)
-        share_threads(model, config.threads)
         return cls(
             model=model,
             config=config,

@@ -66,7 +66,9 @@ def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Cor
     """A run at its first step."""
     train_ids, val_ids = corpus.split(config.val_fraction)
     val_ids = val_ids[:MOST_EVALUATED]
-    return TrainingRun.start(model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed)
+    run = TrainingRun.start(model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed)
+    share_threads(run.model, config.threads)
+    return run
 
 
 def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:

@@ -1,7 +1,7 @@
 """Print charrnn's speed beside the processor's and a plain PyTorch loop's, and the losses that it reaches.
 
 python -m tests.benchmarks                      all of it: an hour
-python -m tests.benchmarks --quick              speeds, in three minutes
+python -m tests.benchmarks --quick              speeds, in some five minutes
 python -m tests.benchmarks --train TEXT 70s     the whole command, and what it reaches
 python -m tests.benchmarks --compare TEXT 70s   beside what char-rnn's and nanoGPT's recipes reach in that time
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, before torch loads its thread library
 
-from tests.benchmarks import encoding, losses, saving, speed
+from tests.benchmarks import encoding, losses, sampling, saving, speed
 from tests.benchmarks.measure import conditions
 
 
@@ -27,9 +27,14 @@ def measure_speeds() -> Iterator[str]:
     yield from speed.cell_shares(best)
     for size in speed.SIZES:
         yield speed.training_speed(*size)
+    for members in (2, 4):
+        yield speed.members_speed(members)
     for size in speed.SIZES:
-        yield speed.sampling_speed(*size)
-    yield speed.first_character(1, 512)
+        yield sampling.one_stream(*size)
+    for size in speed.SIZES:
+        yield sampling.many_texts(*size)
+    yield sampling.matching(1, 512)
+    yield sampling.first_character(1, 512)
     for size in ((1, 384), (2, 512)):
         yield saving.saving_cost(*size)
     yield from encoding.encoding_speed()

@@ -30,7 +30,7 @@ def train(text: Path, duration: str, seed: int = 0) -> str:
         subprocess.run([*command, "train", text, *flags], check=True, capture_output=True)
         seconds = time.perf_counter() - started
         card = json.loads(subprocess.run([*command, "inspect", path, "--json"], check=True, capture_output=True).stdout)
-    best, model = card["best"], f"{card['cell']} {card['num_layers']}x{card['hidden_size']}"
+    best, model = card["best"], f"{card['members']} of {card['cell']} {card['num_layers']}x{card['hidden_size']}"
     return (
         f"{text.name}, --time {duration}, seed {seed}: {best['val_loss']:.4f} nats ({best['bits_per_char']:.3f} bits) "
         f"on the last tenth, {best['cold_loss']:.4f} in cold windows of 256, at epoch {best['epoch']:.1f}; {model}, "

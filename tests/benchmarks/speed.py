@@ -1,30 +1,19 @@
-"""Speeds: of training, beside the processor's own and a plain loop's; of sampling; of starting."""
+"""Speeds of training, beside the processor's own and a plain loop's."""
 
 from __future__ import annotations
 
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from charrnn import checkpoint
-from charrnn.archive import CorpusFacts
 from charrnn.config import GATES, ModelConfig, TrainConfig
-from charrnn.encoder import CharEncoder
-from charrnn.engine import NumpyCharRNN
-from charrnn.filters import SamplingOptions
-from charrnn.model import CharRNN
+from charrnn.ensemble import share_threads
 from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
-from charrnn.sampling import Sampler
 from charrnn.suggest import training_cost
 from charrnn.training import take_step
 from tests.benchmarks.measure import Rate, compare
@@ -92,8 +81,31 @@ def training_speed(num_layers: int, hidden_size: int, batch_size: int = 64, seq_
         return STEPS * batch_size * seq_len
 
     rates = compare({"charrnn": lambda: _steps(run), "plain": step_plain})
-    assert np.isfinite(run.pace.loss.item()), "the measured steps are real ones"
+    assert np.isfinite(run.pace.loss), "the measured steps are real ones"
     return _row(f"train {num_layers}x{hidden_size}, {run.config.precision}", rates["charrnn"], rates["plain"])
+
+
+def members_speed(members: int, hidden_size: int = 512, batch_size: int = 16, seq_len: int = 64) -> str:
+    """Characters per second that an ensemble passes over, all members counted, beside one network's."""
+    threads = torch.get_num_threads()
+    config = model_config(1, hidden_size)
+    alone = start_run(config, batch_size, seq_len)
+    together = start_run(replace(config, members=members), batch_size, seq_len)
+
+    def step_alone() -> float:
+        torch.set_num_threads(threads)
+        return _steps(alone)
+
+    def step_together() -> float:
+        share_threads(together.model, threads)
+        return members * _steps(together)
+
+    rates = compare({"together": step_together, "alone": step_alone})
+    torch.set_num_threads(threads)
+    return (
+        f"train {members} members of 1x{hidden_size}, {batch_size} lanes: {rates['together']!s} char/s in all, one alone "
+        f"{rates['alone']!s}, ratio {rates['together'].median / rates['alone'].median:.2f}"
+    )
 
 
 def start_run(config: ModelConfig, batch_size: int, seq_len: int) -> TrainingRun:
@@ -110,60 +122,6 @@ def _steps(run: TrainingRun) -> float:
     for _ in range(STEPS):
         take_step(run)
     return STEPS * run.config.batch_size * run.config.seq_len
-
-
-def sampling_speed(num_layers: int, hidden_size: int, length: int = 2000) -> str:
-    """Characters per second of one stream beside a plain `nn.LSTM` loop's."""
-    config = model_config(num_layers, hidden_size)
-    model = CharRNN(config).eval()
-    engine = NumpyCharRNN(config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
-    with torch.inference_mode():
-        expected = model(torch.tensor([[3]]), model.initial_state(1))[0][0].numpy()
-    np.testing.assert_allclose(engine.step(np.array([3]), engine.initial_state())[0], expected, atol=1e-4)
-    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size).eval()
-    sampler = Sampler(engine, [0], SamplingOptions(), 0)
-
-    def sample_charrnn() -> float:
-        return float(sum(1 for _ in sampler.stream(length)))
-
-    @torch.inference_mode()
-    def sample_plain() -> float:
-        ids, state = torch.zeros((1, 1), dtype=torch.int64), None
-        for _ in range(length // 10):
-            logits, state = plain(ids, state)
-            ids = torch.multinomial((logits[0] / 0.8).softmax(-1), 1)
-        return length // 10
-
-    rates = compare({"charrnn": sample_charrnn, "plain": sample_plain})
-    return _row(f"sample {num_layers}x{hidden_size}, 1 stream", rates["charrnn"], rates["plain"])
-
-
-def first_character(num_layers: int, hidden_size: int, runs: int = 7) -> str:
-    """Seconds from the call of the command to its first character, and to its help's first line."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "m.pt"
-        config = model_config(num_layers, hidden_size)
-        checkpoint.save(
-            path, model=config, encoder=CharEncoder("".join(map(chr, range(40, 40 + VOCAB_SIZE)))),
-            weights=CharRNN(config).state_dict(), history=[], made={},
-            training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
-            corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
-        )  # fmt: skip
-        rows = []
-        for name, arguments in {"first character": ["sample", str(path), "-q"], "--help": ["train", "--help"]}.items():
-            seconds = sorted(_seconds_to_output(arguments) for _ in range(1 + runs))[:runs]
-            rows.append(f"{name}: {statistics.median(seconds):.3f} s ({seconds[0]:.3f} to {seconds[-1]:.3f})")
-        return f"start {num_layers}x{hidden_size}: " + "; ".join(rows)
-
-
-def _seconds_to_output(arguments: list[str]) -> float:
-    started = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "charrnn", *arguments], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.read(1)
-        seconds = time.perf_counter() - started
-        process.kill()
-    return seconds
 
 
 def _row(name: str, ours: Rate, plain: Rate) -> str:

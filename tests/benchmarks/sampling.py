@@ -1,0 +1,144 @@
+"""Speeds of sampling, beside a plain loop's and the bare products'; of many texts; of starting."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from charrnn import checkpoint
+from charrnn.archive import CorpusFacts
+from charrnn.config import GATES, ModelConfig
+from charrnn.encoder import CharEncoder
+from charrnn.engine import NumpyCharRNN
+from charrnn.filters import SamplingOptions
+from charrnn.matching import LineMatch
+from charrnn.model import CharRNN
+from charrnn.sampling import Sampler
+from tests.benchmarks.measure import compare
+from tests.benchmarks.peers import PlainLSTM
+from tests.benchmarks.speed import EMBEDDING_DIM, TRAINING, VOCAB_SIZE, model_config
+
+ALPHABET = CharEncoder("\n" + "".join(map(chr, range(40, 39 + VOCAB_SIZE))))
+MANY = 256
+PATTERN = "[A-Z][a-f]*( [A-Z][a-f]*)*"
+
+
+def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> str:
+    """Characters per second of one text, beside a plain `nn.LSTM` loop's and the products that no step can do without."""
+    config, engine, model = _models(num_layers, hidden_size)
+    with torch.inference_mode():
+        expected = model(torch.tensor([[3]]), model.initial_state(1))[0][0].numpy()
+    np.testing.assert_allclose(engine.step(np.array([3]), engine.initial_state())[0], expected, atol=1e-4)
+    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size).eval()
+
+    @torch.inference_mode()
+    def sample_plain() -> float:
+        ids, state = torch.zeros((1, 1), dtype=torch.int64), None
+        for _ in range(length // 10):
+            logits, state = plain(ids, state)
+            ids = torch.multinomial((logits[0] / 0.8).softmax(-1), 1)
+        return length // 10
+
+    rates = compare({
+        "charrnn": _sampling(engine, length), "plain": sample_plain, "bare": _bare_products(config, length)
+    })  # fmt: skip
+    ours = rates["charrnn"]
+    return (
+        f"sample {num_layers}x{hidden_size}, 1 text: {ours!s} char/s; plain PyTorch {rates['plain']!s}, "
+        f"ratio {ours.median / rates['plain'].median:.1f}; bare products {rates['bare']!s}, "
+        f"share {ours.median / rates['bare'].median:.2f}"
+    )
+
+
+def many_texts(num_layers: int, hidden_size: int, length: int = 40) -> str:
+    """Characters per second of many texts side by side, beside those of one."""
+    _, engine, _ = _models(num_layers, hidden_size)
+    sampler = Sampler(engine, [0], SamplingOptions(), 0)
+
+    def sample_many() -> float:
+        return float(sampler.batch(range(MANY), length).size)
+
+    rates = compare({"many": sample_many, "one": _sampling(engine, 2000)})
+    ratio = rates["many"].median / rates["one"].median
+    return f"sample {num_layers}x{hidden_size}, {MANY} texts: {rates['many']!s} char/s, ratio to one {ratio:.1f}"
+
+
+def matching(num_layers: int, hidden_size: int, length: int = 2000) -> str:
+    """What holding a text to a pattern leaves of its speed."""
+    _, engine, _ = _models(num_layers, hidden_size)
+    match = LineMatch.build(PATTERN, ALPHABET)
+    held = Sampler(engine, [0], SamplingOptions(), 0, match)
+
+    def sample_held() -> float:
+        return float(sum(1 for _ in held.stream(length)))
+
+    rates = compare({"held": sample_held, "free": _sampling(engine, length)})
+    share = rates["held"].median / rates["free"].median
+    return (
+        f"sample {num_layers}x{hidden_size} --match: {rates['held']!s} char/s, share of the speed without {share:.2f}"
+    )
+
+
+def first_character(num_layers: int, hidden_size: int, runs: int = 7) -> str:
+    """Seconds from the call of the command to its first character, and to its help's first line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.pt"
+        config = model_config(num_layers, hidden_size)
+        checkpoint.save(
+            path, model=config, encoder=ALPHABET, weights=CharRNN(config).state_dict(), history=[], made={},
+            training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
+            corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
+        )  # fmt: skip
+        rows = []
+        for name, arguments in {"first character": ["sample", str(path), "-q"], "--help": ["train", "--help"]}.items():
+            seconds = sorted(_seconds_to_output(arguments) for _ in range(1 + runs))[:runs]
+            rows.append(f"{name}: {statistics.median(seconds):.3f} s ({seconds[0]:.3f} to {seconds[-1]:.3f})")
+        return f"start {num_layers}x{hidden_size}: " + "; ".join(rows)
+
+
+def _models(num_layers: int, hidden_size: int) -> tuple[ModelConfig, NumpyCharRNN, CharRNN]:
+    config = model_config(num_layers, hidden_size)
+    model = CharRNN(config).eval()
+    return config, NumpyCharRNN(config, {name: tensor.numpy() for name, tensor in model.state_dict().items()}), model
+
+
+def _sampling(engine: NumpyCharRNN, length: int) -> Callable[[], float]:
+    sampler = Sampler(engine, [0], SamplingOptions(), 0)
+    return lambda: float(sum(1 for _ in sampler.stream(length)))
+
+
+def _bare_products(config: ModelConfig, length: int) -> Callable[[], float]:
+    """A step's products of a matrix and a vector, and nothing else: recurrent, between layers, and of the output."""
+    rows = GATES[config.cell] * config.hidden_size
+    heights = [rows] * config.num_layers + [rows] * (config.num_layers - 1) + [config.vocab_size]
+    generator = np.random.default_rng(0)
+    matrices = [generator.standard_normal((height, config.hidden_size), dtype=np.float32) for height in heights]
+    vector = generator.standard_normal(config.hidden_size, dtype=np.float32)
+    pairs = [(matrix, np.empty(len(matrix), dtype=np.float32)) for matrix in matrices]
+
+    def multiply() -> float:
+        for _ in range(length):
+            for matrix, product in pairs:
+                np.dot(matrix, vector, product)
+        return length
+
+    return multiply
+
+
+def _seconds_to_output(arguments: list[str]) -> float:
+    started = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-m", "charrnn", *arguments], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        seconds = time.perf_counter() - started
+        process.kill()
+    return seconds
