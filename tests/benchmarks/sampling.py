@@ -33,7 +33,7 @@ PATTERN = "[A-Z][a-f]*( [A-Z][a-f]*)*"
 
 
 def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> str:
-    """Characters per second of one text, beside a plain `nn.LSTM` loop's and the products that no step can do without."""
+    """Characters per second of one text, beside a plain `nn.LSTM` loop's and the bare products of a step."""
     config, engine, model = _models(num_layers, hidden_size)
     with torch.inference_mode():
         expected = model(torch.tensor([[3]]), model.initial_state(1))[0][0].numpy()

@@ -103,8 +103,8 @@ def members_speed(members: int, hidden_size: int = 512, batch_size: int = 16, se
     rates = compare({"together": step_together, "alone": step_alone})
     torch.set_num_threads(threads)
     return (
-        f"train {members} members of 1x{hidden_size}, {batch_size} lanes: {rates['together']!s} char/s in all, one alone "
-        f"{rates['alone']!s}, ratio {rates['together'].median / rates['alone'].median:.2f}"
+        f"train {members} members of 1x{hidden_size}, {batch_size} lanes: {rates['together']!s} char/s in all, "
+        f"one alone {rates['alone']!s}, ratio {rates['together'].median / rates['alone'].median:.2f}"
     )
 
 
