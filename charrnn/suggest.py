@@ -58,6 +58,9 @@ DROPOUT = 0.0355
 INPUT_DROPOUT = 0.0015
 """Share of characters that are hidden, by the third power of that: 0.03 for six passes, 0.1 for 16 and more."""
 
+OF_SEVERAL = 0.7
+"""What a member's dropout is of that of a network that stands alone."""
+
 MOST_DOUBLINGS = 4.0
 """Of the epochs that ask for more dropout: beyond, it takes more than it gives."""
 
@@ -157,7 +160,7 @@ def _choose_model(
             break
     model = replace(model, members=_choose_members(given, model, wanted, train_chars, flops))
     epochs = _planned_epochs(given, model, wanted, train_chars, flops)
-    shares = {**_regularise(epochs, model.hidden_size), **given}
+    shares = {**_regularise(epochs, model), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 
@@ -190,13 +193,16 @@ def _planned_epochs(
     return float(min(ends, default=min(wanted, patient)))
 
 
-def _regularise(epochs: float, hidden_size: int) -> dict[str, float]:
-    """Hide more from a model that passes over its text more often; less from one of few units, which cannot overfit."""
+def _regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
+    """Hide more from a model that passes over its text more often.
+
+    Less from one of few units, which cannot overfit; and from each of several, since their mean overfits less.
+    """
     doublings = min(math.log2(max(epochs, 1.0)), MOST_DOUBLINGS)
-    small = min(1.0, hidden_size / 128)
+    factor = min(1.0, model.hidden_size / 128) * (OF_SEVERAL if model.members > 1 else 1.0)
     return {
-        "dropout": round(DROPOUT * doublings**1.67 * small, 3),
-        "input_dropout": round(INPUT_DROPOUT * doublings**3 * small, 3),
+        "dropout": round(DROPOUT * doublings**1.67 * factor, 3),
+        "input_dropout": round(INPUT_DROPOUT * doublings**3 * factor, 3),
     }
 
 
@@ -220,13 +226,14 @@ def _training_defaults(
 def _batch_size(train_chars: float, seq_len: int, mean_line: float | None) -> int:
     """Lanes: few, since more updates pay more than fuller ones, and fewer where each would be too short.
 
-    Lines that are read one by one are shorter than windows; there are more lanes then, for a step of the same size.
+    Lines that are read one by one are shorter than windows; there are more lanes then, but for half as many characters
+    in a step: lines of all lengths have to be seen often.
     """
     most = 8 if train_chars < 60_000 else 16 if train_chars < 40_000_000 else 32
     longest = train_chars / (MIN_WINDOWS * seq_len)
     if mean_line is not None:
         line = min(mean_line, seq_len)
-        most, longest = round(most * SEQ_LEN / line), train_chars / (MIN_WINDOWS * line)
+        most, longest = round(most * SEQ_LEN / line / 2), train_chars / (MIN_WINDOWS * line)
     return int(max(1, min(most, MOST_LANES, longest)))
 
 
