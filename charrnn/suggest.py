@@ -24,7 +24,7 @@ SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 2_000_000), (512, 1, 4_500_000
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
 """How many of `SIZES` may be considered for texts of fewer characters than this: more would only overfit."""
 
-MEMBERS = ((4, 0.8), (2, 0.25))
+MEMBERS = ((4, 0.7), (2, 0.25))
 """Members to choose from, and the share of the wanted epochs that each must get: two that have learned a little less
 are better than one, and four better than two."""
 
