@@ -56,7 +56,16 @@ def train(
         ),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help=f"Its peak. {Chosen}", **Hidden)] = None,
+    warmup_steps: Annotated[
+        int, typer.Option(help="Steps over which it rises to its peak.")
+    ] = TrainConfig.warmup_steps,
+    final_learning_rate: Annotated[
+        float, typer.Option(help="Its last value, as a share of the peak; it falls there in a straight line.")
+    ] = TrainConfig.final_learning_rate,
     optimizer: Annotated[str, typer.Option(help="adamw, adam, rmsprop or sgd.")] = TrainConfig.optimizer,
+    beta2: Annotated[
+        float, typer.Option(help="How slowly the optimizer forgets the squares of gradients.")
+    ] = TrainConfig.beta2,
     weight_decay: Annotated[float, typer.Option(help="Decay of the weight matrices.")] = TrainConfig.weight_decay,
     grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = TrainConfig.grad_clip,
     val_fraction: Annotated[
