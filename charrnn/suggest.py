@@ -52,17 +52,11 @@ MOST_LANES = 512
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
 
-DROPOUT = 0.0355
-"""Dropout by the power 1.67 of the epochs' doublings: 0.17 for six passes over the text, 0.36 for 16 and more."""
+DROPOUT, INPUT_DROPOUT = 0.36, 0.1
+"""Shares of values and of characters that are hidden where a model passes over its text `MANY_EPOCHS` times or more."""
 
-INPUT_DROPOUT = 0.0015
-"""Share of characters that are hidden, by the third power of that: 0.03 for six passes, 0.1 for 16 and more."""
-
-OF_SEVERAL = 0.7
-"""What a member's dropout is of that of a network that stands alone."""
-
-MOST_DOUBLINGS = 4.0
-"""Of the epochs that ask for more dropout: beyond, it takes more than it gives."""
+MANY_EPOCHS = 16
+"""Beyond, hiding more takes more than it gives."""
 
 LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512; see `_learning_rate`."""
@@ -194,15 +188,12 @@ def _planned_epochs(
 
 
 def _regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
-    """Hide more from a model that passes over its text more often.
-
-    Less from one of few units, which cannot overfit; and from each of several, since their mean overfits less.
-    """
-    doublings = min(math.log2(max(epochs, 1.0)), MOST_DOUBLINGS)
-    factor = min(1.0, model.hidden_size / 128) * (OF_SEVERAL if model.members > 1 else 1.0)
+    """Hide more from a model that passes over its text more often; less from one of few units, which cannot overfit."""
+    share = math.log(min(max(epochs, 1.0), MANY_EPOCHS)) / math.log(MANY_EPOCHS)
+    small = min(1.0, model.hidden_size / 128)
     return {
-        "dropout": round(DROPOUT * doublings**1.67 * factor, 3),
-        "input_dropout": round(INPUT_DROPOUT * doublings**3 * factor, 3),
+        "dropout": round(DROPOUT * share**2.3 * small, 3),
+        "input_dropout": round(INPUT_DROPOUT * share**3.3 * small, 3),
     }
 
 
