@@ -1,6 +1,5 @@
 """`charrnn sample`: its flags, and what they ask for."""
 
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -108,6 +107,8 @@ def sample(
     flags = _with_defaults(context.params)
     _check(flags)
     # Imported here: --help must not wait for numpy.
+    import secrets
+
     from charrnn.cli.writing import tell_refused, write_json, write_many, write_one
 
     seed = secrets.randbits(32) if seed is None else seed
