@@ -218,3 +218,11 @@ def test_no_flag_is_compiled_from_text_at_the_start():
         if isinstance(annotation, str)
     ]
     assert not compiled, "typer evaluates each twice; leave `from __future__ import annotations` out of its module"
+
+
+def test_training_does_not_load_the_compiler_of_torch(tmp_path):
+    (tmp_path / "words.txt").write_text("Tin soles tone a stone. " * 40)
+    flags = ["train", "words.txt", "--hidden-size", "8", "--quiet", "--max-steps"]
+    loaded = modules_after([*flags, "2"], tmp_path) | modules_after([*flags, "4", "--resume"], tmp_path)
+    assert "torch" in loaded
+    assert not {"torch._dynamo", "torch._inductor"} & loaded
