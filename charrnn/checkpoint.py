@@ -38,6 +38,7 @@ def snapshot(
     encoder: CharEncoder,
     text: TextOptions = PLAIN,
     weights: Mapping[str, Tensor],
+    weights_stay: bool = False,
     history: Sequence[HistoryRow],
     corpus: CorpusFacts,
     made: Mapping[str, str],
@@ -50,25 +51,24 @@ def snapshot(
         encoder: of the alphabet.
         text: how text becomes characters.
         weights: the best so far, or the last where nothing was evaluated yet.
+        weights_stay: whether no step changes `weights` any more, so that they need not be copied.
         history: one row per evaluation.
         corpus: what the model learns from.
         made: versions, machine, command and time.
         training: what it takes to go on, plain values and tensors.
     """
-    contents = {
+    return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "model": asdict(model),
         "characters": encoder.characters,
         "text": store_text_options(text, encoder),
-        "weights": dict(weights),
+        "weights": map_leaves(dict(weights), _bring if weights_stay else _copy),
         "history": [asdict(row) for row in history],
         "corpus": asdict(corpus),
         "made": dict(made),
-        "training": dict(training),
+        "training": map_leaves(dict(training), _copy),
     }
-    copy: dict[str, Any] = map_leaves(contents, _prepare)
-    return copy
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
@@ -183,9 +183,14 @@ class _Stream:
             raise self._failure
 
 
-def _prepare(leaf: Any) -> Any:
-    """Bring a tensor to the CPU and to contiguous storage of its own size."""
-    return leaf.detach().cpu().contiguous().clone() if isinstance(leaf, Tensor) else leaf
+def _bring(leaf: Any) -> Any:
+    """Bring a tensor to the CPU."""
+    return leaf.detach().cpu().contiguous() if isinstance(leaf, Tensor) else leaf
+
+
+def _copy(leaf: Any) -> Any:
+    """The same in contiguous storage of its own size."""
+    return _bring(leaf).clone() if isinstance(leaf, Tensor) else leaf
 
 
 def _to_tensor(leaf: Any) -> Any:
