@@ -6,13 +6,12 @@ What is in the file is described, and checked, in `charrnn.archive`.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -39,6 +38,7 @@ def snapshot(
     encoder: CharEncoder,
     text: TextOptions = PLAIN,
     weights: Mapping[str, Tensor],
+    weights_stay: bool = False,
     history: Sequence[HistoryRow],
     corpus: CorpusFacts,
     made: Mapping[str, str],
@@ -51,25 +51,24 @@ def snapshot(
         encoder: of the alphabet.
         text: how text becomes characters.
         weights: the best so far, or the last where nothing was evaluated yet.
+        weights_stay: whether no step changes `weights` any more, so that they need not be copied.
         history: one row per evaluation.
         corpus: what the model learns from.
         made: versions, machine, command and time.
         training: what it takes to go on, plain values and tensors.
     """
-    contents = {
+    return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "model": asdict(model),
         "characters": encoder.characters,
         "text": store_text_options(text, encoder),
-        "weights": dict(weights),
+        "weights": map_leaves(dict(weights), _bring if weights_stay else _copy),
         "history": [asdict(row) for row in history],
         "corpus": asdict(corpus),
         "made": dict(made),
-        "training": dict(training),
+        "training": map_leaves(dict(training), _copy),
     }
-    copy: dict[str, Any] = map_leaves(contents, _prepare)
-    return copy
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
@@ -83,7 +82,7 @@ def write(path: Path, contents: dict[str, Any]) -> None:
         OutputError: the file cannot be written; what was there is still there.
     """
     try:
-        replace_file(path, _serialise(contents))
+        replace_file(path, lambda file: _store(contents, file))
     except OSError as error:
         raise OutputError(
             f"{path}: the checkpoint cannot be written ({error.strerror}); an older one, if any, is untouched"
@@ -100,8 +99,12 @@ def load(path: str) -> Checkpoint:
     return replace(checkpoint, training=map_leaves(checkpoint.training, _to_tensor))
 
 
-def replace_file(path: Path, data: memoryview) -> None:
-    """Put data at a path in one step: a temporary file in the same folder, synced, then renamed.
+def replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
+
+    Args:
+        path: of the file; its folder must exist.
+        write: given the temporary file, writes all of it.
 
     Raises:
         OSError: it cannot be written; the temporary file is gone and the path is as it was.
@@ -110,7 +113,7 @@ def replace_file(path: Path, data: memoryview) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -136,16 +139,58 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _serialise(contents: dict[str, Any]) -> memoryview:
-    """Bytes in memory first: a disk that fills is then a clean error, not one from inside torch."""
-    buffer = io.BytesIO()
-    torch.save(contents, buffer)
-    return buffer.getbuffer()
+def _store(contents: dict[str, Any], file: BinaryIO) -> None:
+    """Write tensor after tensor from where it lies: the file is never in memory as a whole.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    stream = _Stream(file)
+    torch.save(contents, cast(BinaryIO, stream))
+    stream.finish()
 
 
-def _prepare(leaf: Any) -> Any:
-    """Bring a tensor to the CPU and to contiguous storage of its own size."""
-    return leaf.detach().cpu().contiguous().clone() if isinstance(leaf, Tensor) else leaf
+class _Stream:
+    """A file as torch writes it; a failure is kept until the end, since torch would make another error of it.
+
+    Args:
+        file: open for writing in binary.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failure: OSError | None = None
+
+    def write(self, data: memoryview) -> int:
+        """Write, or after a failure let go; the number of bytes taken."""
+        if self._failure is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._failure = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Leave it to the file, which is flushed and synced at its end."""
+
+    def finish(self) -> None:
+        """Tell of the failure, if there was one.
+
+        Raises:
+            OSError: it is that one.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+
+def _bring(leaf: Any) -> Any:
+    """Bring a tensor to the CPU."""
+    return leaf.detach().cpu().contiguous() if isinstance(leaf, Tensor) else leaf
+
+
+def _copy(leaf: Any) -> Any:
+    """The same in contiguous storage of its own size."""
+    return _bring(leaf).clone() if isinstance(leaf, Tensor) else leaf
 
 
 def _to_tensor(leaf: Any) -> Any:

@@ -1,8 +1,13 @@
-"""The weights of a CharRNN with all that can be computed beforehand folded into them: see `charrnn.stepper`."""
+"""The weights of a CharRNN with all that can be computed beforehand folded into them: see `charrnn.stepper`.
+
+Products and means are taken in float64 and rounded once. What is only put in order and scaled by powers of two, as the
+large recurrent weights are, stays float32: that is as exact, and a sample's first character waits for every copy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +15,7 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig
 
 Array = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 RECURRENT_SCALES = {"lstm": (0.5, 0.5, 0.5, 1), "gru": (0.5, 0.5, 0.5), "rnn": (1,), "rnn-relu": (1,)}
 """What the rows of each gate's W_hh are multiplied by, gates in the stepper's order."""
@@ -37,7 +43,7 @@ class FoldedWeights:
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
         self.config = config
-        self._weights = {name: array.astype(np.float64) for name, array in weights.items()}
+        self._weights = weights
         layers = range(config.num_layers)
         sources: list[set[int]] = [{-1}]  # whose outputs a layer's input is the sum of; -1 is the embedding
         for layer in layers:
@@ -47,53 +53,59 @@ class FoldedWeights:
         for layer in layers:
             readers = [reader for reader in range(layer + 1, len(sources)) if layer in sources[reader]]
             matrix, places = self._matrix(layer, readers)
-            self.matrices.append(np.ascontiguousarray(matrix, dtype=np.float32))
+            self.matrices.append(matrix)
             self.readers.append(places)
 
     def _table(self, reader: int, reads_embedding: bool, sources: set[int]) -> Array:
         weight, bias = self._reading(reader)
-        constant = bias + sum(weight @ self._weights[f"norms.{s}.bias"] for s in sources if s >= 0 and self._normal)
+        constant = bias + sum(weight @ self._exact(f"norms.{s}.bias") for s in sources if s >= 0 and self._normal)
         if not reads_embedding:
             return np.asarray(constant, dtype=np.float32)
-        return np.asarray(self._weights["embedding.weight"] @ weight.T + constant, dtype=np.float32)
+        return np.asarray(self._exact("embedding.weight") @ weight.T + constant, dtype=np.float32)
 
-    def _matrix(self, layer: int, readers: list[int]) -> tuple[NDArray[np.float64], dict[int, slice]]:
+    def _matrix(self, layer: int, readers: list[int]) -> tuple[Array, dict[int, slice]]:
         config = self.config
+        to_h = STATE_SCALES[config.cell]
         recurrent = self._weights[f"layers.{layer}.weight_hh"]
-        blocks = [_arrange(recurrent, config.cell, RECURRENT_SCALES[config.cell])]
-        places, row = {}, len(blocks[0])
+        blocks = _arrange(recurrent, config.cell, [scale * to_h for scale in RECURRENT_SCALES[config.cell]])
+        places, row = {}, len(recurrent)
         for reader in readers:
             weight, _ = self._reading(reader)
             if self._normal:
-                weight = weight * self._weights[f"norms.{layer}.weight"]
-                weight = weight - weight.mean(axis=1, keepdims=True)
-            blocks.append(weight)
+                weight = weight * self._exact(f"norms.{layer}.weight")
+                weight -= weight.mean(axis=1, keepdims=True)
+            blocks.append(weight * to_h)
             places[reader] = slice(row, row + len(weight))
             row += len(weight)
         if self._normal:
-            blocks.append(np.full((1, config.hidden_size), 1 / config.hidden_size))
-        return np.concatenate(blocks) * STATE_SCALES[config.cell], places
+            blocks.append(np.full((1, config.hidden_size), to_h / config.hidden_size))
+        return np.concatenate(blocks, dtype=np.float32, casting="same_kind"), places
 
-    def _reading(self, reader: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _reading(self, reader: int) -> tuple[Floats, Floats]:
         """The weight and the bias that a layer reads its input with, or the head."""
         if reader == self.config.num_layers:
-            return self._weights["head.weight"], self._weights["head.bias"]
+            return self._exact("head.weight"), self._exact("head.bias")
         cell = self.config.cell
-        return (
-            _arrange(self._weights[f"layers.{reader}.weight_ih"], cell, INPUT_SCALES[cell]),
-            _arrange(self._weights[f"layers.{reader}.bias"], cell, INPUT_SCALES[cell]),
+        weight, bias = (
+            np.concatenate(_arrange(self._exact(f"layers.{reader}.{name}"), cell, INPUT_SCALES[cell]))
+            for name in ("weight_ih", "bias")
         )
+        return weight, bias
 
     def half_bias_hn(self, layer: int) -> Array:
         """Half of a GRU's b_hn, shape (H,)."""
-        return np.asarray(0.5 * self._weights[f"layers.{layer}.bias_hn"], dtype=np.float32)
+        return np.float32(0.5) * self._weights[f"layers.{layer}.bias_hn"]
+
+    def _exact(self, name: str) -> NDArray[np.float64]:
+        """A weight to compute with."""
+        return self._weights[name].astype(np.float64)
 
     @property
     def _normal(self) -> bool:
         return self.config.layer_norm
 
 
-def _arrange(weight: NDArray[np.float64], cell: str, scales: tuple[float, ...]) -> NDArray[np.float64]:
-    """Put a weight's gates, blocks of its rows, into the stepper's order and scale them."""
+def _arrange(weight: Floats, cell: str, scales: Sequence[float]) -> list[Floats]:
+    """A weight's gates, blocks of its rows, in the stepper's order and scaled."""
     blocks = np.split(weight, len(scales))
-    return np.concatenate([blocks[gate] * scale for gate, scale in zip(GATE_ORDER[cell], scales, strict=True)])
+    return [blocks[gate] * scale for gate, scale in zip(GATE_ORDER[cell], scales, strict=True)]

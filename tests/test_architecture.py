@@ -7,6 +7,10 @@ import sys
 import pytest
 from conftest import ROOT, clean_environment
 
+from charrnn.cli.inspection import inspect
+from charrnn.cli.sample import sample
+from charrnn.cli.train import train
+
 PACKAGE = ROOT / "charrnn"
 
 ALLOWED = {
@@ -204,3 +208,21 @@ def test_sample_and_inspect_do_not_load_torch(arguments, trained):
 def test_completion_does_not_load_torch(tmp_path, charrnn):
     result = charrnn(env={"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": "charrnn tra", "COMP_CWORD": "1"})
     assert result.text.split() == ["train"]
+
+
+def test_no_flag_is_compiled_from_text_at_the_start():
+    compiled = [
+        f"{command.__name__} {name}"
+        for command in (train, sample, inspect)
+        for name, annotation in command.__annotations__.items()
+        if isinstance(annotation, str)
+    ]
+    assert not compiled, "typer evaluates each twice; leave `from __future__ import annotations` out of its module"
+
+
+def test_training_does_not_load_the_compiler_of_torch(tmp_path):
+    (tmp_path / "words.txt").write_text("Tin soles tone a stone. " * 40)
+    flags = ["train", "words.txt", "--hidden-size", "8", "--quiet", "--max-steps"]
+    loaded = modules_after([*flags, "2"], tmp_path) | modules_after([*flags, "4", "--resume"], tmp_path)
+    assert "torch" in loaded
+    assert not {"torch._dynamo", "torch._inductor"} & loaded

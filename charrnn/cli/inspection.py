@@ -1,7 +1,5 @@
 """`charrnn inspect`: its flags, and what they ask for."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,7 +160,7 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("standard input can be one thing only; give files for the others")
 
 
-def _show_cards(subjects: list[Subject], as_json: bool) -> None:
+def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
     from charrnn.cli.cards import describe, show_card, show_comparison
 
     if as_json:

@@ -1,8 +1,5 @@
 """`charrnn sample`: its flags, and what they ask for."""
 
-from __future__ import annotations
-
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -110,6 +107,8 @@ def sample(
     flags = _with_defaults(context.params)
     _check(flags)
     # Imported here: --help must not wait for numpy.
+    import secrets
+
     from charrnn.cli.writing import tell_refused, write_json, write_many, write_one
 
     seed = secrets.randbits(32) if seed is None else seed
@@ -176,7 +175,7 @@ def _check(flags: Mapping[str, Any]) -> None:
         parse_pattern(flags["match"])
 
 
-def _plan(flags: Mapping[str, Any]) -> Job:
+def _plan(flags: Mapping[str, Any]) -> "Job":
     """Read all that is to be read and put together what is to be written."""
     from charrnn.archive import read_checkpoint
     from charrnn.cli.models import load_writer
@@ -216,7 +215,7 @@ def _plan(flags: Mapping[str, Any]) -> Job:
     )
 
 
-def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
+def _options(flags: Mapping[str, Any], encoder: "CharEncoder") -> "SamplingOptions":
     from charrnn.filters import SamplingOptions
 
     temperature, last = parse_temperature(flags["temperature"])

@@ -144,6 +144,7 @@ class Session:
             encoder=corpus.encoder,
             text=corpus.options,
             weights=run.best_weights or run.model.state_dict(),
+            weights_stay=bool(run.best_weights),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
             made=_provenance(),

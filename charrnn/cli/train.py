@@ -1,7 +1,5 @@
 """`charrnn train`: its flags, and what they ask for."""
 
-from __future__ import annotations
-
 import os
 import time
 from typing import Annotated, Any

@@ -1,0 +1,56 @@
+"""A checkpoint on its way to the disk: tensor after tensor, with a disk that fills anywhere on the way."""
+
+import contextlib
+import io
+import os
+import resource
+import tracemalloc
+
+import pytest
+import torch
+
+from charrnn import checkpoint
+from charrnn.errors import OutputError
+
+CONTENTS = {"weights": {f"w{number}": torch.randn(100_000) for number in range(8)}, "name": "x"}
+SIZE = 8 * 400_000
+
+
+@contextlib.contextmanager
+def files_limited_to(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_save_never_holds_the_file_in_memory(tmp_path):
+    tracemalloc.start()
+    try:
+        checkpoint.write(tmp_path / "m.pt", CONTENTS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "m.pt").stat().st_size > SIZE
+    assert peak < SIZE / 8
+
+
+def test_the_file_is_what_torch_itself_writes(tmp_path):
+    checkpoint.write(tmp_path / "m.pt", CONTENTS)
+    expected = io.BytesIO()
+    torch.save(CONTENTS, expected)
+    assert (tmp_path / "m.pt").read_bytes() == expected.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 30, 1000, 300_000, SIZE // 2, SIZE + 500])
+def test_a_disk_that_fills_on_the_way_is_told_as_such_and_leaves_the_old_file(tmp_path, size):
+    (tmp_path / "m.pt").write_bytes(b"old")
+    with (
+        pytest.raises(OutputError, match=r"m\.pt: the checkpoint cannot be written \(File too large\)"),
+        files_limited_to(size),
+    ):
+        checkpoint.write(tmp_path / "m.pt", CONTENTS)
+    assert (tmp_path / "m.pt").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["m.pt"]
