@@ -49,6 +49,13 @@ class Display:
         """Show that the training was stopped from outside after a step, and saved."""
 
 
+class MuteDisplay(Display):
+    """Nothing at all: another process of the same training speaks for this one."""
+
+    def warn(self, message: str) -> None:
+        """See `Display.warn`."""
+
+
 class PlainDisplay(Display):
     """One line per evaluation, for logs and pipes.
 

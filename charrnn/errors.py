@@ -9,6 +9,7 @@
     ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
     ├── SaveError                   1  a training that is over, and whose last save failed
+    ├── LostRankError               1  a training of several processes, one of which is gone
     └── DivergenceError             1  numbers that grow without bound, in training or in sampling
 
 A message says what is wrong, where, and what to do next. Mistakes of our own are assertions, not these.
@@ -55,6 +56,10 @@ class CheckpointError(CharRNNError):
 
 class SaveError(CharRNNError):
     """A training that is over, and whose last save failed."""
+
+
+class LostRankError(CharRNNError):
+    """A training of several processes, one of which is gone."""
 
 
 class DivergenceError(CharRNNError):

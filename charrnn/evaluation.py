@@ -1,7 +1,8 @@
 """The loss of a model on a held-out text, read as one stream or in windows that start cold.
 
 The text is cut into lanes only to be fast. A lane that begins in the middle first reads the characters before it,
-which are not counted, so that the result does not depend on how many lanes there are.
+which are not counted, so that the result does not depend on how many lanes there are. Several processes share the
+lanes: were one to read them all while the others wait, a training on many would soon be all evaluation.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from charrnn.lines import find_lines
 from charrnn.metrics import COLD_WINDOW
 from charrnn.model import State
 from charrnn.passes import autocast
+from charrnn.ranks import ALONE, Ranks
 
 Positions = NDArray[np.int64]
 
@@ -32,7 +34,9 @@ MAX_LANES = 64
 VALUES_AT_ONCE = 1 << 21
 
 
-def evaluate(model: Model, ids: Ids, *, precision: str = "float32", batch_size: int | None = None) -> float:
+def evaluate(
+    model: Model, ids: Ids, *, precision: str = "float32", batch_size: int | None = None, ranks: Ranks = ALONE
+) -> float:
     """Measure the loss over a whole text with the state carried from its first character to its last.
 
     Args:
@@ -40,6 +44,7 @@ def evaluate(model: Model, ids: Ids, *, precision: str = "float32", batch_size: 
         ids: encoded text, shape (num_chars,), at least two characters.
         precision: "float32" or "bfloat16".
         batch_size: lanes to read side by side; None for as many as pay.
+        ranks: the processes that do this together.
 
     Returns:
         Mean loss in nats per character over the num_chars - 1 characters that have one before them.
@@ -47,26 +52,32 @@ def evaluate(model: Model, ids: Ids, *, precision: str = "float32", batch_size: 
     lanes = min(batch_size or max(1, min(MAX_LANES, len(ids) // (4 * WARM_UP))), len(ids) - 1)
     starts = lane_starts(len(ids), lanes)
     ends = np.append(starts[1:], len(ids) - 1)
+    reach = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
+    own = ranks.own(lanes)
     with _reading(model, precision):
-        return _sum_of_losses(model, ids, starts, ends, _warm_state(model, ids, starts)) / (len(ids) - 1)
+        total = _sum_of_losses(model, ids, starts[own], ends[own], _warm_state(model, ids, starts[own], reach))
+    return ranks.sums(total)[0] / (len(ids) - 1)
 
 
-def evaluate_cold(model: Model, ids: Ids, *, precision: str = "float32") -> float:
+def evaluate_cold(model: Model, ids: Ids, *, precision: str = "float32", ranks: Ranks = ALONE) -> float:
     """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
 
     That is how models that see no further than a window are judged; a character near a window's start has little
     before it, so this is higher than `evaluate`. Arguments and result are those of `evaluate`.
     """
     all_starts = np.arange(0, len(ids) - 1, COLD_WINDOW)
+    all_starts = all_starts[ranks.own(len(all_starts))]
     total = 0.0
     with _reading(model, precision):
-        for starts in np.array_split(all_starts, -(-len(all_starts) // MAX_LANES)):
+        for starts in _pieces(all_starts):
             ends = np.minimum(starts + COLD_WINDOW, len(ids) - 1)
             total += _sum_of_losses(model, ids, starts, ends, model.initial_state(len(starts)))
-    return total / (len(ids) - 1)
+    return ranks.sums(total)[0] / (len(ids) - 1)
 
 
-def evaluate_lines(model: Model, ids: Ids, line_feed: int, *, precision: str = "float32") -> float:
+def evaluate_lines(
+    model: Model, ids: Ids, line_feed: int, *, precision: str = "float32", ranks: Ranks = ALONE
+) -> float:
     """Measure the loss over lines that are texts of their own, each read from a state of zeros after a line feed.
 
     Args:
@@ -74,19 +85,20 @@ def evaluate_lines(model: Model, ids: Ids, line_feed: int, *, precision: str = "
         ids: encoded text, shape (num_chars,).
         line_feed: the id that ends a line.
         precision: "float32" or "bfloat16".
+        ranks: the processes that do this together.
 
     Returns:
         Mean loss in nats over all characters, line feeds included.
     """
     starts, lengths = find_lines(ids, line_feed)
-    by_length = np.argsort(lengths, kind="stable")
+    by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world]  # alike for each
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
     with _reading(model, precision):
-        for lines in np.array_split(by_length, -(-len(starts) // MAX_LANES)):
+        for lines in _pieces(by_length):
             begin = starts[lines]  # in `opened`, where the character before a line's first lies
             total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
-    return total / len(ids)
+    return ranks.sums(total)[0] / len(ids)
 
 
 @contextmanager
@@ -103,7 +115,7 @@ def _reading(model: Model, precision: str) -> Iterator[None]:
 
 def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, state: State) -> float:
     """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
-    longest = int((ends - starts).max())
+    longest = int((ends - starts).max(initial=0))
     window = _window(model, len(starts))
     total = 0.0
     for first in range(0, longest, window):
@@ -116,16 +128,21 @@ def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, s
     return total
 
 
-def _warm_state(model: Model, ids: Ids, starts: Positions) -> State:
-    """The state at each lane's start: zero for the first, for the others that of the characters before."""
-    reach = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
-    if not reach:
-        return model.initial_state(len(starts))
-    warmed = model.initial_state(len(starts) - 1)
-    before = torch.from_numpy(ids[starts[1:] + np.arange(-reach, 0)[:, None]].astype(np.int64))  # (reach, lanes - 1)
+def _pieces(lanes: Positions) -> list[Positions]:
+    """Divide lanes into pieces that are read side by side."""
+    return np.array_split(lanes, -(-len(lanes) // MAX_LANES)) if len(lanes) else []
+
+
+def _warm_state(model: Model, ids: Ids, starts: Positions, reach: int) -> State:
+    """The state at each lane's start: zero for the text's first, for others that of the `reach` characters before."""
+    num_cold = int(np.count_nonzero(starts == 0)) if reach else len(starts)
+    cold = model.initial_state(num_cold)
+    if num_cold == len(starts):
+        return cold
+    warmed = model.initial_state(len(starts) - num_cold)
+    before = torch.from_numpy(ids[starts[num_cold:] + np.arange(-reach, 0)[:, None]].astype(np.int64))  # (reach, B)
     for piece in torch.split(before.to(model.device), _window(model, len(starts))):
         _, warmed = model(piece, warmed)
-    cold = model.initial_state(1)
     return tuple(
         tuple(torch.cat([first, others]) for first, others in zip(*pair, strict=True))
         for pair in zip(cold, warmed, strict=True)
@@ -135,7 +152,7 @@ def _warm_state(model: Model, ids: Ids, starts: Positions) -> State:
 def _window(model: Model, lanes: int) -> int:
     """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
     widest = max(model.config.hidden_size, model.config.vocab_size)
-    return max(16, min(256, VALUES_AT_ONCE // (lanes * widest)))
+    return max(16, min(256, VALUES_AT_ONCE // (max(lanes, 1) * widest)))
 
 
 def _to_device(model: Model, ids: Ids) -> Tensor:

@@ -18,6 +18,9 @@ from charrnn.errors import ConfigError
 IGNORED = -100
 """In the place of a target: nothing is to be predicted there. The value is torch's."""
 
+EVERY = slice(None)
+"""All lanes."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -27,13 +30,15 @@ class Window:
         inputs: ids, shape (T, B).
         targets: the ids one character later, shape (T, B); `IGNORED` where a lane has come to its end.
         begins_anew: whether a state from before does not belong to the lanes.
-        num_targets: those that count.
+        num_targets: those that count, of all lanes together.
+        share: of them, those in these lanes: less than all where other ranks read the others.
     """
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
     begins_anew: bool
     num_targets: int
+    share: float = 1.0
 
 
 class Lanes:
@@ -46,6 +51,7 @@ class Lanes:
         ids: encoded text, shape (num_chars,).
         batch_size: B, the number of lanes.
         seq_len: T, characters of a window, at most.
+        own: of the lanes, those that are read here; the rest is other ranks'.
 
     Attributes:
         epoch: passes begun before this one.
@@ -55,7 +61,7 @@ class Lanes:
         ConfigError: fewer than B + 1 characters.
     """
 
-    def __init__(self, ids: Ids, *, batch_size: int, seq_len: int) -> None:
+    def __init__(self, ids: Ids, *, batch_size: int, seq_len: int, own: slice = EVERY) -> None:
         transitions = len(ids) - 1
         if transitions < batch_size:
             raise ConfigError(
@@ -63,7 +69,8 @@ class Lanes:
                 f"and there are {len(ids):,}; lower it to {max(transitions, 1)} or less"
             )
         self._ids = ids
-        self._starts = lane_starts(len(ids), batch_size)
+        self._starts = lane_starts(len(ids), batch_size)[own]
+        self._batch_size = batch_size
         self.lane_length = math.ceil(transitions / batch_size)
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
         self.epoch = 0
@@ -78,12 +85,18 @@ class Lanes:
         first, last = self._boundary(self.index), self._boundary(self.index + 1)
         piece = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)  # (T + 1, B)
         self.index += 1
-        return Window(piece[:-1], piece[1:], begins_anew=self.index == 1, num_targets=piece[1:].size)
+        return Window(
+            inputs=piece[:-1],
+            targets=piece[1:],
+            begins_anew=self.index == 1,
+            num_targets=(last - first) * self._batch_size,
+            share=len(self._starts) / self._batch_size,
+        )
 
     @property
     def chars_per_window(self) -> float:
         """Of all lanes together, on average."""
-        return self.lane_length * len(self._starts) / self.windows_per_epoch
+        return self.lane_length * self._batch_size / self.windows_per_epoch
 
     def seek(self, epoch: int, index: int) -> None:
         """Go to the place where `epoch` and `index` had these values."""

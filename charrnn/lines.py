@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charrnn.encoder import Ids
 from charrnn.errors import ConfigError
-from charrnn.lanes import IGNORED, Window
+from charrnn.lanes import EVERY, IGNORED, Window
 
 Positions = NDArray[np.int64]
 
@@ -28,6 +28,7 @@ class LineLanes:
         batch_size: B, lines that are read side by side.
         seq_len: T, characters of a window, at most.
         seed: of the order.
+        own: of the lanes, those that are read here; the rest is other ranks'.
 
     Attributes:
         epoch: passes begun before this one.
@@ -37,7 +38,9 @@ class LineLanes:
         ConfigError: fewer lines than B.
     """
 
-    def __init__(self, ids: Ids, line_feed: int, *, batch_size: int, seq_len: int, seed: int) -> None:
+    def __init__(
+        self, ids: Ids, line_feed: int, *, batch_size: int, seq_len: int, seed: int, own: slice = EVERY
+    ) -> None:
         self._ids, self._line_feed, self._seed = ids, line_feed, seed
         self._starts, self._lengths = find_lines(ids, line_feed)
         if len(self._starts) < batch_size:
@@ -46,7 +49,7 @@ class LineLanes:
                 f"lower it to {len(self._starts)} or less"
             )
         self._num_batches = -(-len(self._starts) // batch_size)
-        self._batch_size = batch_size
+        self._batch_size, self._own = batch_size, own
         longest = np.sort(self._lengths)[::-1][::batch_size]  # of each batch, from the longest to the shortest
         self._windows = -(-longest // seq_len)
         self.windows_per_epoch = int(self._windows.sum())
@@ -95,8 +98,10 @@ class LineLanes:
         lengths = np.append(self._lengths[lines], np.zeros(empty, dtype=np.int64))
         within = np.arange(first, last)[:, None]  # (T, 1)
         counts = within < lengths  # (T, B)
-        inputs, targets = read_lines(self._ids, self._line_feed, starts, within)
-        return Window(inputs, np.where(counts, targets, IGNORED), begins_anew, int(counts.sum()))
+        inputs, targets = read_lines(self._ids, self._line_feed, starts[self._own], within)
+        own = counts[:, self._own]
+        num_targets = int(counts.sum())
+        return Window(inputs, np.where(own, targets, IGNORED), begins_anew, num_targets, int(own.sum()) / num_targets)
 
 
 def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:

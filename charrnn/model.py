@@ -93,3 +93,18 @@ def detach(state: State) -> State:
 def rebuild_state(tensors: list[list[Tensor]], device: torch.device) -> State:
     """Restore a state from the nested lists that a checkpoint holds."""
     return tuple(tuple(tensor.to(device) for tensor in layer) for layer in tensors)
+
+
+def join_lanes(parts: list[list[list[Tensor]]]) -> list[list[Tensor]]:
+    """Put the states of neighbouring lanes together, as nested lists; the tensors' first dimension is the lanes'."""
+    if len(parts) == 1:
+        return parts[0]
+    return [
+        [torch.cat([part.cpu() for part in tensors]) for tensors in zip(*layers, strict=True)]
+        for layers in zip(*parts, strict=True)
+    ]
+
+
+def take_lanes(state: State, own: slice) -> State:
+    """The state of some of the lanes."""
+    return tuple(tuple(tensor[own] for tensor in layer) for layer in state)

@@ -101,7 +101,7 @@ def skip_step(run: TrainingRun) -> None:
     health.skipped_in_row += 1
     if health.skipped == 1:
         health.trouble = f"after step {run.step:,} one was skipped: its loss or gradient is not a number"
-    run.state = run.model.initial_state(run.config.batch_size)
+    run.state = run.model.initial_state(run.num_lanes)
     if health.skipped_in_row >= BAD_STEPS:
         go_back(run, f"the loss or its gradient is not a number, {BAD_STEPS} times in a row")
 
@@ -127,7 +127,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
     run.model.load_state_dict(run.best_weights or run.first_weights())
     for optimizer in run.optimizers:
         optimizer.state.clear()
-    run.state = run.model.initial_state(config.batch_size)
+    run.state = run.model.initial_state(run.num_lanes)
     weights = f"the best weights, of step {best.step:,}," if best and run.best_weights else "the first weights"
     run.health = Health(
         skipped=health.skipped,

@@ -44,8 +44,12 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
         _check_moments(run, optimizer, moments)
     _check_hidden_state(run, state["state"])
     _check_figures(run, state)
-    for random_state in _of_members(run, state["random_state"]):
-        _check_random_state(random_state)
+    others = state.get("other_ranks", [])
+    _require(isinstance(others, list), "the random states are none")
+    for rank in (state, *others):
+        _require(isinstance(rank, dict) and "random_state" in rank, "a random state is none")
+        for random_state in _of_members(run, rank["random_state"]):
+            _check_random_state(random_state)
 
 
 def _of_members(run: TrainingRun, stored: Any) -> list[Any]:
@@ -57,8 +61,9 @@ def _of_members(run: TrainingRun, stored: Any) -> list[Any]:
 
 
 def _check_hidden_state(run: TrainingRun, layers: Any) -> None:
-    _require(_is_list(layers, len(run.state)), "the hidden state has another number of layers")
-    for stored, expected in zip(layers, run.state, strict=True):
+    state = run.model.initial_state(run.config.batch_size)  # of the lanes of all ranks
+    _require(_is_list(layers, len(state)), "the hidden state has another number of layers")
+    for stored, expected in zip(layers, state, strict=True):
         _require(_is_list(stored, len(expected)), "the hidden state has another shape than the model's")
         for one, other in zip(stored, expected, strict=True):
             _check_tensors("the hidden state", {"h": one}, {"h": other})

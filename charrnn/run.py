@@ -6,7 +6,6 @@ How it goes on is the matter of `charrnn.training`.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,11 +15,13 @@ from torch import Tensor
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.encoder import Ids
 from charrnn.ensemble import Model, build_model, members_of
+from charrnn.errors import ConfigError
 from charrnn.lanes import Lanes
 from charrnn.lines import LineLanes
 from charrnn.metrics import HistoryRow, best_row
-from charrnn.model import State, rebuild_state
+from charrnn.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.optimizers import build_optimizer
+from charrnn.ranks import ALONE, Ranks
 from charrnn.recovery import Health
 from charrnn.resuming import check_state
 
@@ -61,7 +62,7 @@ class TrainingRun:
         line_feed: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
         state: hidden state after the last window, detached.
-        started: `time.perf_counter()` at the run's second zero.
+        started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
@@ -71,6 +72,7 @@ class TrainingRun:
         finish_seconds: what is kept of a time limit for the last save and for leaving the process.
         rewinds: how often training went back to the best weights.
         cold_loss: of the best weights in cold windows; None where it was not measured yet.
+        ranks: the processes that train this model, of which each has its own slice of the lanes and their state.
     """
 
     model: Model
@@ -90,6 +92,7 @@ class TrainingRun:
     rewinds: int = 0
     cold_loss: float | None = None
     line_feed: int | None = None
+    ranks: Ranks = ALONE
 
     @classmethod
     def start(
@@ -101,6 +104,7 @@ class TrainingRun:
         *,
         started: float,
         line_feed: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> TrainingRun:
         """Begin a run: weights from the seed, zero state, first window.
 
@@ -111,28 +115,38 @@ class TrainingRun:
             val_ids: shape (num_chars,).
             started: `time.perf_counter()` from which a time limit counts.
             line_feed: the id that ends a line, where each line is a text of its own.
+            ranks: the processes that train this model; all begin it alike.
 
         Raises:
-            ConfigError: too few characters for the lanes.
+            ConfigError: too few characters for the lanes, or too few lanes for the processes.
         """
+        if config.batch_size < ranks.world:
+            raise ConfigError(
+                f"--batch-size {config.batch_size} gives {ranks.world} processes fewer lanes than there are of them; "
+                f"give {ranks.world} or more, or start fewer processes"
+            )
+        own = ranks.own(config.batch_size)
         lanes: Lanes | LineLanes
         if line_feed is None:
-            lanes = Lanes(train_ids, batch_size=config.batch_size, seq_len=config.seq_len)
+            lanes = Lanes(train_ids, batch_size=config.batch_size, seq_len=config.seq_len, own=own)
         else:
             sizes = {"batch_size": config.batch_size, "seq_len": config.seq_len}
-            lanes = LineLanes(train_ids, line_feed, **sizes, seed=config.seed)
+            lanes = LineLanes(train_ids, line_feed, **sizes, seed=config.seed, own=own)
         torch.manual_seed(config.seed)
         model = build_model(model_config).to(config.device)
-        model.seed_dropout(config.seed)
+        for member in members_of(model):
+            ranks.replicate(member)
+        model.seed_dropout(ranks.own_seed(config.seed))
         return cls(
             model=model,
             config=config,
             optimizers=[build_optimizer(member, config) for member in members_of(model)],
             lanes=lanes,
             val_ids=val_ids,
-            state=model.initial_state(config.batch_size),
+            state=model.initial_state(own.stop - own.start),
             started=started,
             line_feed=line_feed,
+            ranks=ranks,
         )
 
     def first_weights(self) -> dict[str, Tensor]:
@@ -155,7 +169,7 @@ class TrainingRun:
     @property
     def seconds(self) -> float:
         """Wall-clock time of the run, pauses between resumed parts left out."""
-        return time.perf_counter() - self.started
+        return self.ranks.now() - self.started
 
     @property
     def total_steps(self) -> int | None:
@@ -198,13 +212,22 @@ class TrainingRun:
         """The evaluation with the lowest loss."""
         return best_row(self.history)
 
+    @property
+    def num_lanes(self) -> int:
+        """Lanes that this process reads."""
+        return len(range(self.config.batch_size)[self.ranks.own(self.config.batch_size)])
+
     def state_dict(self) -> dict[str, Any]:
-        """All but the best weights and the history, as plain values and tensors; see `load_state_dict`."""
+        """All but the best weights and the history, as plain values and tensors; see `load_state_dict`.
+
+        The state is that of the lanes of all ranks, in order; all of them must call this.
+        """
+        mine, *others = self.ranks.gather(self._own_random_states())
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
             "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
-            "state": [list(layer) for layer in self.state],
+            "state": join_lanes(self.ranks.gather([list(layer) for layer in self.state])),
             "step": self.step,
             "seconds": self.seconds,
             "evaluation_seconds": self.evaluation_seconds,
@@ -213,6 +236,13 @@ class TrainingRun:
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
             "pace": dict(vars(self.pace)),
             "health": dict(vars(self.health)),
+            **mine,
+            **({"other_ranks": others} if others else {}),
+        }
+
+    def _own_random_states(self) -> dict[str, Any]:
+        """Where this rank's random numbers stand."""
+        return {
             "random_state": self.model.random_state,
             "cuda_random_state": torch.cuda.get_rng_state() if self.config.device == "cuda" else None,
         }
@@ -229,7 +259,8 @@ class TrainingRun:
         stored = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
         for optimizer, moments in zip(self.optimizers, stored, strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
-        self.state = rebuild_state(state["state"], self.model.device)
+        state_of_all = rebuild_state(state["state"], self.model.device)
+        self.state = take_lanes(state_of_all, self.ranks.own(self.config.batch_size))
         self.step = state["step"]
         self.started -= state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
@@ -238,9 +269,13 @@ class TrainingRun:
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])
         self.health = Health(**state.get("health", {}))  # a file of the first days has none
-        self.model.random_state = state["random_state"]
-        if self.config.device == "cuda" and state["cuda_random_state"] is not None:
-            torch.cuda.set_rng_state(state["cuda_random_state"])
+        stored = [state, *state.get("other_ranks", [])]
+        if len(stored) != self.ranks.world:  # nobody's numbers go on: each begins anew
+            return
+        own = stored[self.ranks.rank]
+        self.model.random_state = own["random_state"]
+        if self.config.device == "cuda" and own.get("cuda_random_state") is not None:
+            torch.cuda.set_rng_state(own["cuda_random_state"])
 
 
 def _one_or_all(values: list[Any]) -> Any:

@@ -7,9 +7,9 @@ reports and save what `TrainingRun.state_dict` gives.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -48,17 +48,17 @@ def train(run: TrainingRun) -> Iterator[Report]:
     run.model.train()
     if run.pace.steps == 0:
         run.pace.seconds = run.seconds  # what came before is set-up, not training
-    reported, is_over = time.monotonic(), run.finished
+    reported, is_over = run.ranks.now(), run.finished
     while not is_over:
         step = run.step
         take_step(run)
         if run.step == step:  # it was skipped
             continue
         is_due = _evaluation_is_due(run)
-        if is_due or time.monotonic() - reported >= REPORT_SECONDS:
+        if is_due or run.ranks.now() - reported >= REPORT_SECONDS:
             report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.chars)
             yield report
-            reported, is_over = time.monotonic(), report.is_last
+            reported, is_over = run.ranks.now(), report.is_last
 
 
 def take_step(run: TrainingRun) -> None:
@@ -67,11 +67,12 @@ def take_step(run: TrainingRun) -> None:
     window = next(run.lanes)
     inputs = torch.from_numpy(window.inputs).to(model.device, non_blocking=True)  # (T, B)
     targets = torch.from_numpy(window.targets).to(model.device, non_blocking=True)  # (T, B)
-    state = model.initial_state(config.batch_size) if window.begins_anew else _reset_some(run)
+    state = model.initial_state(run.num_lanes) if window.begins_anew else _reset_some(run)
+    how: dict[str, Any] = {"precision": config.precision, "grad_clip": config.grad_clip}
     losses, norms, state = forward_and_backward(
-        model, inputs, targets, state, precision=config.precision, grad_clip=config.grad_clip
+        model, inputs, targets, state, **how, ranks=run.ranks, share=window.share
     )
-    step_loss, gradient_norm = torch.stack([losses.mean(), norms.amax()]).tolist()
+    step_loss, gradient_norm = run.ranks.means(*torch.stack([losses.mean(), norms.amax()]).tolist())
     if not is_sound(step_loss, gradient_norm):
         skip_step(run)
         return
@@ -94,7 +95,7 @@ def _reset_some(run: TrainingRun) -> State:
         return run.state
     states = []
     for member, own in zip(members_of(run.model), split_state(run.model, run.state), strict=True):
-        kept = member.dropout.hide(own[0][0].new_ones(run.config.batch_size, 1), share)
+        kept = member.dropout.hide(own[0][0].new_ones(run.num_lanes, 1), share)
         states.append(tuple(tuple(tensor * kept for tensor in layer) for layer in own))
     return join_states(states)
 
@@ -149,12 +150,13 @@ def _evaluate(run: TrainingRun) -> Report:
 def _validate(run: TrainingRun) -> float:
     """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
     while True:
-        started = time.perf_counter()
+        started = run.ranks.now()
+        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
         if run.line_feed is None:
-            loss = evaluate(run.model, run.val_ids, precision=run.config.precision)
+            loss = evaluate(run.model, run.val_ids, **how)
         else:
-            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, precision=run.config.precision)
-        run.evaluation_seconds = time.perf_counter() - started
+            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
+        run.evaluation_seconds = run.ranks.now() - started
         lowest = run.best.val_loss if run.best else math.inf
         if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
             return loss
@@ -166,7 +168,7 @@ def _cold_loss(run: TrainingRun) -> float:
     current = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.model.load_state_dict(run.best_weights)
     try:
-        return evaluate_cold(run.model, run.val_ids, precision=run.config.precision)
+        return evaluate_cold(run.model, run.val_ids, precision=run.config.precision, ranks=run.ranks)
     finally:
         run.model.load_state_dict(current)
 

@@ -23,7 +23,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
         f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
-        f"{_count(config.threads, 'thread')}; {_duration(run, launch.chars_per_second)}",
+        f"{_processes(run.ranks.world)}{_count(config.threads, 'thread')}; {_duration(run, launch.chars_per_second)}",
     ]
 
 
@@ -61,6 +61,10 @@ def _members(config: ModelConfig) -> str:
 def _dropout(config: ModelConfig) -> str:
     hidden = f", input dropout {config.input_dropout:g}" if config.input_dropout else ""
     return f"dropout {config.dropout:g}{hidden}"
+
+
+def _processes(world: int) -> str:
+    return "" if world == 1 else f"{world} processes of "
 
 
 def _end(config: TrainConfig) -> str:

@@ -13,10 +13,13 @@ from charrnn.cli.request import Request
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.ensemble import build_model, share_threads
+from charrnn.errors import ConfigError
 from charrnn.precision import probe_precision, sustained_speed
+from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
 from charrnn.suggest import FORWARD_SPEED, SEQ_LEN, TYPICAL_FLOPS, may_be_ensemble, suggest, training_cost
 from charrnn.torch_engine import require_device
+from charrnn.torchrun import read_place
 
 PROBE_LANES = 16
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
@@ -46,37 +49,41 @@ class Launch:
     reason: str
 
 
-def start_run(request: Request, corpus: Corpus) -> Launch:
+def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
     """Begin a run as the flags say, and where they are silent as `suggest` does.
 
     Raises:
         ConfigError: a flag does not fit the text or the machine.
         CorpusError: the text is too short.
     """
-    options = {**request.options, "device": _choose_device(request.options["device"])}
-    options["threads"] = options["threads"] or _default_threads()
+    options = {**request.options, "device": _choose_device(request.options["device"], ranks)}
+    options["threads"] = options["threads"] or default_threads()
     set_up_torch(options["threads"])
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
-    flops = TYPICAL_FLOPS if options["time_limit"] is None else _measure_flops(options, vocab_size)
+    flops = TYPICAL_FLOPS if options["time_limit"] is None else ranks.sums(_measure_flops(options, vocab_size))[0]
     chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops, mean_line=corpus.mean_line)
-    return complete_launch(begin(chosen.model, chosen.training, request, corpus), corpus, chosen.reason)
+    return complete_launch(begin(chosen.model, chosen.training, request, corpus, ranks), corpus, chosen.reason)
 
 
-def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus) -> TrainingRun:
+def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, ranks: Ranks) -> TrainingRun:
     """A run at its first step."""
     train_ids, val_ids = corpus.split(config.val_fraction)
     val_ids = val_ids[:MOST_EVALUATED]
-    run = TrainingRun.start(model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed)
+    run = TrainingRun.start(
+        model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed, ranks=ranks
+    )
     share_threads(run.model, config.threads)
     return run
 
 
 def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
-    """Choose the precision where it is open, and measure the speed."""
-    probe = probe_precision(run.model, run.config.batch_size, run.config.precision)
-    run.config = replace(run.config, precision=probe.precision)
-    run.evaluation_seconds = run.evaluation_seconds or len(run.val_ids) / (FORWARD_SPEED * probe.chars_per_second)
-    return Launch(run, corpus, probe.chars_per_second, reason)
+    """Choose the precision where it is open, and measure the speed: of all ranks together, in one precision."""
+    probe = probe_precision(run.model, run.num_lanes, run.config.precision)
+    (is_slow,) = run.ranks.largest(probe.precision == "float32")
+    run.config = replace(run.config, precision="float32" if is_slow else "bfloat16")
+    (speed,) = run.ranks.sums(probe.chars_per_second)
+    run.evaluation_seconds = run.evaluation_seconds or len(run.val_ids) / (FORWARD_SPEED * speed)
+    return Launch(run, corpus, speed, reason)
 
 
 def set_up_torch(threads: int) -> None:
@@ -98,14 +105,39 @@ def _measure_flops(options: Mapping[str, Any], vocab_size: int) -> float:
     return PASSES_SHARE * sustained_speed(model, PROBE_LANES, SEQ_LEN, precision, seconds) * training_cost(shape)
 
 
-def _choose_device(device: str) -> str:
+def _choose_device(device: str, ranks: Ranks) -> str:
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        (some_lack,) = ranks.largest(not _has_gpu(ranks))
+        device = "cpu" if some_lack else "cuda"
     require_device(device)
+    if device == "cuda":
+        take_gpu(ranks)
     return device
 
 
-def _default_threads() -> int:
-    """The physical cores, as torch counts them, of those that this process may use."""
+def take_gpu(ranks: Ranks) -> None:
+    """Settle which GPU of its host this process computes on: each has one of its own.
+
+    Raises:
+        ConfigError: there are fewer than processes.
+    """
+    if not _has_gpu(ranks):
+        raise ConfigError(
+            f"--device cuda: this host has {torch.cuda.device_count()} GPUs and more processes; start one for each"
+        )
+    if ranks.world > 1:
+        torch.cuda.set_device(ranks.local_rank)
+
+
+def _has_gpu(ranks: Ranks) -> bool:
+    return torch.cuda.is_available() and torch.cuda.device_count() > ranks.local_rank
+
+
+def default_threads() -> int:
+    """The physical cores, as torch counts them, of those that this process may use: its part of them.
+
+    Where OMP_NUM_THREADS says how many threads a process is to have, that is the number.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(torch.get_num_threads(), usable))
+    threads = min(torch.get_num_threads(), usable)
+    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // read_place().local_world)

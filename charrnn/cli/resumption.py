@@ -11,12 +11,14 @@ import torch
 
 from charrnn import checkpoint
 from charrnn.archive import Checkpoint, read_checkpoint
-from charrnn.cli.launch import Launch, begin, complete_launch, set_up_torch
+from charrnn.cli.launch import Launch, begin, complete_launch, default_threads, set_up_torch, take_gpu
 from charrnn.cli.request import Request
 from charrnn.config import TrainConfig, config_from_dict, flag_name
 from charrnn.corpus import Corpus, Reading
+from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
+from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
 from charrnn.suggest import evaluations
 from charrnn.text import TextOptions
@@ -36,17 +38,17 @@ MOST_THREADS = 4
 """For each core: a file may come from a larger machine, or ask for anything."""
 
 
-def stored_reading(request: Request) -> Reading:
+def stored_reading(request: Request, ranks: Ranks = ALONE) -> Reading:
     """How the text of the run that a checkpoint holds was read, its alphabet included.
 
     Raises:
         CheckpointError: it cannot be read.
     """
-    stored = read_checkpoint(str(request.source))
-    return replace(request.reading, options=stored.text, encoder=stored.encoder)
+    text, encoder = ranks.first(lambda: _stored_text(request))
+    return replace(request.reading, options=text, encoder=encoder)
 
 
-def resume_run(request: Request, corpus: Corpus) -> Launch:
+def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
     """Rebuild the run that a checkpoint holds; the flags may move its end, and change more where that is forced.
 
     Raises:
@@ -54,7 +56,7 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
         ConfigError: a flag asks for another run.
     """
     path = str(request.source)
-    stored = checkpoint.load(path)
+    stored = ranks.first(lambda: checkpoint.load(path))
     model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
     before = {**asdict(stored.text), **asdict(model), **asdict(config)}
     changes = _changes(request.explicit, before)
@@ -66,11 +68,17 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
         _check_unchanged(changes, before, path)
         _check_text(stored, corpus, path)
     config = _move_end(config, request.explicit)
-    if config.device == "cuda" and not torch.cuda.is_available():
+    (some_lack,) = ranks.largest(not torch.cuda.is_available())
+    if config.device == "cuda" and some_lack:
         config = replace(config, device="cpu")
+    if config.device == "cuda":
+        take_gpu(ranks)
+    world = 1 + len(stored.training.get("other_ranks", []))
+    if world != ranks.world and "threads" not in request.explicit:
+        config = replace(config, threads=default_threads())
     config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
     set_up_torch(config.threads)
-    run = begin(model, config, request, corpus)
+    run = begin(model, config, request, corpus, ranks)
     try:
         run.load_state_dict(_adapt(stored.training, run, set(changes), is_other_text))
     except CheckpointError as error:
@@ -81,7 +89,14 @@ def resume_run(request: Request, corpus: Corpus) -> Launch:
         run.pace.stale = 0
     forced = [*(["another text"] if is_other_text else []), *(f"{flag_name(name)} {changes[name]}" for name in changes)]
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}"
+    if world != ranks.world:
+        reason += f", processes: {ranks.world}, before {world}, with new random numbers for dropout"
     return complete_launch(run, corpus, f"{reason}, forced: {', '.join(forced)}" if forced else reason)
+
+
+def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
+    stored = read_checkpoint(str(request.source))
+    return stored.text, stored.encoder
 
 
 def _changes(explicit: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,6 +116,27 @@ class Saver:
         self.seconds = time.monotonic() - self._begun
 
 
+class NoSaver(Saver):
+    """What a process has that leaves saving to another of the same training."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.failure = ""
+
+    def is_due(self, *, evaluated: bool) -> bool:
+        """See `Saver.is_due`."""
+        return False
+
+    def save(self, contents: Callable[[], dict[str, Any]]) -> None:
+        """See `Saver.save`."""
+
+    def poll(self) -> None:
+        """See `Saver.poll`."""
+
+    def wait(self, *, is_last: bool = False) -> None:
+        """See `Saver.wait`."""
+
+
 def _describe(error: Exception | None) -> str:
     return "the checkpoint cannot be copied: out of memory" if isinstance(error, MemoryError) else str(error or "")
 

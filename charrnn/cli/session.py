@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import platform
 import shlex
 import sys
@@ -21,23 +21,27 @@ from charrnn import __version__, checkpoint
 from charrnn.archive import CorpusFacts
 from charrnn.averaging import build_engine
 from charrnn.cli.announce import announcement, farewell
+from charrnn.cli.joining import joined, settle
 from charrnn.cli.launch import start_run
 from charrnn.cli.lock import locked_output
 from charrnn.cli.models import reset_id, writing_weights
-from charrnn.cli.request import Request, check_output
+from charrnn.cli.reading import is_live, read_texts
+from charrnn.cli.request import Request
 from charrnn.cli.resumption import resume_run, stored_reading
-from charrnn.cli.saving import Saver, check_space
+from charrnn.cli.saving import NoSaver, Saver, check_space
 from charrnn.cli.shared import first_ids
 from charrnn.cli.signals import TrainingSignals
-from charrnn.corpus import Corpus, Reading, read_corpus
-from charrnn.displays import Display, JsonDisplay, PlainDisplay, report_fields, write_line
-from charrnn.errors import DivergenceError, SaveError
+from charrnn.corpus import Corpus
+from charrnn.displays import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
+from charrnn.errors import DivergenceError, LostRankError, SaveError
 from charrnn.filters import SamplingOptions
 from charrnn.log import TrainingLog
 from charrnn.metrics import Report
+from charrnn.ranks import Ranks
 from charrnn.recovery import ensure_finite
 from charrnn.run import FINISH_SECONDS, TrainingRun
 from charrnn.sampling import Sampler
+from charrnn.torchrun import read_place
 from charrnn.training import train
 
 SAMPLE_LENGTH = 240
@@ -50,43 +54,45 @@ def run_training(request: Request) -> None:
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
-    with TrainingSignals() as signals:
-        check_output(request)
-        with locked_output(request.path):
-            _run_training(request, signals)
-    print(request.path)
+    place = read_place()
+    with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place) as ranks:
+        request = ranks.first(lambda: settle(request, place))
+        with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
+            _run_training(request, signals, ranks)
+    if ranks.is_first:
+        print(request.path)
 
 
-def _run_training(request: Request, signals: TrainingSignals) -> None:
-    reading = stored_reading(request) if request.resume else request.reading
-    corpus = _read_corpus(request, reading)
-    with _make_display(request) as display:
-        launch = resume_run(request, corpus) if request.resume else start_run(request, corpus)
-        check_space(request.path, launch.run)
+def _run_training(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
+    reading = stored_reading(request, ranks) if request.resume else request.reading
+    corpus = read_texts(request, reading, ranks)
+    with _make_display(request) if ranks.is_first else MuteDisplay() as display:
+        launch = resume_run(request, corpus, ranks) if request.resume else start_run(request, corpus, ranks)
+        if ranks.is_first:
+            check_space(request.path, launch.run)
         session = Session(request, launch.corpus, launch.run, display)
         for line in announcement(launch, launch.corpus):
             display.note(line)
         session.train(signals)
-    if not request.quiet and not request.as_json:
+    if ranks.is_first and not request.quiet and not request.as_json:
         write_line(sys.stderr, farewell(launch.run))
 
 
-def _read_corpus(request: Request, reading: Reading) -> Corpus:
-    if request.quiet or request.as_json or not _is_live():
-        return read_corpus(request.texts, reading)
-    from charrnn.console import ReadingBar
-
-    with ReadingBar(sys.stderr) as bar:
-        return read_corpus(request.texts, reading, bar)
-
-
 class Session:
-    """The loop around the training: shows every report, saves, and stops when a signal asks for it."""
+    """The loop around the training: shows every report, saves, and stops when a signal asks for it.
+
+    Of several processes each has one, and all go through it alike; the first alone shows, logs and writes.
+    """
 
     def __init__(self, request: Request, corpus: Corpus, run: TrainingRun, display: Display) -> None:
         self._request, self._corpus, self._run, self._display = request, corpus, run, display
-        self._saver = Saver(request.path, request.options["save_every"], display.warn)
-        self._log = None if request.log is None else TrainingLog(Path(request.log), after_step=run.step)
+        self._ranks = run.ranks
+        self._saver: Saver = NoSaver()
+        self._log: TrainingLog | None = None
+        if self._ranks.is_first:
+            self._saver = Saver(request.path, request.options["save_every"], display.warn)
+            self._log = None if request.log is None else TrainingLog(Path(request.log), after_step=run.step)
+        self._saved_step = run.step if request.resume_from is None and request.resume else None
         self._evaluations = 0
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
@@ -97,6 +103,7 @@ class Session:
         Raises:
             DivergenceError: the numbers went wrong too often.
             SaveError: the training is over and the last save failed.
+            LostRankError: another process of this training is gone.
             typer.Exit: a signal asked for it, and the checkpoint is saved.
         """
         if self._run.finished:
@@ -105,15 +112,21 @@ class Session:
         try:
             for report in train(self._run):
                 self._handle(report)
-                if signals.save_wanted:
+                save_wanted, received = self._ranks.largest(signals.save_wanted, signals.received)
+                if save_wanted:
                     signals.save_wanted = False
                     self._save_now()
-                if signals.received and not report.is_last:
-                    self._stop(signals.received)
+                if received and not report.is_last:
+                    self._stop(int(received))
         except DivergenceError as error:
             self._saver.wait()
             kept = f"; {self._request.path} keeps the best so far" if self._run.history else ""
             raise DivergenceError(f"{error}{kept}") from None
+        except RuntimeError as error:
+            if not self._ranks.has_lost_one(error):
+                raise
+            self._saver.wait()
+            raise LostRankError(f"another process of this training is gone; {self._what_is_kept()}") from None
 
     def _handle(self, report: Report) -> None:
         if report.trouble:
@@ -122,7 +135,7 @@ class Session:
             self._log.write(report_fields(report))
         if report.is_last:
             self._save_at_the_end("the training is done")
-        elif self._saver.is_due(evaluated=report.val_loss is not None):
+        elif any(self._ranks.largest(self._saver.is_due(evaluated=report.val_loss is not None))):
             self._save()
         self._saver.poll()
         self._display.update(report)
@@ -134,10 +147,18 @@ class Session:
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
         ensure_finite(self._run)
-        self._saver.save(self._snapshot)
-        self._run.finish_seconds = FINISH_SECONDS + self._saver.seconds
+        training = self._run.state_dict()
+        self._saver.save(lambda: self._snapshot(training))
+        (seconds,) = self._ranks.largest(self._saver.seconds)
+        self._run.finish_seconds = FINISH_SECONDS + seconds
+        self._saved_step = self._run.step
 
-    def _snapshot(self) -> dict[str, Any]:
+    def _what_is_kept(self) -> str:
+        if self._saved_step is None:
+            return "nothing was saved before"
+        return f"{self._request.path} is as it was after step {self._saved_step:,}; go on with --resume"
+
+    def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
         run, corpus = self._run, self._corpus
         return checkpoint.snapshot(
             model=run.model.config,
@@ -148,7 +169,7 @@ class Session:
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
             made=_provenance(),
-            training=run.state_dict(),
+            training=training,
         )
 
     def _save_now(self) -> None:
@@ -161,6 +182,7 @@ class Session:
     def _save_at_the_end(self, what: str) -> None:
         self._save()
         self._saver.wait(is_last=True)
+        self._ranks.wait()  # else torchrun would end the one that saves after 30 seconds
         failures = [self._saver.failure, "" if self._log is None else self._log.failure]
         if any(failures):
             raise SaveError(f"{what}, but {' and '.join(filter(None, failures))}")
@@ -180,10 +202,11 @@ class Session:
         self._save_at_the_end(f"stopped after step {self._run.step:,}")
         self._display.interrupted(self._run.step)
         self._display.__exit__(None, None, None)  # so that what follows stands below it
-        if not self._request.quiet and not self._request.as_json:
+        if self._ranks.is_first and not self._request.quiet and not self._request.as_json:
             out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
             log = f" --log {shlex.quote(self._request.log)}" if self._request.log else ""
             again = f"charrnn train {shlex.join(self._request.texts)}{out}{log} --resume"
+            again = again if self._ranks.world == 1 else f"torchrun ... -m {again}"
             write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 
@@ -193,16 +216,11 @@ def _make_display(request: Request) -> Display:
         return Display()
     if request.as_json:
         return JsonDisplay(sys.stderr, str(request.path))
-    if _is_live():
+    if is_live():
         from charrnn.console import LiveDisplay
 
         return LiveDisplay(sys.stderr)
     return PlainDisplay(sys.stderr, shows_samples=bool(request.options["sample_every"]))
-
-
-def _is_live() -> bool:
-    """Whether stderr is a terminal that can be drawn on."""
-    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _provenance() -> dict[str, str]:
@@ -214,4 +232,5 @@ def _provenance() -> dict[str, str]:
         "platform": platform.platform(),
         "command": shlex.join(["charrnn", *sys.argv[1:]]),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **({"job": job} if (job := read_place().job) else {}),
     }

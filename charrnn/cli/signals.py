@@ -17,8 +17,12 @@ class TrainingSignals:
     """While it is entered, a signal is remembered instead of ending the process.
 
     That is so once the training is under way: before, there is nothing to save, and a stop leaves at once. So does a
-    SIGINT after another stop. A signal that was ignored before, as SIGINT is for a background job of a script, stays
-    ignored.
+    SIGINT after another stop, but for a process that a launcher started: there the same Ctrl-C may come from the
+    terminal, from the launcher and as its SIGTERM, and the launcher kills what stays for too long. A signal that was
+    ignored before, as SIGINT is for a background job of a script, stays ignored.
+
+    Args:
+        is_launched: whether a launcher started this process.
 
     Attributes:
         under_way: whether there is something to save.
@@ -26,7 +30,8 @@ class TrainingSignals:
         save_wanted: whether one asked for a save; the caller sets it back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_launched: bool = False) -> None:
+        self._is_launched = is_launched
         self.under_way = False
         self.received = 0
         self.save_wanted = False
@@ -45,7 +50,7 @@ class TrainingSignals:
     def _remember(self, number: int, _: FrameType | None) -> None:
         if number in SAVES:
             self.save_wanted = True
-        elif number == signal.SIGINT and (self.received or not self.under_way):
+        elif number == signal.SIGINT and (not self.under_way or (self.received and not self._is_launched)):
             raise KeyboardInterrupt
         elif not self.under_way:
             raise SystemExit(128 + number)

@@ -8,6 +8,7 @@ import typer
 
 from charrnn.config import TrainConfig, check_options, parse_duration
 from charrnn.text import TextOptions
+from charrnn.torchrun import read_place
 
 STARTED = time.perf_counter() - time.process_time()
 """When this process began, nearly: until here it has done little but compute."""
@@ -108,7 +109,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the first weights and of dropout.")] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto (the faster one here), float32 or bfloat16.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Processor threads. [default: the cores]", **Hidden)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads of each process. [default: the cores]", **Hidden)
+    ] = None,
     sample_every: Annotated[
         int | None,
         typer.Option(
@@ -152,6 +155,10 @@ def train(
     # Read once, when torch loads its thread library: by default its threads spin so long for each other that a second
     # busy process on the same cores slows a training down a hundred times. Alone, this is no slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    if (
+        read_place().job and os.environ.get("OMP_NUM_THREADS") == "1"
+    ):  # torchrun's doing; --threads 1 says it for certain
+        del os.environ["OMP_NUM_THREADS"]
     from charrnn.cli.request import Request, parse_reading
     from charrnn.cli.session import run_training  # imports torch, which --help must not wait for
 

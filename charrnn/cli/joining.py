@@ -1,0 +1,83 @@
+"""The processes of one training, from their meeting to their parting: who speaks, and what a new life goes on from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+
+from charrnn.archive import read_checkpoint
+from charrnn.cli.request import Request, check_output
+from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
+from charrnn.ranks import ALONE, Ranks
+from charrnn.sources import STDIN
+from charrnn.torchrun import Place
+
+
+@contextlib.contextmanager
+def joined(place: Place) -> Iterator[Ranks]:
+    """Be one of the processes that train together; whatever goes wrong, one of them says so, in one line.
+
+    Raises:
+        CharRNNError: it falls to this process to say what went wrong.
+        typer.Exit: another says it.
+    """
+    if place.world == 1:
+        yield ALONE
+        return
+    from charrnn.group import Group
+
+    group = Group(place)
+    try:
+        yield group
+    except CharRNNError as error:
+        raise _told_once(error, group) from None
+    except RuntimeError as error:
+        if not group.has_lost_one(error):
+            raise
+        raise _told_once(LostRankError("another process of this training is gone"), group) from None
+    finally:
+        group.leave()
+
+
+def _told_once(error: CharRNNError, group: Ranks) -> Exception:
+    """The error, where nobody has told one yet; one that others do not share comes with its rank."""
+    if not group.may_speak():
+        return typer.Exit(error.exit_code)
+    if group.is_first:
+        return error
+    told = CharRNNError(f"process {group.rank} of {group.world}: {error}")
+    told.exit_code = error.exit_code
+    return told
+
+
+def settle(request: Request, place: Place) -> Request:
+    """Find out what is to be done, before any work: as the flags say, or in a later life go on from where it was.
+
+    Torchrun starts all processes again, with the same flags, after one of them died. A checkpoint that the same job has
+    written is then gone on from, whatever the flags say of resuming or overwriting.
+
+    Raises:
+        OutputError: the output must not or cannot be written.
+        ConfigError: the flags contradict each other, or standard input was read in the life before.
+    """
+    if place.restarts:
+        if STDIN in request.texts:
+            raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
+        if _is_of_job(request.path, place.job):
+            request = replace(request, resume=True, resume_from=None, force=False, overwrite=False, explicit={})
+        elif request.log is not None:  # of the life before, which saved nothing
+            Path(request.log).unlink(missing_ok=True)
+    check_output(request)
+    return request
+
+
+def _is_of_job(path: Path, job: str) -> bool:
+    """Whether a checkpoint is there that this job has written."""
+    try:
+        return read_checkpoint(str(path)).made.get("job") == job
+    except CheckpointError:
+        return False

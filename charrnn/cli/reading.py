@@ -1,0 +1,79 @@
+"""The texts that were asked for, read once and given to every process of a training."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from charrnn.cache import Cache
+from charrnn.cli.request import Request
+from charrnn.corpus import Corpus, Reading, read_corpus
+from charrnn.encoder import Ids
+from charrnn.errors import CorpusError
+from charrnn.ranks import Ranks
+from charrnn.sources import STDIN
+
+NOTHING = np.empty(0, dtype=np.uint8)
+
+
+def read_texts(request: Request, reading: Reading, ranks: Ranks) -> Corpus:
+    """Read and encode the texts; the first rank does, and the others get its ids, or map the file that it maps.
+
+    On a host where that file is not, one process reads the texts there, and the others map what it has made of them.
+
+    Raises:
+        CorpusError: see `read_corpus`; or the texts of another host are other texts.
+    """
+    corpus = _read(request, reading) if ranks.is_first else None
+    if ranks.world == 1:
+        assert corpus is not None, "one that is alone is the first"
+        return corpus
+    facts, file = ranks.first(lambda: _describe(corpus))
+    if file is None:
+        ids = cast(Ids, ranks.array(None if corpus is None else corpus.ids))
+        return replace(facts, ids=ids)
+    path, num_ids, dtype = file
+    mapped = corpus.ids if corpus else Cache(path.parent).find(path.stem, num_ids, dtype)
+    for is_turn in (ranks.local_rank == 0, ranks.local_rank != 0):
+        if mapped is None and is_turn:
+            mapped = _read_again(request, replace(reading, encoder=facts.encoder), facts)
+        ranks.wait()
+    assert mapped is not None, "each had its turn"
+    return replace(facts, ids=mapped)
+
+
+def is_live() -> bool:
+    """Whether stderr is a terminal that can be drawn on."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _read(request: Request, reading: Reading) -> Corpus:
+    if request.quiet or request.as_json or not is_live():
+        return read_corpus(request.texts, reading)
+    from charrnn.console import ReadingBar
+
+    with ReadingBar(sys.stderr) as bar:
+        return read_corpus(request.texts, reading, bar)
+
+
+def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[np.generic]] | None]:
+    """A corpus without its ids, and the file that these are mapped from, if they are."""
+    assert corpus is not None, "the first rank has one"
+    ids = corpus.ids
+    file = (Path(str(ids.filename)), len(ids), ids.dtype) if isinstance(ids, np.memmap) else None
+    return replace(corpus, ids=NOTHING), file
+
+
+def _read_again(request: Request, reading: Reading, facts: Corpus) -> Ids:
+    """Read the texts on another host than the first rank's."""
+    if STDIN in request.texts:
+        raise CorpusError("-: standard input is too long to be sent to other hosts; give a file that all of them have")
+    corpus = read_corpus(request.texts, reading)
+    if corpus.sha256 != facts.sha256:
+        raise CorpusError(f"{corpus.name}: is another text here than on the first host; give all hosts the same")
+    return corpus.ids
