@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
@@ -41,7 +42,9 @@ class Group(Ranks):
 
     def __init__(self, place: Place) -> None:
         self.rank, self.world, self.local_rank = place.rank, place.world, place.local_rank
-        self._store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+        # Torchrun keeps one store for all lives of a job; with the addresses of the life before, gloo waits for ever.
+        self._store = PrefixStore(f"life {place.restarts}", store)
         dist.init_process_group("gloo", store=self._store, rank=self.rank, world_size=self.world, timeout=PATIENCE)
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
         self._clock = 0.0

@@ -31,6 +31,8 @@ ALLOWED = {
     "texts": "decoding errors sources text",
     "corpus": "alphabet cache decoding encoder errors sources text texts",
     "lanes": "encoder errors",
+    "torchrun": "",
+    "ranks": "",
     "lines": "encoder errors lanes",
     "displays": "escape metrics",
     "log": "errors",
@@ -43,13 +45,14 @@ ALLOWED = {
     "cells": "config recurrence",
     "model": "cells config dropout",
     "ensemble": "config model",
-    "passes": "ensemble lanes model",
+    "passes": "ensemble lanes model ranks",
     "precision": "ensemble errors passes",
-    "evaluation": "encoder ensemble lanes lines metrics model passes",
+    "evaluation": "encoder ensemble lanes lines metrics model passes ranks",
+    "group": "ranks torchrun",
     "optimizers": "config",
     "recovery": "errors",
     "resuming": "errors optimizers recovery",
-    "run": "config encoder ensemble lanes lines metrics model optimizers recovery resuming",
+    "run": "config encoder ensemble errors lanes lines metrics model optimizers ranks recovery resuming",
     "training": "config ensemble evaluation metrics model optimizers passes recovery run",
     "checkpoint": "archive config encoder errors header metrics tensorfile text",
     "torch_engine": "config ensemble errors model",
@@ -94,8 +97,8 @@ ALLOWED = {
     "report": "archive displays escape metrics shapes verdict",
 }
 TORCH_ROOMS = {
-    "dropout", "recurrence", "cells", "model", "ensemble", "passes", "precision", "evaluation", "optimizers",
-    "recovery", "resuming", "run", "training", "checkpoint", "torch_engine",
+    "dropout", "recurrence", "cells", "model", "ensemble", "passes", "precision", "evaluation", "group",
+    "optimizers", "recovery", "resuming", "run", "training", "checkpoint", "torch_engine",
 }  # fmt: skip
 TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}

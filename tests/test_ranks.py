@@ -1,0 +1,337 @@
+"""Several processes train one model: as one would, and through deaths, signals and restarts."""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import NO_SPINNING, clean_environment, make_text, random_model
+from processes import Training, _context
+from test_cli_train import all_but_the_clock
+from torch.distributed import TCPStore
+
+from charrnn import checkpoint, training
+from charrnn.cli.joining import settle
+from charrnn.cli.request import Request, parse_reading
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.encoder import CharEncoder
+from charrnn.errors import ConfigError
+from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.lanes import IGNORED, Lanes
+from charrnn.lines import LineLanes
+from charrnn.ranks import ALONE, Ranks
+from charrnn.run import TrainingRun
+from charrnn.torchrun import Place, read_place
+
+TEXT = make_text(3000)
+ENCODER = CharEncoder(TEXT)
+IDS = ENCODER.encode(TEXT)
+LINE_FEED = int(ENCODER.encode("\n")[0])
+
+
+class Part(Ranks):
+    """One of several ranks, with nobody to talk to: what it finds is its own part."""
+
+    def __init__(self, rank, world):
+        self.rank, self.world = rank, world
+
+
+def parts(world):
+    return [Part(rank, world) for rank in range(world)]
+
+
+@pytest.mark.parametrize("batch_size", [4, 5, 7])
+@pytest.mark.parametrize("make", [
+    lambda **sizes: Lanes(IDS, seq_len=16, **sizes),
+    lambda **sizes: LineLanes(IDS, LINE_FEED, seq_len=16, seed=3, **sizes),
+], ids=["stream", "lines"])  # fmt: skip
+def test_what_the_ranks_read_put_side_by_side_is_what_one_reads(make, batch_size):
+    whole = make(batch_size=batch_size)
+    slices = [make(batch_size=batch_size, own=part.own(batch_size)) for part in parts(3)]
+    for _ in range(2 * whole.windows_per_epoch):
+        window, windows = next(whole), [next(lanes) for lanes in slices]
+        for name in ("inputs", "targets"):
+            np.testing.assert_array_equal(np.hstack([getattr(own, name) for own in windows]), getattr(window, name))
+        counted = [int((own.targets != IGNORED).sum()) for own in windows]
+        assert [own.num_targets for own in windows] == [window.num_targets] * 3 == [sum(counted)] * 3
+        assert [own.share for own in windows] == pytest.approx([count / sum(counted) for count in counted])
+        assert {own.begins_anew for own in windows} == {window.begins_anew}
+    assert {lanes.chars_per_window for lanes in slices} == {whole.chars_per_window}
+
+
+@pytest.mark.parametrize("world", [2, 3, 9])
+def test_ranks_that_share_an_evaluation_find_the_same_loss(world):
+    model = random_model(
+        ModelConfig(vocab_size=len(ENCODER), cell="lstm", hidden_size=9, num_layers=2, embedding_dim=6)
+    )
+    for measure in (
+        functools.partial(evaluate, model, IDS, batch_size=5),
+        functools.partial(evaluate_cold, model, IDS),
+        functools.partial(evaluate_lines, model, IDS, LINE_FEED),
+    ):
+        found = [measure(ranks=part) for part in parts(world)]
+        assert sum(found) == pytest.approx(measure(), abs=1e-6)
+        assert max(found) < 0.9 * sum(found)
+
+
+def test_fewer_lanes_than_processes_are_refused_in_one_line():
+    config = TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01)
+    with pytest.raises(ConfigError, match=r"^--batch-size 2 gives 3 processes fewer lanes than there are of them; "):
+        TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=Part(0, 3))
+
+
+def test_a_process_without_a_launcher_stands_alone():
+    assert read_place({"RANK": "1", "WORLD_SIZE": "2"}) == Place()  # nobody says where the others are
+    found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
+    assert found == Place(rank=1, world=2, local_rank=1, local_world=2, restarts=3, job="night")
+
+
+# What a later life of a job goes on from.
+
+
+@pytest.mark.parametrize(
+    ("flags", "restarts", "job", "goes_on"),
+    [
+        ({"overwrite": True}, 1, "night", True),  # it has written this file itself, in the life before
+        ({}, 2, "night", True),
+        ({"overwrite": True}, 0, "night", False),
+        ({"overwrite": True}, 1, "day", False),  # it died before it had saved anything
+    ],
+)
+def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_path, flags, restarts, job, goes_on):
+    path = tmp_path / "verse.pt"
+    save_checkpoint(path, job="night")
+    settled = settle(make_request(tmp_path, **flags), Place(restarts=restarts, job=job))
+    assert (settled.resume, settled.overwrite) == (goes_on, flags.get("overwrite", False) and not goes_on)
+    assert settled.explicit == ({} if goes_on else {"max_steps": 5})
+
+
+def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path):
+    with pytest.raises(ConfigError, match=r"^-: standard input was read before the restart; "):
+        settle(make_request(tmp_path, texts=("-",)), Place(restarts=1, job="night"))
+
+
+def make_request(folder, **changes):
+    flags = dict.fromkeys(["cache", "include", "exclude", "min_count", "max_vocab"])
+    text = {"unit": "character", "encoding": "utf-8", "errors": "strict", "newline": "keep", "normalize": "none"}
+    reading = parse_reading({**flags, **text, "lowercase": False, "lines": False, "separator": "", "no_cache": True})
+    settings = {
+        "texts": ("verse.txt",), "reading": reading, "out": str(folder / "verse.pt"), "options": {},
+        "explicit": {"max_steps": 5}, "log": None, "resume": False, "resume_from": None, "force": False,
+        "overwrite": False, "quiet": True, "as_json": False, "started": 0.0,
+    }  # fmt: skip
+    return Request(**{**settings, **changes})
+
+
+def save_checkpoint(path, job):
+    run = TrainingRun.start(model_config(), TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01),
+                            IDS, IDS[:500], started=0.0)  # fmt: skip
+    checkpoint.save(
+        path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[], made={"job": job},
+        corpus=checkpoint.CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
+        training=run.state_dict(),
+    )  # fmt: skip
+
+
+def model_config(cell="lstm"):
+    return ModelConfig(vocab_size=len(ENCODER), cell=cell, hidden_size=16, num_layers=2, embedding_dim=8)
+
+
+# Two processes.
+
+
+@pytest.mark.slow
+def test_two_ranks_have_the_losses_and_the_weights_of_one(tmp_path):
+    store = make_store()
+    arguments = [(tmp_path, rank, 2, store.port) for rank in (0, 1)]
+    processes = [_context.Process(target=learn_as, args=each, daemon=True) for each in arguments]
+    for process in processes:
+        process.start()
+    expected = learn(ALONE)
+    for process in processes:
+        process.join(100)
+        assert process.exitcode == 0
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    for name, (losses, weights) in expected.items():
+        assert losses[-1] < losses[0] - 0.3
+        np.testing.assert_allclose(first[name][0], losses, atol=1e-4, err_msg=name)
+        torch.testing.assert_close(first[name][1], weights, rtol=0, atol=1e-4)
+
+
+def learn_as(folder, rank, world, port):
+    take_place(rank, world, port)
+    from charrnn.group import Group
+
+    group = Group(read_place())
+    torch.save(learn(group), folder / f"{rank}.pt")
+    group.leave()
+
+
+def learn(ranks):
+    """Losses of all steps, and the last weights, over a stream and over lines: their last batch is one line alone."""
+    torch.set_num_threads(1)
+    found = {}
+    end = int(np.flatnonzero(IDS == LINE_FEED)[60]) + 1  # of 61 lines: six at a time, and one
+    for name, options in {
+        "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 200},
+        "lines": {"cell": "gru", "ids": IDS[:end], "line_feed": LINE_FEED, "batch_size": 6, "max_steps": 60},
+    }.items():
+        cell, ids, line_feed = (options.pop(name) for name in ("cell", "ids", "line_feed"))
+        config = TrainConfig(**options, seq_len=16, learning_rate=0.01, state_reset=0.0)
+        run = TrainingRun.start(
+            model_config(cell), config, ids, IDS[:500], started=ranks.now(), line_feed=line_feed, ranks=ranks
+        )
+        losses = []
+        for _ in range(config.max_steps):
+            before, chars = run.pace.loss, run.pace.chars
+            training.take_step(run)
+            losses.append((run.pace.loss - before) / (run.pace.chars - chars))
+        found[name] = losses, dict(run.model.state_dict())
+    return found
+
+
+FLAGS = [
+    "--hidden-size", 16, "--num-layers", 2, "--batch-size", 5, "--seq-len", 16, "--dropout", 0.2,
+    "--precision", "float32", "--patience", 1000, "--save-every", "0.1s",
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "verse.txt").write_text(TEXT, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_on_bit_for_bit(folder):
+    ends = [*FLAGS, "--max-steps", 120]
+    straight = start_ranks(folder, 3, *ends, "--out", "straight.pt", "-q")
+    assert [process.wait() for process in straight] == [0, 0, 0], straight[0].stderr
+    first, second, third = start_ranks(folder, 3, *ends, "--log", "verse.log")
+    first.wait_for("validation")
+    second.kill(signal.SIGKILL)
+    assert [first.wait(), third.wait()] == [1, 1]
+    step = checkpoint.load(str(folder / "verse.pt")).training["step"]
+    (line,) = [line for line in (first.stderr + third.stderr).splitlines() if line.startswith("charrnn: ")]
+    kept = f"verse.pt is as it was after step {step:,}; go on with --resume"
+    assert line == f"charrnn: another process of this training is gone; {kept}"
+    assert (second.stderr, third.stderr) == ("", "")
+    assert sorted(os.listdir(folder)) == ["straight.pt", "verse.log", "verse.pt", "verse.txt"]
+    resumed = start_ranks(folder, 3, "--resume", "--log", "verse.log", "-q")
+    assert [process.wait() for process in resumed] == [0, 0, 0], resumed[0].stderr
+    assert [process.stdout for process in resumed] == ["verse.pt\n", "", ""]
+    one, other = (all_but_the_clock(folder / name) for name in ("verse.pt", "straight.pt"))
+    assert one["history"] == other["history"]
+    for part in ("weights", "optimizer", "state"):
+        torch.testing.assert_close(one["training"][part], other["training"][part], rtol=0, atol=0)
+    for part in ("random_state", "other_ranks", "lanes"):
+        assert one["training"][part] == other["training"][part]
+    assert len(one["training"]["other_ranks"]) == 2
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(folder):
+    ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 5000)
+    ranks[0].wait_for("validation")
+    ranks[1].kill(signal.SIGTERM)
+    assert [process.wait() for process in ranks] == [143, 143]
+    stored = checkpoint.load(str(folder / "verse.pt")).training
+    saved = (
+        f"stopped after step {stored['step']:,}, saved; go on with: torchrun ... -m charrnn train verse.txt --resume"
+    )
+    assert ranks[0].stderr.splitlines()[-1] == saved
+    assert ranks[1].stderr == ""
+    assert stored["state"][0][0].shape == (5, 16)
+    alone = Training(folder, "--resume", "--max-steps", stored["step"] + 50)
+    assert alone.wait() == 0, alone.stderr
+    assert "processes: 1, before 2, with new random numbers for dropout" in alone.stderr
+    assert checkpoint.load(str(folder / "verse.pt")).training["step"] == stored["step"] + 50
+
+
+@pytest.mark.slow
+def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder):
+    (folder / "verse.pt").write_bytes(b"of another day")
+    command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, "--overwrite"]
+    process = start_torchrun(folder, *command, "--max-steps", 400, "--log", "verse.log")
+    victim = wait_for_rank(process, 1, folder)
+    os.kill(victim, signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert stdout == "verse.pt\n"
+    assert stderr.count("charrnn: another process of this training is gone; verse.pt is as it was after step ") == 1
+    assert ", going on after step " in stderr
+    steps = [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 400
+
+
+@pytest.mark.slow
+def test_ctrl_c_on_torchrun_saves_once_and_stops(folder):
+    process = start_torchrun(folder, "-m", "charrnn", "train", "verse.txt", *FLAGS, "--max-steps", 100_000)
+    wait_for_rank(process, 1, folder)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert stdout == ""
+    step = checkpoint.load(str(folder / "verse.pt")).training["step"]
+    assert stderr.count(f"stopped after step {step:,}, saved; go on with: ") == stderr.count("stopped after") == 1
+    assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
+
+
+def start_ranks(folder, world, *arguments):
+    """A `charrnn train verse.txt` of several processes, as torchrun starts it."""
+    store = make_store()
+    places = [functools.partial(take_place, rank, world, store.port) for rank in range(world)]
+    trainings = [Training(folder, *arguments, prepare=prepare) for prepare in places]
+    for each in trainings:
+        each.store = store  # it lives as long as they do
+    return trainings
+
+
+def make_store():
+    """Where processes find each other; torchrun keeps it, so that it outlives each of them."""
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+def take_place(rank, world, port):
+    os.environ.update(place(rank, world, port))
+
+
+def place(rank, world, port):
+    """What a launcher tells a process."""
+    names = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
+    store = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    return {**store, **{name: str(value) for name, value in names.items()}}
+
+
+def start_torchrun(folder, *arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**clean_environment(), **NO_SPINNING},
+    )  # fmt: skip
+
+
+def wait_for_rank(process, rank, folder):
+    """The process id of a rank, once there is a checkpoint."""
+    end = time.monotonic() + 60
+    while not (folder / "verse.pt").exists() or (folder / "verse.pt").stat().st_size < 1000:
+        assert time.monotonic() < end
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    for child in children.stdout.split():
+        if f"RANK={rank}".encode() in Path("/proc", child, "environ").read_bytes().split(b"\0"):
+            return int(child)
+    raise AssertionError("there is no such rank")
