@@ -2,6 +2,7 @@
 
 python -m tests.benchmarks                      all of it: an hour
 python -m tests.benchmarks --quick              speeds, in some five minutes
+python -m tests.benchmarks --processes          two processes beside one, in a minute
 python -m tests.benchmarks --train TEXT 70s     the whole command, and what it reaches
 python -m tests.benchmarks --compare TEXT 70s   beside what char-rnn's and nanoGPT's recipes reach in that time
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, before torch loads its thread library
 
-from tests.benchmarks import encoding, losses, sampling, saving, speed
+from tests.benchmarks import encoding, losses, processes, sampling, saving, speed
 from tests.benchmarks.measure import conditions
 
 
@@ -38,6 +39,13 @@ def measure_speeds() -> Iterator[str]:
     for size in ((1, 384), (2, 512)):
         yield saving.saving_cost(*size)
     yield from encoding.encoding_speed()
+    yield from measure_processes()
+
+
+def measure_processes() -> Iterator[str]:
+    """Two processes beside one."""
+    for num_layers, hidden_size, batch_size in ((1, 384, 16), (1, 384, 64), (2, 512, 64)):
+        yield processes.processes_speed(num_layers, hidden_size, batch_size)
 
 
 def measure_losses() -> Iterator[str]:
@@ -56,6 +64,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="speeds alone")
     parser.add_argument("--train", nargs=2, metavar=("TEXT", "TIME"), help="only run `charrnn train` for a time")
     parser.add_argument("--compare", nargs=2, metavar=("TEXT", "TIME"), help="the same beside two others")
+    parser.add_argument("--processes", action="store_true", help="only two processes beside one")
     parser.add_argument("--seed", type=int, default=0, help="of --train")
     arguments = parser.parse_args()
     print(conditions(), flush=True)
@@ -63,11 +72,13 @@ def main() -> None:
         lines = iter([losses.train(Path(arguments.train[0]), arguments.train[1], arguments.seed)])
     elif arguments.compare:
         lines = losses.compare_losses(Path(arguments.compare[0]), arguments.compare[1])
+    elif arguments.processes:
+        lines = measure_processes()
     else:
         lines = measure_speeds()
     for line in lines:
         print(line, flush=True)
-    if not (arguments.train or arguments.compare or arguments.quick):
+    if not (arguments.train or arguments.compare or arguments.processes or arguments.quick):
         for line in measure_losses():
             print(line, flush=True)
 
