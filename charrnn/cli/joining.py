@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import typer
 
 from charrnn.archive import read_checkpoint
 from charrnn.cli.request import Request, check_output
+from charrnn.displays import write_line
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
+from charrnn.escape import quoted
 from charrnn.ranks import ALONE, Ranks
 from charrnn.sources import STDIN
 from charrnn.torchrun import Place
@@ -22,8 +25,7 @@ def joined(place: Place) -> Iterator[Ranks]:
     """Be one of the processes that train together; whatever goes wrong, one of them says so, in one line.
 
     Raises:
-        CharRNNError: it falls to this process to say what went wrong.
-        typer.Exit: another says it.
+        typer.Exit: something went wrong, and was told.
     """
     if place.world == 1:
         yield ALONE
@@ -34,24 +36,23 @@ def joined(place: Place) -> Iterator[Ranks]:
     try:
         yield group
     except CharRNNError as error:
-        raise _told_once(error, group) from None
+        _tell_once(error, group)
+        raise typer.Exit(error.exit_code) from None
     except RuntimeError as error:
         if not group.has_lost_one(error):
             raise
-        raise _told_once(LostRankError("another process of this training is gone"), group) from None
+        lost = LostRankError("another process of this training is gone")
+        _tell_once(lost, group)
+        raise typer.Exit(lost.exit_code) from None
     finally:
         group.leave()
 
 
-def _told_once(error: CharRNNError, group: Ranks) -> Exception:
-    """The error, where nobody has told one yet; one that others do not share comes with its rank."""
-    if not group.may_speak():
-        return typer.Exit(error.exit_code)
-    if group.is_first:
-        return error
-    told = CharRNNError(f"process {group.rank} of {group.world}: {error}")
-    told.exit_code = error.exit_code
-    return told
+def _tell_once(error: CharRNNError, group: Ranks) -> None:
+    """Tell an error, where nobody has told one yet: at once, since torchrun ends what outlives another process."""
+    if group.may_speak():
+        where = "" if group.is_first else f"process {group.rank} of {group.world}: "
+        write_line(sys.stderr, f"charrnn: {quoted(f'{where}{error}')}")
 
 
 def settle(request: Request, place: Place) -> Request:
