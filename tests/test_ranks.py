@@ -87,6 +87,14 @@ def test_fewer_lanes_than_processes_are_refused_in_one_line():
         TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=Part(0, 3))
 
 
+@pytest.mark.parametrize(
+    ("rank", "told"), [(0, "charrnn: --seq-len is 0; it must be at least 1 and at most 65,536\n"), (1, "")]
+)
+def test_a_wrong_flag_is_told_by_the_first_process_alone(charrnn, rank, told):
+    result = charrnn("train", "verse.txt", "--seq-len", 0, env=place(rank, 2, 5))
+    assert (result.code, result.stderr) == (2, told)
+
+
 def test_a_process_without_a_launcher_stands_alone():
     assert read_place({"RANK": "1", "WORLD_SIZE": "2"}) == Place()  # nobody says where the others are
     found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
@@ -140,8 +148,9 @@ def save_checkpoint(path, job):
     )  # fmt: skip
 
 
-def model_config(cell="lstm"):
-    return ModelConfig(vocab_size=len(ENCODER), cell=cell, hidden_size=16, num_layers=2, embedding_dim=8)
+def model_config(cell="lstm", members=1):
+    sizes = {"hidden_size": 16, "num_layers": 2, "embedding_dim": 8}
+    return ModelConfig(vocab_size=len(ENCODER), cell=cell, members=members, **sizes)
 
 
 # Two processes.
@@ -182,13 +191,13 @@ def learn(ranks):
     end = int(np.flatnonzero(IDS == LINE_FEED)[60]) + 1  # of 61 lines: six at a time, and one
     for name, options in {
         "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 200},
+        "members": {"cell": "lstm", "members": 2, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 40},
         "lines": {"cell": "gru", "ids": IDS[:end], "line_feed": LINE_FEED, "batch_size": 6, "max_steps": 60},
     }.items():
         cell, ids, line_feed = (options.pop(name) for name in ("cell", "ids", "line_feed"))
+        model = model_config(cell, members=options.pop("members", 1))
         config = TrainConfig(**options, seq_len=16, learning_rate=0.01, state_reset=0.0)
-        run = TrainingRun.start(
-            model_config(cell), config, ids, IDS[:500], started=ranks.now(), line_feed=line_feed, ranks=ranks
-        )
+        run = TrainingRun.start(model, config, ids, IDS[:500], started=ranks.now(), line_feed=line_feed, ranks=ranks)
         losses = []
         for _ in range(config.max_steps):
             before, chars = run.pace.loss, run.pace.chars

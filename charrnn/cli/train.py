@@ -1,12 +1,15 @@
 """`charrnn train`: its flags, and what they ask for."""
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from charrnn.config import TrainConfig, check_options, parse_duration
+from charrnn.errors import ConfigError
 from charrnn.text import TextOptions
 from charrnn.torchrun import read_place
 
@@ -149,9 +152,10 @@ def train(
     text's size and the time; a flag always wins.
     """
     flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
-    flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
-    flags["save_every"] = None if save_every is None else parse_duration(save_every, "--save-every")
-    check_options(flags)
+    with _one_of_several_tells():
+        flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
+        flags["save_every"] = None if save_every is None else parse_duration(save_every, "--save-every")
+        check_options(flags)
     # Read once, when torch loads its thread library: by default its threads spin so long for each other that a second
     # busy process on the same cores slows a training down a hundred times. Alone, this is no slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
@@ -179,6 +183,17 @@ def train(
         started=STARTED,
     )
     run_training(request)
+
+
+@contextlib.contextmanager
+def _one_of_several_tells() -> Iterator[None]:
+    """Leave it to the first of several processes to tell what is wrong with the flags of all."""
+    try:
+        yield
+    except ConfigError as error:
+        if read_place().rank:
+            raise typer.Exit(error.exit_code) from None
+        raise
 
 
 _NOT_OPTIONS = {
