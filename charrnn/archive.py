@@ -12,7 +12,8 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     weights           the best weights by validation loss, float32, named as `parameter_shapes` names them
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
-    made              {"charrnn", "torch", "numpy", "python", "platform", "command", "created"}
+    made              {"charrnn", "torch", "numpy", "python", "platform", "command", "created"}, and "job" where
+                      torchrun started it
     training          what it takes to go on: see `TrainingRun.state_dict`
 
 `charrnn.checkpoint` writes it. `charrnn.tensorfile` reads the zip file, and `charrnn.header` checks all that it says

@@ -220,7 +220,8 @@ class TrainingRun:
     def state_dict(self) -> dict[str, Any]:
         """All but the best weights and the history, as plain values and tensors; see `load_state_dict`.
 
-        The state is that of the lanes of all ranks, in order; all of them must call this.
+        The state is that of the lanes of all ranks, in order; all of them must call this. Where there are several,
+        "other_ranks" holds the random states of all but the first.
         """
         mine, *others = self.ranks.gather(self._own_random_states())
         return {

@@ -20,6 +20,7 @@ from torch.distributed import TCPStore
 from charrnn import checkpoint, training
 from charrnn.cli.joining import settle
 from charrnn.cli.request import Request, parse_reading
+from charrnn.cli.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
 from charrnn.errors import ConfigError
@@ -93,6 +94,14 @@ def test_fewer_lanes_than_processes_are_refused_in_one_line():
 def test_a_wrong_flag_is_told_by_the_first_process_alone(charrnn, rank, told):
     result = charrnn("train", "verse.txt", "--seq-len", 0, env=place(rank, 2, 5))
     assert (result.code, result.stderr) == (2, told)
+
+
+def test_one_stop_that_comes_by_two_ways_is_one_stop():
+    with TrainingSignals(is_launched=True) as signals:
+        signals.under_way = True
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert signals.received == signal.SIGTERM
 
 
 def test_a_process_without_a_launcher_stands_alone():
@@ -271,7 +280,7 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
 def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder):
     (folder / "verse.pt").write_bytes(b"of another day")
     command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, "--overwrite"]
-    process = start_torchrun(folder, *command, "--max-steps", 400, "--log", "verse.log")
+    process = start_torchrun(folder, *command, "--max-steps", 250, "--log", "verse.log")
     victim = wait_for_rank(process, 1, folder)
     os.kill(victim, signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
@@ -281,7 +290,7 @@ def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder):
     assert ", going on after step " in stderr
     steps = [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
     assert steps == sorted(set(steps))
-    assert steps[-1] == 400
+    assert steps[-1] == 250
 
 
 @pytest.mark.slow
