@@ -6,7 +6,6 @@ The names are PyTorch's: https://docs.pytorch.org/docs/stable/elastic/run.html. 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -58,4 +57,8 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
 
 def _job(name: str) -> str:
     """Torchrun stays the same process when it starts its children again."""
-    return f"{platform.node()}:{os.getppid()}" if name == NO_JOB else name
+    if name != NO_JOB:
+        return name
+    import platform  # of little use to the many commands that no launcher starts
+
+    return f"{platform.node()}:{os.getppid()}"
