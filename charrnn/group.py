@@ -29,6 +29,9 @@ PATIENCE = timedelta(days=7)
 CHUNK = 1 << 26
 """Bytes of an array that travel at once."""
 
+BUCKET_MB = 3
+"""Gradients that travel at once: those of one layer do while the one below it is still computed."""
+
 HEAD_START = 1.0
 """Seconds that the first rank has to say what went wrong before another does."""
 
@@ -110,7 +113,9 @@ class Group(Ranks):
         """See `Ranks.replicate`: a group of its own, since networks may learn at the same time."""
         on_gpu = next(model.parameters()).is_cuda
         group = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=PATIENCE)
-        self._replicas[model] = DistributedDataParallel(model, process_group=group, gradient_as_bucket_view=True)
+        self._replicas[model] = DistributedDataParallel(
+            model, process_group=group, gradient_as_bucket_view=True, bucket_cap_mb=BUCKET_MB
+        )
         self._settle(model)
 
     def _settle(self, model: nn.Module) -> None:
