@@ -85,7 +85,7 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         raise CheckpointError(f"{path}: its training state is damaged ({error}); train anew") from None
     if not is_other_text and "val_fraction" not in changes:  # losses on another piece cannot be compared
         _take_history(run, stored)
-    if any(name in request.explicit for name in ENDS):
+    if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale = 0
     forced = [*(["another text"] if is_other_text else []), *(f"{flag_name(name)} {changes[name]}" for name in changes)]
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}"
