@@ -246,13 +246,13 @@ def test_a_stop_before_there_is_anything_to_save_leaves_nothing(folder):
 def slow_start():
     import sys
 
-    from charrnn.cli import session
+    from charrnn.cli import reading
 
     def read(*_):
         print("waiting", file=sys.stderr, flush=True)
         time.sleep(60)
 
-    session.read_corpus = read
+    reading.read_corpus = read
 
 
 @pytest.mark.slow
