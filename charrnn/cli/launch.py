@@ -25,7 +25,7 @@ PROBE_LANES = 16
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Of a time limit, and in seconds: what finding out the machine's speed may take. The dropout depends on it."""
 
-PASSES_SHARE = 0.75
+PASSES_SHARE = 0.85
 """Of a training's time, its forward and backward passes: the rest updates weights, evaluates and saves."""
 
 MOST_EVALUATED = 1_000_000
