@@ -42,6 +42,7 @@ ALLOWED = {
     # the training wing
     "dropout": "",
     "recurrence": "",
+    "heap": "",
     "cells": "config recurrence",
     "model": "cells config dropout",
     "ensemble": "config model",

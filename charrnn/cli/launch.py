@@ -14,6 +14,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.ensemble import build_model, share_threads
 from charrnn.errors import ConfigError
+from charrnn.heap import keep_freed_memory
 from charrnn.precision import probe_precision, sustained_speed
 from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
@@ -88,6 +89,7 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
 
 def set_up_torch(threads: int) -> None:
     """Settle the threads and how they compute, before the first of them is made: they inherit it."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
 

@@ -16,6 +16,9 @@ from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, before torch loads its thread library
 
+import torch
+
+from charrnn.cli.launch import set_up_torch
 from tests.benchmarks import encoding, losses, processes, sampling, saving, speed
 from tests.benchmarks.measure import conditions
 
@@ -67,6 +70,7 @@ def main() -> None:
     parser.add_argument("--processes", action="store_true", help="only two processes beside one")
     parser.add_argument("--seed", type=int, default=0, help="of --train")
     arguments = parser.parse_args()
+    set_up_torch(torch.get_num_threads())  # as `charrnn train` does
     print(conditions(), flush=True)
     if arguments.train:
         lines = iter([losses.train(Path(arguments.train[0]), arguments.train[1], arguments.seed)])
