@@ -34,7 +34,7 @@ class PlainRecurrence(Function):
             h_t for every step, shape (T, B, H), in the precision of `projected`, as all arguments must be.
         """
         outputs = torch.empty_like(projected)
-        weight = weight_hh.T
+        weight = weight_hh.T.contiguous()  # for few lanes, a product with the transposed view takes three times as long
         h = state
         for x, out in zip(projected, outputs, strict=True):
             torch.addmm(x, h, weight, out=out)
@@ -79,21 +79,24 @@ class GRURecurrence(Function):
             h_t for every step, shape (T, B, H), in the precision of `state`.
         """
         hidden = state.shape[1]
+        is_rounded = state.dtype != projected.dtype
         sums = projected.clone()  # of each gate's argument; of n, what r resets
         sums[..., 2 * hidden :] = bias_hn
-        gates = sums.to(state.dtype)
+        gates = sums.to(state.dtype)  # itself, where nothing is rounded
         candidates = projected[..., 2 * hidden :].to(state.dtype, copy=True)
         outputs = torch.empty_like(candidates)
-        rounded = outputs if state.dtype == projected.dtype else projected.new_empty(outputs.shape)
-        weight = weight_hh.T
+        rounded = projected.new_empty(outputs.shape) if is_rounded else outputs
+        weight = weight_hh.T.contiguous()  # for few lanes, a product with the transposed view takes three times as long
         h, h_rounded = state, state.to(projected.dtype)
         for t, gate in enumerate(gates):
-            gate.copy_(sums[t].addmm_(h_rounded, weight))
+            total = sums[t].addmm_(h_rounded, weight)
+            if is_rounded:
+                gate.copy_(total)
             gate[:, : 2 * hidden].sigmoid_()
             reset, keep, inner = gate.chunk(3, dim=1)
             n = candidates[t].addcmul_(reset, inner).tanh_()
             h = torch.lerp(n, h, keep, out=outputs[t])
-            h_rounded = rounded[t].copy_(h)
+            h_rounded = rounded[t].copy_(h) if is_rounded else h
         ctx.save_for_backward(gates, candidates, outputs, rounded, weight_hh, state)
         return outputs
 
@@ -110,17 +113,18 @@ class GRURecurrence(Function):
         of_reset = (of_inner * inner).mul_(1 - reset)
         of_keep = (_before(state, outputs) - candidates).mul_(keep).mul_(1 - keep)
         factors = torch.stack([of_reset, of_keep, of_inner], dim=2).to(rounded.dtype)  # (T, B, 3, H)
-        d_sums = torch.empty_like(factors)
-        d_all = d_outputs.to(rounded.dtype, copy=True)
+        d_candidates = of_candidate.to(rounded.dtype, copy=True)
         d_h = d_outputs[-1]
         for t in reversed(range(len(gates))):
-            torch.mul(factors[t], d_all[t].copy_(d_h)[:, None], out=d_sums[t])
+            d_rounded = d_h.to(rounded.dtype)
+            d_candidates[t].mul_(d_rounded)  # the inputs reach n without its reset
+            d_sums = factors[t].mul_(d_rounded[:, None]).flatten(1)
             d_h = torch.addcmul(d_outputs[t - 1], d_h, keep[t]) if t else d_h * keep[t]
-            d_h += d_sums[t].flatten(1) @ weight_hh
-        d_projected = d_sums.flatten(2)
+            d_h = d_h.add_(d_sums @ weight_hh) if d_h.dtype != d_sums.dtype else d_h.addmm_(d_sums, weight_hh)
+        d_projected = factors.flatten(2)
         d_weight = _product_over_time(d_projected, _before(state, rounded))
         d_bias_hn = d_projected[..., 2 * hidden :].sum((0, 1))
-        d_projected[..., 2 * hidden :] = d_all * of_candidate  # the inputs reach n without its reset
+        d_projected[..., 2 * hidden :] = d_candidates
         return d_projected, d_weight, d_bias_hn, d_h
 
 
