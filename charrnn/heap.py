@@ -1,8 +1,8 @@
 """Memory that a training frees and takes again stays with its process.
 
 A step takes and frees the same hundreds of megabytes as the one before. By default glibc gives large blocks back to the
-system each time, which clears and maps them anew, 4 kB at a time, at their next use: 75,000 page faults in a step of two
-layers of 512 and 64 lanes, and a fifth of its time.
+system each time, which clears and maps them anew, 4 kB at a time, at their next use: 75,000 page faults in a step of
+two layers of 512 and 64 lanes, and a fifth of its time.
 """
 
 from __future__ import annotations
