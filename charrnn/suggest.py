@@ -18,13 +18,13 @@ from typing import Any
 from charrnn.config import EVALUATION_SHARE, GATES, ModelConfig, TrainConfig, check_options
 from charrnn.shapes import parameter_shapes
 
-SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 2_000_000), (512, 1, 4_500_000), (512, 2, 15_000_000))
+SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
 
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
 """How many of `SIZES` may be considered for texts of fewer characters than this: more would only overfit."""
 
-MEMBERS = ((4, 0.7), (2, 0.25))
+MEMBERS = ((4, 0.7), (2, 0.3))
 """Members to choose from, and the share of the wanted epochs that each must get: two that have learned a little less
 are better than one, and four better than two."""
 
