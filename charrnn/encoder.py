@@ -79,6 +79,14 @@ class CharEncoder:
             return np.frombuffer(points.tobytes().translate(self._byte_table), dtype=np.uint8)
         return self._table.take(points, mode="clip")
 
+    def widths(self, text: str) -> NDArray[np.int64]:
+        """How many ids each character of a text becomes, shape (num_chars,): one, or as many as it has bytes."""
+        if self.unit == CHARACTER:
+            return np.ones(len(text), dtype=np.int64)
+        points = code_points(text).astype(np.int64)
+        widths = 1 + sum((points >= limit).astype(np.int64) for limit in _WIDER_IN_UTF8)
+        return np.where((points >= 0xD800) & (points < 0xE000), 1, widths)  # each is one byte: see `to_bytes`
+
     def lacking(self, text: str) -> str:
         """The characters of a text that no id stands for, each once, in their order."""
         if self.has_unknown:
@@ -186,5 +194,8 @@ def to_bytes(text: str) -> bytes:
     except UnicodeEncodeError:
         return "".join(c if c not in _FOREIGN_SURROGATES else "?" for c in text).encode("utf-8", "surrogateescape")
 
+
+_WIDER_IN_UTF8 = (0x80, 0x800, 0x10000)
+"""Code points from which on one more byte is needed: https://datatracker.ietf.org/doc/html/rfc3629#section-3."""
 
 _FOREIGN_SURROGATES = frozenset(map(chr, [*range(0xD800, 0xDC80), *range(0xDD00, 0xE000)]))

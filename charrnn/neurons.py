@@ -10,8 +10,9 @@ comparisons (Westfall, Young 1993, "Resampling-based multiple testing").
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -115,16 +116,19 @@ def readable_length(config: ModelConfig) -> int:
     return min(MAX_CHARACTERS, VALUES_AT_ONCE // units)
 
 
-def watch(config: ModelConfig, weights: Weights, ids: NDArray[Any]) -> tuple[Activations, list[GateUse]]:
+def watch(
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None = None
+) -> tuple[Activations, list[GateUse]]:
     """Read a text from a zero state and note what every unit and every gate does.
 
     Args:
         config: the model's shape.
         weights: by name.
         ids: encoded text, shape (num_chars,).
+        resets_at: an id that is read from a zero state again, if there is one: the line feed of a model of lines.
     """
     if config.members > 1:
-        seen = [watch(config.member, member_weights(config, weights, n), ids) for n in range(config.members)]
+        seen = [watch(config.member, member_weights(config, weights, n), ids, resets_at) for n in range(config.members)]
         return _count_layers_through(seen, config.num_layers)
     parts = ("h", "c") if config.cell == "lstm" else ("h",)
     layers = range(config.num_layers)
@@ -132,11 +136,12 @@ def watch(config: ModelConfig, weights: Weights, ids: NDArray[Any]) -> tuple[Act
     values = np.empty((len(ids), len(units)), dtype=np.float32)
     sums: dict[tuple[int, str], NDArray[Any]] = {}
     state = zero_state(config, weights)
-    for start in range(0, len(ids), _WINDOW):
-        tape = record(config, weights, np.asarray(ids[start : start + _WINDOW], dtype=np.int64)[:, None], state)
+    for start, end, is_new in _windows(ids, resets_at):
+        state = zero_state(config, weights) if is_new else state
+        tape = record(config, weights, np.asarray(ids[start:end], dtype=np.int64)[:, None], state)
         state = tape.state
         wide = [part for layer in tape.layers for part in (layer.hidden, np.tanh(layer.cells))[: len(parts)]]
-        values[start : start + _WINDOW] = np.concatenate(wide, axis=-1)[:, 0]
+        values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
         for number, layer in enumerate(tape.layers):
             for name, gate in gate_values(config, layer).items():
                 counts = np.stack([gate.sum((0, 1)), (gate > OPEN).sum((0, 1)), (gate < SHUT).sum((0, 1))])
@@ -147,6 +152,15 @@ def watch(config: ModelConfig, weights: Weights, ids: NDArray[Any]) -> tuple[Act
         for (layer, name), total in sums.items()
     ]
     return Activations(units, values), gates
+
+
+def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, int, bool]]:
+    """Where each window begins and ends, and whether it begins from a zero state."""
+    resets = [] if resets_at is None else np.flatnonzero(ids == resets_at).tolist()
+    bounds = sorted({0, *resets, len(ids)})
+    for first, last in pairwise(bounds):
+        for start in range(first, last, _WINDOW):
+            yield start, min(start + _WINDOW, last), start == first
 
 
 def _count_layers_through(

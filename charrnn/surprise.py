@@ -15,7 +15,8 @@ import numpy as np
 
 from charrnn.analysis import surprisals, window_length
 from charrnn.averaging import Engine
-from charrnn.encoder import CharEncoder
+from charrnn.encoder import UNKNOWN_MARK, CharEncoder
+from charrnn.text import CHARACTER
 from charrnn.unknowns import Readable
 
 HIGHEST_BITS = 8
@@ -70,7 +71,7 @@ def follow(
         logits, state = model.forward(ids[start : start + len(targets), None], state)
         values += surprisals(logits[:, 0], targets).tolist()
         guesses += [_guesses(row, encoder, top_k) for row in logits[:, 0]]
-    known = iter(zip(values, guesses, strict=True))
+    known = iter(_by_character(values, guesses, encoder, text, readable))
     seen: list[SeenCharacter] = []
     for character, is_known in zip(text, readable.known, strict=True):
         value, expected = next(known) if is_known else (price, ())
@@ -83,9 +84,29 @@ def mean_bits(seen: Sequence[SeenCharacter]) -> float:
     return sum(one.bits for one in seen) / max(len(seen), 1)
 
 
+def _by_character(
+    values: Sequence[float],
+    guesses: Sequence[tuple[tuple[str, float], ...]],
+    encoder: CharEncoder,
+    text: str,
+    readable: Readable,
+) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
+    """Surprisal and guesses of each known character: of one of several bytes their sum, and what its first might be."""
+    starts = np.cumsum(encoder.widths(text)[readable.known]) - encoder.widths(text)[readable.known]
+    sums = np.add.reduceat(values, starts).tolist() if len(starts) else []
+    return list(zip(sums, [guesses[start] for start in starts], strict=True))
+
+
 def _guesses(logits: Any, encoder: CharEncoder, top_k: int) -> tuple[tuple[str, float], ...]:
     if not top_k:
         return ()
     shares = np.exp(logits - logits.max(), dtype=np.float64)
     shares /= shares.sum()
-    return tuple((encoder.spelled[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")[:top_k])
+    likeliest = np.argsort(-shares, kind="stable")[:top_k]
+    return tuple((_spelled(encoder, int(i)), float(shares[i])) for i in likeliest)
+
+
+def _spelled(encoder: CharEncoder, i: int) -> str:
+    """The character of an id; a byte that is only a part of one has none."""
+    character = encoder.spelled[i]
+    return character if encoder.unit == CHARACTER or character.isascii() else UNKNOWN_MARK

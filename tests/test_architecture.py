@@ -81,7 +81,7 @@ ALLOWED = {
     "tape": "config",
     "backprop": "config tape",
     "dynamic": "analysis backprop config tape",
-    "surprise": "analysis averaging encoder unknowns",
+    "surprise": "analysis averaging encoder text unknowns",
     "heatmap": "escape",
     "features": "",
     "neurons": "config features shapes tape",

@@ -15,7 +15,6 @@ from charrnn.escape import quoted
 from charrnn.heldout import LARGEST_SOUGHT, FoundText, find_text
 from charrnn.ngrams import NgramModel
 from charrnn.sampling import StepModel
-from charrnn.text import BYTE
 
 
 @dataclass(frozen=True)
@@ -56,19 +55,19 @@ class Subject:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it reads a text as one stream of characters."""
-        return self.contents.text.unit != BYTE and not self.contents.text.lines
+        """Whether it reads a text as one stream."""
+        return not self.contents.text.lines
 
     def require_stream(self, view: str) -> None:
-        """Refuse what shows a text as one stream of characters, where the model knows none.
+        """Refuse what looks further back than a line, where the model does not.
 
         Raises:
-            CharRNNError: it reads bytes, or lines one by one.
+            CharRNNError: it reads lines one by one.
         """
-        if self.contents.text.unit == BYTE:
-            raise CharRNNError(f"{self.path} reads bytes, and {view} shows characters; --score works with bytes too")
-        if self.contents.text.lines:
-            raise CharRNNError(f"{self.path} learned line by line, and {view} shows one stream; see --score --by line")
+        if not self.is_stream:
+            raise CharRNNError(
+                f"{self.path} learned line by line and forgets at every line's end; {view} is for a model of one stream"
+            )
 
     @cached_property
     def text(self) -> FoundText | None:

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
+from charrnn.cli.models import reset_id
 from charrnn.cli.scoring import fit_text, unknown_price
 from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
@@ -71,8 +74,13 @@ class Watched:
 
     @cached_property
     def _seen(self) -> tuple[Activations, list[GateUse]]:
-        contents = self.subject.contents
-        return watch(contents.model, contents.weights, contents.encoder.encode(self.text))
+        contents, encoder = self.subject.contents, self.subject.contents.encoder
+        resets_at = reset_id(contents.text, encoder)
+        before = [] if resets_at is None else [resets_at]  # what a first line is read after
+        ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
+        activations, gates = watch(contents.model, contents.weights, ids, resets_at)
+        last = len(before) + np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
+        return Activations(activations.units, activations.values[last]), gates
 
     @property
     def activations(self) -> Activations:
@@ -96,7 +104,6 @@ def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> 
     Raises:
         CharRNNError: there is neither, or nothing in it that the model knows.
     """
-    subject.require_stream("this")
     length = readable_length(subject.contents.model)
     if given is not None:
         readable = fit_text(subject, given, source, rule)
@@ -112,7 +119,6 @@ def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> 
 
 def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
     """Show a text coloured by surprisal, with the likeliest characters below each."""
-    subject.require_stream("--text")
     readable = fit_text(subject, text, source, rule)
     if rule == "skip" and readable.num_unknown:
         text = "".join(c for c, known in zip(text, readable.known, strict=True) if known)

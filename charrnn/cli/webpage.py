@@ -56,7 +56,7 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     given, source = read_given(subject, flags)
     asked = {name for name in (*ON_A_TEXT, "embeddings") if flags[name]}
     everything = not asked and not flags["novelty"]
-    if subject.is_stream and (given is not None or subject.text is not None):
+    if given is not None or subject.text is not None:
         data |= _on_text(subject, given, source, flags, {*ON_A_TEXT} if everything else asked)
     if everything or flags["embeddings"]:
         data["embeddings"] = embeddings_view(subject).data
@@ -78,7 +78,7 @@ def _on_text(
         data["activations"] = _activations(watched)
     if "gates" in wanted and watched.gates:
         data["gates"] = gates_view(watched).data
-    if "gradients" in wanted and len(watched.text) >= WARM_UP + REACH + 2:
+    if "gradients" in wanted and subject.is_stream and len(watched.text) >= WARM_UP + REACH + 2:
         data["gradients"] = gradients_view(watched).data
     return data
 

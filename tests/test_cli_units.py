@@ -1,0 +1,110 @@
+"""`charrnn inspect`'s views of a text for models that read bytes, and for those that read each line by itself."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import clean_environment, make_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.archive import read_checkpoint
+from charrnn.cli.models import load_reader
+from charrnn.encoder import CharEncoder, to_bytes
+
+TEXT = make_text(6_000) + "Tüna ná→ 🦊\n" * 40
+
+
+def command(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "charrnn", *map(str, arguments)],
+        cwd=folder, capture_output=True, text=True, env=clean_environment(), timeout=120,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("units")
+    (folder / "words.txt").write_text(TEXT, encoding="utf-8")
+    for name, flags in {"bytes": ("--unit", "byte"), "lines": ("--lines",)}.items():
+        short = ("--hidden-size", 16, "--max-steps", 20, "--quiet", "--out", f"{name}.pt")
+        assert command(folder, "train", "words.txt", *flags, *short).returncode == 0
+    return folder
+
+
+def show(folder, model, *arguments):
+    result = command(folder, "inspect", f"{model}.pt", *arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_widths_are_the_bytes_of_each_character(text):
+    units = CharEncoder("".join(map(chr, range(256))), unit="byte")
+    assert units.widths(text).tolist() == [len(to_bytes(character)) for character in text]
+    assert CharEncoder("ab").widths(text).tolist() == [1] * len(text)
+
+
+def bits_of(contents, ids):
+    """Surprisals of all ids after the first, each by itself, in bits."""
+    engine = load_reader(contents)
+    logits, _ = engine.forward(np.asarray(ids[:-1], dtype=np.int64)[:, None], engine.initial_state())
+    values = logits[:, 0].astype(np.float64)
+    values -= np.log(np.exp(values).sum(axis=1, keepdims=True))
+    return -values[np.arange(len(ids) - 1), ids[1:]] / math.log(2)
+
+
+def test_a_character_of_several_bytes_is_as_surprising_as_its_bytes_together(folder):
+    contents = read_checkpoint(str(folder / "bytes.pt"))
+    seen = show(folder, "bytes", "--text", "Tü 🦊!", "--top-k", 2)["surprise"]["characters"]
+    known = [one for one in seen if one["char"] != "!"]
+    bits = bits_of(contents, contents.encoder.encode("\nTü 🦊"))
+    expected = [bits[0], bits[1] + bits[2], bits[3], bits[4:8].sum()]
+    assert [one["bits"] for one in known] == pytest.approx(expected, abs=1e-3)
+    assert all(len(one["top"]) == 2 for one in known)
+
+
+def test_each_line_is_read_as_if_it_were_alone(folder):
+    whole = show(folder, "lines", "--text", "Banana tin\nSole")["surprise"]["characters"]
+    alone = show(folder, "lines", "--text", "Sole")["surprise"]["characters"]
+    assert whole[-4:] == alone
+
+
+@pytest.mark.parametrize("model", ["bytes", "lines"])
+def test_a_cell_has_a_value_for_each_character(folder, model):
+    cell = show(folder, model, "--text", "Tüna 🦊\nSole", "--cell", "0:3")["cells"][0]
+    assert "".join(cell["characters"]) == "Tüna 🦊\nSole"
+    assert len(cell["values"]) == len(cell["characters"])
+
+
+def test_a_cell_of_a_model_of_lines_begins_anew_with_each(folder):
+    whole = show(folder, "lines", "--text", "Banana tin\nSole", "--cell", "0:3")["cells"][0]["values"]
+    alone = show(folder, "lines", "--text", "Sole", "--cell", "0:3")["cells"][0]["values"]
+    assert whole[-4:] == alone
+    assert whole[:4] != alone
+
+
+@pytest.mark.parametrize("model", ["bytes", "lines"])
+def test_neurons_gates_and_the_page_are_there_too(folder, model):
+    seen = show(folder, model, "--neurons", "--gates")
+    assert seen["neurons"]["characters"] > 300
+    assert len(seen["gates"]["gates"]) == 3
+    page = command(folder, "inspect", f"{model}.pt", "--html", f"{model}.html")
+    assert page.returncode == 0, page.stderr
+    assert "activations" in (folder / f"{model}.html").read_text(encoding="utf-8")
+
+
+def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):
+    for flags in (("--gradients",), ("--score", "words.txt", "--dynamic")):
+        result = command(folder, "inspect", "lines.pt", *flags)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "forgets at every line's end" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_model_of_bytes_learns_as_it_reads(folder):
+    score = show(folder, "bytes", "--score", "words.txt", "--dynamic")
+    assert score["dynamic"]["loss"] < score["loss"]
