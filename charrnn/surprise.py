@@ -92,7 +92,8 @@ def _by_character(
     readable: Readable,
 ) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
     """Surprisal and guesses of each known character: of one of several bytes their sum, and what its first might be."""
-    starts = np.cumsum(encoder.widths(text)[readable.known]) - encoder.widths(text)[readable.known]
+    widths = encoder.widths(text)[readable.known]
+    starts = np.cumsum(widths) - widths
     sums = np.add.reduceat(values, starts).tolist() if len(starts) else []
     return list(zip(sums, [guesses[start] for start in starts], strict=True))
 

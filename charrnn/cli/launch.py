@@ -88,7 +88,7 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
 
 
 def set_up_torch(threads: int) -> None:
-    """Settle the threads and how they compute, before the first of them is made: they inherit it."""
+    """Settle memory, the threads and how they compute, before the first of them is made: they inherit it."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
