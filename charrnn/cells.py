@@ -9,6 +9,9 @@ bias of its own inside its reset gate's product, where it is not redundant.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -56,6 +59,22 @@ class RecurrentLayer(nn.Module):
         """
         raise NotImplementedError
 
+    def _run_on_gpu(self, kernel: Callable[..., Any], inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Call cuDNN's kernel in the precision that autocast asks for.
+
+        Autocast's own wrapper of cuDNN's recurrent kernels knows float16 alone, whatever is asked for (PyTorch's
+        aten/src/ATen/cudnn/AutocastRNN.cpp). They compute in bfloat16 too, from cuDNN 9.13 and compute capability 8.0
+        on (https://github.com/pytorch/pytorch/pull/164411), if all that they are given is bfloat16.
+        """
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else inputs.dtype
+        with torch.autocast("cuda", enabled=False):
+            first = tuple(tensor[None].to(dtype) for tensor in state)
+            outputs, *last = kernel(
+                inputs.to(dtype), first if len(first) > 1 else first[0],
+                [weight.to(dtype) for weight in self._weights()], True, 1, 0.0, self.training, False, False,
+            )  # fmt: skip
+        return outputs, self._keep(*last)
+
     def _keep(self, *last: Tensor) -> LayerState:
         """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
         return tuple(tensor[0].to(self.bias.dtype) for tensor in last)
@@ -76,9 +95,7 @@ class PlainRNNLayer(RecurrentLayer):
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """See `RecurrentLayer.forward`."""
         if inputs.is_cuda:
-            kernel = torch.rnn_relu if self.relu else torch.rnn_tanh
-            outputs, last = kernel(inputs, state[0][None], self._weights(), True, 1, 0.0, self.training, False, False)
-            return outputs, self._keep(last)
+            return self._run_on_gpu(torch.rnn_relu if self.relu else torch.rnn_tanh, inputs, state)
         projected = functional.linear(inputs, self.weight_ih, self.bias)
         weight, h = self.weight_hh.to(projected.dtype), state[0].to(projected.dtype)
         outputs = PlainRecurrence.apply(projected, weight, h, self.relu)  # type: ignore[no-untyped-call]
@@ -115,9 +132,7 @@ class GRULayer(RecurrentLayer):
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """See `RecurrentLayer.forward`."""
         if inputs.is_cuda:
-            h, weights = state[0][None], self._weights()
-            outputs, last = torch.gru(inputs, h, weights, True, 1, 0.0, self.training, False, False)
-            return outputs, self._keep(last)
+            return self._run_on_gpu(torch.gru, inputs, state)
         projected = functional.linear(inputs, self.weight_ih, self.bias)
         weight, bias_hn = self.weight_hh.to(projected.dtype), self.bias_hn.to(projected.dtype)
         outputs = GRURecurrence.apply(projected, weight, bias_hn, state[0])  # type: ignore[no-untyped-call]
@@ -146,6 +161,8 @@ class LSTMLayer(RecurrentLayer):
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """See `RecurrentLayer.forward`."""
+        if inputs.is_cuda:
+            return self._run_on_gpu(torch.lstm, inputs, state)
         h, c = state
         outputs, h, c = torch.lstm(
             inputs, (h[None], c[None]), self._weights(), True, 1, 0.0, self.training, False, False

@@ -28,7 +28,7 @@ LAYER_NORM_EPSILON = 1e-5
 CHOICES: dict[str, tuple[str, ...]] = {
     "cell": tuple(GATES),
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
-    "precision": ("auto", "float32", "bfloat16"),
+    "precision": ("auto", "float32", "bfloat16", "float16"),
     "device": ("auto", "cpu", "cuda"),
     "unit": ("character", "byte"),
     "errors": ("strict", "replace", "surrogateescape"),
@@ -188,8 +188,9 @@ class TrainConfig:
         patience: evaluations without a better loss after which training ends; None for no such end.
         state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
         seed: of the initial weights and of dropout.
-        precision: "float32" or "bfloat16" for the products of a step; weights are always float32.
+        precision: "float32", "bfloat16" or, on a GPU, "float16" for the products of a step; weights are always float32.
         device: "cpu" or "cuda".
+        deterministic: whether a GPU computes the same again; a CPU always does.
         threads: processor threads of torch.
 
     Raises:
@@ -215,6 +216,7 @@ class TrainConfig:
     seed: int = 0
     precision: str = "float32"
     device: str = "cpu"
+    deterministic: bool = False
     threads: int = 1
 
     def __post_init__(self) -> None:

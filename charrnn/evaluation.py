@@ -117,15 +117,15 @@ def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, s
     """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
     longest = int((ends - starts).max(initial=0))
     window = _window(model, len(starts))
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=model.device)  # read once: a GPU need not stop for each window
     for first in range(0, longest, window):
         positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
         piece = _to_device(model, ids[np.minimum(positions, len(ids) - 1)])
         logits, state = model(piece[:-1], state)
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
         counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ in length
-        total += losses[counted.flatten()].sum(dtype=torch.float64).item()
-    return total
+        total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
+    return total.item()
 
 
 def _pieces(lanes: Positions) -> list[Positions]:

@@ -83,7 +83,7 @@ class Lanes:
         if self.index == self.windows_per_epoch:
             self.epoch, self.index = self.epoch + 1, 0
         first, last = self._boundary(self.index), self._boundary(self.index + 1)
-        piece = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)  # (T + 1, B)
+        piece = self._piece(first, last)  # (T + 1, B)
         self.index += 1
         return Window(
             inputs=piece[:-1],
@@ -101,6 +101,11 @@ class Lanes:
     def seek(self, epoch: int, index: int) -> None:
         """Go to the place where `epoch` and `index` had these values."""
         self.epoch, self.index = epoch, index
+
+    def _piece(self, first: int, last: int) -> NDArray[np.int64]:
+        """Characters `first` to `last` of each lane, shape (last - first + 1, B)."""
+        piece: NDArray[np.int64] = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)
+        return piece
 
     def _boundary(self, index: int) -> int:
         return index * self.lane_length // self.windows_per_epoch

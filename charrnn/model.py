@@ -99,10 +99,7 @@ def join_lanes(parts: list[list[list[Tensor]]]) -> list[list[Tensor]]:
     """Put the states of neighbouring lanes together, as nested lists; the tensors' first dimension is the lanes'."""
     if len(parts) == 1:
         return parts[0]
-    return [
-        [torch.cat([part.cpu() for part in tensors]) for tensors in zip(*layers, strict=True)]
-        for layers in zip(*parts, strict=True)
-    ]
+    return [[torch.cat(tensors) for tensors in zip(*layers, strict=True)] for layers in zip(*parts, strict=True)]
 
 
 def take_lanes(state: State, own: slice) -> State:

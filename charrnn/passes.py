@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -12,11 +13,15 @@ from charrnn.ensemble import Model, join_states, members_of, side_by_side, split
 from charrnn.lanes import IGNORED
 from charrnn.model import CharRNN, State
 from charrnn.ranks import ALONE, Ranks
+from charrnn.updates import Update
+
+ROUNDED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What the products of a step are rounded to, in a precision other than float32."""
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """The context in which a forward pass runs at a precision, "float32" or "bfloat16"."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    """The context in which a forward pass runs at a precision, "float32" or one of `ROUNDED`."""
+    return torch.autocast(device.type, ROUNDED.get(precision, torch.bfloat16), enabled=precision in ROUNDED)
 
 
 def forward_and_backward(
@@ -27,6 +32,7 @@ def forward_and_backward(
     *,
     precision: str,
     grad_clip: float,
+    updates: Sequence[Update] | None = None,
     ranks: Ranks = ALONE,
     share: float = 1.0,
 ) -> tuple[Tensor, Tensor, State]:
@@ -37,8 +43,9 @@ def forward_and_backward(
         inputs: ids, shape (T, B).
         targets: ids, shape (T, B), or `IGNORED`.
         state: of the characters before.
-        precision: "float32" or "bfloat16".
+        precision: "float32" or one of `ROUNDED`.
         grad_clip: largest norm of a member's gradient.
+        updates: each member's, which find its gradient; None where none will be made.
         ranks: the processes that read a window together, each its own lanes; the gradient is that of all.
         share: of all targets that count, those of this process.
 
@@ -47,16 +54,21 @@ def forward_and_backward(
         norm before clipping, shape (members,); and the state after the window.
     """
 
-    def learn(pair: tuple[CharRNN, State]) -> tuple[Tensor, Tensor, State]:
-        member, own = pair
+    def learn(item: tuple[CharRNN, State, Update | None]) -> tuple[Tensor, Tensor, State]:
+        member, own, update = item
         member.zero_grad(set_to_none=True)
         with autocast(inputs.device, precision):
             logits, after = ranks.replica(member)(inputs, own)  # (T, B, V)
             loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
             loss = ranks.weigh(loss, share)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if update is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            update.backward(loss)
         return loss.detach(), torch.nn.utils.clip_grad_norm_(member.parameters(), grad_clip), after
 
-    pairs = list(zip(members_of(model), split_state(model, state), strict=True))
-    losses, norms, states = zip(*side_by_side(model, learn, pairs), strict=True)
+    members = members_of(model)
+    each: Sequence[Update | None] = updates or [None] * len(members)
+    items = list(zip(members, split_state(model, state), each, strict=True))
+    losses, norms, states = zip(*side_by_side(model, learn, items), strict=True)
     return torch.stack(losses), torch.stack(norms), join_states(states)

@@ -1,14 +1,15 @@
-"""What the products of a step are computed in, and which of the two is faster here.
+"""What the products of a step are computed in, and what is fastest here.
 
-Weights, their gradients, the optimizer and the loss are always float32: under bfloat16, torch's autocast rounds what
-enters a product, nothing else.
+Weights, their gradients, the optimizer and the loss are always float32: in another precision, torch's autocast rounds
+what enters a product, nothing else. (On a GPU, cuDNN's float32 products are TF32's unless PyTorch is told otherwise.)
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,9 @@ import torch
 from charrnn.ensemble import Model
 from charrnn.errors import ConfigError
 from charrnn.passes import forward_and_backward
+
+PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "float16")}
+"""What a device computes in. float16 pays where a GPU, or its cuDNN, knows no bfloat16: on a CPU it never does."""
 
 PROBE_SEQ_LEN = 32
 PROBE_STEPS = 3
@@ -42,23 +46,26 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
     Args:
         model: in any mode, on its device.
         batch_size: lanes.
-        precision: "float32" or "bfloat16" to time that one, "auto" to time both and choose the faster.
+        precision: the one to time, or "auto" to time all that the device has and choose the fastest.
 
     Raises:
-        ConfigError: bfloat16 was asked for and is refused.
+        ConfigError: the one that was asked for is none of the device's, or is refused.
     """
-    random_state = model.random_state
+    candidates = PRECISIONS[model.device.type]
+    if precision not in (*candidates, "auto"):
+        raise ConfigError(f"--precision {precision} is for GPUs; on this device it is one of {', '.join(candidates)}")
     speeds = {}
-    for candidate in ("float32", "bfloat16") if precision == "auto" else (precision,):
+    for candidate in candidates if precision == "auto" else (precision,):
         try:
-            speeds[candidate] = _measure_speed(model, batch_size, candidate)
+            with _left_alone(model):
+                speeds[candidate] = _measure_speed(model, batch_size, candidate)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:  # oneDNN: could not create a primitive descriptor
             if candidate == "float32":
                 raise
             if precision != "auto":
-                raise ConfigError(f"--precision bfloat16: this processor refuses it ({error}); use float32") from None
-    model.zero_grad(set_to_none=True)
-    model.random_state = random_state
+                raise ConfigError(f"--precision {precision}: this machine refuses it ({error}); use float32") from None
     fastest = max(speeds, key=lambda name: speeds[name])
     return Probe(fastest, speeds[fastest])
 
@@ -70,14 +77,24 @@ def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str,
         model: in any mode, on its device; its weights and its random state are left as they are.
         batch_size: lanes.
         seq_len: characters of a window.
-        precision: "float32" or "bfloat16".
+        precision: one that the device has.
         seconds: to measure for, at least.
     """
-    random_state = model.random_state
-    times = _time_steps(model, batch_size, seq_len, precision, lambda taken: sum(taken) >= seconds)
-    model.zero_grad(set_to_none=True)
-    model.random_state = random_state
+    with _left_alone(model):
+        times = _time_steps(model, batch_size, seq_len, precision, lambda taken: sum(taken) >= seconds)
     return batch_size * seq_len / statistics.median(times)
+
+
+@contextmanager
+def _left_alone(model: Model) -> Iterator[None]:
+    """Let steps be tried and leave no trace: neither gradients nor random numbers drawn."""
+    random_state = model.random_state
+    with torch.random.fork_rng([torch.cuda.current_device()] if model.device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            model.zero_grad(set_to_none=True)
+            model.random_state = random_state
 
 
 def _measure_speed(model: Model, batch_size: int, precision: str) -> float:

@@ -95,13 +95,12 @@ def has_exploded(loss: float, lowest: float, vocab_size: int) -> bool:
 
 
 def skip_step(run: TrainingRun) -> None:
-    """Leave out a step whose loss or gradient is not finite; the state that it ended with is forgotten."""
+    """Count a step that was left out, since its loss or gradient is not finite."""
     health = run.health
     health.skipped += 1
     health.skipped_in_row += 1
     if health.skipped == 1:
         health.trouble = f"after step {run.step:,} one was skipped: its loss or gradient is not a number"
-    run.state = run.model.initial_state(run.num_lanes)
     if health.skipped_in_row >= BAD_STEPS:
         go_back(run, f"the loss or its gradient is not a number, {BAD_STEPS} times in a row")
 

@@ -6,7 +6,7 @@ How it goes on is the matter of `charrnn.training`.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,9 @@ from charrnn.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.optimizers import build_optimizer
 from charrnn.ranks import ALONE, Ranks
 from charrnn.recovery import Health
+from charrnn.resident import ResidentLanes, fits_on_gpu
 from charrnn.resuming import check_state
+from charrnn.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
 """Time to leave the process in, once the last checkpoint is saved."""
@@ -50,6 +52,19 @@ class Pace:
     stale: int = 0
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What a step has found, where it was computed.
+
+    Attributes:
+        values: the mean loss in nats per character, and the largest norm of a member's gradient, shape (2,).
+        num_targets: characters that the loss is the mean of.
+    """
+
+    values: Tensor
+    num_targets: int
+
+
 @dataclass
 class TrainingRun:
     """A training under way: all that a checkpoint needs to go on from here.
@@ -58,6 +73,7 @@ class TrainingRun:
         model: in training mode between evaluations.
         config: how it is trained.
         optimizers: one for each member's parameters.
+        updates: each of them at work.
         lanes: the place in the training piece.
         line_feed: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
@@ -73,11 +89,13 @@ class TrainingRun:
         rewinds: how often training went back to the best weights.
         cold_loss: of the best weights in cold windows; None where it was not measured yet.
         ranks: the processes that train this model, of which each has its own slice of the lanes and their state.
+        unread: figures of the last steps that are still on the GPU; always empty on a CPU, and at every report.
     """
 
     model: Model
     config: TrainConfig
     optimizers: list[torch.optim.Optimizer]
+    updates: list[Update]
     lanes: Lanes | LineLanes
     val_ids: Ids
     state: State
@@ -93,6 +111,7 @@ class TrainingRun:
     cold_loss: float | None = None
     line_feed: int | None = None
     ranks: Ranks = ALONE
+    unread: list[Figures] = field(default_factory=list)
 
     @classmethod
     def start(
@@ -127,20 +146,24 @@ class TrainingRun:
             )
         own = ranks.own(config.batch_size)
         lanes: Lanes | LineLanes
-        if line_feed is None:
-            lanes = Lanes(train_ids, batch_size=config.batch_size, seq_len=config.seq_len, own=own)
-        else:
-            sizes = {"batch_size": config.batch_size, "seq_len": config.seq_len}
+        sizes = {"batch_size": config.batch_size, "seq_len": config.seq_len}
+        if line_feed is not None:
             lanes = LineLanes(train_ids, line_feed, **sizes, seed=config.seed, own=own)
+        elif config.device == "cuda" and fits_on_gpu(train_ids):
+            lanes = ResidentLanes(train_ids, torch.device("cuda"), **sizes, own=own)
+        else:
+            lanes = Lanes(train_ids, **sizes, own=own)
         torch.manual_seed(config.seed)
         model = build_model(model_config).to(config.device)
         for member in members_of(model):
             ranks.replicate(member)
         model.seed_dropout(ranks.own_seed(config.seed))
+        optimizers = [build_optimizer(member, config) for member in members_of(model)]
         return cls(
             model=model,
             config=config,
-            optimizers=[build_optimizer(member, config) for member in members_of(model)],
+            optimizers=optimizers,
+            updates=[build_update(optimizer, config.device, config.precision) for optimizer in optimizers],
             lanes=lanes,
             val_ids=val_ids,
             state=model.initial_state(own.stop - own.start),
@@ -151,9 +174,19 @@ class TrainingRun:
 
     def first_weights(self) -> dict[str, Tensor]:
         """The weights that the seed gives; torch's own random numbers go on as if nothing had happened."""
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # they are drawn on the CPU
             torch.manual_seed(self.config.seed)
             return dict(build_model(self.model.config).state_dict())
+
+    def settle_precision(self, precision: str) -> None:
+        """Compute in this precision from now on."""
+        self.config = replace(self.config, precision=precision)
+        self.updates = [build_update(optimizer, self.config.device, precision) for optimizer in self.optimizers]
+
+    @property
+    def reads_late(self) -> bool:
+        """Whether a step's figures are left on the device, so that the host need not wait for it."""
+        return isinstance(self.updates[0], ScaledUpdate)
 
     @property
     def learning_rate(self) -> float:
@@ -223,12 +256,13 @@ class TrainingRun:
         The state is that of the lanes of all ranks, in order; all of them must call this. Where there are several,
         "other_ranks" holds the random states of all but the first.
         """
+        assert not self.unread, "all figures are read before a report"
         mine, *others = self.ranks.gather(self._own_random_states())
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
             "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
-            "state": join_lanes(self.ranks.gather([list(layer) for layer in self.state])),
+            "state": join_lanes(self.ranks.gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
             "step": self.step,
             "seconds": self.seconds,
             "evaluation_seconds": self.evaluation_seconds,

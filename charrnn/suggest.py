@@ -21,8 +21,11 @@ from charrnn.shapes import parameter_shapes
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
 
-LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 5))
-"""How many of `SIZES` may be considered for texts of fewer characters than this: more would only overfit."""
+GPU_SIZES = (*SIZES, (1024, 2, 60_000_000))
+"""The same on a GPU; units are multiples of 128, as cuDNN's fastest kernels want them. Not tried, for want of one."""
+
+LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))
+"""How many of these may be considered for texts of fewer characters than this: more would only overfit."""
 
 MEMBERS = ((4, 0.7), (2, 0.3))
 """Members to choose from, and the share of the wanted epochs that each must get: two that have learned a little less
@@ -47,7 +50,20 @@ SETUP_SECONDS = 5.0
 SEQ_LEN = 64
 """Characters of a window."""
 
+LANES = {
+    "cpu": ((60_000, 8), (40_000_000, 16), (math.inf, 32)),
+    "cuda": ((60_000, 16), (4_000_000, 32), (math.inf, 128)),
+}
+"""Lanes for texts of fewer characters than this: few, since more updates pay more than fuller ones. On a GPU a step of
+up to 128 takes as long as one of 16, which is why a large text, that it passes over once or twice, gets so many."""
+
 MOST_LANES = 512
+
+PROBE_LANES = {"cpu": 16, "cuda": 32}
+"""Lanes with which a machine's speed is measured."""
+
+PROBE_LAYER: dict[str, Any] = {"hidden_size": 512, "num_layers": 1, "embedding_dim": 64}
+"""The layer with which it is measured: of the size that most texts get."""
 
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
@@ -104,7 +120,10 @@ def suggest(
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
-    given = {"batch_size": _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line), **given}
+    lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, given.get("device", TrainConfig.device))
+    given = {"batch_size": lanes, **given}
+    if given.get("device") == "cuda":  # there a step of more lanes takes as long
+        flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
     training = TrainConfig(
         **{**_training_defaults(train_chars, model, epochs, wanted_epochs(num_chars), given), **_of(TrainConfig, given)}
@@ -144,8 +163,8 @@ def _choose_model(
     """Choose the largest model that is worth it, and tell how many epochs it will train."""
     wanted = wanted_epochs(num_chars)
     count = next(count for limit, count in LARGEST if num_chars < limit)
-    sizes = SIZES[:count]
-    for hidden_size, num_layers, worth_chars in reversed(sizes):
+    sizes = GPU_SIZES if given.get("device") == "cuda" else SIZES
+    for hidden_size, num_layers, worth_chars in reversed(sizes[:count]):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 64 if vocab_size <= 512 else 128
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_of(ModelConfig, given)})
@@ -181,10 +200,19 @@ def _planned_epochs(
         ends.append(given["max_steps"] * given["batch_size"] * given.get("seq_len", SEQ_LEN) / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
-        ends.append(seconds * min(flops / training_cost(model), FASTEST / model.members) / train_chars)
+        fastest = _gpu_speed(model, flops) if given.get("device") == "cuda" else FASTEST / model.members
+        ends.append(seconds * min(flops / training_cost(model), fastest) / train_chars)
     cost = 1.0 if model.members == 1 else BESIDE_OTHERS * model.members
     patient = PATIENT_CHARS / cost * math.sqrt(train_chars / 1_000_000) / train_chars
     return float(min(ends, default=min(wanted, patient)))
+
+
+def _gpu_speed(model: ModelConfig, flops: float) -> float:
+    """Characters per second that a GPU trains on at most.
+
+    A smaller layer takes it as many steps as the one that was measured, and each takes as long.
+    """
+    return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER)))
 
 
 def _regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
@@ -214,13 +242,13 @@ def _training_defaults(
     return choices
 
 
-def _batch_size(train_chars: float, seq_len: int, mean_line: float | None) -> int:
-    """Lanes: few, since more updates pay more than fuller ones, and fewer where each would be too short.
+def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str) -> int:
+    """Lanes: as `LANES` says, and fewer where each would be too short.
 
     Lines that are read one by one are shorter than windows; there are more lanes then, but for half as many characters
     in a step: lines of all lengths have to be seen often.
     """
-    most = 8 if train_chars < 60_000 else 16 if train_chars < 40_000_000 else 32
+    most = next(lanes for limit, lanes in LANES[device] if train_chars < limit)
     longest = train_chars / (MIN_WINDOWS * seq_len)
     if mean_line is not None:
         line = min(mean_line, seq_len)

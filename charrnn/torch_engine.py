@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,20 @@ def require_device(device: str) -> None:
     Raises:
         ConfigError: CUDA was asked for and torch finds none.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        build = "this torch is built without it" if torch.version.cuda is None else "torch finds no GPU"
-        raise ConfigError(f"--device cuda: {build}; leave --device out to run on the CPU")
+    if device == "cuda" and (trouble := gpu_trouble()):
+        raise ConfigError(f"--device cuda: {trouble}; leave --device out to run on the CPU")
+
+
+@cache
+def gpu_trouble() -> str:
+    """Why torch can use no GPU, in words; empty where it can. A driver that is too old it tells in a warning."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return ""
+    if torch.version.cuda is None:
+        return "this torch is built without it"
+    return str(told[0].message).split(". ")[0] if told else "torch finds no GPU"
 
 
 class TorchCharRNN:

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from charrnn.config import EVALUATION_SHARE
 from charrnn.ensemble import join_states, members_of, side_by_side, split_state
@@ -21,10 +24,13 @@ from charrnn.model import State, detach
 from charrnn.optimizers import learning_rate
 from charrnn.passes import forward_and_backward
 from charrnn.recovery import go_back, has_exploded, is_sound, skip_step
-from charrnn.run import Pace, TrainingRun
+from charrnn.run import Figures, Pace, TrainingRun
 
 REPORT_SECONDS = 0.2
 """Time between reports: the loss is read off the device no more often."""
+
+READ_EVERY = 8
+"""Steps on a GPU after which their figures are read, if no evaluation is due before."""
 
 REWIND_AFTER = 3
 """Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
@@ -50,9 +56,11 @@ def train(run: TrainingRun) -> Iterator[Report]:
         run.pace.seconds = run.seconds  # what came before is set-up, not training
     reported, is_over = run.ranks.now(), run.finished
     while not is_over:
-        step = run.step
-        take_step(run)
-        if run.step == step:  # it was skipped
+        if not take_step(run):
+            continue
+        if _evaluation_is_due(run):
+            read_figures(run)
+        if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
             continue
         is_due = _evaluation_is_due(run)
         if is_due or run.ranks.now() - reported >= REPORT_SECONDS:
@@ -61,31 +69,74 @@ def train(run: TrainingRun) -> Iterator[Report]:
             reported, is_over = run.ranks.now(), report.is_last
 
 
-def take_step(run: TrainingRun) -> None:
-    """Read one window of every lane and update the weights once, if the window's loss and gradient are finite."""
+def take_step(run: TrainingRun) -> bool:
+    """Read one window of every lane and update the weights once, if the window's loss and gradient are finite.
+
+    Returns:
+        Whether they were, as far as that is known yet.
+    """
     config, model = run.config, run.model
     window = next(run.lanes)
-    inputs = torch.from_numpy(window.inputs).to(model.device, non_blocking=True)  # (T, B)
-    targets = torch.from_numpy(window.targets).to(model.device, non_blocking=True)  # (T, B)
+    inputs, targets = (_to_device(ids, model.device) for ids in (window.inputs, window.targets))  # (T, B)
     state = model.initial_state(run.num_lanes) if window.begins_anew else _reset_some(run)
-    how: dict[str, Any] = {"precision": config.precision, "grad_clip": config.grad_clip}
+    how: dict[str, Any] = {"precision": config.precision, "grad_clip": config.grad_clip, "updates": run.updates}
     losses, norms, state = forward_and_backward(
         model, inputs, targets, state, **how, ranks=run.ranks, share=window.share
     )
-    step_loss, gradient_norm = run.ranks.means(*torch.stack([losses.mean(), norms.amax()]).tolist())
-    if not is_sound(step_loss, gradient_norm):
+    figures = Figures(torch.stack([losses.mean(), norms.amax()]), window.num_targets)
+    if run.reads_late:
+        is_finite = figures.values.isfinite().all()
+        _update(run, tuple(tuple(tensor.where(is_finite, 0.0) for tensor in layer) for layer in state))
+        run.unread.append(figures)
+        if len(run.unread) == READ_EVERY:
+            read_figures(run)
+        return True
+    loss, norm = run.ranks.means(*figures.values.tolist())
+    if not is_sound(loss, norm):
+        run.state = model.initial_state(run.num_lanes)
         skip_step(run)
+        return False
+    _update(run, state)
+    _count(run, loss, figures.num_targets)
+    return True
+
+
+def read_figures(run: TrainingRun) -> None:
+    """Wait for the device, and take in what its last steps have found; those that were left out there do not count."""
+    unread, run.unread = run.unread, []
+    if not unread:
         return
+    values = run.ranks.means(*torch.stack([figures.values for figures in unread]).flatten().tolist())
+    recoveries = run.health.recoveries
+    for loss, norm, figures in zip(values[::2], values[1::2], unread, strict=True):
+        if is_sound(loss, norm):
+            _count(run, loss, figures.num_targets)
+        else:
+            run.step -= 1
+            skip_step(run)
+        if run.health.recoveries > recoveries:  # what is left was found with weights that are no more
+            return
+
+
+def _update(run: TrainingRun, state: State) -> None:
     run.set_learning_rate(_rate(run))
-    side_by_side(model, lambda optimizer: optimizer.step(), run.optimizers)
+    side_by_side(run.model, lambda update: update.step(), run.updates)
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
-    run.pace.loss += step_loss * window.num_targets
+
+
+def _count(run: TrainingRun, loss: float, num_targets: int) -> None:
+    """Add up a step's loss, and see whether training still goes well."""
+    run.pace.loss += loss * num_targets
     run.pace.steps += 1
-    run.pace.chars += window.num_targets
-    run.health.observe(step_loss)
-    if has_exploded(run.health.loss, run.health.lowest, model.config.vocab_size):
+    run.pace.chars += num_targets
+    run.health.observe(loss)
+    if has_exploded(run.health.loss, run.health.lowest, run.model.config.vocab_size):
         go_back(run, f"the training loss rose from {run.health.lowest:.2f} to {run.health.loss:.2f}")
+
+
+def _to_device(ids: NDArray[np.int64] | Tensor, device: torch.device) -> Tensor:
+    return ids if isinstance(ids, Tensor) else torch.from_numpy(ids).to(device, non_blocking=True)
 
 
 def _reset_some(run: TrainingRun) -> State:

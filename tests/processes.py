@@ -79,6 +79,7 @@ def _run(folder: Path, streams: str, words: list[str], prepare: Callable[[], Non
         os.dup2(os.open(Path(streams, name), os.O_WRONLY), descriptor)
     sys.stdout, sys.stderr = open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8")  # noqa: SIM115
     sys.argv = words
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is asked for here is asked of a CPU
     if prepare is not None:
         prepare()
     from charrnn.cli import main

@@ -46,14 +46,17 @@ ALLOWED = {
     "cells": "config recurrence",
     "model": "cells config dropout",
     "ensemble": "config model",
-    "passes": "ensemble lanes model ranks",
+    "updates": "",
+    "resident": "encoder lanes",
+    "passes": "ensemble lanes model ranks updates",
     "precision": "ensemble errors passes",
     "evaluation": "encoder ensemble lanes lines metrics model passes ranks",
     "group": "ranks torchrun",
     "optimizers": "config",
     "recovery": "errors",
     "resuming": "errors optimizers recovery",
-    "run": "config encoder ensemble errors lanes lines metrics model optimizers ranks recovery resuming",
+    "run": "config encoder ensemble errors lanes lines metrics model optimizers ranks recovery resident resuming "
+    "updates",
     "training": "config ensemble evaluation metrics model optimizers passes recovery run",
     "checkpoint": "archive config encoder errors header metrics tensorfile text",
     "torch_engine": "config ensemble errors model",
@@ -98,8 +101,8 @@ ALLOWED = {
     "report": "archive displays escape metrics shapes verdict",
 }
 TORCH_ROOMS = {
-    "dropout", "recurrence", "cells", "model", "ensemble", "passes", "precision", "evaluation", "group",
-    "optimizers", "recovery", "resuming", "run", "training", "checkpoint", "torch_engine",
+    "dropout", "recurrence", "cells", "model", "ensemble", "passes", "updates", "resident", "precision", "evaluation",
+    "group", "optimizers", "recovery", "resuming", "run", "training", "checkpoint", "torch_engine",
 }  # fmt: skip
 TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}

@@ -165,6 +165,64 @@ def test_a_log_is_not_clobbered(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_the_device_may_be_named_again(folder, device):
+    training = train(folder, "--resume", "--max-steps", 22, "--device", device)
+    assert training.process.exitcode == 0, training.stderr
+    assert "bit for bit" not in training.stderr
+    assert contents(folder)["training"]["config"]["device"] == "cpu"
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_from_a_gpu_to_a_cpu_and_says_so(folder):
+    stored = contents(folder)
+    stored["training"]["config"] |= {"device": "cuda", "precision": "float16"}
+    stored["training"]["cuda_random_state"] = torch.zeros(16, dtype=torch.uint8)
+    torch.save(stored, folder / "verse.pt")
+    training = train(folder, "--resume", "--max-steps", 30)
+    assert training.process.exitcode == 0, training.stderr
+    assert "on cpu, before cuda: not bit for bit as it would have gone on there" in training.stderr
+    config = contents(folder)["training"]["config"]
+    assert config["device"] == "cpu"
+    assert config["precision"] in ("float32", "bfloat16")
+    assert contents(folder)["training"]["step"] == 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        ("full_gpu", "the GPU is out of memory; lower --hidden-size, --batch-size or "),
+        ("broken_gpu", "the GPU has failed (CUDA error: an illegal memory access was encountered); try again, "),
+    ],
+)
+def test_a_gpu_that_gives_up_is_one_line_and_the_checkpoint_stays(folder, prepare, message):
+    before = (folder / "verse.pt").read_bytes()
+    training = train(folder, "--resume", "--max-steps", 30, prepare=globals()[prepare])
+    assert training.process.exitcode == 1
+    assert training.stderr.splitlines()[-1].startswith(f"charrnn: {message}")
+    assert "Traceback" not in training.stderr
+    assert (folder / "verse.pt").read_bytes() == before
+
+
+def full_gpu():
+    _fail_with(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines."))
+
+
+def broken_gpu():
+    _fail_with(RuntimeError("CUDA error: an illegal memory access was encountered\nMore lines."))
+
+
+def _fail_with(error):
+    from charrnn import training
+
+    def fail(run):
+        raise error
+
+    training.take_step = fail
+
+
+@pytest.mark.slow
 def test_out_of_memory_is_one_line(folder):
     training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", prepare=little_memory)
     assert training.process.exitcode == 1

@@ -128,3 +128,26 @@ def test_the_best_row_is_the_lowest_and_the_first_of_equals():
     ]
     assert best_row(rows) is rows[1]
     assert best_row([]) is None
+
+
+def test_on_a_gpu_a_large_text_gets_more_lanes_and_the_sizes_that_its_kernels_want():
+    flops = 2e13
+    chosen = {
+        (device, size): suggest({"device": device, "time_limit": 600.0}, num_chars=size, vocab_size=100, flops=flops)
+        for device in ("cpu", "cuda")
+        for size in (10**5, 10**6, 10**8)
+    }
+    for size in (10**6, 10**8):
+        assert chosen["cuda", size].training.batch_size > chosen["cpu", size].training.batch_size
+    assert chosen["cuda", 10**8].training.batch_size == 128
+    assert chosen["cuda", 10**8].model.hidden_size == 1024
+    assert all(choice.model.hidden_size % 128 == 0 for choice in chosen.values())
+
+
+def test_on_a_gpu_a_smaller_model_is_not_expected_to_be_faster_than_the_one_that_was_measured():
+    flags = {"device": "cuda", "time_limit": 60.0, "num_layers": 1}
+    told = [
+        suggest({**flags, "hidden_size": size}, num_chars=10**7, vocab_size=100, flops=1e12).reason
+        for size in (64, 128, 512)
+    ]
+    assert len(set(told)) == 1

@@ -4,10 +4,24 @@ import numpy as np
 import pytest
 import torch
 from conftest import VARIANTS, make_text, numpy_twin, random_model
+from test_training import finish, start
 
+from charrnn.passes import forward_and_backward
+from charrnn.precision import PRECISIONS, probe_precision
 from charrnn.torch_engine import TorchCharRNN
+from charrnn.training import READ_EVERY, take_step
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU that torch can use")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU that torch can use"),
+    pytest.mark.filterwarnings("ignore:RNN module weights are not part of single"),  # as `set_up_torch` does
+]
+
+VISIBLE = {"CUDA_VISIBLE_DEVICES": "0"}
+
+
+@pytest.fixture(autouse=True)
+def no_tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 @pytest.mark.parametrize("config", VARIANTS)
@@ -22,12 +36,74 @@ def test_the_gpu_agrees_with_the_numpy_engine(config):
         np.testing.assert_allclose(gpu_logits, logits, atol=1e-3)
 
 
-def test_training_and_sampling_on_the_gpu_and_a_resume_on_the_cpu(charrnn, tmp_path):
+@pytest.mark.parametrize("precision", PRECISIONS["cuda"])
+@pytest.mark.parametrize("config", VARIANTS)
+def test_gradients_are_those_of_the_processor_in_every_precision(config, precision):
+    ids = torch.randint(0, config.vocab_size, (2, 12, 16), generator=torch.Generator().manual_seed(0))
+    found = {}
+    for device, how in (("cpu", "float32"), ("cuda", precision)):
+        model = random_model(config).to(device)
+        inputs, targets = ids.to(device)
+        forward_and_backward(model.train(), inputs, targets, model.initial_state(16), precision=how, grad_clip=1e9)
+        found[device] = torch.cat([parameter.grad.flatten().cpu() for parameter in model.parameters()])
+    tolerance = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}[precision]
+    assert torch.dist(found["cpu"], found["cuda"]) < tolerance * found["cpu"].norm()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "rnn-relu"])
+def test_training_on_the_gpu_learns_what_it_learns_on_the_processor(cell):
+    losses = [finish(start(cell, max_steps=60, device=device))[-1].val_loss for device in ("cpu", "cuda")]
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+
+
+def test_a_precision_is_found_and_float16_trains_too():
+    run = start(max_steps=80, device="cuda")
+    assert probe_precision(run.model, 4, "auto").precision in PRECISIONS["cuda"]
+    run.settle_precision("float16")
+    assert finish(run)[-1].val_loss == pytest.approx(finish(start(max_steps=80))[-1].val_loss, abs=0.05)
+
+
+def test_no_step_waits_for_the_gpu():
+    run = start(max_steps=10_000, device="cuda")
+    steps = start(max_steps=10_000, device="cuda").lanes.windows_per_epoch
+    assert steps > READ_EVERY
+    take_step(run)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(READ_EVERY - 2):
+            take_step(run)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_training_and_sampling_on_the_gpu_and_a_resume_on_the_cpu_and_back(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(5000))
-    trained = charrnn("train", "verse.txt", "--device", "cuda", "--hidden-size", 32, "--max-steps", 20)
+    trained = charrnn("train", "verse.txt", "--device", "cuda", "--hidden-size", 32, "--max-steps", 20, env=VISIBLE)
     assert trained.code == 0, trained.stderr
-    assert len(charrnn("sample", "verse.pt", "--device", "cuda", "-n", 40).text) == 40
+    assert "UserWarning" not in trained.stderr
+    assert len(charrnn("sample", "verse.pt", "--device", "cuda", "-n", 40, env=VISIBLE).text) == 40
     assert len(charrnn("sample", "verse.pt", "-n", 40).text) == 40
-    hidden = {"CUDA_VISIBLE_DEVICES": ""}
-    resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", 30, env=hidden)
+    resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", 30)
     assert resumed.code == 0, resumed.stderr
+    assert "on cpu, before cuda: not bit for bit" in resumed.stderr
+    back = charrnn("train", "verse.txt", "--resume", "--max-steps", 40, "--device", "cuda", env=VISIBLE)
+    assert back.code == 0, back.stderr
+    assert "on cuda, before cpu: not bit for bit" in back.stderr
+
+
+def test_deterministic_runs_are_equal_and_say_what_that_costs(charrnn, tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(5000))
+    flags = ["--max-steps", 60, "--deterministic", "--precision", "float32"]
+    for name in ("a.pt", "b.pt"):
+        told = charrnn("train", "verse.txt", *flags, "--out", name, env=VISIBLE).stderr
+        assert "of the speed that it would have here otherwise" in told
+    a, b = (torch.load(tmp_path / name, weights_only=True)["training"]["weights"] for name in ("a.pt", "b.pt"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_too_little_memory_is_one_line(charrnn, tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(200_000))
+    sizes = ["--hidden-size", 4096, "--num-layers", 2, "--batch-size", 65536]
+    result = charrnn("train", "verse.txt", "--device", "cuda", *sizes, "--max-steps", 5, env=VISIBLE)
+    assert result.code == 1
+    assert result.stderr.splitlines()[-1].startswith("charrnn: the GPU is out of memory; ")

@@ -5,6 +5,7 @@ import torch
 
 from charrnn import precision
 from charrnn.config import ModelConfig
+from charrnn.errors import ConfigError
 from charrnn.model import CharRNN
 from charrnn.precision import probe_precision, sustained_speed
 
@@ -49,3 +50,8 @@ def test_a_longer_probe_takes_the_middle_of_its_steps_and_not_the_fastest(monkey
 
 def test_the_shorter_probe_takes_the_fastest_step(clock):
     assert probe_precision(make_model(), 3, "float32").chars_per_second == 3 * precision.PROBE_SEQ_LEN / 0.5
+
+
+def test_float16_is_for_gpus():
+    with pytest.raises(ConfigError, match=r"--precision float16 is for GPUs; .* float32, bfloat16$"):
+        probe_precision(make_model(), 3, "float16")

@@ -54,6 +54,8 @@ def _one_line_errors() -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         _leave(f"{where}{error.strerror or error}", 1)
     except (MemoryError, RuntimeError) as error:
+        if "CUDA" in str(error):  # torch's: of the GPU's memory, or of what went wrong there
+            _leave(_of_gpu(str(error)), 1)
         if not _is_out_of_memory(error):
             raise
         _leave("out of memory; lower --hidden-size, --batch-size, --seq-len, --length or --num-samples", 1)
@@ -63,6 +65,13 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
     signs = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+
+
+def _of_gpu(message: str) -> str:
+    """What to do where a GPU gives up; of torch's message, which goes on for many lines, the first."""
+    if "out of memory" in message:
+        return "the GPU is out of memory; lower --hidden-size, --batch-size or --num-samples, or use --device cpu"
+    return f"the GPU has failed ({message.splitlines()[0].rstrip('.')}); try again, or use --device cpu"
 
 
 def _leave(message: str, code: int) -> NoReturn:
@@ -89,6 +98,8 @@ app.command()(inspect)
 def main() -> None:
     """Run the command line; the installed command's entry point."""
     warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of an overflow: where one matters it is found and told
+    # Layers hand their weights to cuDNN one by one, which lays them side by side at each call: a copy of a few MB.
+    warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     _prepare_streams()
     app(prog_name="charrnn")
 

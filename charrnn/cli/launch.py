@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,14 +15,22 @@ from charrnn.corpus import Corpus
 from charrnn.ensemble import build_model, share_threads
 from charrnn.errors import ConfigError
 from charrnn.heap import keep_freed_memory
-from charrnn.precision import probe_precision, sustained_speed
+from charrnn.precision import Probe, probe_precision, sustained_speed
 from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
-from charrnn.suggest import FORWARD_SPEED, SEQ_LEN, TYPICAL_FLOPS, may_be_ensemble, suggest, training_cost
-from charrnn.torch_engine import require_device
+from charrnn.suggest import (
+    FORWARD_SPEED,
+    PROBE_LANES,
+    PROBE_LAYER,
+    SEQ_LEN,
+    TYPICAL_FLOPS,
+    may_be_ensemble,
+    suggest,
+    training_cost,
+)
+from charrnn.torch_engine import gpu_trouble, require_device
 from charrnn.torchrun import read_place
 
-PROBE_LANES = 16
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Of a time limit, and in seconds: what finding out the machine's speed may take. The dropout depends on it."""
 
@@ -57,9 +65,9 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         ConfigError: a flag does not fit the text or the machine.
         CorpusError: the text is too short.
     """
-    options = {**request.options, "device": _choose_device(request.options["device"], ranks)}
+    options = {**request.options, "device": choose_device(request.options["device"], ranks)}
     options["threads"] = options["threads"] or default_threads()
-    set_up_torch(options["threads"])
+    set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS if options["time_limit"] is None else ranks.sums(_measure_flops(options, vocab_size))[0]
     chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops, mean_line=corpus.mean_line)
@@ -79,60 +87,76 @@ def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Cor
 
 def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
     """Choose the precision where it is open, and measure the speed: of all ranks together, in one precision."""
-    probe = probe_precision(run.model, run.num_lanes, run.config.precision)
-    (is_slow,) = run.ranks.largest(probe.precision == "float32")
-    run.config = replace(run.config, precision="float32" if is_slow else "bfloat16")
+    probe = _probe(run)
+    order = ("bfloat16", "float16", "float32")  # where the ranks disagree, the last that any has chosen
+    (chosen,) = run.ranks.largest(order.index(probe.precision))
+    run.settle_precision(order[int(chosen)])
     (speed,) = run.ranks.sums(probe.chars_per_second)
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(False)
+        (free,) = run.ranks.sums(_probe(run).chars_per_second)
+        torch.use_deterministic_algorithms(True)
+        reason += f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
     run.evaluation_seconds = run.evaluation_seconds or len(run.val_ids) / (FORWARD_SPEED * speed)
     return Launch(run, corpus, speed, reason)
 
 
-def set_up_torch(threads: int) -> None:
-    """Settle memory, the threads and how they compute, before the first of them is made: they inherit it."""
+def _probe(run: TrainingRun) -> Probe:
+    return probe_precision(run.model, run.num_lanes, run.config.precision)
+
+
+def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
+    """Settle memory, the threads and how they compute, before the first of them is made: they inherit it.
+
+    Args:
+        threads: of the processor.
+        repeatable: whether a GPU shall compute the same again, by those of its kernels that do.
+    """
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
+    if repeatable:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS and cuDNN's recurrent kernels ask for it
+        torch.use_deterministic_algorithms(True)
 
 
 def _measure_flops(options: Mapping[str, Any], vocab_size: int) -> float:
     """Training arithmetic per second, on a model of the size that most texts get."""
-    shape = ModelConfig(
-        vocab_size=vocab_size, cell=options["cell"], hidden_size=512, num_layers=1, embedding_dim=64, dropout=0.2,
-        members=2 if may_be_ensemble(options) else 1,
-    )  # fmt: skip
+    members = 2 if may_be_ensemble(options) else 1
+    shape = ModelConfig(vocab_size=vocab_size, cell=options["cell"], dropout=0.2, members=members, **PROBE_LAYER)
     model = build_model(shape).to(options["device"])
     share_threads(model, options["threads"])
-    precision = probe_precision(model, PROBE_LANES, options["precision"]).precision
+    lanes = PROBE_LANES[options["device"]]
+    precision = probe_precision(model, lanes, options["precision"]).precision
     seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
-    return PASSES_SHARE * sustained_speed(model, PROBE_LANES, SEQ_LEN, precision, seconds) * training_cost(shape)
+    return PASSES_SHARE * sustained_speed(model, lanes, SEQ_LEN, precision, seconds) * training_cost(shape)
 
 
-def _choose_device(device: str, ranks: Ranks) -> str:
+def choose_device(device: str, ranks: Ranks) -> str:
+    """Settle the device, "cpu" or "cuda", and on which GPU of its host this process computes.
+
+    Args:
+        device: what is asked for; "auto" for a GPU where each process can have one.
+        ranks: the processes that train together.
+
+    Raises:
+        ConfigError: it is not there, or there are fewer GPUs than processes.
+    """
     if device == "auto":
         (some_lack,) = ranks.largest(not _has_gpu(ranks))
         device = "cpu" if some_lack else "cuda"
     require_device(device)
-    if device == "cuda":
-        take_gpu(ranks)
-    return device
-
-
-def take_gpu(ranks: Ranks) -> None:
-    """Settle which GPU of its host this process computes on: each has one of its own.
-
-    Raises:
-        ConfigError: there are fewer than processes.
-    """
-    if not _has_gpu(ranks):
+    if device == "cuda" and not _has_gpu(ranks):
         raise ConfigError(
             f"--device cuda: this host has {torch.cuda.device_count()} GPUs and more processes; start one for each"
         )
-    if ranks.world > 1:
+    if device == "cuda" and ranks.world > 1:
         torch.cuda.set_device(ranks.local_rank)
+    return device
 
 
 def _has_gpu(ranks: Ranks) -> bool:
-    return torch.cuda.is_available() and torch.cuda.device_count() > ranks.local_rank
+    return not gpu_trouble() and torch.cuda.device_count() > ranks.local_rank
 
 
 def default_threads() -> int:

@@ -11,7 +11,7 @@ import torch
 
 from charrnn import checkpoint
 from charrnn.archive import Checkpoint, read_checkpoint
-from charrnn.cli.launch import Launch, begin, complete_launch, default_threads, set_up_torch, take_gpu
+from charrnn.cli.launch import Launch, begin, choose_device, complete_launch, default_threads, set_up_torch
 from charrnn.cli.request import Request
 from charrnn.config import TrainConfig, config_from_dict, flag_name
 from charrnn.corpus import Corpus, Reading
@@ -24,7 +24,7 @@ from charrnn.suggest import evaluations
 from charrnn.text import TextOptions
 
 ENDS = ("epochs", "max_steps", "time_limit")
-MAY_CHANGE = {*ENDS, "patience", "threads"}
+MAY_CHANGE = {*ENDS, "patience", "threads", "device", "deterministic"}
 """Options that a resumed run may give anew."""
 
 SHAPE = {"cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm"}
@@ -68,16 +68,12 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         _check_unchanged(changes, before, path)
         _check_text(stored, corpus, path)
     config = _move_end(config, request.explicit)
-    (some_lack,) = ranks.largest(not torch.cuda.is_available())
-    if config.device == "cuda" and some_lack:
-        config = replace(config, device="cpu")
-    if config.device == "cuda":
-        take_gpu(ranks)
+    config = _settle_device(config, before["device"], request.explicit, ranks)
     world = 1 + len(stored.training.get("other_ranks", []))
     if world != ranks.world and "threads" not in request.explicit:
         config = replace(config, threads=default_threads())
     config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
-    set_up_torch(config.threads)
+    set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
     try:
         run.load_state_dict(_adapt(stored.training, run, set(changes), is_other_text))
@@ -89,6 +85,8 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         run.pace.stale = 0
     forced = [*(["another text"] if is_other_text else []), *(f"{flag_name(name)} {changes[name]}" for name in changes)]
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}"
+    if config.device != before["device"]:
+        reason += f", on {config.device}, before {before['device']}: not bit for bit as it would have gone on there"
     if world != ranks.world:
         reason += f", processes: {ranks.world}, before {world}, with new random numbers for dropout"
     return complete_launch(run, corpus, f"{reason}, forced: {', '.join(forced)}" if forced else reason)
@@ -146,6 +144,18 @@ def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
     if "epochs" in changes and changes["epochs"] is not None:
         changes["evaluations"] = evaluations(changes["epochs"], config.val_fraction)
     return replace(config, **changes)
+
+
+def _settle_device(config: TrainConfig, before: str, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
+    """The device that is asked for, or else the one from before, where it is there; on another, the precision is open.
+
+    Raises:
+        ConfigError: what is asked for is not there.
+    """
+    as_before = "cpu" if before == "cpu" else "auto"  # a GPU if there is one
+    device = choose_device(explicit.get("device", as_before), ranks)
+    is_open = device != before and "precision" not in explicit
+    return replace(config, device=device, precision="auto" if is_open else config.precision)
 
 
 def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_text: bool) -> dict[str, Any]:

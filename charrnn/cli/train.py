@@ -111,7 +111,12 @@ def train(
     ] = TrainConfig.state_reset,
     seed: Annotated[int, typer.Option(help="Of the first weights and of dropout.")] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto (the faster one here), float32 or bfloat16.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto (the fastest one here), float32, bfloat16, or on a GPU float16.")
+    ] = "auto",
+    deterministic: Annotated[
+        bool, typer.Option(help="Make a GPU compute the same again, as a CPU always does.")
+    ] = TrainConfig.deterministic,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of each process. [default: the cores]", **Hidden)
     ] = None,

@@ -3,6 +3,7 @@
 python -m tests.benchmarks                      all of it: an hour
 python -m tests.benchmarks --quick              speeds, in some five minutes
 python -m tests.benchmarks --processes          two processes beside one, in a minute
+python -m tests.benchmarks --gpu                training on the GPU, beside its own product and a plain loop
 python -m tests.benchmarks --train TEXT 70s     the whole command, and what it reaches
 python -m tests.benchmarks --compare TEXT 70s   beside what char-rnn's and nanoGPT's recipes reach in that time
 """
@@ -19,6 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, befo
 import torch
 
 from charrnn.cli.launch import set_up_torch
+from charrnn.torch_engine import require_device
 from tests.benchmarks import encoding, losses, processes, sampling, saving, speed
 from tests.benchmarks.measure import conditions
 
@@ -45,6 +47,17 @@ def measure_speeds() -> Iterator[str]:
     yield from measure_processes()
 
 
+def measure_gpu() -> Iterator[str]:
+    """Training on the GPU."""
+    require_device("cuda")
+    best = speed.ceiling("cuda")
+    for precision, rate in best.items():
+        yield f"product of {speed.PRODUCT} x {speed.PRODUCT}, {precision}: {rate.scaled(1e-9)} GFLOP/s"
+    yield from speed.cell_shares(best, device="cuda")
+    for size in speed.SIZES:
+        yield speed.training_speed(*size, device="cuda")
+
+
 def measure_processes() -> Iterator[str]:
     """Two processes beside one."""
     for num_layers, hidden_size, batch_size in ((1, 384, 16), (1, 384, 64), (2, 512, 64)):
@@ -68,6 +81,7 @@ def main() -> None:
     parser.add_argument("--train", nargs=2, metavar=("TEXT", "TIME"), help="only run `charrnn train` for a time")
     parser.add_argument("--compare", nargs=2, metavar=("TEXT", "TIME"), help="the same beside two others")
     parser.add_argument("--processes", action="store_true", help="only two processes beside one")
+    parser.add_argument("--gpu", action="store_true", help="only training on the GPU")
     parser.add_argument("--seed", type=int, default=0, help="of --train")
     arguments = parser.parse_args()
     set_up_torch(torch.get_num_threads())  # as `charrnn train` does
@@ -78,11 +92,13 @@ def main() -> None:
         lines = losses.compare_losses(Path(arguments.compare[0]), arguments.compare[1])
     elif arguments.processes:
         lines = measure_processes()
+    elif arguments.gpu:
+        lines = measure_gpu()
     else:
         lines = measure_speeds()
     for line in lines:
         print(line, flush=True)
-    if not (arguments.train or arguments.compare or arguments.processes or arguments.quick):
+    if not (arguments.train or arguments.compare or arguments.processes or arguments.gpu or arguments.quick):
         for line in measure_losses():
             print(line, flush=True)
 

@@ -33,8 +33,9 @@ class Rate:
 
 def conditions() -> str:
     """One line on the machine and the software."""
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return (
-        f"{_processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
+        f"{gpu}{_processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
         f"torch {torch.__version__}, numpy {np.__version__}, python {platform.python_version()}"
     )
 

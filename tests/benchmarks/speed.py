@@ -15,7 +15,7 @@ from charrnn.ensemble import share_threads
 from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
 from charrnn.suggest import training_cost
-from charrnn.training import take_step
+from charrnn.training import read_figures, take_step
 from tests.benchmarks.measure import Rate, compare
 from tests.benchmarks.peers import PlainLSTM
 
@@ -27,13 +27,16 @@ PRODUCT = 2048
 """Rows and columns of the matrices whose product is the ceiling."""
 
 
-def ceiling() -> dict[str, Rate]:
-    """Floating-point operations per second of the processor's best product of two square matrices, by precision."""
-    matrices = {dtype: torch.randn(PRODUCT, PRODUCT).to(dtype) for dtype in (torch.float32, torch.bfloat16)}
+def ceiling(device: str = "cpu") -> dict[str, Rate]:
+    """Floating-point operations per second of the device's best product of two square matrices, by precision."""
+    matrices = {
+        dtype: torch.randn(PRODUCT, PRODUCT, device=device).to(dtype) for dtype in (torch.float32, torch.bfloat16)
+    }
 
     def multiply(matrix: torch.Tensor) -> float:
         for _ in range(4):
             matrix @ matrix
+        _wait_for(device)
         return 4 * 2 * PRODUCT**3
 
     return compare({
@@ -41,13 +44,13 @@ def ceiling() -> dict[str, Rate]:
     })  # fmt: skip
 
 
-def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 512) -> list[str]:
-    """How much of the processor's best product each cell's training step reaches, all of the step included."""
+def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 512, device: str = "cpu") -> list[str]:
+    """How much of the device's best product each cell's training step reaches, all of the step included."""
     rows = []
     highest = max(rate.high for rate in best.values())
     for cell in GATES:
         config = replace(model_config(num_layers, hidden_size), cell=cell)
-        run = start_run(config, TRAINING.batch_size, TRAINING.seq_len)
+        run = start_run(config, TRAINING.batch_size, TRAINING.seq_len, device)
         rate = compare({"charrnn": lambda run=run: _steps(run)})["charrnn"]
         share = rate.median * training_cost(config) / highest
         rows.append(
@@ -64,12 +67,14 @@ def model_config(num_layers: int, hidden_size: int) -> ModelConfig:
     )
 
 
-def training_speed(num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64) -> str:
+def training_speed(
+    num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64, device: str = "cpu"
+) -> str:
     """Characters per second of a training step beside a plain float32 loop's."""
-    run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len)
-    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size)
+    run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len, device)
+    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size).to(device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
-    batch = torch.randint(0, VOCAB_SIZE, (seq_len + 1, batch_size))
+    batch = torch.randint(0, VOCAB_SIZE, (seq_len + 1, batch_size), device=device)
 
     def step_plain() -> float:
         for _ in range(STEPS):
@@ -78,6 +83,7 @@ def training_speed(num_layers: int, hidden_size: int, batch_size: int = 64, seq_
             functional.cross_entropy(logits.flatten(0, 1), batch[1:].flatten()).backward()
             nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
             optimizer.step()
+        _wait_for(device)
         return STEPS * batch_size * seq_len
 
     rates = compare({"charrnn": lambda: _steps(run), "plain": step_plain})
@@ -108,12 +114,12 @@ def members_speed(members: int, hidden_size: int = 512, batch_size: int = 16, se
     )
 
 
-def start_run(config: ModelConfig, batch_size: int, seq_len: int) -> TrainingRun:
-    """A run on random characters in the precision that is faster here."""
+def start_run(config: ModelConfig, batch_size: int, seq_len: int, device: str = "cpu") -> TrainingRun:
+    """A run on random characters in the precision that is fastest here."""
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
-    options = replace(TRAINING, batch_size=batch_size, seq_len=seq_len)
+    options = replace(TRAINING, batch_size=batch_size, seq_len=seq_len, device=device)
     run = TrainingRun.start(config, options, ids, ids[:1000], started=time.perf_counter())
-    run.config = replace(options, precision=probe_precision(run.model, batch_size, "auto").precision)
+    run.settle_precision(probe_precision(run.model, batch_size, "auto").precision)
     run.model.train()
     return run
 
@@ -121,7 +127,15 @@ def start_run(config: ModelConfig, batch_size: int, seq_len: int) -> TrainingRun
 def _steps(run: TrainingRun) -> float:
     for _ in range(STEPS):
         take_step(run)
+    read_figures(run)
+    _wait_for(run.config.device)
     return STEPS * run.config.batch_size * run.config.seq_len
+
+
+def _wait_for(device: str) -> None:
+    """Let a GPU finish what it was asked to do."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def _row(name: str, ours: Rate, plain: Rate) -> str:

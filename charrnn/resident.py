@@ -1,0 +1,56 @@
+"""Lanes over a text that lies on the GPU, where each window is cut out: nothing is sent there while training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charrnn.encoder import Ids
+from charrnn.lanes import EVERY, Lanes
+
+MEMORY_SHARE = 0.25
+"""Of the GPU's free memory, at most, for the text."""
+
+CHUNK = 1 << 24
+"""Ids that are brought there at once: the text may be mapped from a file larger than the memory."""
+
+
+class ResidentLanes(Lanes):
+    """Called as `charrnn.lanes.Lanes` is; its windows are tensors.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        device: where the text shall lie.
+        batch_size: B, the number of lanes.
+        seq_len: T, characters of a window, at most.
+        own: of the lanes, those that are read here.
+    """
+
+    def __init__(self, ids: Ids, device: torch.device, *, batch_size: int, seq_len: int, own: slice = EVERY) -> None:
+        super().__init__(ids, batch_size=batch_size, seq_len=seq_len, own=own)
+        self._text = bring(ids, device)
+        self._begins = torch.from_numpy(self._starts).to(device)
+
+    def _piece(self, first: int, last: int) -> Tensor:  # type: ignore[override]  # a window holds either
+        positions = torch.arange(first, last + 1, device=self._text.device)[:, None] + self._begins
+        return self._text[positions].long()
+
+
+def bring(ids: Ids, device: torch.device) -> Tensor:
+    """Copy ids to a device, as uint8 or int32: there, torch computes with few unsigned types."""
+    text = torch.empty(len(ids), dtype=_dtype(ids), device=device)
+    for begin in range(0, len(ids), CHUNK):
+        piece = np.array(ids[begin : begin + CHUNK], dtype=np.uint8 if text.dtype == torch.uint8 else np.int32)
+        text[begin : begin + CHUNK] = torch.from_numpy(piece).to(device)
+    return text
+
+
+def fits_on_gpu(ids: Ids) -> bool:
+    """Whether the text takes little enough of the current GPU's memory."""
+    free, _ = torch.cuda.mem_get_info()
+    return len(ids) * _dtype(ids).itemsize <= MEMORY_SHARE * free
+
+
+def _dtype(ids: Ids) -> torch.dtype:
+    return torch.uint8 if ids.dtype == np.uint8 else torch.int32

@@ -1,0 +1,75 @@
+"""From a member's loss to the update of its weights, on a processor and on a GPU.
+
+A processor has the loss and the gradient's norm at once, and a step whose figures are no good is left out by whoever
+reads them. On a GPU, reading them would let it run dry: there torch's `GradScaler` has the optimizer leave out a step
+whose gradient is not finite, and it scales up the loss for float16, whose smallest numbers a gradient falls below.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+
+FLOAT16_SCALE = 2.0**10
+"""Of the loss at first under float16: about what turns the mean over a window into a sum. It grows with time, and the
+scaler halves it where a gradient overflows."""
+
+
+class Update:
+    """Of one member, on a processor.
+
+    Args:
+        optimizer: of its weights.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def backward(self, loss: Tensor) -> None:
+        """Find the gradient of a loss by each weight."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """Change the weights by their gradients."""
+        self._optimizer.step()
+
+
+class ScaledUpdate(Update):
+    """Of one member, where the host does not wait for the gradient.
+
+    Args:
+        optimizer: of its weights; torch's fused ones leave a step out on the device itself, and its RMSprop, which is
+            not fused, has the host wait for every gradient.
+        device: "cuda"; "cpu" for tests.
+        precision: of the products; the loss is scaled for "float16" alone.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, device: str, precision: str) -> None:
+        super().__init__(optimizer)
+        self._fixed_scale = None if precision == "float16" else 1.0
+        self._scaler = GradScaler(device, init_scale=self._fixed_scale or FLOAT16_SCALE)
+
+    def backward(self, loss: Tensor) -> None:
+        """See `Update.backward`; the gradients are those of the loss as it was, not of the scaled one."""
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self._optimizer)
+
+    def step(self) -> None:
+        """Change the weights by their gradients, if all of these are finite."""
+        if isinstance(self._optimizer, torch.optim.SGD):
+            self._begin_momentum()
+        self._scaler.step(self._optimizer)
+        self._scaler.update(self._fixed_scale)
+
+    def _begin_momentum(self) -> None:
+        """Begin with zeros, which give the same first step; torch's own buffer is not filled where that is left out."""
+        for parameter in (p for group in self._optimizer.param_groups for p in group["params"]):
+            state = self._optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def build_update(optimizer: torch.optim.Optimizer, device: str, precision: str) -> Update:
+    """Make a member's update for a device, "cpu" or "cuda"."""
+    return Update(optimizer) if device == "cpu" else ScaledUpdate(optimizer, device, precision)

@@ -1,0 +1,131 @@
+"""Steps whose figures are read later, as on a GPU: here on a CPU, which can do the same."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from test_recovery import break_forward, weights
+from test_training import IDS, finish, start
+
+from charrnn.lanes import Lanes
+from charrnn.recovery import BAD_STEPS
+from charrnn.resident import ResidentLanes
+from charrnn.training import READ_EVERY, read_figures, take_step, train
+from charrnn.updates import FLOAT16_SCALE, ScaledUpdate
+
+CPU = torch.device("cpu")
+
+
+def start_late(precision="float32", **options):
+    """A run that works as on a GPU."""
+    run = start(**options)
+    run.updates = [ScaledUpdate(optimizer, "cpu", precision) for optimizer in run.optimizers]
+    return run
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
+def test_reading_later_changes_no_weight_and_no_figure(optimizer, members):
+    options = {"max_steps": 40, "evaluations": 3, "dropout": 0.2, "optimizer": optimizer, "members": members}
+    at_once, late = start(**options), start_late(**options)
+    assert late.reads_late
+    assert not at_once.reads_late
+    for one, other in zip(finish(at_once)[-1:], finish(late)[-1:], strict=True):
+        assert (one.step, one.train_loss, one.val_loss) == (other.step, other.train_loss, other.val_loss)
+    assert [row.train_loss for row in at_once.history] == [row.train_loss for row in late.history]
+    torch.testing.assert_close(weights(at_once), weights(late), rtol=0, atol=0)
+
+
+def test_figures_are_read_all_at_once_and_none_is_left_at_a_report(monkeypatch):
+    run = start_late(max_steps=10_000)
+    reads = []
+    means = run.ranks.means
+    monkeypatch.setattr(run.ranks, "means", lambda *values: reads.append(len(values)) or means(*values))
+    for count in range(1, 2 * READ_EVERY + 1):
+        take_step(run)
+        assert len(run.unread) == count % READ_EVERY
+    assert reads == [2 * READ_EVERY] * 2
+    take_step(run)
+    assert next(train(run)) is not None
+    assert not run.unread
+    run.state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
+def test_the_first_step_may_be_the_one_that_is_left_out(optimizer):
+    even = {"warmup_steps": 0, "final_learning_rate": 1.0, "state_reset": 0.0}
+    run, twin = (start_late(max_steps=1000, optimizer=optimizer, **even) for _ in range(2))
+    break_forward(run, {0})
+    take_step(run)
+    next(twin.lanes)
+    for other in (run, twin):
+        for _ in range(3):
+            take_step(other)
+        read_figures(other)
+    assert (run.step, run.health.skipped, twin.health.skipped) == (3, 1, 0)
+    torch.testing.assert_close(weights(run), weights(twin))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_step_that_is_not_finite_is_left_out_without_being_read(value):
+    run, twin = start_late(max_steps=1000), start_late(max_steps=1000)
+    for other in (run, twin):
+        take_step(other)
+    break_forward(run, {0}, value)
+    take_step(run)
+    torch.testing.assert_close(weights(run), weights(twin), rtol=0, atol=0)
+    assert all((tensor == 0).all() for layer in run.state for tensor in layer), "its state is forgotten"
+    take_step(run)
+    read_figures(run)
+    assert (run.step, run.pace.steps, run.health.skipped, run.health.skipped_in_row) == (2, 2, 1, 0)
+    assert math.isfinite(run.pace.loss)
+
+
+def test_steps_that_go_wrong_one_after_another_bring_back_the_weights():
+    run = start_late(max_steps=1000)
+    first = weights(run)
+    take_step(run)
+    break_forward(run, range(BAD_STEPS))
+    for _ in range(BAD_STEPS + 2):
+        take_step(run)
+    read_figures(run)
+    assert run.health.recoveries == 1
+    assert "back to the first weights" in run.health.trouble
+    torch.testing.assert_close(weights(run), first, rtol=0, atol=0)
+
+
+def test_a_training_of_which_no_step_counts_ends_as_one_that_reads_at_once_does():
+    told = []
+    for run in (start(max_steps=60), start_late(max_steps=60)):
+        break_forward(run, range(10**6))
+        with pytest.raises(Exception, match="lower --learning-rate") as error:
+            finish(run)
+        told.append(type(error.value))
+    assert told[0] is told[1]
+
+
+def test_under_float16_the_loss_is_scaled_and_the_gradient_is_not():
+    run, twin = start_late("float16"), start()
+    seen = []
+    run.model.head.bias.register_hook(lambda gradient: seen.append(gradient.clone()))
+    take_step(run)
+    take_step(twin)
+    clipped = [parameter.grad for parameter in run.model.parameters()]
+    torch.testing.assert_close(clipped, [parameter.grad for parameter in twin.model.parameters()])
+    ratio = seen[0].norm() / (run.model.head.bias.grad.norm() * max(1.0, run.unread[0].values[1].item()))
+    assert ratio.item() == pytest.approx(FLOAT16_SCALE, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
+def test_lanes_that_lie_on_the_device_are_those_of_the_host(dtype, monkeypatch):
+    monkeypatch.setattr("charrnn.resident.CHUNK", 1000)
+    ids = IDS[:3001].astype(dtype)
+    sizes = {"batch_size": 7, "seq_len": 30, "own": slice(2, 5)}
+    host, device = Lanes(ids, **sizes), ResidentLanes(ids, CPU, **sizes)
+    for _ in range(host.windows_per_epoch + 2):
+        one, other = next(host), next(device)
+        assert other.inputs.dtype == torch.int64
+        np.testing.assert_array_equal(one.inputs, other.inputs.numpy())
+        np.testing.assert_array_equal(one.targets, other.targets.numpy())
+        assert (one.begins_anew, one.num_targets, one.share) == (other.begins_anew, other.num_targets, other.share)
