@@ -22,6 +22,9 @@ STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 EVALUATION_SHARE = 0.04
 """Of a training's time, at most, for its evaluations."""
 
+MOST_EVALUATED = 1_000_000
+"""Characters of the held-out piece that are evaluated: more would take long and tell little more."""
+
 LAYER_NORM_EPSILON = 1e-5
 """Added to the variance in layer normalisation; torch's default."""
 
@@ -74,6 +77,7 @@ RANGES: dict[str, Range] = {
     "state_reset": Range(0, 1, open_high=True),
     "batch_size": Range(1, 65536),
     "seq_len": Range(1, 65536),
+    "stretch": Range(0, 1e15),
     "epochs": Range(0, 1e9, open_low=True),
     "max_steps": Range(1, 1e15),
     "time_limit": Range(1, 1e9),
@@ -85,6 +89,7 @@ RANGES: dict[str, Range] = {
     "grad_clip": Range(0, 1e9, open_low=True),
     "val_fraction": Range(0, 0.5, open_low=True),
     "evaluations": Range(1, 1e9),
+    "evaluated": Range(1, 1e15),
     "patience": Range(1, 1e9),
     "seed": Range(0, 2**63 - 1),
     "threads": Range(1, 1024),
@@ -173,6 +178,7 @@ class TrainConfig:
     Attributes:
         batch_size: B, lanes that advance side by side.
         seq_len: characters of one window of truncated BPTT, at most.
+        stretch: characters that a lane is read on end before it is read on elsewhere, nearly; 0: all of it.
         epochs: passes over the training piece after which training ends; None for no such end.
         max_steps: optimizer updates after which training ends; None for no such end.
         time_limit: seconds of wall-clock time after which the whole command ends; None for no such end.
@@ -185,6 +191,7 @@ class TrainConfig:
         grad_clip: largest norm of the gradient of all parameters together; it is scaled down to it.
         val_fraction: share of the text, at its end, held out for validation.
         evaluations: how many times, at even distances, the held-out piece is evaluated.
+        evaluated: characters of it, at most, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None for no such end.
         state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
         seed: of the initial weights and of dropout.
@@ -199,6 +206,7 @@ class TrainConfig:
 
     batch_size: int
     seq_len: int
+    stretch: int = 0
     epochs: float | None = None
     max_steps: int | None = None
     time_limit: float | None = None
@@ -211,6 +219,7 @@ class TrainConfig:
     grad_clip: float = 1.0
     val_fraction: float = 0.1
     evaluations: int = 12
+    evaluated: int = MOST_EVALUATED
     patience: int | None = None
     state_reset: float = 0.02
     seed: int = 0

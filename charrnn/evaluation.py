@@ -1,7 +1,8 @@
 """The loss of a model on a held-out text, read as one stream or in windows that start cold.
 
 The text is cut into lanes only to be fast. A lane that begins in the middle first reads the characters before it,
-which are not counted, so that the result does not depend on how many lanes there are. Several processes share the
+which are not counted, so that the result does not depend on how many lanes there are. Where a text is too long to be
+read whole, pieces from all over it are: its beginning may be unlike the rest. Several processes share the
 lanes: were one to read them all while the others wait, a training on many would soon be all evaluation.
 """
 
@@ -35,48 +36,66 @@ VALUES_AT_ONCE = 1 << 21
 
 
 def evaluate(
-    model: Model, ids: Ids, *, precision: str = "float32", batch_size: int | None = None, ranks: Ranks = ALONE
+    model: Model,
+    ids: Ids,
+    *,
+    most: int | None = None,
+    precision: str = "float32",
+    batch_size: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Measure the loss over a whole text with the state carried from its first character to its last.
 
     Args:
         model: left in the mode, training or not, in which it was.
         ids: encoded text, shape (num_chars,), at least two characters.
-        precision: "float32" or "bfloat16".
+        most: characters to count, at most, nearly; None for all.
+        precision: as in training.
         batch_size: lanes to read side by side; None for as many as pay.
         ranks: the processes that do this together.
 
     Returns:
-        Mean loss in nats per character over the num_chars - 1 characters that have one before them.
+        Mean loss in nats per character over the characters that have one before them: num_chars - 1 if not fewer.
     """
-    lanes = min(batch_size or max(1, min(MAX_LANES, len(ids) // (4 * WARM_UP))), len(ids) - 1)
+    whole = len(ids) - 1
+    count = whole if most is None else min(most, whole)
+    shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # of pieces, more tell more
+    lanes = min(batch_size or max(1, min(MAX_LANES, count // shortest)), whole)
     starts = lane_starts(len(ids), lanes)
-    ends = np.append(starts[1:], len(ids) - 1)
+    ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes) + (count == whole))
     reach = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
     own = ranks.own(lanes)
     with _reading(model, precision):
         total = _sum_of_losses(model, ids, starts[own], ends[own], _warm_state(model, ids, starts[own], reach))
-    return ranks.sums(total)[0] / (len(ids) - 1)
+    return ranks.sums(total)[0] / int((ends - starts).sum())
 
 
-def evaluate_cold(model: Model, ids: Ids, *, precision: str = "float32", ranks: Ranks = ALONE) -> float:
+def evaluate_cold(
+    model: Model, ids: Ids, *, most: int | None = None, precision: str = "float32", ranks: Ranks = ALONE
+) -> float:
     """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
 
     That is how models that see no further than a window are judged; a character near a window's start has little
     before it, so this is higher than `evaluate`. Arguments and result are those of `evaluate`.
     """
-    all_starts = np.arange(0, len(ids) - 1, COLD_WINDOW)
-    all_starts = all_starts[ranks.own(len(all_starts))]
+    whole = len(ids) - 1
+    all_starts = _spread(np.arange(0, whole, COLD_WINDOW), whole, most)
     total = 0.0
     with _reading(model, precision):
-        for starts in _pieces(all_starts):
-            ends = np.minimum(starts + COLD_WINDOW, len(ids) - 1)
+        for starts in _pieces(all_starts[ranks.own(len(all_starts))]):
+            ends = np.minimum(starts + COLD_WINDOW, whole)
             total += _sum_of_losses(model, ids, starts, ends, model.initial_state(len(starts)))
-    return ranks.sums(total)[0] / (len(ids) - 1)
+    return ranks.sums(total)[0] / int((np.minimum(all_starts + COLD_WINDOW, whole) - all_starts).sum())
 
 
 def evaluate_lines(
-    model: Model, ids: Ids, line_feed: int, *, precision: str = "float32", ranks: Ranks = ALONE
+    model: Model,
+    ids: Ids,
+    line_feed: int,
+    *,
+    most: int | None = None,
+    precision: str = "float32",
+    ranks: Ranks = ALONE,
 ) -> float:
     """Measure the loss over lines that are texts of their own, each read from a state of zeros after a line feed.
 
@@ -84,13 +103,14 @@ def evaluate_lines(
         model: left in the mode, training or not, in which it was.
         ids: encoded text, shape (num_chars,).
         line_feed: the id that ends a line.
-        precision: "float32" or "bfloat16".
+        most: characters to count, at most, nearly; None for all.
+        precision: as in training.
         ranks: the processes that do this together.
 
     Returns:
         Mean loss in nats over all characters, line feeds included.
     """
-    starts, lengths = find_lines(ids, line_feed)
+    starts, lengths = (_spread(values, len(ids), most) for values in find_lines(ids, line_feed))
     by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world]  # alike for each
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
@@ -98,7 +118,7 @@ def evaluate_lines(
         for lines in _pieces(by_length):
             begin = starts[lines]  # in `opened`, where the character before a line's first lies
             total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
-    return ranks.sums(total)[0] / len(ids)
+    return ranks.sums(total)[0] / int(lengths.sum())
 
 
 @contextmanager
@@ -126,6 +146,14 @@ def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, s
         counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ in length
         total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
     return total.item()
+
+
+def _spread(pieces: Positions, num_chars: int, most: int | None) -> Positions:
+    """Of the pieces of a text, so many at even distances that they have `most` of its characters."""
+    if most is None or most >= num_chars:
+        return pieces
+    count = max(1, round(len(pieces) * most / num_chars))
+    return pieces[np.arange(count) * len(pieces) // count]
 
 
 def _pieces(lanes: Positions) -> list[Positions]:

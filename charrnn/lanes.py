@@ -2,6 +2,11 @@
 
 The text is cut into B lanes of equal length that are read side by side. Row b of window k + 1 begins where row b of
 window k ended, so a hidden state carried from one window to the next is always that of the text just before.
+
+In that order a model would always have just learned from what lies nearby, and of a text too long to be read whole it
+would know the beginnings of its lanes alone. So each lane is read in stretches, in a new order in each epoch. The state
+is carried into a stretch as into a chapter of another kind: a model that never met a foreign state, or never one older
+than a stretch, would not know what to do with one.
 """
 
 from __future__ import annotations
@@ -51,6 +56,8 @@ class Lanes:
         ids: encoded text, shape (num_chars,).
         batch_size: B, the number of lanes.
         seq_len: T, characters of a window, at most.
+        stretch: characters that a lane is read on end, nearly; 0 for all of it.
+        seed: of the stretches' order.
         own: of the lanes, those that are read here; the rest is other ranks'.
 
     Attributes:
@@ -61,7 +68,9 @@ class Lanes:
         ConfigError: fewer than B + 1 characters.
     """
 
-    def __init__(self, ids: Ids, *, batch_size: int, seq_len: int, own: slice = EVERY) -> None:
+    def __init__(
+        self, ids: Ids, *, batch_size: int, seq_len: int, stretch: int = 0, seed: int = 0, own: slice = EVERY
+    ) -> None:
         transitions = len(ids) - 1
         if transitions < batch_size:
             raise ConfigError(
@@ -73,6 +82,10 @@ class Lanes:
         self._batch_size = batch_size
         self.lane_length = math.ceil(transitions / batch_size)
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
+        self._num_stretches = max(1, self.windows_per_epoch * seq_len // stretch) if stretch else 1
+        self._num_stretches = min(self._num_stretches, self.windows_per_epoch)
+        self._seed = seed
+        self._planned = -1
         self.epoch = 0
         self.index = 0
 
@@ -82,7 +95,12 @@ class Lanes:
     def __next__(self) -> Window:
         if self.index == self.windows_per_epoch:
             self.epoch, self.index = self.epoch + 1, 0
-        first, last = self._boundary(self.index), self._boundary(self.index + 1)
+        if self._planned != self.epoch:
+            self._plan()
+        stretch = int(np.searchsorted(self._ends, self.index, side="right"))
+        within = self.index - int(self._ends[stretch] - self._lengths[stretch])
+        place = int(self._begins[stretch]) + within  # of the window in the lane
+        first, last = self._boundary(place), self._boundary(place + 1)
         piece = self._piece(first, last)  # (T + 1, B)
         self.index += 1
         return Window(
@@ -101,6 +119,16 @@ class Lanes:
     def seek(self, epoch: int, index: int) -> None:
         """Go to the place where `epoch` and `index` had these values."""
         self.epoch, self.index = epoch, index
+
+    def _plan(self) -> None:
+        """Decide on this epoch's order of the stretches, each a row of windows."""
+        order = np.arange(self._num_stretches)
+        if self._num_stretches > 1:
+            order = np.random.default_rng([self._seed, self.epoch]).permutation(order)
+        self._begins = order * self.windows_per_epoch // self._num_stretches
+        self._lengths = (order + 1) * self.windows_per_epoch // self._num_stretches - self._begins
+        self._ends = np.cumsum(self._lengths)
+        self._planned = self.epoch
 
     def _piece(self, first: int, last: int) -> NDArray[np.int64]:
         """Characters `first` to `last` of each lane, shape (last - first + 1, B)."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from charrnn.encoder import Ids
-from charrnn.lanes import EVERY, Lanes
+from charrnn.lanes import Lanes
 
 MEMORY_SHARE = 0.25
 """Of the GPU's free memory, at most, for the text."""
@@ -22,18 +24,16 @@ class ResidentLanes(Lanes):
     Args:
         ids: encoded text, shape (num_chars,).
         device: where the text shall lie.
-        batch_size: B, the number of lanes.
-        seq_len: T, characters of a window, at most.
-        own: of the lanes, those that are read here.
+        how: the other arguments of `Lanes`.
     """
 
-    def __init__(self, ids: Ids, device: torch.device, *, batch_size: int, seq_len: int, own: slice = EVERY) -> None:
-        super().__init__(ids, batch_size=batch_size, seq_len=seq_len, own=own)
+    def __init__(self, ids: Ids, device: torch.device, **how: Any) -> None:
+        super().__init__(ids, **how)
         self._text = bring(ids, device)
-        self._begins = torch.from_numpy(self._starts).to(device)
+        self._first = torch.from_numpy(self._starts).to(device)
 
     def _piece(self, first: int, last: int) -> Tensor:  # type: ignore[override]  # a window holds either
-        positions = torch.arange(first, last + 1, device=self._text.device)[:, None] + self._begins
+        positions = torch.arange(first, last + 1, device=self._text.device)[:, None] + self._first
         return self._text[positions].long()
 
 

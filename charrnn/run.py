@@ -146,13 +146,15 @@ class TrainingRun:
             )
         own = ranks.own(config.batch_size)
         lanes: Lanes | LineLanes
-        sizes = {"batch_size": config.batch_size, "seq_len": config.seq_len}
+        how: dict[str, Any] = {
+            "batch_size": config.batch_size, "seq_len": config.seq_len, "seed": config.seed, "own": own
+        }  # fmt: skip
         if line_feed is not None:
-            lanes = LineLanes(train_ids, line_feed, **sizes, seed=config.seed, own=own)
+            lanes = LineLanes(train_ids, line_feed, **how)
         elif config.device == "cuda" and fits_on_gpu(train_ids):
-            lanes = ResidentLanes(train_ids, torch.device("cuda"), **sizes, own=own)
+            lanes = ResidentLanes(train_ids, torch.device("cuda"), stretch=config.stretch, **how)
         else:
-            lanes = Lanes(train_ids, **sizes, own=own)
+            lanes = Lanes(train_ids, stretch=config.stretch, **how)
         torch.manual_seed(config.seed)
         model = build_model(model_config).to(config.device)
         for member in members_of(model):
@@ -244,6 +246,11 @@ class TrainingRun:
     def best(self) -> HistoryRow | None:
         """The evaluation with the lowest loss."""
         return best_row(self.history)
+
+    @property
+    def num_evaluated(self) -> int:
+        """Characters that an evaluation counts, nearly."""
+        return min(len(self.val_ids), self.config.evaluated)
 
     @property
     def num_lanes(self) -> int:

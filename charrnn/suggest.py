@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from charrnn.config import EVALUATION_SHARE, GATES, ModelConfig, TrainConfig, check_options
+from charrnn.config import EVALUATION_SHARE, GATES, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
 from charrnn.shapes import parameter_shapes
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
@@ -50,6 +50,16 @@ SETUP_SECONDS = 5.0
 SEQ_LEN = 64
 """Characters of a window."""
 
+STRETCHES = ((0.5, 256), (5.0, 512), (math.inf, 2048))
+"""Characters that a lane is read on end where a text is passed over less often than this.
+
+The less of it is read, the more it matters that this comes from all over it; from a model that passes over it many times
+short stretches take a little.
+"""
+
+SHORT_TEXT, SHORT_STRETCH = 500_000, 512
+"""Texts of fewer characters than this are read in stretches of this length, however often: lanes are short there."""
+
 LANES = {
     "cpu": ((60_000, 8), (40_000_000, 16), (math.inf, 32)),
     "cuda": ((60_000, 16), (4_000_000, 32), (math.inf, 128)),
@@ -77,8 +87,14 @@ MANY_EPOCHS = 16
 LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512; see `_learning_rate`."""
 
-FORWARD_SPEED = 4.0
+FORWARD_SPEED = 3.5
 """Characters that are evaluated in the time that it takes to train on one."""
+
+ONE_EVALUATION_SHARE = 0.02
+"""Of a training's time, at most, for one evaluation: the last, and that in cold windows, come on top of the others."""
+
+LEAST_EVALUATED = 30_000
+"""Characters that are evaluated in any case: fewer would tell too little."""
 
 FASTEST = 150_000.0
 """Characters per second that even the smallest model does not train on: it is the steps that cost then."""
@@ -228,8 +244,11 @@ def _regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
 def _training_defaults(
     train_chars: float, model: ModelConfig, epochs: float, wanted: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
+    trained = ONE_EVALUATION_SHARE * FORWARD_SPEED * epochs * train_chars
     choices: dict[str, Any] = {
         "seq_len": SEQ_LEN,
+        "stretch": _stretch(train_chars, epochs),
+        "evaluated": int(min(max(trained, LEAST_EVALUATED), MOST_EVALUATED)),
         "learning_rate": _learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
@@ -240,6 +259,12 @@ def _training_defaults(
     else:
         choices["evaluations"] = evaluations(epochs, given.get("val_fraction", TrainConfig.val_fraction))
     return choices
+
+
+def _stretch(train_chars: float, epochs: float) -> int:
+    if train_chars < SHORT_TEXT:
+        return SHORT_STRETCH
+    return next(stretch for limit, stretch in STRETCHES if epochs < limit)
 
 
 def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str) -> int:

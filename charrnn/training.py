@@ -19,6 +19,7 @@ from torch import Tensor
 from charrnn.config import EVALUATION_SHARE
 from charrnn.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.heap import give_back_freed_memory
 from charrnn.metrics import HistoryRow, Report
 from charrnn.model import State, detach
 from charrnn.optimizers import learning_rate
@@ -31,6 +32,9 @@ REPORT_SECONDS = 0.2
 
 READ_EVERY = 8
 """Steps on a GPU after which their figures are read, if no evaluation is due before."""
+
+SETTLING_STEPS = 3
+"""First steps of a training, whose memory differs from that of those that follow."""
 
 REWIND_AFTER = 3
 """Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
@@ -55,8 +59,12 @@ def train(run: TrainingRun) -> Iterator[Report]:
     if run.pace.steps == 0:
         run.pace.seconds = run.seconds  # what came before is set-up, not training
     reported, is_over = run.ranks.now(), run.finished
+    first = run.step
     while not is_over:
-        if not take_step(run):
+        is_sound_so_far = take_step(run)
+        if run.step <= first + SETTLING_STEPS:
+            give_back_freed_memory()
+        if not is_sound_so_far:
             continue
         if _evaluation_is_due(run):
             read_figures(run)
@@ -201,12 +209,14 @@ def _evaluate(run: TrainingRun) -> Report:
 def _validate(run: TrainingRun) -> float:
     """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
     while True:
+        give_back_freed_memory()
         started = run.ranks.now()
-        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
+        how = _how_to_evaluate(run)
         if run.line_feed is None:
             loss = evaluate(run.model, run.val_ids, **how)
         else:
             loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
+        give_back_freed_memory()
         run.evaluation_seconds = run.ranks.now() - started
         lowest = run.best.val_loss if run.best else math.inf
         if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
@@ -219,9 +229,13 @@ def _cold_loss(run: TrainingRun) -> float:
     current = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.model.load_state_dict(run.best_weights)
     try:
-        return evaluate_cold(run.model, run.val_ids, precision=run.config.precision, ranks=run.ranks)
+        return evaluate_cold(run.model, run.val_ids, **_how_to_evaluate(run))
     finally:
         run.model.load_state_dict(current)
+
+
+def _how_to_evaluate(run: TrainingRun) -> dict[str, Any]:
+    return {"most": run.config.evaluated, "precision": run.config.precision, "ranks": run.ranks}
 
 
 def _rewind(run: TrainingRun) -> None:

@@ -49,7 +49,7 @@ ALLOWED = {
     "updates": "",
     "resident": "encoder lanes",
     "passes": "ensemble lanes model ranks updates",
-    "precision": "ensemble errors passes",
+    "precision": "ensemble errors heap passes",
     "evaluation": "encoder ensemble lanes lines metrics model passes ranks",
     "group": "ranks torchrun",
     "optimizers": "config",
@@ -57,7 +57,7 @@ ALLOWED = {
     "resuming": "errors optimizers recovery",
     "run": "config encoder ensemble errors lanes lines metrics model optimizers ranks recovery resident resuming "
     "updates",
-    "training": "config ensemble evaluation metrics model optimizers passes recovery run",
+    "training": "config ensemble evaluation heap metrics model optimizers passes recovery run",
     "checkpoint": "archive config encoder errors header metrics tensorfile text",
     "torch_engine": "config ensemble errors model",
     # the reading wing

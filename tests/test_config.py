@@ -6,7 +6,7 @@ import pytest
 from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict, parse_duration
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
-from charrnn.suggest import suggest
+from charrnn.suggest import suggest, training_cost
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
@@ -151,3 +151,24 @@ def test_on_a_gpu_a_smaller_model_is_not_expected_to_be_faster_than_the_one_that
         for size in (64, 128, 512)
     ]
     assert len(set(told)) == 1
+
+
+def test_what_is_evaluated_costs_a_small_part_of_the_training():
+    evaluated = {
+        (size, steps): suggest({"max_steps": steps}, num_chars=size, vocab_size=100).training.evaluated
+        for size in (10**6, 10**9)
+        for steps in (200, 2000, 10**6)
+    }
+    assert evaluated[10**9, 200] < evaluated[10**9, 2000] < evaluated[10**9, 10**6] == 1_000_000
+    chosen = suggest({"time_limit": 180.0}, num_chars=20_000_000, vocab_size=100, flops=1.5e11)
+    trained = 1.5e11 / training_cost(chosen.model) * 180
+    assert 30_000 <= chosen.training.evaluated < 0.1 * trained
+    whole = suggest({"time_limit": 180.0}, num_chars=1_115_394, vocab_size=65, flops=1.5e11).training
+    assert whole.evaluated > 0.1 * 1_115_394, "all of a held-out piece of the usual size"
+
+
+def test_the_less_of_a_text_is_read_the_shorter_are_the_stretches():
+    epochs = (0.1, 3.0, 12.0)
+    told = [suggest({"epochs": count}, num_chars=10**7, vocab_size=65).training.stretch for count in epochs]
+    assert told == sorted(set(told))
+    assert suggest({"stretch": 0}, num_chars=10**7, vocab_size=65).training.stretch == 0

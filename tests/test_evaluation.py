@@ -80,3 +80,16 @@ def test_the_mode_is_left_as_it_was_and_dropout_is_off(ids):
 def test_bfloat16_changes_the_loss_by_little(ids):
     model = random_model(model_config())
     assert evaluate(model, ids, precision="bfloat16") == pytest.approx(evaluate(model, ids), abs=0.02)
+
+
+def test_a_part_of_a_long_text_is_taken_from_all_over_it(ids):
+    """A text of three kinds: what is counted of each has its share in the mean."""
+    model = random_model(model_config())
+    text = np.concatenate([np.zeros(20_000), np.tile(ids, 3)[:20_000], np.full(20_000, 5)]).astype(np.uint8)
+    whole, part = (evaluate(model, text, most=most) for most in (None, 12_000))
+    cold, cold_part = (evaluate_cold(model, text, most=most) for most in (None, 12_000))
+    assert part == pytest.approx(whole, rel=0.1)
+    assert cold_part == pytest.approx(cold, rel=0.1)
+    assert evaluate(model, text[:12_000]) != pytest.approx(whole, rel=0.1), "its beginning alone would not do"
+    for function in (evaluate, evaluate_cold):
+        assert function(model, text, most=10**9) == function(model, text)

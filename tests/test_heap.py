@@ -40,3 +40,26 @@ def page_faults(how):
 @pytest.mark.skipif(not HAS_GLIBC, reason="another C library than glibc")
 def test_a_step_does_not_get_its_memory_from_the_system_again():
     assert page_faults("kept") < page_faults("as it is") / 4
+
+
+FREE_MUCH = """
+import sys
+from charrnn.heap import give_back_freed_memory, keep_freed_memory
+keep_freed_memory()
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
+before = resident()
+pieces = [bytearray(b"x") * (1 << 20) for _ in range(200)]
+kept = bytearray(1000)
+del pieces
+held = resident() - before
+give_back_freed_memory()
+print(held, resident() - before)
+"""
+
+
+@pytest.mark.skipif(not (HAS_GLIBC and os.path.exists("/proc/self/status")), reason="another system than Linux's")
+def test_what_is_free_can_be_given_back():
+    command = [sys.executable, "-c", FREE_MUCH]
+    held, left = map(int, subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
+    assert held > 150_000 > 10 * left, "kilobytes"

@@ -69,3 +69,40 @@ def test_seek_goes_on_where_it_was(shape, steps):
 def test_more_lanes_than_transitions_is_an_error_with_the_number_that_works():
     with pytest.raises(ConfigError, match=r"--batch-size 5 asks for at least 6 characters.*lower it to 4 or less"):
         Lanes(np.arange(5), batch_size=5, seq_len=8)
+
+
+STRETCHES = st.tuples(SHAPES, st.integers(1, 100), st.integers(0, 9))
+
+
+@given(STRETCHES)
+def test_in_stretches_every_window_is_read_once_an_epoch_too_and_most_follow_the_one_before(drawn):
+    (num_chars, batch_size, seq_len), stretch, seed = drawn
+    ids = np.arange(num_chars)
+    plain = Lanes(ids, batch_size=batch_size, seq_len=seq_len)
+    lanes = Lanes(ids, batch_size=batch_size, seq_len=seq_len, stretch=stretch, seed=seed)
+    for _ in range(3):
+        windows = read_epoch(lanes)
+        assert [window.begins_anew for window in windows] == [True] + [False] * (len(windows) - 1)
+        jumps = sum((after.inputs[0] != before.targets[-1]).any() for before, after in itertools.pairwise(windows))
+        assert jumps <= plain.windows_per_epoch * seq_len // stretch
+        read = sorted(window.inputs.tobytes() for window in windows)
+        assert read == sorted(window.inputs.tobytes() for window in read_epoch(plain))
+
+
+def test_the_order_of_stretches_is_another_in_each_epoch_and_for_each_seed_and_a_place_can_be_found_again():
+    ids = np.arange(10_001)
+    sizes = {"batch_size": 4, "seq_len": 10, "stretch": 50}
+    lanes, twin, other = (Lanes(ids, **sizes, seed=seed) for seed in (0, 0, 1))
+    epochs = [[window.inputs[0, 0] for window in read_epoch(lanes)] for _ in range(2)]
+    assert epochs[0] != epochs[1]
+    assert epochs[0] != [window.inputs[0, 0] for window in read_epoch(other)]
+    twin.seek(1, 17)
+    assert next(twin).inputs[0, 0] == epochs[1][17]
+
+
+def test_a_few_windows_in_stretches_have_been_all_over_the_text():
+    ids = np.arange(1_000_001)
+    lanes = Lanes(ids, batch_size=4, seq_len=50, stretch=200)
+    some = np.concatenate([next(lanes).inputs.ravel() for _ in range(lanes.windows_per_epoch // 10)])
+    counts, _ = np.histogram(some, bins=50, range=(0, 1_000_000))
+    assert counts.min() > 0

@@ -120,6 +120,15 @@ def test_the_loss_is_that_of_each_line_read_alone(cell):
     assert evaluate_lines(model, join(lines), LINE_FEED) == pytest.approx(total / count, abs=1e-5)
 
 
+def test_a_part_of_many_lines_is_taken_from_all_over_them():
+    """Lines of two kinds, one behind the other, of which each model likes one."""
+    model = random_model(model_config())
+    ids = join([[1] * 20] * 300 + [[2, 3] * 10] * 300)
+    whole = evaluate_lines(model, ids, LINE_FEED)
+    assert evaluate_lines(model, ids, LINE_FEED, most=len(ids) // 10) == pytest.approx(whole, rel=1e-3)
+    assert evaluate_lines(model, ids[: len(ids) // 2], LINE_FEED) != pytest.approx(whole, rel=4e-3)
+
+
 def test_a_step_learns_from_the_lines_and_not_from_what_pads_them():
     """Two lanes of unlike lengths have the gradient of the two lines read alone, by their characters."""
     lines = [[1, 2, 3, 4, 5, 1, 2], [3]]

@@ -18,7 +18,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     run = launch.run
     model, config = run.model.config, run.config
     return [
-        *_describe_corpus(corpus, config.val_fraction, len(run.val_ids)),
+        *_describe_corpus(corpus, config.val_fraction, run.num_evaluated),
         f"model: {model.cell}, {_members(model)}{_count(model.num_layers, 'layer')} of {model.hidden_size}, "
         f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "

@@ -37,9 +37,6 @@ PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 PASSES_SHARE = 0.85
 """Of a training's time, its forward and backward passes: the rest updates weights, evaluates and saves."""
 
-MOST_EVALUATED = 1_000_000
-"""Characters of the held-out piece that are evaluated: more would take long and tell little more."""
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -77,7 +74,6 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
 def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, ranks: Ranks) -> TrainingRun:
     """A run at its first step."""
     train_ids, val_ids = corpus.split(config.val_fraction)
-    val_ids = val_ids[:MOST_EVALUATED]
     run = TrainingRun.start(
         model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed, ranks=ranks
     )
@@ -97,7 +93,7 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
         (free,) = run.ranks.sums(_probe(run).chars_per_second)
         torch.use_deterministic_algorithms(True)
         reason += f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
-    run.evaluation_seconds = run.evaluation_seconds or len(run.val_ids) / (FORWARD_SPEED * speed)
+    run.evaluation_seconds = run.evaluation_seconds or run.num_evaluated / (FORWARD_SPEED * speed)
     return Launch(run, corpus, speed, reason)
 
 

@@ -31,7 +31,7 @@ SHAPE = {"cell", "members", "hidden_size", "num_layers", "embedding_dim", "resid
 SHAPE |= {field.name for field in fields(TextOptions)}
 """Options that no force can change: the weights are made for them, or the characters are."""
 
-PLACES = {"batch_size", "seq_len", "val_fraction"}
+PLACES = {"batch_size", "seq_len", "stretch", "val_fraction"}
 """Options without which a place in the text means nothing."""
 
 MOST_THREADS = 4

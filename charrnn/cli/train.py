@@ -49,6 +49,12 @@ def train(
     seq_len: Annotated[
         int | None, typer.Option(help=f"Characters of a window: how far gradients go back. {Chosen}", **Hidden)
     ] = None,
+    stretch: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Characters that a lane is read on end before it goes on elsewhere; 0: all. {Chosen}", **Hidden
+        ),
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {Chosen}", **Hidden)] = None,
     max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]", **Hidden)] = None,
     time_limit: Annotated[
