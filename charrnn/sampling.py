@@ -6,7 +6,6 @@ Any model that can begin to read texts will do; ids go in and ids come out.
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,9 +28,6 @@ Readers = Callable[[Ids], Floats]
 
 ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
-FEWEST_PER_THREAD = 64
-"""Samples for which a thread of their own pays."""
-
 DRAWS_AT_ONCE = 256
 """Random numbers to fetch together for one text; the sequence is the same as one by one."""
 
@@ -169,32 +165,11 @@ class Sampler:
             self.model, self.prompt, generators=generators, options=self.options, length=length, match=self.match
         )
 
-    def batch(self, numbers: Sequence[int], length: int, threads: int = 1) -> Ids:
-        """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended.
-
-        Args:
-            numbers: of the samples.
-            length: characters to draw for each.
-            threads: among which they are divided; what a step does besides its products keeps one core busy only.
-        """
-        from concurrent.futures import ThreadPoolExecutor  # here, since one text's first character must not wait for it
-
+    def batch(self, numbers: Sequence[int], length: int) -> Ids:
+        """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended."""
         texts = np.full((len(numbers), length), ENDED, dtype=np.intp)
-        threads = max(1, min(threads, len(numbers) // FEWEST_PER_THREAD))
-        bounds = [len(numbers) * part // threads for part in range(threads + 1)]
-        given_up = threading.Event()
-
-        def fill(rows: slice) -> None:
-            for position, (ids, _) in enumerate(self.steps(numbers[rows], length)):
-                texts[rows, position] = ids
-                if given_up.is_set():
-                    return
-
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                list(pool.map(fill, map(slice, bounds[:-1], bounds[1:])))
-            finally:
-                given_up.set()  # where one fails, or Ctrl-C stops the wait for them, the others need not go on
+        for position, (ids, _) in enumerate(self.steps(numbers, length)):
+            texts[:, position] = ids
         return texts
 
     def _generator(self, number: int) -> np.random.Generator:

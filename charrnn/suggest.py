@@ -53,8 +53,8 @@ SEQ_LEN = 64
 STRETCHES = ((0.5, 256), (5.0, 512), (math.inf, 2048))
 """Characters that a lane is read on end where a text is passed over less often than this.
 
-The less of it is read, the more it matters that this comes from all over it; from a model that passes over it many times
-short stretches take a little.
+The less of it is read, the more it matters that this comes from all over it; from a model that passes over it many
+times, short stretches take a little.
 """
 
 SHORT_TEXT, SHORT_STRETCH = 500_000, 512
