@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from charrnn.encoder import Ids
+from charrnn.encoder import Ids, let_go
 from charrnn.ensemble import Model
 from charrnn.lanes import lane_starts
 from charrnn.lines import find_lines
@@ -145,6 +145,7 @@ def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, s
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
         counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ in length
         total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
+    let_go(ids)
     return total.item()
 
 

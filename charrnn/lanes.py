@@ -17,11 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.encoder import Ids
+from charrnn.encoder import Ids, let_go
 from charrnn.errors import ConfigError
 
 IGNORED = -100
 """In the place of a target: nothing is to be predicted there. The value is torch's."""
+
+LET_GO_EVERY = 16
+"""Windows after which the memory of those that were read is given back, where the text is mapped from a file."""
 
 EVERY = slice(None)
 """All lanes."""
@@ -82,8 +85,7 @@ class Lanes:
         self._batch_size = batch_size
         self.lane_length = math.ceil(transitions / batch_size)
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
-        self._num_stretches = max(1, self.windows_per_epoch * seq_len // stretch) if stretch else 1
-        self._num_stretches = min(self._num_stretches, self.windows_per_epoch)
+        self._stretch = max(1, stretch // seq_len) if stretch else self.windows_per_epoch  # in windows
         self._seed = seed
         self._planned = -1
         self.epoch = 0
@@ -97,12 +99,12 @@ class Lanes:
             self.epoch, self.index = self.epoch + 1, 0
         if self._planned != self.epoch:
             self._plan()
-        stretch = int(np.searchsorted(self._ends, self.index, side="right"))
-        within = self.index - int(self._ends[stretch] - self._lengths[stretch])
-        place = int(self._begins[stretch]) + within  # of the window in the lane
+        place = self._place(self.index)  # of the window in the lane
         first, last = self._boundary(place), self._boundary(place + 1)
         piece = self._piece(first, last)  # (T + 1, B)
         self.index += 1
+        if self.index % LET_GO_EVERY == 0:
+            let_go(self._ids)
         return Window(
             inputs=piece[:-1],
             targets=piece[1:],
@@ -121,14 +123,20 @@ class Lanes:
         self.epoch, self.index = epoch, index
 
     def _plan(self) -> None:
-        """Decide on this epoch's order of the stretches, each a row of windows."""
-        order = np.arange(self._num_stretches)
-        if self._num_stretches > 1:
-            order = np.random.default_rng([self._seed, self.epoch]).permutation(order)
-        self._begins = order * self.windows_per_epoch // self._num_stretches
-        self._lengths = (order + 1) * self.windows_per_epoch // self._num_stretches - self._begins
-        self._ends = np.cumsum(self._lengths)
+        """Decide on this epoch's order of the stretches; the one at the lane's end may be shorter."""
+        count = -(-self.windows_per_epoch // self._stretch)
+        self._order = np.arange(count, dtype=np.uint32)
+        if count > 1:
+            np.random.default_rng([self._seed, self.epoch]).shuffle(self._order)
+        self._missing = count * self._stretch - self.windows_per_epoch  # windows, in the shorter one
+        self._after_shorter = (int(np.argmax(self._order)) + 1) * self._stretch - self._missing
         self._planned = self.epoch
+
+    def _place(self, index: int) -> int:
+        """Which of the lane's windows is read at this index of the epoch."""
+        full = index if index < self._after_shorter else index + self._missing  # were all of them as long
+        stretch, within = divmod(full, self._stretch)
+        return int(self._order[stretch]) * self._stretch + within
 
     def _piece(self, first: int, last: int) -> NDArray[np.int64]:
         """Characters `first` to `last` of each lane, shape (last - first + 1, B)."""

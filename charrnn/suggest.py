@@ -61,7 +61,7 @@ SHORT_TEXT, SHORT_STRETCH = 500_000, 512
 """Texts of fewer characters than this are read in stretches of this length, however often: lanes are short there."""
 
 LANES = {
-    "cpu": ((60_000, 8), (40_000_000, 16), (math.inf, 32)),
+    "cpu": ((60_000, 8), (math.inf, 16)),
     "cuda": ((60_000, 16), (4_000_000, 32), (math.inf, 128)),
 }
 """Lanes for texts of fewer characters than this: few, since more updates pay more than fuller ones. On a GPU a step of

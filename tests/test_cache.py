@@ -1,3 +1,4 @@
+import mmap
 import os
 import time
 
@@ -5,7 +6,9 @@ import numpy as np
 import pytest
 
 from charrnn.cache import KEPT_DAYS, Cache, cache_key, default_folder
+from charrnn.encoder import let_go
 from charrnn.errors import CorpusError
+from charrnn.lanes import Lanes
 
 IDS = np.arange(1000, dtype=np.uint16)
 DAY = 86400
@@ -89,3 +92,31 @@ def test_the_folder_is_where_the_platform_keeps_such_things(tmp_path, monkeypatc
     if variable:
         monkeypatch.setenv(variable, str(tmp_path / "value"))
     assert str(default_folder()) == expected.format(value=tmp_path / "value", home=tmp_path / "home")
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="a system that cannot give back mapped memory")
+def test_memory_of_a_mapped_text_is_given_back_and_its_ids_stay(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 200, 5_000_000).astype(np.uint8)
+    ids.tofile(tmp_path / "ids")
+    mapped = np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r")
+    np.testing.assert_array_equal(mapped, ids)
+    let_go(mapped[1000:])
+    np.testing.assert_array_equal(mapped, ids)
+    let_go(ids[1000:])  # not mapped: nothing to do
+    np.testing.assert_array_equal(mapped, ids)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="another system than Linux's")
+def test_reading_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tmp_path):
+    np.zeros(200_000_000, dtype=np.uint8).tofile(tmp_path / "ids")
+    lanes = Lanes(np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r"), batch_size=16, seq_len=64, stretch=256)
+    before, largest = mapped_memory(), 0
+    for _ in range(1600):
+        next(lanes)
+        largest = max(largest, mapped_memory() - before)
+    assert largest < 30_000, "kilobytes"
+
+
+def mapped_memory():
+    with open("/proc/self/status") as status:
+        return int(next(line for line in status if line.startswith("RssFile")).split()[1])
