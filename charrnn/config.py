@@ -194,7 +194,7 @@ class TrainConfig:
         evaluated: characters of it, at most, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None for no such end.
         state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
-        seed: of the initial weights and of dropout.
+        seed: of the initial weights, of dropout and of the stretches' order.
         precision: "float32", "bfloat16" or, on a GPU, "float16" for the products of a step; weights are always float32.
         device: "cpu" or "cuda".
         deterministic: whether a GPU computes the same again; a CPU always does.

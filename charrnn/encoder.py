@@ -8,6 +8,7 @@ have its own, where there are such. No file is read here and nothing is repaired
 from __future__ import annotations
 
 import codecs
+import contextlib
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -183,7 +184,8 @@ def let_go(ids: Ids) -> None:
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
+        with contextlib.suppress(OSError):  # of locked memory
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 def code_points(text: str) -> Points:

@@ -62,7 +62,7 @@ def evaluate(
     shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # of pieces, more tell more
     lanes = min(batch_size or max(1, min(MAX_LANES, count // shortest)), whole)
     starts = lane_starts(len(ids), lanes)
-    ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes) + (count == whole))
+    ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
     reach = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
     own = ranks.own(lanes)
     with _reading(model, precision):
@@ -93,7 +93,6 @@ def evaluate_lines(
     ids: Ids,
     line_feed: int,
     *,
-    most: int | None = None,
     precision: str = "float32",
     ranks: Ranks = ALONE,
 ) -> float:
@@ -103,14 +102,13 @@ def evaluate_lines(
         model: left in the mode, training or not, in which it was.
         ids: encoded text, shape (num_chars,).
         line_feed: the id that ends a line.
-        most: characters to count, at most, nearly; None for all.
         precision: as in training.
         ranks: the processes that do this together.
 
     Returns:
         Mean loss in nats over all characters, line feeds included.
     """
-    starts, lengths = (_spread(values, len(ids), most) for values in find_lines(ids, line_feed))
+    starts, lengths = find_lines(ids, line_feed)
     by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world]  # alike for each
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
@@ -118,7 +116,7 @@ def evaluate_lines(
         for lines in _pieces(by_length):
             begin = starts[lines]  # in `opened`, where the character before a line's first lies
             total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
-    return ranks.sums(total)[0] / int(lengths.sum())
+    return ranks.sums(total)[0] / len(ids)
 
 
 @contextmanager

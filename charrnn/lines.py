@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.encoder import Ids
+from charrnn.encoder import Ids, let_go
 from charrnn.errors import ConfigError
 from charrnn.lanes import EVERY, IGNORED, Window
 
@@ -110,6 +110,20 @@ def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
     starts = np.concatenate([[0], ends])
     starts = starts[starts < len(ids)]
     return starts, np.append(starts[1:], len(ids)) - starts
+
+
+def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
+    """Of a text's lines, so many at even distances that they have `most` of its characters, nearly; or all."""
+    if len(ids) <= most:
+        return ids
+    starts, lengths = find_lines(ids, line_feed)
+    count = max(1, round(len(starts) * most / len(ids)))
+    chosen = np.arange(count) * len(starts) // count
+    taken = np.concatenate(
+        [ids[start : start + length] for start, length in zip(starts[chosen], lengths[chosen], strict=True)]
+    )
+    let_go(ids)
+    return taken
 
 
 def read_lines(

@@ -93,7 +93,7 @@ FORWARD_SPEED = 3.5
 ONE_EVALUATION_SHARE = 0.02
 """Of a training's time, at most, for one evaluation: the last, and that in cold windows, come on top of the others."""
 
-LEAST_EVALUATED = 30_000
+LEAST_EVALUATED = 1 << 15
 """Characters that are evaluated in any case: fewer would tell too little."""
 
 FASTEST = 150_000.0
@@ -244,11 +244,10 @@ def _regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
 def _training_defaults(
     train_chars: float, model: ModelConfig, epochs: float, wanted: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    trained = ONE_EVALUATION_SHARE * FORWARD_SPEED * epochs * train_chars
     choices: dict[str, Any] = {
         "seq_len": SEQ_LEN,
-        "stretch": _stretch(train_chars, epochs),
-        "evaluated": int(min(max(trained, LEAST_EVALUATED), MOST_EVALUATED)),
+        "stretch": _stretch(train_chars, epochs, given.get("seq_len", SEQ_LEN)),
+        "evaluated": _evaluated(train_chars, epochs, given.get("val_fraction", TrainConfig.val_fraction)),
         "learning_rate": _learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
@@ -261,10 +260,18 @@ def _training_defaults(
     return choices
 
 
-def _stretch(train_chars: float, epochs: float) -> int:
-    if train_chars < SHORT_TEXT:
-        return SHORT_STRETCH
-    return next(stretch for limit, stretch in STRETCHES if epochs < limit)
+def _stretch(train_chars: float, epochs: float, seq_len: int) -> int:
+    """At least some windows: a model whose every window begins elsewhere would learn to mind no state."""
+    by_epochs = next(stretch for limit, stretch in STRETCHES if epochs < limit)
+    return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
+
+
+def _evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
+    """A power of two, so that runs of one length count the same characters; all, where they are up to twice as many."""
+    affordable = max(ONE_EVALUATION_SHARE * FORWARD_SPEED * epochs * train_chars, LEAST_EVALUATED)
+    some = 2 ** math.floor(math.log2(affordable))
+    held_out = train_chars * val_fraction / (1 - val_fraction)
+    return MOST_EVALUATED if held_out <= 2 * some else min(some, MOST_EVALUATED)
 
 
 def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str) -> int:

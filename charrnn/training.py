@@ -211,9 +211,9 @@ def _validate(run: TrainingRun) -> float:
     while True:
         give_back_freed_memory()
         started = run.ranks.now()
-        how = _how_to_evaluate(run)
+        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
         if run.line_feed is None:
-            loss = evaluate(run.model, run.val_ids, **how)
+            loss = evaluate(run.model, run.val_ids, most=run.config.evaluated, **how)
         else:
             loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
         give_back_freed_memory()
@@ -229,13 +229,10 @@ def _cold_loss(run: TrainingRun) -> float:
     current = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.model.load_state_dict(run.best_weights)
     try:
-        return evaluate_cold(run.model, run.val_ids, **_how_to_evaluate(run))
+        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
+        return evaluate_cold(run.model, run.val_ids, most=run.config.evaluated, **how)
     finally:
         run.model.load_state_dict(current)
-
-
-def _how_to_evaluate(run: TrainingRun) -> dict[str, Any]:
-    return {"most": run.config.evaluated, "precision": run.config.precision, "ranks": run.ranks}
 
 
 def _rewind(run: TrainingRun) -> None:

@@ -98,7 +98,7 @@ def test_neurons_gates_and_the_page_are_there_too(folder, model):
 
 
 def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):
-    for flags in (("--gradients",), ("--score", "words.txt", "--dynamic")):
+    for flags in (("--gradients",), ("--neurons", "--gradients"), ("--score", "words.txt", "--dynamic")):
         result = command(folder, "inspect", "lines.pt", *flags)
         assert (result.returncode, result.stdout) == (1, "")
         assert "forgets at every line's end" in result.stderr

@@ -163,6 +163,8 @@ def test_what_is_evaluated_costs_a_small_part_of_the_training():
     chosen = suggest({"time_limit": 180.0}, num_chars=20_000_000, vocab_size=100, flops=1.5e11)
     trained = 1.5e11 / training_cost(chosen.model) * 180
     assert 30_000 <= chosen.training.evaluated < 0.1 * trained
+    slower = suggest({"time_limit": 180.0}, num_chars=20_000_000, vocab_size=100, flops=1.4e11)
+    assert chosen.training.evaluated == slower.training.evaluated, "the same in runs of nearly the same speed"
     whole = suggest({"time_limit": 180.0}, num_chars=1_115_394, vocab_size=65, flops=1.5e11).training
     assert whole.evaluated > 0.1 * 1_115_394, "all of a held-out piece of the usual size"
 
@@ -171,4 +173,7 @@ def test_the_less_of_a_text_is_read_the_shorter_are_the_stretches():
     epochs = (0.1, 3.0, 12.0)
     told = [suggest({"epochs": count}, num_chars=10**7, vocab_size=65).training.stretch for count in epochs]
     assert told == sorted(set(told))
+    for size, epochs in ((10**5, 20.0), (10**7, 0.1), (10**7, 3.0)):
+        flags = {"epochs": epochs, "seq_len": 512}
+        assert suggest(flags, num_chars=size, vocab_size=65).training.stretch >= 4 * 512, "not a jump at every window"
     assert suggest({"stretch": 0}, num_chars=10**7, vocab_size=65).training.stretch == 0

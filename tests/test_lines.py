@@ -10,7 +10,7 @@ from charrnn.engine import NumpyCharRNN
 from charrnn.errors import ConfigError
 from charrnn.evaluation import evaluate_lines
 from charrnn.lanes import IGNORED
-from charrnn.lines import LineLanes, find_lines
+from charrnn.lines import LineLanes, find_lines, take_lines
 from charrnn.run import TrainingRun
 from charrnn.torch_engine import TorchCharRNN
 from charrnn.training import take_step
@@ -125,7 +125,10 @@ def test_a_part_of_many_lines_is_taken_from_all_over_them():
     model = random_model(model_config())
     ids = join([[1] * 20] * 300 + [[2, 3] * 10] * 300)
     whole = evaluate_lines(model, ids, LINE_FEED)
-    assert evaluate_lines(model, ids, LINE_FEED, most=len(ids) // 10) == pytest.approx(whole, rel=1e-3)
+    some = take_lines(ids, LINE_FEED, len(ids) // 10)
+    assert len(some) == len(ids) // 10
+    assert evaluate_lines(model, some, LINE_FEED) == pytest.approx(whole, rel=1e-3)
+    assert take_lines(ids, LINE_FEED, len(ids)) is ids
     assert evaluate_lines(model, ids[: len(ids) // 2], LINE_FEED) != pytest.approx(whole, rel=4e-3)
 
 

@@ -95,6 +95,10 @@ def inspect(
             print(json.dumps(dict(rows))) if as_json else print_table(rows)
         return
     subjects = read_subjects(checkpoints, corpus, member)
+    for name in ("gradients", "dynamic"):  # before anything is shown
+        if flags[name]:
+            for subject in subjects:
+                subject.require_stream(f"--{name}")
     if by is not None and score is not None:
         from charrnn.cli.filtering import filter_lines
 

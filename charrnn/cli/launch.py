@@ -15,6 +15,7 @@ from charrnn.corpus import Corpus
 from charrnn.ensemble import build_model, share_threads
 from charrnn.errors import ConfigError
 from charrnn.heap import keep_freed_memory
+from charrnn.lines import take_lines
 from charrnn.precision import Probe, probe_precision, sustained_speed
 from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
@@ -74,6 +75,8 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
 def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, ranks: Ranks) -> TrainingRun:
     """A run at its first step."""
     train_ids, val_ids = corpus.split(config.val_fraction)
+    if corpus.line_feed is not None:
+        val_ids = take_lines(val_ids, corpus.line_feed, config.evaluated)
     run = TrainingRun.start(
         model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed, ranks=ranks
     )

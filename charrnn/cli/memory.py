@@ -24,7 +24,6 @@ Memory = Mapping[str, Any]
 
 def gradients_view(watched: Watched) -> View:
     """Show how far back gradients reach, and how far back context helps."""
-    watched.subject.require_stream("--gradients")
     contents = watched.subject.contents
     ids = contents.encoder.encode(watched.text)
     data = {

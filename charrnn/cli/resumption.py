@@ -13,7 +13,7 @@ from charrnn import checkpoint
 from charrnn.archive import Checkpoint, read_checkpoint
 from charrnn.cli.launch import Launch, begin, choose_device, complete_launch, default_threads, set_up_torch
 from charrnn.cli.request import Request
-from charrnn.config import TrainConfig, config_from_dict, flag_name
+from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict, flag_name
 from charrnn.corpus import Corpus, Reading
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
@@ -31,7 +31,7 @@ SHAPE = {"cell", "members", "hidden_size", "num_layers", "embedding_dim", "resid
 SHAPE |= {field.name for field in fields(TextOptions)}
 """Options that no force can change: the weights are made for them, or the characters are."""
 
-PLACES = {"batch_size", "seq_len", "stretch", "val_fraction"}
+PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
 """Options without which a place in the text means nothing."""
 
 MOST_THREADS = 4
@@ -79,7 +79,11 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         run.load_state_dict(_adapt(stored.training, run, set(changes), is_other_text))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: its training state is damaged ({error}); train anew") from None
-    if not is_other_text and "val_fraction" not in changes:  # losses on another piece cannot be compared
+    # A file of the first days evaluated a long piece's beginning, and now it is pieces from all over it.
+    is_other_piece = "evaluated" not in stored.training["config"] and len(run.val_ids) > MOST_EVALUATED
+    if is_other_piece:
+        run.pace.stale, run.cold_loss = 0, None
+    if not (is_other_text or is_other_piece or "val_fraction" in changes):  # losses on another cannot be compared
         _take_history(run, stored)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale = 0

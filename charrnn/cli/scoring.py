@@ -81,7 +81,6 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
     if dynamic:
         from charrnn.dynamic import adapt, average_surprisals
 
-        subject.require_stream("--dynamic")
         losses = [adapt(one.model, one.weights, readable.ids) for one in subject.members]
         adapted = (float(average_surprisals(losses).sum()) + price) / predicted
     return TextScore(whole, readable.num_unknown, adapted)

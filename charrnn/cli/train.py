@@ -115,7 +115,9 @@ def train(
     state_reset: Annotated[
         float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
     ] = TrainConfig.state_reset,
-    seed: Annotated[int, typer.Option(help="Of the first weights and of dropout.")] = TrainConfig.seed,
+    seed: Annotated[
+        int, typer.Option(help="Of the first weights, of dropout and of the order of reading.")
+    ] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="auto (the fastest one here), float32, bfloat16, or on a GPU float16.")
