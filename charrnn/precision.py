@@ -16,7 +16,6 @@ import torch
 
 from charrnn.ensemble import Model
 from charrnn.errors import ConfigError
-from charrnn.heap import give_back_freed_memory
 from charrnn.passes import forward_and_backward
 
 PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "float16")}
@@ -96,7 +95,6 @@ def _left_alone(model: Model) -> Iterator[None]:
         finally:
             model.zero_grad(set_to_none=True)
             model.random_state = random_state
-            give_back_freed_memory()
 
 
 def _measure_speed(model: Model, batch_size: int, precision: str) -> float:

@@ -49,7 +49,7 @@ ALLOWED = {
     "updates": "",
     "resident": "encoder lanes",
     "passes": "ensemble lanes model ranks updates",
-    "precision": "ensemble errors heap passes",
+    "precision": "ensemble errors passes",
     "evaluation": "encoder ensemble lanes lines metrics model passes ranks",
     "group": "ranks torchrun",
     "optimizers": "config",

@@ -41,8 +41,12 @@ def shell(tmp_path_factory):
 
 
 def hurried(command):
-    """The same command with a fifth of its time: enough to see that it runs."""
+    """The same command with a fifth of its time: enough to see that it runs.
+
+    A slow machine chooses a smaller model for that: units of a high number become others that it has.
+    """
     hasty = command.replace("--time 3m", "--time 60s")
+    hasty = re.sub(r"--cell (\d+):(\d+)", lambda match: f"--cell {match[1]}:{int(match[2]) % 100}", hasty)
     return re.sub(r"--time (\d+)s", lambda match: f"--time {int(match[1]) // 5}s", hasty)
 
 

@@ -14,7 +14,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.ensemble import build_model, share_threads
 from charrnn.errors import ConfigError
-from charrnn.heap import keep_freed_memory
+from charrnn.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.lines import take_lines
 from charrnn.precision import Probe, probe_precision, sustained_speed
 from charrnn.ranks import ALONE, Ranks
@@ -96,6 +96,7 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
         (free,) = run.ranks.sums(_probe(run).chars_per_second)
         torch.use_deterministic_algorithms(True)
         reason += f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
+    give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
     run.evaluation_seconds = run.evaluation_seconds or run.num_evaluated / (FORWARD_SPEED * speed)
     return Launch(run, corpus, speed, reason)
 
