@@ -21,6 +21,26 @@ def text(tmp_path):
     return path
 
 
+started = []
+"""Trainings in the background."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on():
+    """A test that fails leaves no training running, which would slow down all that follow."""
+    yield
+    while started:
+        process = started.pop()
+        process.kill()
+        process.communicate()
+
+
+def hear_signals():
+    """Whoever starts the tests may have signals ignored, as a script does for what it runs in the background."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def weights_of(path):
     return torch.load(path, weights_only=True)["training"]["weights"]
 
@@ -215,8 +235,10 @@ def start_training(text, *options):
     """Start a training in the background, and wait until it has said what it will do."""
     command = [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, *map(str, options)]
     process = subprocess.Popen(
-        command, cwd=text.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
-    )
+        command, cwd=text.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
+        preexec_fn=hear_signals,
+    )  # fmt: skip
+    started.append(process)
     wait_for(process, b"training:")
     return process
 
