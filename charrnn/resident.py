@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from charrnn.config import TrainConfig
 from charrnn.encoder import Ids
 from charrnn.lanes import Lanes
+from charrnn.lines import LineLanes
 
 MEMORY_SHARE = 0.25
 """Of the GPU's free memory, at most, for the text."""
@@ -35,6 +37,20 @@ class ResidentLanes(Lanes):
     def _piece(self, first: int, last: int) -> Tensor:  # type: ignore[override]  # a window holds either
         positions = torch.arange(first, last + 1, device=self._text.device)[:, None] + self._first
         return self._text[positions].long()
+
+
+def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice) -> Lanes | LineLanes:
+    """Choose how a text is read: line by line, from the GPU where it fits there, or from the host.
+
+    Raises:
+        ConfigError: too few characters, or lines, for the lanes.
+    """
+    how: dict[str, Any] = {"batch_size": config.batch_size, "seq_len": config.seq_len, "seed": config.seed, "own": own}
+    if line_feed is not None:
+        return LineLanes(ids, line_feed, **how)
+    if config.device == "cuda" and fits_on_gpu(ids):
+        return ResidentLanes(ids, torch.device("cuda"), stretch=config.stretch, **how)
+    return Lanes(ids, stretch=config.stretch, **how)
 
 
 def bring(ids: Ids, device: torch.device) -> Tensor:

@@ -21,48 +21,15 @@ from charrnn.lines import LineLanes
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.optimizers import build_optimizer
+from charrnn.pace import Figures, Pace
 from charrnn.ranks import ALONE, Ranks
 from charrnn.recovery import Health
-from charrnn.resident import ResidentLanes, fits_on_gpu
+from charrnn.resident import build_lanes
 from charrnn.resuming import check_state
 from charrnn.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
 """Time to leave the process in, once the last checkpoint is saved."""
-
-
-@dataclass
-class Pace:
-    """Sums since the last evaluation, and where that was.
-
-    Attributes:
-        loss: sum over characters, in nats.
-        steps: steps summed.
-        chars: characters read in them.
-        step: of the last evaluation.
-        seconds: of the run at the last evaluation.
-        stale: evaluations in a row without a better loss.
-    """
-
-    loss: float = 0.0
-    steps: int = 0
-    chars: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    stale: int = 0
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a step has found, where it was computed.
-
-    Attributes:
-        values: the mean loss in nats per character, and the largest norm of a member's gradient, shape (2,).
-        num_targets: characters that the loss is the mean of.
-    """
-
-    values: Tensor
-    num_targets: int
 
 
 @dataclass
@@ -145,16 +112,6 @@ class TrainingRun:
                 f"give {ranks.world} or more, or start fewer processes"
             )
         own = ranks.own(config.batch_size)
-        lanes: Lanes | LineLanes
-        how: dict[str, Any] = {
-            "batch_size": config.batch_size, "seq_len": config.seq_len, "seed": config.seed, "own": own
-        }  # fmt: skip
-        if line_feed is not None:
-            lanes = LineLanes(train_ids, line_feed, **how)
-        elif config.device == "cuda" and fits_on_gpu(train_ids):
-            lanes = ResidentLanes(train_ids, torch.device("cuda"), stretch=config.stretch, **how)
-        else:
-            lanes = Lanes(train_ids, stretch=config.stretch, **how)
         torch.manual_seed(config.seed)
         model = build_model(model_config).to(config.device)
         for member in members_of(model):
@@ -166,7 +123,7 @@ class TrainingRun:
             config=config,
             optimizers=optimizers,
             updates=[build_update(optimizer, config.device, config.precision) for optimizer in optimizers],
-            lanes=lanes,
+            lanes=build_lanes(train_ids, config, line_feed, own),
             val_ids=val_ids,
             state=model.initial_state(own.stop - own.start),
             started=started,

@@ -54,3 +54,12 @@ def member_weights(config: ModelConfig, weights: Mapping[str, Weight], number: i
 def count_parameters(config: ModelConfig) -> int:
     """Count the trainable values of a model."""
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())
+
+
+def training_cost(config: ModelConfig) -> float:
+    """Floating-point operations to train on one character: 6 for each weight of the recurrent and output matrices."""
+    matrices = [
+        shape for name, shape in parameter_shapes(config).items() if len(shape) == 2 and "embedding" not in name
+    ]
+    weights: int = sum(math.prod(shape) for shape in matrices)
+    return 6.0 * weights

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from charrnn.config import EVALUATION_SHARE, GATES, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
-from charrnn.shapes import parameter_shapes
+from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
@@ -145,13 +145,6 @@ def suggest(
         **{**_training_defaults(train_chars, model, epochs, wanted_epochs(num_chars), given), **_of(TrainConfig, given)}
     )
     return Suggestion(model, training, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs")
-
-
-def training_cost(model: ModelConfig) -> float:
-    """Floating-point operations to train on one character: 6 for each weight of the recurrent and output matrices."""
-    matrices = [shape for name, shape in parameter_shapes(model).items() if len(shape) == 2 and "embedding" not in name]
-    weights: int = sum(math.prod(shape) for shape in matrices)
-    return 6.0 * weights
 
 
 def may_be_ensemble(flags: Mapping[str, Any]) -> bool:

@@ -23,9 +23,10 @@ from charrnn.heap import give_back_freed_memory
 from charrnn.metrics import HistoryRow, Report
 from charrnn.model import State, detach
 from charrnn.optimizers import learning_rate
+from charrnn.pace import Figures, Pace
 from charrnn.passes import forward_and_backward
 from charrnn.recovery import go_back, has_exploded, is_sound, skip_step
-from charrnn.run import Figures, Pace, TrainingRun
+from charrnn.run import TrainingRun
 
 REPORT_SECONDS = 0.2
 """Time between reports: the loss is read off the device no more often."""
@@ -66,11 +67,12 @@ def train(run: TrainingRun) -> Iterator[Report]:
             give_back_freed_memory()
         if not is_sound_so_far:
             continue
-        if _evaluation_is_due(run):
+        is_due = _evaluation_is_due(run)
+        if is_due and run.unread:
             read_figures(run)
+            is_due = _evaluation_is_due(run)
         if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
             continue
-        is_due = _evaluation_is_due(run)
         if is_due or run.ranks.now() - reported >= REPORT_SECONDS:
             report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.chars)
             yield report

@@ -47,7 +47,8 @@ ALLOWED = {
     "model": "cells config dropout",
     "ensemble": "config model",
     "updates": "",
-    "resident": "encoder lanes",
+    "pace": "",
+    "resident": "config encoder lanes lines",
     "passes": "ensemble lanes model ranks updates",
     "precision": "ensemble errors passes",
     "evaluation": "encoder ensemble lanes lines metrics model passes ranks",
@@ -55,9 +56,9 @@ ALLOWED = {
     "optimizers": "config",
     "recovery": "errors",
     "resuming": "errors optimizers recovery",
-    "run": "config encoder ensemble errors lanes lines metrics model optimizers ranks recovery resident resuming "
+    "run": "config encoder ensemble errors lanes lines metrics model optimizers pace ranks recovery resident resuming "
     "updates",
-    "training": "config ensemble evaluation heap metrics model optimizers passes recovery run",
+    "training": "config ensemble evaluation heap metrics model optimizers pace passes recovery run",
     "checkpoint": "archive config encoder errors header metrics tensorfile text",
     "torch_engine": "config ensemble errors model",
     # the reading wing
@@ -101,8 +102,8 @@ ALLOWED = {
     "report": "archive displays escape metrics shapes verdict",
 }
 TORCH_ROOMS = {
-    "dropout", "recurrence", "cells", "model", "ensemble", "passes", "updates", "resident", "precision", "evaluation",
-    "group", "optimizers", "recovery", "resuming", "run", "training", "checkpoint", "torch_engine",
+    "dropout", "recurrence", "cells", "model", "ensemble", "passes", "pace", "updates", "resident", "precision",
+    "evaluation", "group", "optimizers", "recovery", "resuming", "run", "training", "checkpoint", "torch_engine",
 }  # fmt: skip
 TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}

@@ -6,7 +6,8 @@ import pytest
 from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict, parse_duration
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
-from charrnn.suggest import suggest, training_cost
+from charrnn.shapes import training_cost
+from charrnn.suggest import suggest
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)

@@ -19,6 +19,7 @@ from charrnn.lines import take_lines
 from charrnn.precision import Probe, probe_precision, sustained_speed
 from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
+from charrnn.shapes import training_cost
 from charrnn.suggest import (
     FORWARD_SPEED,
     PROBE_LANES,
@@ -27,7 +28,6 @@ from charrnn.suggest import (
     TYPICAL_FLOPS,
     may_be_ensemble,
     suggest,
-    training_cost,
 )
 from charrnn.torch_engine import gpu_trouble, require_device
 from charrnn.torchrun import read_place

@@ -14,7 +14,7 @@ from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.ensemble import share_threads
 from charrnn.precision import probe_precision
 from charrnn.run import TrainingRun
-from charrnn.suggest import training_cost
+from charrnn.shapes import training_cost
 from charrnn.training import read_figures, take_step
 from tests.benchmarks.measure import Rate, compare
 from tests.benchmarks.peers import PlainLSTM

@@ -1,0 +1,41 @@
+"""What the steps of a training have found since its last evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass
+class Pace:
+    """Sums since the last evaluation, and where that was.
+
+    Attributes:
+        loss: sum over characters, in nats.
+        steps: steps summed.
+        chars: characters read in them.
+        step: of the last evaluation.
+        seconds: of the run at the last evaluation.
+        stale: evaluations in a row without a better loss.
+    """
+
+    loss: float = 0.0
+    steps: int = 0
+    chars: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    stale: int = 0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a step has found, where it was computed.
+
+    Attributes:
+        values: the mean loss in nats per character, and the largest norm of a member's gradient, shape (2,).
+        num_targets: characters that the loss is the mean of.
+    """
+
+    values: Tensor
+    num_targets: int
