@@ -192,7 +192,7 @@ def code_points(text: str) -> Points:
     """Turn text into its code points, shape (num_chars,), bytes where all are ASCII; lone surrogates pass."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    return np.array([text]).view(np.uint32)  # faster than the text's UTF-32
 
 
 def from_code_points(points: Points) -> str:

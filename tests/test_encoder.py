@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.encoder import CharEncoder
+from charrnn.encoder import CharEncoder, code_points
 from charrnn.errors import UnknownCharacterError
 
 ANY_CHARACTER = st.characters(exclude_categories=[])  # lone surrogates too
@@ -20,6 +20,13 @@ def test_decode_of_encode_is_the_text(text):
 def test_ids_are_ranks_in_code_point_order(text):
     encoder = CharEncoder(text)
     assert encoder.encode(text).tolist() == [sorted(set(text)).index(character) for character in text]
+
+
+@given(st.one_of(ANY_TEXT, st.text("a\0é"), st.text("a\ud83d\ude00")))  # the halves of a pair are two characters
+def test_code_points_are_those_of_the_text(text):
+    points = code_points(text)
+    assert points.tolist() == list(map(ord, text))
+    assert points.itemsize == (1 if text.isascii() else 4)
 
 
 @given(ANY_TEXT, ANY_TEXT)
