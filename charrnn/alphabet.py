@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.encoder import CharEncoder, Points, from_code_points
+from charrnn.errors import ConfigError
 from charrnn.text import CHARACTER
 
 Counts = NDArray[np.int64]
@@ -47,7 +48,12 @@ def add_counts(counts: Counts, points: Points) -> None:
 
 
 def choose_alphabet(
-    counts: Counts, unit: str = CHARACTER, *, min_count: int | None = None, max_vocab: int | None = None
+    counts: Counts,
+    unit: str = CHARACTER,
+    *,
+    min_count: int | None = None,
+    max_vocab: int | None = None,
+    always: str = "",
 ) -> CharEncoder:
     """Choose the characters that are kept; where any are not, one id stands for all of them.
 
@@ -57,14 +63,24 @@ def choose_alphabet(
         min_count: the fewest times that a character must stand in the text; None for 1.
         max_vocab: the most characters, the commonest first; None for all, or, where neither is given and they are more
             than `SMALL_VOCAB`, for as many as leave at most `RARE_SHARE` of the text to the others.
+        always: characters of the text that are kept before all others, however rare.
+
+    Raises:
+        ConfigError: none would be left.
     """
     points = np.flatnonzero(counts)
     times = counts[points]
+    is_needed = np.isin(points, list(map(ord, always)))
     if min_count is None and max_vocab is None and len(points) > SMALL_VOCAB:
         max_vocab = _enough(times)
-    kept = points[times >= (min_count or 1)]
-    if max_vocab is not None and len(kept) > max_vocab:
-        kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:max_vocab]])
+    candidates = np.flatnonzero((times >= (min_count or 1)) | is_needed)
+    ranked = candidates[np.lexsort((-times[candidates], ~is_needed[candidates]))]
+    kept = np.sort(points[ranked[:max_vocab]])
+    if not len(kept):
+        raise ConfigError(
+            f"--min-count {min_count} leaves no character of the text, whose commonest stands in it "
+            f"{times.max():,} times; lower it"
+        )
     return CharEncoder(from_code_points(kept.astype(np.uint32)), unit, has_unknown=len(kept) < len(points))
 
 

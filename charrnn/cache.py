@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.encoder import Ids
-from charrnn.errors import CorpusError
+from charrnn.errors import ConfigError, CorpusError
 
 KEPT_DAYS = 30
 ABANDONED_DAYS = 1
@@ -93,10 +93,20 @@ def cache_key(**what: Any) -> str:
 
 
 def default_folder() -> Path:
-    """The user's cache folder by the platform's convention."""
-    home = Path.home()
+    """The user's cache folder by the platform's convention.
+
+    Raises:
+        ConfigError: the user has no folder.
+    """
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "charrnn"
+        return _home() / "Library" / "Caches" / "charrnn"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "charrnn" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "charrnn"
+        return Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local") / "charrnn" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "charrnn"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, and a number that no user has
+        raise ConfigError("no home folder to keep encoded texts in; give a folder by --cache, or --no-cache") from None

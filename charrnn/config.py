@@ -52,7 +52,7 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return math.isfinite(value) and above and below
+        return above and below and math.isfinite(value)
 
     def __str__(self) -> str:
         low = f"{'more than' if self.open_low else 'at least'} {_plain(self.low)}"

@@ -19,7 +19,7 @@ from charrnn.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, co
 from charrnn.cache import Cache, cache_key
 from charrnn.decoding import TextPreparer, decode_document
 from charrnn.encoder import CharEncoder, Ids, code_points, to_bytes
-from charrnn.errors import CorpusError, ForeignTextError, UnknownCharacterError
+from charrnn.errors import ConfigError, CorpusError, ForeignTextError, UnknownCharacterError
 from charrnn.sources import STDIN, Document, Found, find_documents
 from charrnn.text import BYTE, TextOptions
 from charrnn.texts import is_text
@@ -131,7 +131,7 @@ def read_corpus(paths: Sequence[str], reading: Reading | None = None, progress: 
     Raises:
         CorpusError: something is missing, unreadable, empty or not in its encoding.
         ForeignTextError: it has characters that the alphabet which is given lacks.
-        ConfigError: standard input is named twice.
+        ConfigError: standard input is named twice, or the alphabet that the flags ask for is none.
     """
     reading = reading or Reading()
     found = find_documents(
@@ -152,11 +152,10 @@ def _read_found(found: Found, name: str, reading: Reading, meter: _Meter) -> Cor
         raise CorpusError(f"{name}: no characters; give a text to learn from")
     if reading.options.lines and not counts[ord("\n")]:
         raise CorpusError(f"{name}: no line feed, and --lines needs lines; leave it out")
-    encoder = reading.encoder or choose_alphabet(
-        counts, reading.options.unit, min_count=reading.min_count, max_vocab=reading.max_vocab
-    )
+    encoder = reading.encoder or _choose(counts, reading)
     if reading.encoder is not None:
         _check_known(counts, encoder, name)
+        _check_chosen(counts, encoder, reading)
     return Corpus(
         name=name,
         ids=_encode(found.documents, encoder, int(counts.sum()), reading, meter),
@@ -213,6 +212,28 @@ def _read(documents: Sequence[Document], reading: Reading, watch: Callable[[byte
         for text in decode_document(watched(document.chunks()), document.name, reading.options):
             yield preparer.feed(text)
     yield preparer.feed("", final=True)
+
+
+def _choose(counts: Counts, reading: Reading) -> CharEncoder:
+    return choose_alphabet(
+        counts,
+        reading.options.unit,
+        min_count=reading.min_count,
+        max_vocab=reading.max_vocab,
+        always="\n" if reading.options.lines else "",
+    )
+
+
+def _check_chosen(counts: Counts, encoder: CharEncoder, reading: Reading) -> None:
+    """Whether the flags that choose an alphabet, where they are given, would choose the one that there is."""
+    if reading.min_count is reading.max_vocab is None:
+        return
+    chosen = len(_choose(counts, reading).characters)
+    if chosen != len(encoder.characters):
+        raise ConfigError(
+            f"--min-count and --max-vocab would give {_count(chosen, 'character')} an id, and the checkpoint's "
+            f"alphabet has {len(encoder.characters):,}; leave them out to go on"
+        )
 
 
 def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:

@@ -101,7 +101,7 @@ class CharEncoder:
     def decode(self, ids: Ids | Sequence[int]) -> str:
         """Turn ids, shape (num_chars,), into text; bytes that are no UTF-8 become lone surrogates."""
         text = from_code_points(self._points[np.asarray(ids, dtype=np.intp)])
-        return text if self.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
+        return text if self.unit == CHARACTER else _unit_bytes(text).decode("utf-8", "surrogateescape")
 
     def spell(self, ids: Iterable[int]) -> Iterator[str]:
         """Turn ids that come one by one into characters, each as soon as it is whole."""
@@ -167,7 +167,7 @@ class Decoder:
     def feed(self, character: int) -> str:
         """Take the next id; give what is certain by now."""
         unit = self._characters[character]
-        return unit if self._bytes is None else self._bytes.decode(unit.encode("latin-1"))
+        return unit if self._bytes is None else self._bytes.decode(_unit_bytes(unit))
 
     def finish(self) -> str:
         """Give the rest: nothing more comes."""
@@ -198,6 +198,11 @@ def code_points(text: str) -> Points:
 def from_code_points(points: Points) -> str:
     """Turn code points, shape (num_chars,), into text; lone surrogates pass."""
     return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _unit_bytes(units: str) -> bytes:
+    """Turn bytes that are written as code points into bytes; the mark for rare ones becomes one, a question mark."""
+    return units.replace(UNKNOWN_MARK, "?").encode("latin-1")
 
 
 def to_bytes(text: str) -> bytes:

@@ -123,10 +123,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
             f"lower --learning-rate ({config.learning_rate:g}) or --grad-clip ({config.grad_clip:g})"
         )
     best = run.best
-    run.model.load_state_dict(run.best_weights or run.first_weights())
-    for optimizer in run.optimizers:
-        optimizer.state.clear()
-    run.state = run.model.initial_state(run.num_lanes)
+    restore_best(run)
     weights = f"the best weights, of step {best.step:,}," if best and run.best_weights else "the first weights"
     run.health = Health(
         skipped=health.skipped,
@@ -135,6 +132,14 @@ def go_back(run: TrainingRun, reason: str) -> None:
         recovered_at=run.step,
         trouble=f"{where}: back to {weights} with half the learning rate ({health.tries + 1} of {RECOVERIES} tries)",
     )
+
+
+def restore_best(run: TrainingRun) -> None:
+    """Take the best weights, or the first ones, with an empty optimizer and a state of zeros."""
+    run.model.load_state_dict(run.best_weights or run.first_weights())
+    for optimizer in run.optimizers:
+        optimizer.state.clear()
+    run.state = run.model.initial_state(run.num_lanes)
 
 
 def ensure_finite(run: TrainingRun) -> None:

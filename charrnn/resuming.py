@@ -21,6 +21,8 @@ from charrnn.recovery import Health
 if TYPE_CHECKING:
     from charrnn.run import TrainingRun
 
+_FIGURES = ("step", "seconds", "evaluation_seconds", "rewinds", "lanes", "pace")
+
 LARGEST_COUNT = 2**63
 LARGEST_LOSS_SUM = 1e30
 
@@ -35,15 +37,15 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: a part is missing, of another shape, or not finite.
     """
-    parts = ("weights", "optimizer", "state", "step", "seconds", "evaluation_seconds", "rewinds", "lanes", "pace",
-             "random_state")  # fmt: skip
+    parts = ("weights", "optimizer", "state", *_FIGURES, "random_state")
     missing = [name for name in parts if name not in state]
     _require(not missing, f"it has no {', '.join(missing)}")
     _check_tensors("weights", state["weights"], dict(run.model.state_dict()))
     for optimizer, moments in zip(run.optimizers, _of_members(run, state["optimizer"]), strict=True):
         _check_moments(run, optimizer, moments)
     _check_hidden_state(run, state["state"])
-    _check_figures(run, state)
+    check_figures(state)
+    _require(state["lanes"]["index"] <= run.lanes.windows_per_epoch, "the place in the text lies behind its end")
     others = state.get("other_ranks", [])
     _require(isinstance(others, list), "the random states are none")
     for rank in (state, *others):
@@ -93,7 +95,14 @@ def _check_tensors(what: str, stored: Any, expected: Mapping[str, Tensor]) -> No
         _require(bool(torch.isfinite(value).all()), f"{what}: not finite")
 
 
-def _check_figures(run: TrainingRun, state: Mapping[str, Any]) -> None:
+def check_figures(state: Mapping[str, Any]) -> None:
+    """Refuse counts and sums that are none, whatever run they are for.
+
+    Raises:
+        CheckpointError: one is missing, or no number of its kind.
+    """
+    missing = [name for name in _FIGURES if name not in state]
+    _require(not missing, f"it has no {', '.join(missing)}")
     lanes, pace, health = state["lanes"], state["pace"], state.get("health", {})
     _require(isinstance(lanes, dict) and set(lanes) == {"epoch", "index"}, "the place in the text is none")
     counts = {"steps", "chars", "step", "stale"}
@@ -102,6 +111,8 @@ def _check_figures(run: TrainingRun, state: Mapping[str, Any]) -> None:
     _require(isinstance(health, dict) and set(health) <= known, "its health is none")
     healthy = [value for name, value in health.items() if name not in ("loss", "lowest", "trouble")]
     _check_counts([state["step"], state["rewinds"], *lanes.values(), *(pace[name] for name in counts), *healthy])
+    first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
+    _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "its first step is none")
     lowest = health.get("lowest", math.inf)
     numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
     numbers += [] if lowest == math.inf else [lowest]
@@ -109,7 +120,6 @@ def _check_figures(run: TrainingRun, state: Mapping[str, Any]) -> None:
         all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in numbers), "a figure is none"
     )
     _require(isinstance(health.get("trouble", ""), str), "its health is none")
-    _require(lanes["index"] <= run.lanes.windows_per_epoch, "the place in the text lies behind its end")
 
 
 def _check_counts(values: Iterable[Any]) -> None:

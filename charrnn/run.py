@@ -47,6 +47,8 @@ class TrainingRun:
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
+        first_step: of them, those from which on passes over the text are counted: 0, unless another text, or other
+            lanes, were forced on the run.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         pace: sums since the last evaluation.
@@ -68,6 +70,7 @@ class TrainingRun:
     state: State
     started: float
     step: int = 0
+    first_step: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
@@ -168,15 +171,16 @@ class TrainingRun:
         """Steps after which the training ends; None where only the clock ends it."""
         limits = [self.config.max_steps] if self.config.max_steps is not None else []
         if self.config.epochs is not None:
-            limits.append(max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch)))
+            limits.append(self.first_step + max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch)))
         return min(limits, default=None)
 
     @property
     def progress(self) -> float:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
         shares = [0.0]
-        if self.total_steps is not None:
-            shares.append(self.step / self.total_steps)
+        total = self.total_steps
+        if total is not None:
+            shares.append(1.0 if self.step >= total else (self.step - self.first_step) / (total - self.first_step))
         if self.config.time_limit is not None:
             reserve = self.finish_seconds + 2 * self.evaluation_seconds  # the last one, and the one in cold windows
             shares.append(self.seconds / max(self.config.time_limit - reserve, 1e-3))
@@ -228,6 +232,7 @@ class TrainingRun:
             "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
             "state": join_lanes(self.ranks.gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
             "step": self.step,
+            "first_step": self.first_step,
             "seconds": self.seconds,
             "evaluation_seconds": self.evaluation_seconds,
             "rewinds": self.rewinds,
@@ -261,6 +266,7 @@ class TrainingRun:
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.own(self.config.batch_size))
         self.step = state["step"]
+        self.first_step = state.get("first_step", 0)  # an older file has none
         self.started -= state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]

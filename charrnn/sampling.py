@@ -225,7 +225,8 @@ def _held_to(walk: Walk, choose: Callable[[Floats, float, int], int]) -> Callabl
 
     def choose_open(logits: Floats, threshold: float, position: int) -> int:
         character = choose(np.where(walk.open, logits, -np.inf), threshold, position)
-        walk.advance(character)
+        if character < len(logits):  # else the caller tells what went wrong
+            walk.advance(character)
         return character
 
     return choose_open

@@ -129,8 +129,12 @@ def find_documents(
             documents.append(_keep_stdin())
         elif Path(path).is_dir():
             inside = [Document(str(file), file) for file in _walk(Path(path), include, exclude)]
-            texts = [document for document in inside if is_text(document)]
-            skipped += [document.name for document in inside if document not in texts]
+            texts = []
+            for document in inside:
+                if is_text(document):
+                    texts.append(document)
+                else:
+                    skipped.append(document.name)
             if not texts:
                 raise CorpusError(f"{path}: {_nothing_found(include, exclude, len(inside))}")
             documents += texts

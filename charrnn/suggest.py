@@ -119,6 +119,7 @@ def suggest(
     vocab_size: int,
     flops: float = TYPICAL_FLOPS,
     mean_line: float | None = None,
+    num_lines: int | None = None,
 ) -> Suggestion:
     """Choose a model and its training.
 
@@ -126,9 +127,9 @@ def suggest(
         flags: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None or absent: not decided.
         num_chars: characters of the whole text.
         vocab_size: distinct characters.
-        flops: training arithmetic per second on this machine, as `training_cost` counts it; a time limit is planned
-            with it.
+        flops: training arithmetic per second here, as `training_cost` counts it; to plan a time limit with.
         mean_line: characters of a line on average, where each is a text of its own; else None.
+        num_lines: of them, those to train on.
 
     Raises:
         ConfigError: a flag is out of its range.
@@ -137,7 +138,7 @@ def suggest(
     check_options(given)
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
     lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, given.get("device", TrainConfig.device))
-    given = {"batch_size": lanes, **given}
+    given = {"batch_size": min(lanes, num_lines or lanes), **given}
     if given.get("device") == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)

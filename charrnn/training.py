@@ -170,13 +170,16 @@ def _rate(run: TrainingRun) -> float:
 def _evaluation_is_due(run: TrainingRun) -> bool:
     if run.progress >= 1:
         return True
-    if run.total_steps is not None and run.config.time_limit is None:  # by steps alone: the same in every run
-        return run.step - run.pace.step >= math.ceil(run.total_steps / run.config.evaluations)
-    limit = run.config.time_limit
-    assert limit is not None, "a training has an end"
-    spacing = max(limit / run.config.evaluations, run.evaluation_seconds / EVALUATION_SHARE)
+    total, limit = run.total_steps, run.config.time_limit
+    by_steps = total is not None and (
+        run.step - run.pace.step >= math.ceil((total - run.first_step) / run.config.evaluations)
+    )
+    if limit is None:  # by steps alone: the same in every run
+        return by_steps
+    affordable = run.evaluation_seconds / EVALUATION_SHARE
+    spacing = max(limit / run.config.evaluations, affordable)
     last_is_near = run.seconds + run.evaluation_seconds + spacing / 2 > limit
-    return run.seconds - run.pace.seconds >= spacing and not last_is_near
+    return run.seconds - run.pace.seconds >= (affordable if by_steps else spacing) and not last_is_near
 
 
 def _evaluate(run: TrainingRun) -> Report:

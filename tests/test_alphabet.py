@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from charrnn.alphabet import NUM_POINTS, RARE_SHARE, SMALL_VOCAB, add_counts, choose_alphabet, counts_by_id
 from charrnn.encoder import code_points
+from charrnn.errors import ConfigError
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 
@@ -26,9 +27,11 @@ def test_every_character_is_counted(texts):
 
 @given(st.text("abcdef", min_size=1), st.integers(1, 9), st.integers(1, 7))
 def test_the_commonest_characters_are_kept(text, min_count, max_vocab):
-    encoder = choose_alphabet(count(text), min_count=min_count, max_vocab=max_vocab)
     ranked = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
     kept = {character for character, times in ranked[:max_vocab] if times >= min_count}
+    if not kept:
+        return
+    encoder = choose_alphabet(count(text), min_count=min_count, max_vocab=max_vocab)
     assert set(encoder.characters) == kept
     assert encoder.has_unknown == (kept != set(text))
     by_id = counts_by_id(count(text), encoder)
@@ -58,3 +61,17 @@ def test_of_a_large_one_at_most_a_thousandth_of_the_text_is_lost():
 @pytest.mark.parametrize("text", ["x", "xy" * 500_000])
 def test_texts_of_one_or_two_characters_have_their_alphabet(text):
     assert choose_alphabet(count(text)).characters == "".join(sorted(set(text)))
+
+
+@pytest.mark.parametrize("options", [{"min_count": 3}, {"max_vocab": 2}, {"min_count": 9, "max_vocab": 1}])
+def test_a_character_that_is_needed_is_kept_however_rare(options):
+    encoder = choose_alphabet(count("aaaabbbc\n"), always="\n", **options)
+    assert "\n" in encoder.characters
+    assert len(encoder.characters) <= options.get("max_vocab", 9)
+
+
+def test_an_alphabet_of_nothing_is_refused():
+    with pytest.raises(
+        ConfigError, match="--min-count 9 leaves no character of the text, whose commonest stands in it 4"
+    ):
+        choose_alphabet(count("aaaabb"), min_count=9)

@@ -26,7 +26,7 @@ ALLOWED = {
     "encoder": "errors text",
     "decoding": "errors text",
     "sources": "errors",
-    "alphabet": "encoder text",
+    "alphabet": "encoder errors text",
     "cache": "encoder errors",
     "texts": "decoding errors sources text",
     "corpus": "alphabet cache decoding encoder errors sources text texts",

@@ -1,13 +1,14 @@
 import mmap
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from charrnn.cache import KEPT_DAYS, Cache, cache_key, default_folder
 from charrnn.encoder import let_go
-from charrnn.errors import CorpusError
+from charrnn.errors import ConfigError, CorpusError
 from charrnn.lanes import Lanes
 
 IDS = np.arange(1000, dtype=np.uint16)
@@ -120,3 +121,16 @@ def test_reading_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tm
 def mapped_memory():
     with open("/proc/self/status") as status:
         return int(next(line for line in status if line.startswith("RssFile")).split()[1])
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_do(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/there")
+    assert default_folder() == Path("/there/charrnn")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    with pytest.raises(ConfigError, match=r"no home folder .*; give a folder by --cache, or --no-cache"):
+        default_folder()

@@ -1,12 +1,14 @@
 """`charrnn train --resume`: what may change, what may not, and what can be forced."""
 
 import json
+import shlex
 import shutil
+import signal
 
 import pytest
 import torch
 from conftest import make_text
-from processes import train
+from processes import Training, train
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
@@ -234,3 +236,64 @@ def little_memory():
     from charrnn import training
 
     training.take_step = lambda run: torch.empty(1 << 60)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_over_is_written_where_it_is_to_go(folder):
+    training = train(folder, "--resume-from", "verse.pt", "--out", "copy.pt")
+    assert (training.process.exitcode, training.stdout) == (0, "copy.pt\n"), training.stderr
+    copy = torch.load(folder / "copy.pt", weights_only=True)
+    assert copy["training"]["step"] == 20
+    torch.testing.assert_close(copy["weights"], contents(folder)["weights"], rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_epochs_are_those_of_the_text_that_is_forced_on_a_run(folder):
+    (folder / "verse.txt").write_text(make_text(1500, seed=1), encoding="utf-8")
+    windows = 1350 // 4 // 16
+    forced = train(folder, "--force-resume", "--epochs", 3)
+    assert forced.process.exitcode == 0, forced.stderr
+    after = contents(folder)["training"]
+    assert (after["lanes"]["epoch"], after["step"]) == (2, 20 + 3 * windows), "three passes, all of the new text"
+    more = train(folder, "--force-resume", "--epochs", 5, "--batch-size", 2)
+    assert more.process.exitcode == 0, more.stderr
+    assert contents(folder)["training"]["step"] == after["step"] + 2 * (1350 // 2 // 16), "two more, in other lanes"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "value"), [("lanes", 5), ("other_ranks", 5), ("first_step", 10**30), ("step", None)])
+def test_a_state_that_is_none_is_told_also_where_a_change_is_forced(folder, part, value):
+    state = contents(folder)
+    state["training"][part] = value
+    torch.save(state, folder / "verse.pt")
+    training = train(folder, "--force-resume", "--max-steps", 30, "--batch-size", 2)
+    assert training.process.exitcode == 1
+    assert training.stderr.startswith("charrnn: verse.pt: ")
+    assert training.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_an_alphabet_that_flags_choose_stays_the_one_that_it_was(folder):
+    flags = ["--min-count", 40, "--max-steps", 22]
+    chosen = train(folder, *SMALL, *flags, "--out", "few.pt")
+    assert chosen.process.exitcode == 0, chosen.stderr
+    assert train(folder, "--resume", "--out", "few.pt", "--min-count", 40).process.exitcode == 0
+    refused = train(folder, "--resume", "--out", "few.pt", "--max-vocab", 3)
+    assert refused.process.exitcode == 2
+    assert refused.stderr.startswith("charrnn: --min-count and --max-vocab would give 3 characters an id, and the ")
+
+
+@pytest.mark.slow
+def test_what_is_said_to_go_on_with_goes_on(folder):
+    (folder / "texts").mkdir()
+    for name in ("a.txt", "b.md", "c.txt"):
+        (folder / "texts" / name).write_text(make_text(2000, seed=len(name)), encoding="utf-8")
+    flags = ["--include", "*.txt", "--separator", "it's\\n"]
+    training = Training(folder, "texts", *SMALL, "--max-steps", 10**6, *flags, "--out", "all.pt")
+    training.wait_for("step")
+    training.kill(signal.SIGINT)
+    assert training.wait() == 130
+    again = shlex.split(training.stderr.splitlines()[-1].partition("go on with: ")[2])
+    assert again[:4] == ["charrnn", "train", "verse.txt", "texts"]
+    step = torch.load(folder / "all.pt", weights_only=True)["training"]["step"]
+    assert train(folder, *again[3:], "--max-steps", step + 2).process.exitcode == 0

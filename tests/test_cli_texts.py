@@ -173,3 +173,45 @@ def test_what_cannot_be_learned_from_is_one_line(charrnn, tmp_path, data, flags,
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
     assert not (tmp_path / "t.pt").exists()
+
+
+@pytest.mark.slow
+def test_a_few_long_lines_get_as_many_lanes_as_there_are_lines(charrnn, tmp_path):
+    (tmp_path / "long.txt").write_text("\n".join(make_text(9000, seed=n).replace("\n", " ") for n in range(8)) + "\n")
+    trained = charrnn("train", "long.txt", "--lines", "--hidden-size", 16, "--max-steps", 2)
+    assert trained.code == 0, trained.stderr
+    assert "7 lanes" in trained.stderr
+
+
+@pytest.mark.slow
+def test_a_byte_model_without_its_rare_bytes_samples_and_is_looked_into(charrnn, tmp_path):
+    (tmp_path / "any.bin").write_bytes((bytes(range(11, 256)) + b"ab" * 9) * 9)  # of the rare ones there are the most
+    trained = charrnn("train", "any.bin", "--unit", "byte", "--max-vocab", 2, *SMALL)
+    assert trained.code == 0, trained.stderr
+    sampled = charrnn("sample", "any.pt", "-n", 50)
+    assert (sampled.code, set(sampled.stdout)) == (0, set(b"ab")), sampled.stderr
+    copied = charrnn("inspect", "any.pt", "--novelty", "any.bin")
+    assert copied.code == 0, copied.stderr
+    refused = charrnn("sample", "any.pt", "--forbid", "é")
+    assert (refused.code, refused.stderr.count("\n")) == (2, 1)
+    assert refused.stderr.startswith("charrnn: --allow and --forbid take ASCII alone")
+
+
+@pytest.mark.slow
+def test_lines_are_novel_against_a_file_that_is_read_as_the_text_was(charrnn, tmp_path):
+    lines = "\n".join(["TUNA NAP", "ONE TIN"] * 60) + "\n"
+    (tmp_path / "names.txt").write_bytes(lines.encode("utf-16"))
+    flags = ["--encoding", "utf-16", "--lowercase", "--hidden-size", 32, "--batch-size", 4, "--max-steps", 150, "-q"]
+    assert charrnn("train", "names.txt", *flags).code == 0
+    sampled = charrnn("sample", "names.pt", "--novel", "names.txt", "-n", 200, "--temperature", 0.1, "--seed", 1)
+    assert sampled.code == 0, sampled.stderr
+    assert not {"tuna nap", "one tin"} & set(sampled.text.splitlines())
+    assert "left out" in sampled.stderr
+
+
+@pytest.mark.slow
+def test_a_separator_that_is_no_text_is_refused(charrnn, tmp_path):
+    (tmp_path / "a.txt").write_text(make_text(2000))
+    refused = charrnn("train", "a.txt", *SMALL, "--separator", "\udcff")
+    assert (refused.code, refused.stderr) == (2, "charrnn: --separator is no UTF-8; give characters, or any bytes with "
+                                                 "--unit byte\n")  # fmt: skip

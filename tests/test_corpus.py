@@ -206,3 +206,11 @@ def test_one_line_cannot_be_split_into_lines():
 def test_a_text_too_short_to_split_says_how_much_is_needed():
     with pytest.raises(CorpusError, match="3 characters, but at least 4 are needed"):
         corpus_of("abc").split(0.1)
+
+
+def test_lines_end_where_they_end_however_rare_that_is(tmp_path):
+    corpus = read_corpus(
+        [write(tmp_path, b"aaaab\naaabb\nc" * 5)], Reading(options=TextOptions(lines=True), max_vocab=2)
+    )
+    assert corpus.encoder.characters == "\na"
+    assert corpus.counts[corpus.line_feed] == 10

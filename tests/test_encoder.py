@@ -64,3 +64,10 @@ def test_membership_and_length():
     assert encoder.characters == "ehlo"
     assert "h" in encoder
     assert "x" not in encoder
+
+
+def test_a_byte_that_is_too_rare_to_be_known_is_a_question_mark():
+    encoder = CharEncoder("ab\xc3", unit="byte", has_unknown=True)
+    ids = [0, encoder.unknown_id, 1]
+    assert encoder.decode(ids) == "a?b"
+    assert "".join(encoder.spell(ids)) == "a?b"

@@ -130,6 +130,15 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_p
     assert settled.explicit == ({} if goes_on else {"max_steps": 5})
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_restarted_job_keeps_the_log_of_the_run_that_it_went_on_from(tmp_path, resume):
+    save_checkpoint(tmp_path / "verse.pt", job="day")
+    (tmp_path / "verse.log").write_text("a line\n")
+    request = make_request(tmp_path, resume=resume, overwrite=not resume, log=str(tmp_path / "verse.log"))
+    settle(request, Place(restarts=1, job="night"))
+    assert (tmp_path / "verse.log").exists() == resume
+
+
 def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path):
     with pytest.raises(ConfigError, match=r"^-: standard input was read before the restart; "):
         settle(make_request(tmp_path, texts=("-",)), Place(restarts=1, job="night"))

@@ -4,9 +4,10 @@ import math
 import subprocess
 import sys
 
+import processes
 import pytest
 import torch
-from conftest import NO_SPINNING, clean_environment
+from conftest import NO_SPINNING, clean_environment, make_text
 from test_training import finish, start
 
 from charrnn import training
@@ -260,3 +261,30 @@ def test_moments_of_every_optimizer_are_checked_and_taken(optimizer):
     moment[next(name for name in moment if name != "step")] = torch.zeros(3)
     with pytest.raises(CheckpointError, match="another shape"):
         other.load_state_dict(state)
+
+
+@pytest.mark.slow
+def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_saved(tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 60]
+    trained = processes.train(tmp_path, *flags, "--log", "log", prepare=_break_after_the_first_evaluation)
+    assert trained.process.exitcode == 1
+    assert trained.stderr.rstrip().endswith("; verse.pt keeps the best so far")
+    contents = torch.load(tmp_path / "verse.pt", weights_only=True)
+    best = [row["step"] for row in contents["history"]][-1]
+    assert contents["training"]["step"] >= best > 0
+    assert processes.train(tmp_path, "--resume", "--max-steps", 62).process.exitcode == 0
+
+
+def _break_after_the_first_evaluation():
+    from charrnn.cli import saving, session
+
+    saving.Saver.is_due = lambda self, evaluated: False  # as where the save before took long
+    handle = session.Session._handle
+
+    def handle_and_break(self, report):
+        handle(self, report)
+        if report.val_loss is not None:
+            break_forward(self._run, set(range(10**6)))
+
+    session.Session._handle = handle_and_break

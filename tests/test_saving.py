@@ -70,6 +70,16 @@ def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
     assert not saver.is_due(evaluated=False)
 
 
+def test_a_flag_may_ask_for_fewer_saves_than_one_a_minute(monkeypatch, clock):
+    written(monkeypatch)
+    saver = Saver(Path("x.pt"), 600.0, print)
+    clock[0] += 599
+    assert not saver.is_due(evaluated=False)
+    assert saver.is_due(evaluated=True)
+    clock[0] += 1
+    assert saver.is_due(evaluated=False)
+
+
 def test_saving_takes_a_hundredth_of_the_time_unless_a_flag_says_otherwise(monkeypatch, clock):
     monkeypatch.setattr(checkpoint, "write", lambda *_: clock.__setitem__(0, clock[0] + 3.0))
     saver, often = Saver(Path("x.pt"), None, print), Saver(Path("x.pt"), 5.0, print)

@@ -157,3 +157,13 @@ def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, opti
 def test_standard_input_can_be_given_once():
     with pytest.raises(ConfigError, match="give it once"):
         find_documents(["-", "-"])
+
+
+def test_a_folder_of_many_files_is_gone_through_once(tmp_path):
+    for number in range(50):
+        (tmp_path / f"{number:02}").write_text("x")
+    asked = []
+    found = find_documents([str(tmp_path)], is_text=lambda document: asked.append(document.name) or len(asked) % 2 == 0)
+    assert len(asked) == len(set(asked)) == 50
+    assert [document.name for document in found.documents] == asked[1::2]
+    assert found.skipped == asked[::2]

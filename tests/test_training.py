@@ -193,6 +193,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert not torch.equal(a, c)
 
 
+def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_often():
+    run = start(max_steps=40, evaluations=4, time_limit=3600.0)
+    run.started = time.perf_counter()
+    finish(run)
+    assert [row.step for row in run.history] == [10, 20, 30, 40]
+
+
 def test_the_clock_ends_a_training_that_has_a_time_limit():
     run = start(max_steps=None, time_limit=3.0)
     run.started = time.perf_counter()

@@ -70,7 +70,7 @@ def settle(request: Request, place: Place) -> Request:
             raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
         if _is_of_job(request.path, place.job):
             request = replace(request, resume=True, resume_from=None, force=False, overwrite=False, explicit={})
-        elif request.log is not None:  # of the life before, which saved nothing
+        elif request.log is not None and not request.resume:  # of the life before, which saved nothing
             Path(request.log).unlink(missing_ok=True)
     check_output(request)
     return request

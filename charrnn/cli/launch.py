@@ -15,7 +15,7 @@ from charrnn.corpus import Corpus
 from charrnn.ensemble import build_model, share_threads
 from charrnn.errors import ConfigError
 from charrnn.heap import give_back_freed_memory, keep_freed_memory
-from charrnn.lines import take_lines
+from charrnn.lines import find_lines, take_lines
 from charrnn.precision import Probe, probe_precision, sustained_speed
 from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
@@ -68,8 +68,23 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS if options["time_limit"] is None else ranks.sums(_measure_flops(options, vocab_size))[0]
-    chosen = suggest(options, num_chars=num_chars, vocab_size=vocab_size, flops=flops, mean_line=corpus.mean_line)
+    chosen = suggest(
+        options,
+        num_chars=num_chars,
+        vocab_size=vocab_size,
+        flops=flops,
+        mean_line=corpus.mean_line,
+        num_lines=_num_lines(corpus, options["val_fraction"]),
+    )
     return complete_launch(begin(chosen.model, chosen.training, request, corpus, ranks), corpus, chosen.reason)
+
+
+def _num_lines(corpus: Corpus, val_fraction: float) -> int | None:
+    """How many there are to train on, where each is a text of its own; else None."""
+    if corpus.line_feed is None:
+        return None
+    train_ids, _ = corpus.split(val_fraction)
+    return len(find_lines(train_ids, corpus.line_feed)[0])
 
 
 def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, ranks: Ranks) -> TrainingRun:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cache import Cache, default_folder
-from charrnn.cli.shared import unescape
+from charrnn.cli.shared import escaped, unescape
 from charrnn.corpus import Reading
 from charrnn.errors import ConfigError, OutputError
 from charrnn.sources import STDIN
-from charrnn.text import TextOptions
+from charrnn.text import CHARACTER, TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,15 @@ class Request:
             return "stdin.pt"
         first = Path(self.texts[0])
         return f"{first.resolve().name if first.is_dir() else first.stem}.pt"
+
+    @property
+    def finding(self) -> list[str]:
+        """The flags that say what of the texts' paths is read, as they are typed; no checkpoint keeps them."""
+        reading = self.reading
+        flags = [("--include", pattern) for pattern in reading.include]
+        flags += [("--exclude", pattern) for pattern in reading.exclude]
+        flags += [("--separator", escaped(reading.separator))] if reading.separator else []
+        return [f"{flag} {shlex.quote(value)}" for flag, value in flags]
 
     @property
     def source(self) -> Path:
@@ -118,15 +128,18 @@ def parse_reading(flags: Mapping[str, Any]) -> Reading:
     Raises:
         ConfigError: they cannot be followed.
     """
-    folder = default_folder() if flags["cache"] is None else Path(flags["cache"])
+    options = TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)})
+    separator = unescape(flags["separator"])
+    if options.unit == CHARACTER and any("\ud800" <= character < "\ue000" for character in separator):
+        raise ConfigError("--separator is no UTF-8; give characters, or any bytes with --unit byte")
     return Reading(
-        options=TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)}),
-        separator=unescape(flags["separator"]),
+        options=options,
+        separator=separator,
         include=tuple(flags["include"] or ()),
         exclude=tuple(flags["exclude"] or ()),
         min_count=flags["min_count"],
         max_vocab=flags["max_vocab"],
-        cache=None if flags["no_cache"] else Cache(folder),
+        cache=None if flags["no_cache"] else Cache(Path(flags["cache"] or default_folder())),
     )
 
 

@@ -19,6 +19,7 @@ from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
 from charrnn.ranks import ALONE, Ranks
+from charrnn.resuming import check_figures
 from charrnn.run import TrainingRun
 from charrnn.suggest import evaluations
 from charrnn.text import TextOptions
@@ -69,13 +70,15 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         _check_text(stored, corpus, path)
     config = _move_end(config, request.explicit)
     config = _settle_device(config, before["device"], request.explicit, ranks)
-    world = 1 + len(stored.training.get("other_ranks", []))
+    others = stored.training.get("other_ranks", [])
+    world = 1 + (len(others) if isinstance(others, list) else 0)
     if world != ranks.world and "threads" not in request.explicit:
         config = replace(config, threads=default_threads())
     config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
     try:
+        check_figures(stored.training)
         run.load_state_dict(_adapt(stored.training, run, set(changes), is_other_text))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: its training state is damaged ({error}); train anew") from None
@@ -167,8 +170,13 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_
     fresh = run.state_dict()
     if is_other_text or changed & PLACES:
         lanes = state["lanes"]
-        begun = bool(lanes["index"])
-        state = {**state, "lanes": {"epoch": lanes["epoch"] + begun, "index": 0}, "state": fresh["state"]}
+        epoch = 0 if is_other_text else lanes["epoch"] + bool(lanes["index"])
+        state = {
+            **state,
+            "lanes": {"epoch": epoch, "index": 0},
+            "first_step": state["step"] - epoch * run.lanes.windows_per_epoch,
+            "state": fresh["state"],
+        }
     if is_other_text or "val_fraction" in changed:
         state = {**state, "cold_loss": None, "pace": {**state["pace"], "stale": 0}}
     if "optimizer" in changed:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from charrnn.cli.writing import Job
     from charrnn.encoder import CharEncoder
     from charrnn.filters import SamplingOptions
+    from charrnn.text import TextOptions
 
 DEFAULT_LENGTH = 500
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
@@ -193,7 +194,9 @@ def _plan(flags: Mapping[str, Any]) -> "Job":
     prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
     first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
     length = None if flags["length"] == -1 else flags["length"]
-    rules = Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"]))
+    rules = Rules(
+        stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"], contents.text)
+    )
     options = _options(flags, encoder)
     match = None
     if flags["match"] is not None:
@@ -217,12 +220,18 @@ def _plan(flags: Mapping[str, Any]) -> "Job":
 
 def _options(flags: Mapping[str, Any], encoder: "CharEncoder") -> "SamplingOptions":
     from charrnn.filters import SamplingOptions
+    from charrnn.text import BYTE
 
     temperature, last = parse_temperature(flags["temperature"])
     if last is not None and flags["length"] == -1:
         raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
     allowed = None
     if flags["allow"] is not None or flags["forbid"] is not None:
+        named = f"{flags['allow'] or ''}{flags['forbid'] or ''}"
+        if encoder.unit == BYTE and not named.isascii():
+            raise ConfigError(
+                "--allow and --forbid take ASCII alone for a model of bytes: other characters are several"
+            )
         allow = encoder.characters if flags["allow"] is None else flags["allow"]
         allowed = tuple(i for i, c in enumerate(encoder.characters) if c in allow and c not in (flags["forbid"] or ""))
     return SamplingOptions(
@@ -248,10 +257,10 @@ def parse_temperature(text: str) -> tuple[float, float | None]:
         raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
 
 
-def _known_lines(path: str | None) -> frozenset[str] | None:
-    """The lines of a file, empty ones left out: an empty line is never a copy."""
+def _known_lines(path: str | None, options: "TextOptions") -> frozenset[str] | None:
+    """The lines of a file, read as the model's text was; empty ones are left out: an empty line is never a copy."""
     if path is None:
         return None
     from charrnn.texts import read_text
 
-    return frozenset(line.removesuffix("\r") for line in read_text(path).split("\n")) - {""}
+    return frozenset(line.removesuffix("\r") for line in read_text(path, options).split("\n")) - {""}

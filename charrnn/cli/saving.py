@@ -70,7 +70,8 @@ class Saver:
         elapsed = time.monotonic() - self._begun
         if self._save_every is not None and elapsed >= self._save_every:
             return True
-        return elapsed >= self.seconds / SHARE and (evaluated or elapsed >= SAVE_EVERY)
+        is_time = evaluated or (self._save_every is None and elapsed >= SAVE_EVERY)
+        return is_time and elapsed >= self.seconds / SHARE
 
     def save(self, contents: Callable[[], dict[str, Any]]) -> None:
         """Begin to save, once the save before is done.

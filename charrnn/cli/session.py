@@ -38,7 +38,7 @@ from charrnn.filters import SamplingOptions
 from charrnn.log import TrainingLog
 from charrnn.metrics import Report
 from charrnn.ranks import Ranks
-from charrnn.recovery import ensure_finite
+from charrnn.recovery import ensure_finite, restore_best
 from charrnn.run import FINISH_SECONDS, TrainingRun
 from charrnn.sampling import Sampler
 from charrnn.torchrun import read_place
@@ -108,6 +108,8 @@ class Session:
         """
         if self._run.finished:
             self._display.finished(self._run.step)
+            if self._saved_step is None:  # it comes from another file
+                self._save_at_the_end("the training was done before")
         signals.under_way = True
         try:
             for report in train(self._run):
@@ -119,9 +121,7 @@ class Session:
                 if received and not report.is_last:
                     self._stop(int(received))
         except DivergenceError as error:
-            self._saver.wait()
-            kept = f"; {self._request.path} keeps the best so far" if self._run.history else ""
-            raise DivergenceError(f"{error}{kept}") from None
+            raise DivergenceError(f"{error}{self._keep_the_best()}") from None
         except RuntimeError as error:
             if not self._ranks.has_lost_one(error):
                 raise
@@ -142,7 +142,7 @@ class Session:
         if report.val_loss is not None:
             self._evaluations += 1
             if self._display.shows_samples and self._sample_every and self._evaluations % self._sample_every == 0:
-                self._display.sample(report.step, self._sample(report.step))
+                self._show_sample(report.step)
 
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
@@ -152,6 +152,15 @@ class Session:
         (seconds,) = self._ranks.largest(self._saver.seconds)
         self._run.finish_seconds = FINISH_SECONDS + seconds
         self._saved_step = self._run.step
+
+    def _keep_the_best(self) -> str:
+        """Save the best weights, where what is saved is older than they are; tell what the file holds then."""
+        best = self._run.best
+        if best is not None and (self._saved_step is None or self._saved_step < best.step):
+            restore_best(self._run)
+            self._save()
+        self._saver.wait()
+        return f"; {self._request.path} keeps the best so far" if best and not self._saver.failure else ""
 
     def _what_is_kept(self) -> str:
         if self._saved_step is None:
@@ -187,6 +196,12 @@ class Session:
         if any(failures):
             raise SaveError(f"{what}, but {' and '.join(filter(None, failures))}")
 
+    def _show_sample(self, step: int) -> None:
+        try:
+            self._display.sample(step, self._sample(seed=step))
+        except DivergenceError:  # of the scores alone; whether training can go on shows in its losses
+            self._display.warn(f"after step {step:,} no sample can be shown: the model's scores are no numbers")
+
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
@@ -205,7 +220,8 @@ class Session:
         if self._ranks.is_first and not self._request.quiet and not self._request.as_json:
             out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
             log = f" --log {shlex.quote(self._request.log)}" if self._request.log else ""
-            again = f"charrnn train {shlex.join(self._request.texts)}{out}{log} --resume"
+            found = "".join(f" {flag}" for flag in self._request.finding)
+            again = f"charrnn train {shlex.join(self._request.texts)}{found}{out}{log} --resume"
             again = again if self._ranks.world == 1 else f"torchrun ... -m {again}"
             write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)

@@ -18,6 +18,12 @@ def unescape(text: str) -> str:
     return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")
 
 
+def escaped(text: str) -> str:
+    """Write a text as `unescape` reads it."""
+    return text.replace("\n", "\\n").replace("\t", "\\t").replace("\0", "\\0")
+
+
 def first_ids(encoder: CharEncoder, counts: Sequence[int]) -> list[int]:
     """What a model reads before it writes without a prompt: a line's end, or its corpus's commonest character."""
-    return encode_ids(encoder, "\n") if "\n" in encoder else [max(range(len(encoder)), key=lambda i: counts[i])]
+    known = range(len(encoder.characters))  # the mark for rare ones is no character
+    return encode_ids(encoder, "\n") if "\n" in encoder else [max(known, key=lambda i: counts[i])]
