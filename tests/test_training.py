@@ -193,7 +193,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert not torch.equal(a, c)
 
 
-def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_often():
+def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_often(monkeypatch):
+    monkeypatch.setattr(training, "EVALUATION_SHARE", 1e6)  # whatever it costs
     run = start(max_steps=40, evaluations=4, time_limit=3600.0)
     run.started = time.perf_counter()
     finish(run)
