@@ -99,7 +99,7 @@ def test_every_flag_is_in_the_readme_and_every_flag_there_exists(shell, command)
 
 
 def test_the_file_tree_is_the_tree():
-    tree = README.split("## The files")[1].split("```")[1]
+    tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The files")[1].split("```")[1]
     listed = set(re.findall(r"^ +(\w+\.py) ", tree, re.M))
     modules = {path.name for path in (ROOT / "charrnn").rglob("*.py")} - {"__init__.py", "__main__.py"}
     assert listed == modules
@@ -112,7 +112,7 @@ def test_the_changelog_names_the_version():
 
 
 def test_links_inside_the_project_lead_somewhere():
-    for document in (ROOT / "README.md", CORPORA / "README.md"):
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"):
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (document.parent / target).exists(), target

@@ -106,7 +106,11 @@ def train(
         typer.Option(help="Rarer characters share one id that is never written. [default: 1]", **Hidden),
     ] = None,
     max_vocab: Annotated[
-        int | None, typer.Option(help="Characters with ids of their own, at most. [default: all]", **Hidden)
+        int | None,
+        typer.Option(
+            help="Characters with ids of their own, at most. [default: all; of more than 1,000, those that make up 99.9 % of the text]",
+            **Hidden,
+        ),
     ] = None,
     cache: Annotated[
         str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]", **Hidden)
