@@ -108,7 +108,7 @@ def train(
     max_vocab: Annotated[
         int | None,
         typer.Option(
-            help="Characters with ids of their own, at most. [default: all; of more than 1,000, those that make up 99.9 % of the text]",
+            help="Characters with ids of their own, at most. [default: all, or 99.9 % of a text with over 1,000]",
             **Hidden,
         ),
     ] = None,
