@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from charrnn.config import EVALUATION_SHARE, GATES, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
+from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
+from charrnn.regimen import MIN_WINDOWS, learning_rate, regularise, stretch
 from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
@@ -50,16 +51,6 @@ SETUP_SECONDS = 5.0
 SEQ_LEN = 64
 """Characters of a window."""
 
-STRETCHES = ((0.5, 256), (5.0, 512), (math.inf, 2048))
-"""Characters that a lane is read on end where a text is passed over less often than this.
-
-The less of it is read, the more it matters that this comes from all over it; from a model that passes over it many
-times, short stretches take a little.
-"""
-
-SHORT_TEXT, SHORT_STRETCH = 500_000, 512
-"""Texts of fewer characters than this are read in stretches of this length, however often: lanes are short there."""
-
 LANES = {
     "cpu": ((60_000, 8), (math.inf, 16)),
     "cuda": ((60_000, 16), (4_000_000, 32), (math.inf, 128)),
@@ -74,18 +65,6 @@ PROBE_LANES = {"cpu": 16, "cuda": 32}
 
 PROBE_LAYER: dict[str, Any] = {"hidden_size": 512, "num_layers": 1, "embedding_dim": 64}
 """The layer with which it is measured: of the size that most texts get."""
-
-MIN_WINDOWS = 4
-"""Windows that a lane should at least hold, so that carrying the state on means something."""
-
-DROPOUT, INPUT_DROPOUT = 0.36, 0.1
-"""Shares of values and of characters that are hidden where a model passes over its text `MANY_EPOCHS` times or more."""
-
-MANY_EPOCHS = 16
-"""Beyond, hiding more takes more than it gives."""
-
-LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
-"""Peak rates for a hidden size of 512; see `_learning_rate`."""
 
 FORWARD_SPEED = 3.5
 """Characters that are evaluated in the time that it takes to train on one."""
@@ -183,7 +162,7 @@ def _choose_model(
             break
     model = replace(model, members=_choose_members(given, model, wanted, train_chars, flops))
     epochs = _planned_epochs(given, model, wanted, train_chars, flops)
-    shares = {**_regularise(epochs, model), **given}
+    shares = {**regularise(epochs, model), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 
@@ -225,24 +204,14 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
     return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER)))
 
 
-def _regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
-    """Hide more from a model that passes over its text more often; less from one of few units, which cannot overfit."""
-    share = math.log(min(max(epochs, 1.0), MANY_EPOCHS)) / math.log(MANY_EPOCHS)
-    small = min(1.0, model.hidden_size / 128)
-    return {
-        "dropout": round(DROPOUT * share**2.3 * small, 3),
-        "input_dropout": round(INPUT_DROPOUT * share**3.3 * small, 3),
-    }
-
-
 def _training_defaults(
     train_chars: float, model: ModelConfig, epochs: float, wanted: float, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     choices: dict[str, Any] = {
         "seq_len": SEQ_LEN,
-        "stretch": _stretch(train_chars, epochs, given.get("seq_len", SEQ_LEN)),
+        "stretch": stretch(train_chars, epochs, given.get("seq_len", SEQ_LEN)),
         "evaluated": _evaluated(train_chars, epochs, given.get("val_fraction", TrainConfig.val_fraction)),
-        "learning_rate": _learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
+        "learning_rate": learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
@@ -252,12 +221,6 @@ def _training_defaults(
     else:
         choices["evaluations"] = evaluations(epochs, given.get("val_fraction", TrainConfig.val_fraction))
     return choices
-
-
-def _stretch(train_chars: float, epochs: float, seq_len: int) -> int:
-    """At least some windows: a model whose every window begins elsewhere would learn to mind no state."""
-    by_epochs = next(stretch for limit, stretch in STRETCHES if epochs < limit)
-    return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
 
 
 def _evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
@@ -280,14 +243,6 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
         line = min(mean_line, seq_len)
         most, longest = round(most * SEQ_LEN / line / 2), train_chars / (MIN_WINDOWS * line)
     return int(max(1, min(most, MOST_LANES, longest)))
-
-
-def _learning_rate(optimizer: str, model: ModelConfig) -> float:
-    """The peak rate: lower for wider and deeper models, and for cells without gates."""
-    rate = LEARNING_RATES[optimizer] * min(2.0, math.sqrt(512 / model.hidden_size)) / math.sqrt(model.num_layers)
-    if GATES[model.cell] == 1:
-        rate /= 4
-    return float(f"{rate:.2g}")
 
 
 def _number(value: float) -> str:

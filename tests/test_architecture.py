@@ -38,7 +38,8 @@ ALLOWED = {
     "log": "errors",
     "echo": "",
     "console": "displays echo escape metrics",
-    "suggest": "config shapes",
+    "regimen": "config",
+    "suggest": "config regimen shapes",
     # the training wing
     "dropout": "",
     "recurrence": "",

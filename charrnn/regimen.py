@@ -1,0 +1,70 @@
+"""How a model is to be trained that passes over its text so many times.
+
+What is hidden from it, how fast it learns, and how long it reads on in one place: whatever no flag decides. The figures come from trials: `tests/benchmarks/RECIPES.md`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from charrnn.config import GATES, ModelConfig
+
+DROPOUT, INPUT_DROPOUT = 0.36, 0.1
+"""Shares of values and of characters that are hidden where a model passes over its text `MANY_EPOCHS` times or more."""
+
+MANY_EPOCHS = 16
+"""Beyond, hiding more takes more than it gives."""
+
+LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
+"""Peak rates for a hidden size of 512; see `learning_rate`."""
+
+STRETCHES = ((0.5, 256), (5.0, 512), (math.inf, 2048))
+"""Characters that a lane is read on end where a text is passed over less often than this.
+
+The less of it is read, the more it matters that this comes from all over it; from a model that passes over it many
+times, short stretches take a little.
+"""
+
+SHORT_TEXT, SHORT_STRETCH = 500_000, 512
+"""Texts of fewer characters than this are read in stretches of this length, however often: lanes are short there."""
+
+MIN_WINDOWS = 4
+"""Windows that a lane should at least hold, so that carrying the state on means something."""
+
+
+def regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
+    """Hide more from a model that passes over its text more often; less from one of few units, which cannot overfit.
+
+    Args:
+        epochs: passes over the text.
+        model: of any shares.
+
+    Returns:
+        `ModelConfig.dropout` and `ModelConfig.input_dropout`.
+    """
+    share = math.log(min(max(epochs, 1.0), MANY_EPOCHS)) / math.log(MANY_EPOCHS)
+    small = min(1.0, model.hidden_size / 128)
+    return {
+        "dropout": round(DROPOUT * share**2.3 * small, 3),
+        "input_dropout": round(INPUT_DROPOUT * share**3.3 * small, 3),
+    }
+
+
+def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
+    """Characters to read on end: at least some windows, or a model would learn to mind no state.
+
+    Args:
+        train_chars: of the piece to train on.
+        epochs: passes over it.
+        seq_len: characters of a window.
+    """
+    by_epochs = next(stretch for limit, stretch in STRETCHES if epochs < limit)
+    return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
+
+
+def learning_rate(optimizer: str, model: ModelConfig) -> float:
+    """The peak rate: lower for wider and deeper models, and for cells without gates."""
+    rate = LEARNING_RATES[optimizer] * min(2.0, math.sqrt(512 / model.hidden_size)) / math.sqrt(model.num_layers)
+    if GATES[model.cell] == 1:
+        rate /= 4
+    return float(f"{rate:.2g}")
