@@ -1,6 +1,7 @@
 """How a model is to be trained that passes over its text so many times.
 
-What is hidden from it, how fast it learns, and how long it reads on in one place: whatever no flag decides. The figures come from trials: `tests/benchmarks/RECIPES.md`.
+What is hidden from it, how fast it learns, and how long it reads on in one place: whatever no flag decides. The figures
+come from trials: `tests/benchmarks/RECIPES.md`.
 """
 
 from __future__ import annotations
