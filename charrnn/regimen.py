@@ -17,7 +17,11 @@ MANY_EPOCHS = 16
 """Beyond, hiding more takes more than it gives."""
 
 LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
-"""Peak rates for a hidden size of 512; see `learning_rate`."""
+"""Peak rates for a hidden size of 512 and updates without hurry; see `learning_rate`."""
+
+UNHURRIED_STEPS, MOST_HASTE = 6000, 1.6
+"""Updates below which the rate is higher, by the square root, and by how much at most: who has few must take longer
+ones."""
 
 STRETCHES = ((0.5, 256), (5.0, 512), (math.inf, 2048))
 """Characters that a lane is read on end where a text is passed over less often than this.
@@ -63,9 +67,17 @@ def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
     return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
 
 
-def learning_rate(optimizer: str, model: ModelConfig) -> float:
-    """The peak rate: lower for wider and deeper models, and for cells without gates."""
+def learning_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
+    """The peak rate: lower for wider and deeper models and for cells without gates, higher for few updates.
+
+    Args:
+        optimizer: its name.
+        model: of any shape.
+        steps: updates that the training is planned to make.
+    """
     rate = LEARNING_RATES[optimizer] * min(2.0, math.sqrt(512 / model.hidden_size)) / math.sqrt(model.num_layers)
     if GATES[model.cell] == 1:
         rate /= 4
+    elif optimizer in ("adamw", "adam"):
+        rate *= min(max(1.0, math.sqrt(UNHURRIED_STEPS / steps)), MOST_HASTE)
     return float(f"{rate:.2g}")

@@ -121,9 +121,11 @@ def suggest(
     if given.get("device") == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
-    training = TrainConfig(
-        **{**_training_defaults(train_chars, model, epochs, wanted_epochs(num_chars), given), **_of(TrainConfig, given)}
-    )
+    seq_len = given.get("seq_len", SEQ_LEN)
+    steps = epochs * train_chars / (given["batch_size"] * min(mean_line or seq_len, seq_len))
+    rate = learning_rate(given.get("optimizer", TrainConfig.optimizer), model, steps)
+    defaults = _training_defaults(train_chars, epochs, wanted_epochs(num_chars), given)
+    training = TrainConfig(**{**defaults, "learning_rate": rate, **_of(TrainConfig, given)})
     return Suggestion(model, training, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs")
 
 
@@ -204,14 +206,11 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
     return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER)))
 
 
-def _training_defaults(
-    train_chars: float, model: ModelConfig, epochs: float, wanted: float, given: Mapping[str, Any]
-) -> dict[str, Any]:
+def _training_defaults(train_chars: float, epochs: float, wanted: float, given: Mapping[str, Any]) -> dict[str, Any]:
     choices: dict[str, Any] = {
         "seq_len": SEQ_LEN,
         "stretch": stretch(train_chars, epochs, given.get("seq_len", SEQ_LEN)),
         "evaluated": _evaluated(train_chars, epochs, given.get("val_fraction", TrainConfig.val_fraction)),
-        "learning_rate": learning_rate(given.get("optimizer", TrainConfig.optimizer), model),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")

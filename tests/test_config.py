@@ -179,3 +179,15 @@ def test_the_less_of_a_text_is_read_the_shorter_are_the_stretches():
         flags = {"epochs": epochs, "seq_len": 512}
         assert suggest(flags, num_chars=size, vocab_size=65).training.stretch >= 4 * 512, "not a jump at every window"
     assert suggest({"stretch": 0}, num_chars=10**7, vocab_size=65).training.stretch == 0
+
+
+def test_a_training_of_few_steps_takes_longer_ones():
+    def rate(seconds, **flags):
+        flags = {"hidden_size": 512, "members": 1, "time_limit": seconds, **flags}
+        return suggest(flags, num_chars=1_000_000, vocab_size=65).training.learning_rate
+
+    patient, hurried, rushed = rate(1000.0), rate(180.0), rate(20.0)
+    assert patient < hurried < rushed == pytest.approx(1.6 * patient)
+    assert rate(20.0, optimizer="sgd") == rate(1000.0, optimizer="sgd")
+    assert rate(20.0, cell="rnn") == rate(1000.0, cell="rnn")
+    assert rate(20.0, learning_rate=1e-3) == 1e-3
