@@ -67,6 +67,8 @@ def _check_sections(header: Mapping[str, Any]) -> None:
         if not all(isinstance(value, str) for pair in header[name].items() for value in pair):
             raise ConfigError(f"{name} has something that is no text")
     options, has_unknown = read_text_options(header["text"])
+    if not characters:
+        raise ConfigError("there are no characters")
     if len(characters) + has_unknown != vocab_size:
         raise ConfigError(f"{len(characters)} characters where the config asks for {vocab_size - has_unknown}")
     if options.unit == BYTE and max(characters, default="") > LAST_BYTE:

@@ -125,21 +125,20 @@ def go_back(run: TrainingRun, reason: str) -> None:
     best = run.best
     restore_best(run)
     weights = f"the best weights, of step {best.step:,}," if best and run.best_weights else "the first weights"
-    run.health = Health(
-        skipped=health.skipped,
-        recoveries=health.recoveries + 1,
-        tries=health.tries + 1,
-        recovered_at=run.step,
-        trouble=f"{where}: back to {weights} with half the learning rate ({health.tries + 1} of {RECOVERIES} tries)",
+    run.health.recoveries = health.recoveries + 1
+    run.health.tries = health.tries + 1
+    run.health.trouble = (
+        f"{where}: back to {weights} with half the learning rate ({run.health.tries} of {RECOVERIES} tries)"
     )
 
 
 def restore_best(run: TrainingRun) -> None:
-    """Take the best weights, or the first ones, with an empty optimizer and a state of zeros."""
+    """Take the best weights, or the first ones, with an empty optimizer, a state of zeros and no bad steps in a row."""
     run.model.load_state_dict(run.best_weights or run.first_weights())
     for optimizer in run.optimizers:
         optimizer.state.clear()
     run.state = run.model.initial_state(run.num_lanes)
+    run.health = Health(skipped=run.health.skipped, recoveries=run.health.recoveries, recovered_at=run.step)
 
 
 def ensure_finite(run: TrainingRun) -> None:

@@ -1,4 +1,4 @@
-"""How a model is to be trained that passes over its text so many times.
+"""How a model is to be trained that passes over its text so many times, in so many updates.
 
 What is hidden from it, how fast it learns, and how long it reads on in one place: whatever no flag decides. The figures
 come from trials: `tests/benchmarks/RECIPES.md`.
@@ -68,7 +68,7 @@ def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
 
 
 def learning_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
-    """The peak rate: lower for wider and deeper models and for cells without gates, higher for few updates.
+    """The peak rate: lower for wider and deeper models and for cells without gates, higher for few updates of Adam.
 
     Args:
         optimizer: its name.
@@ -79,5 +79,5 @@ def learning_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
     if GATES[model.cell] == 1:
         rate /= 4
     elif optimizer in ("adamw", "adam"):
-        rate *= min(max(1.0, math.sqrt(UNHURRIED_STEPS / steps)), MOST_HASTE)
+        rate *= min(max(1.0, math.sqrt(UNHURRIED_STEPS / max(steps, 1.0))), MOST_HASTE)
     return float(f"{rate:.2g}")

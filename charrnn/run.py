@@ -47,8 +47,8 @@ class TrainingRun:
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
-        first_step: of them, those from which on passes over the text are counted: 0, unless another text, or other
-            lanes, were forced on the run.
+        first_step: at which the passes over the text would have begun with the lanes as they are now: 0, unless another
+            text, or another way to read it, was forced on the run; less than 0 where a pass has more steps than before.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         pace: sums since the last evaluation.
@@ -167,20 +167,28 @@ class TrainingRun:
         return self.ranks.now() - self.started
 
     @property
+    def _limits(self) -> list[tuple[int, int]]:
+        """The first step and the last by each limit there is, the clock's apart."""
+        limits = [(0, self.config.max_steps)] if self.config.max_steps is not None else []
+        if self.config.epochs is not None:
+            steps = max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch))
+            limits.append((self.first_step, self.first_step + steps))
+        return limits
+
+    @property
     def total_steps(self) -> int | None:
         """Steps after which the training ends; None where only the clock ends it."""
-        limits = [self.config.max_steps] if self.config.max_steps is not None else []
-        if self.config.epochs is not None:
-            limits.append(self.first_step + max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch)))
-        return min(limits, default=None)
+        return min((last for _, last in self._limits), default=None)
+
+    @property
+    def planned_steps(self) -> int | None:
+        """Steps of the training from its beginning, where the way to read the text was always the same, to its end."""
+        return min((last - first for first, last in self._limits), default=None)
 
     @property
     def progress(self) -> float:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
-        shares = [0.0]
-        total = self.total_steps
-        if total is not None:
-            shares.append(1.0 if self.step >= total else (self.step - self.first_step) / (total - self.first_step))
+        shares = [0.0, *((self.step - first) / (last - first) for first, last in self._limits)]
         if self.config.time_limit is not None:
             reserve = self.finish_seconds + 2 * self.evaluation_seconds  # the last one, and the one in cold windows
             shares.append(self.seconds / max(self.config.time_limit - reserve, 1e-3))

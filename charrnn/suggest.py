@@ -108,7 +108,7 @@ def suggest(
         vocab_size: distinct characters.
         flops: training arithmetic per second here, as `training_cost` counts it; to plan a time limit with.
         mean_line: characters of a line on average, where each is a text of its own; else None.
-        num_lines: of them, those to train on.
+        num_lines: lines to train on, where each is a text of its own; else None.
 
     Raises:
         ConfigError: a flag is out of its range.
@@ -118,11 +118,12 @@ def suggest(
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
     lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, given.get("device", TrainConfig.device))
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
+    seq_len = given.get("seq_len", SEQ_LEN)
+    given["step_chars"] = given["batch_size"] * min(mean_line or seq_len, seq_len)
     if given.get("device") == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
-    seq_len = given.get("seq_len", SEQ_LEN)
-    steps = epochs * train_chars / (given["batch_size"] * min(mean_line or seq_len, seq_len))
+    steps = epochs * train_chars / given["step_chars"]
     rate = learning_rate(given.get("optimizer", TrainConfig.optimizer), model, steps)
     defaults = _training_defaults(train_chars, epochs, wanted_epochs(num_chars), given)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_of(TrainConfig, given)})
@@ -188,7 +189,7 @@ def _planned_epochs(
     """Passes over the training piece until the first of the ends that are given."""
     ends = [given["epochs"]] if "epochs" in given else []
     if "max_steps" in given:
-        ends.append(given["max_steps"] * given["batch_size"] * given.get("seq_len", SEQ_LEN) / train_chars)
+        ends.append(given["max_steps"] * given["step_chars"] / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
         fastest = _gpu_speed(model, flops) if given.get("device") == "cuda" else FASTEST / model.members

@@ -170,10 +170,8 @@ def _rate(run: TrainingRun) -> float:
 def _evaluation_is_due(run: TrainingRun) -> bool:
     if run.progress >= 1:
         return True
-    total, limit = run.total_steps, run.config.time_limit
-    by_steps = total is not None and (
-        run.step - run.pace.step >= math.ceil((total - run.first_step) / run.config.evaluations)
-    )
+    planned, limit = run.planned_steps, run.config.time_limit
+    by_steps = planned is not None and run.step - run.pace.step >= math.ceil(planned / run.config.evaluations)
     if limit is None:  # by steps alone: the same in every run
         return by_steps
     affordable = run.evaluation_seconds / EVALUATION_SHARE

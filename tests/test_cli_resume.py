@@ -1,6 +1,7 @@
 """`charrnn train --resume`: what may change, what may not, and what can be forced."""
 
 import json
+import math
 import shlex
 import shutil
 import signal
@@ -261,6 +262,14 @@ def test_epochs_are_those_of_the_text_that_is_forced_on_a_run(folder):
 
 
 @pytest.mark.slow
+def test_a_pass_that_was_begun_counts_as_far_as_it_came(folder):
+    forced = train(folder, "--force-resume", "--epochs", 0.6, "--batch-size", 8)
+    assert forced.process.exitcode == 0, forced.stderr
+    windows = -(-2700 // 8 // 16)
+    assert contents(folder)["training"]["step"] == 20 + math.ceil(0.6 * windows) - 20 * 4 // 8
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "value"), [("lanes", 5), ("other_ranks", 5), ("first_step", 10**30), ("step", None)])
 def test_a_state_that_is_none_is_told_also_where_a_change_is_forced(folder, part, value):
     state = contents(folder)
@@ -290,7 +299,7 @@ def test_what_is_said_to_go_on_with_goes_on(folder):
         (folder / "texts" / name).write_text(make_text(2000, seed=len(name)), encoding="utf-8")
     flags = ["--include", "*.txt", "--separator", "it's\\n"]
     training = Training(folder, "texts", *SMALL, "--max-steps", 10**6, *flags, "--out", "all.pt")
-    training.wait_for("step")
+    training.wait_for("validation")
     training.kill(signal.SIGINT)
     assert training.wait() == 130
     again = shlex.split(training.stderr.splitlines()[-1].partition("go on with: ")[2])

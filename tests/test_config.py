@@ -191,3 +191,11 @@ def test_a_training_of_few_steps_takes_longer_ones():
     assert rate(20.0, optimizer="sgd") == rate(1000.0, optimizer="sgd")
     assert rate(20.0, cell="rnn") == rate(1000.0, cell="rnn")
     assert rate(20.0, learning_rate=1e-3) == 1e-3
+
+
+def test_steps_over_lines_count_the_characters_of_lines():
+    sizes = {"num_chars": 1_000_000, "vocab_size": 65, "mean_line": 8.0}
+    few = suggest({"max_steps": 1000, "hidden_size": 256}, **sizes)
+    many = suggest({"max_steps": 20_000, "hidden_size": 256}, **sizes)
+    assert few.model.dropout == 0.0 < many.model.dropout
+    assert few.training.learning_rate == pytest.approx(1.6 * many.training.learning_rate, rel=0.05)

@@ -273,6 +273,8 @@ def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_sa
     contents = torch.load(tmp_path / "verse.pt", weights_only=True)
     best = [row["step"] for row in contents["history"]][-1]
     assert contents["training"]["step"] >= best > 0
+    torch.testing.assert_close(contents["training"]["weights"], contents["weights"], rtol=0, atol=0)
+    assert contents["training"]["health"]["tries"] == contents["training"]["health"]["skipped_in_row"] == 0
     assert processes.train(tmp_path, "--resume", "--max-steps", 62).process.exitcode == 0
 
 

@@ -201,6 +201,14 @@ def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_oft
     assert [row.step for row in run.history] == [10, 20, 30, 40]
 
 
+def test_where_passes_began_moves_no_end_by_steps():
+    run = start(max_steps=100)
+    run.step, run.first_step = 5, -277
+    assert (run.progress, run.total_steps, run.planned_steps) == (0.05, 100, 100)
+    run.config = dataclasses.replace(run.config, max_steps=None, epochs=2.0)
+    assert run.planned_steps == 2 * run.lanes.windows_per_epoch == run.total_steps - run.first_step
+
+
 def test_the_clock_ends_a_training_that_has_a_time_limit():
     run = start(max_steps=None, time_limit=3.0)
     run.started = time.perf_counter()

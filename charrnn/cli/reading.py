@@ -41,7 +41,9 @@ def read_texts(request: Request, reading: Reading, ranks: Ranks) -> Corpus:
     mapped = corpus.ids if corpus else Cache(path.parent).find(path.stem, num_ids, dtype)
     for is_turn in (ranks.local_rank == 0, ranks.local_rank != 0):
         if mapped is None and is_turn:
-            mapped = _read_again(request, replace(reading, encoder=facts.encoder), facts)
+            mapped = _read_again(
+                request, replace(reading, encoder=facts.encoder, min_count=None, max_vocab=None), facts
+            )
         ranks.wait()
     assert mapped is not None, "each had its turn"
     return replace(facts, ids=mapped)

@@ -46,7 +46,8 @@ def stored_reading(request: Request, ranks: Ranks = ALONE) -> Reading:
         CheckpointError: it cannot be read.
     """
     text, encoder = ranks.first(lambda: _stored_text(request))
-    return replace(request.reading, options=text, encoder=encoder)
+    reading = replace(request.reading, options=text, encoder=encoder)
+    return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # for another text than now
 
 
 def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
@@ -169,12 +170,11 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_
     """Take from a training state what no longer means anything, where changes were forced."""
     fresh = run.state_dict()
     if is_other_text or changed & PLACES:
-        lanes = state["lanes"]
-        epoch = 0 if is_other_text else lanes["epoch"] + bool(lanes["index"])
+        epoch, passed = (0, 0) if is_other_text else _passed(state, run)
         state = {
             **state,
             "lanes": {"epoch": epoch, "index": 0},
-            "first_step": state["step"] - epoch * run.lanes.windows_per_epoch,
+            "first_step": state["step"] - passed,
             "state": fresh["state"],
         }
     if is_other_text or "val_fraction" in changed:
@@ -184,6 +184,15 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_
     if "seed" in changed:
         state = {**state, "random_state": fresh["random_state"]}
     return state
+
+
+def _passed(state: Mapping[str, Any], run: TrainingRun) -> tuple[int, int]:
+    """The passes over the text that were begun before, and how many windows, as they are now, they would have been."""
+    epoch, index = state["lanes"]["epoch"], state["lanes"]["index"]
+    before, now = config_from_dict(TrainConfig, state["config"]), run.config
+    windows = index * before.batch_size * before.seq_len / (now.batch_size * now.seq_len)
+    whole = run.lanes.windows_per_epoch
+    return epoch + bool(index), round(epoch * whole + min(windows, whole))
 
 
 def _take_history(run: TrainingRun, stored: Checkpoint) -> None:

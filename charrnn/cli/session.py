@@ -107,9 +107,9 @@ class Session:
             typer.Exit: a signal asked for it, and the checkpoint is saved.
         """
         if self._run.finished:
-            self._display.finished(self._run.step)
             if self._saved_step is None:  # it comes from another file
                 self._save_at_the_end("the training was done before")
+            self._display.finished(self._run.step)
         signals.under_way = True
         try:
             for report in train(self._run):
@@ -156,11 +156,19 @@ class Session:
     def _keep_the_best(self) -> str:
         """Save the best weights, where what is saved is older than they are; tell what the file holds then."""
         best = self._run.best
-        if best is not None and (self._saved_step is None or self._saved_step < best.step):
+        if best is None:
+            return ""
+        if self._last_save_failed() or self._saved_step is None or self._saved_step < best.step:
             restore_best(self._run)
             self._save()
-        self._saver.wait()
-        return f"; {self._request.path} keeps the best so far" if best and not self._saver.failure else ""
+        if self._last_save_failed():
+            return f", and the best weights could not be saved: {self._saver.failure}".removesuffix(": ")
+        return f"; {self._request.path} keeps the best so far"
+
+    def _last_save_failed(self) -> bool:
+        """Wait for it, and let all ranks know."""
+        self._saver.wait(is_last=True)
+        return bool(self._ranks.largest(bool(self._saver.failure))[0])
 
     def _what_is_kept(self) -> str:
         if self._saved_step is None:

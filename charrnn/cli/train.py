@@ -184,9 +184,11 @@ def train(
     from charrnn.cli.session import run_training  # imports torch, which --help must not wait for
 
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+    with _one_of_several_tells():
+        reading = parse_reading(context.params)
     request = Request(
         texts=tuple(texts),
-        reading=parse_reading(context.params),
+        reading=reading,
         out=out,
         options=flags,
         explicit={name: value for name, value in flags.items() if name in explicit},
