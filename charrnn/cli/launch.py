@@ -74,7 +74,7 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         vocab_size=vocab_size,
         flops=flops,
         mean_line=corpus.mean_line,
-        num_lines=_num_lines(corpus, options["val_fraction"]),
+        num_lines=None if options["batch_size"] else _num_lines(corpus, options["val_fraction"]),
     )
     return complete_launch(begin(chosen.model, chosen.training, request, corpus, ranks), corpus, chosen.reason)
 

@@ -47,7 +47,7 @@ def stored_reading(request: Request, ranks: Ranks = ALONE) -> Reading:
     """
     text, encoder = ranks.first(lambda: _stored_text(request))
     reading = replace(request.reading, options=text, encoder=encoder)
-    return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # for another text than now
+    return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
 
 def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
