@@ -30,6 +30,8 @@ ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
 DRAWS_AT_ONCE = 256
 """Random numbers to fetch together for one text; the sequence is the same as one by one."""
+MANY_TEXTS = 64
+"""From so many side by side on, one addition for all of them is worth a step of Python for each character."""
 
 
 class StepModel(Protocol):
@@ -184,10 +186,21 @@ def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[n
 
 def _draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
     """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
-    cumulative = np.ascontiguousarray(weights).cumsum(axis=-1)  # numpy is ten times slower along columns
+    cumulative = _accumulate(weights)
     if not np.isfinite(cumulative[:, -1]).all():
         raise _overflow()
     return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
+
+
+def _accumulate(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum up each row, shape (N, V), from its first value on; numpy's own way is slow for many short rows."""
+    if len(weights) < MANY_TEXTS:
+        return np.ascontiguousarray(weights).cumsum(axis=-1)
+    columns = weights.T.copy(order="C")
+    add, total = np.add, columns[0]
+    for column in columns[1:]:
+        total = add(total, column, column)
+    return columns.T
 
 
 def _overflow() -> DivergenceError:

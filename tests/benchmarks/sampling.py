@@ -59,7 +59,7 @@ def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> str:
     )
 
 
-def many_texts(num_layers: int, hidden_size: int, length: int = 40) -> str:
+def many_texts(num_layers: int, hidden_size: int, length: int = 200) -> str:
     """Characters per second of many texts side by side, beside those of one."""
     _, engine, _ = _models(num_layers, hidden_size)
     sampler = Sampler(engine, [0], SamplingOptions(), 0)
