@@ -58,6 +58,9 @@ LANES = {
 """Lanes for texts of fewer characters than this: few, since more updates pay more than fuller ones. On a GPU a step of
 up to 128 takes as long as one of 16, which is why a large text, that it passes over once or twice, gets so many."""
 
+LANES_OF_A_PROCESS = {"cpu": 8, "cuda": 16}
+"""Lanes that each of several processes gets at least: with fewer it waits for the others more than it computes."""
+
 MOST_LANES = 512
 
 PROBE_LANES = {"cpu": 16, "cuda": 32}
@@ -99,6 +102,7 @@ def suggest(
     flops: float = TYPICAL_FLOPS,
     mean_line: float | None = None,
     num_lines: int | None = None,
+    processes: int = 1,
 ) -> Suggestion:
     """Choose a model and its training.
 
@@ -109,6 +113,7 @@ def suggest(
         flops: training arithmetic per second here, as `training_cost` counts it; to plan a time limit with.
         mean_line: characters of a line on average, where each is a text of its own; else None.
         num_lines: lines to train on, where each is a text of its own; else None.
+        processes: that divide the lanes among them.
 
     Raises:
         ConfigError: a flag is out of its range.
@@ -116,11 +121,12 @@ def suggest(
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
-    lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, given.get("device", TrainConfig.device))
+    device = given.get("device", TrainConfig.device)
+    lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
     seq_len = given.get("seq_len", SEQ_LEN)
     given["step_chars"] = given["batch_size"] * min(mean_line or seq_len, seq_len)
-    if given.get("device") == "cuda":  # there a step of more lanes takes as long
+    if device == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
     steps = epochs * train_chars / given["step_chars"]
@@ -231,8 +237,8 @@ def _evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
     return MOST_EVALUATED if held_out <= 2 * some else min(some, MOST_EVALUATED)
 
 
-def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str) -> int:
-    """Lanes: as `LANES` says, and fewer where each would be too short.
+def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str, processes: int) -> int:
+    """Lanes: as `LANES` says, more for many processes, and fewer where each would be too short.
 
     Lines that are read one by one are shorter than windows; there are more lanes then, but for half as many characters
     in a step: lines of all lengths have to be seen often.
@@ -242,6 +248,8 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
     if mean_line is not None:
         line = min(mean_line, seq_len)
         most, longest = round(most * SEQ_LEN / line / 2), train_chars / (MIN_WINDOWS * line)
+    if processes > 1:
+        most = max(most, LANES_OF_A_PROCESS[device] * processes)
     return int(max(1, min(most, MOST_LANES, longest)))
 
 

@@ -85,6 +85,16 @@ def test_every_size_gets_a_sensible_model(num_chars, seconds):
         assert (chosen.model.hidden_size, chosen.model.num_layers) == (512, 2)
 
 
+def test_many_processes_get_lanes_enough_for_each():
+    def lanes(processes, num_chars=10**7, **flags):
+        return suggest(flags, num_chars=num_chars, vocab_size=65, processes=processes).training.batch_size
+
+    assert lanes(2) == lanes(1), "two train what one does"
+    assert lanes(32) >= 4 * 32
+    assert lanes(32, batch_size=40) == 40
+    assert lanes(32, num_chars=20_000) < 100, "each lane still holds some windows"
+
+
 def test_larger_texts_get_fewer_epochs():
     epochs = [suggest({}, num_chars=size, vocab_size=65).training.epochs for size in (10**4, 10**6, 10**8)]
     assert epochs == sorted(epochs, reverse=True)

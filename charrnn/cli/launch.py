@@ -75,6 +75,7 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         flops=flops,
         mean_line=corpus.mean_line,
         num_lines=None if options["batch_size"] else _num_lines(corpus, options["val_fraction"]),
+        processes=ranks.world,
     )
     return complete_launch(begin(chosen.model, chosen.training, request, corpus, ranks), corpus, chosen.reason)
 
