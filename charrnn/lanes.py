@@ -23,7 +23,7 @@ from charrnn.errors import ConfigError
 IGNORED = -100
 """In the place of a target: nothing is to be predicted there. The value is torch's."""
 
-LET_GO_EVERY = 16
+LET_GO_EVERY = 4
 """Windows after which the memory of those that were read is given back, where the text is mapped from a file."""
 
 EVERY = slice(None)
