@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charrnn.encoder import CharEncoder, Points, from_code_points
 from charrnn.errors import ConfigError
-from charrnn.text import CHARACTER
+from charrnn.text_options import CHARACTER
 
 Counts = NDArray[np.int64]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.averaging import Engine
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
+from charrnn.numpy_ensemble import Engine
 
 WARM_UP = 512
 """Characters that a lane reads before it counts: `charrnn.evaluation` does the same."""

@@ -39,7 +39,7 @@ from charrnn.header import check_header, read_text_options
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
 from charrnn.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
-from charrnn.text import TextOptions
+from charrnn.text_options import TextOptions
 
 STDIN = "-"
 """The path that stands for standard input."""

@@ -24,7 +24,7 @@ from charrnn.errors import OutputError
 from charrnn.header import store_text_options
 from charrnn.metrics import HistoryRow
 from charrnn.tensorfile import map_leaves
-from charrnn.text import PLAIN, TextOptions
+from charrnn.text_options import PLAIN, TextOptions
 
 
 def save(path: Path, **contents: Any) -> None:

@@ -20,9 +20,9 @@ from charrnn.cache import Cache, cache_key
 from charrnn.decoding import TextPreparer, decode_document
 from charrnn.encoder import CharEncoder, Ids, code_points, to_bytes
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError, UnknownCharacterError
+from charrnn.read_text import is_text
 from charrnn.sources import STDIN, Document, Found, find_documents
-from charrnn.text import BYTE, TextOptions
-from charrnn.texts import is_text
+from charrnn.text_options import BYTE, TextOptions
 
 MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
@@ -35,7 +35,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadOptions:
     """How texts are read.
 
     Attributes:
@@ -125,7 +125,7 @@ class Corpus:
         return int(before[-1]) + 1
 
 
-def read_corpus(paths: Sequence[str], reading: Reading | None = None, progress: Progress | None = None) -> Corpus:
+def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progress: Progress | None = None) -> Corpus:
     """Read and encode files, folders, and standard input for "-".
 
     Raises:
@@ -133,7 +133,7 @@ def read_corpus(paths: Sequence[str], reading: Reading | None = None, progress: 
         ForeignTextError: it has characters that the alphabet which is given lacks.
         ConfigError: standard input is named twice, or the alphabet that the flags ask for is none.
     """
-    reading = reading or Reading()
+    reading = reading or ReadOptions()
     found = find_documents(
         paths,
         include=reading.include,
@@ -144,7 +144,7 @@ def read_corpus(paths: Sequence[str], reading: Reading | None = None, progress: 
         return _read_found(found, _name(paths[0]), reading, _Meter(progress))
 
 
-def _read_found(found: Found, name: str, reading: Reading, meter: _Meter) -> Corpus:
+def _read_found(found: Found, name: str, reading: ReadOptions, meter: _Meter) -> Corpus:
     counts = np.zeros(NUM_POINTS, dtype=np.int64)
     for text in _read(found.documents, reading, meter.hash):
         add_counts(counts, code_points(text))
@@ -195,7 +195,7 @@ class _Meter:
         self._progress(self._seen)
 
 
-def _read(documents: Sequence[Document], reading: Reading, watch: Callable[[bytes], None]) -> Iterator[str]:
+def _read(documents: Sequence[Document], reading: ReadOptions, watch: Callable[[bytes], None]) -> Iterator[str]:
     """All documents as one prepared text, in pieces; `watch` sees every byte before."""
     preparer = TextPreparer(reading.options)
     separator = to_bytes(reading.separator)
@@ -214,7 +214,7 @@ def _read(documents: Sequence[Document], reading: Reading, watch: Callable[[byte
     yield preparer.feed("", final=True)
 
 
-def _choose(counts: Counts, reading: Reading) -> CharEncoder:
+def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
     return choose_alphabet(
         counts,
         reading.options.unit,
@@ -224,7 +224,7 @@ def _choose(counts: Counts, reading: Reading) -> CharEncoder:
     )
 
 
-def _check_chosen(counts: Counts, encoder: CharEncoder, reading: Reading) -> None:
+def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) -> None:
     """Whether the flags that choose an alphabet, where they are given, would choose the one that there is."""
     if reading.min_count is reading.max_vocab is None:
         return
@@ -247,7 +247,7 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
 
 
 def _encode(
-    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: Reading, meter: _Meter
+    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: ReadOptions, meter: _Meter
 ) -> Ids:
     """The second pass: ids in memory, or in the cache where they are many."""
     pieces = _counted((encoder.look_up(code_points(text)) for text in _read(documents, reading, meter.see)), num_chars)

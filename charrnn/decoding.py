@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, cast
 
 from charrnn.errors import DecodingError
-from charrnn.text import BYTE, TextOptions
+from charrnn.text_options import BYTE, TextOptions
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 

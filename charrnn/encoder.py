@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import UnknownCharacterError
-from charrnn.text import BYTE, CHARACTER
+from charrnn.text_options import BYTE, CHARACTER
 
 Ids = NDArray[np.unsignedinteger[Any]]
 Points = NDArray[np.unsignedinteger[Any]]

@@ -20,7 +20,7 @@ from torch.nn import functional
 from charrnn.encoder import Ids, let_go
 from charrnn.ensemble import Model
 from charrnn.lanes import lane_starts
-from charrnn.lines import find_lines
+from charrnn.line_lanes import find_lines
 from charrnn.metrics import COLD_WINDOW
 from charrnn.model import State
 from charrnn.passes import autocast
@@ -64,10 +64,10 @@ def evaluate(
     starts = lane_starts(len(ids), lanes)
     ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
     reach = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
-    own = ranks.own(lanes)
+    own = ranks.shard(lanes)
     with _reading(model, precision):
         total = _sum_of_losses(model, ids, starts[own], ends[own], _warm_state(model, ids, starts[own], reach))
-    return ranks.sums(total)[0] / int((ends - starts).sum())
+    return ranks.all_reduce_sum(total)[0] / int((ends - starts).sum())
 
 
 def evaluate_cold(
@@ -82,10 +82,10 @@ def evaluate_cold(
     all_starts = _spread(np.arange(0, whole, COLD_WINDOW), whole, most)
     total = 0.0
     with _reading(model, precision):
-        for starts in _pieces(all_starts[ranks.own(len(all_starts))]):
+        for starts in _pieces(all_starts[ranks.shard(len(all_starts))]):
             ends = np.minimum(starts + COLD_WINDOW, whole)
             total += _sum_of_losses(model, ids, starts, ends, model.initial_state(len(starts)))
-    return ranks.sums(total)[0] / int((np.minimum(all_starts + COLD_WINDOW, whole) - all_starts).sum())
+    return ranks.all_reduce_sum(total)[0] / int((np.minimum(all_starts + COLD_WINDOW, whole) - all_starts).sum())
 
 
 def evaluate_lines(
@@ -109,14 +109,14 @@ def evaluate_lines(
         Mean loss in nats over all characters, line feeds included.
     """
     starts, lengths = find_lines(ids, line_feed)
-    by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world]  # alike for each
+    by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world_size]  # alike for each
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
     with _reading(model, precision):
         for lines in _pieces(by_length):
             begin = starts[lines]  # in `opened`, where the character before a line's first lies
             total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
-    return ranks.sums(total)[0] / len(ids)
+    return ranks.all_reduce_sum(total)[0] / len(ids)
 
 
 @contextmanager

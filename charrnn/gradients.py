@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis import surprisals
-from charrnn.averaging import Engine
 from charrnn.backprop import backpropagate, cross_entropy_gradient
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
+from charrnn.numpy_ensemble import Engine
 from charrnn.shapes import member_weights
 from charrnn.tape import GATE_NAMES, Weights, record, zero_state
 

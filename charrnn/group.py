@@ -44,58 +44,58 @@ class Group(Ranks):
     """
 
     def __init__(self, place: Place) -> None:
-        self.rank, self.world, self.local_rank = place.rank, place.world, place.local_rank
+        self.rank, self.world_size, self.local_rank = place.rank, place.world_size, place.local_rank
         store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
         # Torchrun keeps one store for all lives of a job; with the addresses of the life before, gloo waits for ever.
         self._store = PrefixStore(f"life {place.restarts}", store)
-        dist.init_process_group("gloo", store=self._store, rank=self.rank, world_size=self.world, timeout=PATIENCE)
+        dist.init_process_group("gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=PATIENCE)
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
         self._clock = 0.0
-        self.sums()
+        self.all_reduce_sum()
 
     def leave(self) -> None:
         """Part from the others."""
         dist.destroy_process_group()
 
-    def own_seed(self, seed: int) -> int:
-        """See `Ranks.own_seed`."""
+    def seed_of_rank(self, seed: int) -> int:
+        """See `Ranks.seed_of_rank`."""
         return seed if self.is_first else int(np.random.SeedSequence([seed, self.rank]).generate_state(1, np.uint64)[0])
 
     def now(self) -> float:
         """See `Ranks.now`."""
         return self._clock
 
-    def first(self, function: Callable[[], Value]) -> Value:
-        """See `Ranks.first`; where it fails, the first rank leaves, which the others notice."""
+    def broadcast(self, function: Callable[[], Value]) -> Value:
+        """See `Ranks.broadcast`; where it fails, the first rank leaves, which the others notice."""
         box: list[Value | None] = [function() if self.is_first else None]
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]  # what the function gave
 
-    def gather(self, value: Value) -> list[Value]:
-        """See `Ranks.gather`."""
-        values: list[Value | None] = [None] * self.world
+    def all_gather(self, value: Value) -> list[Value]:
+        """See `Ranks.all_gather`."""
+        values: list[Value | None] = [None] * self.world_size
         dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]  # all are filled
 
-    def array(self, array: NDArray[np.generic] | None) -> NDArray[np.generic]:
-        """See `Ranks.array`."""
-        length, dtype = self.first(lambda: (len(array), array.dtype) if array is not None else (0, np.dtype("u1")))
+    def broadcast_array(self, array: NDArray[np.generic] | None) -> NDArray[np.generic]:
+        """See `Ranks.broadcast_array`."""
+        length, dtype = self.broadcast(lambda: (len(array), array.dtype) if array is not None else (0, np.dtype("u1")))
         array = np.empty(length, dtype=dtype) if array is None else array
         content = array.view(np.uint8)
         for begin in range(0, len(content), CHUNK):
             dist.broadcast(torch.from_numpy(content[begin : begin + CHUNK]), src=0)
         return array
 
-    def sums(self, *values: float) -> list[float]:
-        """See `Ranks.sums`."""
+    def all_reduce_sum(self, *values: float) -> list[float]:
+        """See `Ranks.all_reduce_sum`."""
         return self._exchange(values, dist.ReduceOp.SUM, 0.0)
 
-    def means(self, *values: float) -> list[float]:
-        """See `Ranks.means`."""
-        return [total / self.world for total in self.sums(*values)]
+    def all_reduce_mean(self, *values: float) -> list[float]:
+        """See `Ranks.all_reduce_mean`."""
+        return [total / self.world_size for total in self.all_reduce_sum(*values)]
 
-    def largest(self, *values: float) -> list[float]:
-        """See `Ranks.largest`."""
+    def all_reduce_max(self, *values: float) -> list[float]:
+        """See `Ranks.all_reduce_max`."""
         return self._exchange(values, dist.ReduceOp.MAX, float("-inf"))
 
     def _exchange(self, values: tuple[float, ...], operation: dist.ReduceOp.RedOpType, nothing: float) -> list[float]:
@@ -105,9 +105,9 @@ class Group(Ranks):
         *results, self._clock = figures.tolist()
         return results
 
-    def wait(self) -> None:
-        """See `Ranks.wait`."""
-        self.sums()
+    def barrier(self) -> None:
+        """See `Ranks.barrier`."""
+        self.all_reduce_sum()
 
     def replicate(self, model: nn.Module) -> None:
         """See `Ranks.replicate`: a group of its own, since networks may learn at the same time."""
@@ -133,12 +133,12 @@ class Group(Ranks):
         """See `Ranks.replica`."""
         return self._replicas[model]
 
-    def weigh(self, loss: Tensor, share: float) -> Tensor:
-        """See `Ranks.weigh`."""
-        return loss * (share * self.world) if share else loss.nan_to_num(0.0)
+    def scale_loss(self, loss: Tensor, share: float) -> Tensor:
+        """See `Ranks.scale_loss`."""
+        return loss * (share * self.world_size) if share else loss.nan_to_num(0.0)
 
-    def has_lost_one(self, error: Exception) -> bool:
-        """See `Ranks.has_lost_one`; gloo's errors have no class of their own, but its name stands in them."""
+    def is_peer_failure(self, error: Exception) -> bool:
+        """See `Ranks.is_peer_failure`; gloo's errors have no class of their own, but its name stands in them."""
         return isinstance(error, (dist.DistError, ConnectionError)) or "gloo" in str(error)
 
     def may_speak(self) -> bool:

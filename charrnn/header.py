@@ -20,7 +20,7 @@ from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.shapes import parameter_shapes
 from charrnn.tensorfile import StoredTensor
-from charrnn.text import BYTE, NO, YES, TextOptions
+from charrnn.text_options import BYTE, NO, YES, TextOptions
 
 SECTIONS: dict[str, type] = {
     "model": dict, "characters": str, "text": dict, "weights": dict, "history": list, "corpus": dict, "made": dict,

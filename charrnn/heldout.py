@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.archive import Checkpoint
-from charrnn.corpus import Corpus, Reading, read_corpus
+from charrnn.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.encoder import Ids
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.escape import quoted
@@ -74,7 +74,7 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
 def _read(path: str, checkpoint: Checkpoint) -> Corpus | None:
     """Read a text as the checkpoint's was; None if that cannot be it, since it has other characters."""
     try:
-        return read_corpus([path], Reading(options=checkpoint.text, encoder=checkpoint.encoder))
+        return read_corpus([path], ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder))
     except ForeignTextError:
         return None
 

@@ -18,7 +18,7 @@ from charrnn.errors import ConfigError
 from charrnn.filters import Floats
 from charrnn.patterns import parse_pattern
 from charrnn.sampling import ENDED, Ids
-from charrnn.text import BYTE
+from charrnn.text_options import BYTE
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.averaging import Engine
 from charrnn.encoder import CharEncoder
 from charrnn.filters import Floats
+from charrnn.numpy_ensemble import Engine
 from charrnn.sampling import Ids, Reader, Readers
 
 UNKNOWN = -1

@@ -60,7 +60,7 @@ def forward_and_backward(
         with autocast(inputs.device, precision):
             logits, after = ranks.replica(member)(inputs, own)  # (T, B, V)
             loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
-            loss = ranks.weigh(loss, share)
+            loss = ranks.scale_loss(loss, share)
         if update is None:
             loss.backward()  # type: ignore[no-untyped-call]
         else:

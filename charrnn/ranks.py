@@ -24,12 +24,12 @@ class Ranks:
 
     Attributes:
         rank: its number; the first, 0, alone reads files, writes them, prints, and has a clock.
-        world: how many there are.
+        world_size: how many there are.
         local_rank: its number on its host.
     """
 
     rank = 0
-    world = 1
+    world_size = 1
     local_rank = 0
 
     @property
@@ -37,11 +37,11 @@ class Ranks:
         """Whether this is the one that speaks for all."""
         return self.rank == 0
 
-    def own(self, count: int) -> slice:
+    def shard(self, count: int) -> slice:
         """Which of some things that lie in one order are this rank's: as many as any other's, or one more."""
-        return slice(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+        return slice(self.rank * count // self.world_size, (self.rank + 1) * count // self.world_size)
 
-    def own_seed(self, seed: int) -> int:
+    def seed_of_rank(self, seed: int) -> int:
         """A seed that differs from rank to rank; the first one's is the seed itself."""
         return seed
 
@@ -49,32 +49,32 @@ class Ranks:
         """Seconds on the first rank's `time.perf_counter()`, as of the last exchange of figures."""
         return time.perf_counter()
 
-    def first(self, function: Callable[[], Value]) -> Value:
+    def broadcast(self, function: Callable[[], Value]) -> Value:
         """Let the first rank call a function, and give its result to all."""
         return function()
 
-    def gather(self, value: Value) -> list[Value]:
+    def all_gather(self, value: Value) -> list[Value]:
         """What each rank has, in their order."""
         return [value]
 
-    def array(self, array: NDArray[np.generic] | None) -> NDArray[np.generic]:
+    def broadcast_array(self, array: NDArray[np.generic] | None) -> NDArray[np.generic]:
         """Give an array of the first rank's, shape (n,), to all; the others pass None."""
         assert array is not None, "the first rank has one"
         return array
 
-    def sums(self, *values: float) -> list[float]:
+    def all_reduce_sum(self, *values: float) -> list[float]:
         """Each value added up over the ranks."""
         return list(values)
 
-    def means(self, *values: float) -> list[float]:
+    def all_reduce_mean(self, *values: float) -> list[float]:
         """Each value's mean over the ranks."""
         return list(values)
 
-    def largest(self, *values: float) -> list[float]:
+    def all_reduce_max(self, *values: float) -> list[float]:
         """The largest of each value over the ranks."""
         return list(values)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Go on when all are here."""
 
     def replicate(self, model: nn.Module) -> None:
@@ -84,7 +84,7 @@ class Ranks:
         """The model, to be called in its place while it learns."""
         return model
 
-    def weigh(self, loss: Tensor, share: float) -> Tensor:
+    def scale_loss(self, loss: Tensor, share: float) -> Tensor:
         """Scale a mean loss so that its mean over the ranks is the mean over all their targets.
 
         Args:
@@ -93,7 +93,7 @@ class Ranks:
         """
         return loss
 
-    def has_lost_one(self, error: Exception) -> bool:
+    def is_peer_failure(self, error: Exception) -> bool:
         """Whether an error says that another rank is gone."""
         return False
 

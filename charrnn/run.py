@@ -16,15 +16,15 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.encoder import Ids
 from charrnn.ensemble import Model, build_model, members_of
 from charrnn.errors import ConfigError
+from charrnn.gpu_lanes import build_lanes
 from charrnn.lanes import Lanes
-from charrnn.lines import LineLanes
+from charrnn.line_lanes import LineLanes
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.optimizers import build_optimizer
 from charrnn.pace import Figures, Pace
 from charrnn.ranks import ALONE, Ranks
 from charrnn.recovery import Health
-from charrnn.resident import build_lanes
 from charrnn.resuming import check_state
 from charrnn.updates import ScaledUpdate, Update, build_update
 
@@ -109,17 +109,17 @@ class TrainingRun:
         Raises:
             ConfigError: too few characters for the lanes, or too few lanes for the processes.
         """
-        if config.batch_size < ranks.world:
+        if config.batch_size < ranks.world_size:
             raise ConfigError(
-                f"--batch-size {config.batch_size} gives {ranks.world} processes fewer lanes than there are of them; "
-                f"give {ranks.world} or more, or start fewer processes"
+                f"--batch-size {config.batch_size} gives {ranks.world_size} processes fewer lanes than there are of "
+                f"them; give {ranks.world_size} or more, or start fewer processes"
             )
-        own = ranks.own(config.batch_size)
+        own = ranks.shard(config.batch_size)
         torch.manual_seed(config.seed)
         model = build_model(model_config).to(config.device)
         for member in members_of(model):
             ranks.replicate(member)
-        model.seed_dropout(ranks.own_seed(config.seed))
+        model.seed_dropout(ranks.seed_of_rank(config.seed))
         optimizers = [build_optimizer(member, config) for member in members_of(model)]
         return cls(
             model=model,
@@ -224,7 +224,7 @@ class TrainingRun:
     @property
     def num_lanes(self) -> int:
         """Lanes that this process reads."""
-        return len(range(self.config.batch_size)[self.ranks.own(self.config.batch_size)])
+        return len(range(self.config.batch_size)[self.ranks.shard(self.config.batch_size)])
 
     def state_dict(self) -> dict[str, Any]:
         """All but the best weights and the history, as plain values and tensors; see `load_state_dict`.
@@ -233,12 +233,12 @@ class TrainingRun:
         "other_ranks" holds the random states of all but the first.
         """
         assert not self.unread, "all figures are read before a report"
-        mine, *others = self.ranks.gather(self._own_random_states())
+        mine, *others = self.ranks.all_gather(self._own_random_states())
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
             "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
-            "state": join_lanes(self.ranks.gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
+            "state": join_lanes(self.ranks.all_gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
             "step": self.step,
             "first_step": self.first_step,
             "seconds": self.seconds,
@@ -272,7 +272,7 @@ class TrainingRun:
         for optimizer, moments in zip(self.optimizers, stored, strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         state_of_all = rebuild_state(state["state"], self.model.device)
-        self.state = take_lanes(state_of_all, self.ranks.own(self.config.batch_size))
+        self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
         self.step = state["step"]
         self.first_step = state.get("first_step", 0)  # an older file has none
         self.started -= state["seconds"]
@@ -283,7 +283,7 @@ class TrainingRun:
         self.pace = Pace(**state["pace"])
         self.health = Health(**state.get("health", {}))  # a file of the first days has none
         stored = [state, *state.get("other_ranks", [])]
-        if len(stored) != self.ranks.world:  # nobody's numbers go on: each begins anew
+        if len(stored) != self.ranks.world_size:  # nobody's numbers go on: each begins anew
             return
         own = stored[self.ranks.rank]
         self.model.random_state = own["random_state"]

@@ -11,7 +11,7 @@ from charrnn.encoder import CharEncoder, Decoder, to_bytes
 from charrnn.endings import Drawn, Ending, Rules
 from charrnn.filters import Floats
 from charrnn.sampling import ENDED, Sampler
-from charrnn.text import BYTE
+from charrnn.text_options import BYTE
 
 
 @dataclass

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis import surprisals, window_length
-from charrnn.averaging import Engine
 from charrnn.encoder import UNKNOWN_MARK, CharEncoder
-from charrnn.text import CHARACTER
+from charrnn.numpy_ensemble import Engine
+from charrnn.text_options import CHARACTER
 from charrnn.unknowns import Readable
 
 HIGHEST_BITS = 8

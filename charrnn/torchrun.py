@@ -22,34 +22,34 @@ class Place:
 
     Attributes:
         rank: its number, from 0.
-        world: how many there are.
+        world_size: how many there are.
         local_rank: its number on its host, from 0.
-        local_world: how many there are on its host.
+        local_world_size: how many there are on its host.
         restarts: how often all of them have been started again, after one of them died.
         job: what is the same in all lives of a job and in no other job; empty without torchrun.
     """
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     local_rank: int = 0
-    local_world: int = 1
+    local_world_size: int = 1
     restarts: int = 0
     job: str = ""
 
 
-ALONE = Place()
+NO_LAUNCHER = Place()
 
 
 def read_place(environment: Mapping[str, str] = os.environ) -> Place:
     """Find out the place of this process."""
     if not all(name in environment for name in NEEDED):
-        return ALONE
-    rank, world = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+        return NO_LAUNCHER
+    rank, world_size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
     return Place(
         rank=rank,
-        world=world,
+        world_size=world_size,
         local_rank=int(environment.get("LOCAL_RANK", rank)),
-        local_world=int(environment.get("LOCAL_WORLD_SIZE", world)),
+        local_world_size=int(environment.get("LOCAL_WORLD_SIZE", world_size)),
         restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
         job=_job(environment[JOB]) if JOB in environment else "",
     )

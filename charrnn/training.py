@@ -101,7 +101,7 @@ def take_step(run: TrainingRun) -> bool:
         if len(run.unread) == READ_EVERY:
             read_figures(run)
         return True
-    loss, norm = run.ranks.means(*figures.values.tolist())
+    loss, norm = run.ranks.all_reduce_mean(*figures.values.tolist())
     if not is_sound(loss, norm):
         run.state = model.initial_state(run.num_lanes)
         skip_step(run)
@@ -116,7 +116,7 @@ def read_figures(run: TrainingRun) -> None:
     unread, run.unread = run.unread, []
     if not unread:
         return
-    values = run.ranks.means(*torch.stack([figures.values for figures in unread]).flatten().tolist())
+    values = run.ranks.all_reduce_mean(*torch.stack([figures.values for figures in unread]).flatten().tolist())
     recoveries = run.health.recoveries
     for loss, norm, figures in zip(values[::2], values[1::2], unread, strict=True):
         if is_sound(loss, norm):

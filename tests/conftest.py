@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from charrnn.averaging import Engine, build_engine
 from charrnn.config import GATES, ModelConfig
 from charrnn.ensemble import Model, build_model
+from charrnn.numpy_ensemble import Engine, build_engine
 
 ROOT = Path(__file__).parents[1]
 CORPORA = ROOT / "corpora"

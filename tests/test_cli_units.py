@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.archive import read_checkpoint
-from charrnn.cli.models import load_reader
 from charrnn.encoder import CharEncoder, to_bytes
+from charrnn.loading import load_for_scoring
 
 TEXT = make_text(6_000) + "Tüna ná→ 🦊\n" * 40
 
@@ -50,7 +50,7 @@ def test_widths_are_the_bytes_of_each_character(text):
 
 def bits_of(contents, ids):
     """Surprisals of all ids after the first, each by itself, in bits."""
-    engine = load_reader(contents)
+    engine = load_for_scoring(contents)
     logits, _ = engine.forward(np.asarray(ids[:-1], dtype=np.int64)[:, None], engine.initial_state())
     values = logits[:, 0].astype(np.float64)
     values -= np.log(np.exp(values).sum(axis=1, keepdims=True))

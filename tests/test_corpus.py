@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from charrnn import corpus as corpus_module
 from charrnn import sources
 from charrnn.cache import Cache
-from charrnn.corpus import Corpus, Reading, read_corpus
+from charrnn.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CorpusError
-from charrnn.text import TextOptions
-from charrnn.texts import read_text
+from charrnn.read_text import read_text
+from charrnn.text_options import TextOptions
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
@@ -49,7 +49,7 @@ def test_any_texts_in_chunks_of_any_size_are_the_texts_in_their_order(tmp_path_f
     paths = [write(folder, text.encode(), f"{number}.txt") for number, text in enumerate(texts)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "CHUNK", chunk)
-        corpus = read_corpus(paths, Reading(separator="<|>"))
+        corpus = read_corpus(paths, ReadOptions(separator="<|>"))
     whole = "<|>".join(text.removeprefix("\ufeff") for text in texts)
     assert decoded(corpus) == whole
     assert corpus.counts == [whole.count(character) for character in corpus.encoder.characters]
@@ -64,8 +64,8 @@ def test_a_mapped_text_is_the_same_as_one_in_memory(tmp_path_factory, text):
     held = read_corpus([path])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(corpus_module, "MAPPED_BYTES", 0)
-        made = read_corpus([path], Reading(cache=Cache(folder / "cache")))
-        found = read_corpus([path], Reading(cache=Cache(folder / "cache")))
+        made = read_corpus([path], ReadOptions(cache=Cache(folder / "cache")))
+        found = read_corpus([path], ReadOptions(cache=Cache(folder / "cache")))
     assert isinstance(made.ids, np.memmap)
     assert isinstance(found.ids, np.memmap)
     for mapped in (made, found):
@@ -89,7 +89,7 @@ def test_a_compressed_text_has_the_size_and_hash_of_the_plain_one(tmp_path):
 def test_bytes_as_units_take_any_file(tmp_path):
     data = bytes(range(256)) * 3 + "naïve 漢字".encode()
     path = write(tmp_path, data)
-    corpus = read_corpus([path], Reading(options=TextOptions(unit="byte")))
+    corpus = read_corpus([path], ReadOptions(options=TextOptions(unit="byte")))
     assert corpus.encoder.decode(corpus.ids).encode("utf-8", "surrogateescape") == data
     assert len(corpus.ids) == len(data)
     again = corpus.encoder.encode(read_text(path, TextOptions(unit="byte")))
@@ -97,7 +97,7 @@ def test_bytes_as_units_take_any_file(tmp_path):
 
 
 def test_rare_characters_share_the_last_id(tmp_path):
-    corpus = read_corpus([write(tmp_path, b"aaaabbbccd\n\n")], Reading(min_count=3))
+    corpus = read_corpus([write(tmp_path, b"aaaabbbccd\n\n")], ReadOptions(min_count=3))
     assert corpus.encoder.characters == "ab"
     assert corpus.ids.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2]
     assert corpus.counts == [4, 3, 5]
@@ -106,7 +106,7 @@ def test_rare_characters_share_the_last_id(tmp_path):
 
 def test_an_alphabet_that_is_given_is_kept(tmp_path):
     encoder = CharEncoder("abcx", has_unknown=True)
-    corpus = read_corpus([write(tmp_path, b"abcd")], Reading(encoder=encoder))
+    corpus = read_corpus([write(tmp_path, b"abcd")], ReadOptions(encoder=encoder))
     assert corpus.encoder is encoder
     assert corpus.ids.tolist() == [0, 1, 2, 4]
     assert corpus.counts == [1, 1, 1, 0, 1]
@@ -137,7 +137,7 @@ def test_utf16_is_recognised_by_its_mark(tmp_path):
     path = write(tmp_path, "hello".encode("utf-16"))
     with pytest.raises(CorpusError, match="if it is UTF-16, give --encoding utf-16"):
         read_corpus([path])
-    assert decoded(read_corpus([path], Reading(options=TextOptions(encoding="utf-16")))) == "hello"
+    assert decoded(read_corpus([path], ReadOptions(options=TextOptions(encoding="utf-16")))) == "hello"
 
 
 def test_progress_counts_every_byte_of_both_passes(tmp_path):
@@ -210,7 +210,7 @@ def test_a_text_too_short_to_split_says_how_much_is_needed():
 
 def test_lines_end_where_they_end_however_rare_that_is(tmp_path):
     corpus = read_corpus(
-        [write(tmp_path, b"aaaab\naaabb\nc" * 5)], Reading(options=TextOptions(lines=True), max_vocab=2)
+        [write(tmp_path, b"aaaab\naaabb\nc" * 5)], ReadOptions(options=TextOptions(lines=True), max_vocab=2)
     )
     assert corpus.encoder.characters == "\na"
     assert corpus.counts[corpus.line_feed] == 10

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from charrnn.decoding import TextPreparer, decode_document, prepare
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text import TextOptions
+from charrnn.text_options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
 OPTIONS = st.builds(

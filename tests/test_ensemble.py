@@ -11,13 +11,13 @@ from conftest import make_text, numpy_twin, random_model
 from test_training import IDS, VOCAB_SIZE, finish, start
 
 from charrnn.analysis import read
-from charrnn.averaging import NumpyEnsemble, average
 from charrnn.config import GATES, ModelConfig
 from charrnn.dynamic import adapt, average_surprisals
 from charrnn.ensemble import build_model, members_of, share_threads, split_state
 from charrnn.gradients import gradient_flow, spectral_radii
 from charrnn.model import CharRNN
 from charrnn.neurons import Unit, watch
+from charrnn.numpy_ensemble import NumpyEnsemble, average
 from charrnn.recovery import ensure_finite
 from charrnn.shapes import member_weights, parameter_shapes
 from charrnn.suggest import suggest

@@ -19,7 +19,7 @@ from conftest import ROOT
 from charrnn.archive import read_checkpoint
 from charrnn.cli.request import Request
 from charrnn.cli.resumption import resume_run
-from charrnn.corpus import Reading, read_corpus
+from charrnn.corpus import ReadOptions, read_corpus
 from charrnn.engine import NumpyCharRNN
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError
 from charrnn.filters import SamplingOptions
@@ -205,10 +205,10 @@ def test_values_that_are_not_what_they_should_be_are_refused_where_a_training_go
     chance = random.Random(3)
     original = torch.load(CHECKPOINT, weights_only=True)
     text = str(CHECKPOINT.with_suffix(".txt"))
-    corpus = read_corpus((text,), Reading())
+    corpus = read_corpus((text,), ReadOptions())
     request = Request(
-        texts=(text,), reading=Reading(), out="x.pt", options={}, explicit={}, log=None, resume=True, resume_from=None,
-        force=False, overwrite=False, quiet=True, as_json=False, started=0.0,
+        texts=(text,), reading=ReadOptions(), out="x.pt", options={}, explicit={}, log=None, resume=True,
+        resume_from=None, force=False, overwrite=False, quiet=True, as_json=False, started=0.0,
     )  # fmt: skip
     refused, threads = 0, torch.get_num_threads()
     for _ in range(VALUES):

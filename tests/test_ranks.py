@@ -26,7 +26,7 @@ from charrnn.encoder import CharEncoder
 from charrnn.errors import ConfigError
 from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.lanes import IGNORED, Lanes
-from charrnn.lines import LineLanes
+from charrnn.line_lanes import LineLanes
 from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
 from charrnn.torchrun import Place, read_place
@@ -40,8 +40,8 @@ LINE_FEED = int(ENCODER.encode("\n")[0])
 class Part(Ranks):
     """One of several ranks, with nobody to talk to: what it finds is its own part."""
 
-    def __init__(self, rank, world):
-        self.rank, self.world = rank, world
+    def __init__(self, rank, world_size):
+        self.rank, self.world_size = rank, world_size
 
 
 def parts(world):
@@ -55,7 +55,7 @@ def parts(world):
 ], ids=["stream", "lines"])  # fmt: skip
 def test_what_the_ranks_read_put_side_by_side_is_what_one_reads(make, batch_size):
     whole = make(batch_size=batch_size)
-    slices = [make(batch_size=batch_size, own=part.own(batch_size)) for part in parts(3)]
+    slices = [make(batch_size=batch_size, own=part.shard(batch_size)) for part in parts(3)]
     for _ in range(2 * whole.windows_per_epoch):
         window, windows = next(whole), [next(lanes) for lanes in slices]
         for name in ("inputs", "targets"):
@@ -107,7 +107,7 @@ def test_one_stop_that_comes_by_two_ways_is_one_stop():
 def test_a_process_without_a_launcher_stands_alone():
     assert read_place({"RANK": "1", "WORLD_SIZE": "2"}) == Place()  # nobody says where the others are
     found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
-    assert found == Place(rank=1, world=2, local_rank=1, local_world=2, restarts=3, job="night")
+    assert found == Place(rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, job="night")
 
 
 # What a later life of a job goes on from.

@@ -8,9 +8,9 @@ import torch
 from test_recovery import break_forward, weights
 from test_training import IDS, finish, start
 
+from charrnn.gpu_lanes import ResidentLanes
 from charrnn.lanes import Lanes
 from charrnn.recovery import BAD_STEPS
-from charrnn.resident import ResidentLanes
 from charrnn.training import READ_EVERY, read_figures, take_step, train
 from charrnn.updates import FLOAT16_SCALE, ScaledUpdate
 
@@ -40,7 +40,7 @@ def test_reading_later_changes_no_weight_and_no_figure(optimizer, members):
 def test_figures_are_read_all_at_once_and_none_is_left_at_a_report(monkeypatch):
     run = start_late(max_steps=10_000)
     reads = []
-    means = run.ranks.means
+    means = run.ranks.all_reduce_mean
     monkeypatch.setattr(run.ranks, "means", lambda *values: reads.append(len(values)) or means(*values))
     for count in range(1, 2 * READ_EVERY + 1):
         take_step(run)
@@ -119,7 +119,7 @@ def test_under_float16_the_loss_is_scaled_and_the_gradient_is_not():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
 def test_lanes_that_lie_on_the_device_are_those_of_the_host(dtype, monkeypatch):
-    monkeypatch.setattr("charrnn.resident.CHUNK", 1000)
+    monkeypatch.setattr("charrnn.gpu_lanes.CHUNK", 1000)
     ids = IDS[:3001].astype(dtype)
     sizes = {"batch_size": 7, "seq_len": 30, "own": slice(2, 5)}
     host, device = Lanes(ids, **sizes), ResidentLanes(ids, CPU, **sizes)

@@ -10,7 +10,7 @@ from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.run import TrainingRun
 from charrnn.shapes import count_parameters
-from charrnn.text import CHARACTER
+from charrnn.text_options import CHARACTER
 
 
 def announcement(launch: Launch, corpus: Corpus) -> list[str]:
@@ -23,7 +23,8 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
         f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
-        f"{_processes(run.ranks.world)}{_count(config.threads, 'thread')}; {_duration(run, launch.chars_per_second)}",
+        f"{_processes(run.ranks.world_size)}{_count(config.threads, 'thread')}; "
+        f"{_duration(run, launch.chars_per_second)}",
     ]
 
 

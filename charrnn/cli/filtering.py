@@ -22,7 +22,7 @@ from charrnn.cli.subject import Subject
 from charrnn.decoding import prepare
 from charrnn.encoder import to_bytes
 from charrnn.escape import visible
-from charrnn.linefeed import read_lines
+from charrnn.line_reader import read_lines
 
 
 @dataclass(frozen=True)

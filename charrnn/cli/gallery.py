@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.memory import draw_memories, gradients_view
+from charrnn.cli.gradient_view import draw_memories, gradients_view
 from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_lines, shows_colour, terminal_width
@@ -16,9 +16,9 @@ from charrnn.decoding import prepare
 from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
 from charrnn.outputs import write_whole
+from charrnn.read_text import read_text
 from charrnn.sources import STDIN
 from charrnn.svg import picture
-from charrnn.texts import read_text
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""

@@ -27,7 +27,7 @@ def joined(place: Place) -> Iterator[Ranks]:
     Raises:
         typer.Exit: something went wrong, and was told.
     """
-    if place.world == 1:
+    if place.world_size == 1:
         yield ALONE
         return
     from charrnn.group import Group
@@ -39,7 +39,7 @@ def joined(place: Place) -> Iterator[Ranks]:
         _tell_once(error, group)
         raise typer.Exit(error.exit_code) from None
     except RuntimeError as error:
-        if not group.has_lost_one(error):
+        if not group.is_peer_failure(error):
             raise
         lost = LostRankError("another process of this training is gone")
         _tell_once(lost, group)
@@ -51,7 +51,7 @@ def joined(place: Place) -> Iterator[Ranks]:
 def _tell_once(error: CharRNNError, group: Ranks) -> None:
     """Tell an error, where nobody has told one yet: at once, since torchrun ends what outlives another process."""
     if group.may_speak():
-        where = "" if group.is_first else f"process {group.rank} of {group.world}: "
+        where = "" if group.is_first else f"process {group.rank} of {group.world_size}: "
         write_line(sys.stderr, f"charrnn: {quoted(f'{where}{error}')}")
 
 

@@ -15,7 +15,7 @@ from charrnn.corpus import Corpus
 from charrnn.ensemble import build_model, share_threads
 from charrnn.errors import ConfigError
 from charrnn.heap import give_back_freed_memory, keep_freed_memory
-from charrnn.lines import find_lines, take_lines
+from charrnn.line_lanes import find_lines, take_lines
 from charrnn.precision import Probe, probe_precision, sustained_speed
 from charrnn.ranks import ALONE, Ranks
 from charrnn.run import TrainingRun
@@ -67,7 +67,9 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
     options["threads"] = options["threads"] or default_threads()
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
-    flops = TYPICAL_FLOPS if options["time_limit"] is None else ranks.sums(_measure_flops(options, vocab_size))[0]
+    flops = TYPICAL_FLOPS
+    if options["time_limit"] is not None:
+        (flops,) = ranks.all_reduce_sum(_measure_flops(options, vocab_size))
     chosen = suggest(
         options,
         num_chars=num_chars,
@@ -75,7 +77,7 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         flops=flops,
         mean_line=corpus.mean_line,
         num_lines=None if options["batch_size"] else _num_lines(corpus, options["val_fraction"]),
-        processes=ranks.world,
+        processes=ranks.world_size,
     )
     return complete_launch(begin(chosen.model, chosen.training, request, corpus, ranks), corpus, chosen.reason)
 
@@ -104,12 +106,12 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
     """Choose the precision where it is open, and measure the speed: of all ranks together, in one precision."""
     probe = _probe(run)
     order = ("bfloat16", "float16", "float32")  # where the ranks disagree, the last that any has chosen
-    (chosen,) = run.ranks.largest(order.index(probe.precision))
+    (chosen,) = run.ranks.all_reduce_max(order.index(probe.precision))
     run.settle_precision(order[int(chosen)])
-    (speed,) = run.ranks.sums(probe.chars_per_second)
+    (speed,) = run.ranks.all_reduce_sum(probe.chars_per_second)
     if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(False)
-        (free,) = run.ranks.sums(_probe(run).chars_per_second)
+        (free,) = run.ranks.all_reduce_sum(_probe(run).chars_per_second)
         torch.use_deterministic_algorithms(True)
         reason += f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
@@ -159,14 +161,14 @@ def choose_device(device: str, ranks: Ranks) -> str:
         ConfigError: it is not there, or there are fewer GPUs than processes.
     """
     if device == "auto":
-        (some_lack,) = ranks.largest(not _has_gpu(ranks))
+        (some_lack,) = ranks.all_reduce_max(not _has_gpu(ranks))
         device = "cpu" if some_lack else "cuda"
     require_device(device)
     if device == "cuda" and not _has_gpu(ranks):
         raise ConfigError(
             f"--device cuda: this host has {torch.cuda.device_count()} GPUs and more processes; start one for each"
         )
-    if device == "cuda" and ranks.world > 1:
+    if device == "cuda" and ranks.world_size > 1:
         torch.cuda.set_device(ranks.local_rank)
     return device
 
@@ -182,4 +184,4 @@ def default_threads() -> int:
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = min(torch.get_num_threads(), usable)
-    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // read_place().local_world)
+    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // read_place().local_world_size)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from charrnn.decoding import prepare
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
-from charrnn.text import TextOptions
+from charrnn.text_options import TextOptions
 
 if TYPE_CHECKING:
     from charrnn.endings import Rules
@@ -40,7 +40,7 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions) -> s
     source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
     if source is None:
         return prepare(prompt, options)
-    from charrnn.texts import read_text
+    from charrnn.read_text import read_text
 
     text = read_text(source, options)
     return text.removesuffix("\n") if prompt == STDIN else text  # as the shell's $(...) does: echo ends its line

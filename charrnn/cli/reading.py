@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.cache import Cache
 from charrnn.cli.request import Request
-from charrnn.corpus import Corpus, Reading, read_corpus
+from charrnn.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.encoder import Ids
 from charrnn.errors import CorpusError
 from charrnn.ranks import Ranks
@@ -21,7 +21,7 @@ from charrnn.sources import STDIN
 NOTHING = np.empty(0, dtype=np.uint8)
 
 
-def read_texts(request: Request, reading: Reading, ranks: Ranks) -> Corpus:
+def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
     """Read and encode the texts; the first rank does, and the others get its ids, or map the file that it maps.
 
     On a host where that file is not, one process reads the texts there, and the others map what it has made of them.
@@ -30,12 +30,12 @@ def read_texts(request: Request, reading: Reading, ranks: Ranks) -> Corpus:
         CorpusError: see `read_corpus`; or the texts of another host are other texts.
     """
     corpus = _read(request, reading) if ranks.is_first else None
-    if ranks.world == 1:
+    if ranks.world_size == 1:
         assert corpus is not None, "one that is alone is the first"
         return corpus
-    facts, file = ranks.first(lambda: _describe(corpus))
+    facts, file = ranks.broadcast(lambda: _describe(corpus))
     if file is None:
-        ids = cast(Ids, ranks.array(None if corpus is None else corpus.ids))
+        ids = cast(Ids, ranks.broadcast_array(None if corpus is None else corpus.ids))
         return replace(facts, ids=ids)
     path, num_ids, dtype = file
     mapped = corpus.ids if corpus else Cache(path.parent).find(path.stem, num_ids, dtype)
@@ -44,7 +44,7 @@ def read_texts(request: Request, reading: Reading, ranks: Ranks) -> Corpus:
             mapped = _read_again(
                 request, replace(reading, encoder=facts.encoder, min_count=None, max_vocab=None), facts
             )
-        ranks.wait()
+        ranks.barrier()
     assert mapped is not None, "each had its turn"
     return replace(facts, ids=mapped)
 
@@ -54,7 +54,7 @@ def is_live() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
-def _read(request: Request, reading: Reading) -> Corpus:
+def _read(request: Request, reading: ReadOptions) -> Corpus:
     if request.quiet or request.as_json or not is_live():
         return read_corpus(request.texts, reading)
     from charrnn.console import ReadingBar
@@ -71,7 +71,7 @@ def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[
     return replace(corpus, ids=NOTHING), file
 
 
-def _read_again(request: Request, reading: Reading, facts: Corpus) -> Ids:
+def _read_again(request: Request, reading: ReadOptions, facts: Corpus) -> Ids:
     """Read the texts on another host than the first rank's."""
     if STDIN in request.texts:
         raise CorpusError("-: standard input is too long to be sent to other hosts; give a file that all of them have")

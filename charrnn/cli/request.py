@@ -12,10 +12,10 @@ from typing import Any
 
 from charrnn.cache import Cache, default_folder
 from charrnn.cli.shared import escaped, unescape
-from charrnn.corpus import Reading
+from charrnn.corpus import ReadOptions
 from charrnn.errors import ConfigError, OutputError
 from charrnn.sources import STDIN
-from charrnn.text import CHARACTER, TextOptions
+from charrnn.text_options import CHARACTER, TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Request:
     """
 
     texts: tuple[str, ...]
-    reading: Reading
+    reading: ReadOptions
     out: str | None
     options: Mapping[str, Any]
     explicit: Mapping[str, Any]
@@ -122,7 +122,7 @@ def check_output(request: Request) -> None:
         ) from None
 
 
-def parse_reading(flags: Mapping[str, Any]) -> Reading:
+def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
     """How the texts are to be read, from the flags by their names.
 
     Raises:
@@ -132,7 +132,7 @@ def parse_reading(flags: Mapping[str, Any]) -> Reading:
     separator = unescape(flags["separator"])
     if options.unit == CHARACTER and any("\ud800" <= character < "\ue000" for character in separator):
         raise ConfigError("--separator is no UTF-8; give characters, or any bytes with --unit byte")
-    return Reading(
+    return ReadOptions(
         options=options,
         separator=separator,
         include=tuple(flags["include"] or ()),

@@ -14,7 +14,7 @@ from charrnn.archive import Checkpoint, read_checkpoint
 from charrnn.cli.launch import Launch, begin, choose_device, complete_launch, default_threads, set_up_torch
 from charrnn.cli.request import Request
 from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict, flag_name
-from charrnn.corpus import Corpus, Reading
+from charrnn.corpus import Corpus, ReadOptions
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
@@ -22,7 +22,7 @@ from charrnn.ranks import ALONE, Ranks
 from charrnn.resuming import check_figures
 from charrnn.run import TrainingRun
 from charrnn.suggest import evaluations
-from charrnn.text import TextOptions
+from charrnn.text_options import TextOptions
 
 ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = {*ENDS, "patience", "threads", "device", "deterministic"}
@@ -39,13 +39,13 @@ MOST_THREADS = 4
 """For each core: a file may come from a larger machine, or ask for anything."""
 
 
-def stored_reading(request: Request, ranks: Ranks = ALONE) -> Reading:
+def stored_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
     """How the text of the run that a checkpoint holds was read, its alphabet included.
 
     Raises:
         CheckpointError: it cannot be read.
     """
-    text, encoder = ranks.first(lambda: _stored_text(request))
+    text, encoder = ranks.broadcast(lambda: _stored_text(request))
     reading = replace(request.reading, options=text, encoder=encoder)
     return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
@@ -58,7 +58,7 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         ConfigError: a flag asks for another run.
     """
     path = str(request.source)
-    stored = ranks.first(lambda: checkpoint.load(path))
+    stored = ranks.broadcast(lambda: checkpoint.load(path))
     model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
     before = {**asdict(stored.text), **asdict(model), **asdict(config)}
     changes = _changes(request.explicit, before)
@@ -73,7 +73,7 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     config = _settle_device(config, before["device"], request.explicit, ranks)
     others = stored.training.get("other_ranks", [])
     world = 1 + (len(others) if isinstance(others, list) else 0)
-    if world != ranks.world and "threads" not in request.explicit:
+    if world != ranks.world_size and "threads" not in request.explicit:
         config = replace(config, threads=default_threads())
     config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
@@ -95,8 +95,8 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}"
     if config.device != before["device"]:
         reason += f", on {config.device}, before {before['device']}: not bit for bit as it would have gone on there"
-    if world != ranks.world:
-        reason += f", processes: {ranks.world}, before {world}, with new random numbers for dropout"
+    if world != ranks.world_size:
+        reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     return complete_launch(run, corpus, f"{reason}, forced: {', '.join(forced)}" if forced else reason)
 
 

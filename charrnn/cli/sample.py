@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from charrnn.cli.writing import Job
     from charrnn.encoder import CharEncoder
     from charrnn.filters import SamplingOptions
-    from charrnn.text import TextOptions
+    from charrnn.text_options import TextOptions
 
 DEFAULT_LENGTH = 500
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
@@ -179,18 +179,18 @@ def _check(flags: Mapping[str, Any]) -> None:
 def _plan(flags: Mapping[str, Any]) -> "Job":
     """Read all that is to be read and put together what is to be written."""
     from charrnn.archive import read_checkpoint
-    from charrnn.cli.models import load_writer
     from charrnn.cli.prompts import begin_match, check_prompt, fit_prompt, read_prompt
     from charrnn.cli.shared import encode_ids, first_ids, unescape
     from charrnn.cli.writing import Job
     from charrnn.endings import Rules
+    from charrnn.loading import load_for_sampling
     from charrnn.sampling import Sampler
 
     path = flags["checkpoint"]
     check_prompt(flags["prompt"], flags["prompt_file"], path)
     contents = read_checkpoint(path)
     prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text)
-    model, encoder = load_writer(contents, flags["mix"] or [], flags["device"])
+    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"])
     prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
     first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
     length = None if flags["length"] == -1 else flags["length"]
@@ -220,7 +220,7 @@ def _plan(flags: Mapping[str, Any]) -> "Job":
 
 def _options(flags: Mapping[str, Any], encoder: "CharEncoder") -> "SamplingOptions":
     from charrnn.filters import SamplingOptions
-    from charrnn.text import BYTE
+    from charrnn.text_options import BYTE
 
     temperature, last = parse_temperature(flags["temperature"])
     if last is not None and flags["length"] == -1:
@@ -261,6 +261,6 @@ def _known_lines(path: str | None, options: "TextOptions") -> frozenset[str] | N
     """The lines of a file, read as the model's text was; empty ones are left out: an empty line is never a copy."""
     if path is None:
         return None
-    from charrnn.texts import read_text
+    from charrnn.read_text import read_text
 
     return frozenset(line.removesuffix("\r") for line in read_text(path, options).split("\n")) - {""}

@@ -19,8 +19,8 @@ from charrnn.encoder import CharEncoder
 from charrnn.errors import CharRNNError, UnknownCharacterError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, perplexity
+from charrnn.read_text import read_text
 from charrnn.sources import STDIN
-from charrnn.texts import read_text
 from charrnn.unknowns import Readable, make_readable, unknown_surprisal
 
 

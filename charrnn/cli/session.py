@@ -19,12 +19,10 @@ import typer
 
 from charrnn import __version__, checkpoint
 from charrnn.archive import CorpusFacts
-from charrnn.averaging import build_engine
 from charrnn.cli.announce import announcement, farewell
 from charrnn.cli.joining import joined, settle
 from charrnn.cli.launch import start_run
 from charrnn.cli.lock import locked_output
-from charrnn.cli.models import reset_id, writing_weights
 from charrnn.cli.reading import is_live, read_texts
 from charrnn.cli.request import Request
 from charrnn.cli.resumption import resume_run, stored_reading
@@ -35,8 +33,10 @@ from charrnn.corpus import Corpus
 from charrnn.displays import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
 from charrnn.errors import DivergenceError, LostRankError, SaveError
 from charrnn.filters import SamplingOptions
+from charrnn.loading import reset_id, sampling_weights
 from charrnn.log import TrainingLog
 from charrnn.metrics import Report
+from charrnn.numpy_ensemble import build_engine
 from charrnn.ranks import Ranks
 from charrnn.recovery import ensure_finite, restore_best
 from charrnn.run import FINISH_SECONDS, TrainingRun
@@ -56,7 +56,7 @@ def run_training(request: Request) -> None:
     """
     place = read_place()
     with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place) as ranks:
-        request = ranks.first(lambda: settle(request, place))
+        request = ranks.broadcast(lambda: settle(request, place))
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             _run_training(request, signals, ranks)
     if ranks.is_first:
@@ -114,7 +114,7 @@ class Session:
         try:
             for report in train(self._run):
                 self._handle(report)
-                save_wanted, received = self._ranks.largest(signals.save_wanted, signals.received)
+                save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
                 if save_wanted:
                     signals.save_wanted = False
                     self._save_now()
@@ -123,7 +123,7 @@ class Session:
         except DivergenceError as error:
             raise DivergenceError(f"{error}{self._keep_the_best()}") from None
         except RuntimeError as error:
-            if not self._ranks.has_lost_one(error):
+            if not self._ranks.is_peer_failure(error):
                 raise
             self._saver.wait()
             raise LostRankError(f"another process of this training is gone; {self._what_is_kept()}") from None
@@ -135,7 +135,7 @@ class Session:
             self._log.write(report_fields(report))
         if report.is_last:
             self._save_at_the_end("the training is done")
-        elif any(self._ranks.largest(self._saver.is_due(evaluated=report.val_loss is not None))):
+        elif any(self._ranks.all_reduce_max(self._saver.is_due(evaluated=report.val_loss is not None))):
             self._save()
         self._saver.poll()
         self._display.update(report)
@@ -149,7 +149,7 @@ class Session:
         ensure_finite(self._run)
         training = self._run.state_dict()
         self._saver.save(lambda: self._snapshot(training))
-        (seconds,) = self._ranks.largest(self._saver.seconds)
+        (seconds,) = self._ranks.all_reduce_max(self._saver.seconds)
         self._run.finish_seconds = FINISH_SECONDS + seconds
         self._saved_step = self._run.step
 
@@ -168,7 +168,7 @@ class Session:
     def _last_save_failed(self) -> bool:
         """Wait for it, and let all ranks know."""
         self._saver.wait(is_last=True)
-        return bool(self._ranks.largest(bool(self._saver.failure))[0])
+        return bool(self._ranks.all_reduce_max(bool(self._saver.failure))[0])
 
     def _what_is_kept(self) -> str:
         if self._saved_step is None:
@@ -199,7 +199,7 @@ class Session:
     def _save_at_the_end(self, what: str) -> None:
         self._save()
         self._saver.wait(is_last=True)
-        self._ranks.wait()  # else torchrun would end the one that saves after 30 seconds
+        self._ranks.barrier()  # else torchrun would end the one that saves after 30 seconds
         failures = [self._saver.failure, "" if self._log is None else self._log.failure]
         if any(failures):
             raise SaveError(f"{what}, but {' and '.join(filter(None, failures))}")
@@ -215,7 +215,7 @@ class Session:
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
         encoder = self._corpus.encoder
         engine = build_engine(
-            self._run.model.config, writing_weights(weights, encoder), reset_id(self._corpus.options, encoder)
+            self._run.model.config, sampling_weights(weights, encoder), reset_id(self._corpus.options, encoder)
         )
         prompt = first_ids(encoder, self._corpus.counts)
         sampler = Sampler(engine, prompt, SamplingOptions(), seed)
@@ -230,7 +230,7 @@ class Session:
             log = f" --log {shlex.quote(self._request.log)}" if self._request.log else ""
             found = "".join(f" {flag}" for flag in self._request.finding)
             again = f"charrnn train {shlex.join(self._request.texts)}{found}{out}{log} --resume"
-            again = again if self._ranks.world == 1 else f"torchrun ... -m {again}"
+            again = again if self._ranks.world_size == 1 else f"torchrun ... -m {again}"
             write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 

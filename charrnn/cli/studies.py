@@ -14,7 +14,7 @@ from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.features import picture
 from charrnn.novelty import Novelty, novelty
-from charrnn.texts import read_text
+from charrnn.read_text import read_text
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from charrnn.archive import STDIN, Checkpoint, read_checkpoint
-from charrnn.averaging import Engine
-from charrnn.cli.models import load_reader, load_writer
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
 from charrnn.heldout import LARGEST_SOUGHT, FoundText, find_text
+from charrnn.loading import load_for_sampling, load_for_scoring
 from charrnn.ngrams import NgramModel
+from charrnn.numpy_ensemble import Engine
 from charrnn.sampling import StepModel
 
 
@@ -46,12 +46,12 @@ class Subject:
     @cached_property
     def engine(self) -> Engine:
         """The model, ready to read."""
-        return load_reader(self.contents)
+        return load_for_scoring(self.contents)
 
     @cached_property
     def writer(self) -> StepModel:
         """The model, ready to write."""
-        return load_writer(self.contents)[0]
+        return load_for_sampling(self.contents)[0]
 
     @property
     def is_stream(self) -> bool:

@@ -10,7 +10,7 @@ import typer
 
 from charrnn.config import TrainConfig, check_options, parse_duration
 from charrnn.errors import ConfigError
-from charrnn.text import TextOptions
+from charrnn.text_options import TextOptions
 from charrnn.torchrun import read_place
 
 STARTED = time.perf_counter() - time.process_time()

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.cli.models import reset_id
 from charrnn.cli.scoring import fit_text, unknown_price
 from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
@@ -19,6 +18,7 @@ from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
 from charrnn.features import Values, text_features
 from charrnn.heatmap import Column, digit, draw, heat, signed_block, signed_colour
+from charrnn.loading import reset_id
 from charrnn.neurons import (
     OPEN,
     SHUT,

@@ -11,7 +11,7 @@ import numpy as np
 from charrnn import __version__
 from charrnn.cli.cards import describe
 from charrnn.cli.gallery import ON_A_TEXT, read_given
-from charrnn.cli.memory import gradients_view
+from charrnn.cli.gradient_view import gradients_view
 from charrnn.cli.shared import first_ids
 from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject

@@ -16,7 +16,7 @@ from charrnn.endings import Drawn, Ending, Rules
 from charrnn.escape import visible
 from charrnn.samples import Sample, draw_characters, draw_samples
 from charrnn.sampling import ENDED, Sampler
-from charrnn.text import TextOptions
+from charrnn.text_options import TextOptions
 
 FLUSH_SECONDS = 0.05
 COLOURS = (250, 187, 186, 180, 179, 215, 209, 203, 197)

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn import linefeed
+from charrnn import line_reader
 from charrnn.errors import CorpusError
-from charrnn.linefeed import read_lines
+from charrnn.line_reader import read_lines
 
 
 def read_pieces(pieces, monkeypatch):
     """Read standard input that comes in these pieces."""
     left = list(pieces)
     stream = types.SimpleNamespace(read1=lambda _: left.pop(0) if left else b"")
-    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=stream))
+    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=stream))
     return read_lines("-")
 
 
@@ -35,7 +35,7 @@ def test_a_line_is_handed_on_as_soon_as_it_is_there(monkeypatch):
         assert left, "it waited for more than it needed"
         return left.pop(0)
 
-    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=types.SimpleNamespace(read1=read1)))
+    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=types.SimpleNamespace(read1=read1)))
     reader = read_lines("-")
     assert next(reader) == ["one\n"]
     assert next(reader) == ["two\n"]
@@ -63,10 +63,10 @@ def test_what_cannot_be_read_is_named(name, reason):
 def test_no_line_is_held_after_the_next_is_read(monkeypatch):
     pieces = (b"x" * 1000 + b"\n" for _ in range(5))
     stream = types.SimpleNamespace(read1=lambda _: next(pieces, b""))
-    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=stream))
+    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=stream))
     assert [len(group) for group in read_lines("-")] == [1] * 5
 
 
 def test_an_empty_input_has_no_lines(monkeypatch):
-    monkeypatch.setattr(linefeed.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO()))
+    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO()))
     assert list(read_lines("-")) == []

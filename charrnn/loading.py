@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.archive import Checkpoint, read_checkpoint
-from charrnn.averaging import Engine, build_engine
 from charrnn.encoder import CharEncoder
 from charrnn.errors import ConfigError
-from charrnn.text import TextOptions
+from charrnn.numpy_ensemble import Engine, build_engine
+from charrnn.text_options import TextOptions
 
 if TYPE_CHECKING:
     from charrnn.sampling import StepModel
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 Weights = Mapping[str, NDArray[np.float32]]
 
 
-def load_reader(contents: Checkpoint) -> Engine:
+def load_for_scoring(contents: Checkpoint) -> Engine:
     """The model as it reads a text that is there."""
     return build_engine(contents.model, contents.weights, _resets_at(contents))
 
 
-def load_writer(contents: Checkpoint, mix: Sequence[str] = (), device: str = "cpu") -> tuple[StepModel, CharEncoder]:
+def load_for_sampling(
+    contents: Checkpoint, mix: Sequence[str] = (), device: str = "cpu"
+) -> tuple[StepModel, CharEncoder]:
     """The model as it writes, with the alphabet that it writes in.
 
     Args:
@@ -40,7 +42,7 @@ def load_writer(contents: Checkpoint, mix: Sequence[str] = (), device: str = "cp
     if device == "cuda":
         from charrnn.torch_engine import TorchCharRNN
 
-        weights = writing_weights(contents.weights, contents.encoder)
+        weights = sampling_weights(contents.weights, contents.encoder)
         return TorchCharRNN(contents.model, weights, device, _resets_at(contents)), contents.encoder
     if not mix:
         return _writer(contents), contents.encoder
@@ -60,7 +62,7 @@ def load_writer(contents: Checkpoint, mix: Sequence[str] = (), device: str = "cp
     return mixed, mixed.encoder
 
 
-def writing_weights(weights: Weights, encoder: CharEncoder) -> Weights:
+def sampling_weights(weights: Weights, encoder: CharEncoder) -> Weights:
     """The weights of a model that never writes the mark for characters without an id."""
     if encoder.unknown_id is None:
         return weights
@@ -76,7 +78,7 @@ def reset_id(text: TextOptions, encoder: CharEncoder) -> int | None:
 
 
 def _writer(contents: Checkpoint) -> Engine:
-    weights = writing_weights(contents.weights, contents.encoder)
+    weights = sampling_weights(contents.weights, contents.encoder)
     return build_engine(contents.model, weights, _resets_at(contents))
 
 

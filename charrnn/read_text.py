@@ -8,7 +8,7 @@ from pathlib import Path
 from charrnn.decoding import TextPreparer, decode_document
 from charrnn.errors import CorpusError, DecodingError
 from charrnn.sources import Document, find_documents
-from charrnn.text import BYTE, CHARACTER, PLAIN, TextOptions
+from charrnn.text_options import BYTE, CHARACTER, PLAIN, TextOptions
 
 
 def read_text(path: str, options: TextOptions | None = None) -> str:

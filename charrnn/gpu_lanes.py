@@ -11,7 +11,7 @@ from torch import Tensor
 from charrnn.config import TrainConfig
 from charrnn.encoder import Ids
 from charrnn.lanes import Lanes
-from charrnn.lines import LineLanes
+from charrnn.line_lanes import LineLanes
 
 MEMORY_SHARE = 0.25
 """Of the GPU's free memory, at most, for the text."""

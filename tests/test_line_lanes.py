@@ -10,7 +10,7 @@ from charrnn.engine import NumpyCharRNN
 from charrnn.errors import ConfigError
 from charrnn.evaluation import evaluate_lines
 from charrnn.lanes import IGNORED
-from charrnn.lines import LineLanes, find_lines, take_lines
+from charrnn.line_lanes import LineLanes, find_lines, take_lines
 from charrnn.run import TrainingRun
 from charrnn.torch_engine import TorchCharRNN
 from charrnn.training import take_step

@@ -98,7 +98,7 @@ class LineLanes:
         lengths = np.append(self._lengths[lines], np.zeros(empty, dtype=np.int64))
         within = np.arange(first, last)[:, None]  # (T, 1)
         counts = within < lengths  # (T, B)
-        inputs, targets = read_lines(self._ids, self._line_feed, starts[self._own], within)
+        inputs, targets = gather_lines(self._ids, self._line_feed, starts[self._own], within)
         own = counts[:, self._own]
         num_targets = int(counts.sum())
         return Window(inputs, np.where(own, targets, IGNORED), begins_anew, num_targets, int(own.sum()) / num_targets)
@@ -126,7 +126,7 @@ def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
     return taken
 
 
-def read_lines(
+def gather_lines(
     ids: Ids, line_feed: int, starts: Positions, within: Positions
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Inputs and targets at some places of some lines: a character's input is the one before it, or a line feed.

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.sources import STDIN
-from charrnn.text import BYTE, PLAIN, TextOptions
+from charrnn.text_options import BYTE, PLAIN, TextOptions
 
 _PIECE = 1 << 18
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
