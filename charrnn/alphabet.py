@@ -22,7 +22,7 @@ SMALL_VOCAB = 1000
 """An alphabet of at most so many characters is kept whole unless a flag says otherwise."""
 
 RARE_SHARE = 0.001
-"""Of a text with a larger alphabet: so much may be lost to characters that are too rare to be learned."""
+"""Share of a text with a large alphabet that may be lost to characters too rare to be learned."""
 
 _BMP = 0x10000
 

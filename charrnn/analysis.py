@@ -24,8 +24,11 @@ MAX_LANES = 64
 WINDOW = 256
 """Characters read at once, at most: the state is carried on, so that this changes the memory used and nothing else."""
 
+MOST_PADDED = 1 << 20
+"""Characters, padding included, of the texts that are read side by side: what is found out of each is held."""
+
 VALUES_AT_ONCE = 1 << 20
-"""Of a window's gates: four megabytes, which a processor's cache holds."""
+"""Gate values of one window, at most: four megabytes, which a processor's cache holds."""
 
 Ids = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -70,7 +73,7 @@ def score(model: Engine, ids: Ids | Sequence[int]) -> Score:
         CorpusError: fewer than two characters.
     """
     if len(ids) < 2:
-        raise CorpusError(f"a text of {len(ids)} characters cannot be scored; give at least 2")
+        raise CorpusError(f"a text of {len(ids)} characters that the model knows cannot be scored; give at least 2")
     reading = read(model, ids)
     return Score(len(ids) - 1, float(reading.surprisals.mean()), float(reading.hits.mean()))
 
@@ -105,8 +108,9 @@ def read_side_by_side(model: Engine, texts: Sequence[Ids]) -> list[Reading]:
     """
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     readings: list[Reading] = [Reading(np.zeros(0), np.zeros(0, dtype=bool))] * len(texts)
-    for first in range(0, len(order), MAX_LANES):
-        chosen = order[first : first + MAX_LANES]
+    while order:
+        columns = max(1, min(MAX_LANES, MOST_PADDED // len(texts[order[0]])))  # a long text is read with few beside it
+        chosen, order = order[:columns], order[columns:]
         for index, reading in zip(chosen, _read_sorted(model, [texts[index] for index in chosen]), strict=True):
             readings[index] = reading
     return readings
@@ -136,7 +140,7 @@ def _read_sorted(model: Engine, texts: Sequence[Ids]) -> list[Reading]:
     """Read texts, the longest first, so that those still unread at any time are the first columns."""
     lengths = np.array([len(text) - 1 for text in texts])
     longest = int(lengths[0])
-    padded = np.zeros((longest + 1, len(texts)), dtype=np.int64)
+    padded = np.zeros((longest + 1, len(texts)), dtype=np.result_type(*texts))
     for column, text in enumerate(texts):
         padded[: len(text), column] = text
     values = np.zeros((longest, len(texts)))

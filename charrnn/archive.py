@@ -75,6 +75,7 @@ class Checkpoint:
         corpus: what the model learned from.
         made: versions, machine, command and time.
         training: what it takes to go on, or its `SUMMARY` where only the weights were asked for.
+        losses_of: members whose common predictions the losses are of; more than there are where this is one of them.
     """
 
     model: ModelConfig
@@ -85,10 +86,12 @@ class Checkpoint:
     corpus: CorpusFacts
     made: dict[str, str]
     training: dict[str, Any]
+    losses_of: int = 1
 
     def member(self, number: int) -> Checkpoint:
         """The same with one member of an ensemble alone; its losses stay those of the whole."""
-        return replace(self, model=self.model.member, weights=member_weights(self.model, self.weights, number))
+        weights = member_weights(self.model, self.weights, number)
+        return replace(self, model=self.model.member, weights=weights, losses_of=self.model.members)
 
     @property
     def best(self) -> HistoryRow | None:
@@ -106,6 +109,8 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
     """
+    if not path:
+        raise CheckpointError("the checkpoint's name is empty; give a file that `charrnn train` wrote")
     if Path(path).is_dir():
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
@@ -145,7 +150,7 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
 def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:
     for name, array in weights.items():
         if not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: {name} holds what is no finite number; it is damaged, train again")
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity; it is damaged, train again")
 
 
 def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -> Checkpoint:

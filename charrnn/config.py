@@ -20,7 +20,7 @@ STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 """Vectors of hidden_size values that a layer hands on: h, or h and c."""
 
 EVALUATION_SHARE = 0.04
-"""Of a training's time, at most, for its evaluations."""
+"""Share of a training's time that its evaluations may take."""
 
 MOST_EVALUATED = 1_000_000
 """Characters of the held-out piece that are evaluated: more would take long and tell little more."""
@@ -128,7 +128,7 @@ class ModelConfig:
     """The shape of a CharRNN: with the weights, all that is needed to compute it.
 
     Attributes:
-        vocab_size: V, distinct characters.
+        vocab_size: V, ids: distinct characters, and the one that stands for all rare ones, where there is such.
         cell: recurrent cell, one of `GATES`.
         hidden_size: H, units of each recurrent layer.
         num_layers: L, recurrent layers, one on the other.
@@ -182,9 +182,9 @@ class TrainConfig:
         epochs: passes over the training piece after which training ends; None for no such end.
         max_steps: optimizer updates after which training ends; None for no such end.
         time_limit: seconds of wall-clock time after which the whole command ends; None for no such end.
-        learning_rate: its peak, reached after `warmup_steps`.
+        learning_rate: what the rate falls from; its highest value, nearly, since it falls while it still warms up.
         final_learning_rate: its last value as a share of the peak; the way there is linear in progress.
-        warmup_steps: steps over which the rate rises linearly from zero.
+        warmup_steps: steps over which the rate is also multiplied by a factor that rises linearly to 1.
         optimizer: one of `CHOICES["optimizer"]`.
         beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.
         weight_decay: decoupled decay, on matrices only (not on biases, normalisation or the embedding).

@@ -28,7 +28,7 @@ MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
 
 MAPPED_BYTES = 64 << 20
-"""Of ids: from so many on they are mapped from a file."""
+"""An encoded text of at least so many bytes is mapped from a file."""
 
 Progress = Callable[[int], None]
 """Told, now and then, how many bytes were read; each byte is read twice."""
@@ -72,7 +72,7 @@ class Corpus:
         sha256: of those bytes, in hexadecimal.
         options: how it was read.
         num_documents: that it was read from.
-        skipped: files in folders that are no text.
+        skipped: files in folders that are not text.
         num_distinct: characters, those included that are too rare for an id.
     """
 
@@ -131,7 +131,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
     Raises:
         CorpusError: something is missing, unreadable, empty or not in its encoding.
         ForeignTextError: it has characters that the alphabet which is given lacks.
-        ConfigError: standard input is named twice, or the alphabet that the flags ask for is none.
+        ConfigError: standard input is named twice, or the flags leave no alphabet.
     """
     reading = reading or ReadOptions()
     found = find_documents(

@@ -48,7 +48,7 @@ class TextPreparer:
 
 
 def prepare(text: str, options: TextOptions) -> str:
-    """Change a whole text, which is no file, as the options say."""
+    """Change a whole text as the options say."""
     return TextPreparer(options).feed(text, final=True)
 
 
@@ -58,7 +58,7 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions) ->
     Args:
         chunks: the bytes, cut anywhere.
         name: of the document, for the message.
-        options: its encoding, and what becomes of bytes that are none in it.
+        options: its encoding, and what becomes of bytes that are not valid in it.
 
     Yields:
         The text, at most one piece for each chunk.

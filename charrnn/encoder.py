@@ -91,15 +91,17 @@ class CharEncoder:
 
     def lacking(self, text: str) -> str:
         """The characters of a text that no id stands for, each once, in their order."""
-        if self.has_unknown:
-            return ""
+        return "" if self.has_unknown else self.without_own_id(text)
+
+    def without_own_id(self, text: str) -> str:
+        """The characters of a text that are not in the alphabet, each once, in their order."""
         units = self._units(text)
         if self._knows.take(code_points(units), mode="clip").all():
             return ""
         return "".join(dict.fromkeys(character for character in text if character not in self))
 
     def decode(self, ids: Ids | Sequence[int]) -> str:
-        """Turn ids, shape (num_chars,), into text; bytes that are no UTF-8 become lone surrogates."""
+        """Turn ids, shape (num_chars,), into text; bytes that are not valid UTF-8 become lone surrogates."""
         text = from_code_points(self._points[np.asarray(ids, dtype=np.intp)])
         return text if self.unit == CHARACTER else _unit_bytes(text).decode("utf-8", "surrogateescape")
 
@@ -142,7 +144,7 @@ class CharEncoder:
 
     @cached_property
     def _knows(self) -> NDArray[np.bool_]:
-        """Of the code points of `_table`: whether they are in the alphabet."""
+        """Whether each code point of `_table` is in the alphabet."""
         knows = np.zeros(len(self._table), dtype=np.bool_)
         knows[self.points] = True
         return knows
@@ -206,7 +208,7 @@ def _unit_bytes(units: str) -> bytes:
 
 
 def to_bytes(text: str) -> bytes:
-    """Turn text into UTF-8, and what stands for a byte that was none back into that byte.
+    """Turn text into UTF-8, and what stands for a byte that was not text back into that byte.
 
     Any other lone surrogate, which no UTF-8 can hold, becomes a question mark.
     """

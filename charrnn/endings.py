@@ -20,7 +20,7 @@ class Rules:
     Attributes:
         stops: texts that end it; they are not part of it.
         lines: whole lines after which it ends.
-        known_lines: lines that are left out, each without its line feed; they do not count.
+        known_lines: lines that are left out, each without its line end; they do not count.
         fits: tells whether a line that a stop has cut may stand; None: any may.
     """
 
@@ -73,14 +73,13 @@ class Ending:
 
     def finish(self) -> list[Drawn]:
         """Give what is still held: nothing more comes."""
-        if self._rules.known_lines is not None and self._line(self._text) in self._rules.known_lines:
+        if self._is_known(self._text):
             self._refuse(self._line_length(self._text))
         return self._release(len(self._held))
 
     def _end_line(self) -> bool:
         """Count a line, or leave it out; tell whether it was the last."""
-        known = self._rules.known_lines
-        if known is not None and self._line(self._text[:-1]) in known:
+        if self._is_known(self._text[:-1]):
             self._refuse(self._line_length(self._text[:-1]) + 1)
             return False
         self._beginning = ""
@@ -88,6 +87,11 @@ class Ending:
         if self._lines == self._rules.lines:
             self.reason = "lines"
         return self.reason is not None
+
+    def _is_known(self, text: str) -> bool:
+        """Whether the line that a text ends in is to be left out; a carriage return is a part of its end."""
+        known = self._rules.known_lines
+        return known is not None and self._line(text).removesuffix("\r") in known
 
     def _line(self, text: str) -> str:
         """The line that a text ends in, with what stood before the sample."""

@@ -24,12 +24,12 @@ _HALF = np.float32(0.5)
 
 
 def tanh_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
-    """H' = tanh(W_xh x + b + W_hh h)."""
+    """Give h' = tanh(W_xh x + b + W_hh h)."""
     return (np.tanh(projected + state[0] @ weight_hh.T),)
 
 
 def relu_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
-    """H' = max(0, W_xh x + b + W_hh h)."""
+    """Give h' = max(0, W_xh x + b + W_hh h)."""
     return (np.maximum(projected + state[0] @ weight_hh.T, 0),)
 
 

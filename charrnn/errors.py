@@ -3,7 +3,7 @@
     CharRNNError                    exit code 1
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
-    │   ├── DecodingError           2  bytes that are none in the text's encoding
+    │   ├── DecodingError           2  bytes that are not valid in the text's encoding
     │   └── ForeignTextError        2  a text with characters that a given alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
@@ -37,7 +37,7 @@ class CorpusError(CharRNNError):
 
 
 class DecodingError(CorpusError):
-    """Bytes that are none in the text's encoding."""
+    """Bytes that are not valid in the text's encoding."""
 
 
 class ForeignTextError(CorpusError):

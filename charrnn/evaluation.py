@@ -44,7 +44,7 @@ def evaluate(
     batch_size: int | None = None,
     ranks: Ranks = ALONE,
 ) -> float:
-    """Measure the loss over a whole text with the state carried from its first character to its last.
+    """Measure the loss over a text, or pieces from all over it, with the state carried from character to character.
 
     Args:
         model: left in the mode, training or not, in which it was.
@@ -148,7 +148,7 @@ def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, s
 
 
 def _spread(pieces: Positions, num_chars: int, most: int | None) -> Positions:
-    """Of the pieces of a text, so many at even distances that they have `most` of its characters."""
+    """Choose pieces of a text at even distances, until they have `most` of its characters."""
     if most is None or most >= num_chars:
         return pieces
     count = max(1, round(len(pieces) * most / num_chars))

@@ -14,7 +14,7 @@ from charrnn.lanes import Lanes
 from charrnn.line_lanes import LineLanes
 
 MEMORY_SHARE = 0.25
-"""Of the GPU's free memory, at most, for the text."""
+"""Share of the GPU's free memory that the text may take."""
 
 CHUNK = 1 << 24
 """Ids that are brought there at once: the text may be mapped from a file larger than the memory."""

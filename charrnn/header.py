@@ -60,12 +60,12 @@ def check_header(header: Any, path: str, *, format_name: str, latest_version: in
 def _check_sections(header: Mapping[str, Any]) -> None:
     for name, expected in SECTIONS.items():
         if not isinstance(header.get(name), expected):
-            raise ConfigError(f"no {name}, or one that is no {expected.__name__}")
+            raise ConfigError(f"{name} is missing, or is not a {expected.__name__}")
     characters, corpus = header["characters"], header["corpus"]
     vocab_size = config_from_dict(ModelConfig, header["model"]).vocab_size
     for name in ("text", "made"):
         if not all(isinstance(value, str) for pair in header[name].items() for value in pair):
-            raise ConfigError(f"{name} has something that is no text")
+            raise ConfigError(f"{name} has something that is not text")
     options, has_unknown = read_text_options(header["text"])
     if not characters:
         raise ConfigError("there are no characters")
@@ -103,9 +103,9 @@ def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
         raise ConfigError(f"corpus has other fields than {', '.join(types)}")
     counts = corpus["counts"]
     if len(counts) != vocab_size or not all(_is_count(number) for number in counts):
-        raise ConfigError("corpus has counts that are no counts of its characters")
+        raise ConfigError("corpus has counts that are not those of its characters")
     if not (_is_count(corpus["characters"]) and _is_count(corpus["bytes"])):
-        raise ConfigError("corpus has a size that is no count")
+        raise ConfigError("corpus has a size that is not a count")
 
 
 def _check_history(history: list[Any]) -> None:
@@ -115,7 +115,7 @@ def _check_history(history: list[Any]) -> None:
         if not isinstance(row, dict) or set(row) != names:
             raise ConfigError("history has a row with missing or unknown fields")
         if not all(_is_number(value) for value in row.values()):
-            raise ConfigError("history has a row with something that is no number")
+            raise ConfigError("history has a row with something that is not a number")
         if not _is_count(row["step"]) or row["step"] <= last_step:
             raise ConfigError("history has steps that do not rise")
         last_step = row["step"]
@@ -126,7 +126,7 @@ def _check_training(training: Mapping[str, Any]) -> None:
         raise ConfigError("training has no step or no seconds")
     cold_loss = training.get("cold_loss")
     if cold_loss is not None and not _is_number(cold_loss):
-        raise ConfigError("training has a loss in cold windows that is no number")
+        raise ConfigError("training has a loss in cold windows that is not a number")
     config_from_dict(TrainConfig, training.get("config"))
 
 
@@ -138,7 +138,7 @@ def _check_weights(config: ModelConfig, weights: Mapping[Any, Any]) -> None:
     for name, shape in expected.items():
         tensor = weights[name]
         if not isinstance(tensor, StoredTensor) or tensor.dtype != np.float32:
-            raise ConfigError(f"{name} is no float32 tensor")
+            raise ConfigError(f"{name} is not a float32 tensor")
         if tensor.shape != shape:
             raise ConfigError(f"{name} has shape {tensor.shape} where the config asks for {shape}")
 

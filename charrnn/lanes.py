@@ -115,7 +115,7 @@ class Lanes:
 
     @property
     def chars_per_window(self) -> float:
-        """Of all lanes together, on average."""
+        """Characters of all lanes together, on average."""
         return self.lane_length * self._batch_size / self.windows_per_epoch
 
     def seek(self, epoch: int, index: int) -> None:

@@ -75,7 +75,7 @@ class LineLanes:
 
     @property
     def chars_per_window(self) -> float:
-        """Of all lines that are read together, on average."""
+        """Characters of all lines that are read together, on average."""
         return len(self._ids) / self.windows_per_epoch
 
     def seek(self, epoch: int, index: int) -> None:
@@ -113,7 +113,7 @@ def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
 
 
 def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
-    """Of a text's lines, so many at even distances that they have `most` of its characters, nearly; or all."""
+    """Take a text's lines at even distances until they have nearly `most` of its characters; or all."""
     if len(ids) <= most:
         return ids
     starts, lengths = find_lines(ids, line_feed)

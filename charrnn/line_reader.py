@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from charrnn.errors import CorpusError
@@ -27,6 +29,8 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
     Raises:
         CorpusError: the file is missing or unreadable, or a line is not in its encoding; those before were given.
     """
+    if codecs.lookup(options.encoding).name == "utf-8-sig":  # the mark is left out in any case
+        options = replace(options, encoding="utf-8")
     if "\n".encode(options.encoding) != b"\n":
         raise CorpusError(f"{path}: in {options.encoding} a line feed is more than a byte; pass it through iconv")
     if path == STDIN:

@@ -17,6 +17,9 @@ from charrnn.text_options import TextOptions
 if TYPE_CHECKING:
     from charrnn.sampling import StepModel
 
+SMALLEST_SHARE = 1e-9
+"""What must be left for the first model in a mixture: less is what rounding leaves of nothing."""
+
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -36,7 +39,7 @@ def load_for_sampling(
         device: "cpu", or "cuda" for torch, which takes seconds to import.
 
     Raises:
-        ConfigError: a share is none, or the models do not go together.
+        ConfigError: a share is not between 0 and 1, or the models do not go together.
         CheckpointError: another model cannot be read.
     """
     if device == "cuda":
@@ -50,8 +53,8 @@ def load_for_sampling(
 
     shares = [_parse_share(entry) for entry in mix]
     rest = 1 - sum(share for _, share in shares)
-    if rest <= 0:
-        raise ConfigError(f"the shares in --mix sum to {1 - rest:g}, which leaves none for the first model")
+    if rest < SMALLEST_SHARE:
+        raise ConfigError(f"the shares in --mix sum to {1 - rest:g}, which leaves nothing for the first model")
     parts = [Part(_writer(contents), contents.encoder, rest)]
     for path, share in shares:
         other = read_checkpoint(path)

@@ -77,7 +77,7 @@ def _end_of(data: bytes, after_step: int, path: Path) -> int:
         try:
             is_later = json.loads(data[end:line_end])["step"] > after_step
         except (ValueError, TypeError, KeyError):
-            raise OutputError(f"{path}: is no log of a training; give another file with --log") from None
+            raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
         if is_later:
             break
         end = line_end + 1

@@ -1,6 +1,6 @@
 """The figures by which a model is judged, and the records that hold them.
 
-Loss is nats per character: the mean of -ln p(next character). The other two are the same number in other clothes.
+Loss is nats per character: the mean of -ln p(next character). The other two are functions of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class HistoryRow:
         step: optimizer updates made.
         epoch: passes over the training piece, as a fraction.
         train_loss: mean over the steps since the evaluation before, with dropout, in nats per character.
-        val_loss: over the whole held-out piece, without dropout, in nats per character.
+        val_loss: over the held-out piece, or of a long one some of it, without dropout, in nats per character.
         learning_rate: of the last step.
         seconds: wall-clock time since the run began, pauses between resumed parts left out.
     """
@@ -43,7 +43,7 @@ class Report:
         epoch: passes over the training piece, as a fraction.
         progress: share of the whole training that is done, from 0 to 1.
         train_loss: mean since the last evaluation, with dropout, in nats per character.
-        val_loss: over the whole held-out piece in nats per character, if this report is an evaluation's.
+        val_loss: as in `HistoryRow`, if this report is an evaluation's.
         best_val_loss: the lowest so far, if there is one.
         best_step: the step that it was reached at, if there is one.
         best_cold_loss: of the best weights in windows that start cold, measured when the training ends.

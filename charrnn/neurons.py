@@ -28,7 +28,7 @@ MIN_CASES = 20
 """Characters in each half at which a feature of yes and no must be either."""
 
 SHORTEST_SHIFT = 0.05
-"""Of a half: nearer than this a shifted feature may still be about itself."""
+"""Share of a half by which a feature is shifted at least: nearer, it may still be about itself."""
 
 VALUES_AT_ONCE = 1 << 24
 """Activations that are held: 64 megabytes."""

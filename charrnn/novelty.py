@@ -18,7 +18,7 @@ class Novelty:
     Attributes:
         characters: of the text.
         longest: its longest stretches that stand in the other, longest first; none lies in another.
-        median: length of the stretch that an average character begins.
+        median: length of the stretch that the median character begins.
         copied: for each of `LENGTHS`, the share of its characters that lie in a stretch at least so long.
     """
 

@@ -44,11 +44,11 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return _eager(adam)(groups, lr=rate, weight_decay=decay, betas=(MOMENTUM, config.beta2), fused=True)
 
 
-def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
-    """The rate of a step: a linear rise over `warmup_steps`, then a linear fall to `final_learning_rate`.
+def scheduled_rate(config: TrainConfig, step: int, progress: float) -> float:
+    """The rate of a step: a linear fall to `final_learning_rate`, times a linear rise over `warmup_steps`.
 
     Args:
-        config: the peak and the shape.
+        config: the rate to fall from, and the shape.
         step: steps taken before this one.
         progress: share of the whole training that is done, from 0 to 1.
     """

@@ -19,7 +19,10 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     Raises:
         OutputError: it cannot be written; what was there is as it was.
     """
-    target = Path(path)
+    try:
+        target = Path(path).resolve()  # a link stays one
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OutputError(f"{path}: cannot be written ({error}); choose another place with {flag}") from None
     temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
     try:
         temporary.write_bytes(data)

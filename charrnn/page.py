@@ -39,7 +39,7 @@ def write_page(path: str, page: str) -> None:
     """
     target = Path(path)
     if target.exists() and not _is_report(target):
-        raise OutputError(f"{path}: exists and is no report of charrnn's; choose another name with --html")
+        raise OutputError(f"{path}: exists and is not a report of charrnn's; choose another name with --html")
     write_whole(path, page.encode("utf-8"), "--html")
 
 

@@ -17,6 +17,8 @@ def read_text(path: str, options: TextOptions | None = None) -> str:
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
+    if not path:
+        raise CorpusError("a file's name is empty; give a text file, or - for standard input")
     if Path(path).is_dir():
         raise CorpusError(f"{path}: is a folder; give a text file")
     options = options or PLAIN

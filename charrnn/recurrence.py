@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 
 class PlainRecurrence(Function):
-    """h_t = f(x_t + W_hh h_{t-1}), where f is tanh or max(0, .)."""
+    """h_t = f(a_t + W_hh h_{t-1}), where f is tanh or max(0, .)."""
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, weight_hh: Tensor, state: Tensor, relu: bool) -> Tensor:
@@ -25,7 +25,7 @@ class PlainRecurrence(Function):
 
         Args:
             ctx: autograd's.
-            projected: x_t = W_xh x_t + b_h for every step, shape (T, B, H).
+            projected: a_t = W_xh x_t + b_h for every step, shape (T, B, H).
             weight_hh: W_hh, shape (H, H).
             state: h before the first step, shape (B, H).
             relu: whether f is max(0, .).

@@ -17,7 +17,7 @@ MANY_EPOCHS = 16
 """Beyond, hiding more takes more than it gives."""
 
 LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
-"""Peak rates for a hidden size of 512 and updates without hurry; see `learning_rate`."""
+"""Peak rates for a hidden size of 512 and updates without hurry; see `peak_rate`."""
 
 UNHURRIED_STEPS, MOST_HASTE = 6000, 1.6
 """Updates below which the rate is higher, by the square root, and by how much at most: who has few must take longer
@@ -67,7 +67,7 @@ def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
     return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
 
 
-def learning_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
+def peak_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
     """The peak rate: lower for wider and deeper models and for cells without gates, higher for few updates of Adam.
 
     Args:

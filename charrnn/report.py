@@ -81,7 +81,8 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     ]
     if best is None:
         return [*rows, ("best", "not evaluated yet")]
-    rows.append(("best", f"{describe_loss(best.val_loss)}, step {best.step:,}, epoch {best.epoch:.2f}"))
+    whole = f", of all {checkpoint.losses_of} members together" if checkpoint.losses_of > config.members else ""
+    rows.append(("best", f"{describe_loss(best.val_loss)}, step {best.step:,}, epoch {best.epoch:.2f}{whole}"))
     cold_loss = training.get("cold_loss")
     if cold_loss is not None:
         rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))

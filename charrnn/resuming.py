@@ -47,9 +47,9 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     check_figures(state)
     _require(state["lanes"]["index"] <= run.lanes.windows_per_epoch, "the place in the text lies behind its end")
     others = state.get("other_ranks", [])
-    _require(isinstance(others, list), "the random states are none")
+    _require(isinstance(others, list), "other_ranks is not a list")
     for rank in (state, *others):
-        _require(isinstance(rank, dict) and "random_state" in rank, "a random state is none")
+        _require(isinstance(rank, dict) and "random_state" in rank, "a rank has no random_state")
         for random_state in _of_members(run, rank["random_state"]):
             _check_random_state(random_state)
 
@@ -96,34 +96,40 @@ def _check_tensors(what: str, stored: Any, expected: Mapping[str, Tensor]) -> No
 
 
 def check_figures(state: Mapping[str, Any]) -> None:
-    """Refuse counts and sums that are none, whatever run they are for.
+    """Refuse counts and sums that cannot be right, whatever run they are for.
 
     Raises:
-        CheckpointError: one is missing, or no number of its kind.
+        CheckpointError: one is missing, or not a number of its kind.
     """
     missing = [name for name in _FIGURES if name not in state]
     _require(not missing, f"it has no {', '.join(missing)}")
     lanes, pace, health = state["lanes"], state["pace"], state.get("health", {})
-    _require(isinstance(lanes, dict) and set(lanes) == {"epoch", "index"}, "the place in the text is none")
+    _require(isinstance(lanes, dict) and set(lanes) == {"epoch", "index"}, "lanes does not hold an epoch and an index")
     counts = {"steps", "chars", "step", "stale"}
-    _require(isinstance(pace, dict) and set(pace) == {*counts, "loss", "seconds"}, "its sums are none")
+    _require(
+        isinstance(pace, dict) and set(pace) == {*counts, "loss", "seconds"}, "pace lacks a field or has an unknown one"
+    )
     known = {field.name for field in fields(Health)}
-    _require(isinstance(health, dict) and set(health) <= known, "its health is none")
+    _require(isinstance(health, dict) and set(health) <= known, "health has an unknown field")
     healthy = [value for name, value in health.items() if name not in ("loss", "lowest", "trouble")]
     _check_counts([state["step"], state["rewinds"], *lanes.values(), *(pace[name] for name in counts), *healthy])
     first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
-    _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "its first step is none")
+    _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "first_step is not an integer up to step")
     lowest = health.get("lowest", math.inf)
     numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
     numbers += [] if lowest == math.inf else [lowest]
     _require(
-        all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in numbers), "a figure is none"
+        all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in numbers),
+        "a figure is not a finite number",
     )
-    _require(isinstance(health.get("trouble", ""), str), "its health is none")
+    _require(isinstance(health.get("trouble", ""), str), "health.trouble is not text")
 
 
 def _check_counts(values: Iterable[Any]) -> None:
-    _require(all(type(value) is int and 0 <= value < LARGEST_COUNT for value in values), "a count is none")
+    _require(
+        all(type(value) is int and 0 <= value < LARGEST_COUNT for value in values),
+        "a count is not an integer from 0 on",
+    )
 
 
 def _check_random_state(state: Any) -> None:
@@ -137,7 +143,7 @@ def _check_random_state(state: Any) -> None:
         and all(type(value) is int and 0 <= value < 2**128 for value in inner.values())
         and all(type(state[name]) is int and 0 <= state[name] < 2**32 for name in ("has_uint32", "uinteger"))
     )
-    _require(right, "the random state is none")
+    _require(right, "the random state is not one of numpy's PCG64")
 
 
 def _is_list(value: Any, length: int) -> bool:

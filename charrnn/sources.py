@@ -30,7 +30,7 @@ CHUNK = 1 << 18
 """Bytes to read at once: what is made of them stays in the processor's cache."""
 
 HELD_BYTES = 64 << 20
-"""Of standard input: so much is held in memory, more on disk."""
+"""Bytes of standard input that are held in memory; more go to a temporary file."""
 
 _HEAD = 4096
 _TAR_MARK = slice(257, 262)
@@ -87,7 +87,7 @@ class Found:
 
     Attributes:
         documents: in order.
-        skipped: files in folders that are no text.
+        skipped: files in folders that are not text.
     """
 
     documents: list[Document]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
-from charrnn.regimen import MIN_WINDOWS, learning_rate, regularise, stretch
+from charrnn.regimen import MIN_WINDOWS, peak_rate, regularise, stretch
 from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
@@ -46,7 +46,7 @@ hundred million.
 """
 
 SETUP_SECONDS = 5.0
-"""Of a time limit: what it takes until the first step and after the last."""
+"""What a time limit loses before the first step and after the last."""
 
 SEQ_LEN = 64
 """Characters of a window."""
@@ -73,7 +73,7 @@ FORWARD_SPEED = 3.5
 """Characters that are evaluated in the time that it takes to train on one."""
 
 ONE_EVALUATION_SHARE = 0.02
-"""Of a training's time, at most, for one evaluation: the last, and that in cold windows, come on top of the others."""
+"""Share of a training's time that one evaluation may take: the last, and that in cold windows, come on top."""
 
 LEAST_EVALUATED = 1 << 15
 """Characters that are evaluated in any case: fewer would tell too little."""
@@ -130,7 +130,7 @@ def suggest(
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
     steps = epochs * train_chars / given["step_chars"]
-    rate = learning_rate(given.get("optimizer", TrainConfig.optimizer), model, steps)
+    rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, steps)
     defaults = _training_defaults(train_chars, epochs, wanted_epochs(num_chars), given)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_of(TrainConfig, given)})
     return Suggestion(model, training, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs")

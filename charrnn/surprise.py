@@ -41,7 +41,6 @@ class SeenCharacter:
 def follow(
     model: Engine,
     encoder: CharEncoder,
-    text: str,
     readable: Readable,
     *,
     beginning: Sequence[int],
@@ -53,8 +52,7 @@ def follow(
     Args:
         model: reads the text.
         encoder: of its alphabet.
-        text: the text itself.
-        readable: the same, encoded.
+        readable: the text.
         beginning: ids that it reads before, such as a line feed's, at least one.
         price: surprisal of a character that it does not know, in nats.
         top_k: guesses to note.
@@ -71,9 +69,9 @@ def follow(
         logits, state = model.forward(ids[start : start + len(targets), None], state)
         values += surprisals(logits[:, 0], targets).tolist()
         guesses += [_guesses(row, encoder, top_k) for row in logits[:, 0]]
-    known = iter(_by_character(values, guesses, encoder, text, readable))
+    known = iter(_by_character(values, guesses, encoder, readable))
     seen: list[SeenCharacter] = []
-    for character, is_known in zip(text, readable.known, strict=True):
+    for character, is_known in zip(readable.text, readable.known, strict=True):
         value, expected = next(known) if is_known else (price, ())
         seen.append(SeenCharacter(character, value / math.log(2), expected))
     return seen
@@ -88,11 +86,10 @@ def _by_character(
     values: Sequence[float],
     guesses: Sequence[tuple[tuple[str, float], ...]],
     encoder: CharEncoder,
-    text: str,
     readable: Readable,
 ) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
     """Surprisal and guesses of each known character: of one of several bytes their sum, and what its first might be."""
-    widths = encoder.widths(text)[readable.known]
+    widths = encoder.widths(readable.known_text)
     starts = np.cumsum(widths) - widths
     sums = np.add.reduceat(values, starts).tolist() if len(starts) else []
     return list(zip(sums, [guesses[start] for start in starts], strict=True))

@@ -37,7 +37,7 @@ INSTRUCTIONS = {
 """What a pickle of torch.save's is made of: protocol 2, plain values and tensors."""
 
 MOST_DIMENSIONS = 8
-"""Of a tensor; ours have three at most."""
+"""Dimensions that a tensor may have; ours have three at most."""
 
 _STORAGE_TYPES = {
     "FloatStorage": np.dtype("<f4"),

@@ -21,15 +21,15 @@ class TextOptions:
     Attributes:
         unit: "character", a Unicode code point, or "byte".
         encoding: of the files, by a name that Python knows.
-        errors: of bytes that are none in that encoding: "strict", "replace" by U+FFFD, or "surrogateescape", which
-            keeps them.
+        errors: what becomes of bytes that are not valid in it: "strict", "replace" by U+FFFD, or "surrogateescape",
+            which keeps them.
         newline: "keep", or "lf" to turn CR LF and CR into LF.
         normalize: "none", "nfc" or "nfkc" (https://unicode.org/reports/tr15/).
         lowercase: whether capitals become small letters, each by itself, so that a Greek sigma has one form only.
         lines: whether each line is a text of its own.
 
     Raises:
-        ConfigError: a value is none of its choices, or two contradict each other.
+        ConfigError: a value is not one of its choices, or two contradict each other.
     """
 
     unit: str = CHARACTER
@@ -75,7 +75,7 @@ class TextOptions:
 def _is_text_encoding(name: str) -> bool:
     try:
         return codecs.getincrementaldecoder(name) is not None and "a".encode(name) is not None
-    except (LookupError, UnicodeError, ValueError):  # unknown, none for text, or no name at all
+    except (LookupError, UnicodeError, ValueError):  # unknown, not for text, or not a name at all
         return False
 
 

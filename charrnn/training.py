@@ -22,7 +22,7 @@ from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.heap import give_back_freed_memory
 from charrnn.metrics import HistoryRow, Report
 from charrnn.model import State, detach
-from charrnn.optimizers import learning_rate
+from charrnn.optimizers import scheduled_rate
 from charrnn.pace import Figures, Pace
 from charrnn.passes import forward_and_backward
 from charrnn.recovery import go_back, has_exploded, is_sound, skip_step
@@ -163,8 +163,8 @@ def _reset_some(run: TrainingRun) -> State:
 
 def _rate(run: TrainingRun) -> float:
     """The learning rate of the next step; after numbers went wrong it rises anew, to less."""
-    scheduled = learning_rate(run.config, run.step - run.health.recovered_at, run.progress)
-    return scheduled * REWIND_RATE**run.rewinds * run.health.rate
+    rate = scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress)
+    return rate * REWIND_RATE**run.rewinds * run.health.rate
 
 
 def _evaluation_is_due(run: TrainingRun) -> bool:

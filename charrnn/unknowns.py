@@ -4,7 +4,8 @@ By the rule "count" an unknown character costs what it would cost to write it by
 that saw n characters gives 1 in n + 1, and then one of all code points that it does not know. That is 35 to 40 bits:
 enough that a line with a strange character stands out, and little enough that one of them in a long text does not drown
 the rest. Scores of models with different alphabets can so be compared. The model itself reads on as if the character
-were not there.
+were not there. All this holds as well for a model with one id for all rare characters: that it foresaw one of them says
+nothing of which.
 """
 
 from __future__ import annotations
@@ -27,12 +28,21 @@ class Readable:
     """A text, as far as a model knows its characters.
 
     Attributes:
+        text: the text that is read.
         ids: of the known characters, in order, shape (num_known,); of their bytes, where the model reads bytes.
         known: which characters these are, shape (num_chars,).
     """
 
+    text: str
     ids: Ids
     known: NDArray[np.bool_]
+
+    @property
+    def known_text(self) -> str:
+        """The characters that the model knows."""
+        if self.known.all():
+            return self.text
+        return "".join(character for character, is_known in zip(self.text, self.known, strict=True) if is_known)
 
     @property
     def num_unknown(self) -> int:
@@ -41,7 +51,7 @@ class Readable:
 
 
 def check_rule(rule: str) -> None:
-    """Refuse a rule that is none.
+    """Refuse a rule that does not exist.
 
     Raises:
         ConfigError: it is not one of `RULES`.
@@ -61,14 +71,13 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
     Raises:
         UnknownCharacterError: the rule is "error", and the text has characters that are not in the alphabet.
     """
-    try:
-        ids = encoder.encode(text)
-    except UnknownCharacterError:
-        if rule == "error":
-            raise
-        known = np.array([character in encoder for character in text])
-        return Readable(encoder.encode("".join(c for c, is_known in zip(text, known, strict=True) if is_known)), known)
-    return Readable(ids, np.ones(len(text), dtype=bool))
+    unknown = encoder.without_own_id(text)
+    if not unknown:
+        return Readable(text, encoder.encode(text), np.ones(len(text), dtype=bool))
+    if rule == "error":
+        raise UnknownCharacterError(unknown, len(encoder))
+    known_text = text.translate(dict.fromkeys(map(ord, unknown)))
+    return Readable(text, encoder.encode(known_text), np.array([character not in unknown for character in text]))
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
 FLOAT16_SCALE = 2.0**10
-"""Of the loss at first under float16: about what turns the mean over a window into a sum. It grows with time, and the
-scaler halves it where a gradient overflows."""
+"""Scale of the loss at first under float16: about what turns the mean over a window into a sum. It grows with
+time, and the scaler halves it where a gradient overflows."""
 
 
 class Update:
-    """Of one member, on a processor.
+    """Applies the steps of one member's optimizer, on a processor.
 
     Args:
         optimizer: of its weights.
@@ -36,7 +36,7 @@ class Update:
 
 
 class ScaledUpdate(Update):
-    """Of one member, where the host does not wait for the gradient.
+    """Applies the steps of one member's optimizer where the host does not wait for the gradient.
 
     Args:
         optimizer: of its weights; torch's fused ones leave a step out on the device itself, and its RMSprop, which is

@@ -37,7 +37,7 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
 
 def _check_finite(leaf: Any, path: str) -> None:
     if isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all():
-        raise CheckpointError(f"{path}: its training state holds what is no finite number; it is damaged, train anew")
+        raise CheckpointError(f"{path}: its training state holds NaN or infinity; it is damaged, train anew")
 
 
 def _figures(values: Any) -> str:

@@ -6,6 +6,7 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
+from charrnn import analysis
 from charrnn.analysis import WARM_UP, WINDOW, read, read_side_by_side, score, surprisals
 from charrnn.errors import CorpusError
 
@@ -30,7 +31,7 @@ def test_surprisals_are_minus_log_probabilities_even_of_huge_logits():
 
 @pytest.mark.parametrize("length", [0, 1])
 def test_a_text_too_short_to_predict_anything_is_refused(length):
-    with pytest.raises(CorpusError, match=f"a text of {length} characters cannot be scored; give at least 2"):
+    with pytest.raises(CorpusError, match=f"a text of {length} characters that the model knows cannot be scored"):
         score(numpy_twin(random_model(VARIANTS[0].values[0])), [0] * length)
 
 
@@ -63,3 +64,19 @@ def test_no_window_holds_more_than_its_share():
     assert window_length(config, 64) * 64 * 4 * 512 <= VALUES_AT_ONCE
     assert window_length(config, 1) == WINDOW
     assert window_length(config, 10**6) == 1
+
+
+def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
+    """What is held is bounded: a long line among short ones does not make columns of its length of all."""
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    generator = np.random.default_rng(3)
+    texts = [generator.integers(0, 11, length) for length in (5, 300, 7, 2, 90, 6, 8)]
+    expected = read_side_by_side(model, texts)
+    monkeypatch.setattr(analysis, "MOST_PADDED", 320)
+    widths = []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda ids, state: widths.append(ids.shape[1]) or forward(ids, state))
+    for found, alone in zip(read_side_by_side(model, texts), expected, strict=True):
+        np.testing.assert_allclose(found.surprisals, alone.surprisals, atol=1e-5)
+    assert widths[0] == 1
+    assert max(widths) > 1

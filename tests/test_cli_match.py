@@ -174,8 +174,8 @@ def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
         ),
         (
             ["Tin.*", "-p", "Ti", "--novel", "words.txt"],
-            "--novel leaves out whole lines, and a line that the prompt begins cannot be left out of those that fit "
-            "--match; put the beginning into the pattern",
+            "--novel leaves out whole lines, and cannot leave out the one that the prompt begins; let the prompt end "
+            "with a line feed, or give the beginning as a pattern: --match 'Mar.*'",
         ),
     ],
 )

@@ -7,10 +7,14 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 from conftest import clean_environment, make_text
 
+from charrnn.archive import read_checkpoint
 from charrnn.cli.writing import write_stream, write_texts
+from charrnn.loading import load_for_sampling
 
 
 @pytest.fixture
@@ -255,6 +259,77 @@ def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     assert written == [line for line in plain.splitlines() if line not in known]
     count = sum(refused(line) for line in set(known))
     assert f"{count} line{'s' if count > 1 else ''} left out that stand in known.txt".encode() in result.stderr
+
+
+def test_novel_knows_lines_whatever_their_ends(sample, trained):
+    plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode()
+    (trained / "known.txt").write_bytes(plain.replace("\n", "\r\n").encode())
+    left = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q", "--novel", "known.txt").stdout.decode().splitlines()
+    assert not set(left) & set(filter(None, plain.splitlines()))
+
+
+def test_novel_takes_no_prompt_that_it_could_not_take_back(sample):
+    refused = sample("--novel", "words.txt", "-p", "Tin")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert b"cannot leave out the one that the prompt begins" in refused.stderr
+    assert sample("--novel", "words.txt", "-p", "Tin\n", "-n", 20).returncode == 0
+
+
+def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
+    assert sample("--lines", 90, "--seed", 1, "-q").stdout.count(b"\n") == 90
+    assert len(sample("--lines", 90, "-n", 40, "--seed", 1, "-q").stdout) == 40
+
+
+def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "lines": "yes"}}, trained / "lines.pt")
+    model, encoder = load_for_sampling(read_checkpoint(str(trained / "lines.pt")))
+    read = model.reader()
+    for character in encoder.encode("\nTi").tolist():
+        logits = read(character)
+    expected = encoder.characters[int(logits.argmax())]
+    for flags, beginning in ((["-p", "Ti"], b""), (["-i"], b"Ti\n")):
+        written = sample("-n", 1, "-t", 0, "-q", *flags, checkpoint="lines.pt", input=beginning).stdout.decode()
+        assert written.rstrip("\n") == ("Ti" + expected).rstrip("\n")
+    records = sample("-p", "Ti", "-n", 1, "--json", "--logprobs", "--seed", 3, checkpoint="lines.pt").stdout
+    record = json.loads(records)
+    value = float(logits[encoder.encode(record["text"])[0]] - np.log(np.exp(logits.astype(float)).sum()))
+    assert record["logprobs"] == pytest.approx([value], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--interactive", "--json"], "--json does not go with --interactive"),
+        (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
+        (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
+        (["--interactive", "-p", "-"], "the prompt and --interactive cannot both come from standard input"),
+        (["--novel", "-", "-p", "-"], "the prompt and --novel cannot both come from standard input"),
+        (["-n", 10**30], "--length is 1000000000000000000000000000000; it must be from 0 to"),
+        (["--mix", "words.pt:0.7", "--mix", "words.pt:0.2", "--mix", "words.pt:0.1"], "the shares in --mix sum to 1"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_one_line(sample, arguments, message):
+    result = sample(*arguments)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr.decode().startswith(f"charrnn: {message}")
+    assert result.stderr.count(b"\n") == 1
+
+
+def test_an_empty_name_is_told_as_one(sample):
+    result = sample(checkpoint="")
+    assert (result.returncode, result.stderr.decode().split(";")[0]) == (1, "charrnn: the checkpoint's name is empty")
+
+
+def test_bytes_that_are_not_text_are_no_stack_trace_in_a_conversation(trained):
+    run = subprocess.run(
+        [sys.executable, "-m", "charrnn", "sample", "words.pt", "-i", "-n", "5", "-q"],
+        cwd=trained, input=b"Ti\xff\nTi\n", capture_output=True, timeout=60,
+        env={**clean_environment(), "PYTHONIOENCODING": "utf-8:strict"},
+    )  # fmt: skip
+    assert run.returncode == 0
+    assert run.stdout.startswith(b"Ti")
+    assert run.stderr.startswith(b"charrnn: prompt has '\\udcff'")
 
 
 def test_the_separator_stands_between_texts(sample):

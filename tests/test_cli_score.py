@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text
+from conftest import clean_environment, make_text, random_model
 from torch.nn import functional
 
 from charrnn.config import ModelConfig, config_from_dict
@@ -31,7 +32,7 @@ def command(trained):
         return subprocess.run(
             [sys.executable, "-m", "charrnn", "inspect", *map(str, arguments)],
             cwd=trained,
-            input=stdin.encode(),
+            input=stdin.encode("utf-8", "surrogateescape"),
             capture_output=True,
             env=clean_environment(),
             timeout=200,
@@ -223,3 +224,67 @@ def test_lines_are_scored_in_constant_memory(trained):
         )  # fmt: skip
         peaks.append(int(result.stderr))
     assert peaks[1] - peaks[0] < 30_000, "kilobytes"
+
+
+@pytest.fixture
+def byte_model(trained):
+    """A model of bytes with random weights that knows the two bytes of some Cyrillic letters."""
+    alphabet = "".join(sorted({*"\n abT", *map(chr, range(0x80, 0xC0)), "\xd0", "\xd1"}))
+    config = ModelConfig(vocab_size=len(alphabet), cell="lstm", hidden_size=12, num_layers=1, embedding_dim=8)
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    corpus = {**contents["corpus"], "counts": [1] * len(alphabet), "characters": len(alphabet)}
+    torch.save(
+        {
+            **contents, "characters": alphabet, "model": asdict(config), "corpus": corpus,
+            "weights": dict(random_model(config).state_dict()), "text": {**contents["text"], "unit": "byte"},
+        },
+        trained / "bytes.pt",
+    )  # fmt: skip
+    return CharEncoder(alphabet, unit="byte")
+
+
+def test_a_model_of_bytes_is_scored_by_character(command, trained, byte_model):
+    text = "Tаб аб\nба\n"
+    contents = torch.load(trained / "bytes.pt", weights_only=True)
+    model = CharRNN(config_from_dict(ModelConfig, contents["model"])).eval()
+    model.load_state_dict(contents["weights"])
+    ids = torch.from_numpy(byte_model.encode(text).astype(np.int64))
+    assert len(ids) > len(text)
+    with torch.no_grad():
+        logits, _ = model(ids[:-1, None], model.initial_state(1))
+    total = functional.cross_entropy(logits[:, 0], ids[1:], reduction="sum").item()
+    whole = json.loads(command("bytes.pt", "--score", "-", "--json", stdin=text).stdout)
+    assert (whole["characters"], whole["loss"]) == (len(text) - 1, pytest.approx(total / (len(text) - 1), abs=1e-4))
+    line = command("bytes.pt", "--score", "-", "--by", "line", "--json", stdin="аб\n").stdout
+    seen = json.loads(command("bytes.pt", "--text", "аб\n", "--json").stdout)
+    assert json.loads(line)["bits_per_char"] == pytest.approx(seen["surprise"]["bits_per_char"], abs=1e-4)
+
+
+def test_what_is_not_text_is_escaped_in_json(command, byte_model):
+    result = command("bytes.pt", "--score", "-", "--by", "line", "--json", stdin="a\udcffb\n")
+    assert json.loads(result.stdout.decode("utf-8", "strict"))["text"] == "a\udcffb"
+
+
+def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    characters = contents["characters"][:-1]
+    text_options = {**contents["text"], "unknown": "yes"}
+    torch.save({**contents, "characters": characters, "text": text_options}, trained / "rare.pt")
+    text, unknown = "Tin sole\n" * 9, contents["characters"][-1] + "§§"
+    plain = json.loads(command("rare.pt", "--score", "-", "--json", stdin=text).stdout)
+    odd = json.loads(command("rare.pt", "--score", "-", "--json", stdin=text + unknown).stdout)
+    assert (plain["unknown"], odd["unknown"]) == (0, 3)
+    price = unknown_surprisal(contents["corpus"]["characters"], len(characters) + 1)
+    total = plain["loss"] * plain["characters"] + 3 * price
+    assert odd["loss"] == pytest.approx(total / (plain["characters"] + 3), abs=1e-4)
+    refused = command("rare.pt", "--score", "-", "--unknown", "error", stdin=text + unknown)
+    assert refused.returncode == 1
+
+
+def test_files_in_different_encodings_are_not_one_text(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "encoding": "latin-1"}}, trained / "latin.pt")
+    for way in (["--score", "words.txt"], ["--score", "words.txt", "--by", "line"], ["--text-file", "words.txt"]):
+        refused = command("words.pt", "latin.pt", *way)
+        assert (refused.returncode, refused.stdout) == (2, b"")
+        assert b"different encodings (utf-8, latin-1)" in refused.stderr

@@ -213,5 +213,5 @@ def test_lines_are_novel_against_a_file_that_is_read_as_the_text_was(charrnn, tm
 def test_a_separator_that_is_no_text_is_refused(charrnn, tmp_path):
     (tmp_path / "a.txt").write_text(make_text(2000))
     refused = charrnn("train", "a.txt", *SMALL, "--separator", "\udcff")
-    assert (refused.code, refused.stderr) == (2, "charrnn: --separator is no UTF-8; give characters, or any bytes with "
-                                                 "--unit byte\n")  # fmt: skip
+    message = "charrnn: --separator is not UTF-8; give characters, or any bytes with --unit byte\n"
+    assert (refused.code, refused.stderr) == (2, message)

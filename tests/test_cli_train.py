@@ -163,7 +163,7 @@ def test_errors_are_escaped(charrnn):
 
 def test_a_device_is_not_replaced_by_a_file(charrnn, text):
     result = charrnn("train", "verse.txt", "--out", "/dev/null", "--overwrite")
-    assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is no ordinary file; give another with --out\n")
+    assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is not a regular file; give another with --out\n")
 
 
 @pytest.mark.slow

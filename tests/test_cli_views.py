@@ -179,6 +179,16 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--text", "§", "--gates"], "--text: no characters that "),
         (["--text", "Tin", "--gradients"], "a text of 3 characters is too short to go back in"),
         (["--text-file", "-", "--novelty", "-"], "standard input can be one thing only"),
+        (["--score", "-", "--corpus", "-"], "standard input can be one thing only"),
+        (["--text-file", ""], "a file's name is empty"),
+        (["--novelty", ""], "a file's name is empty"),
+        (["--text", "Tin", "--top-k", "3", "--cell", "0:1"], "--top-k goes with a text that is coloured by surprise"),
+        (["--verify", "--score", "words.txt"], "--verify stands alone; leave --score out"),
+        (["--export", "w.pt", "--neurons"], "--export stands alone; leave --neurons out"),
+        (["--score", "words.txt", "--by", "line", "--above", "nan"], "--above is not a number"),
+        (["--html", "y.html", "--cell", "99:99"], "--cell is 99:99, and "),
+        (["--html", "y.html", "--gradients", "--text", "Tin"], "a text of 3 characters is too short to go back in"),
+        (["--html", "y.html", "--json"], "--html writes a file; leave --json out"),
     ],
 )
 def test_bad_input_is_one_line(inspect, arguments, message):
@@ -187,6 +197,35 @@ def test_bad_input_is_one_line(inspect, arguments, message):
     assert result.stdout == ""
     assert result.stderr.startswith(f"charrnn: {message}")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("views", [["--text"], ["--cell", "0:1", "--text"], ["--neurons", "--text"]])
+def test_the_nearest_letters_are_read_in_every_view(inspect, views):
+    result = inspect("--unknown", "nearest", *views, "Tín sölé kilo " * 9)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_no_letter_is_as_near_as_two(inspect):
+    result = inspect("--unknown", "nearest", "--text", "Tinß")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_each_model_reads_a_text_as_it_learned_to(trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "lowercase": "yes"}}, trained / "lower.pt")
+
+    def shown(*names):
+        command = [sys.executable, "-m", "charrnn", "inspect", *names, "--text", "BANANA", "--json"]
+        run = subprocess.run(command, cwd=trained, capture_output=True, env=clean_environment(), check=True)
+        return json.loads(run.stdout)
+
+    assert shown("words.pt", "lower.pt") == [shown("words.pt"), shown("lower.pt")]
+    assert shown("lower.pt", "words.pt") == [shown("lower.pt"), shown("words.pt")]
+
+
+def test_guesses_are_as_many_as_there_are_characters(inspect):
+    result = json.loads(inspect("--text", "Tin", "--top-k", "100000", "--json").stdout)
+    assert all(len(one["top"]) == 22 for one in result["surprise"]["characters"])
 
 
 @pytest.mark.parametrize("flag", ["--neurons", "--gates", "--novelty=9", "--cell=0:0"])

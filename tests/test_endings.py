@@ -61,6 +61,12 @@ def test_known_lines_are_left_out_and_counted(text, known):
     assert ending.refused == len(lines) - len(kept)
 
 
+def test_a_carriage_return_is_a_part_of_a_lines_end():
+    pieces, ending = feed("a\r\nb\r\na\r", Rules(known_lines=frozenset({"a"})))
+    assert joined(pieces) == "b\r\n"
+    assert ending.refused == 2
+
+
 def test_known_lines_do_not_count():
     pieces, ending = feed("a\nb\na\nab\nb\n", Rules(lines=2, known_lines=frozenset({"a"})))
     assert joined(pieces) == "b\nab\n"

@@ -1,5 +1,6 @@
 """Several networks in one model: they learn apart and predict together."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -11,6 +12,7 @@ from conftest import make_text, numpy_twin, random_model
 from test_training import IDS, VOCAB_SIZE, finish, start
 
 from charrnn.analysis import read
+from charrnn.archive import read_checkpoint
 from charrnn.config import GATES, ModelConfig
 from charrnn.dynamic import adapt, average_surprisals
 from charrnn.ensemble import build_model, members_of, share_threads, split_state
@@ -19,7 +21,8 @@ from charrnn.model import CharRNN
 from charrnn.neurons import Unit, watch
 from charrnn.numpy_ensemble import NumpyEnsemble, average
 from charrnn.recovery import ensure_finite
-from charrnn.shapes import member_weights, parameter_shapes
+from charrnn.report import card
+from charrnn.shapes import member_name, member_weights, parameter_shapes
 from charrnn.suggest import suggest
 from charrnn.torch_engine import TorchCharRNN
 from charrnn.training import take_step
@@ -275,3 +278,13 @@ def test_its_first_report_counts_each_character_once():
     assert run.pace.chars == windows[0].num_targets
     assert run.pace.loss / run.pace.chars == pytest.approx(math.log(VOCAB_SIZE), abs=0.2)
     assert len(IDS) == 6000
+
+
+def test_one_member_is_not_shown_with_losses_of_its_own(trained):
+    whole = read_checkpoint(str(trained / "words.pt"))
+    config = dataclasses.replace(whole.model, members=2)
+    names = {member_name(number, name): weight for name, weight in whole.weights.items() for number in range(2)}
+    both = dataclasses.replace(whole, model=config, weights=names)
+    assert "members together" not in dict(card(both))["best"]
+    assert dict(card(both.member(1)))["best"].endswith(", of all 2 members together")
+    assert both.member(1).losses_of == 2

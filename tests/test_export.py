@@ -86,7 +86,7 @@ def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):
         (["weights.bin"], "--export is 'weights.bin'; name it .safetensors, or .pt"),
         (["words.txt.pt"], "words.txt.pt: exists; choose another name with --export"),
         (["none/w.pt"], "none/w.pt: cannot be written (No such file or directory)"),
-        (["w.pt", "--json"], "--export stands alone"),
+        (["w.pt", "--json"], "--export writes a file; leave --json out"),
     ],
 )
 def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, message):

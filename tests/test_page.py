@@ -172,10 +172,10 @@ def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
     write_page("report.html", f"<!doctype html>\n{MARK} two")
     assert (tmp_path / "report.html").read_text().endswith("two")
     (tmp_path / "mine.html").write_text("my own page")
-    with pytest.raises(OutputError, match=r"mine.html: exists and is no report of charrnn's"):
+    with pytest.raises(OutputError, match=r"mine.html: exists and is not a report of charrnn's"):
         write_page("mine.html", "new")
     assert (tmp_path / "mine.html").read_text() == "my own page"
-    for name, reason in (("none/report.html", "No such file"), (".", "exists and is no report")):
+    for name, reason in (("none/report.html", "No such file"), (".", "exists and is not a report")):
         with pytest.raises(OutputError, match=reason):
             write_page(name, "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "report.html"]
@@ -184,8 +184,8 @@ def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--json"], "--html writes the views as a page"),
-        (["--score", "-"], "--html writes the views as a page"),
+        (["--json"], "--html writes a file; leave --json out"),
+        (["--score", "-"], "--score stands alone; leave --html out"),
         (["words.pt"], "--html writes a file of one checkpoint"),
     ],
 )

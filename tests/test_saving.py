@@ -172,7 +172,7 @@ def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
 @pytest.mark.parametrize("text", ["hello\n", "{}\n", '{"step": "x"}\n', "[1]\n"])
 def test_a_file_that_is_no_log_is_left_alone(tmp_path, text):
     (tmp_path / "notes.txt").write_text(text)
-    with pytest.raises(OutputError, match=r"notes\.txt: is no log of a training"):
+    with pytest.raises(OutputError, match=r"notes\.txt: is not the log of a training"):
         TrainingLog(tmp_path / "notes.txt", after_step=5)
     assert (tmp_path / "notes.txt").read_text() == text
 

@@ -65,12 +65,19 @@ def test_a_picture_is_of_one_text_and_replaces_nothing_else(trained):
     for arguments, message in {
         ("--svg", "a.svg"): "--svg draws one text; give --text or --text-file, or one --cell",
         ("--svg", "a.svg", "--cell", "0:1", "--cell", "0:2"): "--svg draws one text",
-        ("--svg", "notes.txt", "--text", "Tin"): "notes.txt: exists and is no SVG picture",
+        ("--svg", "notes.txt", "--text", "Tin"): "notes.txt: exists and is not an SVG picture",
     }.items():
         result = run(trained, *arguments)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith(f"charrnn: {message}")
     assert (trained / "notes.txt").read_text() == "mine"
+
+
+def test_a_link_stays_one_and_what_it_points_to_is_written(trained):
+    (trained / "link.svg").symlink_to("real.svg")
+    assert run(trained, "--svg", "link.svg", "--text", "Tin").returncode == 0
+    assert (trained / "link.svg").is_symlink()
+    parse((trained / "real.svg").read_text(encoding="utf-8"))
 
 
 def test_the_readmes_pictures_are_sound_and_small():

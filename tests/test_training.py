@@ -12,7 +12,7 @@ from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
 from charrnn.evaluation import evaluate_cold
 from charrnn.model import detach
-from charrnn.optimizers import build_optimizer, learning_rate
+from charrnn.optimizers import build_optimizer, scheduled_rate
 from charrnn.run import TrainingRun
 from charrnn.training import REWIND_AFTER, REWIND_RATE, take_step, train
 
@@ -220,10 +220,10 @@ def test_the_clock_ends_a_training_that_has_a_time_limit():
 
 def test_learning_rate_rises_then_falls_to_its_last_value():
     config = start(learning_rate=1.0, warmup_steps=9).config
-    assert learning_rate(config, 0, 0.0) == pytest.approx(0.1)
-    assert learning_rate(config, 9, 0.0) == pytest.approx(1.0)
-    assert learning_rate(config, 500, 0.5) == pytest.approx(0.51)
-    assert learning_rate(config, 1000, 1.0) == pytest.approx(0.02)
+    assert scheduled_rate(config, 0, 0.0) == pytest.approx(0.1)
+    assert scheduled_rate(config, 9, 0.0) == pytest.approx(1.0)
+    assert scheduled_rate(config, 500, 0.5) == pytest.approx(0.51)
+    assert scheduled_rate(config, 1000, 1.0) == pytest.approx(0.02)
 
 
 def test_only_matrices_decay():

@@ -122,13 +122,14 @@ def _root(
 def _prepare_streams() -> None:
     """Make all three streams be there, and text on them be UTF-8 whatever the locale says.
 
-    Bytes of a file name that are no UTF-8 pass through stdout unaltered, so that the path it prints is the path.
+    Bytes of a file name that are not UTF-8 pass through stdout unaltered, so that the path it prints is the path.
     """
     if sys.stdin is None:  # closed by the caller, as a daemon's are
         sys.stdin = open(os.devnull)  # noqa: SIM115
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+    streams = (sys.stdin, "surrogateescape"), (sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")
+    for stream, errors in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)
 

@@ -18,7 +18,7 @@ from charrnn.shapes import count_parameters
 from charrnn.verdict import verdict
 
 COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
-"""Of how a model was trained, what stands in a comparison."""
+"""Options of the training that stand in a comparison."""
 
 
 def show_card(subject: Subject) -> None:
@@ -89,6 +89,7 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
         if best is None
         else {
             "val_loss": best.val_loss,
+            "members": max(subject.contents.losses_of, subject.contents.model.members),
             "perplexity": finite_or_none(perplexity(best.val_loss)),
             "bits_per_char": bits_per_char(best.val_loss),
             "step": best.step,

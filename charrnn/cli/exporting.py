@@ -19,7 +19,7 @@ def export(subject: Subject, path: str) -> None:
     """Write the weights in the format that the file's name asks for; say on stderr how much smaller they are.
 
     Raises:
-        ConfigError: the name asks for none.
+        ConfigError: the name asks for an unknown format.
         OutputError: something is there already, or it cannot be written.
     """
     form = FORMATS.get(Path(path).suffix)

@@ -6,7 +6,6 @@ and many lines are read side by side. What is there is answered at once; what is
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -16,9 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from charrnn.analysis import read_side_by_side
-from charrnn.cli.scoring import best_fit, fit_text, unknown_price
+from charrnn.cli.scoring import best_fit, fit_text, shared_encoding, unknown_price
 from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
+from charrnn.cli.tables import to_json
 from charrnn.decoding import prepare
 from charrnn.encoder import to_bytes
 from charrnn.escape import visible
@@ -52,6 +52,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     """
     out = sys.stdout.buffer
     number = 0
+    shared_encoding(subjects)
     for lines in read_lines(path, subjects[0].contents.text):
         for scored in score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path):
             if above is None or min(scored.bits) > above:
@@ -84,13 +85,13 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
     for text, reading in zip(texts, readings, strict=True):
         counted = 0 if rule == "skip" else text.num_unknown
         nats = float(reading.surprisals.sum()) + counted * price
-        result.append(nats / math.log(2) / max(len(text.ids) + counted, 1))
+        result.append(nats / math.log(2) / max(len(text.known_text) + counted, 1))
     return result
 
 
 def _format(scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO) -> str:
     if as_json:
-        return json.dumps(_fields(scored, subjects), ensure_ascii=False) + "\n"
+        return to_json(_fields(scored, subjects)) + "\n"
     columns = [f"{value:.4f}" for value in scored.bits]
     if len(subjects) > 1:
         columns.append(visible(subjects[best_fit(scored.bits)].name))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.gradient_view import draw_memories, gradients_view
+from charrnn.cli.inspection import ON_A_TEXT
+from charrnn.cli.scoring import shared_encoding
 from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_lines, shows_colour, terminal_width
@@ -20,13 +22,10 @@ from charrnn.read_text import read_text
 from charrnn.sources import STDIN
 from charrnn.svg import picture
 
-ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
-"""Flags that look at a model while it reads; a text that is given is what it reads."""
-
 
 def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
     """Print what the flags ask for of each model."""
-    given, source = read_given(subjects[0], flags)
+    given, source = read_given(subjects, flags)
     if flags["as_json"]:
         objects = [_as_json(subject, list(views(subject, given, source, flags))) for subject in subjects]
         print(json.dumps(objects[0] if len(objects) == 1 else objects))
@@ -52,27 +51,28 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
         ConfigError: they ask for none, or for several.
         OutputError: something else is there, or it cannot be written.
     """
-    given, source = read_given(subject, flags)
+    given, source = read_given([subject], flags)
     found = [view for view in views(subject, given, source, flags) if view.tinted]
     if len(found) != 1:
-        raise ConfigError("--svg draws one text; give --text or --text-file, or one --cell")
+        raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
     if Path(path).exists() and not path.endswith(".svg"):
-        raise OutputError(f"{path}: exists and is no SVG picture; choose another name with --svg")
+        raise OutputError(f"{path}: exists and is not an SVG picture; choose another name with --svg")
     drawn = picture(found[0].tinted, f"{subject.name}: {found[0].name}")
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
     print(path)
 
 
-def read_given(subject: Subject, flags: Mapping[str, Any]) -> tuple[str | None, str]:
-    """The text that the flags give, and where it is from."""
+def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The text that the flags give, as it stands there, and where it is from."""
     if flags["text_file"] is not None:
         path = flags["text_file"]
-        return read_text(path, subject.contents.text), "standard input" if path == STDIN else path
-    return None if flags["text"] is None else prepare(flags["text"], subject.contents.text), "--text"
+        return read_text(path, shared_encoding(subjects)), "standard input" if path == STDIN else path
+    return flags["text"], "--text"
 
 
 def views(subject: Subject, given: str | None, source: str, flags: Mapping[str, Any]) -> Iterator[View]:
     """Make the views, each when the one before has been shown."""
+    given = None if given is None else prepare(given, subject.contents.text)
     on_text = any(flags[name] for name in ON_A_TEXT)
     if given is not None and not on_text:
         yield surprise_view(subject, given, source, rule=flags["unknown"], top_k=flags["top_k"])
@@ -86,7 +86,7 @@ def views(subject: Subject, given: str | None, source: str, flags: Mapping[str, 
             yield gates_view(watched)
         if flags["gradients"]:
             yield gradients_view(watched)
-    if flags["novelty"]:
+    if flags["novelty"] is not None:
         yield novelty_view(subject, flags["novelty"])
     if flags["embeddings"]:
         yield embeddings_view(subject)

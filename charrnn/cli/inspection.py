@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charrnn.cli.cores import leave_busy_cores
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 STDIN = "-"
 VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
 """Flags that ask for something other than the card and the score, beside --text."""
+ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
+"""Those that look at a model while it reads; a text that is given is what it reads."""
 
 Hidden: dict[str, Any] = {"show_default": False}
 
@@ -21,7 +24,7 @@ Hidden: dict[str, Any] = {"show_default": False}
 def inspect(
     checkpoints: Annotated[
         list[str],
-        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT", **Hidden),
+        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", **Hidden),
     ],
     score: Annotated[
         str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.", **Hidden)
@@ -50,7 +53,11 @@ def inspect(
     neurons: Annotated[bool, typer.Option("--neurons", help="Find the cells that stand for something.")] = False,
     cell: Annotated[
         list[str] | None,
-        typer.Option(metavar="LAYER:UNIT", help="Colour the text by a cell; may be given again.", **Hidden),
+        typer.Option(
+            metavar="LAYER:UNIT",
+            help="Colour the text by a cell, or by LAYER:UNIT:h, its output; may be given again.",
+            **Hidden,
+        ),
     ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Tell how open and how shut the gates are.")] = False,
     gradients: Annotated[bool, typer.Option("--gradients", help="Measure how far back gradients reach.")] = False,
@@ -77,12 +84,13 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
-    """Show what a checkpoint is, how well it does, and what it makes of a text.
+    """Look into a checkpoint, or score a text by it.
 
     Losses are in nats per character; perplexity is exp(loss), bits per character is loss / ln 2.
     """
     flags = dict(context.params)
     _check(flags)
+    leave_busy_cores()
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.subject import read_subjects
 
@@ -119,7 +127,7 @@ def inspect(
         from charrnn.cli.webpage import write_report
 
         write_report(subjects[0], html, flags)
-    elif any(flags[name] for name in VIEWS) or text is not None:
+    elif _views(flags):
         from charrnn.cli.gallery import show_views
 
         show_views(subjects, flags)
@@ -141,27 +149,40 @@ def _check(flags: Mapping[str, Any]) -> None:
             raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")
     if flags["by"] not in (None, "line"):
         raise ConfigError(f"--by is {flags['by']!r}; it must be line")
+    if flags["above"] is not None and flags["above"] != flags["above"]:
+        raise ConfigError("--above is not a number; give bits per character, such as 3.5")
     if flags["above"] is not None and flags["by"] is None:
         raise ConfigError("--above chooses lines; give --by line too")
     if flags["dynamic"] and flags["by"]:
         raise ConfigError("--dynamic reads one text from end to end, and --by line every line by itself; give one")
     if flags["text"] is not None and flags["text_file"] is not None:
         raise ConfigError("--text and --text-file both give a text; give one of them")
-    if flags["score"] is not None and (flags["text"] is not None or any(flags[name] for name in VIEWS)):
-        raise ConfigError("--score stands alone; leave the other views out")
+    for name in ("verify", "score", "export"):
+        if flags[name] not in (None, False) and (seen := _views(flags) + _outputs(flags, beside=name)):
+            raise ConfigError(f"--{name} stands alone; leave --{seen[0].replace('_', '-')} out")
     for name in ("html", "svg", "export"):
         if flags[name] is not None and len(flags["checkpoints"]) > 1:
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
-    if flags["export"] is not None and (flags["html"] is not None or flags["score"] is not None or flags["as_json"]):
-        raise ConfigError("--export stands alone; leave --html, --score and --json out")
-    if flags["svg"] is not None and any(flags[name] for name in ("html", "export", "score", "as_json")):
-        raise ConfigError("--svg stands alone with a text; leave --html, --export, --score and --json out")
-    if flags["html"] is not None and (flags["score"] is not None or flags["as_json"]):
-        raise ConfigError("--html writes the views as a page; leave --score and --json out")
-    if flags["top_k"] and flags["html"] is None and flags["text"] is None and flags["text_file"] is None:
-        raise ConfigError("--top-k goes with a text; give --text or --text-file")
-    if [*flags["checkpoints"], flags["score"], flags["text_file"], flags["novelty"]].count(STDIN) > 1:
+    for name in ("export", "svg", "html"):
+        if flags[name] is not None and flags["as_json"]:
+            raise ConfigError(f"--{name} writes a file; leave --json out")
+    if flags["svg"] is not None and flags["html"] is not None:
+        raise ConfigError("--svg and --html both write a file; give one of them")
+    is_read = flags["text"] is not None or flags["text_file"] is not None
+    if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
+        raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
+    if [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))].count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
+
+
+def _views(flags: Mapping[str, Any]) -> list[str]:
+    """The views that the flags ask for, by name."""
+    return [name for name in ("text", *VIEWS) if flags[name] or flags[name] == ""]
+
+
+def _outputs(flags: Mapping[str, Any], beside: str) -> list[str]:
+    """What else the flags ask for that stands alone."""
+    return [name for name in ("score", "export", "svg", "html") if name != beside and flags[name] is not None]
 
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:

@@ -36,13 +36,13 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
             prompt = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
             match = job.sampler.match
             if match is not None:
-                match = begin_match(match, prompt or job.prompt, job.length, job.rules)
+                match = begin_match(match, prompt or job.prompt, job.length)
         except CharRNNError as error:
             write_line(sys.stderr, f"charrnn: {quoted(str(error))}")
             continue
         sampler = replace(job.sampler, match=match)
         if prompt:
-            sampler = replace(sampler, prompt=encode_ids(job.encoder, prompt))
+            sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, prompt))
         ending = Ending(job.rules, prompt)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
         last = ""

@@ -33,10 +33,10 @@ from charrnn.torch_engine import gpu_trouble, require_device
 from charrnn.torchrun import read_place
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
-"""Of a time limit, and in seconds: what finding out the machine's speed may take. The dropout depends on it."""
+"""Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it."""
 
 PASSES_SHARE = 0.85
-"""Of a training's time, its forward and backward passes: the rest updates weights, evaluates and saves."""
+"""Share of a training's time that goes to forward and backward passes: the rest updates, evaluates and saves."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from charrnn.decoding import prepare
 from charrnn.encoder import CharEncoder
@@ -19,16 +19,40 @@ STDIN = "-"
 UNKNOWN_RULES = ("error", "skip", "nearest")
 
 
-def check_prompt(prompt: str, prompt_file: str | None, checkpoint: str) -> None:
-    """Refuse, before anything is read, a prompt that is given twice or that shares its source.
+def check_inputs(flags: Mapping[str, Any]) -> None:
+    """Refuse, before anything is read, a prompt that is given twice, and standard input for two things.
+
+    Args:
+        flags: those of `charrnn sample`.
 
     Raises:
-        ConfigError: it is, or standard input is asked for two things.
+        ConfigError: that is what they ask for.
     """
-    if prompt and prompt_file is not None:
+    if flags["prompt"] and flags["prompt_file"] is not None:
         raise ConfigError("--prompt and --prompt-file both give a prompt; give one of them")
-    if checkpoint == STDIN in (prompt, prompt_file):
-        raise ConfigError("the checkpoint and the prompt cannot both come from standard input")
+    sources = {
+        "the checkpoint": flags["checkpoint"],
+        "the prompt": flags["prompt"],
+        "--prompt-file": flags["prompt_file"],
+    }
+    sources["--novel"] = flags["novel"]
+    asking = [name for name, path in sources.items() if path == STDIN]
+    asking += ["--interactive"] if flags["interactive"] else []
+    if len(asking) > 1:
+        raise ConfigError(f"{asking[0]} and {asking[1]} cannot both come from standard input")
+
+
+def check_novel(prompt: str, rules: Rules) -> None:
+    """Refuse to leave out lines that a prompt begins: it is written before it is known how they go on.
+
+    Raises:
+        ConfigError: known lines are to be left out, and the prompt ends within a line.
+    """
+    if rules.known_lines is not None and prompt.rpartition("\n")[2]:
+        raise ConfigError(
+            "--novel leaves out whole lines, and cannot leave out the one that the prompt begins; let the prompt end "
+            "with a line feed, or give the beginning as a pattern: --match 'Mar.*'"
+        )
 
 
 def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions) -> str:
@@ -74,29 +98,23 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
     return prompt
 
 
-def begin_match(match: LineMatch, prompt: str, length: int | None, rules: Rules) -> LineMatch:
+def begin_match(match: LineMatch, prompt: str, length: int | None) -> LineMatch:
     """Let a pattern read the line that a prompt begins.
 
     Args:
         match: the pattern, anywhere in it.
         prompt: of the model's characters.
         length: characters to draw at most; None for no limit.
-        rules: what else ends or leaves out lines.
 
     Raises:
         ConfigError: no line that fits can come of it.
     """
-    if rules.known_lines is not None and prompt.rpartition("\n")[2]:
-        raise ConfigError(
-            "--novel leaves out whole lines, and a line that the prompt begins cannot be left out of those that fit "
-            "--match; put the beginning into the pattern"
-        )
     return match.after(prompt, length)
 
 
 def nearest(character: str, encoder: CharEncoder) -> str:
     """The same letter without its accent or in the other case, whichever the model knows first; else itself."""
-    return next((known for known in _relatives(character) if known in encoder), character)
+    return next((known for known in _relatives(character) if len(known) == 1 and known in encoder), character)
 
 
 def _relatives(character: str) -> Iterator[str]:

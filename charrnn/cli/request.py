@@ -100,7 +100,7 @@ def check_output(request: Request) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give a file with --out")
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path}: is no ordinary file; give another with --out")
+        raise OutputError(f"{path}: is not a regular file; give another with --out")
     if path.exists() and any(Path(text).exists() and path.samefile(text) for text in request.texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not request.may_replace:
@@ -131,7 +131,7 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
     options = TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)})
     separator = unescape(flags["separator"])
     if options.unit == CHARACTER and any("\ud800" <= character < "\ue000" for character in separator):
-        raise ConfigError("--separator is no UTF-8; give characters, or any bytes with --unit byte")
+        raise ConfigError("--separator is not UTF-8; give characters, or any bytes with --unit byte")
     return ReadOptions(
         options=options,
         separator=separator,
@@ -148,7 +148,7 @@ def _check_log(log: Path, request: Request) -> None:
     if any(log.resolve() == other.resolve() for other in others):
         raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
     if log.exists() and not log.is_file():
-        raise OutputError(f"{log}: is no ordinary file; give another with --log")
+        raise OutputError(f"{log}: is not a regular file; give another with --log")
     if log.exists() and log.stat().st_size and not (request.resume or request.overwrite):
         raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
     if not log.parent.is_dir():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from charrnn.cli.cores import leave_busy_cores
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from charrnn.text_options import TextOptions
 
 DEFAULT_LENGTH = 500
+MOST_CHARACTERS = 10**12
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
 
 
 def sample(
     checkpoint: Annotated[
-        str, typer.Argument(help="A file that `charrnn train` wrote, or - for stdin.", show_default=False)
+        str,
+        typer.Argument(
+            help="A file that `charrnn train` wrote, or - for stdin.", metavar="CHECKPOINT", show_default=False
+        ),
     ],
     prompt: Annotated[
         str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.", **Hidden)
@@ -37,7 +42,10 @@ def sample(
     length: Annotated[
         int | None,
         typer.Option(
-            "--length", "-n", help="Characters to write after the prompt; -1: without end. [default: 500]", **Hidden
+            "--length",
+            "-n",
+            help="Characters to write after the prompt; -1: without end. [default: 500, or for each of --lines]",
+            **Hidden,
         ),
     ] = None,
     lines: Annotated[
@@ -98,7 +106,7 @@ def sample(
         bool, typer.Option("--interactive", "-i", help="Type a beginning, read on, again; Ctrl-D leaves.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
     """Write text in the style of a checkpoint.
@@ -107,6 +115,7 @@ def sample(
     """
     flags = _with_defaults(context.params)
     _check(flags)
+    leave_busy_cores()
     # Imported here: --help must not wait for numpy.
     import secrets
 
@@ -135,10 +144,11 @@ def sample(
 def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one."""
     one_line = flags["match"] is not None and flags["length"] is None and flags["lines"] is None
+    lines = 1 if one_line else flags["lines"]
     return {
         **flags,
-        "length": DEFAULT_LENGTH if flags["length"] is None else flags["length"],
-        "lines": 1 if one_line else flags["lines"],
+        "length": DEFAULT_LENGTH * max(lines or 1, 1) if flags["length"] is None else flags["length"],
+        "lines": lines,
     }
 
 
@@ -150,8 +160,8 @@ def _check(flags: Mapping[str, Any]) -> None:
     """
     from charrnn.cli.prompts import UNKNOWN_RULES
 
-    if flags["length"] < -1:
-        raise ConfigError(f"--length is {flags['length']}; it must be at least 0, or -1 for no end")
+    if not -1 <= flags["length"] <= MOST_CHARACTERS:
+        raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
     for name in ("lines", "num_samples"):
         if flags[name] is not None and flags[name] < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {flags[name]}; it must be at least 1")
@@ -166,6 +176,8 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--logprobs are a part of the JSON; give --json too")
     if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
         raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
+    if flags["interactive"]:
+        _check_conversation(flags)
     if flags["mix"] and flags["device"] == "cuda":
         raise ConfigError("--mix runs on the CPU; leave --device out")
     if "" in (flags["stop"] or []):
@@ -176,10 +188,19 @@ def _check(flags: Mapping[str, Any]) -> None:
         parse_pattern(flags["match"])
 
 
+def _check_conversation(flags: Mapping[str, Any]) -> None:
+    """Refuse what does not go with a conversation."""
+    given = {"json": flags["as_json"], "num-samples": flags["num_samples"] > 1, "surprisal": flags["surprisal"]}
+    given["novel"] = flags["novel"] is not None
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"--{name} does not go with --interactive, which writes one text for each beginning")
+
+
 def _plan(flags: Mapping[str, Any]) -> "Job":
     """Read all that is to be read and put together what is to be written."""
     from charrnn.archive import read_checkpoint
-    from charrnn.cli.prompts import begin_match, check_prompt, fit_prompt, read_prompt
+    from charrnn.cli.prompts import begin_match, check_inputs, check_novel, fit_prompt, read_prompt
     from charrnn.cli.shared import encode_ids, first_ids, unescape
     from charrnn.cli.writing import Job
     from charrnn.endings import Rules
@@ -187,27 +208,36 @@ def _plan(flags: Mapping[str, Any]) -> "Job":
     from charrnn.sampling import Sampler
 
     path = flags["checkpoint"]
-    check_prompt(flags["prompt"], flags["prompt_file"], path)
+    check_inputs(flags)
     contents = read_checkpoint(path)
     prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text)
     model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"])
     prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
     first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
+    before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
     length = None if flags["length"] == -1 else flags["length"]
     rules = Rules(
         stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"], contents.text)
     )
+    check_novel(prompt, rules)
     options = _options(flags, encoder)
     match = None
     if flags["match"] is not None:
         from charrnn.matching import LineMatch
 
-        match = begin_match(LineMatch.build(flags["match"], encoder, options.allowed), prompt, length, rules)
+        match = begin_match(LineMatch.build(flags["match"], encoder, options.allowed), prompt, length)
         rules = replace(rules, fits=match.fits)
     return Job(
-        sampler=Sampler(model, encode_ids(encoder, prompt or first), options, flags["seed"], match),
+        sampler=Sampler(
+            model,
+            before + encode_ids(encoder, prompt) if prompt else encode_ids(encoder, first),
+            options,
+            flags["seed"],
+            match,
+        ),
         encoder=encoder,
         text=contents.text,
+        before=before,
         prompt=prompt,
         echo=not flags["no_echo"],
         length=length,

@@ -23,7 +23,7 @@ SAVE_EVERY = 60.0
 """Seconds between two saves where no flag says otherwise and no evaluation comes before."""
 
 SHARE = 0.01
-"""Of the time that saving may take, but for `--save-every` and the end."""
+"""Share of the time that saving may take, but for `--save-every` and the end."""
 
 TELL_EVERY = 60.0
 """Seconds between two lines about saves that fail."""

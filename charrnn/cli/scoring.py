@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis import Score, score
+from charrnn.analysis import Score, read
 from charrnn.cli.cards import loss_fields
 from charrnn.cli.prompts import nearest
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_columns, print_table
 from charrnn.decoding import prepare
 from charrnn.encoder import CharEncoder
-from charrnn.errors import CharRNNError, UnknownCharacterError
+from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, perplexity
 from charrnn.read_text import read_text
 from charrnn.sources import STDIN
+from charrnn.text_options import TextOptions
 from charrnn.unknowns import Readable, make_readable, unknown_surprisal
 
 
@@ -29,7 +30,8 @@ class TextScore:
     """How well a model predicts a text that may have characters which it does not know.
 
     Attributes:
-        static: the score, with the price of unknown characters in its loss.
+        static: the score, by character even where the model reads bytes, with the price of unknown characters in its
+            loss.
         num_unknown: how many there were.
         dynamic: loss of the model that adapts as it reads, in nats per character, if that was asked for.
     """
@@ -49,7 +51,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         dynamic: adapt the models as they read, too.
         as_json: print an object.
     """
-    text = read_text(path, subjects[0].contents.text.as_bytes_are)
+    text = read_text(path, shared_encoding(subjects))
     scores = [score_text(subject, text, path, rule, dynamic) for subject in subjects]
     if as_json:
         print(json.dumps(_as_json(subjects, scores, path), ensure_ascii=False))
@@ -66,17 +68,27 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
 
 def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool = False) -> TextScore:
     """Score a text by one model; see `show_score`."""
-    options = subject.contents.text
+    options, encoder = subject.contents.text, subject.contents.encoder
     readable = fit_text(subject, prepare(text, options), path, rule)
-    ids = readable.ids
-    if options.lines:  # a line begins after a line feed
-        ids = np.concatenate([subject.contents.encoder.encode("\n"), ids])
-    result = score(subject.engine, ids)
+    ids, known = readable.ids, readable.known_text
+    before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
+    if len(before) + len(known) < 2:
+        raise CorpusError(
+            f"a text of {len(known)} characters that {subject.path} knows cannot be scored; give 2 or more"
+        )
+    reading = read(subject.engine, np.concatenate([before, ids]))
+    first = (
+        0 if options.lines else int(encoder.widths(known[0])[0]) - 1
+    )  # what the first character's bytes cost is left out
     counted = 0 if rule == "skip" else readable.num_unknown
-    predicted = result.characters + counted
+    predicted = len(known) - (not options.lines) + counted
     price = counted * unknown_price(subject)
-    whole = Score(predicted, (result.loss * result.characters + price) / predicted,
-                  result.accuracy * result.characters / predicted)  # fmt: skip
+    hits = reading.hits[first:]
+    whole = Score(
+        characters=predicted,
+        loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
+        accuracy=float(hits.mean()) * (predicted - counted) / predicted,
+    )
     adapted = None
     if dynamic:
         from charrnn.dynamic import adapt, average_surprisals
@@ -84,6 +96,20 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
         losses = [adapt(one.model, one.weights, readable.ids) for one in subject.members]
         adapted = (float(average_surprisals(losses).sum()) + price) / predicted
     return TextScore(whole, readable.num_unknown, adapted)
+
+
+def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
+    """How one text is decoded that several models are to read.
+
+    Raises:
+        ConfigError: they learned from texts in different encodings.
+    """
+    encodings = list(dict.fromkeys(subject.contents.text.encoding for subject in subjects))
+    if len(encodings) > 1:
+        raise ConfigError(
+            f"these models read files in different encodings ({', '.join(encodings)}); look at them one by one"
+        )
+    return subjects[0].contents.text.as_bytes_are
 
 
 def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:

@@ -208,7 +208,7 @@ class Session:
         try:
             self._display.sample(step, self._sample(seed=step))
         except DivergenceError:  # of the scores alone; whether training can go on shows in its losses
-            self._display.warn(f"after step {step:,} no sample can be shown: the model's scores are no numbers")
+            self._display.warn(f"after step {step:,} no sample can be shown: the model's scores are not numbers")
 
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""

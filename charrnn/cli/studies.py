@@ -80,7 +80,7 @@ def _sample(subject: Subject, length: int) -> str:
 def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:
     rows = [
         ["characters", f"{found.characters:,}", f"{yardstick.characters:,}"],
-        ["average stretch", f"{found.median:.0f}", f"{yardstick.median:.0f}"],
+        ["median stretch", f"{found.median:.0f}", f"{yardstick.median:.0f}"],
         *(
             [f"in stretches of {n} or more", f"{found.copied[n]:.1%}", f"{yardstick.copied[n]:.1%}"]
             for n in found.copied

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 MAX_WIDTH = 100
 NARROW = 48
@@ -55,3 +57,13 @@ def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
     return [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
     ]
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    """One line of JSON; what UTF-8 cannot hold, such as a byte that is not text, is escaped."""
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(record)
+    return line

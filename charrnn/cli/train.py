@@ -35,7 +35,8 @@ def train(
         int | None, typer.Option(help=f"Networks that learn apart and predict together. {Chosen}", **Hidden)
     ] = None,
     embedding_dim: Annotated[
-        int | None, typer.Option(help=f"Width of a character's vector. {Chosen}", **Hidden)
+        int | None,
+        typer.Option(help="Width of a character's vector. [default: 64, or 128 for over 512 characters]", **Hidden),
     ] = None,
     dropout: Annotated[
         float | None, typer.Option(help=f"Share of values dropped against overfitting. {Chosen}", **Hidden)
@@ -47,7 +48,7 @@ def train(
     layer_norm: Annotated[bool, typer.Option(help="Normalise each layer's output.")] = True,
     batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
     seq_len: Annotated[
-        int | None, typer.Option(help=f"Characters of a window: how far gradients go back. {Chosen}", **Hidden)
+        int | None, typer.Option(help="Characters of a window: how far gradients go back. [default: 64]", **Hidden)
     ] = None,
     stretch: Annotated[
         int | None,
@@ -60,15 +61,20 @@ def train(
     time_limit: Annotated[
         str | None,
         typer.Option(
-            "--time", metavar="TIME", help="End after this time in all: 90s, 10m, 2h. [default: no limit]", **Hidden
+            "--time",
+            metavar="TIME",
+            help="End after this time in all: 90s, 10m, 2h, or seconds. [default: no limit]",
+            **Hidden,
         ),
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help=f"Its peak. {Chosen}", **Hidden)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help=f"Learning rate at its highest. {Chosen}", **Hidden)
+    ] = None,
     warmup_steps: Annotated[
-        int, typer.Option(help="Steps over which it rises to its peak.")
+        int, typer.Option(help="Steps over which the learning rate rises.")
     ] = TrainConfig.warmup_steps,
     final_learning_rate: Annotated[
-        float, typer.Option(help="Its last value, as a share of the peak; it falls there in a straight line.")
+        float, typer.Option(help="The last learning rate, as a share of the highest; it falls in a straight line.")
     ] = TrainConfig.final_learning_rate,
     optimizer: Annotated[str, typer.Option(help="adamw, adam, rmsprop or sgd.")] = TrainConfig.optimizer,
     beta2: Annotated[
@@ -96,7 +102,7 @@ def train(
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
     encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or shift_jis.")] = TextOptions.encoding,
     errors: Annotated[
-        str, typer.Option(help="What becomes of bytes that are no text: strict, replace or surrogateescape.")
+        str, typer.Option(help="What becomes of bytes that are not text: strict, replace or surrogateescape.")
     ] = TextOptions.errors,
     newline: Annotated[str, typer.Option(help="keep, or lf to make all line ends LF.")] = TextOptions.newline,
     normalize: Annotated[str, typer.Option(help="Unicode form: none, nfc or nfkc.")] = TextOptions.normalize,
@@ -120,7 +126,7 @@ def train(
         float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
     ] = TrainConfig.state_reset,
     seed: Annotated[
-        int, typer.Option(help="Of the first weights, of dropout and of the order of reading.")
+        int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
     ] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
@@ -148,7 +154,8 @@ def train(
         ),
     ] = None,
     log: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A line of JSON per report, added to a file.", **Hidden)
+        str | None,
+        typer.Option(metavar="FILE", help="A line of JSON per report, to a new file; --resume adds to it.", **Hidden),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint left off.")] = False,
     resume_from: Annotated[
@@ -159,7 +166,7 @@ def train(
         bool, typer.Option("--force-resume", help="Go on with another text, or with other flags, too.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per report on stderr.")] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:

@@ -35,7 +35,7 @@ from charrnn.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.svg import Tinted
 
 SHOWN_CHARACTERS = 2_000
-"""Of a text that was not chosen for it, what a picture shows."""
+"""Characters that a picture shows of a text that was not given for it."""
 
 MANY = 0.9
 """A gate that is open, or shut, at this share of characters is called always so."""
@@ -84,12 +84,12 @@ class Watched:
 
     @property
     def activations(self) -> Activations:
-        """Of every unit."""
+        """The values of every unit."""
         return self._seen[0]
 
     @property
     def gates(self) -> list[GateUse]:
-        """Of every layer."""
+        """How open the gates of every layer were."""
         return self._seen[1]
 
     @cached_property
@@ -107,10 +107,10 @@ def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> 
     length = readable_length(subject.contents.model)
     if given is not None:
         readable = fit_text(subject, given, source, rule)
-        known = "".join(c for c, is_known in zip(given, readable.known, strict=True) if is_known)
+        known = readable.known_text
         if not known:
             raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
-        return Watched(subject, known[:length], source)
+        return Watched(subject, known[:length], source if len(known) <= length else f"the beginning of {source}")
     if subject.text is None:
         raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
     text = subject.contents.encoder.decode(subject.text.held_out[:length])
@@ -120,11 +120,11 @@ def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> 
 def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
     """Show a text coloured by surprisal, with the likeliest characters below each."""
     readable = fit_text(subject, text, source, rule)
-    if rule == "skip" and readable.num_unknown:
-        text = "".join(c for c, known in zip(text, readable.known, strict=True) if known)
-        readable = fit_text(subject, text, source, rule)
+    if rule == "skip":
+        readable = fit_text(subject, readable.known_text, source, rule)
+    top_k = min(top_k, subject.contents.model.vocab_size)
     seen = follow(
-        subject.engine, subject.contents.encoder, text, readable,
+        subject.engine, subject.contents.encoder, readable,
         beginning=first_ids(subject.contents.encoder, subject.contents.corpus.counts),
         price=unknown_price(subject), top_k=top_k,
     )  # fmt: skip
@@ -176,7 +176,8 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
         "values": [round(float(value), 4) for value in values],
         "follows": [{"feature": f.feature, "effect": f.effect} for f in followed],
     }
-    headline = f"cell {unit_name(unit)}, {values.min(initial=0):.2f} to {values.max(initial=0):.2f}"
+    headline = f"cell {unit_name(unit)} on {quoted(watched.source)}, "
+    headline += f"{values.min(initial=0):.2f} to {values.max(initial=0):.2f}"
     headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
     tinted = tuple(Tinted(*pair) for pair in zip(text, (values / _scale(values)).tolist(), strict=True))
     return View("cell", data, lambda width, colour: [headline, "", *_draw_values(text, values, width, colour)], tinted)
@@ -218,7 +219,7 @@ def parse_unit(name: str, subject: Subject) -> Unit:
     """Read a unit's name.
 
     Raises:
-        ConfigError: it is none, or the model has no such unit.
+        ConfigError: it is not written as one, or the model has no such unit.
     """
     config = subject.contents.model
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::([hc]))?", name)

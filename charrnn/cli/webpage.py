@@ -10,12 +10,14 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.cli.cards import describe
-from charrnn.cli.gallery import ON_A_TEXT, read_given
+from charrnn.cli.gallery import read_given
 from charrnn.cli.gradient_view import gradients_view
+from charrnn.cli.inspection import ON_A_TEXT
 from charrnn.cli.shared import first_ids
 from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
-from charrnn.cli.views import Watched, choose_text, gates_view, neurons_view, surprise_view
+from charrnn.cli.views import Watched, choose_text, gates_view, neurons_view, parse_unit, surprise_view
+from charrnn.decoding import prepare
 from charrnn.filters import SamplingOptions
 from charrnn.gradients import REACH, WARM_UP
 from charrnn.page import render, write_page
@@ -23,7 +25,7 @@ from charrnn.report import card
 from charrnn.sampling import Sampler
 
 ACTIVATION_BYTES = 1_000_000
-"""Of cells over characters, at most, so that the page stays below three megabytes."""
+"""Bytes of cells' values, at most, so that the page stays below three megabytes."""
 
 SHOWN_CHARACTERS = 1_500
 DEFAULT_TOP_K = 5
@@ -53,32 +55,36 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
         "origin": [[name.strip(), value] for name, value in rows if name.strip() in ("corpus", "sha256", "made", "by")],
         "samples": [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES],
     }
-    given, source = read_given(subject, flags)
-    asked = {name for name in (*ON_A_TEXT, "embeddings") if flags[name]}
-    everything = not asked and not flags["novelty"]
-    if given is not None or subject.text is not None:
-        data |= _on_text(subject, given, source, flags, {*ON_A_TEXT} if everything else asked)
+    given, source = read_given([subject], flags)
+    asked = {name for name in ON_A_TEXT if flags[name]}
+    everything = not asked and not flags["embeddings"] and flags["novelty"] is None
+    for name in flags["cell"] or ():
+        parse_unit(name, subject)
+    if given is not None or subject.text is not None or asked:
+        given = None if given is None else prepare(given, subject.contents.text)
+        data |= _on_text(subject, given, source, flags, asked, everything)
     if everything or flags["embeddings"]:
         data["embeddings"] = embeddings_view(subject).data
-    if flags["novelty"]:
+    if flags["novelty"] is not None:
         data["novelty"] = novelty_view(subject, flags["novelty"]).data
     return data
 
 
 def _on_text(
-    subject: Subject, given: str | None, source: str, flags: Mapping[str, Any], wanted: set[str]
+    subject: Subject, given: str | None, source: str, flags: Mapping[str, Any], asked: set[str], everything: bool
 ) -> dict[str, Any]:
-    """What can be seen while the model reads."""
+    """What can be seen while the model reads; where everything is wanted, what cannot be shown is left out."""
     watched = choose_text(subject, given, source, flags["unknown"])
     shown = (given if given is not None else watched.text)[:SHOWN_CHARACTERS]
     top_k = flags["top_k"] or DEFAULT_TOP_K
     data = {"surprise": surprise_view(subject, shown, watched.source, rule=flags["unknown"], top_k=top_k).data}
-    if wanted & {"neurons", "cell"}:
+    if everything or asked & {"neurons", "cell"}:
         data["neurons"] = neurons_view(watched).data
         data["activations"] = _activations(watched)
-    if "gates" in wanted and watched.gates:
+    if "gates" in asked or (everything and watched.gates):
         data["gates"] = gates_view(watched).data
-    if "gradients" in wanted and subject.is_stream and len(watched.text) >= WARM_UP + REACH + 2:
+    can_flow = subject.is_stream and len(watched.text) >= WARM_UP + REACH + 2
+    if "gradients" in asked or (everything and can_flow):
         data["gradients"] = gradients_view(watched).data
     return data
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from charrnn.cli.tables import to_json
 from charrnn.encoder import CharEncoder, to_bytes
 from charrnn.endings import Drawn, Ending, Rules
 from charrnn.escape import visible
@@ -31,6 +31,7 @@ class Job:
         sampler: draws it.
         encoder: gives its characters.
         text: how what is typed becomes characters.
+        before: ids that are read before any prompt, and not written.
         prompt: what each sample continues.
         echo: whether the prompt is written too.
         length: characters to draw for each sample; None for no end.
@@ -43,6 +44,7 @@ class Job:
     sampler: Sampler
     encoder: CharEncoder
     text: TextOptions
+    before: list[int]
     prompt: str
     echo: bool
     length: int | None
@@ -106,7 +108,7 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> int:
         }
         if with_log_probabilities:
             record["logprobs"] = values
-        out.write(_to_json(record) + b"\n")
+        out.write(to_bytes(to_json(record) + "\n"))
         out.flush()
     return refused
 
@@ -156,14 +158,6 @@ def tell_refused(refused: int, source: str | None) -> None:
 
         noun = "line" if refused == 1 else "lines"
         print(f"{refused:,} {noun} left out that stand in {quoted(source)}", file=sys.stderr, flush=True)
-
-
-def _to_json(record: dict[str, Any]) -> bytes:
-    """One line of UTF-8; what UTF-8 cannot hold, such as a byte that is no text, is escaped."""
-    try:
-        return json.dumps(record, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(record).encode("ascii")
 
 
 def _samples(job: Job) -> Iterator[Sample]:
