@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_named(name, reason):
         next(read_lines(name))
 
 
-def test_no_line_is_held_after_the_next_is_read(monkeypatch):
+def test_every_line_is_handed_on_as_it_comes(monkeypatch):
     pieces = (b"x" * 1000 + b"\n" for _ in range(5))
     stream = types.SimpleNamespace(read1=lambda _: next(pieces, b""))
     monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=stream))

@@ -26,8 +26,7 @@ def hand_made(encoder):
     weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(config).items()}
     weights["embedding.weight"] = np.eye(len(encoder), dtype=np.float32)
     weights["layers.0.weight_ih"] = generator.uniform(0, 1, (8, len(encoder))).astype(np.float32)
-    counting = weights["layers.0.weight_ih"][1] = 1
-    weights["layers.0.weight_ih"][1] = counting
+    weights["layers.0.weight_ih"][1] = 1
     weights["layers.0.weight_ih"][1, encoder.encode("\n")] = -1e6
     weights["layers.0.weight_hh"][1, 1] = 1
     weights["layers.0.weight_ih"][5] = 0
