@@ -129,7 +129,7 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
         (["--min-p", "2"], 2, "--min-p is 2.0; it must be at least 0 and at most 1"),
         (["--allow", "~"], 2, "--allow and --forbid leave no character of the model to write with"),
         (["--stop", ""], 2, "--stop is empty, and would end every text at once; give a text"),
-        (["-n", "-2"], 2, "--length is -2; it must be at least 0, or -1 for no end"),
+        (["-n", "-2"], 2, "--length is -2; it must be from 0 to 1,000,000,000,000, or -1 for no end"),
         (["--lines", "0"], 2, "--lines is 0; it must be at least 1"),
         (["-n", "-1", "--json"], 2, "--length -1 has no end, and --json needs one; give a length"),
         (["--logprobs"], 2, "--logprobs are a part of the JSON; give --json too"),
@@ -143,7 +143,7 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
         (
             ["--mix", "words.pt:0.5", "--mix", "words.pt:0.6"],
             2,
-            "the shares in --mix sum to 1.1, which leaves none for the first model",
+            "the shares in --mix sum to 1.1, which leaves nothing for the first model",
         ),
         (["--mix", "no.pt:0.5"], 1, "no.pt: no such file; `charrnn train TEXT` writes one"),
         (["-p", "Tin", "-f", "words.txt"], 2, "--prompt and --prompt-file both give a prompt; give one of them"),

@@ -225,7 +225,7 @@ def test_denormal_numbers_are_flushed_in_every_thread():
         ("random_state", {"bit_generator": "PCG64"}, "the random state is not one of numpy's PCG64"),
         ("health", {"skipped": 1.5}, "a count is not an integer"),
         ("health", {"lowest": "low"}, "a figure is not a finite number"),
-        ("health", {"luck": 1}, "its health is none"),
+        ("health", {"luck": 1}, "health has an unknown field"),
         ("weights", {}, "missing or unknown names"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_view_of_a_text_becomes_a_picture(trained):
 def test_a_picture_is_of_one_text_and_replaces_nothing_else(trained):
     (trained / "notes.txt").write_text("mine")
     for arguments, message in {
-        ("--svg", "a.svg"): "--svg draws one text; give --text or --text-file, or one --cell",
+        ("--svg", "a.svg"): "--svg draws one text; give --text or --text-file alone, or one --cell",
         ("--svg", "a.svg", "--cell", "0:1", "--cell", "0:2"): "--svg draws one text",
         ("--svg", "notes.txt", "--text", "Tin"): "notes.txt: exists and is not an SVG picture",
     }.items():

@@ -41,7 +41,7 @@ def test_figures_are_read_all_at_once_and_none_is_left_at_a_report(monkeypatch):
     run = start_late(max_steps=10_000)
     reads = []
     means = run.ranks.all_reduce_mean
-    monkeypatch.setattr(run.ranks, "means", lambda *values: reads.append(len(values)) or means(*values))
+    monkeypatch.setattr(run.ranks, "all_reduce_mean", lambda *values: reads.append(len(values)) or means(*values))
     for count in range(1, 2 * READ_EVERY + 1):
         take_step(run)
         assert len(run.unread) == count % READ_EVERY

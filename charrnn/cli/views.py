@@ -66,11 +66,13 @@ class Watched:
         subject: the model.
         text: as far as it was read.
         source: where it comes from, in words.
+        is_cut: whether it is the beginning of a longer text that was given.
     """
 
     subject: Subject
     text: str
     source: str
+    is_cut: bool = False
 
     @cached_property
     def _seen(self) -> tuple[Activations, list[GateUse]]:
@@ -110,7 +112,8 @@ def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> 
         known = readable.known_text
         if not known:
             raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
-        return Watched(subject, known[:length], source if len(known) <= length else f"the beginning of {source}")
+        is_cut = len(known) > length
+        return Watched(subject, known[:length], f"the beginning of {source}" if is_cut else source, is_cut)
     if subject.text is None:
         raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
     text = subject.contents.encoder.decode(subject.text.held_out[:length])
@@ -176,8 +179,8 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
         "values": [round(float(value), 4) for value in values],
         "follows": [{"feature": f.feature, "effect": f.effect} for f in followed],
     }
-    headline = f"cell {unit_name(unit)} on {quoted(watched.source)}, "
-    headline += f"{values.min(initial=0):.2f} to {values.max(initial=0):.2f}"
+    headline = f"cell {unit_name(unit)}, {values.min(initial=0):.2f} to {values.max(initial=0):.2f}"
+    headline += f" on {quoted(watched.source)}" if watched.is_cut else ""
     headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
     tinted = tuple(Tinted(*pair) for pair in zip(text, (values / _scale(values)).tolist(), strict=True))
     return View("cell", data, lambda width, colour: [headline, "", *_draw_values(text, values, width, colour)], tinted)
