@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LENGTH = 500
 MOST_CHARACTERS = 10**12
+"""More than any disk holds; --length -1 goes on for ever."""
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
 
@@ -145,11 +146,10 @@ def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one."""
     one_line = flags["match"] is not None and flags["length"] is None and flags["lines"] is None
     lines = 1 if one_line else flags["lines"]
-    return {
-        **flags,
-        "length": DEFAULT_LENGTH * max(lines or 1, 1) if flags["length"] is None else flags["length"],
-        "lines": lines,
-    }
+    length = flags["length"]
+    if length is None:
+        length = min(DEFAULT_LENGTH * max(lines or 1, 1), MOST_CHARACTERS)
+    return {**flags, "length": length, "lines": lines}
 
 
 def _check(flags: Mapping[str, Any]) -> None:

@@ -77,9 +77,8 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
             f"a text of {len(known)} characters that {subject.path} knows cannot be scored; give 2 or more"
         )
     reading = read(subject.engine, np.concatenate([before, ids]))
-    first = (
-        0 if options.lines else int(encoder.widths(known[0])[0]) - 1
-    )  # what the first character's bytes cost is left out
+    # The first character of a stream is not predicted, nor is the rest of its bytes counted.
+    first = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
     counted = 0 if rule == "skip" else readable.num_unknown
     predicted = len(known) - (not options.lines) + counted
     price = counted * unknown_price(subject)
@@ -94,7 +93,7 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
         from charrnn.dynamic import adapt, average_surprisals
 
         losses = [adapt(one.model, one.weights, readable.ids) for one in subject.members]
-        adapted = (float(average_surprisals(losses).sum()) + price) / predicted
+        adapted = (float(average_surprisals(losses)[first:].sum()) + price) / predicted
     return TextScore(whole, readable.num_unknown, adapted)
 
 
