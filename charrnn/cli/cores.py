@@ -29,13 +29,19 @@ def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None
     if cores < (os.cpu_count() or 1):  # the others may be at work on cores that this process may not use
         return
     try:
-        others = min(_running() for _ in range(READINGS)) - 1  # this process runs too
+        others = _others()
     except (OSError, ValueError, IndexError):  # no such file, or another kind of system's
         return
     if others > 0:
         environment["OPENBLAS_NUM_THREADS"] = str(max(1, cores - others))
 
 
-def _running() -> int:
-    time.sleep(0.001)
-    return int(LOAD.read_text().split()[3].partition("/")[0])
+def _others() -> int:
+    """How many threads run beside this one, which is one of those that are counted."""
+    found = []
+    for _ in range(READINGS):
+        found.append(int(LOAD.read_text().split()[3].partition("/")[0]) - 1)
+        if not found[-1]:  # nothing to wait for
+            break
+        time.sleep(0.001)
+    return min(found)

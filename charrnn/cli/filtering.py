@@ -19,7 +19,6 @@ from charrnn.cli.scoring import best_fit, fit_text, shared_encoding, unknown_pri
 from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import to_json
-from charrnn.decoding import prepare
 from charrnn.encoder import to_bytes
 from charrnn.escape import visible
 from charrnn.line_reader import read_lines
@@ -52,8 +51,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     """
     out = sys.stdout.buffer
     number = 0
-    shared_encoding(subjects)
-    for lines in read_lines(path, subjects[0].contents.text):
+    for lines in read_lines(path, shared_encoding(subjects)):
         for scored in score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path):
             if above is None or min(scored.bits) > above:
                 out.write(to_bytes(_format(scored, subjects, as_json, out)))
@@ -78,7 +76,6 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
     beginning = first_ids(encoder, subject.contents.corpus.counts)
     if "\n" not in encoder:  # a model of one long line: where it ends says nothing
         lines = [line.removesuffix("\n") for line in lines]
-    lines = [prepare(line, subject.contents.text) for line in lines]
     texts = [fit_text(subject, line, path, rule) for line in lines]
     readings = read_side_by_side(subject.engine, [np.concatenate([beginning, text.ids]) for text in texts])
     result = []

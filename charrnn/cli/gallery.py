@@ -14,7 +14,6 @@ from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_lines, shows_colour, terminal_width
 from charrnn.cli.views import SHOWN_CHARACTERS, View, cell_view, choose_text, gates_view, neurons_view, surprise_view
-from charrnn.decoding import prepare
 from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
 from charrnn.outputs import write_whole
@@ -72,7 +71,6 @@ def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> tuple[s
 
 def views(subject: Subject, given: str | None, source: str, flags: Mapping[str, Any]) -> Iterator[View]:
     """Make the views, each when the one before has been shown."""
-    given = None if given is None else prepare(given, subject.contents.text)
     on_text = any(flags[name] for name in ON_A_TEXT)
     if given is not None and not on_text:
         yield surprise_view(subject, given, source, rule=flags["unknown"], top_k=flags["top_k"])

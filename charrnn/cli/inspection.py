@@ -1,6 +1,7 @@
 """`charrnn inspect`: its flags, and what they ask for."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,7 +150,7 @@ def _check(flags: Mapping[str, Any]) -> None:
             raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")
     if flags["by"] not in (None, "line"):
         raise ConfigError(f"--by is {flags['by']!r}; it must be line")
-    if flags["above"] is not None and flags["above"] != flags["above"]:
+    if flags["above"] is not None and math.isnan(flags["above"]):
         raise ConfigError("--above is not a number; give bits per character, such as 3.5")
     if flags["above"] is not None and flags["by"] is None:
         raise ConfigError("--above chooses lines; give --by line too")

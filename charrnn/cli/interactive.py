@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charrnn.cli.prompts import begin_match, fit_prompt
+from charrnn.cli.prompts import fit_prompt
 from charrnn.cli.shared import encode_ids
 from charrnn.cli.writing import Job, write_stream
 from charrnn.decoding import prepare
@@ -36,7 +36,7 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
             prompt = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
             match = job.sampler.match
             if match is not None:
-                match = begin_match(match, prompt or job.prompt, job.length)
+                match = match.after(prompt or job.prompt, job.length)
         except CharRNNError as error:
             write_line(sys.stderr, f"charrnn: {quoted(str(error))}")
             continue

@@ -13,7 +13,6 @@ from charrnn.text_options import TextOptions
 
 if TYPE_CHECKING:
     from charrnn.endings import Rules
-    from charrnn.matching import LineMatch
 
 STDIN = "-"
 UNKNOWN_RULES = ("error", "skip", "nearest")
@@ -34,8 +33,8 @@ def check_inputs(flags: Mapping[str, Any]) -> None:
         "the checkpoint": flags["checkpoint"],
         "the prompt": flags["prompt"],
         "--prompt-file": flags["prompt_file"],
+        "--novel": flags["novel"],
     }
-    sources["--novel"] = flags["novel"]
     asking = [name for name, path in sources.items() if path == STDIN]
     asking += ["--interactive"] if flags["interactive"] else []
     if len(asking) > 1:
@@ -96,20 +95,6 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
             f"see `charrnn inspect {model}`){help_}"
         )
     return prompt
-
-
-def begin_match(match: LineMatch, prompt: str, length: int | None) -> LineMatch:
-    """Let a pattern read the line that a prompt begins.
-
-    Args:
-        match: the pattern, anywhere in it.
-        prompt: of the model's characters.
-        length: characters to draw at most; None for no limit.
-
-    Raises:
-        ConfigError: no line that fits can come of it.
-    """
-    return match.after(prompt, length)
 
 
 def nearest(character: str, encoder: CharEncoder) -> str:

@@ -190,8 +190,10 @@ def _check(flags: Mapping[str, Any]) -> None:
 
 def _check_conversation(flags: Mapping[str, Any]) -> None:
     """Refuse what does not go with a conversation."""
-    given = {"json": flags["as_json"], "num-samples": flags["num_samples"] > 1, "surprisal": flags["surprisal"]}
-    given["novel"] = flags["novel"] is not None
+    given = {
+        "json": flags["as_json"], "num-samples": flags["num_samples"] > 1, "surprisal": flags["surprisal"],
+        "novel": flags["novel"] is not None,
+    }  # fmt: skip
     for name, value in given.items():
         if value:
             raise ConfigError(f"--{name} does not go with --interactive, which writes one text for each beginning")
@@ -200,7 +202,7 @@ def _check_conversation(flags: Mapping[str, Any]) -> None:
 def _plan(flags: Mapping[str, Any]) -> "Job":
     """Read all that is to be read and put together what is to be written."""
     from charrnn.archive import read_checkpoint
-    from charrnn.cli.prompts import begin_match, check_inputs, check_novel, fit_prompt, read_prompt
+    from charrnn.cli.prompts import check_inputs, check_novel, fit_prompt, read_prompt
     from charrnn.cli.shared import encode_ids, first_ids, unescape
     from charrnn.cli.writing import Job
     from charrnn.endings import Rules
@@ -225,7 +227,7 @@ def _plan(flags: Mapping[str, Any]) -> "Job":
     if flags["match"] is not None:
         from charrnn.matching import LineMatch
 
-        match = begin_match(LineMatch.build(flags["match"], encoder, options.allowed), prompt, length)
+        match = LineMatch.build(flags["match"], encoder, options.allowed).after(prompt, length)
         rules = replace(rules, fits=match.fits)
     return Job(
         sampler=Sampler(

@@ -69,7 +69,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
 def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool = False) -> TextScore:
     """Score a text by one model; see `show_score`."""
     options, encoder = subject.contents.text, subject.contents.encoder
-    readable = fit_text(subject, prepare(text, options), path, rule)
+    readable = fit_text(subject, text, path, rule)
     ids, known = readable.ids, readable.known_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
     if len(before) + len(known) < 2:
@@ -112,12 +112,13 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
 
 
 def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
-    """Bring a text to what a model can read.
+    """Bring a text, as it stands in a file, to what a model can read: prepared as its own was, and encoded.
 
     Raises:
         CharRNNError: the rule is "error" and the model does not know a character.
     """
     encoder = subject.contents.encoder
+    text = prepare(text, subject.contents.text)
     try:
         return make_readable(to_nearest(text, encoder) if rule == "nearest" else text, encoder, rule)
     except UnknownCharacterError as error:

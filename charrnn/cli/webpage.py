@@ -17,7 +17,6 @@ from charrnn.cli.shared import first_ids
 from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.views import Watched, choose_text, gates_view, neurons_view, parse_unit, surprise_view
-from charrnn.decoding import prepare
 from charrnn.filters import SamplingOptions
 from charrnn.gradients import REACH, WARM_UP
 from charrnn.page import render, write_page
@@ -61,7 +60,6 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     for name in flags["cell"] or ():
         parse_unit(name, subject)
     if given is not None or subject.text is not None or asked:
-        given = None if given is None else prepare(given, subject.contents.text)
         data |= _on_text(subject, given, source, flags, asked, everything)
     if everything or flags["embeddings"]:
         data["embeddings"] = embeddings_view(subject).data
