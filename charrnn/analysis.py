@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import GATES, ModelConfig
-from charrnn.errors import CorpusError
 from charrnn.numpy_ensemble import Engine
 
 WARM_UP = 512
@@ -45,37 +44,6 @@ class Reading:
 
     surprisals: Floats
     hits: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well a model predicts a text.
-
-    Attributes:
-        characters: predicted, which is all but the first.
-        loss: mean in nats per character.
-        accuracy: share of characters that were the model's most probable.
-    """
-
-    characters: int
-    loss: float
-    accuracy: float
-
-
-def score(model: Engine, ids: Ids | Sequence[int]) -> Score:
-    """Read a text from a zero state and compare every character with what was expected.
-
-    Args:
-        model: reads the text.
-        ids: encoded text, shape (num_chars,).
-
-    Raises:
-        CorpusError: fewer than two characters.
-    """
-    if len(ids) < 2:
-        raise CorpusError(f"a text of {len(ids)} characters that the model knows cannot be scored; give at least 2")
-    reading = read(model, ids)
-    return Score(len(ids) - 1, float(reading.surprisals.mean()), float(reading.hits.mean()))
 
 
 def read(model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None) -> Reading:

@@ -7,32 +7,25 @@ from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
 from charrnn import analysis
-from charrnn.analysis import WARM_UP, WINDOW, read, read_side_by_side, score, surprisals
-from charrnn.errors import CorpusError
+from charrnn.analysis import WARM_UP, WINDOW, read, read_side_by_side, surprisals
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_score_is_torchs_loss(config):
+def test_surprisals_add_up_to_torchs_loss(config):
     model = random_model(config)
     ids = np.random.default_rng(2).integers(0, 11, WINDOW + 50)
     with torch.no_grad():
         logits, _ = model(torch.from_numpy(ids[:-1, None]), model.initial_state(1))
     targets = torch.from_numpy(ids[1:])
-    result = score(numpy_twin(model), ids)
-    assert result.loss == pytest.approx(functional.cross_entropy(logits[:, 0], targets).item(), abs=1e-5)
-    assert result.accuracy == (logits[:, 0].argmax(-1) == targets).double().mean().item()
-    assert result.characters == len(ids) - 1
+    result = read(numpy_twin(model), ids)
+    assert result.surprisals.mean() == pytest.approx(functional.cross_entropy(logits[:, 0], targets).item(), abs=1e-5)
+    assert result.hits.mean() == (logits[:, 0].argmax(-1) == targets).double().mean().item()
+    assert len(result.surprisals) == len(ids) - 1
 
 
 def test_surprisals_are_minus_log_probabilities_even_of_huge_logits():
     logits = np.array([[0.0, 0.0], [5000.0, 0.0], [0.0, 5000.0]], dtype=np.float32)
     assert surprisals(logits, np.array([0, 0, 0])).tolist() == pytest.approx([math.log(2), 0.0, 5000.0])
-
-
-@pytest.mark.parametrize("length", [0, 1])
-def test_a_text_too_short_to_predict_anything_is_refused(length):
-    with pytest.raises(CorpusError, match=f"a text of {length} characters that the model knows cannot be scored"):
-        score(numpy_twin(random_model(VARIANTS[0].values[0])), [0] * length)
 
 
 @pytest.mark.parametrize("config", VARIANTS[::4])

@@ -79,7 +79,7 @@ ALLOWED = {
     "loading": "archive encoder errors mixing numpy_ensemble sampling text_options torch_engine",
     "samples": "encoder endings filters sampling text_options",
     "mixing": "numpy_ensemble encoder filters sampling",
-    "analysis": "numpy_ensemble config errors",
+    "analysis": "config numpy_ensemble",
     "unknowns": "encoder errors",
     "line_reader": "errors sources text_options",
     "heldout": "archive corpus encoder errors escape",

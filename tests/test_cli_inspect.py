@@ -165,6 +165,7 @@ def test_score_reads_stdin_and_prints_a_table(inspect):
         (["-", "--score", "-"], "", "standard input can be one thing only"),
         (["--score", "-", "--by", "line"], b"\xff\n", "standard input: line 1 is not valid UTF-8 at byte 0 (0xff)"),
         (["--score", "-"], "", "a text of 0 characters that words.pt knows cannot be scored; give 2 or more"),
+        (["--score", "-"], "T", "a text of 1 characters that words.pt knows cannot be scored; give 2 or more"),
         (["--score", "no.txt"], "", "no.txt: no such file"),
     ],
 )

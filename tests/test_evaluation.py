@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import make_text, numpy_twin, random_model
 
-from charrnn.analysis import score
+from charrnn.analysis import read
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.encoder import CharEncoder
 from charrnn.evaluation import evaluate, evaluate_cold
@@ -30,7 +30,7 @@ def test_loss_is_that_of_the_stream_read_one_by_one(ids, cell):
     """With one lane nothing is warmed up: the numpy engine, which reads character by character, must agree."""
     model = random_model(model_config(cell))
     assert evaluate(model, ids[:3000], batch_size=1) == pytest.approx(
-        score(numpy_twin(model), ids[:3000]).loss, abs=1e-5
+        read(numpy_twin(model), ids[:3000]).surprisals.mean(), abs=1e-5
     )
 
 
@@ -59,7 +59,7 @@ def test_cold_loss_is_that_of_windows_read_one_by_one_from_zeros(ids, num_chars)
     model = random_model(model_config())
     windows = [ids[start : start + COLD_WINDOW + 1] for start in range(0, num_chars - 1, COLD_WINDOW)]
     windows[-1] = windows[-1][: num_chars - COLD_WINDOW * (len(windows) - 1)]
-    total = sum(score(numpy_twin(model), window).loss * (len(window) - 1) for window in windows)
+    total = sum(read(numpy_twin(model), window).surprisals.mean() * (len(window) - 1) for window in windows)
     assert evaluate_cold(model, ids[:num_chars]) == pytest.approx(total / (num_chars - 1), abs=1e-5)
 
 

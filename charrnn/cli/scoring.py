@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis import Score, read
+from charrnn.analysis import read
 from charrnn.cli.cards import loss_fields
 from charrnn.cli.prompts import nearest
 from charrnn.cli.subject import Subject
@@ -23,6 +23,21 @@ from charrnn.read_text import read_text
 from charrnn.sources import STDIN
 from charrnn.text_options import TextOptions
 from charrnn.unknowns import Readable, make_readable, unknown_surprisal
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model predicts a text.
+
+    Attributes:
+        characters: predicted, which is all but the first.
+        loss: mean in nats per character.
+        accuracy: share of characters that were the model's most probable.
+    """
+
+    characters: int
+    loss: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
