@@ -23,6 +23,8 @@ PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "f
 
 PROBE_SEQ_LEN = 32
 PROBE_STEPS = 3
+CRAWL = 8
+"""A precision is not tried where a product of two small matrices takes this many times as long in it as in float32."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Probe:
 def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
     """Time a forward and backward pass of the model; its weights and its random state are left as they are.
 
-    A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught, the second measured.
+    A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught; of the second a small
+    product is enough of a sign, since whole steps would take minutes (a GRU of 512: 13 seconds of a run of 60).
 
     Args:
         model: in any mode, on its device.
@@ -56,6 +59,8 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
         raise ConfigError(f"--precision {precision} is for GPUs; on this device it is one of {', '.join(candidates)}")
     speeds = {}
     for candidate in candidates if precision == "auto" else (precision,):
+        if precision == "auto" and crawls_in(candidate, model.device.type):
+            continue
         try:
             with _left_alone(model):
                 speeds[candidate] = _measure_speed(model, batch_size, candidate)
@@ -83,6 +88,27 @@ def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str,
     with _left_alone(model):
         times = _time_steps(model, batch_size, seq_len, precision, lambda taken: sum(taken) >= seconds)
     return batch_size * seq_len / statistics.median(times)
+
+
+def crawls_in(precision: str, device: str = "cpu") -> bool:
+    """Whether a processor takes `CRAWL` times as long for a product in a precision as in float32, or more."""
+    if precision == "float32" or device != "cpu":
+        return False
+    seconds = {
+        dtype: _time_product(torch.zeros(16, 256, dtype=dtype), torch.zeros(256, 256, dtype=dtype))
+        for dtype in (torch.float32, getattr(torch, precision))
+    }
+    return seconds[getattr(torch, precision)] > CRAWL * seconds[torch.float32]
+
+
+def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Seconds of the fastest of a few products of two matrices."""
+    times = []
+    for _ in range(1 + PROBE_STEPS):
+        started = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 @contextmanager

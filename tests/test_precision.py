@@ -55,3 +55,27 @@ def test_the_shorter_probe_takes_the_fastest_step(clock):
 def test_float16_is_for_gpus():
     with pytest.raises(ConfigError, match=r"--precision float16 is for GPUs; .* float32, bfloat16$"):
         probe_precision(make_model(), 3, "float16")
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_precision_that_crawls_is_not_tried_unless_asked_for(monkeypatch, cell):
+    """Products in bfloat16 that take a second: whole steps of them would be most of a short training."""
+    model = CharRNN(ModelConfig(vocab_size=7, cell=cell, hidden_size=8, num_layers=1, embedding_dim=4))
+    tried = []
+    monkeypatch.setattr(precision, "_time_product", lambda left, right: 1.0 if left.dtype == torch.bfloat16 else 0.1)
+    monkeypatch.setattr(precision, "_measure_speed", lambda model, lanes, candidate: tried.append(candidate) or 1.0)
+    assert probe_precision(model, 3, "auto").precision == "float32"
+    assert tried == ["float32"]
+    probe_precision(model, 3, "bfloat16")
+    assert tried == ["float32", "bfloat16"]
+
+
+def test_a_precision_that_is_merely_slower_is_tried(monkeypatch):
+    monkeypatch.setattr(precision, "_time_product", lambda left, right: 0.3 if left.dtype == torch.bfloat16 else 0.1)
+    assert not precision.crawls_in("bfloat16")
+
+
+def test_float32_and_a_gpu_never_crawl(monkeypatch):
+    monkeypatch.setattr(precision, "_time_product", lambda left, right: pytest.fail("nothing is timed"))
+    assert not precision.crawls_in("float32")
+    assert not precision.crawls_in("float16", "cuda")

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.ensemble import share_threads
-from charrnn.precision import probe_precision
+from charrnn.precision import crawls_in, probe_precision
 from charrnn.run import TrainingRun
 from charrnn.shapes import training_cost
 from charrnn.training import read_figures, take_step
@@ -28,9 +28,14 @@ PRODUCT = 2048
 
 
 def ceiling(device: str = "cpu") -> dict[str, Rate]:
-    """Floating-point operations per second of the device's best product of two square matrices, by precision."""
+    """Floating-point operations per second of the device's best product of two square matrices, by precision.
+
+    A precision in which a processor has no arithmetic is left out: one product would take it a minute.
+    """
     matrices = {
-        dtype: torch.randn(PRODUCT, PRODUCT, device=device).to(dtype) for dtype in (torch.float32, torch.bfloat16)
+        dtype: torch.randn(PRODUCT, PRODUCT, device=device).to(dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+        if not crawls_in(str(dtype).removeprefix("torch."), device)
     }
 
     def multiply(matrix: torch.Tensor) -> float:
