@@ -192,6 +192,23 @@ def test_a_training_goes_on_from_a_gpu_to_a_cpu_and_says_so(folder):
 
 
 @pytest.mark.slow
+def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(folder):
+    flags = ["--cell", "gru", "--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "bfloat16"]
+    assert train(folder, *flags, "--max-steps", 3, "--overwrite").process.exitcode == 0
+    training = train(folder, "--resume", "--max-steps", 6, prepare=slow_bfloat16)
+    assert training.process.exitcode == 0, training.stderr
+    assert "without bfloat16, which this processor lacks: not bit for bit as it was to go on" in training.stderr
+    stored = contents(folder)["training"]
+    assert (stored["config"]["precision"], stored["step"]) == ("float32", 6)
+
+
+def slow_bfloat16():
+    from charrnn import precision
+
+    precision._time_product = lambda left, right: 1.0 if left.dtype == torch.bfloat16 else 0.1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [

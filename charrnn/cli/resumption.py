@@ -18,6 +18,7 @@ from charrnn.corpus import Corpus, ReadOptions
 from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
+from charrnn.precision import crawls_in
 from charrnn.ranks import ALONE, Ranks
 from charrnn.resuming import check_figures
 from charrnn.run import TrainingRun
@@ -71,6 +72,7 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         _check_text(stored, corpus, path)
     config = _move_end(config, request.explicit)
     config = _settle_device(config, before["device"], request.explicit, ranks)
+    config = _settle_precision(config, before["device"], request.explicit)
     others = stored.training.get("other_ranks", [])
     world = 1 + (len(others) if isinstance(others, list) else 0)
     if world != ranks.world_size and "threads" not in request.explicit:
@@ -95,6 +97,8 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}"
     if config.device != before["device"]:
         reason += f", on {config.device}, before {before['device']}: not bit for bit as it would have gone on there"
+    elif config.precision == "auto":
+        reason += f", without {before['precision']}, which this processor lacks: not bit for bit as it was to go on"
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     return complete_launch(run, corpus, f"{reason}, forced: {', '.join(forced)}" if forced else reason)
@@ -155,15 +159,21 @@ def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
 
 
 def _settle_device(config: TrainConfig, before: str, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
-    """The device that is asked for, or else the one from before, where it is there; on another, the precision is open.
+    """The device that is asked for, or else the one from before, where it is there.
 
     Raises:
         ConfigError: what is asked for is not there.
     """
     as_before = "cpu" if before == "cpu" else "auto"  # a GPU if there is one
-    device = choose_device(explicit.get("device", as_before), ranks)
-    is_open = device != before and "precision" not in explicit
-    return replace(config, device=device, precision="auto" if is_open else config.precision)
+    return replace(config, device=choose_device(explicit.get("device", as_before), ranks))
+
+
+def _settle_precision(config: TrainConfig, device_before: str, explicit: Mapping[str, Any]) -> TrainConfig:
+    """Measure anew which precision is fastest, on another device and on a processor that lacks the one from before."""
+    if "precision" in explicit:
+        return config
+    is_open = config.device != device_before or crawls_in(config.precision, config.device)
+    return replace(config, precision="auto") if is_open else config
 
 
 def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_text: bool) -> dict[str, Any]:
