@@ -15,7 +15,9 @@ import torch
 
 from charrnn.config import GATES, ModelConfig
 from charrnn.ensemble import Model, build_model
+from charrnn.errors import ConfigError
 from charrnn.numpy_ensemble import Engine, build_engine
+from charrnn.precision import probe_precision
 
 ROOT = Path(__file__).parents[1]
 CORPORA = ROOT / "corpora"
@@ -35,6 +37,15 @@ VARIANTS = [
 
 NO_SPINNING = {"GOMP_SPINCOUNT": "3000"}
 """What `charrnn train` sets too: without it, torch's threads wait for each other busily on a machine that is busy."""
+
+
+def skip_without(precision: str, cell: str = "lstm") -> None:
+    """Skip a test where the processor refuses a cell in this precision: oneDNN's bfloat16 LSTM asks for AVX-512."""
+    config = ModelConfig(vocab_size=5, cell=cell, hidden_size=8, num_layers=1, embedding_dim=8)
+    try:
+        probe_precision(build_model(config), 1, precision)
+    except ConfigError as error:
+        pytest.skip(str(error))
 
 
 @dataclass(frozen=True)
