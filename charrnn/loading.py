@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.archive import Checkpoint, read_checkpoint
-from charrnn.encoder import CharEncoder
 from charrnn.errors import ConfigError
-from charrnn.numpy_ensemble import Engine, build_engine
-from charrnn.text_options import TextOptions
+from charrnn.inference.numpy_ensemble import Engine, build_engine
+from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
 
 if TYPE_CHECKING:
-    from charrnn.sampling import StepModel
+    from charrnn.generation.sampling import StepModel
 
 SMALLEST_SHARE = 1e-9
 """What must be left for the first model in a mixture: less is what rounding leaves of nothing."""
@@ -43,13 +43,13 @@ def load_for_sampling(
         CheckpointError: another model cannot be read.
     """
     if device == "cuda":
-        from charrnn.torch_engine import TorchCharRNN
+        from charrnn.network.torch_engine import TorchCharRNN
 
         weights = sampling_weights(contents.weights, contents.encoder)
         return TorchCharRNN(contents.model, weights, device, _resets_at(contents)), contents.encoder
     if not mix:
         return _writer(contents), contents.encoder
-    from charrnn.mixing import MixedModel, Part
+    from charrnn.generation.mixing import MixedModel, Part
 
     shares = [_parse_share(entry) for entry in mix]
     rest = 1 - sum(share for _, share in shares)

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from charrnn.config import GATES, ModelConfig
-from charrnn.ensemble import Model, build_model
 from charrnn.errors import ConfigError
-from charrnn.numpy_ensemble import Engine, build_engine
-from charrnn.precision import probe_precision
+from charrnn.inference.numpy_ensemble import Engine, build_engine
+from charrnn.network.ensemble import Model, build_model
+from charrnn.training.precision import probe_precision
 
 ROOT = Path(__file__).parents[1]
 CORPORA = ROOT / "corpora"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.alphabet import NUM_POINTS, RARE_SHARE, SMALL_VOCAB, add_counts, choose_alphabet, counts_by_id
-from charrnn.encoder import code_points
 from charrnn.errors import ConfigError
+from charrnn.text.alphabet import NUM_POINTS, RARE_SHARE, SMALL_VOCAB, add_counts, choose_alphabet, counts_by_id
+from charrnn.text.encoder import code_points
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 

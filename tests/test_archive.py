@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from charrnn import checkpoint
-from charrnn.archive import CorpusFacts, read_checkpoint
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, OutputError
 from charrnn.metrics import HistoryRow
-from charrnn.model import CharRNN
+from charrnn.network.model import CharRNN
+from charrnn.storage.archive import CorpusFacts, read_checkpoint
+from charrnn.text.encoder import CharEncoder
+from charrnn.training import checkpoint
 
 CONFIG = ModelConfig(vocab_size=5, cell="gru", hidden_size=6, num_layers=2, embedding_dim=4)
 HISTORY = [

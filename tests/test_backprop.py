@@ -8,9 +8,9 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
-from charrnn.backprop import backpropagate, cross_entropy_gradient
 from charrnn.config import GATES, ModelConfig
-from charrnn.tape import gate_values, record, zero_state
+from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
+from charrnn.inference.tape import gate_values, record, zero_state
 
 T, N, V = 7, 3, 11
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn.cache import KEPT_DAYS, Cache, cache_key, default_folder
-from charrnn.encoder import let_go
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.lanes import Lanes
+from charrnn.text.cache import KEPT_DAYS, Cache, cache_key, default_folder
+from charrnn.text.encoder import let_go
+from charrnn.training.lanes import Lanes
 
 IDS = np.arange(1000, dtype=np.uint16)
 DAY = 86400

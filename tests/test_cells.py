@@ -7,10 +7,10 @@ import pytest
 import torch
 from conftest import VARIANTS
 
-from charrnn.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
 from charrnn.config import GATES, STATES, ModelConfig
-from charrnn.engine import CELL_STEPS, tanh_step
-from charrnn.model import CharRNN
+from charrnn.inference.engine import CELL_STEPS, tanh_step
+from charrnn.network.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
+from charrnn.network.model import CharRNN
 from charrnn.shapes import count_parameters, parameter_shapes
 
 W_XH = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]

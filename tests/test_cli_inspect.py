@@ -14,8 +14,8 @@ import torch
 from conftest import clean_environment, make_text
 
 from charrnn.config import ModelConfig, config_from_dict
-from charrnn.evaluation import evaluate
-from charrnn.model import CharRNN
+from charrnn.network.model import CharRNN
+from charrnn.training.evaluation import evaluate
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):
     result = json.loads(inspect("--score", "held_out.txt", "--json").stdout)
     card = json.loads(inspect("--json").stdout)
     contents = torch.load(trained / "words.pt", weights_only=True)
-    from charrnn.encoder import CharEncoder
+    from charrnn.text.encoder import CharEncoder
 
     model = CharRNN(config_from_dict(ModelConfig, contents["model"]))
     model.load_state_dict(contents["weights"])

@@ -203,7 +203,7 @@ def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(
 
 
 def slow_bfloat16():
-    from charrnn import precision
+    from charrnn.training import precision
 
     precision._time_product = lambda left, right: 1.0 if left.dtype == torch.bfloat16 else 0.1
 
@@ -234,12 +234,12 @@ def broken_gpu():
 
 
 def _fail_with(error):
-    from charrnn import training
+    from charrnn.training import loop
 
     def fail(run):
         raise error
 
-    training.take_step = fail
+    loop.take_step = fail
 
 
 @pytest.mark.slow
@@ -251,9 +251,9 @@ def test_out_of_memory_is_one_line(folder):
 
 
 def little_memory():
-    from charrnn import training
+    from charrnn.training import loop
 
-    training.take_step = lambda run: torch.empty(1 << 60)
+    loop.take_step = lambda run: torch.empty(1 << 60)
 
 
 @pytest.mark.slow

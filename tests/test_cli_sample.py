@@ -12,9 +12,9 @@ import pytest
 import torch
 from conftest import clean_environment, make_text
 
-from charrnn.archive import read_checkpoint
 from charrnn.cli.writing import write_stream, write_texts
 from charrnn.loading import load_for_sampling
+from charrnn.storage.archive import read_checkpoint
 
 
 @pytest.fixture

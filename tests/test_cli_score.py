@@ -16,9 +16,9 @@ from conftest import clean_environment, make_text, random_model
 from torch.nn import functional
 
 from charrnn.config import ModelConfig, config_from_dict
-from charrnn.encoder import CharEncoder
-from charrnn.model import CharRNN
-from charrnn.unknowns import unknown_surprisal
+from charrnn.network.model import CharRNN
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.unknowns import unknown_surprisal
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from conftest import clean_environment, make_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.archive import read_checkpoint
-from charrnn.encoder import CharEncoder, to_bytes
 from charrnn.loading import load_for_scoring
+from charrnn.storage.archive import read_checkpoint
+from charrnn.text.encoder import CharEncoder, to_bytes
 
 TEXT = make_text(6_000) + "Tüna ná→ 🦊\n" * 40
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn import corpus as corpus_module
-from charrnn import sources
-from charrnn.cache import Cache
-from charrnn.corpus import Corpus, ReadOptions, read_corpus
-from charrnn.encoder import CharEncoder
 from charrnn.errors import CorpusError
-from charrnn.read_text import read_text
-from charrnn.text_options import TextOptions
+from charrnn.text import corpus as corpus_module
+from charrnn.text import sources
+from charrnn.text.cache import Cache
+from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.documents import read_text
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 

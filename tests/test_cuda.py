@@ -6,10 +6,10 @@ import torch
 from conftest import VARIANTS, make_text, numpy_twin, random_model
 from test_training import finish, start
 
-from charrnn.passes import forward_and_backward
-from charrnn.precision import PRECISIONS, probe_precision
-from charrnn.torch_engine import TorchCharRNN
-from charrnn.training import READ_EVERY, take_step
+from charrnn.network.torch_engine import TorchCharRNN
+from charrnn.training.loop import READ_EVERY, take_step
+from charrnn.training.passes import forward_and_backward
+from charrnn.training.precision import PRECISIONS, probe_precision
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU that torch can use"),

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn.decoding import TextPreparer, decode_document, prepare
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text_options import TextOptions
+from charrnn.text.decoding import TextPreparer, decode_document, prepare
+from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
 OPTIONS = st.builds(

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from conftest import VARIANTS, make_text, numpy_twin, random_model
 
-from charrnn.analysis import read
-from charrnn.archive import read_checkpoint
-from charrnn.dynamic import SEGMENT, adapt
-from charrnn.engine import NumpyCharRNN
+from charrnn.analysis.dynamic import SEGMENT, adapt
+from charrnn.analysis.losses import read
+from charrnn.inference.engine import NumpyCharRNN
+from charrnn.storage.archive import read_checkpoint
 
 
 def weights_of(model):

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.encoder import CharEncoder, code_points
 from charrnn.errors import UnknownCharacterError
+from charrnn.text.encoder import CharEncoder, code_points
 
 ANY_CHARACTER = st.characters(exclude_categories=[])  # lone surrogates too
 ANY_TEXT = st.text(ANY_CHARACTER)

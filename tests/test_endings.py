@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.endings import Ending, Rules
+from charrnn.generation.endings import Ending, Rules
 
 TEXTS = st.text("ab\n", max_size=40)
 

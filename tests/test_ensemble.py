@@ -11,21 +11,21 @@ import torch
 from conftest import make_text, numpy_twin, random_model
 from test_training import IDS, VOCAB_SIZE, finish, start
 
-from charrnn.analysis import read
-from charrnn.archive import read_checkpoint
+from charrnn.analysis.dynamic import adapt, average_surprisals
+from charrnn.analysis.gradients import gradient_flow, spectral_radii
+from charrnn.analysis.losses import read
+from charrnn.analysis.neurons import Unit, watch
 from charrnn.config import GATES, ModelConfig
-from charrnn.dynamic import adapt, average_surprisals
-from charrnn.ensemble import build_model, members_of, share_threads, split_state
-from charrnn.gradients import gradient_flow, spectral_radii
-from charrnn.model import CharRNN
-from charrnn.neurons import Unit, watch
-from charrnn.numpy_ensemble import NumpyEnsemble, average
-from charrnn.recovery import ensure_finite
-from charrnn.report import card
+from charrnn.display.card import card
+from charrnn.inference.numpy_ensemble import NumpyEnsemble, average
+from charrnn.network.ensemble import build_model, members_of, share_threads, split_state
+from charrnn.network.model import CharRNN
+from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.shapes import member_name, member_weights, parameter_shapes
+from charrnn.storage.archive import read_checkpoint
 from charrnn.suggest import suggest
-from charrnn.torch_engine import TorchCharRNN
-from charrnn.training import take_step
+from charrnn.training.loop import take_step
+from charrnn.training.recovery import ensure_finite
 
 SHAPE = {"vocab_size": 11, "hidden_size": 16, "num_layers": 2, "embedding_dim": 6, "members": 3}
 READ = np.random.default_rng(0).integers(0, 11, (40, 5))
@@ -123,7 +123,7 @@ def test_together_they_do_better_than_the_mean_member():
     run = start(members=3, max_steps=150, evaluations=3)
     finish(run)
     run.model.load_state_dict(run.best_weights)
-    from charrnn.evaluation import evaluate
+    from charrnn.training.evaluation import evaluate
 
     alone = [evaluate(member, run.val_ids) for member in members_of(run.model)]
     assert run.best.val_loss == pytest.approx(evaluate(run.model, run.val_ids), abs=1e-6)

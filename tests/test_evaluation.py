@@ -5,14 +5,14 @@ import pytest
 import torch
 from conftest import make_text, numpy_twin, random_model, skip_without
 
-from charrnn.analysis import read
+from charrnn.analysis.losses import read
 from charrnn.config import GATES, ModelConfig, TrainConfig
-from charrnn.encoder import CharEncoder
-from charrnn.evaluation import evaluate, evaluate_cold
 from charrnn.metrics import COLD_WINDOW
-from charrnn.model import CharRNN
-from charrnn.run import TrainingRun
-from charrnn.training import take_step
+from charrnn.network.model import CharRNN
+from charrnn.text.encoder import CharEncoder
+from charrnn.training.evaluation import evaluate, evaluate_cold
+from charrnn.training.loop import take_step
+from charrnn.training.run import TrainingRun
 
 
 def model_config(cell="lstm", vocab_size=23, **options):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import clean_environment
 
-from charrnn.archive import read_checkpoint
-from charrnn.export import to_safetensors, to_slim_checkpoint
+from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 
 
 @pytest.fixture

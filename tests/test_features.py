@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from charrnn.features import text_features
+from charrnn.analysis.features import text_features
 
 
 def values(text, name):

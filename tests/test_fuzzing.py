@@ -16,15 +16,15 @@ import pytest
 import torch
 from conftest import ROOT
 
-from charrnn.archive import read_checkpoint
 from charrnn.cli.request import Request
 from charrnn.cli.resumption import resume_run
-from charrnn.corpus import ReadOptions, read_corpus
-from charrnn.engine import NumpyCharRNN
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError
-from charrnn.filters import SamplingOptions
-from charrnn.sampling import Sampler
-from charrnn.training import take_step
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler
+from charrnn.inference.engine import NumpyCharRNN
+from charrnn.storage.archive import read_checkpoint
+from charrnn.text.corpus import ReadOptions, read_corpus
+from charrnn.training.loop import take_step
 
 CHECKPOINT = ROOT / "tests" / "checkpoints" / "version-1.pt"
 RAW, STRUCTURES, VALUES = 5500, 4000, 500

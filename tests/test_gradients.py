@@ -6,9 +6,9 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
+from charrnn.analysis.gradients import WARM_UP, Flow, gradient_flow, loss_by_context, spectral_radii
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
-from charrnn.gradients import WARM_UP, Flow, gradient_flow, loss_by_context, spectral_radii
 
 REACH = 6
 

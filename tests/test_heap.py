@@ -11,9 +11,9 @@ COUNT_FAULTS = """
 import resource, sys
 import torch
 from charrnn.config import ModelConfig
-from charrnn.heap import keep_freed_memory
-from charrnn.model import CharRNN
-from charrnn.passes import forward_and_backward
+from charrnn.training.heap import keep_freed_memory
+from charrnn.network.model import CharRNN
+from charrnn.training.passes import forward_and_backward
 if sys.argv[1] == "kept":
     keep_freed_memory()
 model = CharRNN(ModelConfig(vocab_size=65, cell="lstm", hidden_size=256, num_layers=2, embedding_dim=64, dropout=0.2))
@@ -44,7 +44,7 @@ def test_a_step_does_not_get_its_memory_from_the_system_again():
 
 FREE_MUCH = """
 import sys
-from charrnn.heap import give_back_freed_memory, keep_freed_memory
+from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 keep_freed_memory()
 def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.encoder import CharEncoder
-from charrnn.heatmap import Column, digit, draw, heat, signed_block, signed_colour
-from charrnn.surprise import follow, mean_bits
-from charrnn.unknowns import make_readable
+from charrnn.analysis.surprise import follow, mean_bits
+from charrnn.display.heatmap import Column, digit, draw, heat, signed_block, signed_colour
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.unknowns import make_readable
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=40)
 

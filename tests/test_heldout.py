@@ -3,9 +3,9 @@ import os
 
 import pytest
 
-from charrnn.archive import read_checkpoint
+from charrnn.analysis.heldout import find_text
 from charrnn.errors import CorpusError
-from charrnn.heldout import find_text
+from charrnn.storage.archive import read_checkpoint
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
-from charrnn.lanes import Lanes
+from charrnn.training.lanes import Lanes
 
 SHAPES = st.integers(1, 12).flatmap(
     lambda batch: st.tuples(st.integers(batch + 1, 300), st.just(batch), st.integers(1, 40))

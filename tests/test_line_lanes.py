@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
-from charrnn.engine import NumpyCharRNN
 from charrnn.errors import ConfigError
-from charrnn.evaluation import evaluate_lines
-from charrnn.lanes import IGNORED
-from charrnn.line_lanes import LineLanes, find_lines, take_lines
-from charrnn.run import TrainingRun
-from charrnn.torch_engine import TorchCharRNN
-from charrnn.training import take_step
+from charrnn.inference.engine import NumpyCharRNN
+from charrnn.network.torch_engine import TorchCharRNN
+from charrnn.training.evaluation import evaluate_lines
+from charrnn.training.lanes import IGNORED
+from charrnn.training.line_lanes import LineLanes, find_lines, take_lines
+from charrnn.training.loop import take_step
+from charrnn.training.run import TrainingRun
 
 LINE_FEED = 0
 LINES = st.lists(st.lists(st.integers(1, 5), max_size=9), min_size=1, max_size=25)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn import line_reader
 from charrnn.errors import CorpusError
-from charrnn.line_reader import read_lines
+from charrnn.text import line_reader
+from charrnn.text.line_reader import read_lines
 
 
 def read_pieces(pieces, monkeypatch):

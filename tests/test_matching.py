@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.encoder import CharEncoder
-from charrnn.endings import Ending, Rules
 from charrnn.errors import ConfigError
-from charrnn.filters import SamplingOptions
-from charrnn.matching import LineMatch
-from charrnn.samples import draw_characters, draw_samples
-from charrnn.sampling import ENDED, Sampler
+from charrnn.generation.endings import Ending, Rules
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.matching import LineMatch
+from charrnn.generation.samples import draw_characters, draw_samples
+from charrnn.generation.sampling import ENDED, Sampler
+from charrnn.text.encoder import CharEncoder
 
 LINED, UNLINED = CharEncoder("abcdefg\n"), CharEncoder("abcdefg")
 LOGITS = {LINED: np.array([1.0, 2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0]), UNLINED: np.linspace(-2, 2, 7)}

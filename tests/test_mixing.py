@@ -5,8 +5,8 @@ import pytest
 from conftest import numpy_twin, random_model
 
 from charrnn.config import ModelConfig
-from charrnn.encoder import CharEncoder
-from charrnn.mixing import MixedModel, Part
+from charrnn.generation.mixing import MixedModel, Part
+from charrnn.text.encoder import CharEncoder
 
 
 def part(characters, share, cell="lstm"):

@@ -4,9 +4,9 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 
 from charrnn.config import ModelConfig
-from charrnn.dropout import Dropout
-from charrnn.model import CharRNN, detach
-from charrnn.torch_engine import TorchCharRNN
+from charrnn.network.dropout import Dropout
+from charrnn.network.model import CharRNN, detach
+from charrnn.network.torch_engine import TorchCharRNN
 
 
 def random_ids(steps, lanes, vocab_size=11):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from conftest import CORPORA, VARIANTS, numpy_twin, random_model
 
-from charrnn import neurons
+from charrnn.analysis import neurons
+from charrnn.analysis.features import text_features
+from charrnn.analysis.neurons import Activations, Unit, find_neurons, readable_length, strongest, watch
 from charrnn.config import ModelConfig
-from charrnn.encoder import CharEncoder
-from charrnn.features import text_features
-from charrnn.neurons import Activations, Unit, find_neurons, readable_length, strongest, watch
 from charrnn.shapes import parameter_shapes
+from charrnn.text.encoder import CharEncoder
 
 TEXT = (CORPORA / "verse.txt").read_text()[:8000]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import make_text
 
-from charrnn import ngrams
-from charrnn.encoder import CharEncoder
-from charrnn.ngrams import NgramModel
+from charrnn.analysis import ngrams
+from charrnn.analysis.ngrams import NgramModel
+from charrnn.text.encoder import CharEncoder
 
 
 def plain_model(text, alphabet, order):

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn import embeddings
-from charrnn.embeddings import map_embeddings
-from charrnn.novelty import matching_lengths, novelty
+from charrnn.analysis import embeddings
+from charrnn.analysis.embeddings import map_embeddings
+from charrnn.analysis.novelty import matching_lengths, novelty
 
 SMALL = st.text("ab\n", max_size=30)
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from conftest import clean_environment, make_text
 
+from charrnn.display.page import MARK, render, write_page
 from charrnn.errors import OutputError
-from charrnn.page import MARK, render, write_page
 
 HOSTILE = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">&lt;\u2028 {{style}}"

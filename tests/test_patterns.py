@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from charrnn import automaton
-from charrnn.automaton import Automaton
-from charrnn.encoder import CharEncoder
 from charrnn.errors import ConfigError
-from charrnn.matching import LineMatch
-from charrnn.patterns import MAX_SIZE, parse_pattern
+from charrnn.generation import automaton
+from charrnn.generation.automaton import Automaton
+from charrnn.generation.matching import LineMatch
+from charrnn.generation.patterns import MAX_SIZE, parse_pattern
+from charrnn.text.encoder import CharEncoder
 
 ALPHABET = CharEncoder("\n abAé1.")
 SINGLE = [

@@ -3,11 +3,11 @@ import itertools
 import pytest
 import torch
 
-from charrnn import precision
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.model import CharRNN
-from charrnn.precision import probe_precision, sustained_speed
+from charrnn.network.model import CharRNN
+from charrnn.training import precision
+from charrnn.training.precision import probe_precision, sustained_speed
 
 
 def make_model():

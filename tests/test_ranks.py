@@ -17,19 +17,19 @@ from processes import Training, _context
 from test_cli_train import all_but_the_clock
 from torch.distributed import TCPStore
 
-from charrnn import checkpoint, training
 from charrnn.cli.joining import settle
 from charrnn.cli.request import Request, parse_reading
 from charrnn.cli.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.encoder import CharEncoder
 from charrnn.errors import ConfigError
-from charrnn.evaluation import evaluate, evaluate_cold, evaluate_lines
-from charrnn.lanes import IGNORED, Lanes
-from charrnn.line_lanes import LineLanes
-from charrnn.ranks import ALONE, Ranks
-from charrnn.run import TrainingRun
-from charrnn.torchrun import Place, read_place
+from charrnn.text.encoder import CharEncoder
+from charrnn.training import checkpoint, loop
+from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.training.lanes import IGNORED, Lanes
+from charrnn.training.line_lanes import LineLanes
+from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.run import TrainingRun
+from charrnn.training.torchrun import Place, read_place
 
 TEXT = make_text(3000)
 ENCODER = CharEncoder(TEXT)
@@ -195,7 +195,7 @@ def test_two_ranks_have_the_losses_and_the_weights_of_one(tmp_path):
 
 def learn_as(folder, rank, world, port):
     take_place(rank, world, port)
-    from charrnn.group import Group
+    from charrnn.training.group import Group
 
     group = Group(read_place())
     torch.save(learn(group), folder / f"{rank}.pt")
@@ -219,7 +219,7 @@ def learn(ranks):
         losses = []
         for _ in range(config.max_steps):
             before, chars = run.pace.loss, run.pace.chars
-            training.take_step(run)
+            loop.take_step(run)
             losses.append((run.pace.loss - before) / (run.pace.chars - chars))
         found[name] = losses, dict(run.model.state_dict())
     return found

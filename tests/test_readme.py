@@ -99,10 +99,15 @@ def test_every_flag_is_in_the_readme_and_every_flag_there_exists(shell, command)
 
 
 def test_the_file_tree_is_the_tree():
-    tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The files")[1].split("```")[1]
-    listed = set(re.findall(r"^ +(\w+\.py) ", tree, re.M))
-    modules = {path.name for path in (ROOT / "charrnn").rglob("*.py")} - {"__init__.py", "__main__.py"}
-    assert listed == modules
+    tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The rooms")[1].split("```")[1]
+    listed, room = set(), ""
+    for indent, name in re.findall(r"^( +)(\w+(?:/|\.py)) ", tree, re.M):
+        room = name if name.endswith("/") else room * (len(indent) > 4)
+        if name.endswith(".py"):
+            listed.add(room + name)
+    package = ROOT / "charrnn"
+    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert listed == {path for path in modules if not path.endswith(("__init__.py", "__main__.py"))}
 
 
 def test_the_changelog_names_the_version():

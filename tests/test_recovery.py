@@ -10,10 +10,10 @@ import torch
 from conftest import NO_SPINNING, clean_environment, make_text
 from test_training import finish, start
 
-from charrnn import training
 from charrnn.errors import CheckpointError, DivergenceError
-from charrnn.recovery import BAD_STEPS, RECOVERIES, RECOVERY_RATE, Health, ensure_finite, has_exploded
-from charrnn.training import take_step, train
+from charrnn.training import loop
+from charrnn.training.loop import take_step, train
+from charrnn.training.recovery import BAD_STEPS, RECOVERIES, RECOVERY_RATE, Health, ensure_finite, has_exploded
 
 
 def break_forward(run, calls, value=math.nan):
@@ -136,8 +136,8 @@ def test_a_loss_that_explodes_after_having_been_good_is_handled_the_same_way():
 
 def test_an_evaluation_that_explodes_leaves_the_weights_for_the_best(monkeypatch):
     run = start(max_steps=30, evaluations=3)
-    evaluate, count = training.evaluate, iter(range(100))
-    monkeypatch.setattr(training, "evaluate", lambda *a, **k: math.nan if next(count) == 1 else evaluate(*a, **k))
+    evaluate, count = loop.evaluate, iter(range(100))
+    monkeypatch.setattr(loop, "evaluate", lambda *a, **k: math.nan if next(count) == 1 else evaluate(*a, **k))
     finish(run)
     assert [row.step for row in run.history] == [10, 20, 30]
     assert run.history[1].val_loss == run.history[0].val_loss, "measured again, with the best weights"
@@ -179,7 +179,7 @@ def test_a_run_that_went_wrong_and_was_cut_equals_the_straight_one(cut):
     for _ in range(cut):
         take_step(first)
         if first.step % 10 == 0 and first.pace.steps:
-            training._evaluate(first)
+            loop._evaluate(first)
     second = start(max_steps=40, evaluations=4, dropout=0.2)
     second.load_state_dict(first.state_dict())
     second.history, second.best_weights = list(first.history), first.best_weights

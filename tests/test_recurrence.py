@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from charrnn.cells import CELL_LAYERS, GRULayer
+from charrnn.network.cells import CELL_LAYERS, GRULayer
 
 T, B, E, H = 9, 3, 4, 5
 KERNELS = {"gru": torch.gru, "rnn": torch.rnn_tanh, "rnn-relu": torch.rnn_relu}

@@ -12,13 +12,13 @@ import torch
 from conftest import CORPORA, skip_without
 from test_training import IDS, TEXT, start
 
-from charrnn import checkpoint, training
-from charrnn.archive import CorpusFacts
-from charrnn.cache import Cache
 from charrnn.config import GATES
-from charrnn.encoder import CharEncoder
-from charrnn.ensemble import members_of
-from charrnn.training import train
+from charrnn.network.ensemble import members_of
+from charrnn.storage.archive import CorpusFacts
+from charrnn.text.cache import Cache
+from charrnn.text.encoder import CharEncoder
+from charrnn.training import checkpoint, loop
+from charrnn.training.loop import train
 
 ENCODER = CharEncoder(TEXT)
 FACTS = CorpusFacts("t.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER))
@@ -60,7 +60,7 @@ def map_ids():
 
 @pytest.fixture(autouse=True)
 def report_at_every_step(monkeypatch):
-    monkeypatch.setattr(training, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
 
 
 def save(path, run):

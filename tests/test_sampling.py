@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.filters import SamplingOptions, probabilities
-from charrnn.sampling import Sampler, generate, generate_one
+from charrnn.generation.filters import SamplingOptions, probabilities
+from charrnn.generation.sampling import Sampler, generate, generate_one
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
 ANY_LOGITS = hnp.arrays(

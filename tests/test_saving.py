@@ -13,11 +13,11 @@ import torch
 from conftest import make_text
 from processes import Training, train
 
-from charrnn import checkpoint
 from charrnn.cli.lock import locked_output
 from charrnn.cli.saving import SHARE, TELL_EVERY, Saver
+from charrnn.display.log import TrainingLog
 from charrnn.errors import OutputError
-from charrnn.log import TrainingLog
+from charrnn.training import checkpoint
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 ENDLESS = ["--max-steps", 10**8]
@@ -295,10 +295,10 @@ def test_a_disk_that_fills_and_empties_costs_nothing(folder):
 
 def slow_steps():
     """As long as a test needs."""
-    from charrnn import training
+    from charrnn.training import loop
 
-    take_step = training.take_step
-    training.take_step = lambda run: (time.sleep(0.001), take_step(run))
+    take_step = loop.take_step
+    loop.take_step = lambda run: (time.sleep(0.001), take_step(run))
 
 
 @pytest.mark.slow

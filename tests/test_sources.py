@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from charrnn import sources
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.sources import find_documents
+from charrnn.text import sources
+from charrnn.text.sources import find_documents
 
 
 def make(folder, **files):

@@ -9,8 +9,8 @@ import tracemalloc
 import pytest
 import torch
 
-from charrnn import checkpoint
 from charrnn.errors import OutputError
+from charrnn.training import checkpoint
 
 CONTENTS = {"weights": {f"w{number}": torch.randn(100_000) for number in range(8)}, "name": "x"}
 SIZE = 8 * 400_000

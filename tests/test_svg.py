@@ -7,7 +7,7 @@ from conftest import ROOT, clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.svg import COLUMNS, Tinted, picture
+from charrnn.display.svg import COLUMNS, Tinted, picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 

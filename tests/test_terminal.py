@@ -17,8 +17,8 @@ import pytest
 import torch
 from conftest import clean_environment, make_text
 
-from charrnn import console
-from charrnn.corpus import read_corpus
+from charrnn.display import console
+from charrnn.text.corpus import read_corpus
 
 SMALL = ["--hidden-size", "32", "--batch-size", "4", "--seq-len", "32", "--precision", "float32"]
 

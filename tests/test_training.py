@@ -7,14 +7,14 @@ import pytest
 import torch
 from conftest import make_text
 
-from charrnn import training
 from charrnn.config import GATES, ModelConfig, TrainConfig
-from charrnn.encoder import CharEncoder
-from charrnn.evaluation import evaluate_cold
-from charrnn.model import detach
-from charrnn.optimizers import build_optimizer, scheduled_rate
-from charrnn.run import TrainingRun
-from charrnn.training import REWIND_AFTER, REWIND_RATE, take_step, train
+from charrnn.network.model import detach
+from charrnn.text.encoder import CharEncoder
+from charrnn.training import loop
+from charrnn.training.evaluation import evaluate_cold
+from charrnn.training.loop import REWIND_AFTER, REWIND_RATE, take_step, train
+from charrnn.training.optimizers import build_optimizer, scheduled_rate
+from charrnn.training.run import TrainingRun
 
 TEXT = make_text(6000)
 IDS = CharEncoder(TEXT).encode(TEXT)
@@ -145,7 +145,7 @@ def test_reports_tell_steps_losses_and_the_best():
 
 def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(training, "evaluate", lambda *_, **__: next(losses))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
     run = start(max_steps=40, evaluations=4)
     weights = {}
     for report in train(run):
@@ -158,7 +158,7 @@ def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
 
 def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(training, "evaluate", lambda *_, **__: next(losses))
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
     run = start(max_steps=40, evaluations=4)
     evaluated = [report for report in train(run) if report.val_loss is not None]
     last = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
@@ -204,7 +204,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
 
 
 def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_often(monkeypatch):
-    monkeypatch.setattr(training, "EVALUATION_SHARE", 1e6)  # whatever it costs
+    monkeypatch.setattr(loop, "EVALUATION_SHARE", 1e6)  # whatever it costs
     run = start(max_steps=40, evaluations=4, time_limit=3600.0)
     run.started = time.perf_counter()
     finish(run)

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from charrnn.encoder import CharEncoder
 from charrnn.errors import ConfigError, UnknownCharacterError
-from charrnn.unknowns import check_rule, make_readable, unknown_surprisal
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.unknowns import check_rule, make_readable, unknown_surprisal
 
 
 def test_known_characters_are_encoded_and_the_others_marked():

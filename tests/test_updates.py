@@ -8,11 +8,11 @@ import torch
 from test_recovery import break_forward, weights
 from test_training import IDS, finish, start
 
-from charrnn.gpu_lanes import ResidentLanes
-from charrnn.lanes import Lanes
-from charrnn.recovery import BAD_STEPS
-from charrnn.training import READ_EVERY, read_figures, take_step, train
-from charrnn.updates import FLOAT16_SCALE, ScaledUpdate
+from charrnn.training.gpu_lanes import ResidentLanes
+from charrnn.training.lanes import Lanes
+from charrnn.training.loop import READ_EVERY, read_figures, take_step, train
+from charrnn.training.recovery import BAD_STEPS
+from charrnn.training.updates import FLOAT16_SCALE, ScaledUpdate
 
 CPU = torch.device("cpu")
 
@@ -119,7 +119,7 @@ def test_under_float16_the_loss_is_scaled_and_the_gradient_is_not():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
 def test_lanes_that_lie_on_the_device_are_those_of_the_host(dtype, monkeypatch):
-    monkeypatch.setattr("charrnn.gpu_lanes.CHUNK", 1000)
+    monkeypatch.setattr("charrnn.training.gpu_lanes.CHUNK", 1000)
     ids = IDS[:3001].astype(dtype)
     sizes = {"batch_size": 7, "seq_len": 30, "own": slice(2, 5)}
     host, device = Lanes(ids, **sizes), ResidentLanes(ids, CPU, **sizes)

@@ -1,7 +1,7 @@
 import pytest
 
+from charrnn.analysis.verdict import verdict
 from charrnn.metrics import HistoryRow
-from charrnn.verdict import verdict
 
 
 def history(train, val):

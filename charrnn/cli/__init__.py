@@ -75,7 +75,7 @@ def _of_gpu(message: str) -> str:
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    from charrnn.displays import write_line
+    from charrnn.display.plain import write_line
     from charrnn.escape import quoted
 
     write_line(sys.stderr, f"charrnn: {quoted(message)}")

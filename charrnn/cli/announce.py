@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from charrnn.cli.launch import Launch
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.corpus import Corpus
-from charrnn.displays import describe_loss, format_seconds
+from charrnn.display.plain import describe_loss, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
-from charrnn.run import TrainingRun
 from charrnn.shapes import count_parameters
-from charrnn.text_options import CHARACTER
+from charrnn.text.corpus import Corpus
+from charrnn.text.options import CHARACTER
+from charrnn.training.run import TrainingRun
 
 
 def announcement(launch: Launch, corpus: Corpus) -> list[str]:

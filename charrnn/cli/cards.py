@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.archive import FORMAT_VERSION
+from charrnn.analysis.verdict import verdict
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_columns, print_lines, print_table, terminal_width
-from charrnn.curves import history_curve
-from charrnn.displays import format_seconds
+from charrnn.display.card import card, parameter_table
+from charrnn.display.curves import history_curve
+from charrnn.display.plain import format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, perplexity
-from charrnn.report import card, parameter_table
 from charrnn.shapes import count_parameters
-from charrnn.verdict import verdict
+from charrnn.storage.archive import FORMAT_VERSION
 
 COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
 """Options of the training that stand in a comparison."""

@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from charrnn.archive import STDIN
 from charrnn.cli.subject import Subject
 from charrnn.errors import ConfigError, OutputError
-from charrnn.export import to_safetensors, to_slim_checkpoint
-from charrnn.outputs import write_whole
+from charrnn.storage.archive import STDIN
+from charrnn.storage.export import to_safetensors, to_slim_checkpoint
+from charrnn.storage.outputs import write_whole
 
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
 

@@ -14,14 +14,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from charrnn.analysis import read_side_by_side
+from charrnn.analysis.losses import read_side_by_side
 from charrnn.cli.scoring import best_fit, fit_text, shared_encoding, unknown_price
 from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import to_json
-from charrnn.encoder import to_bytes
 from charrnn.escape import visible
-from charrnn.line_reader import read_lines
+from charrnn.text.encoder import to_bytes
+from charrnn.text.line_reader import read_lines
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     Args:
         subjects: the models.
         path: of the text, or "-".
-        rule: for characters that a model does not know, one of `charrnn.unknowns.RULES`.
+        rule: for characters that a model does not know, one of `charrnn.text.unknowns.RULES`.
         above: leave out lines that take no model more bits per character than this.
         as_json: an object for each line instead of columns.
     """

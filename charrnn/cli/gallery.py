@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.gradient_view import draw_memories, gradients_view
-from charrnn.cli.inspection import ON_A_TEXT
 from charrnn.cli.scoring import shared_encoding
+from charrnn.cli.shared import ON_A_TEXT
 from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_lines, shows_colour, terminal_width
 from charrnn.cli.views import SHOWN_CHARACTERS, View, cell_view, choose_text, gates_view, neurons_view, surprise_view
+from charrnn.display.svg import picture
 from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
-from charrnn.outputs import write_whole
-from charrnn.read_text import read_text
-from charrnn.sources import STDIN
-from charrnn.svg import picture
+from charrnn.storage.outputs import write_whole
+from charrnn.text.documents import read_text
+from charrnn.text.sources import STDIN
 
 
 def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:

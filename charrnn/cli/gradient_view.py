@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, spectral_radii
 from charrnn.cli.tables import format_columns
 from charrnn.cli.views import View, Watched
-from charrnn.curves import MIN_WIDTH, Curve, plot
+from charrnn.display.curves import MIN_WIDTH, Curve, plot
 from charrnn.escape import quoted
-from charrnn.gradients import REACH, gradient_flow, loss_by_context, spectral_radii
 from charrnn.metrics import bits_per_char
 
 LOWEST = 1e-6

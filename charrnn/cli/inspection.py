@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 STDIN = "-"
 VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
 """Flags that ask for something other than the card and the score, beside --text."""
-ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
-"""Those that look at a model while it reads; a text that is given is what it reads."""
-
 Hidden: dict[str, Any] = {"show_default": False}
 
 
@@ -97,7 +94,7 @@ def inspect(
 
     if verify:
         from charrnn.cli.tables import print_table
-        from charrnn.verification import verify_checkpoint
+        from charrnn.storage.verification import verify_checkpoint
 
         for path in checkpoints:
             rows = verify_checkpoint(path)
@@ -142,7 +139,8 @@ def _check(flags: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: one is out of its range, or two contradict each other.
     """
-    from charrnn.unknowns import check_rule
+    from charrnn.cli.shared import ON_A_TEXT
+    from charrnn.text.unknowns import check_rule
 
     check_rule(flags["unknown"])
     for name in ("by", "dynamic"):

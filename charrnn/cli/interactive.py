@@ -11,12 +11,12 @@ from dataclasses import replace
 from charrnn.cli.prompts import fit_prompt
 from charrnn.cli.shared import encode_ids
 from charrnn.cli.writing import Job, write_stream
-from charrnn.decoding import prepare
-from charrnn.displays import write_line
-from charrnn.endings import Ending
+from charrnn.display.plain import write_line
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
-from charrnn.samples import draw_characters
+from charrnn.generation.endings import Ending
+from charrnn.generation.samples import draw_characters
+from charrnn.text.decoding import prepare
 
 
 def converse(job: Job, unknown: str, checkpoint: str) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import typer
 
-from charrnn.archive import read_checkpoint
 from charrnn.cli.request import Request, check_output
-from charrnn.displays import write_line
+from charrnn.display.plain import write_line
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
 from charrnn.escape import quoted
-from charrnn.ranks import ALONE, Ranks
-from charrnn.sources import STDIN
-from charrnn.torchrun import Place
+from charrnn.storage.archive import read_checkpoint
+from charrnn.text.sources import STDIN
+from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.torchrun import Place
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def joined(place: Place) -> Iterator[Ranks]:
     if place.world_size == 1:
         yield ALONE
         return
-    from charrnn.group import Group
+    from charrnn.training.group import Group
 
     group = Group(place)
     try:

@@ -11,14 +11,9 @@ import torch
 
 from charrnn.cli.request import Request
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.corpus import Corpus
-from charrnn.ensemble import build_model, share_threads
 from charrnn.errors import ConfigError
-from charrnn.heap import give_back_freed_memory, keep_freed_memory
-from charrnn.line_lanes import find_lines, take_lines
-from charrnn.precision import Probe, probe_precision, sustained_speed
-from charrnn.ranks import ALONE, Ranks
-from charrnn.run import TrainingRun
+from charrnn.network.ensemble import build_model, share_threads
+from charrnn.network.torch_engine import gpu_trouble, require_device
 from charrnn.shapes import training_cost
 from charrnn.suggest import (
     FORWARD_SPEED,
@@ -29,8 +24,13 @@ from charrnn.suggest import (
     may_be_ensemble,
     suggest,
 )
-from charrnn.torch_engine import gpu_trouble, require_device
-from charrnn.torchrun import read_place
+from charrnn.text.corpus import Corpus
+from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
+from charrnn.training.line_lanes import find_lines, take_lines
+from charrnn.training.precision import Probe, probe_precision, sustained_speed
+from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.run import TrainingRun
+from charrnn.training.torchrun import read_place
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it."""

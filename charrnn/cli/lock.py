@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from charrnn.checkpoint import stray_files
 from charrnn.errors import OutputError
+from charrnn.training.checkpoint import stray_files
 
 try:
     import fcntl

@@ -6,13 +6,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from charrnn.decoding import prepare
-from charrnn.encoder import CharEncoder
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
-from charrnn.text_options import TextOptions
+from charrnn.text.decoding import prepare
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
 
 if TYPE_CHECKING:
-    from charrnn.endings import Rules
+    from charrnn.generation.endings import Rules
 
 STDIN = "-"
 UNKNOWN_RULES = ("error", "skip", "nearest")
@@ -63,7 +63,7 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions) -> s
     source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
     if source is None:
         return prepare(prompt, options)
-    from charrnn.read_text import read_text
+    from charrnn.text.documents import read_text
 
     text = read_text(source, options)
     return text.removesuffix("\n") if prompt == STDIN else text  # as the shell's $(...) does: echo ends its line

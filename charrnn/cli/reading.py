@@ -10,13 +10,13 @@ from typing import cast
 
 import numpy as np
 
-from charrnn.cache import Cache
 from charrnn.cli.request import Request
-from charrnn.corpus import Corpus, ReadOptions, read_corpus
-from charrnn.encoder import Ids
 from charrnn.errors import CorpusError
-from charrnn.ranks import Ranks
-from charrnn.sources import STDIN
+from charrnn.text.cache import Cache
+from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.encoder import Ids
+from charrnn.text.sources import STDIN
+from charrnn.training.ranks import Ranks
 
 NOTHING = np.empty(0, dtype=np.uint8)
 
@@ -57,7 +57,7 @@ def is_live() -> bool:
 def _read(request: Request, reading: ReadOptions) -> Corpus:
     if request.quiet or request.as_json or not is_live():
         return read_corpus(request.texts, reading)
-    from charrnn.console import ReadingBar
+    from charrnn.display.console import ReadingBar
 
     with ReadingBar(sys.stderr) as bar:
         return read_corpus(request.texts, reading, bar)

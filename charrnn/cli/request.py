@@ -10,12 +10,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from charrnn.cache import Cache, default_folder
 from charrnn.cli.shared import escaped, unescape
-from charrnn.corpus import ReadOptions
 from charrnn.errors import ConfigError, OutputError
-from charrnn.sources import STDIN
-from charrnn.text_options import CHARACTER, TextOptions
+from charrnn.text.cache import Cache, default_folder
+from charrnn.text.corpus import ReadOptions
+from charrnn.text.options import CHARACTER, TextOptions
+from charrnn.text.sources import STDIN
 
 
 @dataclass(frozen=True, kw_only=True)

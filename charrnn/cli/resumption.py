@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from charrnn import checkpoint
-from charrnn.archive import Checkpoint, read_checkpoint
 from charrnn.cli.launch import Launch, begin, choose_device, complete_launch, default_threads, set_up_torch
 from charrnn.cli.request import Request
 from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict, flag_name
-from charrnn.corpus import Corpus, ReadOptions
-from charrnn.encoder import CharEncoder
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
-from charrnn.precision import crawls_in
-from charrnn.ranks import ALONE, Ranks
-from charrnn.resuming import check_figures
-from charrnn.run import TrainingRun
+from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.suggest import evaluations
-from charrnn.text_options import TextOptions
+from charrnn.text.corpus import Corpus, ReadOptions
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
+from charrnn.training import checkpoint
+from charrnn.training.precision import crawls_in
+from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.resuming import check_figures
+from charrnn.training.run import TrainingRun
 
 ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = {*ENDS, "patience", "threads", "device", "deterministic"}

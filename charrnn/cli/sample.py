@@ -12,9 +12,9 @@ from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.cli.writing import Job
-    from charrnn.encoder import CharEncoder
-    from charrnn.filters import SamplingOptions
-    from charrnn.text_options import TextOptions
+    from charrnn.generation.filters import SamplingOptions
+    from charrnn.text.encoder import CharEncoder
+    from charrnn.text.options import TextOptions
 
 DEFAULT_LENGTH = 500
 MOST_CHARACTERS = 10**12
@@ -183,7 +183,7 @@ def _check(flags: Mapping[str, Any]) -> None:
     if "" in (flags["stop"] or []):
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
     if flags["match"] is not None:
-        from charrnn.patterns import parse_pattern
+        from charrnn.generation.patterns import parse_pattern
 
         parse_pattern(flags["match"])
 
@@ -201,13 +201,13 @@ def _check_conversation(flags: Mapping[str, Any]) -> None:
 
 def _plan(flags: Mapping[str, Any]) -> "Job":
     """Read all that is to be read and put together what is to be written."""
-    from charrnn.archive import read_checkpoint
     from charrnn.cli.prompts import check_inputs, check_novel, fit_prompt, read_prompt
     from charrnn.cli.shared import encode_ids, first_ids, unescape
     from charrnn.cli.writing import Job
-    from charrnn.endings import Rules
+    from charrnn.generation.endings import Rules
+    from charrnn.generation.sampling import Sampler
     from charrnn.loading import load_for_sampling
-    from charrnn.sampling import Sampler
+    from charrnn.storage.archive import read_checkpoint
 
     path = flags["checkpoint"]
     check_inputs(flags)
@@ -225,7 +225,7 @@ def _plan(flags: Mapping[str, Any]) -> "Job":
     options = _options(flags, encoder)
     match = None
     if flags["match"] is not None:
-        from charrnn.matching import LineMatch
+        from charrnn.generation.matching import LineMatch
 
         match = LineMatch.build(flags["match"], encoder, options.allowed).after(prompt, length)
         rules = replace(rules, fits=match.fits)
@@ -251,8 +251,8 @@ def _plan(flags: Mapping[str, Any]) -> "Job":
 
 
 def _options(flags: Mapping[str, Any], encoder: "CharEncoder") -> "SamplingOptions":
-    from charrnn.filters import SamplingOptions
-    from charrnn.text_options import BYTE
+    from charrnn.generation.filters import SamplingOptions
+    from charrnn.text.options import BYTE
 
     temperature, last = parse_temperature(flags["temperature"])
     if last is not None and flags["length"] == -1:
@@ -293,6 +293,6 @@ def _known_lines(path: str | None, options: "TextOptions") -> frozenset[str] | N
     """The lines of a file, read as the model's text was; empty ones are left out: an empty line is never a copy."""
     if path is None:
         return None
-    from charrnn.read_text import read_text
+    from charrnn.text.documents import read_text
 
     return frozenset(line.removesuffix("\r") for line in read_text(path, options).split("\n")) - {""}

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from charrnn import checkpoint
 from charrnn.errors import OutputError
-from charrnn.optimizers import MOMENTS
-from charrnn.run import TrainingRun
 from charrnn.shapes import count_parameters
+from charrnn.training import checkpoint
+from charrnn.training.optimizers import MOMENTS
+from charrnn.training.run import TrainingRun
 
 SAVE_EVERY = 60.0
 """Seconds between two saves where no flag says otherwise and no evaluation comes before."""

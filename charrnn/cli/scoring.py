@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis import read
+from charrnn.analysis.losses import read
 from charrnn.cli.cards import loss_fields
 from charrnn.cli.prompts import nearest
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import print_columns, print_table
-from charrnn.decoding import prepare
-from charrnn.encoder import CharEncoder
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, perplexity
-from charrnn.read_text import read_text
-from charrnn.sources import STDIN
-from charrnn.text_options import TextOptions
-from charrnn.unknowns import Readable, make_readable, unknown_surprisal
+from charrnn.text.decoding import prepare
+from charrnn.text.documents import read_text
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
+from charrnn.text.sources import STDIN
+from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     Args:
         subjects: the models.
         path: of the text, or "-".
-        rule: for characters that a model does not know, one of `charrnn.unknowns.RULES`.
+        rule: for characters that a model does not know, one of `charrnn.text.unknowns.RULES`.
         dynamic: adapt the models as they read, too.
         as_json: print an object.
     """
@@ -105,7 +105,7 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
     )
     adapted = None
     if dynamic:
-        from charrnn.dynamic import adapt, average_surprisals
+        from charrnn.analysis.dynamic import adapt, average_surprisals
 
         losses = [adapt(one.model, one.weights, readable.ids) for one in subject.members]
         adapted = (float(average_surprisals(losses)[first:].sum()) + price) / predicted

@@ -1,6 +1,6 @@
 """One `charrnn train`, from the text to the checkpoint: start or go on, show, save, stop.
 
-`charrnn.training` trains and knows of none of this.
+`charrnn.training.loop` trains and knows of none of this.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import numpy as np
 import torch
 import typer
 
-from charrnn import __version__, checkpoint
-from charrnn.archive import CorpusFacts
+from charrnn import __version__
 from charrnn.cli.announce import announcement, farewell
 from charrnn.cli.joining import joined, settle
 from charrnn.cli.launch import start_run
@@ -29,20 +28,22 @@ from charrnn.cli.resumption import resume_run, stored_reading
 from charrnn.cli.saving import NoSaver, Saver, check_space
 from charrnn.cli.shared import first_ids
 from charrnn.cli.signals import TrainingSignals
-from charrnn.corpus import Corpus
-from charrnn.displays import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
+from charrnn.display.log import TrainingLog
+from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
 from charrnn.errors import DivergenceError, LostRankError, SaveError
-from charrnn.filters import SamplingOptions
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler
+from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import reset_id, sampling_weights
-from charrnn.log import TrainingLog
 from charrnn.metrics import Report
-from charrnn.numpy_ensemble import build_engine
-from charrnn.ranks import Ranks
-from charrnn.recovery import ensure_finite, restore_best
-from charrnn.run import FINISH_SECONDS, TrainingRun
-from charrnn.sampling import Sampler
-from charrnn.torchrun import read_place
-from charrnn.training import train
+from charrnn.storage.archive import CorpusFacts
+from charrnn.text.corpus import Corpus
+from charrnn.training import checkpoint
+from charrnn.training.loop import train
+from charrnn.training.ranks import Ranks
+from charrnn.training.recovery import ensure_finite, restore_best
+from charrnn.training.run import FINISH_SECONDS, TrainingRun
+from charrnn.training.torchrun import read_place
 
 SAMPLE_LENGTH = 240
 
@@ -241,7 +242,7 @@ def _make_display(request: Request) -> Display:
     if request.as_json:
         return JsonDisplay(sys.stderr, str(request.path))
     if is_live():
-        from charrnn.console import LiveDisplay
+        from charrnn.display.console import LiveDisplay
 
         return LiveDisplay(sys.stderr)
     return PlainDisplay(sys.stderr, shows_samples=bool(request.options["sample_every"]))

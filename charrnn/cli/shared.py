@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from charrnn.encoder import CharEncoder
+from charrnn.text.encoder import CharEncoder
+
+ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
+"""Flags of `inspect` that look at a model while it reads; a text that is given is what it reads."""
 
 
 def encode_ids(encoder: CharEncoder, text: str) -> list[int]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
+from charrnn.analysis.features import picture
+from charrnn.analysis.novelty import Novelty, novelty
 from charrnn.cli.shared import first_ids
 from charrnn.cli.subject import Subject
 from charrnn.cli.tables import format_columns
 from charrnn.cli.views import View
-from charrnn.embeddings import EmbeddingMap, map_embeddings
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
-from charrnn.features import picture
-from charrnn.novelty import Novelty, novelty
-from charrnn.read_text import read_text
+from charrnn.text.documents import read_text
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000
@@ -68,8 +68,8 @@ def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any
 
 def _sample(subject: Subject, length: int) -> str:
     """Write as `charrnn sample` does by default."""
-    from charrnn.filters import SamplingOptions
-    from charrnn.sampling import Sampler
+    from charrnn.generation.filters import SamplingOptions
+    from charrnn.generation.sampling import Sampler
 
     encoder = subject.contents.encoder
     first = first_ids(encoder, subject.contents.corpus.counts)

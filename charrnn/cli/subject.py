@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from charrnn.archive import STDIN, Checkpoint, read_checkpoint
+from charrnn.analysis.heldout import LARGEST_SOUGHT, FoundText, find_text
+from charrnn.analysis.ngrams import NgramModel
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
-from charrnn.heldout import LARGEST_SOUGHT, FoundText, find_text
+from charrnn.generation.sampling import StepModel
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.loading import load_for_sampling, load_for_scoring
-from charrnn.ngrams import NgramModel
-from charrnn.numpy_ensemble import Engine
-from charrnn.sampling import StepModel
+from charrnn.storage.archive import STDIN, Checkpoint, read_checkpoint
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def print_table(rows: Sequence[tuple[str, str]]) -> None:
             print(f"{name}\n    {value}")
         return
     if sys.stdout.isatty():
-        from charrnn.console import print_table
+        from charrnn.display.console import print_table
 
         print_table(rows)
         return

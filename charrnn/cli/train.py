@@ -10,8 +10,8 @@ import typer
 
 from charrnn.config import TrainConfig, check_options, parse_duration
 from charrnn.errors import ConfigError
-from charrnn.text_options import TextOptions
-from charrnn.torchrun import read_place
+from charrnn.text.options import TextOptions
+from charrnn.training.torchrun import read_place
 
 STARTED = time.perf_counter() - time.process_time()
 """When this process began, nearly: until here it has done little but compute."""

@@ -10,16 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.cli.scoring import fit_text, unknown_price
-from charrnn.cli.shared import first_ids
-from charrnn.cli.subject import Subject
-from charrnn.cli.tables import format_columns
-from charrnn.errors import CharRNNError, ConfigError
-from charrnn.escape import quoted
-from charrnn.features import Values, text_features
-from charrnn.heatmap import Column, digit, draw, heat, signed_block, signed_colour
-from charrnn.loading import reset_id
-from charrnn.neurons import (
+from charrnn.analysis.features import Values, text_features
+from charrnn.analysis.neurons import (
     OPEN,
     SHUT,
     Activations,
@@ -31,8 +23,16 @@ from charrnn.neurons import (
     strongest,
     watch,
 )
-from charrnn.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
-from charrnn.svg import Tinted
+from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
+from charrnn.cli.scoring import fit_text, unknown_price
+from charrnn.cli.shared import first_ids
+from charrnn.cli.subject import Subject
+from charrnn.cli.tables import format_columns
+from charrnn.display.heatmap import Column, digit, draw, heat, signed_block, signed_colour
+from charrnn.display.svg import Tinted
+from charrnn.errors import CharRNNError, ConfigError
+from charrnn.escape import quoted
+from charrnn.loading import reset_id
 
 SHOWN_CHARACTERS = 2_000
 """Characters that a picture shows of a text that was not given for it."""

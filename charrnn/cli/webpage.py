@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
+from charrnn.analysis.gradients import REACH, WARM_UP
 from charrnn.cli.cards import describe
 from charrnn.cli.gallery import read_given
 from charrnn.cli.gradient_view import gradients_view
-from charrnn.cli.inspection import ON_A_TEXT
-from charrnn.cli.shared import first_ids
+from charrnn.cli.shared import ON_A_TEXT, first_ids
 from charrnn.cli.studies import embeddings_view, novelty_view
 from charrnn.cli.subject import Subject
 from charrnn.cli.views import Watched, choose_text, gates_view, neurons_view, parse_unit, surprise_view
-from charrnn.filters import SamplingOptions
-from charrnn.gradients import REACH, WARM_UP
-from charrnn.page import render, write_page
-from charrnn.report import card
-from charrnn.sampling import Sampler
+from charrnn.display.card import card
+from charrnn.display.page import render, write_page
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""

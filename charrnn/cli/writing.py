@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from charrnn.cli.tables import to_json
-from charrnn.encoder import CharEncoder, to_bytes
-from charrnn.endings import Drawn, Ending, Rules
 from charrnn.escape import visible
-from charrnn.samples import Sample, draw_characters, draw_samples
-from charrnn.sampling import ENDED, Sampler
-from charrnn.text_options import TextOptions
+from charrnn.generation.endings import Drawn, Ending, Rules
+from charrnn.generation.samples import Sample, draw_characters, draw_samples
+from charrnn.generation.sampling import ENDED, Sampler
+from charrnn.text.encoder import CharEncoder, to_bytes
+from charrnn.text.options import TextOptions
 
 FLUSH_SECONDS = 0.05
 COLOURS = (250, 187, 186, 180, 179, 215, 209, 203, 197)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.corpus import read_corpus
+from charrnn.text.corpus import read_corpus
 
 CORPORA = Path(__file__).parents[2] / "corpora"
 MEGABYTES = 32

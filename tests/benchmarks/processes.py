@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.distributed import TCPStore
 
-from charrnn.precision import probe_precision
-from charrnn.ranks import ALONE
-from charrnn.run import TrainingRun
-from charrnn.torchrun import read_place
-from charrnn.training import take_step
+from charrnn.training.loop import take_step
+from charrnn.training.precision import probe_precision
+from charrnn.training.ranks import ALONE
+from charrnn.training.run import TrainingRun
+from charrnn.training.torchrun import read_place
 from tests.benchmarks.measure import compare
 from tests.benchmarks.speed import TRAINING, VOCAB_SIZE, model_config, start_run
 
@@ -68,7 +68,7 @@ def _serve(pipe: Connection, rank: int, world: int, threads: int, port: int, siz
     num_layers, hidden_size, batch_size, precision = sizes
     ranks = ALONE
     if world > 1:
-        from charrnn.group import Group
+        from charrnn.training.group import Group
 
         place = {"RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         os.environ.update({name: str(value) for name, value in place.items()}, TORCHELASTIC_USE_AGENT_STORE="True")

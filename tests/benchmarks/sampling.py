@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from charrnn import checkpoint
-from charrnn.archive import CorpusFacts
 from charrnn.config import GATES, ModelConfig
-from charrnn.encoder import CharEncoder
-from charrnn.engine import NumpyCharRNN
-from charrnn.filters import SamplingOptions
-from charrnn.matching import LineMatch
-from charrnn.model import CharRNN
-from charrnn.sampling import Sampler
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.matching import LineMatch
+from charrnn.generation.sampling import Sampler
+from charrnn.inference.engine import NumpyCharRNN
+from charrnn.network.model import CharRNN
+from charrnn.storage.archive import CorpusFacts
+from charrnn.text.encoder import CharEncoder
+from charrnn.training import checkpoint
 from tests.benchmarks.measure import compare
 from tests.benchmarks.peers import PlainLSTM
 from tests.benchmarks.speed import EMBEDDING_DIM, TRAINING, VOCAB_SIZE, model_config

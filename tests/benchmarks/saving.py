@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from charrnn import checkpoint
-from charrnn.archive import CorpusFacts
 from charrnn.cli.saving import SAVE_EVERY, Saver
-from charrnn.encoder import CharEncoder
-from charrnn.run import TrainingRun
-from charrnn.training import take_step
+from charrnn.storage.archive import CorpusFacts
+from charrnn.text.encoder import CharEncoder
+from charrnn.training import checkpoint
+from charrnn.training.loop import take_step
+from charrnn.training.run import TrainingRun
 from tests.benchmarks.measure import ROUNDS
 from tests.benchmarks.speed import VOCAB_SIZE, model_config, start_run
 

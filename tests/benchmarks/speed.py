@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
-from charrnn.ensemble import share_threads
-from charrnn.precision import crawls_in, probe_precision
-from charrnn.run import TrainingRun
+from charrnn.network.ensemble import share_threads
 from charrnn.shapes import training_cost
-from charrnn.training import read_figures, take_step
+from charrnn.training.loop import read_figures, take_step
+from charrnn.training.precision import crawls_in, probe_precision
+from charrnn.training.run import TrainingRun
 from tests.benchmarks.measure import Rate, compare
 from tests.benchmarks.peers import PlainLSTM
 

@@ -1,0 +1,144 @@
+"""How far back a model learns and how far back it looks: gradients through time, and the loss by context.
+
+What a character does to the loss k characters later can be learned only as far as the gradient reaches: it vanishes or
+explodes with k (Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013, https://arxiv.org/abs/1211.5063).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.analysis.losses import surprisals
+from charrnn.config import GATES, ModelConfig
+from charrnn.errors import CorpusError
+from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
+from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.tape import GATE_NAMES, Weights, record, zero_state
+from charrnn.shapes import member_weights
+
+REACH = 100
+"""The largest k."""
+
+PLACES = 32
+"""Characters of the text whose losses are followed back."""
+
+WARM_UP = 64
+"""Characters read before the first one that a gradient reaches."""
+
+CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in."""
+
+WINDOWS = 512
+_WINDOWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How a gradient fades in one layer.
+
+    Attributes:
+        layer: from 0; an ensemble's members follow one another.
+        part: "h", or "c" for an LSTM's cell.
+        norms: of the derivative of a character's loss by that part k characters before, for k = 0, 1, ..., each
+            the mean over places in the text, shape (K + 1,).
+    """
+
+    layer: int
+    part: str
+    norms: NDArray[np.float64]
+
+    def distance(self, share: float) -> int | None:
+        """The first k at which the norm has fallen to a share of that at 0; None where it does not."""
+        below = np.flatnonzero(self.norms <= share * self.norms[0])
+        return int(below[0]) if len(below) else None
+
+
+def gradient_flow(
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], *, reach: int = REACH, places: int = PLACES
+) -> list[Flow]:
+    """Follow the losses of some characters back through the text.
+
+    Args:
+        config: the model's shape.
+        weights: by name.
+        ids: encoded text, shape (num_chars,).
+        reach: the largest k.
+        places: how many losses, spread over the text.
+
+    Raises:
+        CorpusError: the text is too short.
+    """
+    if config.members > 1:
+        return [
+            replace(flow, layer=flow.layer + number * config.num_layers)
+            for number in range(config.members)
+            for flow in gradient_flow(
+                config.member, member_weights(config, weights, number), ids, reach=reach, places=places
+            )
+        ]
+    needed = WARM_UP + reach + 2
+    if len(ids) < needed:
+        raise CorpusError(f"a text of {len(ids):,} characters is too short to go back in; give at least {needed}")
+    starts = np.unique(np.linspace(0, len(ids) - needed, places).astype(int))
+    windows = np.asarray(ids, dtype=np.int64)[starts + np.arange(needed)[:, None]]  # (needed, N)
+    state = record(config, weights, windows[:WARM_UP], zero_state(config, weights, len(starts))).state
+    tape = record(config, weights, windows[WARM_UP:-1], state)
+    by_logits = cross_entropy_gradient(tape.logits, windows[WARM_UP + 1 :])
+    by_logits[:-1] = 0  # the last character's loss alone
+    found = backpropagate(config, weights, tape, by_logits)
+    return [
+        Flow(layer, part, np.linalg.norm(gradient.astype(np.float64), axis=-1).mean(axis=1)[::-1])
+        for part, gradients in (("h", found.hidden), ("c", found.cells))
+        for layer, gradient in enumerate(gradients)
+    ]
+
+
+def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str, float]]:
+    """The largest absolute eigenvalue of the recurrent matrix of each layer and gate."""
+    if config.members > 1:
+        return [
+            (layer + number * config.num_layers, name, radius)
+            for number in range(config.members)
+            for layer, name, radius in spectral_radii(config.member, member_weights(config, weights, number))
+        ]
+    names = GATE_NAMES.get(config.cell, ("state",))
+    return [
+        (layer, name, float(np.abs(np.linalg.eigvals(block)).max()))
+        for layer in range(config.num_layers)
+        for name, block in zip(
+            names, np.split(weights[f"layers.{layer}.weight_hh"], GATES[config.cell]), strict=True
+        )
+    ]  # fmt: skip
+
+
+def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[tuple[int, float]]:
+    """Measure the loss of characters with only so many before them, the state being zero before those.
+
+    Args:
+        model: reads the text.
+        ids: encoded text, shape (num_chars,).
+
+    Returns:
+        For each length of `CONTEXTS` that the text allows, the mean loss in nats per character over characters with
+        a context of at most that and more than the length before.
+    """
+    longest = min(CONTEXTS[-1], len(ids) - 1)
+    starts = np.unique(np.linspace(0, len(ids) - 1 - longest, WINDOWS).astype(int)) if longest > 0 else np.zeros(0, int)
+    sums = np.zeros(longest)
+    for first in range(0, len(starts), _WINDOWS_AT_ONCE):
+        chosen = starts[first : first + _WINDOWS_AT_ONCE]
+        windows = np.asarray(ids, dtype=np.int64)[chosen + np.arange(longest + 1)[:, None]]
+        logits, _ = model.forward(windows[:-1], model.initial_state(len(chosen)))
+        sums += surprisals(logits, windows[1:]).sum(axis=1)
+    return _binned(sums / max(len(starts), 1))
+
+
+def _binned(losses: Sequence[float] | NDArray[Any]) -> list[tuple[int, float]]:
+    """Average losses by length of context, of which the first is 1, over the steps of `CONTEXTS`."""
+    pairs = zip((0, *CONTEXTS), CONTEXTS, strict=False)
+    return [(high, float(np.mean(losses[low:high]))) for low, high in pairs if low < len(losses)]

@@ -1,0 +1,109 @@
+"""Finding again the text that a checkpoint learned from, and the piece of it that was held out.
+
+A checkpoint remembers a text's name, size and sha256, not the text. It is looked for where it was when the training
+began, in the current folder and beside the checkpoint, and is taken only if it is the same to the byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from charrnn.errors import CorpusError, ForeignTextError
+from charrnn.escape import quoted
+from charrnn.storage.archive import Checkpoint
+from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.encoder import Ids
+
+DEFAULT_VAL_FRACTION = 0.1
+LARGEST_SOUGHT = 1 << 26
+"""Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
+
+
+@dataclass(frozen=True)
+class FoundText:
+    """A checkpoint's own text.
+
+    Attributes:
+        path: where it was found.
+        train: the piece that the model learned from, encoded, shape (num_chars,).
+        held_out: the rest, likewise.
+    """
+
+    path: str
+    train: Ids
+    held_out: Ids
+
+
+def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = None) -> FoundText | None:
+    """Find the text that a checkpoint learned from.
+
+    Args:
+        checkpoint: what remembers it.
+        checkpoint_path: beside which it may lie.
+        given: where the user says that it is; elsewhere is not looked then.
+
+    Returns:
+        The text in its two pieces; None where it is nowhere.
+
+    Raises:
+        CorpusError: the given file cannot be read, or is another text.
+    """
+    if given is not None:
+        corpus = _read(given, checkpoint)
+        if corpus is None or not _is_same(checkpoint, corpus):
+            raise CorpusError(
+                f"{given}: is not the text that {checkpoint_path} learned from, which is "
+                f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give that one"
+            )
+        return _split(checkpoint, corpus, given)
+    if checkpoint.corpus.bytes > LARGEST_SOUGHT:
+        return None
+    for path in _places(checkpoint, checkpoint_path):
+        if _has_size(path, checkpoint.corpus.bytes):
+            with contextlib.suppress(CorpusError):  # unreadable: not it
+                corpus = _read(str(path), checkpoint)
+                if corpus is not None and _is_same(checkpoint, corpus):
+                    return _split(checkpoint, corpus, str(path))
+    return None
+
+
+def _read(path: str, checkpoint: Checkpoint) -> Corpus | None:
+    """Read a text as the checkpoint's was; None if that cannot be it, since it has other characters."""
+    try:
+        return read_corpus([path], ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder))
+    except ForeignTextError:
+        return None
+
+
+def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
+    """Where it may be: as the training's command line had it, here, and beside the checkpoint."""
+    name = checkpoint.corpus.name
+    try:
+        words = shlex.split(checkpoint.made.get("command", ""))
+    except ValueError:  # a quotation that does not end
+        words = []
+    yield from (Path(word) for word in words if Path(word).name == name)
+    yield Path(name)
+    yield Path(checkpoint_path).parent / name
+
+
+def _has_size(path: Path, num_bytes: int) -> bool:
+    """Whether this is an ordinary file of that size: a checkpoint may come from anyone, and name what it likes."""
+    try:
+        return path.is_file() and path.stat().st_size == num_bytes
+    except (OSError, ValueError):  # ValueError: a NUL byte in the name
+        return False
+
+
+def _is_same(checkpoint: Checkpoint, corpus: Corpus) -> bool:
+    return corpus.sha256 == checkpoint.corpus.sha256 and corpus.counts == checkpoint.corpus.counts
+
+
+def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:
+    config = checkpoint.training.get("config") or {}
+    train, held_out = corpus.split(config.get("val_fraction", DEFAULT_VAL_FRACTION))
+    return FoundText(path, train, held_out)

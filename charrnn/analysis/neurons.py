@@ -1,0 +1,242 @@
+"""What the neurons of a model do while it reads a text, and which of them stand for something.
+
+Of hundreds of cells and dozens of features some will agree by chance. So the cell for a feature is chosen on the first
+half of the text and its effect measured on the second. There it must beat what chance gives: the feature is shifted
+along the half, round its end, by every distance that is not short, which keeps both of them as smooth as they are and
+takes away what they have to do with each other. A finding counts if its effect, in deviations of its own shifted ones,
+is reached by any pair in at most one shift of twenty: the largest over all pairs is what corrects for the many
+comparisons (Westfall, Young 1993, "Resampling-based multiple testing").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.analysis.features import Values
+from charrnn.config import ModelConfig
+from charrnn.inference.tape import Weights, gate_values, record, zero_state
+from charrnn.shapes import member_weights
+
+SIGNIFICANT = 0.05
+MIN_CASES = 20
+"""Characters in each half at which a feature of yes and no must be either."""
+
+SHORTEST_SHIFT = 0.05
+"""Share of a half by which a feature is shifted at least: nearer, it may still be about itself."""
+
+VALUES_AT_ONCE = 1 << 24
+"""Activations that are held: 64 megabytes."""
+
+MAX_CHARACTERS = 20_000
+SHUT, OPEN = 0.1, 0.9
+_WINDOW = 256
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A value of a layer's state.
+
+    Attributes:
+        layer: from 0, as the weights are named; an ensemble's members follow one another.
+        number: from 0.
+        part: "h", or "c" for an LSTM's cell, of which the tanh is looked at.
+    """
+
+    layer: int
+    number: int
+    part: str
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What the units of a model did, character by character.
+
+    Attributes:
+        units: U of them.
+        values: shape (num_chars, U), after each character was read.
+    """
+
+    units: list[Unit]
+    values: Values
+
+    def of(self, unit: Unit) -> Values:
+        """One unit's values, shape (num_chars,)."""
+        values: Values = self.values[:, self.units.index(unit)]
+        return values
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A unit that follows a feature.
+
+    Attributes:
+        feature: its name.
+        unit: the one that follows it best on the first half.
+        chosen: correlation there, from -1 to 1.
+        effect: correlation on the second half.
+        p: chance that the best of all pairs would do as well if none had to do with its feature.
+    """
+
+    feature: str
+    unit: Unit
+    chosen: float
+    effect: float
+    p: float
+
+
+@dataclass(frozen=True)
+class GateUse:
+    """How a gate of a layer is used.
+
+    Attributes:
+        layer: from 0.
+        gate: its name.
+        mean: over all characters and units.
+        open: for each unit, the share of characters at which it is above `OPEN`.
+        shut: likewise below `SHUT`.
+    """
+
+    layer: int
+    gate: str
+    mean: float
+    open: NDArray[Any]
+    shut: NDArray[Any]
+
+
+def readable_length(config: ModelConfig) -> int:
+    """Characters of which all activations can be held."""
+    parts = 2 if config.cell == "lstm" else 1
+    units = parts * config.hidden_size * config.num_layers * config.members
+    return min(MAX_CHARACTERS, VALUES_AT_ONCE // units)
+
+
+def watch(
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None = None
+) -> tuple[Activations, list[GateUse]]:
+    """Read a text from a zero state and note what every unit and every gate does.
+
+    Args:
+        config: the model's shape.
+        weights: by name.
+        ids: encoded text, shape (num_chars,).
+        resets_at: an id that is read from a zero state again, if there is one: the line feed of a model of lines.
+    """
+    if config.members > 1:
+        seen = [watch(config.member, member_weights(config, weights, n), ids, resets_at) for n in range(config.members)]
+        return _count_layers_through(seen, config.num_layers)
+    parts = ("h", "c") if config.cell == "lstm" else ("h",)
+    layers = range(config.num_layers)
+    units = [Unit(layer, n, part) for layer in layers for part in parts for n in range(config.hidden_size)]
+    values = np.empty((len(ids), len(units)), dtype=np.float32)
+    sums: dict[tuple[int, str], NDArray[Any]] = {}
+    state = zero_state(config, weights)
+    for start, end, is_new in _windows(ids, resets_at):
+        state = zero_state(config, weights) if is_new else state
+        tape = record(config, weights, np.asarray(ids[start:end], dtype=np.int64)[:, None], state)
+        state = tape.state
+        wide = [part for layer in tape.layers for part in (layer.hidden, np.tanh(layer.cells))[: len(parts)]]
+        values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
+        for number, layer in enumerate(tape.layers):
+            for name, gate in gate_values(config, layer).items():
+                counts = np.stack([gate.sum((0, 1)), (gate > OPEN).sum((0, 1)), (gate < SHUT).sum((0, 1))])
+                sums[number, name] = sums.get((number, name), 0) + counts
+    length = max(len(ids), 1)
+    gates = [
+        GateUse(layer, name, float(total[0].mean() / length), total[1] / length, total[2] / length)
+        for (layer, name), total in sums.items()
+    ]
+    return Activations(units, values), gates
+
+
+def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, int, bool]]:
+    """Where each window begins and ends, and whether it begins from a zero state."""
+    resets = [] if resets_at is None else np.flatnonzero(ids == resets_at).tolist()
+    bounds = sorted({0, *resets, len(ids)})
+    for first, last in pairwise(bounds):
+        for start in range(first, last, _WINDOW):
+            yield start, min(start + _WINDOW, last), start == first
+
+
+def _count_layers_through(
+    seen: Sequence[tuple[Activations, list[GateUse]]], num_layers: int
+) -> tuple[Activations, list[GateUse]]:
+    """Put together what was seen in the members of an ensemble."""
+    units = [
+        replace(unit, layer=unit.layer + number * num_layers)
+        for number, (activations, _) in enumerate(seen)
+        for unit in activations.units
+    ]
+    gates = [replace(use, layer=use.layer + n * num_layers) for n, (_, uses) in enumerate(seen) for use in uses]
+    return Activations(units, np.concatenate([activations.values for activations, _ in seen], axis=1)), gates
+
+
+def find_neurons(activations: Activations, features: Mapping[str, Values]) -> list[Finding]:
+    """For every feature that varies, find the unit that follows it best; those beyond chance have a small p.
+
+    Args:
+        activations: of a text.
+        features: of the same text, each of shape (num_chars,).
+
+    Returns:
+        A finding for each such feature, the largest effect first.
+    """
+    half = len(activations.values) // 2
+    names = [name for name, values in features.items() if _varies(values[:half]) and _varies(values[half:])]
+    if not names or half < 2 * MIN_CASES:
+        return []
+    table = np.stack([features[name] for name in names], axis=1)
+    chosen = _standard(table[:half]).T @ _standard(activations.values[:half]) / half  # (features, units)
+    best = np.abs(chosen).argmax(axis=1)
+    columns = _standard(activations.values[half:, best])
+    correlations = _shifted_correlations(_standard(table[half:]), columns)
+    effects = correlations[0]
+    p_values = _corrected(correlations)
+    findings = [
+        Finding(name, activations.units[unit], float(chosen[row, unit]), float(effects[row]), float(p_values[row]))
+        for row, (name, unit) in enumerate(zip(names, best, strict=True))
+    ]
+    return sorted(findings, key=lambda finding: -abs(finding.effect))
+
+
+def _varies(values: Values) -> bool:
+    """Whether there is enough of a feature to follow."""
+    counts = np.unique(values, return_counts=True)[1]
+    return len(counts) > 1 and len(values) - int(counts.max()) >= MIN_CASES
+
+
+def _standard(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Columns of mean 0 and deviation 1; one that never moves becomes zeros."""
+    centred = values - values.mean(axis=0, dtype=np.float64)
+    deviation = centred.std(axis=0)
+    result: NDArray[np.float32] = (centred / np.where(deviation > 1e-9, deviation, np.inf)).astype(np.float32)
+    return result
+
+
+def _shifted_correlations(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Correlate each column with its partner shifted by every distance, shape (distances, pairs): by Fourier."""
+    length = len(left)
+    product = np.fft.rfft(left, axis=0).conj() * np.fft.rfft(right, axis=0)
+    result: NDArray[Any] = np.fft.irfft(product, n=length, axis=0) / length
+    return result
+
+
+def _corrected(correlations: NDArray[Any]) -> NDArray[Any]:
+    """For each pair, in how many shifts the most extreme of all pairs is as extreme as it is unshifted."""
+    margin = max(1, int(SHORTEST_SHIFT * len(correlations)))
+    shifted = correlations[margin : len(correlations) - margin + 1]
+    deviation = np.sqrt((shifted * shifted).mean(axis=0)) + 1e-12
+    largest = np.abs(shifted / deviation).max(axis=1)
+    observed = np.abs(correlations[0] / deviation)
+    result: NDArray[Any] = (1 + (largest[:, None] >= observed).sum(axis=0)) / (1 + len(largest))
+    return result
+
+
+def strongest(findings: Sequence[Finding]) -> list[Finding]:
+    """Those that are beyond chance."""
+    return [finding for finding in findings if finding.p <= SIGNIFICANT]

@@ -1,0 +1,110 @@
+"""Where a model is surprised: the surprisal of every character of a text, and what it expected instead.
+
+The picture of Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks"
+(https://karpathy.github.io/2015/05/21/rnn-effectiveness/): a text with its likeliest characters below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charrnn.analysis.losses import surprisals, window_length
+from charrnn.inference.numpy_ensemble import Engine
+from charrnn.text.encoder import UNKNOWN_MARK, CharEncoder
+from charrnn.text.options import CHARACTER
+from charrnn.text.unknowns import Readable
+
+HIGHEST_BITS = 8
+"""At which the colours end: a character with a probability of 1 in 256."""
+
+
+@dataclass(frozen=True)
+class SeenCharacter:
+    """A character of a text as a model saw it coming.
+
+    Attributes:
+        character: itself.
+        bits: its surprisal.
+        guesses: the likeliest characters in its place, each with its probability, the likeliest first.
+    """
+
+    character: str
+    bits: float
+    guesses: tuple[tuple[str, float], ...]
+
+
+def follow(
+    model: Engine,
+    encoder: CharEncoder,
+    readable: Readable,
+    *,
+    beginning: Sequence[int],
+    price: float,
+    top_k: int = 0,
+) -> list[SeenCharacter]:
+    """Read a text and note at every character what was expected.
+
+    Args:
+        model: reads the text.
+        encoder: of its alphabet.
+        readable: the text.
+        beginning: ids that it reads before, such as a line feed's, at least one.
+        price: surprisal of a character that it does not know, in nats.
+        top_k: guesses to note.
+    """
+    ids = np.concatenate([beginning, readable.ids]).astype(np.int64)
+    state = model.initial_state()
+    values: list[float] = []
+    guesses: list[tuple[tuple[str, float], ...]] = []
+    step = window_length(model.config, 1)
+    if len(beginning) > 1:
+        _, state = model.forward(ids[: len(beginning) - 1, None], state)
+    for start in range(len(beginning) - 1, len(ids) - 1, step):
+        targets = ids[start + 1 : start + step + 1]
+        logits, state = model.forward(ids[start : start + len(targets), None], state)
+        values += surprisals(logits[:, 0], targets).tolist()
+        guesses += [_guesses(row, encoder, top_k) for row in logits[:, 0]]
+    known = iter(_by_character(values, guesses, encoder, readable))
+    seen: list[SeenCharacter] = []
+    for character, is_known in zip(readable.text, readable.known, strict=True):
+        value, expected = next(known) if is_known else (price, ())
+        seen.append(SeenCharacter(character, value / math.log(2), expected))
+    return seen
+
+
+def mean_bits(seen: Sequence[SeenCharacter]) -> float:
+    """Bits per character of a whole text."""
+    return sum(one.bits for one in seen) / max(len(seen), 1)
+
+
+def _by_character(
+    values: Sequence[float],
+    guesses: Sequence[tuple[tuple[str, float], ...]],
+    encoder: CharEncoder,
+    readable: Readable,
+) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
+    """Surprisal and guesses of each known character: of one of several bytes their sum, and what its first might be."""
+    widths = encoder.widths(readable.known_text)
+    starts = np.cumsum(widths) - widths
+    sums = np.add.reduceat(values, starts).tolist() if len(starts) else []
+    return list(zip(sums, [guesses[start] for start in starts], strict=True))
+
+
+def _guesses(logits: Any, encoder: CharEncoder, top_k: int) -> tuple[tuple[str, float], ...]:
+    if not top_k:
+        return ()
+    shares = np.exp(logits - logits.max(), dtype=np.float64)
+    shares /= shares.sum()
+    likeliest = np.argsort(-shares, kind="stable")[:top_k]
+    return tuple((_spelled(encoder, int(i)), float(shares[i])) for i in likeliest)
+
+
+def _spelled(encoder: CharEncoder, i: int) -> str:
+    """The character of an id; a byte that is only a part of one has none."""
+    character = encoder.spelled[i]
+    return character if encoder.unit == CHARACTER or character.isascii() else UNKNOWN_MARK

@@ -1,0 +1,142 @@
+"""What a checkpoint is and how well it does: the card, as names and values that are printed elsewhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from charrnn.analysis.verdict import verdict
+from charrnn.display.plain import describe_loss, format_seconds
+from charrnn.escape import quoted
+from charrnn.metrics import COLD_WINDOW, bits_per_char
+from charrnn.shapes import count_parameters, member_name, parameter_shapes
+from charrnn.storage.archive import Checkpoint
+
+FREQUENT = 12
+"""Characters whose share of the corpus the card shows; the JSON has all."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One weight of a model.
+
+    Attributes:
+        name: as in the checkpoint.
+        shape: of the array.
+        count: of its values.
+        share: of all of the model's values, from 0 to 1.
+        norm: the root of the sum of its squares.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    count: int
+    share: float
+    norm: float
+
+
+def parameter_table(checkpoint: Checkpoint) -> list[Parameter]:
+    """List the weights in the order in which they are applied."""
+    total = count_parameters(checkpoint.model)
+    return [
+        Parameter(name, shape, weight.size, weight.size / total, float(np.linalg.norm(weight.astype(np.float64))))
+        for name, shape in parameter_shapes(checkpoint.model).items()
+        for weight in [checkpoint.weights[name]]
+    ]
+
+
+def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
+    """Count the characters of the corpus, the most frequent first."""
+    return sorted(zip(checkpoint.encoder.spelled, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
+
+
+def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "") -> list[tuple[str, str]]:
+    """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
+
+    Args:
+        checkpoint: to tell of.
+        baseline: loss of an n-gram model on the same held-out text, in nats per character.
+        absence: why there is none.
+    """
+    config, corpus, best = checkpoint.model, checkpoint.corpus, checkpoint.best
+    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''} of {config.hidden_size}"
+    layers = f"{config.members} members of {layers}" if config.members > 1 else layers
+    options = [f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
+    options += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
+    options += ["layer norm"] * config.layer_norm + ["residual"] * (config.residual and config.num_layers > 1)
+    training = checkpoint.training
+    rows = [
+        ("model", f"{config.cell}, {layers}, {', '.join(options)}"),
+        ("parameters", f"{count_parameters(config):,}"),
+        *((f"  {weight.name}", _describe_parameter(weight, config.members)) for weight in _by_name(checkpoint)),
+        ("vocabulary", f"{config.vocab_size:,} characters: {_alphabet(checkpoint.encoder.characters)}"),
+        ("  most frequent", _describe_frequencies(checkpoint)),
+        ("corpus", f"{quoted(corpus.name)}, {corpus.characters:,} characters, {corpus.bytes:,} bytes"),
+        ("  sha256", quoted(corpus.sha256)),
+        ("made", _provenance(checkpoint.made)),
+        ("  by", quoted(checkpoint.made.get("command", "an unknown command"))),
+        ("trained", f"{training.get('step', 0):,} steps, {format_seconds(float(training.get('seconds', 0)))}"),
+    ]
+    if best is None:
+        return [*rows, ("best", "not evaluated yet")]
+    whole = f", of all {checkpoint.losses_of} members together" if checkpoint.losses_of > config.members else ""
+    rows.append(("best", f"{describe_loss(best.val_loss)}, step {best.step:,}, epoch {best.epoch:.2f}{whole}"))
+    cold_loss = training.get("cold_loss")
+    if cold_loss is not None:
+        rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
+    if baseline is not None or absence:
+        rows.append(("  6-gram", absence if baseline is None else _describe_baseline(baseline, best.val_loss)))
+    if checkpoint.history[-1] != best:
+        rows.append(("last", f"{describe_loss(checkpoint.history[-1].val_loss)}, step {checkpoint.history[-1].step:,}"))
+    return [*rows, ("verdict", verdict(checkpoint.history))]
+
+
+def _by_name(checkpoint: Checkpoint) -> list[Parameter]:
+    """The weights, those of the same name in all members taken together."""
+    table = parameter_table(checkpoint)
+    own = len(table) // checkpoint.model.members
+    return [
+        replace(
+            parts[0],
+            name=parts[0].name.removeprefix(member_name(0, "")),
+            count=sum(part.count for part in parts),
+            share=sum(part.share for part in parts),
+            norm=math.hypot(*(part.norm for part in parts)),
+        )
+        for parts in (table[place::own] for place in range(own))
+    ]
+
+
+def _describe_parameter(weight: Parameter, members: int) -> str:
+    shape = " x ".join(f"{size:,}" for size in (*((members,) if members > 1 else ()), *weight.shape))
+    width = 13 if members == 1 else 17
+    return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
+
+
+def _describe_baseline(baseline: float, loss: float) -> str:
+    """The n-gram model's loss, and which of the two is better."""
+    difference = bits_per_char(abs(baseline - loss))
+    word = "better" if loss <= baseline else "WORSE"
+    return f"{describe_loss(baseline)} on the same text: this model is {word} by {difference:.3f} bits"
+
+
+def _describe_frequencies(checkpoint: Checkpoint) -> str:
+    total = max(checkpoint.corpus.characters, 1)
+    counts = frequencies(checkpoint)[:FREQUENT]
+    return ", ".join(f"{_name(character)} {count / total:.1%}" for character, count in counts)
+
+
+def _name(character: str) -> str:
+    return "space" if character == " " else quoted(character)
+
+
+def _alphabet(characters: str, limit: int = 120) -> str:
+    shown = quoted(characters[:limit])
+    return shown if len(characters) <= limit else f"{shown} and {len(characters) - limit:,} more"
+
+
+def _provenance(made: dict[str, str]) -> str:
+    versions = ", ".join(f"{name} {made[name]}" for name in ("charrnn", "torch", "numpy", "python") if name in made)
+    return quoted(f"{made.get('created', 'at an unknown time')} with {versions} on {made.get('platform', '?')}")

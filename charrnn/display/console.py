@@ -1,0 +1,187 @@
+"""The only module that imports rich: the live display of a training, and tables.
+
+Rich's live display would take over stdout, which carries data: it is told not to. Text that comes from a model or a
+file is never parsed for markup.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, TextIO, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress import BarColumn, FileSizeColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.display.echo import hide_control_characters
+from charrnn.display.plain import Display, describe_loss, format_seconds
+from charrnn.escape import visible
+from charrnn.metrics import Report
+
+SAMPLE_LINES = 8
+
+
+class _Patient:
+    """A terminal that may go away: what is written to it then is lost, and the training goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+READING_SECONDS = 1.0
+"""Reading that takes no longer is not shown."""
+
+
+class ReadingBar:
+    """How far the reading of a large text is, on a terminal; nothing where it is quick.
+
+    Args:
+        stream: a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        console = Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
+        columns = (TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        self._task = self._bar.add_task("", total=None)
+        self._begun = time.monotonic()
+        self._is_shown = False
+
+    def __enter__(self) -> ReadingBar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_shown:
+            self._bar.stop()
+
+    def __call__(self, done: int) -> None:
+        """Show how many bytes were read; every byte is read twice."""
+        if not self._is_shown:
+            if time.monotonic() - self._begun < READING_SECONDS:
+                return
+            self._bar.start()
+            self._is_shown = True
+        self._bar.update(self._task, completed=done)
+
+
+class LiveDisplay(Display):
+    """A display that redraws itself on a terminal: progress, losses, speed and what the model writes by now.
+
+    Args:
+        stream: a terminal.
+    """
+
+    shows_samples = True
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._show_control_characters: Callable[[], None] | None = None
+        self._console = Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
+        self._report: Report | None = None
+        self._evaluated: Report | None = None
+        self._sample: tuple[int, str] | None = None
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._render,
+            refresh_per_second=4,
+            redirect_stdout=False,  # stdout is data, on this terminal or elsewhere
+            redirect_stderr=False,
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live.is_started:
+            self._live.stop()
+        if self._show_control_characters is not None:
+            self._show_control_characters()
+            self._show_control_characters = None
+
+    def note(self, message: str) -> None:
+        """See `Display.note`."""
+        self._console.print(Text(message), soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """See `Display.warn`."""
+        self._console.print(Text(visible(message), style="yellow"), soft_wrap=True)
+
+    def update(self, report: Report) -> None:
+        """See `Display.update`."""
+        self._report = report
+        if report.val_loss is not None:
+            self._evaluated = report
+        if not self._live.is_started:
+            self._show_control_characters = hide_control_characters(self._stream)
+            self._live.start()
+
+    def sample(self, step: int, text: str) -> None:
+        """See `Display.sample`."""
+        self._sample = (step, visible(text))
+
+    def _render(self) -> RenderableType:
+        if self._report is None:
+            return Text("")
+        parts: list[RenderableType] = [self._progress_line(self._report), self._figures(self._report)]
+        if self._sample is not None:
+            parts.append(self._sample_box(*self._sample))
+        return Group(*parts)
+
+    def _progress_line(self, report: Report) -> RenderableType:
+        grid = Table.grid(padding=(0, 1), expand=True)
+        for ratio in (1, None, None):
+            grid.add_column(ratio=ratio, no_wrap=True)
+        grid.add_row(
+            ProgressBar(total=1.0, completed=report.progress),
+            Text(f"{report.progress:4.0%}", style="bold"),
+            Text(f"epoch {report.epoch:.2f}, step {report.step:,}, {format_seconds(report.seconds_left)} left"),
+        )
+        return grid
+
+    def _figures(self, report: Report) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True, min_width=len("validation"))
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_row("training", describe_loss(report.train_loss))
+        if self._evaluated is not None and self._evaluated.val_loss is not None:
+            grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss), style="bold"))
+        if report.best_val_loss is not None:
+            best = f"{describe_loss(report.best_val_loss)} at step {report.best_step:,}"
+            grid.add_row("best", Text(best, style="green"))
+        grid.add_row("speed", f"{report.chars_per_second:,.0f} char/s, learning rate {report.learning_rate:.2g}")
+        return grid
+
+    def _sample_box(self, step: int, text: str) -> RenderableType:
+        lines = text.split("\n")[:SAMPLE_LINES]
+        body = Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")
+        return Group(Text(f"at step {step:,} it writes", style="dim"), Padding(body, (0, 0, 0, 2)))
+
+
+def print_table(rows: Sequence[tuple[str, str]]) -> None:
+    """Print a two-column table on a terminal, wrapped to its width."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    Console(highlight=False, markup=False, emoji=False).print(grid)

@@ -1,0 +1,152 @@
+"""How a training tells of itself, without a terminal: plain lines, JSON lines, or nothing.
+
+The live display for a terminal is in `charrnn.display.console`, which imports rich.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, TextIO
+
+from charrnn.escape import quoted
+from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
+
+
+class Display:
+    """What every display does; this one shows nothing."""
+
+    shows_samples = False
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def note(self, message: str) -> None:
+        """Say something once."""
+
+    def warn(self, message: str) -> None:
+        """Say that something is wrong, though the training goes on; no display keeps it to itself."""
+        write_line(sys.stderr, f"charrnn: {quoted(message)}")
+
+    def update(self, report: Report) -> None:
+        """Show where the training stands."""
+
+    def sample(self, step: int, text: str) -> None:
+        """Show what the model writes by now."""
+
+    def finished(self, step: int) -> None:
+        """Show that there is nothing to do: the training had come to its end, at a step, before."""
+
+    def interrupted(self, step: int) -> None:
+        """Show that the training was stopped from outside after a step, and saved."""
+
+
+class MuteDisplay(Display):
+    """Nothing at all: another process of the same training speaks for this one."""
+
+    def warn(self, message: str) -> None:
+        """See `Display.warn`."""
+
+
+class PlainDisplay(Display):
+    """One line per evaluation, for logs and pipes.
+
+    Args:
+        stream: to write to.
+        shows_samples: whether samples were asked for.
+    """
+
+    def __init__(self, stream: TextIO, *, shows_samples: bool) -> None:
+        self._stream = stream
+        self.shows_samples = shows_samples
+
+    def note(self, message: str) -> None:
+        """See `Display.note`."""
+        write_line(self._stream, message)
+
+    def update(self, report: Report) -> None:
+        """See `Display.update`."""
+        if report.val_loss is None:
+            return
+        mark = ", best so far" if report.is_best else f", best at step {report.best_step:,}"
+        self.note(
+            f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: "
+            f"training {report.train_loss:.4f}, validation {describe_loss(report.val_loss)}{mark}; "
+            f"{report.chars_per_second:,.0f} char/s, {format_seconds(report.seconds_left)} left"
+        )
+
+    def sample(self, step: int, text: str) -> None:
+        """See `Display.sample`."""
+        self.note(f"step {step:,} writes: {quoted(text)}")
+
+
+class JsonDisplay(Display):
+    """One JSON object per report; the last carries the checkpoint's path too.
+
+    Args:
+        stream: to write to.
+        path: of the checkpoint.
+    """
+
+    def __init__(self, stream: TextIO, path: str) -> None:
+        self._stream = stream
+        self._path = path
+
+    def warn(self, message: str) -> None:
+        """See `Display.warn`."""
+        self._write({"warning": message})
+
+    def update(self, report: Report) -> None:
+        """See `Display.update`."""
+        fields = report_fields(report)
+        self._write({**fields, "checkpoint": self._path} if report.is_last else fields)
+
+    def finished(self, step: int) -> None:
+        """See `Display.finished`."""
+        self._write({"step": step, "finished": True, "checkpoint": self._path})
+
+    def interrupted(self, step: int) -> None:
+        """See `Display.interrupted`."""
+        self._write({"step": step, "interrupted": True, "checkpoint": self._path})
+
+    def _write(self, fields: dict[str, Any]) -> None:
+        write_line(self._stream, json.dumps(fields))
+
+
+def report_fields(report: Report) -> dict[str, Any]:
+    """A report as plain values, with what follows from its losses."""
+    fields = asdict(report)
+    for name in ("train", "val"):
+        loss = fields[f"{name}_loss"]
+        fields[f"{name}_perplexity"] = None if loss is None else finite_or_none(perplexity(loss))
+        fields[f"{name}_bits_per_char"] = None if loss is None else bits_per_char(loss)
+    return fields
+
+
+def write_line(stream: TextIO, line: str) -> None:
+    """Write a line at once; where nobody listens any more, the training matters more than what is said of it."""
+    with contextlib.suppress(OSError):
+        print(line, file=stream, flush=True)
+
+
+def describe_loss(loss: float) -> str:
+    """A loss with its two other faces."""
+    return f"{loss:.4f} nats (perplexity {perplexity(loss):.2f}, {bits_per_char(loss):.3f} bits per character)"
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

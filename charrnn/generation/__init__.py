@@ -1,0 +1,1 @@
+"""From probabilities to text: filters, draws, ends, patterns and mixtures."""

@@ -1,0 +1,247 @@
+"""A pattern as an automaton over a model's characters, which tells at each one how far it is from a whole match.
+
+Its places are the single characters of the pattern with all repeats written out: a text fits if it can be laid along
+places that may follow each other, from one of the first to one of the last (Glushkov 1961, "The abstract theory of
+automata", Russian Mathematical Surveys 16:5). A state is all the places where a text may have got to, made when a text
+first gets there. Sets of places are the bits of whole numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.generation.patterns import Choice, Node, One, Pattern, Repeat
+
+NEVER = 1 << 62
+"""The distance of what cannot be reached."""
+STATES_KEPT = 1000
+"""States to keep; there may be many more in an endless text than memory holds."""
+
+Mask = NDArray[np.bool_]
+
+
+class State:
+    """What a line may be from here on.
+
+    Args:
+        ahead: the places that the next character may be laid on.
+        complete: whether the line may end here.
+        distances: fewest characters that are still to come to a match after each kind of character, `NEVER` if there is
+            no match any more.
+        kinds: the kind of each character, shape (V,).
+
+    Attributes:
+        distance: fewest characters that are still to come to a match.
+        nearest: the same, after the best of the characters that can be drawn.
+    """
+
+    def __init__(
+        self, ahead: int, complete: bool, distances: NDArray[np.int64], kinds: NDArray[np.integer[Any]]
+    ) -> None:
+        by_character = distances[kinds]
+        self.ahead = ahead
+        self.complete = complete
+        self.nearest = int(by_character.min(initial=NEVER))
+        self.distance = 0 if complete else min(self.nearest + 1, NEVER)
+        self._distances = distances
+        self._kinds = kinds
+        self._possible: Mask = by_character < NEVER
+        self._farthest = int(by_character.max(where=self._possible, initial=0))
+
+    def open(self, left: int) -> Mask:
+        """The characters after which `left` more are enough for a match, shape (V,)."""
+        if left >= self._farthest:
+            return self._possible
+        mask: Mask = (self._distances <= left)[self._kinds]
+        return mask
+
+
+class Automaton:
+    """A pattern over an alphabet.
+
+    Args:
+        pattern: for each line.
+        alphabet: the model's characters, by id.
+        drawable: which of them can be drawn, shape (V,); the others may still be read in a prompt.
+
+    Attributes:
+        start: the state before a line's first character.
+    """
+
+    def __init__(self, pattern: Pattern, alphabet: str, drawable: Mask) -> None:
+        layout = _Layout(pattern.root)
+        members = {one: _mask(pattern.members(one, alphabet), len(alphabet)) for one in dict.fromkeys(layout.ones)}
+        self._follow = layout.follow
+        self._last = layout.whole.last
+        self._within = layout.distances({one for one, mask in members.items() if mask[drawable].any()})
+        self._kinds, examples = _kinds(list(members.values()), len(alphabet))
+        places = layout.by_one()
+        self._by_kind = [_union(places[one] for one, mask in members.items() if mask[example]) for example in examples]
+        self._line_feed = alphabet.find("\n")
+        # Two kinds more: the line feed, which ends a line, and what cannot be drawn.
+        self._drawn_kinds = np.where(drawable, self._kinds, len(examples) + 1)
+        if self._line_feed >= 0 and drawable[self._line_feed]:
+            self._drawn_kinds[self._line_feed] = len(examples)
+        self._states: dict[tuple[int, bool], State] = {}
+        self.start = self._state(layout.whole.first, layout.whole.nullable)
+
+    def step(self, state: State, character: int) -> State | None:
+        """Read a character by its id, whether it can be drawn or not; None: no line that fits goes on so."""
+        if character == self._line_feed:
+            return self.start if state.complete else None
+        places = state.ahead & self._by_kind[self._kinds[character]]
+        if not places:
+            return None
+        return self._state(_union(self._follow[place] for place in _members(places)), bool(places & self._last))
+
+    def _state(self, ahead: int, complete: bool) -> State:
+        state = self._states.get((ahead, complete))
+        if state is None:
+            if len(self._states) >= STATES_KEPT:
+                self._states.clear()
+            distances = [self._distance(ahead & places) for places in self._by_kind]
+            distances += [0 if complete else NEVER, NEVER]
+            state = State(ahead, complete, np.array(distances, dtype=np.int64), self._drawn_kinds)
+            self._states[ahead, complete] = state
+        return state
+
+    def _distance(self, places: int) -> int:
+        """Fewest characters that come after the best of some places."""
+        if not (self._within and places & self._within[-1]):
+            return NEVER
+        return bisect_left(self._within, True, key=lambda reached: places & reached != 0)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a pattern, laid out.
+
+    Attributes:
+        first: places that a text of it may begin on.
+        last: places that it may end on.
+        nullable: whether it may be empty.
+    """
+
+    first: int = 0
+    last: int = 0
+    nullable: bool = True
+
+
+class _Layout:
+    """The places of a pattern, and which may follow which.
+
+    Attributes:
+        ones: the single character of each place.
+        follow: the places that may follow each.
+        whole: the pattern itself.
+    """
+
+    def __init__(self, root: Node) -> None:
+        self.ones: list[One] = []
+        self.follow: list[int] = []
+        self._before: list[int] = []
+        self.whole = self._lay(root)
+
+    def distances(self, enterable: Set[One]) -> list[int]:
+        """The places from which a match is 0, at most 1, ... characters away, where only some can be entered."""
+        reached, edge, within = 0, self.whole.last, []
+        while edge:
+            reached |= edge
+            within.append(reached)
+            edge = _union(self._before[place] for place in _members(edge) if self.ones[place] in enterable) & ~reached
+        return within
+
+    def by_one(self) -> dict[One, int]:
+        """The places of each single character."""
+        places = dict.fromkeys(self.ones, 0)
+        for place, one in enumerate(self.ones):
+            places[one] |= 1 << place
+        return places
+
+    def _lay(self, node: Node) -> _Piece:
+        if not node.size:
+            return _Piece()
+        if isinstance(node, One):
+            return self._lay_one(node)
+        if isinstance(node, Repeat):
+            return self._lay_repeat(node)
+        pieces = [self._lay(part) for part in node.parts]
+        if isinstance(node, Choice):
+            first, last = _union(piece.first for piece in pieces), _union(piece.last for piece in pieces)
+            return _Piece(first, last, any(piece.nullable for piece in pieces))
+        whole = _Piece()
+        for piece in pieces:
+            self._link(whole.last, piece.first)
+            whole = _Piece(
+                first=whole.first | piece.first if whole.nullable else whole.first,
+                last=whole.last | piece.last if piece.nullable else piece.last,
+                nullable=whole.nullable and piece.nullable,
+            )
+        return whole
+
+    def _lay_one(self, one: One) -> _Piece:
+        place = 1 << len(self.ones)
+        self.ones.append(one)
+        self.follow.append(0)
+        self._before.append(0)
+        return _Piece(place, place, nullable=False)
+
+    def _lay_repeat(self, node: Repeat) -> _Piece:
+        """A chain of copies that may end behind each that is enough; without a limit the last one is its own next."""
+        copies = [self._lay(node.part) for _ in range(max(node.low, 1 if node.high is None else node.high))]
+        for copy, following in itertools.pairwise(copies):
+            self._link(copy.last, following.first)
+        if node.high is None:
+            self._link(copies[-1].last, copies[-1].first)
+        nullable = copies[0].nullable
+        enough = 0 if nullable else max(node.low - 1, 0)
+        return _Piece(copies[0].first, _union(copy.last for copy in copies[enough:]), nullable or node.low == 0)
+
+    def _link(self, last: int, first: int) -> None:
+        for place in _members(last):
+            self.follow[place] |= first
+        for place in _members(first):
+            self._before[place] |= last
+
+
+def _mask(ids: list[int], size: int) -> Mask:
+    mask = np.zeros(size, dtype=np.bool_)
+    mask[ids] = True
+    return mask
+
+
+def _kinds(masks: list[Mask], vocab_size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Number the characters so that those that no mask tells apart share a number, their kind.
+
+    Args:
+        masks: of characters, each shape (V,).
+        vocab_size: V.
+
+    Returns:
+        The kind of each character, shape (V,), and a character of each kind.
+    """
+    signatures = np.packbits(np.array(masks, dtype=np.bool_).reshape(-1, vocab_size), axis=0).T
+    numbers: dict[bytes, int] = {}
+    kinds = np.array([numbers.setdefault(signature.tobytes(), len(numbers)) for signature in signatures])
+    return kinds, np.unique(kinds, return_index=True)[1]
+
+
+def _members(places: int) -> Iterator[int]:
+    while places:
+        lowest = places & -places
+        yield lowest.bit_length() - 1
+        places ^= lowest
+
+
+def _union(sets: Iterable[int]) -> int:
+    union = 0
+    for places in sets:
+        union |= places
+    return union

@@ -1,0 +1,167 @@
+"""Samples held to a pattern, line by line: what may be drawn next, so that every line can still be whole.
+
+A character is open to be drawn if a match can be completed after it within the length; a line feed if the line is
+complete. The model's choice is among these, in the proportions that it gives them. A sample is over where nothing is
+open, which is behind a whole line only: no room is left for another, or there is no line feed to end the line with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from charrnn.errors import ConfigError
+from charrnn.generation.automaton import NEVER, Automaton, Mask, State
+from charrnn.generation.filters import Floats
+from charrnn.generation.patterns import parse_pattern
+from charrnn.generation.sampling import ENDED, Ids
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import BYTE
+
+
+@dataclass(frozen=True)
+class LineMatch:
+    """A pattern for the lines of samples, and where in it they begin.
+
+    Attributes:
+        pattern: for each line.
+        encoder: of the model's alphabet.
+        automaton: of both.
+        state: before the first character that is drawn.
+    """
+
+    pattern: str
+    encoder: CharEncoder
+    automaton: Automaton
+    state: State
+
+    @classmethod
+    def build(cls, pattern: str, encoder: CharEncoder, allowed: tuple[int, ...] | None = None) -> LineMatch:
+        """For samples that begin with a line.
+
+        Args:
+            pattern: for each line; see `charrnn.generation.patterns`.
+            encoder: of the model's alphabet.
+            allowed: ids that can be drawn; None for all.
+
+        Raises:
+            ConfigError: the pattern cannot be followed.
+        """
+        if encoder.unit == BYTE:
+            raise ConfigError("--match is a pattern of characters, and this model writes bytes; leave it out")
+        drawable = np.full(len(encoder), allowed is None)
+        drawable[list(allowed or ())] = True
+        if encoder.unknown_id is not None:
+            drawable[encoder.unknown_id] = False
+        automaton = Automaton(parse_pattern(pattern), encoder.spelled, drawable)
+        return cls(pattern, encoder, automaton, automaton.start)
+
+    def after(self, prompt: str, length: int | None) -> LineMatch:
+        """For samples that continue a prompt, the last line of which is a part of their first.
+
+        Args:
+            prompt: of the model's characters.
+            length: characters to draw at most; None for no limit.
+
+        Raises:
+            ConfigError: no line that fits can come of it.
+        """
+        line = prompt.rpartition("\n")[2]
+        state, num_read = self._read(line)
+        if num_read < len(line):
+            raise ConfigError(
+                f"the prompt begins no line that fits --match {self.pattern!r}: not with {line[num_read]!r} as "
+                f"character {num_read + 1} of its last line"
+            )
+        if state.distance == NEVER:
+            raise ConfigError(
+                f"no line {'that goes on from the prompt ' if line else ''}with the model's characters fits --match "
+                f"{self.pattern!r}; `charrnn inspect` lists them, and --allow and --forbid take from them"
+            )
+        if length is not None and state.distance > length:
+            raise ConfigError(
+                f"--length is {length}, and a line that fits --match {self.pattern!r} takes at least "
+                f"{state.distance:,}{' more' if line else ''}"
+            )
+        return replace(self, state=state)
+
+    def fits(self, line: str) -> bool:
+        """Whether what was drawn of a line is a whole match."""
+        state, num_read = self._read(line)
+        return num_read == len(line) and state.complete
+
+    def _read(self, line: str) -> tuple[State, int]:
+        """The state after as many of a line's characters as can begin a match, and how many they are."""
+        state = self.automaton.start
+        for number, character in enumerate(self.encoder.encode(line).tolist()):
+            following = self.automaton.step(state, character)
+            if following is None:
+                return state, number
+            state = following
+        return state, len(line)
+
+    def walk(self, length: int | None) -> Walk:
+        """Follow one sample of at most `length` characters."""
+        return Walk(self.automaton, self.state, length)
+
+    def walks(self, length: int | None, num_samples: int) -> Walks:
+        """Follow several samples side by side."""
+        return Walks([self.walk(length) for _ in range(num_samples)])
+
+
+class Walk:
+    """One sample on its way through a pattern."""
+
+    def __init__(self, automaton: Automaton, state: State, length: int | None) -> None:
+        self._automaton = automaton
+        self._state = state
+        self._left = NEVER if length is None else length
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over: no character may follow."""
+        return self._state.nearest >= self._left
+
+    @property
+    def open(self) -> Mask:
+        """The characters that may follow, shape (V,); all False once it is over."""
+        return self._state.open(self._left - 1)
+
+    def advance(self, character: int) -> None:
+        """Go on by a character that may follow."""
+        following = self._automaton.step(self._state, character)
+        assert following is not None, "an open character was drawn"
+        self._state = following
+        self._left -= 1
+
+
+class Walks:
+    """Several samples side by side.
+
+    Args:
+        walks: of each.
+
+    Attributes:
+        ended: which are over, shape (N,).
+    """
+
+    def __init__(self, walks: Sequence[Walk]) -> None:
+        self._walks = walks
+        self.ended = np.array([walk.ended for walk in walks])
+
+    def narrow(self, logits: Floats) -> Floats:
+        """Set the logits, shape (N, V), of characters that may not follow to minus infinity, but for what is over."""
+        open_ = np.stack([walk.open for walk in self._walks])
+        narrowed: Floats = np.where(open_ | self.ended[:, None], logits, -np.inf)
+        return narrowed
+
+    def advance(self, ids: Ids) -> Ids:
+        """Go on by the characters drawn, shape (N,); give them with `ENDED` for what was over before."""
+        drawn = np.where(self.ended, ENDED, ids)
+        for number, walk in enumerate(self._walks):
+            if not self.ended[number]:
+                walk.advance(int(ids[number]))
+                self.ended[number] = walk.ended
+        return drawn

@@ -1,0 +1,225 @@
+r"""The patterns that a line can be held to: the part of Python's regular expressions that is regular.
+
+    choice     sequence | sequence | ...
+    sequence   item item ...
+    item       one, with a repeat or without: ? * + {m} {m,} {,n} {m,n}
+    one        a character, . or \d \w \s \D \W \S, an escape such as \. \t \x41 \u00e9, a class such as [a-z_] or
+               [^a-z], (choice), (?:choice) or (?P<name>choice)
+
+Before all this there may be (?i), which makes cases equal, and a ^, and behind it a $, which a whole line does not
+need. Nor does it matter to a whole line whether a repeat is lazy, with a ? behind it. Which characters a single one
+stands for is asked of `re`, so that nothing about them can differ from it. What is not regular, such as a back
+reference, is refused and not guessed at. How a pattern is followed is the matter of `charrnn.generation.automaton`.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+from charrnn.errors import ConfigError
+
+MAX_SIZE = 5000
+"""Single characters in a pattern whose counted repeats are written out, at most."""
+MAX_DEPTH = 50
+"""Groups within groups, at most."""
+
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[dwsDWSafrtv]|[^0-9A-Za-z])", re.DOTALL)
+_CLASS = re.compile(r"\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]", re.DOTALL)
+_REPEAT = re.compile(r"([*+?])|\{(?!\})([0-9]*)(,?)([0-9]*)\}")
+_GROUP = re.compile(r"\((?!\?)|\(\?:|\(\?P<\w+>")
+_REFUSED = {
+    r"\(\?<?[=!]": "looks ahead or behind",
+    r"\(\?>": "begins an atomic group",
+    r"\(\?P=|\\[1-9]": "refers back to a group",
+    r"\(\?": "begins a kind of group that is not known here",
+    r"\\[AbBZ]|[\^$]": "is an anchor",
+    r"\\n|\n": "is a line feed, and a pattern is for one line",
+    r"\\": "begins an escape that is not known here",
+    r"\[": "begins a class that does not end",
+    r"[*+?{]": "has nothing to repeat",
+}
+"""Why a single character cannot be read, by how it begins; the first that fits is told."""
+_KNOWN = "known are characters, classes, groups, |, ?, *, + and {m,n}"
+
+
+@dataclass(frozen=True)
+class One:
+    """A single character.
+
+    Attributes:
+        source: what it may be, as `re` reads it.
+    """
+
+    source: str
+    size: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class Series:
+    """One part after the other; of no parts, the empty text."""
+
+    parts: tuple[Node, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Any one of its parts."""
+
+    parts: tuple[Node, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A part, at least `low` and at most `high` times; None for no limit."""
+
+    part: Node
+    low: int
+    high: int | None
+    size: int
+
+
+Node = One | Series | Choice | Repeat
+"""The size of each: how many single characters it has when repeats are written out."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern that has been read.
+
+    Attributes:
+        text: as the user wrote it.
+        root: what it says.
+        ignore_case: whether a letter stands for both of its cases.
+    """
+
+    text: str
+    root: Node
+    ignore_case: bool = False
+
+    def members(self, one: One, alphabet: str) -> list[int]:
+        """The places in an alphabet of the characters that a single one stands for; never that of a line feed."""
+        expression = _compile(one.source, re.IGNORECASE if self.ignore_case else 0)
+        return [found.start() for found in expression.finditer(alphabet) if found[0] != "\n"]
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read a pattern.
+
+    Raises:
+        ConfigError: it is not of the regular part, or too large.
+    """
+    if not text:
+        raise ConfigError("--match is empty, and only empty lines would fit; give a pattern")
+    ignore_case = text.startswith("(?i)")
+    return Pattern(text, _Parser(text, len("(?i)") if ignore_case else 0).parse(), ignore_case)
+
+
+class _Parser:
+    """A reader by recursive descent; each method reads from `_place` on what it is named for."""
+
+    def __init__(self, text: str, place: int) -> None:
+        self._text = text
+        self._place = place
+        self._depth = 0
+
+    def parse(self) -> Node:
+        self._take("^")
+        root = self._choice()
+        if self._place < len(self._text):
+            self._refuse("closes a group that was not begun")
+        return root
+
+    def _choice(self) -> Node:
+        parts = [self._series()]
+        while self._take("|"):
+            parts.append(self._series())
+        return parts[0] if len(parts) == 1 else Choice(tuple(parts), self._bounded(sum(part.size for part in parts)))
+
+    def _series(self) -> Node:
+        parts: list[Node] = []
+        while self._text[self._place :] not in ("", "$") and self._text[self._place] not in "|)":
+            parts.append(self._item())
+        if self._text[self._place :] == "$":
+            self._place += 1
+        return parts[0] if len(parts) == 1 else Series(tuple(parts), self._bounded(sum(part.size for part in parts)))
+
+    def _item(self) -> Node:
+        part = self._one()
+        found = _REPEAT.match(self._text, self._place)
+        if not found:
+            return part
+        low, high = _counts(found)
+        if high is not None and high < low:
+            self._refuse("asks for more at least than at most")
+        self._place = found.end()
+        if not self._take("?") and self._text.startswith("+", self._place):
+            self._refuse("makes the repeat possessive")
+        if _REPEAT.match(self._text, self._place):
+            self._refuse("repeats a repeat; put a group around it")
+        return Repeat(part, low, high, self._bounded(part.size * max(low, 1 if high is None else high)))
+
+    def _one(self) -> Node:
+        if found := _GROUP.match(self._text, self._place):
+            return self._group(found.end())
+        character = self._text[self._place]
+        found = _ESCAPE.match(self._text, self._place) or _CLASS.match(self._text, self._place)
+        if found and found[0] != "\\\n":
+            source = found[0]
+        elif character in "\\[(*+?^$\n" or _REPEAT.match(self._text, self._place):
+            self._refuse(next(why for what, why in _REFUSED.items() if re.match(what, self._text[self._place :])))
+        else:
+            source = character if character == "." else re.escape(character)
+        try:
+            _compile(source)
+        except re.error as error:
+            self._refuse(f"begins what `re` cannot read: {error.msg}")
+        self._place += len(found[0]) if found else 1
+        return One(source)
+
+    def _group(self, inside: int) -> Node:
+        begin, self._place, self._depth = self._place, inside, self._depth + 1
+        if self._depth > MAX_DEPTH:
+            self._refuse(f"lies in more than {MAX_DEPTH} groups")
+        part = self._choice()
+        if not self._take(")"):
+            self._place = begin
+            self._refuse("begins a group that does not end")
+        self._depth -= 1
+        return part
+
+    def _take(self, character: str) -> bool:
+        """Read a character if it is the next."""
+        taken = self._text.startswith(character, self._place)
+        self._place += taken
+        return taken
+
+    def _bounded(self, size: int) -> int:
+        if size > MAX_SIZE:
+            raise ConfigError(
+                f"--match is {self._text!r}; with its repeats written out it has more than {MAX_SIZE:,} characters: "
+                "repeat less, or without a limit"
+            )
+        return size
+
+    def _refuse(self, why: str) -> NoReturn:
+        """Raise an error that tells what the next character does wrong."""
+        raise ConfigError(f"--match is {self._text!r}; its character {self._place + 1} {why} ({_KNOWN})")
+
+
+def _counts(repeat: re.Match[str]) -> tuple[int, int | None]:
+    """The least and the most times that a repeat asks for."""
+    if repeat[1]:
+        return {"?": (0, 1), "*": (0, None), "+": (1, None)}[repeat[1]]
+    low, high = (int(digits.lstrip("0")[:9] or 0) for digits in (repeat[2], repeat[4]))  # nine are too many already
+    return low, (high if repeat[4] else None) if repeat[3] else low
+
+
+def _compile(source: str, flags: int = 0) -> re.Pattern[str]:
+    with warnings.catch_warnings():  # of what a class such as [[a] may mean in a future version
+        warnings.simplefilter("ignore", FutureWarning)
+        return re.compile(source, flags)

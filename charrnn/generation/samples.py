@@ -1,0 +1,141 @@
+"""Samples as text: ids from the sampler, characters from the encoder, ends by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charrnn.generation.endings import Drawn, Ending, Rules
+from charrnn.generation.filters import Floats
+from charrnn.generation.sampling import ENDED, Sampler
+from charrnn.text.encoder import CharEncoder, Decoder, to_bytes
+from charrnn.text.options import BYTE
+
+
+@dataclass
+class Sample:
+    """One finished sample, without its prompt.
+
+    Attributes:
+        number: from 0; with the seed it decides the text.
+        text: what was drawn.
+        log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
+        reason: "length", "stop", "lines", or "match" where no character can follow by the pattern.
+        refused: known lines left out of it.
+    """
+
+    number: int
+    text: str
+    log_probabilities: list[float] = field(default_factory=list)
+    reason: str = "length"
+    refused: int = 0
+
+
+class Spelling:
+    """Ids as characters with their log-probabilities; that of a character of several bytes is the sum of theirs.
+
+    Args:
+        encoder: whose ids they are.
+    """
+
+    def __init__(self, encoder: CharEncoder) -> None:
+        self._decoder = Decoder(encoder)
+        self._is_byte = encoder.unit == BYTE
+        self._pending: list[float] = []
+
+    def feed(self, character: int, log_probability: float) -> list[Drawn]:
+        """Take the next id; give the characters that are whole by now."""
+        self._pending.append(log_probability)
+        return self._match(self._decoder.feed(character))
+
+    def finish(self) -> list[Drawn]:
+        """Give the rest: nothing more comes."""
+        return self._match(self._decoder.finish())
+
+    def _match(self, characters: str) -> list[Drawn]:
+        drawn = []
+        for character in characters:
+            size = len(to_bytes(character)) if self._is_byte else 1
+            drawn.append((character, sum(self._pending[:size])))
+            del self._pending[:size]
+        return drawn
+
+
+def draw_characters(
+    sampler: Sampler, encoder: CharEncoder, length: int | None, ending: Ending, number: int = 0
+) -> Iterator[Drawn]:
+    """Draw one sample character by character, each as soon as it is certain.
+
+    Args:
+        sampler: of the model that `encoder` belongs to.
+        encoder: gives the characters.
+        length: characters to draw at most; None for no limit.
+        ending: what else ends it; tells afterwards what has.
+        number: of the sample.
+
+    Yields:
+        A character and its log-probability as the model sees it.
+    """
+    spelling = Spelling(encoder)
+    for character, logits in sampler.trace(length, number):
+        for drawn in spelling.feed(character, log_probabilities(logits)[character]):
+            yield from ending.feed(*drawn)
+        if ending.reason:
+            return
+    for drawn in spelling.finish():
+        yield from ending.feed(*drawn)
+    yield from ending.finish()
+
+
+def draw_samples(
+    sampler: Sampler, encoder: CharEncoder, length: int, rules: Rules, numbers: Sequence[int], beginning: str = ""
+) -> list[Sample]:
+    """Draw samples side by side.
+
+    Args:
+        sampler: of the model that `encoder` belongs to.
+        encoder: gives the characters.
+        length: characters to draw at most for each.
+        rules: what else ends them.
+        numbers: of the samples.
+        beginning: the prompt, the end of which counts as a part of each sample's first line.
+    """
+    endings = [Ending(rules, beginning) for _ in numbers]
+    spellings = [Spelling(encoder) for _ in numbers]
+    drawn: list[list[Drawn]] = [[] for _ in numbers]
+    unfinished = list(range(len(numbers)))
+    for ids, logits in sampler.steps(numbers, length):
+        values = log_probabilities(logits)[np.arange(len(ids)), ids]
+        for row in unfinished:
+            if ids[row] == ENDED:
+                endings[row].reason = "match"
+                drawn[row] += endings[row].finish()
+                continue
+            for character in spellings[row].feed(int(ids[row]), float(values[row])):
+                drawn[row] += endings[row].feed(*character)
+        unfinished = [row for row in unfinished if endings[row].reason is None]
+        if not unfinished:
+            break
+    for row in unfinished:
+        for character in spellings[row].finish():
+            drawn[row] += endings[row].feed(*character)
+        drawn[row] += endings[row].finish()
+    return [
+        Sample(
+            number=number,
+            text="".join(character for character, _ in characters),
+            log_probabilities=[value for _, value in characters],
+            reason=ending.reason or "length",
+            refused=ending.refused,
+        )
+        for number, characters, ending in zip(numbers, drawn, endings, strict=True)
+    ]
+
+
+def log_probabilities(logits: Floats) -> Floats:
+    """The logarithm of the softmax over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result

@@ -1,0 +1,245 @@
+"""Drawing text from a model, one character at a time: knows no file format and no terminal.
+
+Any model that can begin to read texts will do; ids go in and ids come out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import DivergenceError
+from charrnn.generation.filters import Floats, SamplingOptions, weigh
+
+if TYPE_CHECKING:
+    from charrnn.generation.matching import LineMatch, Walk
+
+Ids = NDArray[np.integer[Any]]
+Reader = Callable[[int], Floats]
+"""Read one more character of a text; give the logits of the next, shape (V,), valid until the next call."""
+
+Readers = Callable[[Ids], Floats]
+"""The same for N texts side by side: from ids, shape (N,), to logits, shape (N, V)."""
+
+ENDED = -1
+"""Stands for a character in a text that is over while others beside it go on."""
+DRAWS_AT_ONCE = 256
+"""Random numbers to fetch together for one text; the sequence is the same as one by one."""
+MANY_TEXTS = 64
+"""From so many side by side on, one addition for all of them is worth a step of Python for each character."""
+
+
+class StepModel(Protocol):
+    """What sampling asks of a model, whatever computes it."""
+
+    def readers(self, num_texts: int) -> Readers:
+        """Begin N texts, to be read side by side."""
+
+    def reader(self) -> Reader:
+        """Begin one text, to be read character by character."""
+
+
+def generate(
+    model: StepModel,
+    prompt: Sequence[int],
+    *,
+    generators: Sequence[np.random.Generator],
+    options: SamplingOptions,
+    length: int | None,
+    match: LineMatch | None = None,
+) -> Iterator[tuple[Ids, Floats]]:
+    """Continue a prompt in N ways at once, in constant memory.
+
+    Args:
+        model: computes the scores.
+        prompt: ids that every text begins with, at least one; they are read and not yielded.
+        generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
+        options: how a character is chosen.
+        length: characters to draw for each text; None for no end.
+        match: what their lines must fit; a text may then be over before its length. None for anything.
+
+    Yields:
+        The next character's id for each text, shape (N,), or `ENDED` for one that is over; and the model's logits,
+        shape (N, V), valid until the next ones.
+
+    Raises:
+        DivergenceError: the scores are not finite any more.
+    """
+    read = model.readers(len(generators))
+    for character in prompt:
+        logits = read(np.full(len(generators), character))
+    thresholds = _thresholds(generators)
+    walks = None if match is None else match.walks(length, len(generators))
+    for position in itertools.count() if length is None else range(length):
+        open_logits = logits if walks is None else walks.narrow(logits)
+        ids = _draw(weigh(open_logits, options, options.temperature_at(position, length)), next(thresholds))
+        drawn = ids if walks is None else walks.advance(ids)
+        yield drawn, logits
+        if walks is not None and (drawn == ENDED).all():
+            return
+        logits = read(ids)
+
+
+def generate_one(
+    read: Reader,
+    prompt: Sequence[int],
+    *,
+    generator: np.random.Generator,
+    options: SamplingOptions,
+    length: int | None,
+    match: LineMatch | None = None,
+) -> Iterator[tuple[int, Floats]]:
+    """Continue a prompt in one way: as `generate`, with as little as possible done for a character.
+
+    Args:
+        read: of a text that has not begun.
+        prompt: ids that the text begins with, at least one; they are read and not yielded.
+        generator: of the draws.
+        options: how a character is chosen.
+        length: characters to draw; None for no end.
+        match: what its lines must fit; it may then be over before its length. None for anything.
+
+    Yields:
+        The next character's id, and the model's logits, shape (V,), valid until the next one.
+
+    Raises:
+        DivergenceError: the scores are not finite any more.
+    """
+    for character in prompt:
+        logits = read(character)
+    choose = _chooser(options, length, len(logits))
+    thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE))
+    positions: Iterable[int] = itertools.count() if length is None else range(length)
+    if match is not None:
+        walk = match.walk(length)
+        choose = _held_to(walk, choose)
+        positions = itertools.takewhile(lambda _: not walk.ended, positions)
+    for position in positions:
+        character = choose(logits, next(thresholds), position)
+        if character >= len(logits):
+            raise _overflow()
+        yield character, logits
+        logits = read(character)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Numbered samples of one model and prompt; a sample depends on the seed and its number alone, rounding apart.
+
+    Attributes:
+        model: computes the scores.
+        prompt: ids that every sample begins with, at least one; not part of what is given out.
+        options: how a character is chosen.
+        seed: of all samples.
+        match: what the lines of the samples must fit; None for anything.
+    """
+
+    model: StepModel
+    prompt: Sequence[int]
+    options: SamplingOptions
+    seed: int
+    match: LineMatch | None = None
+
+    def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
+        """One sample, id by id; without end where `length` is None and no pattern ends it."""
+        return (character for character, _ in self.trace(length, number))
+
+    def trace(self, length: int | None, number: int = 0) -> Iterator[tuple[int, Floats]]:
+        """One sample, id by id, each with the model's logits; see `generate_one`."""
+        return generate_one(
+            self.model.reader(),
+            self.prompt,
+            generator=self._generator(number),
+            options=self.options,
+            length=length,
+            match=self.match,
+        )
+
+    def steps(self, numbers: Sequence[int], length: int | None) -> Iterator[tuple[Ids, Floats]]:
+        """Several samples computed side by side; see `generate`."""
+        generators = [self._generator(number) for number in numbers]
+        return generate(
+            self.model, self.prompt, generators=generators, options=self.options, length=length, match=self.match
+        )
+
+    def batch(self, numbers: Sequence[int], length: int) -> Ids:
+        """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended."""
+        texts = np.full((len(numbers), length), ENDED, dtype=np.intp)
+        for position, (ids, _) in enumerate(self.steps(numbers, length)):
+            texts[:, position] = ids
+        return texts
+
+    def _generator(self, number: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, number])
+
+
+def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[np.float64]]:
+    """Numbers in [0, 1), one from each generator, shape (N,), without end."""
+    while True:
+        yield from np.stack([generator.random(DRAWS_AT_ONCE) for generator in generators], axis=1)
+
+
+def _draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
+    """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
+    cumulative = _accumulate(weights)
+    if not np.isfinite(cumulative[:, -1]).all():
+        raise _overflow()
+    return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
+
+
+def _accumulate(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum up each row, shape (N, V), from its first value on; numpy's own way is slow for many short rows."""
+    if len(weights) < MANY_TEXTS:
+        return np.ascontiguousarray(weights).cumsum(axis=-1)
+    columns = weights.T.copy(order="C")
+    add, total = np.add, columns[0]
+    for column in columns[1:]:
+        total = add(total, column, column)
+    return columns.T
+
+
+def _overflow() -> DivergenceError:
+    return DivergenceError(
+        "the model's scores are not numbers any more: its weights let them grow without bound; "
+        "give a prompt that is shorter, ask for less text, or use another checkpoint"
+    )
+
+
+def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> Callable[[Floats, float, int], int]:
+    """How one text's characters are drawn from their logits, a number in [0, 1) and their position."""
+    if options.filters or options.last_temperature is not None or options.temperature < 1e-3:
+
+        def choose(logits: Floats, threshold: float, position: int) -> int:
+            weights = weigh(logits[None], options, options.temperature_at(position, length))
+            return int(_draw(weights, np.array([threshold]))[0])
+
+        return choose
+    scaled = np.empty(vocab_size, dtype=np.float64)
+    multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
+    rate = 1 / options.temperature
+
+    def choose_by_temperature(logits: Floats, threshold: float, _: int) -> int:
+        multiply(logits, rate, scaled)
+        subtract(scaled, scaled[scaled.argmax()], scaled)
+        exp(scaled, scaled)
+        accumulate(scaled, out=scaled)
+        return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
+
+    return choose_by_temperature
+
+
+def _held_to(walk: Walk, choose: Callable[[Floats, float, int], int]) -> Callable[[Floats, float, int], int]:
+    """The same choice among the characters that may follow, with which the walk goes on."""
+
+    def choose_open(logits: Floats, threshold: float, position: int) -> int:
+        character = choose(np.where(walk.open, logits, -np.inf), threshold, position)
+        if character < len(logits):  # else the caller tells what went wrong
+            walk.advance(character)
+        return character
+
+    return choose_open

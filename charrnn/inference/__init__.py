@@ -1,0 +1,1 @@
+"""The forward pass in numpy, written out from the equations, and the way back along it."""

@@ -1,0 +1,166 @@
+"""Back-propagation through time, written out from the equations: the way back along a tape of `charrnn.inference.tape`.
+
+It needs no torch, so that a checkpoint can be asked how far back it learns, and can learn while it reads. It computes
+what torch's autograd computes, to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.config import ModelConfig
+from charrnn.inference.tape import Array, LayerTape, Tape, Weights
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Derivatives of a loss.
+
+    Attributes:
+        weights: by each weight, by name, shaped as it is.
+        hidden: by each layer's h at every character, all its effects on later ones included, shape (T, N, H) each.
+        cells: by each LSTM layer's c, likewise, what it does by way of the h beside it included; else empty lists.
+    """
+
+    weights: dict[str, Array]
+    hidden: list[Array]
+    cells: list[Array]
+
+
+def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: Array) -> Gradients:
+    """Go back through a window. What lies before it gets no gradient: that is what truncates it.
+
+    Args:
+        config: the model's shape.
+        weights: those that the tape was recorded with.
+        tape: of the window.
+        by_logits: derivatives of the loss by the logits, shape (T, N, V).
+    """
+    gradients = {
+        "head.weight": _outer(by_logits, tape.outputs),
+        "head.bias": by_logits.sum(axis=(0, 1)),
+    }
+    by_output = by_logits @ weights["head.weight"]  # (T, N, H)
+    hidden: list[Array] = []
+    cells: list[Array] = []
+    for layer in reversed(range(config.num_layers)):
+        layer_tape = tape.layers[layer]
+        by_hidden = by_output
+        if config.layer_norm:
+            gradients[f"norms.{layer}.weight"] = (by_output * layer_tape.normalised).sum(axis=(0, 1))
+            gradients[f"norms.{layer}.bias"] = by_output.sum(axis=(0, 1))
+            by_hidden = _through_norm(by_output * weights[f"norms.{layer}.weight"], layer_tape)
+        back = _through_layer(config, weights, layer, layer_tape, by_hidden)
+        gradients |= back.weights
+        hidden.insert(0, back.hidden)
+        if config.cell == "lstm":
+            cells.insert(0, back.cells)
+        below = back.inputs
+        by_output = by_output + below if config.is_residual(layer) else below
+    embedding = np.zeros_like(weights["embedding.weight"])
+    np.add.at(embedding, tape.ids, by_output)
+    gradients["embedding.weight"] = embedding
+    return Gradients({name: gradients[name] for name in weights}, hidden, cells)
+
+
+def cross_entropy_gradient(logits: Array, targets: Array) -> Array:
+    """Derivatives of -ln p(target), summed over all characters, by the logits: p less one at the target.
+
+    Args:
+        logits: shape (T, N, V).
+        targets: ids, shape (T, N).
+    """
+    gradient: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    gradient /= gradient.sum(axis=-1, keepdims=True)
+    places = targets[..., None]
+    np.put_along_axis(gradient, places, np.take_along_axis(gradient, places, axis=-1) - 1, axis=-1)
+    return gradient
+
+
+@dataclass(frozen=True)
+class _LayerGradients:
+    weights: dict[str, Array]
+    inputs: Array
+    hidden: Array
+    cells: Array
+
+
+def _through_layer(
+    config: ModelConfig, weights: Weights, layer: int, tape: LayerTape, by_hidden: Array
+) -> _LayerGradients:
+    """Go back through a layer, given what is above it: from the last character to the first."""
+    weight_hh = weights[f"layers.{layer}.weight_hh"]
+    previous = np.concatenate([tape.before[0][None], tape.hidden[:-1]])
+    hidden, cells = np.empty_like(by_hidden), np.empty_like(by_hidden)
+    by_gates = np.empty_like(tape.gates)  # of what each gate squashes: from the input's side
+    by_products = by_gates if config.cell != "gru" else np.empty_like(by_gates)  # and from the state's
+    from_later = np.zeros_like(by_hidden[0])
+    cell_from_later = np.zeros_like(from_later)
+    for step in reversed(range(len(by_hidden))):
+        hidden[step] = by_hidden[step] + from_later
+        if config.cell == "lstm":
+            before = tape.cells[step - 1] if step else tape.before[1]
+            cells[step], cell_from_later = _lstm_step(tape, step, before, hidden[step], cell_from_later, by_gates[step])
+            from_later = by_gates[step] @ weight_hh
+        elif config.cell == "gru":
+            kept = _gru_step(tape, step, previous[step], hidden[step], by_gates[step], by_products[step])
+            from_later = by_products[step] @ weight_hh + kept
+        else:
+            h = tape.hidden[step]
+            by_gates[step] = hidden[step] * (1 - h * h if config.cell == "rnn" else h > 0)
+            from_later = by_gates[step] @ weight_hh
+    gradients = {
+        f"layers.{layer}.weight_ih": _outer(by_gates, tape.inputs),
+        f"layers.{layer}.weight_hh": _outer(by_products, previous),
+        f"layers.{layer}.bias": by_gates.sum(axis=(0, 1)),
+    }
+    if config.cell == "gru":
+        gradients[f"layers.{layer}.bias_hn"] = by_products[..., 2 * config.hidden_size :].sum(axis=(0, 1))
+    return _LayerGradients(gradients, by_gates @ weights[f"layers.{layer}.weight_ih"], hidden, cells)
+
+
+def _lstm_step(
+    tape: LayerTape, step: int, cell_before: Array, by_hidden: Array, from_later: Array, by_gates: Array
+) -> tuple[Array, Array]:
+    """One character back through an LSTM: fills `by_gates`; gives the derivative by this c and by the one before."""
+    i, f, g, o = np.split(tape.gates[step], 4, axis=-1)
+    squashed = np.tanh(tape.cells[step])
+    by_cell = from_later + by_hidden * o * (1 - squashed * squashed)
+    parts = (
+        by_cell * g * i * (1 - i),
+        by_cell * cell_before * f * (1 - f),
+        by_cell * i * (1 - g * g),
+        by_hidden * squashed * o * (1 - o),
+    )
+    np.concatenate(parts, axis=-1, out=by_gates)
+    return by_cell, by_cell * f
+
+
+def _gru_step(
+    tape: LayerTape, step: int, before: Array, by_hidden: Array, by_gates: Array, by_products: Array
+) -> Array:
+    """One character back through a GRU: fills both; gives what goes to the h before by way of the update gate."""
+    r, z, n = np.split(tape.gates[step], 3, axis=-1)
+    by_candidate = by_hidden * (1 - z) * (1 - n * n)
+    by_reset = by_candidate * tape.recurrent[step] * r * (1 - r)
+    by_update = by_hidden * (before - n) * z * (1 - z)
+    np.concatenate([by_reset, by_update, by_candidate], axis=-1, out=by_gates)
+    np.concatenate([by_reset, by_update, by_candidate * r], axis=-1, out=by_products)
+    kept: Array = by_hidden * z
+    return kept
+
+
+def _through_norm(by_normalised: Array, tape: LayerTape) -> Array:
+    """Back through (h - mean) / deviation, which both depend on every unit."""
+    mean = by_normalised.mean(axis=-1, keepdims=True)
+    along = (by_normalised * tape.normalised).mean(axis=-1, keepdims=True)
+    result: Array = tape.scale * (by_normalised - mean - tape.normalised * along)
+    return result
+
+
+def _outer(left: Array, right: Array) -> Array:
+    """Sum of outer products over all characters of all texts: (T, N, A) and (T, N, B) to (A, B)."""
+    product: Array = left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
+    return product

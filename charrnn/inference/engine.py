@@ -1,0 +1,180 @@
+"""The CharRNN's forward pass in numpy, written out from its equations.
+
+It needs no torch, so that sampling starts at once, and it is faster than torch where one character follows from the
+last. It computes what `charrnn.network.model` computes, to rounding, and serves as its oracle.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.inference.stepper import Stepper
+
+Array = NDArray[np.float32]
+LayerState = tuple[Array, ...]
+State = tuple[LayerState, ...]
+CellStep = Callable[[Array, LayerState, Array, Array], LayerState]
+
+_HALF = np.float32(0.5)
+
+
+def tanh_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
+    """Give h' = tanh(W_xh x + b + W_hh h)."""
+    return (np.tanh(projected + state[0] @ weight_hh.T),)
+
+
+def relu_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
+    """Give h' = max(0, W_xh x + b + W_hh h)."""
+    return (np.maximum(projected + state[0] @ weight_hh.T, 0),)
+
+
+def gru_step(projected: Array, state: LayerState, weight_hh: Array, bias_hn: Array) -> LayerState:
+    """r, z = sigmoid(...); n = tanh(W_xn x + b_n + r * (W_hn h + b_hn)); h' = (1 - z) * n + z * h."""
+    (h,) = state
+    width = h.shape[-1]
+    recurrent = h @ weight_hh.T  # (N, 3H)
+    gates = _sigmoid(projected[..., : 2 * width] + recurrent[..., : 2 * width])
+    r, z = gates[..., :width], gates[..., width:]
+    n = np.tanh(projected[..., 2 * width :] + r * (recurrent[..., 2 * width :] + bias_hn))
+    return (n + z * (h - n),)
+
+
+def lstm_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
+    """i, f, o = sigmoid(...); g = tanh(...); c' = f * c + i * g; h' = o * tanh(c').
+
+    All four gates share one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
+    """
+    h, c = state
+    width = h.shape[-1]
+    tanhs = h @ weight_hh.T  # (N, 4H): i, f, g, o
+    tanhs += projected
+    tanhs *= _lstm_halves(width)
+    np.tanh(tanhs, out=tanhs)
+    sigmoids = tanhs * _HALF
+    sigmoids += _HALF
+    c = c * sigmoids[..., width : 2 * width]
+    c += sigmoids[..., :width] * tanhs[..., 2 * width : 3 * width]
+    h = np.tanh(c)
+    h *= sigmoids[..., 3 * width :]
+    return (h, c)
+
+
+@functools.lru_cache
+def _lstm_halves(width: int) -> Array:
+    """One half for each of the rows of i, f and o, one for those of g."""
+    return np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
+
+
+CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": tanh_step, "rnn-relu": relu_step}
+
+
+class NumpyCharRNN:
+    """A trained CharRNN that reads N texts side by side.
+
+    Args:
+        config: the model's shape.
+        weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
+        resets_at: an id that is always read from a state of zeros: the line feed, where lines were learned one by one.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> None:
+        self.config = config
+        self._weights = weights
+        self._resets_at = resets_at
+        self._cell = CELL_STEPS[config.cell]
+        # A product with 1/H is numpy's fastest mean over units.
+        self._averaging: Array = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
+        # The first layer's input is one of V vectors: its product with W_xh is looked up, not computed.
+        self._projected_characters = self._project(0, weights["embedding.weight"])  # (V, G * H)
+
+    def initial_state(self, batch_size: int = 1) -> State:
+        """The state before any character: zeros, each shape (batch_size, H)."""
+        zeros = np.zeros((batch_size, self.config.hidden_size), dtype=np.float32)
+        return ((zeros,) * STATES[self.config.cell],) * self.config.num_layers
+
+    def step(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+        """Read one character of each text.
+
+        Args:
+            ids: shape (N,), values in [0, V).
+            state: of the characters before; left as it is.
+
+        Returns:
+            Logits of the next character, shape (N, V), and the new state.
+        """
+        logits, state = self.forward(ids[None], state)
+        return logits[0], state
+
+    def reader(self) -> Callable[[int], Array]:
+        """Begin one text, to be read character by character; see `Stepper.read_one`."""
+        return Stepper(self.config, self._weights, resets_at=self._resets_at).read_one
+
+    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
+        """Begin N texts, to be read side by side; see `Stepper.read_many`."""
+        return Stepper(self.config, self._weights, num_texts, self._resets_at).read_many
+
+    def forward(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+        """Read a window of each text, layer after layer.
+
+        Args:
+            ids: shape (T, N), values in [0, V).
+            state: of the characters before; left as it is.
+
+        Returns:
+            Logits of the character after each, shape (T, N, V), and the new state.
+        """
+        x: Array = self._weights["embedding.weight"][ids]  # (T, N, E)
+        keeps = None if self._resets_at is None else np.float32(1) * (ids != self._resets_at)[..., None]  # (T, N, 1)
+        new_state = []
+        for layer in range(self.config.num_layers):
+            projected = self._project(layer, x) if layer else self._projected_characters[ids]  # (T, N, G * H)
+            outputs, layer_state = self._run_layer(layer, projected, state[layer], keeps)  # (T, N, H)
+            outputs = self._normalise(layer, outputs)
+            x = x + outputs if self.config.is_residual(layer) else outputs
+            new_state.append(layer_state)
+        return x @ self._weights["head.weight"].T + self._weights["head.bias"], tuple(new_state)
+
+    def _project(self, layer: int, x: Array) -> Array:
+        """W_xh x + b for every step at once."""
+        return x @ self._weights[f"layers.{layer}.weight_ih"].T + self._weights[f"layers.{layer}.bias"]
+
+    def _run_layer(
+        self, layer: int, projected: Array, state: LayerState, keeps: Array | None
+    ) -> tuple[Array, LayerState]:
+        """Take a layer through a window: outputs h, shape (T, N, H), and the last state.
+
+        `keeps`, shape (T, N, 1), is 0 where a text begins anew at a step.
+        """
+        weight_hh = self._weights[f"layers.{layer}.weight_hh"]
+        bias_hn = self._weights.get(f"layers.{layer}.bias_hn", weight_hh[:0])
+        outputs = np.empty((*projected.shape[:2], self.config.hidden_size), dtype=np.float32)
+        for step, inputs in enumerate(projected):
+            if keeps is not None:
+                state = tuple(values * keeps[step] for values in state)
+            state = self._cell(inputs, state, weight_hh, bias_hn)
+            outputs[step] = state[0]
+        return outputs, state
+
+    def _normalise(self, layer: int, x: Array) -> Array:
+        """Layer normalisation, where the model has it."""
+        if not self.config.layer_norm:
+            return x
+        centred: Array = x - (x @ self._averaging)[..., None]
+        variance = (centred * centred) @ self._averaging
+        centred *= (1 / np.sqrt(variance + LAYER_NORM_EPSILON))[..., None]
+        centred *= self._weights[f"norms.{layer}.weight"]
+        centred += self._weights[f"norms.{layer}.bias"]
+        return centred
+
+
+def _sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) by way of tanh, which cannot overflow."""
+    x = np.tanh(x * _HALF)
+    x *= _HALF
+    x += _HALF
+    return x

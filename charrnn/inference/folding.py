@@ -1,0 +1,111 @@
+"""The weights of a CharRNN with all that can be computed beforehand folded into them: see `charrnn.inference.stepper`.
+
+Products and means are taken in float64 and rounded once. What is only put in order and scaled by powers of two, as the
+large recurrent weights are, stays float32: that is as exact, and a sample's first character waits for every copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import ModelConfig
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
+
+RECURRENT_SCALES = {"lstm": (0.5, 0.5, 0.5, 1), "gru": (0.5, 0.5, 0.5), "rnn": (1,), "rnn-relu": (1,)}
+"""What the rows of each gate's W_hh are multiplied by, gates in the stepper's order."""
+
+INPUT_SCALES = {**RECURRENT_SCALES, "gru": (0.5, 0.5, 1)}
+"""The same for W_xh and b: a GRU's reset gate halves what it resets alone."""
+
+GATE_ORDER = {"lstm": (0, 1, 3, 2), "gru": (0, 1, 2), "rnn": (0,), "rnn-relu": (0,)}
+"""The stepper's order of the gates: an LSTM's candidate last, beside its cell."""
+
+STATE_SCALES = {"lstm": 0.5, "gru": 1.0, "rnn": 1.0, "rnn-relu": 1.0}
+"""h over what the stepper holds for it: an LSTM's is left twice too large."""
+
+
+class FoldedWeights:
+    """Who reads whom, with the weights folded accordingly.
+
+    Attributes:
+        tables: for each layer and then the head what is known before any layer has run: a row for each character,
+            or one row where it does not depend on it.
+        matrices: for each layer what is multiplied with its h: rows of its own W_hh, then of all that read it, then,
+            with normalisation, the mean.
+        readers: for each layer, who has which rows of that product.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+        self.config = config
+        self._weights = weights
+        layers = range(config.num_layers)
+        sources: list[set[int]] = [{-1}]  # whose outputs a layer's input is the sum of; -1 is the embedding
+        for layer in layers:
+            sources.append({layer} | (sources[layer] if config.is_residual(layer) else set()))
+        self.tables = [self._table(reader, -1 in sources[reader], sources[reader]) for reader in range(len(sources))]
+        self.matrices, self.readers = [], []
+        for layer in layers:
+            readers = [reader for reader in range(layer + 1, len(sources)) if layer in sources[reader]]
+            matrix, places = self._matrix(layer, readers)
+            self.matrices.append(matrix)
+            self.readers.append(places)
+
+    def _table(self, reader: int, reads_embedding: bool, sources: set[int]) -> Array:
+        weight, bias = self._reading(reader)
+        constant = bias + sum(weight @ self._exact(f"norms.{s}.bias") for s in sources if s >= 0 and self._normal)
+        if not reads_embedding:
+            return np.asarray(constant, dtype=np.float32)
+        return np.asarray(self._exact("embedding.weight") @ weight.T + constant, dtype=np.float32)
+
+    def _matrix(self, layer: int, readers: list[int]) -> tuple[Array, dict[int, slice]]:
+        config = self.config
+        to_h = STATE_SCALES[config.cell]
+        recurrent = self._weights[f"layers.{layer}.weight_hh"]
+        blocks = _arrange(recurrent, config.cell, [scale * to_h for scale in RECURRENT_SCALES[config.cell]])
+        places, row = {}, len(recurrent)
+        for reader in readers:
+            weight, _ = self._reading(reader)
+            if self._normal:
+                weight = weight * self._exact(f"norms.{layer}.weight")
+                weight -= weight.mean(axis=1, keepdims=True)
+            blocks.append(weight * to_h)
+            places[reader] = slice(row, row + len(weight))
+            row += len(weight)
+        if self._normal:
+            blocks.append(np.full((1, config.hidden_size), to_h / config.hidden_size))
+        return np.concatenate(blocks, dtype=np.float32, casting="same_kind"), places
+
+    def _reading(self, reader: int) -> tuple[Floats, Floats]:
+        """The weight and the bias that a layer reads its input with, or the head."""
+        if reader == self.config.num_layers:
+            return self._exact("head.weight"), self._exact("head.bias")
+        cell = self.config.cell
+        weight, bias = (
+            np.concatenate(_arrange(self._exact(f"layers.{reader}.{name}"), cell, INPUT_SCALES[cell]))
+            for name in ("weight_ih", "bias")
+        )
+        return weight, bias
+
+    def half_bias_hn(self, layer: int) -> Array:
+        """Half of a GRU's b_hn, shape (H,)."""
+        return np.float32(0.5) * self._weights[f"layers.{layer}.bias_hn"]
+
+    def _exact(self, name: str) -> NDArray[np.float64]:
+        """A weight to compute with."""
+        return self._weights[name].astype(np.float64)
+
+    @property
+    def _normal(self) -> bool:
+        return self.config.layer_norm
+
+
+def _arrange(weight: Floats, cell: str, scales: Sequence[float]) -> list[Floats]:
+    """A weight's gates, blocks of its rows, in the stepper's order and scaled."""
+    blocks = np.split(weight, len(scales))
+    return [blocks[gate] * scale for gate, scale in zip(GATE_ORDER[cell], scales, strict=True)]

@@ -1,0 +1,96 @@
+"""An ensemble's forward pass in numpy: its members read the same text, and their probabilities are averaged.
+
+It computes what `charrnn.network.ensemble` computes, to rounding, and is called as
+`charrnn.inference.engine.NumpyCharRNN` is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import ModelConfig
+from charrnn.inference.engine import Array, NumpyCharRNN, State
+from charrnn.shapes import member_weights
+
+
+class NumpyEnsemble:
+    """Trained CharRNNs of one shape that read N texts side by side and predict together.
+
+    A state is that of all layers of the first member, then of the second, and so on. What it gives as logits are
+    log-probabilities.
+
+    Args:
+        config: the shape of each member, and how many there are.
+        weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
+        resets_at: see `charrnn.inference.engine.NumpyCharRNN`.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> None:
+        self.config = config
+        self._members = [
+            NumpyCharRNN(config.member, member_weights(config, weights, number), resets_at)
+            for number in range(config.members)
+        ]
+
+    def initial_state(self, batch_size: int = 1) -> State:
+        """The state before any character: zeros, each shape (batch_size, H)."""
+        return tuple(layer for member in self._members for layer in member.initial_state(batch_size))
+
+    def step(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+        """Read one character of each text; see `NumpyCharRNN.step`."""
+        logits, state = self.forward(ids[None], state)
+        return logits[0], state
+
+    def forward(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+        """Read a window of each text; see `NumpyCharRNN.forward`."""
+        layers = self.config.num_layers
+        results = [
+            member.forward(ids, state[number * layers : (number + 1) * layers])
+            for number, member in enumerate(self._members)
+        ]
+        new_state = tuple(layer for _, own in results for layer in own)
+        return average(logits for logits, _ in results), new_state
+
+    def reader(self) -> Callable[[int], Array]:
+        """Begin one text, to be read character by character."""
+        readers = [member.reader() for member in self._members]
+        return lambda character: average(read(character) for read in readers)
+
+    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
+        """Begin N texts, to be read side by side."""
+        readers = [member.readers(num_texts) for member in self._members]
+        return lambda ids: average(read(ids) for read in readers)
+
+
+Engine = NumpyCharRNN | NumpyEnsemble
+
+
+def build_engine(config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> Engine:
+    """Make the network, or the networks, that a config describes; see `NumpyCharRNN`."""
+    kind = NumpyCharRNN if config.members == 1 else NumpyEnsemble
+    return kind(config, weights, resets_at)
+
+
+def average(predictions: Iterable[Array]) -> Array:
+    """Give the logarithm of the mean of some predictions' probabilities.
+
+    Args:
+        predictions: logits of each, shape (..., V).
+
+    Returns:
+        Log-probabilities, shape (..., V).
+    """
+    total: Array | None = None
+    count = 0
+    for logits in predictions:
+        own = logits - logits.max(axis=-1, keepdims=True)
+        own -= np.log(np.exp(own).sum(axis=-1, keepdims=True))
+        total = own if total is None else np.logaddexp(total, own, out=total)
+        count += 1
+    assert total is not None, "an ensemble has members"
+    total -= np.float32(math.log(count))
+    return total

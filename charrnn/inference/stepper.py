@@ -1,0 +1,252 @@
+"""The way of one text through a CharRNN, or of many side by side, with as little as possible done for a character.
+
+The equations are those of `charrnn.inference.engine`, with everything that can be computed beforehand folded into the
+weights:
+
+- what an embedding contributes is looked up by character;
+- all that reads a layer's output (the layer itself a step later, the layers above, the head) is one matrix, so that a
+  layer costs one product; layer normalisation's gain, offset and centring are in that matrix too, and only its division
+  is left;
+- sigmoid(x) = (1 + tanh(x / 2)) / 2 has its halves in the weights, so that all gates share one tanh.
+
+What is left works in place, on arrays that are made once. Many texts lie side by side as columns, shape (..., N), where
+each gate is a block of whole rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import GATES, LAYER_NORM_EPSILON, ModelConfig
+from charrnn.inference.folding import STATE_SCALES, FoldedWeights
+
+Array = NDArray[np.float32]
+Ids = NDArray[np.integer[Any]]
+CellUpdate = Callable[[Array], None]
+"""Take the layer's inputs, W_xh x + b, shape (G * H,) or (G * H, N), and change its h in place."""
+
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+
+
+class Stepper:
+    """Texts that are read character by character.
+
+    Args:
+        config: the model's shape.
+        weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
+        num_texts: N, or None for one text without that axis.
+        resets_at: an id that is always read from a state of zeros.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        num_texts: int | None = None,
+        resets_at: int | None = None,
+    ) -> None:
+        self._resets_at = -1 if resets_at is None else resets_at
+        plan = FoldedWeights(config, weights)
+        columns = () if num_texts is None else (num_texts,)
+        self._layers = [_Layer(config, plan, layer, columns) for layer in range(config.num_layers)]
+        self._gather = [_gatherer(plan, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
+
+    def read_one(self, character: int) -> Array:
+        """Read the next character of the one text.
+
+        Args:
+            character: its id.
+
+        Returns:
+            Logits of the one after it, shape (V,), valid until the next call.
+        """
+        if character == self._resets_at:
+            for layer in self._layers:
+                layer.forget(...)
+        for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gatherer is the head's
+            layer.step(gather(character))
+        return self._gather[-1](character)
+
+    def read_many(self, characters: Ids) -> Array:
+        """Read the next character of each text.
+
+        Args:
+            characters: their ids, shape (N,).
+
+        Returns:
+            Logits of those after them, shape (N, V), valid until the next call.
+        """
+        if self._resets_at >= 0 and (begins := characters == self._resets_at).any():
+            for layer in self._layers:
+                layer.forget((slice(None), begins))
+        for layer, gather in zip(self._layers, self._gather, strict=False):
+            layer.step(gather(characters))
+        return self._gather[-1](characters).T
+
+
+def _gatherer(
+    plan: FoldedWeights, reader: int, layers: list[_Layer], columns: tuple[int, ...]
+) -> Callable[[Any], Array]:
+    """Give what adds up all that a layer reads, or the head, which counts as the layer above the last."""
+    table = plan.tables[reader]
+    parts = [layer.given[reader] for layer in layers[:reader] if reader in layer.given]
+    total = np.empty((table.shape[-1], *columns), dtype=np.float32)
+    by_character = table.ndim == 2
+    if columns:
+        table = np.ascontiguousarray(table.T) if by_character else np.repeat(table[:, None], columns[0], axis=1)
+    add, take = np.add, np.take
+
+    def gather(characters: Any) -> Array:
+        if not by_character:
+            known = table
+        elif columns:
+            known = take(table, characters, axis=1, out=total, mode="clip")
+        else:
+            known = table[characters]
+        if not parts:
+            return known
+        add(known, parts[0], total)
+        for part in parts[1:]:
+            add(total, part, total)
+        return total
+
+    return gather
+
+
+class _Layer:
+    """A layer's state and the product of its weights with it.
+
+    Attributes:
+        given: what others read of it, by reader: views of the product.
+        step: read inputs of shape (G * H,) or (G * H, N) and bring all up to date.
+    """
+
+    def __init__(self, config: ModelConfig, plan: FoldedWeights, layer: int, columns: tuple[int, ...]) -> None:
+        matrix = plan.matrices[layer]
+        product = np.zeros((len(matrix), *columns), dtype=np.float32)
+        rows = GATES[config.cell] * config.hidden_size
+        self.given = {reader: product[place] for reader, place in plan.readers[layer].items()}
+        hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
+        recurrent = product[:rows]
+        self._memory = [product, hidden]
+        if config.cell == "lstm":
+            values = np.zeros((5 * config.hidden_size, *columns), dtype=np.float32)  # i, f, o, g, and the cell
+            self._memory.append(values)
+            update = _lstm(recurrent, hidden, values)
+        elif config.cell == "gru":
+            update = _gru(recurrent, hidden, plan.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
+        else:
+            update = {"rnn": _tanh, "rnn-relu": _relu}[config.cell](recurrent, hidden)
+        multiply = _product(matrix, hidden, product, rows, config)
+
+        def step(inputs: Array) -> None:
+            update(inputs)
+            multiply()
+
+        self.step = step
+
+    def forget(self, place: Any) -> None:
+        """Go back to a state of zeros: of the one text by `...`, of some by an index into arrays of shape (., N)."""
+        for values in self._memory:
+            values[place] = 0
+
+
+def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: ModelConfig) -> Callable[[], None]:
+    """Multiply a layer's matrix with its h, and divide by the spread of h what others read."""
+    dot, multiply, sqrt = np.dot, np.multiply, math.sqrt
+    if not config.layer_norm:
+
+        def multiply_alone() -> None:
+            dot(matrix, hidden, product)
+
+        return multiply_alone
+    read, epsilon = product[rows:-1], LAYER_NORM_EPSILON
+    to_mean_square = STATE_SCALES[config.cell] ** 2 / config.hidden_size
+
+    def normalise_one() -> None:
+        dot(matrix, hidden, product)
+        mean = product.item(-1)
+        variance = float(dot(hidden, hidden)) * to_mean_square - mean * mean
+        multiply(read, 1 / sqrt(max(variance, 0.0) + epsilon), read)
+
+    averaging = np.full(config.hidden_size, to_mean_square, dtype=np.float32)
+
+    def normalise_many() -> None:
+        dot(matrix, hidden, product)
+        mean = product[-1]
+        variance = averaging @ (hidden * hidden) - mean * mean
+        multiply(read, 1 / np.sqrt(np.maximum(variance, 0) + np.float32(epsilon)), read)
+
+    return normalise_one if hidden.ndim == 1 else normalise_many
+
+
+def _lstm(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
+    """See `charrnn.inference.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
+    width = len(hidden)
+    gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
+    candidate_cell, cell = values[3 * width :], values[4 * width :]
+    kept = np.empty_like(candidate_cell)
+    entered, remembered = kept[:width], kept[width:]
+    squashed = np.empty_like(hidden)
+    add, multiply, tanh, half = np.add, np.multiply, np.tanh, _HALF
+
+    def update(inputs: Array) -> None:
+        add(recurrent, inputs, gates)
+        tanh(gates, gates)
+        multiply(enter_forget, candidate_cell, kept)
+        add(kept, candidate_cell, kept)
+        add(entered, remembered, cell)
+        multiply(cell, half, cell)
+        tanh(cell, squashed)
+        multiply(leave, squashed, hidden)
+        add(hidden, squashed, hidden)
+
+    return update
+
+
+def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
+    """See `charrnn.inference.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
+    width = len(hidden)
+    gates = np.empty_like(recurrent[: 2 * width])
+    reset, keep = gates[:width], gates[width:]
+    candidate = np.empty_like(hidden)
+    add, subtract, multiply, tanh, half, one = np.add, np.subtract, np.multiply, np.tanh, _HALF, _ONE
+    recurrent_gates, recurrent_candidate = recurrent[: 2 * width], recurrent[2 * width :]
+
+    def update(inputs: Array) -> None:
+        add(recurrent_gates, inputs[: 2 * width], gates)
+        tanh(gates, gates)
+        add(reset, one, reset)
+        add(recurrent_candidate, half_bias_hn, candidate)
+        multiply(candidate, reset, candidate)
+        add(candidate, inputs[2 * width :], candidate)
+        tanh(candidate, candidate)
+        subtract(candidate, hidden, candidate)
+        subtract(one, keep, keep)
+        multiply(keep, half, keep)
+        multiply(candidate, keep, candidate)
+        add(hidden, candidate, hidden)
+
+    return update
+
+
+def _tanh(recurrent: Array, hidden: Array) -> CellUpdate:
+    def update(inputs: Array) -> None:
+        np.add(recurrent, inputs, hidden)
+        np.tanh(hidden, hidden)
+
+    return update
+
+
+def _relu(recurrent: Array, hidden: Array) -> CellUpdate:
+    def update(inputs: Array) -> None:
+        np.add(recurrent, inputs, hidden)
+        np.maximum(hidden, 0, out=hidden)
+
+    return update

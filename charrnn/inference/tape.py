@@ -1,0 +1,151 @@
+"""A forward pass that forgets nothing: every gate, cell and state of every layer, at every character.
+
+The equations are those of `charrnn.inference.engine`; what is kept is what it takes to show a neuron at work, and to go
+back through the text with gradients (`charrnn.inference.backprop`). It computes in the type of the weights it is given,
+so that tests can do so in double precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import GATES, LAYER_NORM_EPSILON, STATES, ModelConfig
+
+Array = NDArray[Any]
+"""Floating-point values, of the weights' type."""
+Weights = Mapping[str, Array]
+State = tuple[tuple[Array, ...], ...]
+
+GATE_NAMES = {"lstm": ("input", "forget", "candidate", "output"), "gru": ("reset", "update", "candidate")}
+"""The blocks of an LSTM's and a GRU's weights, in order; all but the candidate lie between 0 and 1."""
+
+
+@dataclass(frozen=True)
+class LayerTape:
+    """What happened in one layer.
+
+    Attributes:
+        inputs: what it read, shape (T, N, E or H).
+        before: its state before the first character: h, or h and c.
+        gates: after their sigmoid or tanh, side by side, shape (T, N, G * H).
+        recurrent: of a GRU, W_hn h + b_hn, which its reset gate scales, shape (T, N, H); else empty.
+        hidden: h, shape (T, N, H).
+        cells: c of an LSTM, shape (T, N, H); else h once more.
+        normalised: (h - mean) / deviation, shape (T, N, H), where the model normalises; else h.
+        scale: 1 / deviation, shape (T, N, 1), where the model normalises; else ones.
+    """
+
+    inputs: Array
+    before: tuple[Array, ...]
+    gates: Array
+    recurrent: Array
+    hidden: Array
+    cells: Array
+    normalised: Array
+    scale: Array
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What happened in a model while it read.
+
+    Attributes:
+        ids: what it read, shape (T, N).
+        layers: from the first to the last.
+        outputs: what the head read, shape (T, N, H).
+        logits: of the character after each, shape (T, N, V).
+        state: after the last character.
+    """
+
+    ids: NDArray[np.integer[Any]]
+    layers: list[LayerTape]
+    outputs: Array
+    logits: Array
+    state: State
+
+
+def zero_state(config: ModelConfig, weights: Weights, num_texts: int = 1) -> State:
+    """The state before any character, each part of shape (N, H)."""
+    zeros = np.zeros((num_texts, config.hidden_size), dtype=weights["head.weight"].dtype)
+    return ((zeros,) * STATES[config.cell],) * config.num_layers
+
+
+def record(config: ModelConfig, weights: Weights, ids: NDArray[np.integer[Any]], state: State) -> Tape:
+    """Read a window of each text and keep all of it.
+
+    Args:
+        config: the model's shape.
+        weights: by name.
+        ids: shape (T, N).
+        state: of the characters before; left as it is.
+    """
+    x = weights["embedding.weight"][ids]  # (T, N, E)
+    layers = []
+    for layer in range(config.num_layers):
+        tape = _record_layer(config, weights, layer, x, state[layer])
+        outputs = tape.normalised
+        if config.layer_norm:
+            outputs = outputs * weights[f"norms.{layer}.weight"] + weights[f"norms.{layer}.bias"]
+        x = x + outputs if config.is_residual(layer) else outputs
+        layers.append(tape)
+    logits = x @ weights["head.weight"].T + weights["head.bias"]
+    lasts = tuple((tape.hidden[-1], tape.cells[-1])[: STATES[config.cell]] for tape in layers)
+    return Tape(ids, layers, x, logits, lasts)
+
+
+def _record_layer(config: ModelConfig, weights: Weights, layer: int, x: Array, before: tuple[Array, ...]) -> LayerTape:
+    width, cell = config.hidden_size, config.cell
+    gates = x @ weights[f"layers.{layer}.weight_ih"].T + weights[f"layers.{layer}.bias"]  # not yet: W_xh x + b
+    weight_hh = weights[f"layers.{layer}.weight_hh"]
+    bias_hn = weights.get(f"layers.{layer}.bias_hn")
+    hidden = np.empty((*x.shape[:2], width), dtype=x.dtype)
+    cells = np.empty_like(hidden) if cell == "lstm" else hidden
+    recurrent = np.empty_like(hidden) if cell == "gru" else hidden[:0]
+    h, c = before[0], before[-1]
+    for step, gate in enumerate(gates):
+        product = h @ weight_hh.T  # (N, G * H)
+        if cell == "gru":
+            assert bias_hn is not None, "the header's check saw to it"
+            recurrent[step] = product[:, 2 * width :] + bias_hn
+            gate[:, : 2 * width] = _sigmoid(gate[:, : 2 * width] + product[:, : 2 * width])
+            gate[:, 2 * width :] = np.tanh(gate[:, 2 * width :] + gate[:, :width] * recurrent[step])
+            h = gate[:, 2 * width :] + gate[:, width : 2 * width] * (h - gate[:, 2 * width :])
+        elif cell == "lstm":
+            gate += product
+            candidate = np.tanh(gate[:, 2 * width : 3 * width])
+            gate[:] = _sigmoid(gate)
+            gate[:, 2 * width : 3 * width] = candidate
+            c = gate[:, width : 2 * width] * c + gate[:, :width] * candidate
+            cells[step] = c
+            h = gate[:, 3 * width :] * np.tanh(c)
+        else:
+            gate += product
+            h = np.tanh(gate) if cell == "rnn" else np.maximum(gate, 0)
+            gate[:] = h
+        hidden[step] = h
+    normalised, scale = _normalise(hidden) if config.layer_norm else (hidden, np.ones_like(hidden[..., :1]))
+    return LayerTape(x, before, gates, recurrent, hidden, cells, normalised, scale)
+
+
+def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Array]:
+    """The gates of a layer that lie between 0 and 1, by name, each of shape (T, N, H); a plain RNN has none."""
+    names = GATE_NAMES.get(config.cell, ())
+    blocks = np.split(tape.gates, GATES[config.cell], axis=-1)
+    return {name: block for name, block in zip(names, blocks, strict=False) if name != "candidate"}
+
+
+def _normalise(hidden: Array) -> tuple[Array, Array]:
+    centred = hidden - hidden.mean(axis=-1, keepdims=True)
+    scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON)
+    return centred * scale, scale
+
+
+def _sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) by way of tanh, which cannot overflow."""
+    result: Array = (np.tanh(x * 0.5) + 1) * 0.5
+    return result

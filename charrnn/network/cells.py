@@ -1,0 +1,178 @@
+"""Recurrent layers: one class per cell type, all called in the same way.
+
+A layer maps inputs of shape (T, B, I) and a state to outputs of shape (T, B, H) and the state after the last step.
+A state is a tuple of tensors of shape (B, H): (h,), or (h, c) for the LSTM. It is handed in and returned, never kept.
+
+Each equation has one bias, as in the textbooks; PyTorch's kernels take two, so the second is zero. The GRU has a
+bias of its own inside its reset gate's product, where it is not redundant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from charrnn.config import GATES
+from charrnn.network.recurrence import GRURecurrence, PlainRecurrence
+
+LayerState = tuple[Tensor, ...]
+
+
+class RecurrentLayer(nn.Module):
+    """What all cells share: their weights and how these begin.
+
+    Args:
+        input_size: I, width of the inputs.
+        hidden_size: H, units.
+        num_gates: blocks of H rows in each weight matrix.
+
+    Attributes:
+        weight_ih: W_xh, shape (num_gates * H, I); uniform within 1 / sqrt(H).
+        weight_hh: W_hh, shape (num_gates * H, H); each block orthogonal, so that a gradient neither vanishes nor
+            explodes by it at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
+        bias: b_h, shape (num_gates * H,); zero.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_gates: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(num_gates * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(num_gates * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(num_gates * hidden_size))
+        nn.init.uniform_(self.weight_ih, -(hidden_size**-0.5), hidden_size**-0.5)
+        for block in self.weight_hh.chunk(num_gates):
+            nn.init.orthogonal_(block)
+
+    def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Read a window.
+
+        Args:
+            inputs: shape (T, B, I).
+            state: what a former call returned, or zeros: a tuple of tensors (B, H).
+
+        Returns:
+            Outputs, shape (T, B, H), and the state after the last step.
+        """
+        raise NotImplementedError
+
+    def _run_on_gpu(self, kernel: Callable[..., Any], inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Call cuDNN's kernel in the precision that autocast asks for.
+
+        Autocast's own wrapper of cuDNN's recurrent kernels knows float16 alone, whatever is asked for (PyTorch's
+        aten/src/ATen/cudnn/AutocastRNN.cpp). They compute in bfloat16 too, from cuDNN 9.13 and compute capability 8.0
+        on (https://github.com/pytorch/pytorch/pull/164411), if all that they are given is bfloat16.
+        """
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else inputs.dtype
+        with torch.autocast("cuda", enabled=False):
+            first = tuple(tensor[None].to(dtype) for tensor in state)
+            outputs, *last = kernel(
+                inputs.to(dtype), first if len(first) > 1 else first[0],
+                [weight.to(dtype) for weight in self._weights()], True, 1, 0.0, self.training, False, False,
+            )  # fmt: skip
+        return outputs, self._keep(*last)
+
+    def _keep(self, *last: Tensor) -> LayerState:
+        """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
+        return tuple(tensor[0].to(self.bias.dtype) for tensor in last)
+
+    def _weights(self) -> list[Tensor]:
+        """Weights in the order of PyTorch's kernels: W_xh, W_hh, b_xh, b_hh."""
+        return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
+
+
+class PlainRNNLayer(RecurrentLayer):
+    """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h); its children say which f."""
+
+    relu: bool
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, GATES["rnn"])
+
+    def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """See `RecurrentLayer.forward`."""
+        if inputs.is_cuda:
+            return self._run_on_gpu(torch.rnn_relu if self.relu else torch.rnn_tanh, inputs, state)
+        projected = functional.linear(inputs, self.weight_ih, self.bias)
+        weight, h = self.weight_hh.to(projected.dtype), state[0].to(projected.dtype)
+        outputs = PlainRecurrence.apply(projected, weight, h, self.relu)  # type: ignore[no-untyped-call]
+        return outputs, self._keep(outputs[-1:])
+
+
+class TanhRNNLayer(PlainRNNLayer):
+    """h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h) (Elman 1990)."""
+
+    relu = False
+
+
+class ReLURNNLayer(PlainRNNLayer):
+    """h_t = max(0, W_xh x_t + W_hh h_{t-1} + b_h) (Le, Jaitly, Hinton 2015, https://arxiv.org/abs/1504.00941)."""
+
+    relu = True
+
+
+class GRULayer(RecurrentLayer):
+    """r, z gates and a candidate n whose recurrent product is reset after it is taken.
+
+        r = sigmoid(W_xr x + W_hr h + b_r)
+        z = sigmoid(W_xz x + W_hz h + b_z)
+        n = tanh(W_xn x + b_n + r * (W_hn h + b_hn))
+        h' = (1 - z) * n + z * h
+
+    Cho et al. 2014, https://arxiv.org/abs/1406.1078, first version, as in cuDNN. Rows of the weights: r, z, n.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, GATES["gru"])
+        self.bias_hn = nn.Parameter(torch.zeros(hidden_size))
+
+    def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """See `RecurrentLayer.forward`."""
+        if inputs.is_cuda:
+            return self._run_on_gpu(torch.gru, inputs, state)
+        projected = functional.linear(inputs, self.weight_ih, self.bias)
+        weight, bias_hn = self.weight_hh.to(projected.dtype), self.bias_hn.to(projected.dtype)
+        outputs = GRURecurrence.apply(projected, weight, bias_hn, state[0])  # type: ignore[no-untyped-call]
+        return outputs, self._keep(outputs[-1:])
+
+    def _weights(self) -> list[Tensor]:
+        no_bias = torch.zeros_like(self.bias[: 2 * self.hidden_size])
+        return [self.weight_ih, self.weight_hh, self.bias, torch.cat([no_bias, self.bias_hn])]
+
+
+class LSTMLayer(RecurrentLayer):
+    """Input, forget and output gates around a cell c that is only added to and scaled.
+
+        i, f, o = sigmoid(W_x x + W_h h + b), each with rows of its own
+        g = tanh(W_xg x + W_hg h + b_g)
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    Hochreiter and Schmidhuber 1997; forget gate by Gers et al. 2000, its bias 1 at first (Jozefowicz et al. 2015,
+    https://proceedings.mlr.press/v37/jozefowicz15.html), so that a new cell remembers. Rows: i, f, g, o.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, GATES["lstm"])
+        nn.init.ones_(self.bias[hidden_size : 2 * hidden_size])
+
+    def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """See `RecurrentLayer.forward`."""
+        if inputs.is_cuda:
+            return self._run_on_gpu(torch.lstm, inputs, state)
+        h, c = state
+        outputs, h, c = torch.lstm(
+            inputs, (h[None], c[None]), self._weights(), True, 1, 0.0, self.training, False, False
+        )
+        return outputs, self._keep(h, c)
+
+
+CELL_LAYERS: dict[str, type[TanhRNNLayer | ReLURNNLayer | GRULayer | LSTMLayer]] = {
+    "lstm": LSTMLayer,
+    "gru": GRULayer,
+    "rnn": TanhRNNLayer,
+    "rnn-relu": ReLURNNLayer,
+}

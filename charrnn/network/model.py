@@ -1,0 +1,107 @@
+"""The CharRNN: a vector for each character, a stack of recurrent layers, a score for each next character."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from charrnn.config import STATES, ModelConfig
+from charrnn.network.cells import CELL_LAYERS, LayerState
+from charrnn.network.dropout import Dropout
+
+State = tuple[LayerState, ...]
+"""One layer's state after another; see `charrnn.network.cells`."""
+
+
+class CharRNN(nn.Module):
+    """Scores of the next character, given the characters so far.
+
+    Layer l computes x <- x + norm(cell(dropout(x))); the first, whose width differs, norm(cell(x)).
+
+    Args:
+        config: the model's shape.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_dim)
+        cell = CELL_LAYERS[config.cell]
+        self.layers = nn.ModuleList(
+            cell(config.input_size(layer), config.hidden_size) for layer in range(config.num_layers)
+        )
+        if config.layer_norm:
+            self.norms = nn.ModuleList(nn.LayerNorm(config.hidden_size) for _ in range(config.num_layers))
+        self.dropout = Dropout()
+        self.head = nn.Linear(config.hidden_size, config.vocab_size)
+        # Small first scores: a model that knows nothing should say so, with a loss near ln V.
+        nn.init.normal_(self.head.weight, std=0.25 * config.hidden_size**-0.5)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read a window of characters.
+
+        Args:
+            ids: shape (T, B), values in [0, V).
+            state: of the characters before, from a former call or `initial_state`.
+
+        Returns:
+            Logits of the character after each, shape (T, B, V), and the state after the last.
+        """
+        x = self.dropout.hide(self.embedding(ids), self.config.input_dropout)  # (T, B, E)
+        new_state = []
+        for index, layer in enumerate(self.layers):
+            inputs = self.dropout(x, self.config.dropout) if index else x
+            outputs, layer_state = layer(inputs, state[index])  # (T, B, H)
+            if self.config.layer_norm:
+                outputs = self.norms[index](outputs)
+            x = x + outputs if self.config.is_residual(index) else outputs
+            new_state.append(layer_state)
+        return self.head(self.dropout(x, self.config.dropout)), tuple(new_state)  # (T, B, V)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.head.weight.device
+
+    def seed_dropout(self, seed: int) -> None:
+        """Begin a new sequence of masks."""
+        self.dropout.seed(seed)
+
+    @property
+    def random_state(self) -> dict[str, Any]:
+        """Where the sequence of masks stands, as plain values."""
+        return self.dropout.random_state
+
+    @random_state.setter
+    def random_state(self, state: dict[str, Any]) -> None:
+        self.dropout.random_state = state
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state before any character: zeros."""
+        zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)
+        return tuple((zeros,) * STATES[self.config.cell] for _ in range(self.config.num_layers))
+
+
+def detach(state: State) -> State:
+    """Cut a state off from the steps that made it, so that no gradient goes back further."""
+    return tuple(tuple(tensor.detach() for tensor in layer) for layer in state)
+
+
+def rebuild_state(tensors: list[list[Tensor]], device: torch.device) -> State:
+    """Restore a state from the nested lists that a checkpoint holds."""
+    return tuple(tuple(tensor.to(device) for tensor in layer) for layer in tensors)
+
+
+def join_lanes(parts: list[list[list[Tensor]]]) -> list[list[Tensor]]:
+    """Put the states of neighbouring lanes together, as nested lists; the tensors' first dimension is the lanes'."""
+    if len(parts) == 1:
+        return parts[0]
+    return [[torch.cat(tensors) for tensors in zip(*layers, strict=True)] for layers in zip(*parts, strict=True)]
+
+
+def take_lanes(state: State, own: slice) -> State:
+    """The state of some of the lanes."""
+    return tuple(tuple(tensor[own] for tensor in layer) for layer in state)

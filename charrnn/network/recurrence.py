@@ -1,0 +1,138 @@
+"""The loops over time of the GRU and of the plain RNN, forward and backward, on a CPU.
+
+PyTorch has a fast CPU kernel for the LSTM alone; its other two take a float32 product and a dozen small operations a
+step. Here everything that does not depend on the step before is done for the whole window at once: the caller's
+product with the inputs, and in the backward pass the slopes of all gates and the weights' gradient. What is left for
+a step is one product, in the precision of the inputs, and a few operations in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+
+class PlainRecurrence(Function):
+    """h_t = f(a_t + W_hh h_{t-1}), where f is tanh or max(0, .)."""
+
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, weight_hh: Tensor, state: Tensor, relu: bool) -> Tensor:
+        """Run through a window.
+
+        Args:
+            ctx: autograd's.
+            projected: a_t = W_xh x_t + b_h for every step, shape (T, B, H).
+            weight_hh: W_hh, shape (H, H).
+            state: h before the first step, shape (B, H).
+            relu: whether f is max(0, .).
+
+        Returns:
+            h_t for every step, shape (T, B, H), in the precision of `projected`, as all arguments must be.
+        """
+        outputs = torch.empty_like(projected)
+        weight = weight_hh.T.contiguous()  # for few lanes, a product with the transposed view takes three times as long
+        h = state
+        for x, out in zip(projected, outputs, strict=True):
+            torch.addmm(x, h, weight, out=out)
+            h = out.relu_() if relu else out.tanh_()
+        ctx.save_for_backward(outputs, weight_hh, state)
+        ctx.relu = relu
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Give the gradients of `projected`, `weight_hh` and `state`."""
+        outputs, weight_hh, state = ctx.saved_tensors
+        slopes = (outputs > 0).to(outputs.dtype) if ctx.relu else 1 - outputs * outputs
+        d_projected = torch.empty_like(outputs)
+        d_h = d_outputs[-1]
+        for t in reversed(range(len(outputs))):
+            torch.mul(d_h, slopes[t], out=d_projected[t])
+            d_h = torch.addmm(d_outputs[t - 1], d_projected[t], weight_hh) if t else d_projected[t] @ weight_hh
+        return d_projected, _product_over_time(d_projected, _before(state, outputs)), d_h, None
+
+
+class GRURecurrence(Function):
+    """The GRU's step: see `charrnn.network.cells.GRULayer` for its equations and for the order of the blocks.
+
+    h is kept in the precision of the state, which under bfloat16 is float32: a step that keeps 99.9 % of h must not
+    round the rest away.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, weight_hh: Tensor, bias_hn: Tensor, state: Tensor) -> Tensor:
+        """Run through a window.
+
+        Args:
+            ctx: autograd's.
+            projected: W_x x_t + b of the blocks r, z, n for every step, shape (T, B, 3 H).
+            weight_hh: W_hr, W_hz, W_hn, shape (3 H, H), in the precision of `projected`.
+            bias_hn: b_hn, shape (H,), in the precision of `projected`.
+            state: h before the first step, shape (B, H), in that precision or a finer one.
+
+        Returns:
+            h_t for every step, shape (T, B, H), in the precision of `state`.
+        """
+        hidden = state.shape[1]
+        is_rounded = state.dtype != projected.dtype
+        sums = projected.clone()  # of each gate's argument; of n, what r resets
+        sums[..., 2 * hidden :] = bias_hn
+        gates = sums.to(state.dtype)  # itself, where nothing is rounded
+        candidates = projected[..., 2 * hidden :].to(state.dtype, copy=True)
+        outputs = torch.empty_like(candidates)
+        rounded = projected.new_empty(outputs.shape) if is_rounded else outputs
+        weight = weight_hh.T.contiguous()  # for few lanes, a product with the transposed view takes three times as long
+        h, h_rounded = state, state.to(projected.dtype)
+        for t, gate in enumerate(gates):
+            total = sums[t].addmm_(h_rounded, weight)
+            if is_rounded:
+                gate.copy_(total)
+            gate[:, : 2 * hidden].sigmoid_()
+            reset, keep, inner = gate.chunk(3, dim=1)
+            n = candidates[t].addcmul_(reset, inner).tanh_()
+            h = torch.lerp(n, h, keep, out=outputs[t])
+            h_rounded = rounded[t].copy_(h) if is_rounded else h
+        ctx.save_for_backward(gates, candidates, outputs, rounded, weight_hh, state)
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Give the gradients of `projected`, `weight_hh`, `bias_hn` and `state`."""
+        gates, candidates, outputs, rounded, weight_hh, state = ctx.saved_tensors
+        reset, keep, inner = gates.chunk(3, dim=2)
+        hidden = state.shape[1]
+        # The gradient of every sum is that of h_t times a factor that is known before it.
+        of_candidate = (1 - keep).mul_(1 - candidates * candidates)
+        of_inner = of_candidate * reset
+        of_reset = (of_inner * inner).mul_(1 - reset)
+        of_keep = (_before(state, outputs) - candidates).mul_(keep).mul_(1 - keep)
+        factors = torch.stack([of_reset, of_keep, of_inner], dim=2).to(rounded.dtype)  # (T, B, 3, H)
+        d_candidates = of_candidate.to(rounded.dtype, copy=True)
+        d_h = d_outputs[-1]
+        for t in reversed(range(len(gates))):
+            d_rounded = d_h.to(rounded.dtype)
+            d_candidates[t].mul_(d_rounded)  # the inputs reach n without its reset
+            d_sums = factors[t].mul_(d_rounded[:, None]).flatten(1)
+            d_h = torch.addcmul(d_outputs[t - 1], d_h, keep[t]) if t else d_h * keep[t]
+            d_h = d_h.add_(d_sums @ weight_hh) if d_h.dtype != d_sums.dtype else d_h.addmm_(d_sums, weight_hh)
+        d_projected = factors.flatten(2)
+        d_weight = _product_over_time(d_projected, _before(state, rounded))
+        d_bias_hn = d_projected[..., 2 * hidden :].sum((0, 1))
+        d_projected[..., 2 * hidden :] = d_candidates
+        return d_projected, d_weight, d_bias_hn, d_h
+
+
+def _before(state: Tensor, outputs: Tensor) -> Tensor:
+    """What each step started from, shape (T, B, H)."""
+    return torch.cat([state[None].to(outputs.dtype), outputs[:-1]])
+
+
+def _product_over_time(left: Tensor, right: Tensor) -> Tensor:
+    """Sum over steps and lanes of the outer products, shape (left's width, right's width)."""
+    return left.flatten(0, 1).T @ right.flatten(0, 1)

@@ -1,0 +1,101 @@
+"""The torch model behind the sampler's protocol: for a GPU, where the numpy engine cannot go."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from charrnn.config import ModelConfig
+from charrnn.errors import ConfigError
+from charrnn.network.ensemble import build_model
+from charrnn.network.model import State
+
+
+def require_device(device: str) -> None:
+    """Check that a device is there.
+
+    Raises:
+        ConfigError: CUDA was asked for and torch finds none.
+    """
+    if device == "cuda" and (trouble := gpu_trouble()):
+        raise ConfigError(f"--device cuda: {trouble}; leave --device out to run on the CPU")
+
+
+@cache
+def gpu_trouble() -> str:
+    """Why torch can use no GPU, in words; empty where it can. A driver that is too old it tells in a warning."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return ""
+    if torch.version.cuda is None:
+        return "this torch is built without it"
+    return str(told[0].message).split(". ")[0] if told else "torch finds no GPU"
+
+
+class TorchCharRNN:
+    """A trained CharRNN on a torch device, called as `charrnn.inference.engine.NumpyCharRNN` is.
+
+    Args:
+        config: the model's shape.
+        weights: arrays by name.
+        device: "cpu" or "cuda".
+        resets_at: an id that is always read from a state of zeros.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, NDArray[np.float32]],
+        device: str,
+        resets_at: int | None = None,
+    ) -> None:
+        require_device(device)
+        self._resets_at = resets_at
+        self._model = build_model(config)
+        self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        self._model.to(device).eval()
+
+    def initial_state(self, batch_size: int = 1) -> State:
+        """The state before any character."""
+        return self._model.initial_state(batch_size)
+
+    def reader(self) -> Callable[[int], NDArray[np.float32]]:
+        """Begin one text, to be read character by character."""
+        read = self.readers(1)
+
+        def read_one(character: int) -> NDArray[np.float32]:
+            row: NDArray[np.float32] = read(np.array([character]))[0]
+            return row
+
+        return read_one
+
+    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]:
+        """Begin N texts, to be read side by side."""
+        state = self.initial_state(num_texts)
+
+        def read(ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+            nonlocal state
+            logits, state = self.step(ids, state)
+            return logits
+
+        return read
+
+    @torch.inference_mode()
+    def step(self, ids: NDArray[np.integer[Any]], state: State) -> tuple[NDArray[np.float32], State]:
+        """Read ids, shape (N,); give logits, shape (N, V), and the new state."""
+        inputs = torch.from_numpy(ids.astype(np.int64))[None].to(self._model.device)
+        if self._resets_at is not None:
+            keeps = (inputs[0] != self._resets_at)[:, None]
+            state = tuple(tuple(values * keeps for values in layer) for layer in state)
+        logits, state = self._model(inputs, state)
+        return logits[0].cpu().numpy(), state

@@ -1,0 +1,1 @@
+"""The checkpoint as a file: its format, a reader that trusts nothing, and what else is written."""

@@ -1,0 +1,167 @@
+"""The checkpoint's format, and a reader for it that needs neither torch nor trust.
+
+A checkpoint is a standard `torch.save` zip file, version 1, which `torch.load(path, weights_only=True)` opens too:
+one dict of plain dicts, lists, strings, numbers and tensors.
+
+    format            "charrnn"
+    format_version    1
+    model             the fields of `ModelConfig`
+    characters        the alphabet, one string in code-point order: an id is a place in it
+    text              how text becomes characters: the fields of `TextOptions`, and "unknown", whether one more id, the
+                      last, stands for all characters that are not in the alphabet; strings, some "yes" or "no"
+    weights           the best weights by validation loss, float32, named as `parameter_shapes` names them
+    history           one row of the fields of `HistoryRow` per evaluation
+    corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
+    made              {"charrnn", "torch", "numpy", "python", "platform", "command", "created"}, and "job" where
+                      torchrun started it
+    training          what it takes to go on: see `TrainingRun.state_dict`
+
+`charrnn.training.checkpoint` writes it. `charrnn.storage.tensorfile` reads the zip file, and `charrnn.storage.header`
+checks all that it says before a weight is read.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import ModelConfig, config_from_dict
+from charrnn.errors import CheckpointError
+from charrnn.metrics import HistoryRow, best_row
+from charrnn.shapes import member_weights
+from charrnn.storage.header import check_header, read_text_options
+from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
+
+STDIN = "-"
+"""The path that stands for standard input."""
+
+FORMAT = "charrnn"
+FORMAT_VERSION = 1
+
+SUMMARY = ("step", "seconds", "config", "cold_loss")
+"""Parts of the training state that tell of the training."""
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What a checkpoint remembers of the text it learned from; see the module's table."""
+
+    name: str
+    characters: int
+    bytes: int
+    sha256: str
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's contents.
+
+    Attributes:
+        model: the model's shape.
+        encoder: of the alphabet.
+        text: how text becomes characters.
+        weights: the best weights by validation loss, or the last ones where none was evaluated yet.
+        history: one row per evaluation.
+        corpus: what the model learned from.
+        made: versions, machine, command and time.
+        training: what it takes to go on, or its `SUMMARY` where only the weights were asked for.
+        losses_of: members whose common predictions the losses are of; more than there are where this is one of them.
+    """
+
+    model: ModelConfig
+    encoder: CharEncoder
+    text: TextOptions
+    weights: dict[str, NDArray[np.float32]]
+    history: list[HistoryRow]
+    corpus: CorpusFacts
+    made: dict[str, str]
+    training: dict[str, Any]
+    losses_of: int = 1
+
+    def member(self, number: int) -> Checkpoint:
+        """The same with one member of an ensemble alone; its losses stay those of the whole."""
+        weights = member_weights(self.model, self.weights, number)
+        return replace(self, model=self.model.member, weights=weights, losses_of=self.model.members)
+
+    @property
+    def best(self) -> HistoryRow | None:
+        """The evaluation that `weights` come from."""
+        return best_row(self.history)
+
+
+def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
+    """Read a checkpoint without torch.
+
+    Args:
+        path: of the file, or "-" for standard input.
+        with_training: read the whole training state too, its tensors as numpy arrays, and check every record.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
+    """
+    if not path:
+        raise CheckpointError("the checkpoint's name is empty; give a file that `charrnn train` wrote")
+    if Path(path).is_dir():
+        raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
+    try:
+        if path == STDIN:
+            return _read_stream(io.BytesIO(sys.stdin.buffer.read()), "stdin", with_training)
+        with open(path, "rb") as file:
+            return _read_stream(file, path, with_training)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; `charrnn train TEXT` writes one") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
+    try:
+        with TensorFile(file) as stored:
+            header = stored.load_structure()
+            check_header(header, path, format_name=FORMAT, latest_version=FORMAT_VERSION)
+            weights = read_tensors(stored, header["weights"])
+            _check_finite(weights, path)
+            if with_training:
+                stored.check_all()
+            training = header["training"]
+            header["training"] = (
+                read_tensors(stored, training)
+                if with_training
+                else {name: training[name] for name in SUMMARY if name in training}
+            )
+    except DAMAGE as error:
+        raise CheckpointError(
+            f"{path}: not a whole charrnn checkpoint ({cause_of(error)}); it is damaged or of another kind, "
+            "use a copy or train again"
+        ) from None
+    return _build(header, weights)
+
+
+def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity; it is damaged, train again")
+
+
+def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -> Checkpoint:
+    text, has_unknown = read_text_options(header["text"])
+    return Checkpoint(
+        model=config_from_dict(ModelConfig, header["model"]),
+        encoder=CharEncoder(header["characters"], text.unit, has_unknown),
+        text=text,
+        weights=weights,
+        history=[HistoryRow(**row) for row in header["history"]],
+        corpus=CorpusFacts(**header["corpus"]),
+        made=header["made"],
+        training=header["training"],
+    )

@@ -1,0 +1,151 @@
+"""Checking what a checkpoint says of itself, before a byte of a weight is read and before anything is built from it.
+
+What passes here can be shown and computed with: every number is finite and of a sane size, every field is there and of
+its type, and every weight has the shape that the config asks for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from charrnn.config import ModelConfig, TrainConfig, config_from_dict
+from charrnn.errors import CheckpointError, ConfigError
+from charrnn.metrics import HistoryRow
+from charrnn.shapes import parameter_shapes
+from charrnn.storage.tensorfile import StoredTensor
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import BYTE, NO, YES, TextOptions
+
+SECTIONS: dict[str, type] = {
+    "model": dict, "characters": str, "text": dict, "weights": dict, "history": list, "corpus": dict, "made": dict,
+    "training": dict,
+}  # fmt: skip
+LAST_BYTE = "\xff"
+LARGEST_NUMBER = 2**63
+
+
+def check_header(header: Any, path: str, *, format_name: str, latest_version: int) -> None:
+    """Check all of a checkpoint but its tensors' contents and its training state's.
+
+    Args:
+        header: what the file's pickle holds, a `StoredTensor` in the place of each tensor.
+        path: of the file, for the message.
+        format_name: what its format must be.
+        latest_version: the highest format version that can be read.
+
+    Raises:
+        CheckpointError: something is wrong with it.
+    """
+    if not isinstance(header, dict) or header.get("format") != format_name:
+        raise CheckpointError(f"{path}: not a charrnn checkpoint; give a file that `charrnn train` wrote")
+    version = header.get("format_version")
+    if type(version) is not int or not 1 <= version <= latest_version:
+        raise CheckpointError(
+            f"{path}: format version {version!r:.20}, and this charrnn reads up to {latest_version}; "
+            "install a later charrnn"
+        )
+    try:
+        _check_sections(header)
+        _check_weights(config_from_dict(ModelConfig, header["model"]), header["weights"])
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}; the file is damaged") from None
+
+
+def _check_sections(header: Mapping[str, Any]) -> None:
+    for name, expected in SECTIONS.items():
+        if not isinstance(header.get(name), expected):
+            raise ConfigError(f"{name} is missing, or is not a {expected.__name__}")
+    characters, corpus = header["characters"], header["corpus"]
+    vocab_size = config_from_dict(ModelConfig, header["model"]).vocab_size
+    for name in ("text", "made"):
+        if not all(isinstance(value, str) for pair in header[name].items() for value in pair):
+            raise ConfigError(f"{name} has something that is not text")
+    options, has_unknown = read_text_options(header["text"])
+    if not characters:
+        raise ConfigError("there are no characters")
+    if len(characters) + has_unknown != vocab_size:
+        raise ConfigError(f"{len(characters)} characters where the config asks for {vocab_size - has_unknown}")
+    if options.unit == BYTE and max(characters, default="") > LAST_BYTE:
+        raise ConfigError("characters are more than bytes")
+    if any(left >= right for left, right in itertools.pairwise(characters)):
+        raise ConfigError("characters are not in code-point order")
+    _check_corpus(corpus, vocab_size)
+    _check_history(header["history"])
+    _check_training(header["training"])
+
+
+def store_text_options(options: TextOptions, encoder: CharEncoder) -> dict[str, str]:
+    """What a checkpoint's `text` holds."""
+    return {**options.to_dict(), "unknown": YES if encoder.has_unknown else NO}
+
+
+def read_text_options(stored: Mapping[str, Any]) -> tuple[TextOptions, bool]:
+    """How text becomes characters, and whether one id stands for all that are not in the alphabet.
+
+    Raises:
+        ConfigError: something in it is not known.
+    """
+    unknown = stored.get("unknown", NO)
+    if unknown not in (YES, NO):
+        raise ConfigError("text does not say whether there is an id for unknown characters")
+    return TextOptions.from_dict({name: value for name, value in stored.items() if name != "unknown"}), unknown == YES
+
+
+def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
+    types = {"name": str, "characters": int, "bytes": int, "sha256": str, "counts": list}
+    if {key: type(value) for key, value in corpus.items()} != types:
+        raise ConfigError(f"corpus has other fields than {', '.join(types)}")
+    counts = corpus["counts"]
+    if len(counts) != vocab_size or not all(_is_count(number) for number in counts):
+        raise ConfigError("corpus has counts that are not those of its characters")
+    if not (_is_count(corpus["characters"]) and _is_count(corpus["bytes"])):
+        raise ConfigError("corpus has a size that is not a count")
+
+
+def _check_history(history: list[Any]) -> None:
+    names = {field.name for field in fields(HistoryRow)}
+    last_step = 0
+    for row in history:
+        if not isinstance(row, dict) or set(row) != names:
+            raise ConfigError("history has a row with missing or unknown fields")
+        if not all(_is_number(value) for value in row.values()):
+            raise ConfigError("history has a row with something that is not a number")
+        if not _is_count(row["step"]) or row["step"] <= last_step:
+            raise ConfigError("history has steps that do not rise")
+        last_step = row["step"]
+
+
+def _check_training(training: Mapping[str, Any]) -> None:
+    if not _is_count(training.get("step")) or not _is_number(training.get("seconds")):
+        raise ConfigError("training has no step or no seconds")
+    cold_loss = training.get("cold_loss")
+    if cold_loss is not None and not _is_number(cold_loss):
+        raise ConfigError("training has a loss in cold windows that is not a number")
+    config_from_dict(TrainConfig, training.get("config"))
+
+
+def _check_weights(config: ModelConfig, weights: Mapping[Any, Any]) -> None:
+    expected = parameter_shapes(config)
+    if set(weights) != set(expected):
+        names = ", ".join(sorted(str(name) for name in set(weights) ^ set(expected))[:4])
+        raise ConfigError(f"weights missing or unknown: {names:.200}")
+    for name, shape in expected.items():
+        tensor = weights[name]
+        if not isinstance(tensor, StoredTensor) or tensor.dtype != np.float32:
+            raise ConfigError(f"{name} is not a float32 tensor")
+        if tensor.shape != shape:
+            raise ConfigError(f"{name} has shape {tensor.shape} where the config asks for {shape}")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LARGEST_NUMBER
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and abs(value) < LARGEST_NUMBER

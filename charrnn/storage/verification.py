@@ -1,0 +1,46 @@
+"""Checking all of a checkpoint, and saying what was checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import CheckpointError
+from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.tensorfile import map_leaves
+
+
+def verify_checkpoint(path: str) -> list[tuple[str, str]]:
+    """Read every record of a checkpoint and check all that can be checked without the text that it learned from.
+
+    Args:
+        path: of the file, or "-" for standard input.
+
+    Returns:
+        What was checked, and how much of it was found; all of it is right.
+
+    Raises:
+        CheckpointError: something is not.
+    """
+    contents = read_checkpoint(path, with_training=True)
+    map_leaves(contents.training, lambda leaf: _check_finite(leaf, path))
+    best = contents.best
+    return [
+        ("checksums", "right, of every record of the file"),
+        ("header", f"model, {len(contents.encoder):,} characters, corpus, {len(contents.history):,} evaluations"),
+        ("weights", f"{_figures(contents.weights)}, of the shapes that the model asks for, all finite"),
+        ("best", "none yet" if best is None else f"step {best.step:,}, {best.val_loss:.4f} nats"),
+        ("training", f"step {contents.training['step']:,}, {_figures(contents.training)}, all finite"),
+    ]
+
+
+def _check_finite(leaf: Any, path: str) -> None:
+    if isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all():
+        raise CheckpointError(f"{path}: its training state holds NaN or infinity; it is damaged, train anew")
+
+
+def _figures(values: Any) -> str:
+    sizes: list[int] = []
+    map_leaves(values, lambda leaf: sizes.append(leaf.size) if isinstance(leaf, np.ndarray) else None)
+    return f"{len(sizes):,} tensors with {sum(sizes):,} numbers"

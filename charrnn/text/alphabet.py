@@ -1,0 +1,96 @@
+"""Which characters of a text get an id of their own.
+
+All do, unless they are many: each costs a row of the output layer, and one that stands in a book three times is never
+learned but takes its share of every prediction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import ConfigError
+from charrnn.text.encoder import CharEncoder, Points, from_code_points
+from charrnn.text.options import CHARACTER
+
+Counts = NDArray[np.int64]
+
+NUM_POINTS = 0x110000
+"""Unicode's code points: the size of the counts."""
+
+SMALL_VOCAB = 1000
+"""An alphabet of at most so many characters is kept whole unless a flag says otherwise."""
+
+RARE_SHARE = 0.001
+"""Share of a text with a large alphabet that may be lost to characters too rare to be learned."""
+
+_BMP = 0x10000
+
+
+def add_counts(counts: Counts, points: Points) -> None:
+    """Count code points.
+
+    Args:
+        counts: by code point, shape (NUM_POINTS,); changed in place.
+        points: shape (num_chars,).
+    """
+    if points.dtype == np.uint8:  # two at a time: half as many steps
+        pairs = np.bincount(points[: len(points) & ~1].view(np.uint16), minlength=_BMP).reshape(256, 256)
+        counts[:256] += pairs.sum(0) + pairs.sum(1)
+        counts[points[len(points) & ~1 :]] += 1
+        return
+    if points.max(initial=0) >= _BMP:
+        values, times = np.unique(points[points >= _BMP], return_counts=True)
+        counts[values] += times
+        points = points[points < _BMP]
+    found = np.bincount(points)
+    counts[: len(found)] += found
+
+
+def choose_alphabet(
+    counts: Counts,
+    unit: str = CHARACTER,
+    *,
+    min_count: int | None = None,
+    max_vocab: int | None = None,
+    always: str = "",
+) -> CharEncoder:
+    """Choose the characters that are kept; where any are not, one id stands for all of them.
+
+    Args:
+        counts: how often each stands in the text, by code point, shape (NUM_POINTS,).
+        unit: "character" or "byte".
+        min_count: the fewest times that a character must stand in the text; None for 1.
+        max_vocab: the most characters, the commonest first; None for all, or, where neither is given and they are more
+            than `SMALL_VOCAB`, for as many as leave at most `RARE_SHARE` of the text to the others.
+        always: characters of the text that are kept before all others, however rare.
+
+    Raises:
+        ConfigError: none would be left.
+    """
+    points = np.flatnonzero(counts)
+    times = counts[points]
+    is_needed = np.isin(points, list(map(ord, always)))
+    if min_count is None and max_vocab is None and len(points) > SMALL_VOCAB:
+        max_vocab = _enough(times)
+    candidates = np.flatnonzero((times >= (min_count or 1)) | is_needed)
+    ranked = candidates[np.lexsort((-times[candidates], ~is_needed[candidates]))]
+    kept = np.sort(points[ranked[:max_vocab]])
+    if not len(kept):
+        raise ConfigError(
+            f"--min-count {min_count} leaves no character of the text, whose commonest stands in it "
+            f"{times.max():,} times; lower it"
+        )
+    return CharEncoder(from_code_points(kept.astype(np.uint32)), unit, has_unknown=len(kept) < len(points))
+
+
+def counts_by_id(counts: Counts, encoder: CharEncoder) -> list[int]:
+    """How often each id stands in the text, shape (V,): the last for all that have none of their own."""
+    own: list[int] = counts[encoder.points].tolist()
+    return [*own, int(counts.sum()) - sum(own)] if encoder.has_unknown else own
+
+
+def _enough(times: Counts) -> int:
+    """How many of the commonest characters leave at most `RARE_SHARE` of the text to the others."""
+    covered = np.cumsum(np.sort(times)[::-1])
+    return max(SMALL_VOCAB, 1 + int(np.searchsorted(covered, (1 - RARE_SHARE) * covered[-1])))

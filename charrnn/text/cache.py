@@ -1,0 +1,112 @@
+"""Ids of large texts on disk: mapped, so that they take no memory, and found again by what they were made from.
+
+A file holds the ids alone, and its name is a hash of the text's bytes and of all that decides its ids. It is written
+beside its place and renamed, so that it is there whole or not at all. What was not used for `KEPT_DAYS` is deleted
+whenever another is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.text.encoder import Ids
+
+KEPT_DAYS = 30
+ABANDONED_DAYS = 1
+"""Age of a half-written file whose writer is gone for certain."""
+
+_SUFFIX, _UNFINISHED = ".ids", ".tmp"
+_DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of encoded texts.
+
+    Attributes:
+        folder: made when something is kept.
+    """
+
+    folder: Path
+
+    def find(self, key: str, num_ids: int, dtype: np.dtype[Any]) -> Ids | None:
+        """Map what was kept under a key; None where there is nothing, or something of another size."""
+        path = self._path(key)
+        with contextlib.suppress(OSError):
+            if path.stat().st_size == num_ids * dtype.itemsize:
+                os.utime(path)  # used today
+                return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
+        return None
+
+    def keep(self, key: str, pieces: Iterable[Ids], dtype: np.dtype[Any]) -> Ids:
+        """Write ids under a key and map them.
+
+        Raises:
+            CorpusError: the folder cannot be written to, or the disk is full.
+        """
+        path = self._path(key)
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._tidy()
+            with open(unfinished, "wb") as file:
+                for piece in pieces:
+                    file.write(piece.astype(dtype, copy=False).data)
+            os.replace(unfinished, path)
+            return np.memmap(path, dtype=dtype, mode="r")
+        except OSError as error:
+            raise CorpusError(
+                f"{self.folder}: the encoded text cannot be kept here ({error.strerror}); "
+                "choose another folder by --cache, or keep it in memory by --no-cache"
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()  # gone already where all went well
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{_SUFFIX}"
+
+    def _tidy(self) -> None:
+        """Delete what was not used for long, and what was never finished."""
+        for pattern, days in ((f"*{_SUFFIX}", KEPT_DAYS), (f"*{_SUFFIX}.*{_UNFINISHED}", ABANDONED_DAYS)):
+            for path in self.folder.glob(pattern):
+                with contextlib.suppress(OSError):  # another process may delete it first
+                    if path.stat().st_mtime < time.time() - days * _DAY:
+                        path.unlink()
+
+
+def cache_key(**what: Any) -> str:
+    """A name for all that decides some ids: plain values, in any order."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def default_folder() -> Path:
+    """The user's cache folder by the platform's convention.
+
+    Raises:
+        ConfigError: the user has no folder.
+    """
+    if sys.platform == "darwin":
+        return _home() / "Library" / "Caches" / "charrnn"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local") / "charrnn" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "charrnn"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, and a number that no user has
+        raise ConfigError("no home folder to keep encoded texts in; give a folder by --cache, or --no-cache") from None

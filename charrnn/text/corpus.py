@@ -1,0 +1,297 @@
+"""Turning texts into ids, in memory that does not grow with them, and what a checkpoint remembers of them.
+
+Two passes: the first reads the bytes, hashes them and counts the characters; the second turns them into ids, in memory
+or, where there are many, in a memory-mapped file that is used again (`charrnn.text.cache`). How ids become training
+windows is the matter of `charrnn.training.lanes`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from charrnn.errors import ConfigError, CorpusError, ForeignTextError, UnknownCharacterError
+from charrnn.text.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, counts_by_id
+from charrnn.text.cache import Cache, cache_key
+from charrnn.text.decoding import TextPreparer, decode_document
+from charrnn.text.documents import is_text
+from charrnn.text.encoder import CharEncoder, Ids, code_points, to_bytes
+from charrnn.text.options import BYTE, TextOptions
+from charrnn.text.sources import STDIN, Document, Found, find_documents
+
+MIN_PIECE = 2
+"""Characters that either piece of a split must have: one to read and one to predict."""
+
+MAPPED_BYTES = 64 << 20
+"""An encoded text of at least so many bytes is mapped from a file."""
+
+Progress = Callable[[int], None]
+"""Told, now and then, how many bytes were read; each byte is read twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How texts are read.
+
+    Attributes:
+        options: from bytes to characters.
+        separator: what stands between documents.
+        include: patterns of files in folders that are read; none: all.
+        exclude: patterns of those that are not.
+        min_count: times that a character must stand in the text to get an id of its own; None: chosen.
+        max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
+        encoder: the alphabet, where it is decided already.
+        cache: where many ids are kept; None: they are held in memory.
+    """
+
+    options: TextOptions = field(default_factory=TextOptions)
+    separator: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_count: int | None = None
+    max_vocab: int | None = None
+    encoder: CharEncoder | None = None
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """An encoded text.
+
+    Attributes:
+        name: the first path's name without its folders, or "stdin".
+        ids: shape (num_chars,), values in [0, V).
+        encoder: of the alphabet of the whole text, its held-out piece included.
+        counts: how often each character stands in the text, by id, shape (V,).
+        num_bytes: that were read, decompressed.
+        sha256: of those bytes, in hexadecimal.
+        options: how it was read.
+        num_documents: that it was read from.
+        skipped: files in folders that are not text.
+        num_distinct: characters, those included that are too rare for an id.
+    """
+
+    name: str
+    ids: Ids
+    encoder: CharEncoder
+    counts: list[int]
+    num_bytes: int
+    sha256: str
+    options: TextOptions
+    num_documents: int
+    skipped: Sequence[str]
+    num_distinct: int
+
+    @property
+    def line_feed(self) -> int | None:
+        """The id that ends a line, where each line is a text of its own; else None."""
+        return int(self.encoder.encode("\n")[0]) if self.options.lines else None
+
+    @property
+    def mean_line(self) -> float | None:
+        """Characters of a line on average, its line feed included, where each is a text of its own."""
+        return None if self.line_feed is None else len(self.ids) / max(1, self.counts[self.line_feed])
+
+    def split(self, val_fraction: float) -> tuple[Ids, Ids]:
+        """Cut the text in two: the first piece to train on, the rest, contiguous, held out; between lines, if such.
+
+        Raises:
+            CorpusError: a piece would be too short to predict anything.
+        """
+        held_out = max(MIN_PIECE, round(len(self.ids) * val_fraction))
+        if len(self.ids) < held_out + MIN_PIECE:
+            raise CorpusError(
+                f"{self.name}: {_count(len(self.ids), 'character')}, but at least {held_out + MIN_PIECE} "
+                "are needed to train and to validate; give a longer text"
+            )
+        cut = len(self.ids) - held_out
+        if self.line_feed is not None:
+            cut = self._line_end(cut, self.line_feed)
+        return self.ids[:cut], self.ids[cut:]
+
+    def _line_end(self, cut: int, line_feed: int) -> int:
+        """The first end of a line from a place on, or if that is the last line's the one before."""
+        after = np.flatnonzero(self.ids[cut - 1 : -1] == line_feed)
+        if len(after):
+            return cut + int(after[0])
+        before = np.flatnonzero(self.ids[: cut - 1] == line_feed)
+        if not len(before):
+            raise CorpusError(f"{self.name}: one line, and --lines needs at least two; leave it out or give more")
+        return int(before[-1]) + 1
+
+
+def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progress: Progress | None = None) -> Corpus:
+    """Read and encode files, folders, and standard input for "-".
+
+    Raises:
+        CorpusError: something is missing, unreadable, empty or not in its encoding.
+        ForeignTextError: it has characters that the alphabet which is given lacks.
+        ConfigError: standard input is named twice, or the flags leave no alphabet.
+    """
+    reading = reading or ReadOptions()
+    found = find_documents(
+        paths,
+        include=reading.include,
+        exclude=reading.exclude,
+        is_text=lambda document: is_text(document, reading.options),
+    )
+    with closing(found):
+        return _read_found(found, _name(paths[0]), reading, _Meter(progress))
+
+
+def _read_found(found: Found, name: str, reading: ReadOptions, meter: _Meter) -> Corpus:
+    counts = np.zeros(NUM_POINTS, dtype=np.int64)
+    for text in _read(found.documents, reading, meter.hash):
+        add_counts(counts, code_points(text))
+    if not counts.any():
+        raise CorpusError(f"{name}: no characters; give a text to learn from")
+    if reading.options.lines and not counts[ord("\n")]:
+        raise CorpusError(f"{name}: no line feed, and --lines needs lines; leave it out")
+    encoder = reading.encoder or _choose(counts, reading)
+    if reading.encoder is not None:
+        _check_known(counts, encoder, name)
+        _check_chosen(counts, encoder, reading)
+    return Corpus(
+        name=name,
+        ids=_encode(found.documents, encoder, int(counts.sum()), reading, meter),
+        encoder=encoder,
+        counts=counts_by_id(counts, encoder),
+        num_bytes=meter.num_bytes,
+        sha256=meter.sha256,
+        options=reading.options,
+        num_documents=len(found.documents),
+        skipped=found.skipped,
+        num_distinct=int(np.count_nonzero(counts)),
+    )
+
+
+class _Meter:
+    """What is learned of the bytes on their way: how many they are, and their hash."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress or (lambda done: None)
+        self._hash = hashlib.sha256()
+        self._seen = 0
+        self.num_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def hash(self, chunk: bytes) -> None:
+        """Take a chunk of the first pass."""
+        self._hash.update(chunk)
+        self.num_bytes += len(chunk)
+        self.see(chunk)
+
+    def see(self, chunk: bytes) -> None:
+        """Take a chunk of any pass."""
+        self._seen += len(chunk)
+        self._progress(self._seen)
+
+
+def _read(documents: Sequence[Document], reading: ReadOptions, watch: Callable[[bytes], None]) -> Iterator[str]:
+    """All documents as one prepared text, in pieces; `watch` sees every byte before."""
+    preparer = TextPreparer(reading.options)
+    separator = to_bytes(reading.separator)
+
+    def watched(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            watch(chunk)
+            yield chunk
+
+    for number, document in enumerate(documents):
+        if number and separator:
+            watch(separator)
+            yield preparer.feed(separator.decode("latin-1" if reading.options.unit == BYTE else "utf-8"))
+        for text in decode_document(watched(document.chunks()), document.name, reading.options):
+            yield preparer.feed(text)
+    yield preparer.feed("", final=True)
+
+
+def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
+    return choose_alphabet(
+        counts,
+        reading.options.unit,
+        min_count=reading.min_count,
+        max_vocab=reading.max_vocab,
+        always="\n" if reading.options.lines else "",
+    )
+
+
+def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) -> None:
+    """Whether the flags that choose an alphabet, where they are given, would choose the one that there is."""
+    if reading.min_count is reading.max_vocab is None:
+        return
+    chosen = len(_choose(counts, reading).characters)
+    if chosen != len(encoder.characters):
+        raise ConfigError(
+            f"--min-count and --max-vocab would give {_count(chosen, 'character')} an id, and the checkpoint's "
+            f"alphabet has {len(encoder.characters):,}; leave them out to go on"
+        )
+
+
+def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
+    lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
+    if len(lacking) and not encoder.has_unknown:
+        described = UnknownCharacterError("".join(map(chr, lacking.tolist())), len(encoder)).describe()
+        raise ForeignTextError(
+            f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
+            "give the text that it learned from, or train anew with --out"
+        )
+
+
+def _encode(
+    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: ReadOptions, meter: _Meter
+) -> Ids:
+    """The second pass: ids in memory, or in the cache where they are many."""
+    pieces = _counted((encoder.look_up(code_points(text)) for text in _read(documents, reading, meter.see)), num_chars)
+    if reading.cache is None or num_chars * encoder.dtype.itemsize < MAPPED_BYTES:
+        return _gather(pieces, num_chars, encoder)
+    key = cache_key(
+        sha256=meter.sha256,
+        sizes=[document.num_bytes for document in documents],
+        text=reading.options.to_dict(),
+        characters=encoder.characters,
+        has_unknown=encoder.has_unknown,
+    )
+    known = reading.cache.find(key, num_chars, encoder.dtype)
+    return known if known is not None else reading.cache.keep(key, pieces, encoder.dtype)
+
+
+def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
+    ids = np.empty(num_chars, dtype=encoder.dtype)
+    position = 0
+    for piece in pieces:
+        ids[position : position + len(piece)] = piece
+        position += len(piece)
+    return ids
+
+
+def _counted(pieces: Iterator[Ids], num_chars: int) -> Iterator[Ids]:
+    """The same pieces, as long as they are as many as the first pass has counted.
+
+    Raises:
+        CorpusError: a file has changed meanwhile.
+    """
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > num_chars:
+            break
+        yield piece
+    if total != num_chars:
+        raise CorpusError("the text was changed while it was read; try again when nothing writes to it")
+
+
+def _name(path: str) -> str:
+    return "stdin" if path == STDIN else Path(path).name or path
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

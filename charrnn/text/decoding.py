@@ -1,0 +1,113 @@
+"""From bytes to text, chunk by chunk, with the same result as from the whole.
+
+A document's bytes are decoded and its byte-order mark is left out; the text then has its line ends, its case and its
+Unicode form changed as the options say. What a chunk's end leaves open (half a character, a carriage return that may
+belong to a line feed, a letter that an accent may follow) is kept back until it is certain.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Literal, cast
+
+from charrnn.errors import DecodingError
+from charrnn.text.options import BYTE, TextOptions
+
+BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+
+class TextPreparer:
+    """Line ends, case and Unicode form of a text that comes in chunks, whatever their edges.
+
+    Args:
+        options: what is changed.
+    """
+
+    def __init__(self, options: TextOptions) -> None:
+        self._newlines = io.IncrementalNewlineDecoder(None, translate=True) if options.newline == "lf" else None
+        self._lowercase = options.lowercase
+        self._form = None if options.normalize == "none" else options.normalize.upper()
+        self._held = ""
+
+    def feed(self, text: str, *, final: bool = False) -> str:
+        """Take the next chunk; give what is certain by now."""
+        if self._newlines is not None:
+            text = self._newlines.decode(text, final)
+        if self._lowercase:
+            text = text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
+        return text if self._form is None else self._normalise(text, self._form, final)
+
+    def _normalise(self, text: str, form: str, final: bool) -> str:
+        text = self._held + text
+        cut = len(text) if final else next((i for i in range(len(text) - 1, 0, -1) if _begins_piece(text[i])), 0)
+        self._held = text[cut:]
+        return unicodedata.normalize(cast(Literal["NFC", "NFKC"], form), text[:cut])
+
+
+def prepare(text: str, options: TextOptions) -> str:
+    """Change a whole text as the options say."""
+    return TextPreparer(options).feed(text, final=True)
+
+
+def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions) -> Iterator[str]:
+    """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
+
+    Args:
+        chunks: the bytes, cut anywhere.
+        name: of the document, for the message.
+        options: its encoding, and what becomes of bytes that are not valid in it.
+
+    Yields:
+        The text, at most one piece for each chunk.
+
+    Raises:
+        DecodingError: the bytes are not in that encoding; the message gives the place.
+    """
+    if options.unit == BYTE:
+        yield from (chunk.decode("latin-1") for chunk in chunks)
+        return
+    decoder = codecs.getincrementaldecoder(options.encoding)(options.errors)
+    read, at_start = 0, True
+    for chunk, is_last in _mark_last(chunks):
+        pending = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(chunk, is_last)
+        except UnicodeDecodeError as error:
+            raise DecodingError(f"{name}: {_describe(error, read - pending, options)}") from None
+        except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark
+            raise DecodingError(f"{name}: {error}; name its byte order: --encoding {options.encoding}-le") from None
+        read += len(chunk)
+        if at_start and text:
+            text, at_start = text.removeprefix(BOM), False
+        yield text
+
+
+def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
+    bad = error.object[error.start : error.end].hex(" ")
+    what = f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"
+    if codecs.lookup(options.encoding).name != "utf-8":
+        return f"{what}; name the right --encoding, or pass over such bytes by --errors replace"
+    is_wide = offset + error.start == 0 and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    likely = ("UTF-16", "utf-16") if is_wide else ("Latin-1", "latin-1")
+    return f"{what}; if it is {likely[0]}, give --encoding {likely[1]}, or pass over such bytes by --errors replace"
+
+
+def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each chunk, and at the end an empty one, which is the last."""
+    for chunk in chunks:
+        yield chunk, False
+    yield b"", True
+
+
+def _begins_piece(character: str) -> bool:
+    """Whether normalising never joins a character with one before it.
+
+    That is so for all that decompose to something that begins with neither a mark nor a Hangul vowel or final.
+    """
+    if character < "\N{COMBINING GRAVE ACCENT}":
+        return True
+    first = unicodedata.normalize("NFKD", character)[0]
+    return unicodedata.category(first)[0] != "M" and not "\u1160" <= first <= "\u11ff"

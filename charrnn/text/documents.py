@@ -1,0 +1,45 @@
+"""Documents that are read whole as text, and the question whether one is text at all."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from charrnn.errors import CorpusError, DecodingError
+from charrnn.text.decoding import TextPreparer, decode_document
+from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
+from charrnn.text.sources import Document, find_documents
+
+
+def read_text(path: str, options: TextOptions | None = None) -> str:
+    """Read a file, or standard input for "-", as text, whole.
+
+    Raises:
+        CorpusError: the file is missing, unreadable or not in its encoding.
+    """
+    if not path:
+        raise CorpusError("a file's name is empty; give a text file, or - for standard input")
+    if Path(path).is_dir():
+        raise CorpusError(f"{path}: is a folder; give a text file")
+    options = options or PLAIN
+    preparer = TextPreparer(options)
+    with closing(find_documents([path])) as found:
+        document = found.documents[0]
+        pieces = [preparer.feed(text) for text in decode_document(document.chunks(), document.name, options)]
+    text = "".join([*pieces, preparer.feed("", final=True)])
+    return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def is_text(document: Document, options: TextOptions) -> bool:
+    """Whether a document is one in its encoding and holds no NUL character, as texts do not.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    if options.unit == BYTE:
+        return True
+    chunks = document.chunks()
+    try:
+        return all("\0" not in text for text in decode_document(chunks, document.name, options))
+    except DecodingError:
+        return False

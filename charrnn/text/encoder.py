@@ -1,0 +1,224 @@
+"""Characters to ids and back: the one thing that train, sample and inspect share.
+
+A character is a Unicode code point or, where the unit is the byte, a byte. Ids are ranks in code-point order, so the
+alphabet alone, one string, restores the encoder; one more id, the last, stands for every character that was too rare to
+have its own, where there are such. No file is read here and nothing is repaired: what is unknown is an error.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import UnknownCharacterError
+from charrnn.text.options import BYTE, CHARACTER
+
+Ids = NDArray[np.unsignedinteger[Any]]
+Points = NDArray[np.unsignedinteger[Any]]
+"""Code points in the narrowest type that a text needs; where the unit is the byte, bytes."""
+
+UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
+
+
+class CharEncoder:
+    """A bijection between the characters of an alphabet and the ids 0 to V - 1.
+
+    Args:
+        characters: the alphabet; sorted here, each character counted once. A byte is written as the code point of its
+            value.
+        unit: "character" or "byte".
+        has_unknown: whether id V - 1 stands for all characters that are not in the alphabet.
+    """
+
+    def __init__(self, characters: str, unit: str = CHARACTER, has_unknown: bool = False) -> None:
+        self.characters = "".join(sorted(set(characters)))
+        self.unit = unit
+        self.has_unknown = has_unknown
+
+    def __len__(self) -> int:
+        return len(self.characters) + self.has_unknown
+
+    def __contains__(self, character: str) -> bool:
+        """Whether a character has an id, or all of its bytes have."""
+        return all(unit in self._alphabet for unit in self._units(character))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The narrowest unsigned type that holds every id."""
+        return np.min_scalar_type(max(len(self) - 1, 0))
+
+    @property
+    def spelled(self) -> str:
+        """The character of each id, that of the unknown ones included, shape (V,)."""
+        return self.characters + UNKNOWN_MARK * self.has_unknown
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of characters that have none of their own, which is never to be written."""
+        return len(self) - 1 if self.has_unknown else None
+
+    def encode(self, text: str) -> Ids:
+        """Turn text into ids, shape (num_chars,) or (num_bytes,), of the narrowest unsigned type.
+
+        Raises:
+            UnknownCharacterError: the text holds characters that are not in the alphabet, and no id stands for them.
+        """
+        lacking = self.lacking(text)
+        if lacking:
+            raise UnknownCharacterError(lacking, len(self))
+        return self.look_up(code_points(self._units(text)))
+
+    def look_up(self, points: Points) -> Ids:
+        """Turn code points, or bytes, into ids without asking whether each has one."""
+        if self.dtype == np.uint8 and points.dtype == np.uint8:
+            return np.frombuffer(points.tobytes().translate(self._byte_table), dtype=np.uint8)
+        return self._table.take(points, mode="clip")
+
+    def widths(self, text: str) -> NDArray[np.int64]:
+        """How many ids each character of a text becomes, shape (num_chars,): one, or as many as it has bytes."""
+        if self.unit == CHARACTER:
+            return np.ones(len(text), dtype=np.int64)
+        points = code_points(text).astype(np.int64)
+        widths = 1 + sum((points >= limit).astype(np.int64) for limit in _WIDER_IN_UTF8)
+        return np.where((points >= 0xD800) & (points < 0xE000), 1, widths)  # each is one byte: see `to_bytes`
+
+    def lacking(self, text: str) -> str:
+        """The characters of a text that no id stands for, each once, in their order."""
+        return "" if self.has_unknown else self.without_own_id(text)
+
+    def without_own_id(self, text: str) -> str:
+        """The characters of a text that are not in the alphabet, each once, in their order."""
+        units = self._units(text)
+        if self._knows.take(code_points(units), mode="clip").all():
+            return ""
+        return "".join(dict.fromkeys(character for character in text if character not in self))
+
+    def decode(self, ids: Ids | Sequence[int]) -> str:
+        """Turn ids, shape (num_chars,), into text; bytes that are not valid UTF-8 become lone surrogates."""
+        text = from_code_points(self._points[np.asarray(ids, dtype=np.intp)])
+        return text if self.unit == CHARACTER else _unit_bytes(text).decode("utf-8", "surrogateescape")
+
+    def spell(self, ids: Iterable[int]) -> Iterator[str]:
+        """Turn ids that come one by one into characters, each as soon as it is whole."""
+        if self.unit == CHARACTER:
+            return map(self.spelled.__getitem__, ids)
+        return self._spell_bytes(ids)
+
+    def _spell_bytes(self, ids: Iterable[int]) -> Iterator[str]:
+        decoder = Decoder(self)
+        for character in ids:
+            yield from decoder.feed(character)
+        yield from decoder.finish()
+
+    def _units(self, text: str) -> str:
+        """The text as a string of units: itself, or the bytes of its UTF-8."""
+        return text if self.unit == CHARACTER else to_bytes(text).decode("latin-1")
+
+    @property
+    def points(self) -> NDArray[np.uint32]:
+        """The alphabet's code points, or bytes, by id."""
+        return self._points[: len(self.characters)]
+
+    @cached_property
+    def _points(self) -> NDArray[np.uint32]:
+        return code_points(self.spelled).astype(np.uint32)
+
+    @cached_property
+    def _table(self) -> Ids:
+        """Id of every code point up to one past the alphabet's last, which stands for all beyond."""
+        last = int(self.points[-1]) if len(self.characters) else -1
+        table = np.full(last + 2, self.unknown_id or 0, dtype=self.dtype)
+        table[self.points] = np.arange(len(self.characters), dtype=self.dtype)
+        return table
+
+    @cached_property
+    def _byte_table(self) -> bytes:
+        return bytes(self._table.take(np.arange(256), mode="clip"))
+
+    @cached_property
+    def _knows(self) -> NDArray[np.bool_]:
+        """Whether each code point of `_table` is in the alphabet."""
+        knows = np.zeros(len(self._table), dtype=np.bool_)
+        knows[self.points] = True
+        return knows
+
+    @cached_property
+    def _alphabet(self) -> frozenset[str]:
+        return frozenset(self.characters)
+
+
+class Decoder:
+    """Ids that come one by one as text: a character of several bytes is given once it is whole.
+
+    Args:
+        encoder: whose ids they are.
+    """
+
+    def __init__(self, encoder: CharEncoder) -> None:
+        self._characters = encoder.spelled
+        is_byte = encoder.unit == BYTE
+        self._bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape") if is_byte else None
+
+    def feed(self, character: int) -> str:
+        """Take the next id; give what is certain by now."""
+        unit = self._characters[character]
+        return unit if self._bytes is None else self._bytes.decode(_unit_bytes(unit))
+
+    def finish(self) -> str:
+        """Give the rest: nothing more comes."""
+        return "" if self._bytes is None else self._bytes.decode(b"", True)
+
+
+def let_go(ids: Ids) -> None:
+    """Give back the memory of a mapped text's pages that were read; they are mapped again when they are wanted.
+
+    The system would do so too, but only where memory is short, and until then it counts as the process's. Ids that are
+    not mapped from a file, and systems that cannot do it, are left alone.
+    """
+    base: Any = ids
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        with contextlib.suppress(OSError):  # of locked memory
+            base.madvise(mmap.MADV_DONTNEED)
+
+
+def code_points(text: str) -> Points:
+    """Turn text into its code points, shape (num_chars,), bytes where all are ASCII; lone surrogates pass."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    return np.array([text]).view(np.uint32)  # faster than the text's UTF-32
+
+
+def from_code_points(points: Points) -> str:
+    """Turn code points, shape (num_chars,), into text; lone surrogates pass."""
+    return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _unit_bytes(units: str) -> bytes:
+    """Turn bytes that are written as code points into bytes; the mark for rare ones becomes one, a question mark."""
+    return units.replace(UNKNOWN_MARK, "?").encode("latin-1")
+
+
+def to_bytes(text: str) -> bytes:
+    """Turn text into UTF-8, and what stands for a byte that was not text back into that byte.
+
+    Any other lone surrogate, which no UTF-8 can hold, becomes a question mark.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return "".join(c if c not in _FOREIGN_SURROGATES else "?" for c in text).encode("utf-8", "surrogateescape")
+
+
+_WIDER_IN_UTF8 = (0x80, 0x800, 0x10000)
+"""Code points from which on one more byte is needed: https://datatracker.ietf.org/doc/html/rfc3629#section-3."""
+
+_FOREIGN_SURROGATES = frozenset(map(chr, [*range(0xD800, 0xDC80), *range(0xDD00, 0xE000)]))

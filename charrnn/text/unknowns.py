@@ -1,0 +1,90 @@
+"""Texts with characters that a model never saw: what becomes of them when a text is read by it.
+
+By the rule "count" an unknown character costs what it would cost to write it by other means: one escape, which a model
+that saw n characters gives 1 in n + 1, and then one of all code points that it does not know. That is 35 to 40 bits:
+enough that a line with a strange character stands out, and little enough that one of them in a long text does not drown
+the rest. Scores of models with different alphabets can so be compared. The model itself reads on as if the character
+were not there. All this holds as well for a model with one id for all rare characters: that it foresaw one of them says
+nothing of which.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import ConfigError, UnknownCharacterError
+from charrnn.text.encoder import CharEncoder, Ids
+
+RULES = ("count", "skip", "nearest", "error")
+CODE_POINTS = 0x110000
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A text, as far as a model knows its characters.
+
+    Attributes:
+        text: the text that is read.
+        ids: of the known characters, in order, shape (num_known,); of their bytes, where the model reads bytes.
+        known: which characters these are, shape (num_chars,).
+    """
+
+    text: str
+    ids: Ids
+    known: NDArray[np.bool_]
+
+    @property
+    def known_text(self) -> str:
+        """The characters that the model knows."""
+        if self.known.all():
+            return self.text
+        return "".join(character for character, is_known in zip(self.text, self.known, strict=True) if is_known)
+
+    @property
+    def num_unknown(self) -> int:
+        """Characters that the model does not know."""
+        return int(np.count_nonzero(~self.known))
+
+
+def check_rule(rule: str) -> None:
+    """Refuse a rule that does not exist.
+
+    Raises:
+        ConfigError: it is not one of `RULES`.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"--unknown is {rule!r}; it must be one of {', '.join(RULES)}")
+
+
+def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Readable:
+    """Encode what can be encoded.
+
+    Args:
+        text: any text; one in which "nearest" has replaced what it can, for that rule.
+        encoder: of the model's alphabet.
+        rule: one of `RULES`.
+
+    Raises:
+        UnknownCharacterError: the rule is "error", and the text has characters that are not in the alphabet.
+    """
+    unknown = encoder.without_own_id(text)
+    if not unknown:
+        return Readable(text, encoder.encode(text), np.ones(len(text), dtype=bool))
+    if rule == "error":
+        raise UnknownCharacterError(unknown, len(encoder))
+    known_text = text.translate(dict.fromkeys(map(ord, unknown)))
+    return Readable(text, encoder.encode(known_text), np.array([character not in unknown for character in text]))
+
+
+def unknown_surprisal(num_characters: int, vocab_size: int) -> float:
+    """What an unknown character costs, in nats; see the module's text.
+
+    Args:
+        num_characters: that the model learned from.
+        vocab_size: of them distinct.
+    """
+    return math.log(num_characters + 1) + math.log(CODE_POINTS - vocab_size)

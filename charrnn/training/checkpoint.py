@@ -1,0 +1,197 @@
+"""Writing a checkpoint so that its path always holds a whole one, and loading it to train on.
+
+What is in the file is described, and checked, in `charrnn.storage.archive`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charrnn.config import ModelConfig
+from charrnn.errors import OutputError
+from charrnn.metrics import HistoryRow
+from charrnn.storage.archive import FORMAT, FORMAT_VERSION, Checkpoint, CorpusFacts, read_checkpoint
+from charrnn.storage.header import store_text_options
+from charrnn.storage.tensorfile import map_leaves
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import PLAIN, TextOptions
+
+
+def save(path: Path, **contents: Any) -> None:
+    """Write a checkpoint of what `snapshot` takes; see `write`."""
+    write(path, snapshot(**contents))
+
+
+def snapshot(
+    *,
+    model: ModelConfig,
+    encoder: CharEncoder,
+    text: TextOptions = PLAIN,
+    weights: Mapping[str, Tensor],
+    weights_stay: bool = False,
+    history: Sequence[HistoryRow],
+    corpus: CorpusFacts,
+    made: Mapping[str, str],
+    training: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Copy all that a checkpoint holds, so that it stays what it is while training goes on.
+
+    Args:
+        model: the model's shape.
+        encoder: of the alphabet.
+        text: how text becomes characters.
+        weights: the best so far, or the last where nothing was evaluated yet.
+        weights_stay: whether no step changes `weights` any more, so that they need not be copied.
+        history: one row per evaluation.
+        corpus: what the model learns from.
+        made: versions, machine, command and time.
+        training: what it takes to go on, plain values and tensors.
+    """
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "model": asdict(model),
+        "characters": encoder.characters,
+        "text": store_text_options(text, encoder),
+        "weights": map_leaves(dict(weights), _bring if weights_stay else _copy),
+        "history": [asdict(row) for row in history],
+        "corpus": asdict(corpus),
+        "made": dict(made),
+        "training": map_leaves(dict(training), _copy),
+    }
+
+
+def write(path: Path, contents: dict[str, Any]) -> None:
+    """Write a snapshot: at any instant the path holds the old file or the new one, whole.
+
+    Args:
+        path: of the file; its folder must exist.
+        contents: as `snapshot` gave it.
+
+    Raises:
+        OutputError: the file cannot be written; what was there is still there.
+    """
+    try:
+        replace_file(path, lambda file: _store(contents, file))
+    except OSError as error:
+        raise OutputError(
+            f"{path}: the checkpoint cannot be written ({error.strerror}); an older one, if any, is untouched"
+        ) from None
+
+
+def load(path: str) -> Checkpoint:
+    """Read a whole checkpoint, every record of it checked, with its training state's arrays as tensors.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
+    """
+    checkpoint = read_checkpoint(path, with_training=True)
+    return replace(checkpoint, training=map_leaves(checkpoint.training, _to_tensor))
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
+
+    Args:
+        path: of the file; its folder must exist.
+        write: given the temporary file, writes all of it.
+
+    Raises:
+        OSError: it cannot be written; the temporary file is gone and the path is as it was.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)  # gone already where all went well
+    _sync_folder(target.parent)
+
+
+def stray_files(path: Path) -> list[Path]:
+    """Find the temporary files that killed processes left beside a path."""
+    target = Path(os.path.realpath(path))
+    pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
+    return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system can: it has happened already, in any case."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _store(contents: dict[str, Any], file: BinaryIO) -> None:
+    """Write tensor after tensor from where it lies: the file is never in memory as a whole.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    stream = _Stream(file)
+    torch.save(contents, cast(BinaryIO, stream))
+    stream.finish()
+
+
+class _Stream:
+    """A file as torch writes it; a failure is kept until the end, since torch would make another error of it.
+
+    Args:
+        file: open for writing in binary.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failure: OSError | None = None
+
+    def write(self, data: memoryview) -> int:
+        """Write, or after a failure let go; the number of bytes taken."""
+        if self._failure is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._failure = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Leave it to the file, which is flushed and synced at its end."""
+
+    def finish(self) -> None:
+        """Tell of the failure, if there was one.
+
+        Raises:
+            OSError: it is that one.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+
+def _bring(leaf: Any) -> Any:
+    """Bring a tensor to the CPU."""
+    return leaf.detach().cpu().contiguous() if isinstance(leaf, Tensor) else leaf
+
+
+def _copy(leaf: Any) -> Any:
+    """The same in contiguous storage of its own size."""
+    return _bring(leaf).clone() if isinstance(leaf, Tensor) else leaf
+
+
+def _to_tensor(leaf: Any) -> Any:
+    return torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf

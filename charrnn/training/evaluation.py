@@ -1,0 +1,186 @@
+"""The loss of a model on a held-out text, read as one stream or in windows that start cold.
+
+The text is cut into lanes only to be fast. A lane that begins in the middle first reads the characters before it,
+which are not counted, so that the result does not depend on how many lanes there are. Where a text is too long to be
+read whole, pieces from all over it are: its beginning may be unlike the rest. Several processes share the
+lanes: were one to read them all while the others wait, a training on many would soon be all evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from charrnn.metrics import COLD_WINDOW
+from charrnn.network.ensemble import Model
+from charrnn.network.model import State
+from charrnn.text.encoder import Ids, let_go
+from charrnn.training.lanes import lane_starts
+from charrnn.training.line_lanes import find_lines
+from charrnn.training.passes import autocast
+from charrnn.training.ranks import ALONE, Ranks
+
+Positions = NDArray[np.int64]
+
+WARM_UP = 512
+"""Characters that a lane reads before it counts. The state forgets its start long before: see the tests."""
+
+MAX_LANES = 64
+VALUES_AT_ONCE = 1 << 21
+
+
+def evaluate(
+    model: Model,
+    ids: Ids,
+    *,
+    most: int | None = None,
+    precision: str = "float32",
+    batch_size: int | None = None,
+    ranks: Ranks = ALONE,
+) -> float:
+    """Measure the loss over a text, or pieces from all over it, with the state carried from character to character.
+
+    Args:
+        model: left in the mode, training or not, in which it was.
+        ids: encoded text, shape (num_chars,), at least two characters.
+        most: characters to count, at most, nearly; None for all.
+        precision: as in training.
+        batch_size: lanes to read side by side; None for as many as pay.
+        ranks: the processes that do this together.
+
+    Returns:
+        Mean loss in nats per character over the characters that have one before them: num_chars - 1 if not fewer.
+    """
+    whole = len(ids) - 1
+    count = whole if most is None else min(most, whole)
+    shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # of pieces, more tell more
+    lanes = min(batch_size or max(1, min(MAX_LANES, count // shortest)), whole)
+    starts = lane_starts(len(ids), lanes)
+    ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
+    reach = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
+    own = ranks.shard(lanes)
+    with _reading(model, precision):
+        total = _sum_of_losses(model, ids, starts[own], ends[own], _warm_state(model, ids, starts[own], reach))
+    return ranks.all_reduce_sum(total)[0] / int((ends - starts).sum())
+
+
+def evaluate_cold(
+    model: Model, ids: Ids, *, most: int | None = None, precision: str = "float32", ranks: Ranks = ALONE
+) -> float:
+    """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
+
+    That is how models that see no further than a window are judged; a character near a window's start has little
+    before it, so this is higher than `evaluate`. Arguments and result are those of `evaluate`.
+    """
+    whole = len(ids) - 1
+    all_starts = _spread(np.arange(0, whole, COLD_WINDOW), whole, most)
+    total = 0.0
+    with _reading(model, precision):
+        for starts in _pieces(all_starts[ranks.shard(len(all_starts))]):
+            ends = np.minimum(starts + COLD_WINDOW, whole)
+            total += _sum_of_losses(model, ids, starts, ends, model.initial_state(len(starts)))
+    return ranks.all_reduce_sum(total)[0] / int((np.minimum(all_starts + COLD_WINDOW, whole) - all_starts).sum())
+
+
+def evaluate_lines(
+    model: Model,
+    ids: Ids,
+    line_feed: int,
+    *,
+    precision: str = "float32",
+    ranks: Ranks = ALONE,
+) -> float:
+    """Measure the loss over lines that are texts of their own, each read from a state of zeros after a line feed.
+
+    Args:
+        model: left in the mode, training or not, in which it was.
+        ids: encoded text, shape (num_chars,).
+        line_feed: the id that ends a line.
+        precision: as in training.
+        ranks: the processes that do this together.
+
+    Returns:
+        Mean loss in nats over all characters, line feeds included.
+    """
+    starts, lengths = find_lines(ids, line_feed)
+    by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world_size]  # alike for each
+    opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
+    total = 0.0
+    with _reading(model, precision):
+        for lines in _pieces(by_length):
+            begin = starts[lines]  # in `opened`, where the character before a line's first lies
+            total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
+    return ranks.all_reduce_sum(total)[0] / len(ids)
+
+
+@contextmanager
+def _reading(model: Model, precision: str) -> Iterator[None]:
+    """Read without learning and without dropout; the mode is put back."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), autocast(model.device, precision):
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, state: State) -> float:
+    """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
+    longest = int((ends - starts).max(initial=0))
+    window = _window(model, len(starts))
+    total = torch.zeros((), dtype=torch.float64, device=model.device)  # read once: a GPU need not stop for each window
+    for first in range(0, longest, window):
+        positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
+        piece = _to_device(model, ids[np.minimum(positions, len(ids) - 1)])
+        logits, state = model(piece[:-1], state)
+        losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
+        counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ in length
+        total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
+    let_go(ids)
+    return total.item()
+
+
+def _spread(pieces: Positions, num_chars: int, most: int | None) -> Positions:
+    """Choose pieces of a text at even distances, until they have `most` of its characters."""
+    if most is None or most >= num_chars:
+        return pieces
+    count = max(1, round(len(pieces) * most / num_chars))
+    return pieces[np.arange(count) * len(pieces) // count]
+
+
+def _pieces(lanes: Positions) -> list[Positions]:
+    """Divide lanes into pieces that are read side by side."""
+    return np.array_split(lanes, -(-len(lanes) // MAX_LANES)) if len(lanes) else []
+
+
+def _warm_state(model: Model, ids: Ids, starts: Positions, reach: int) -> State:
+    """The state at each lane's start: zero for the text's first, for others that of the `reach` characters before."""
+    num_cold = int(np.count_nonzero(starts == 0)) if reach else len(starts)
+    cold = model.initial_state(num_cold)
+    if num_cold == len(starts):
+        return cold
+    warmed = model.initial_state(len(starts) - num_cold)
+    before = torch.from_numpy(ids[starts[num_cold:] + np.arange(-reach, 0)[:, None]].astype(np.int64))  # (reach, B)
+    for piece in torch.split(before.to(model.device), _window(model, len(starts))):
+        _, warmed = model(piece, warmed)
+    return tuple(
+        tuple(torch.cat([first, others]) for first, others in zip(*pair, strict=True))
+        for pair in zip(cold, warmed, strict=True)
+    )
+
+
+def _window(model: Model, lanes: int) -> int:
+    """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
+    widest = max(model.config.hidden_size, model.config.vocab_size)
+    return max(16, min(256, VALUES_AT_ONCE // (max(lanes, 1) * widest)))
+
+
+def _to_device(model: Model, ids: Ids) -> Tensor:
+    return torch.from_numpy(ids.astype(np.int64)).to(model.device)

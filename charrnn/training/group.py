@@ -1,0 +1,151 @@
+"""Several processes that train one model together: `charrnn.training.ranks` by torch.distributed.
+
+Figures, plain values and ids travel by gloo; gradients by gloo on processors and by NCCL on GPUs, in a
+`DistributedDataParallel` for each network. A rank that dies closes its connections, and whatever the others exchange
+next fails: so there is no need for short timeouts, which a long text being read, or a long evaluation, would run into.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+from charrnn.training.ranks import Ranks, Value
+from charrnn.training.torchrun import Place
+
+PATIENCE = timedelta(days=7)
+"""How long ranks wait for each other while all are alive."""
+
+CHUNK = 1 << 26
+"""Bytes of an array that travel at once."""
+
+BUCKET_MB = 3
+"""Gradients that travel at once: those of one layer do while the one below it is still computed."""
+
+HEAD_START = 1.0
+"""Seconds that the first rank has to say what went wrong before another does."""
+
+
+class Group(Ranks):
+    """One of several processes; all must call what exchanges something in the same order.
+
+    Args:
+        place: of this process among them.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.rank, self.world_size, self.local_rank = place.rank, place.world_size, place.local_rank
+        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+        # Torchrun keeps one store for all lives of a job; with the addresses of the life before, gloo waits for ever.
+        self._store = PrefixStore(f"life {place.restarts}", store)
+        dist.init_process_group("gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=PATIENCE)
+        self._replicas: dict[nn.Module, DistributedDataParallel] = {}
+        self._clock = 0.0
+        self.all_reduce_sum()
+
+    def leave(self) -> None:
+        """Part from the others."""
+        dist.destroy_process_group()
+
+    def seed_of_rank(self, seed: int) -> int:
+        """See `Ranks.seed_of_rank`."""
+        return seed if self.is_first else int(np.random.SeedSequence([seed, self.rank]).generate_state(1, np.uint64)[0])
+
+    def now(self) -> float:
+        """See `Ranks.now`."""
+        return self._clock
+
+    def broadcast(self, function: Callable[[], Value]) -> Value:
+        """See `Ranks.broadcast`; where it fails, the first rank leaves, which the others notice."""
+        box: list[Value | None] = [function() if self.is_first else None]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]  # type: ignore[return-value]  # what the function gave
+
+    def all_gather(self, value: Value) -> list[Value]:
+        """See `Ranks.all_gather`."""
+        values: list[Value | None] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values  # type: ignore[return-value]  # all are filled
+
+    def broadcast_array(self, array: NDArray[np.generic] | None) -> NDArray[np.generic]:
+        """See `Ranks.broadcast_array`."""
+        length, dtype = self.broadcast(lambda: (len(array), array.dtype) if array is not None else (0, np.dtype("u1")))
+        array = np.empty(length, dtype=dtype) if array is None else array
+        content = array.view(np.uint8)
+        for begin in range(0, len(content), CHUNK):
+            dist.broadcast(torch.from_numpy(content[begin : begin + CHUNK]), src=0)
+        return array
+
+    def all_reduce_sum(self, *values: float) -> list[float]:
+        """See `Ranks.all_reduce_sum`."""
+        return self._exchange(values, dist.ReduceOp.SUM, 0.0)
+
+    def all_reduce_mean(self, *values: float) -> list[float]:
+        """See `Ranks.all_reduce_mean`."""
+        return [total / self.world_size for total in self.all_reduce_sum(*values)]
+
+    def all_reduce_max(self, *values: float) -> list[float]:
+        """See `Ranks.all_reduce_max`."""
+        return self._exchange(values, dist.ReduceOp.MAX, float("-inf"))
+
+    def _exchange(self, values: tuple[float, ...], operation: dist.ReduceOp.RedOpType, nothing: float) -> list[float]:
+        """Reduce figures over the ranks, and learn the time."""
+        figures = torch.tensor([*values, time.perf_counter() if self.is_first else nothing], dtype=torch.float64)
+        dist.all_reduce(figures, operation)
+        *results, self._clock = figures.tolist()
+        return results
+
+    def barrier(self) -> None:
+        """See `Ranks.barrier`."""
+        self.all_reduce_sum()
+
+    def replicate(self, model: nn.Module) -> None:
+        """See `Ranks.replicate`: a group of its own, since networks may learn at the same time."""
+        on_gpu = next(model.parameters()).is_cuda
+        group = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        self._replicas[model] = DistributedDataParallel(
+            model, process_group=group, gradient_as_bucket_view=True, bucket_cap_mb=BUCKET_MB
+        )
+        self._settle(model)
+
+    def _settle(self, model: nn.Module) -> None:
+        """Take a first step that changes nothing.
+
+        After it the replica rearranges the buffers in which gradients travel, and with them the order in which three
+        ranks or more add up; were that to happen in the midst, a resumed training would differ in the last bits.
+        """
+        ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
+        logits, _ = self._replicas[model](ids, model.initial_state(1))  # type: ignore[operator]  # a CharRNN's
+        logits.sum().backward()
+        model.zero_grad(set_to_none=True)
+
+    def replica(self, model: nn.Module) -> nn.Module:
+        """See `Ranks.replica`."""
+        return self._replicas[model]
+
+    def scale_loss(self, loss: Tensor, share: float) -> Tensor:
+        """See `Ranks.scale_loss`."""
+        return loss * (share * self.world_size) if share else loss.nan_to_num(0.0)
+
+    def is_peer_failure(self, error: Exception) -> bool:
+        """See `Ranks.is_peer_failure`; gloo's errors have no class of their own, but its name stands in them."""
+        return isinstance(error, (dist.DistError, ConnectionError)) or "gloo" in str(error)
+
+    def may_speak(self) -> bool:
+        """See `Ranks.may_speak`."""
+        if not self.is_first:
+            time.sleep(HEAD_START)
+        try:
+            return bool(self._store.add("spoken", 1) == 1)
+        except RuntimeError:  # it was kept by a process that is gone
+            return True

@@ -1,0 +1,152 @@
+"""Contiguous lanes over a text, window after window: the order in which truncated BPTT reads it.
+
+The text is cut into B lanes of equal length that are read side by side. Row b of window k + 1 begins where row b of
+window k ended, so a hidden state carried from one window to the next is always that of the text just before.
+
+In that order a model would always have just learned from what lies nearby, and of a text too long to be read whole it
+would know the beginnings of its lanes alone. So each lane is read in stretches, in a new order in each epoch. The state
+is carried into a stretch as into a chapter of another kind: a model that never met a foreign state, or never one older
+than a stretch, would not know what to do with one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import ConfigError
+from charrnn.text.encoder import Ids, let_go
+
+IGNORED = -100
+"""In the place of a target: nothing is to be predicted there. The value is torch's."""
+
+LET_GO_EVERY = 4
+"""Windows after which the memory of those that were read is given back, where the text is mapped from a file."""
+
+EVERY = slice(None)
+"""All lanes."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One piece of every lane.
+
+    Attributes:
+        inputs: ids, shape (T, B).
+        targets: the ids one character later, shape (T, B); `IGNORED` where a lane has come to its end.
+        begins_anew: whether a state from before does not belong to the lanes.
+        num_targets: those that count, of all lanes together.
+        share: of them, those in these lanes: less than all where other ranks read the others.
+    """
+
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    begins_anew: bool
+    num_targets: int
+    share: float = 1.0
+
+
+class Lanes:
+    """An endless reader of windows over a text.
+
+    The lengths of an epoch's windows differ by one at most, so that none is a runt. Where B does not divide the
+    text's transitions, neighbouring lanes share one of them: every transition is read at least once an epoch.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        batch_size: B, the number of lanes.
+        seq_len: T, characters of a window, at most.
+        stretch: characters that a lane is read on end, nearly; 0 for all of it.
+        seed: of the stretches' order.
+        own: of the lanes, those that are read here; the rest is other ranks'.
+
+    Attributes:
+        epoch: passes begun before this one.
+        index: windows of this pass already read.
+
+    Raises:
+        ConfigError: fewer than B + 1 characters.
+    """
+
+    def __init__(
+        self, ids: Ids, *, batch_size: int, seq_len: int, stretch: int = 0, seed: int = 0, own: slice = EVERY
+    ) -> None:
+        transitions = len(ids) - 1
+        if transitions < batch_size:
+            raise ConfigError(
+                f"--batch-size {batch_size} asks for at least {batch_size + 1:,} characters to train on, "
+                f"and there are {len(ids):,}; lower it to {max(transitions, 1)} or less"
+            )
+        self._ids = ids
+        self._starts = lane_starts(len(ids), batch_size)[own]
+        self._batch_size = batch_size
+        self.lane_length = math.ceil(transitions / batch_size)
+        self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
+        self._stretch = max(1, stretch // seq_len) if stretch else self.windows_per_epoch  # in windows
+        self._seed = seed
+        self._planned = -1
+        self.epoch = 0
+        self.index = 0
+
+    def __iter__(self) -> Lanes:
+        return self
+
+    def __next__(self) -> Window:
+        if self.index == self.windows_per_epoch:
+            self.epoch, self.index = self.epoch + 1, 0
+        if self._planned != self.epoch:
+            self._plan()
+        place = self._place(self.index)  # of the window in the lane
+        first, last = self._boundary(place), self._boundary(place + 1)
+        piece = self._piece(first, last)  # (T + 1, B)
+        self.index += 1
+        if self.index % LET_GO_EVERY == 0:
+            let_go(self._ids)
+        return Window(
+            inputs=piece[:-1],
+            targets=piece[1:],
+            begins_anew=self.index == 1,
+            num_targets=(last - first) * self._batch_size,
+            share=len(self._starts) / self._batch_size,
+        )
+
+    @property
+    def chars_per_window(self) -> float:
+        """Characters of all lanes together, on average."""
+        return self.lane_length * self._batch_size / self.windows_per_epoch
+
+    def seek(self, epoch: int, index: int) -> None:
+        """Go to the place where `epoch` and `index` had these values."""
+        self.epoch, self.index = epoch, index
+
+    def _plan(self) -> None:
+        """Decide on this epoch's order of the stretches; the one at the lane's end may be shorter."""
+        count = -(-self.windows_per_epoch // self._stretch)
+        self._order = np.arange(count, dtype=np.uint32)
+        if count > 1:
+            np.random.default_rng([self._seed, self.epoch]).shuffle(self._order)
+        self._missing = count * self._stretch - self.windows_per_epoch  # windows, in the shorter one
+        self._after_shorter = (int(np.argmax(self._order)) + 1) * self._stretch - self._missing
+        self._planned = self.epoch
+
+    def _place(self, index: int) -> int:
+        """Which of the lane's windows is read at this index of the epoch."""
+        full = index if index < self._after_shorter else index + self._missing  # were all of them as long
+        stretch, within = divmod(full, self._stretch)
+        return int(self._order[stretch]) * self._stretch + within
+
+    def _piece(self, first: int, last: int) -> NDArray[np.int64]:
+        """Characters `first` to `last` of each lane, shape (last - first + 1, B)."""
+        piece: NDArray[np.int64] = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)
+        return piece
+
+    def _boundary(self, index: int) -> int:
+        return index * self.lane_length // self.windows_per_epoch
+
+
+def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
+    """Give the first position of each lane, shape (B,), such that the last lane ends with the text."""
+    return np.arange(batch_size, dtype=np.int64) * (num_chars - 1) // batch_size

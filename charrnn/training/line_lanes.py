@@ -1,0 +1,146 @@
+"""Windows over a text in which every line is a text of its own.
+
+B lines are read side by side, each from a state of zeros, after a line feed that stands for its beginning. Lines of
+nearly the same length are read together, so that little is padded, and in a new order in every epoch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import ConfigError
+from charrnn.text.encoder import Ids, let_go
+from charrnn.training.lanes import EVERY, IGNORED, Window
+
+Positions = NDArray[np.int64]
+
+
+class LineLanes:
+    """An endless reader of windows over lines; called as `charrnn.training.lanes.Lanes` is.
+
+    Each epoch reads every line once. Which lines of one length meet, and in what order they come, is new in each; how
+    many windows there are is not.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        line_feed: the id that ends a line.
+        batch_size: B, lines that are read side by side.
+        seq_len: T, characters of a window, at most.
+        seed: of the order.
+        own: of the lanes, those that are read here; the rest is other ranks'.
+
+    Attributes:
+        epoch: passes begun before this one.
+        index: windows of this pass already read.
+
+    Raises:
+        ConfigError: fewer lines than B.
+    """
+
+    def __init__(
+        self, ids: Ids, line_feed: int, *, batch_size: int, seq_len: int, seed: int, own: slice = EVERY
+    ) -> None:
+        self._ids, self._line_feed, self._seed = ids, line_feed, seed
+        self._starts, self._lengths = find_lines(ids, line_feed)
+        if len(self._starts) < batch_size:
+            raise ConfigError(
+                f"--batch-size {batch_size} asks for as many lines to train on, and there are {len(self._starts):,}; "
+                f"lower it to {len(self._starts)} or less"
+            )
+        self._num_batches = -(-len(self._starts) // batch_size)
+        self._batch_size, self._own = batch_size, own
+        longest = np.sort(self._lengths)[::-1][::batch_size]  # of each batch, from the longest to the shortest
+        self._windows = -(-longest // seq_len)
+        self.windows_per_epoch = int(self._windows.sum())
+        self.epoch = 0
+        self.index = 0
+        self._planned = -1
+
+    def __iter__(self) -> LineLanes:
+        return self
+
+    def __next__(self) -> Window:
+        if self.index == self.windows_per_epoch:
+            self.epoch, self.index = self.epoch + 1, 0
+        if self._planned != self.epoch:
+            self._plan()
+        place = int(np.searchsorted(self._ends, self.index, side="right"))
+        batch, piece = self._order[place], self.index - int(self._ends[place] - self._windows[self._order[place]])
+        lines = self._lines[batch * self._batch_size : (batch + 1) * self._batch_size]
+        longest, pieces = int(self._lengths[lines].max()), int(self._windows[batch])
+        first, last = piece * longest // pieces, (piece + 1) * longest // pieces
+        self.index += 1
+        return self._window(lines, first, last, begins_anew=piece == 0)
+
+    @property
+    def chars_per_window(self) -> float:
+        """Characters of all lines that are read together, on average."""
+        return len(self._ids) / self.windows_per_epoch
+
+    def seek(self, epoch: int, index: int) -> None:
+        """Go to the place where `epoch` and `index` had these values."""
+        self.epoch, self.index = epoch, index
+
+    def _plan(self) -> None:
+        """Decide on this epoch's order: lines from long to short, equals mixed; then batches mixed."""
+        generator = np.random.default_rng([self._seed, self.epoch])
+        mixed = generator.permutation(len(self._starts))
+        self._lines = mixed[np.argsort(-self._lengths[mixed], kind="stable")]
+        self._order = generator.permutation(self._num_batches)
+        self._ends = np.cumsum(self._windows[self._order])
+        self._planned = self.epoch
+
+    def _window(self, lines: Positions, first: int, last: int, *, begins_anew: bool) -> Window:
+        """Characters `first` to `last` of some lines; a last, smaller batch has empty lanes beside them."""
+        empty = self._batch_size - len(lines)
+        starts = np.append(self._starts[lines], np.zeros(empty, dtype=np.int64))
+        lengths = np.append(self._lengths[lines], np.zeros(empty, dtype=np.int64))
+        within = np.arange(first, last)[:, None]  # (T, 1)
+        counts = within < lengths  # (T, B)
+        inputs, targets = gather_lines(self._ids, self._line_feed, starts[self._own], within)
+        own = counts[:, self._own]
+        num_targets = int(counts.sum())
+        return Window(inputs, np.where(own, targets, IGNORED), begins_anew, num_targets, int(own.sum()) / num_targets)
+
+
+def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
+    """Find where each line of a text begins and how long it is, its line feed included; both shape (num_lines,)."""
+    ends = np.flatnonzero(ids == line_feed) + 1
+    starts = np.concatenate([[0], ends])
+    starts = starts[starts < len(ids)]
+    return starts, np.append(starts[1:], len(ids)) - starts
+
+
+def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
+    """Take a text's lines at even distances until they have nearly `most` of its characters; or all."""
+    if len(ids) <= most:
+        return ids
+    starts, lengths = find_lines(ids, line_feed)
+    count = max(1, round(len(starts) * most / len(ids)))
+    chosen = np.arange(count) * len(starts) // count
+    taken = np.concatenate(
+        [ids[start : start + length] for start, length in zip(starts[chosen], lengths[chosen], strict=True)]
+    )
+    let_go(ids)
+    return taken
+
+
+def gather_lines(
+    ids: Ids, line_feed: int, starts: Positions, within: Positions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Inputs and targets at some places of some lines: a character's input is the one before it, or a line feed.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        line_feed: the id that every line begins with.
+        starts: first positions of B lines, shape (B,).
+        within: places in the lines, shape (T, 1); behind a line's end the values are arbitrary.
+
+    Returns:
+        Two arrays of shape (T, B).
+    """
+    positions = starts + within
+    last = len(ids) - 1
+    inputs = np.where(within == 0, line_feed, ids[np.clip(positions - 1, 0, last)]).astype(np.int64)
+    return inputs, ids[np.minimum(positions, last)].astype(np.int64)

@@ -1,0 +1,282 @@
+"""Truncated BPTT over contiguous lanes: the training loop, as a generator of reports.
+
+Nothing is printed or saved here: display, files, signals and time belong to the caller, who may stop between any two
+reports and save what `TrainingRun.state_dict` gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from charrnn.config import EVALUATION_SHARE
+from charrnn.metrics import HistoryRow, Report
+from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
+from charrnn.network.model import State, detach
+from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.training.heap import give_back_freed_memory
+from charrnn.training.optimizers import scheduled_rate
+from charrnn.training.pace import Figures, Pace
+from charrnn.training.passes import forward_and_backward
+from charrnn.training.recovery import go_back, has_exploded, is_sound, skip_step
+from charrnn.training.run import TrainingRun
+
+REPORT_SECONDS = 0.2
+"""Time between reports: the loss is read off the device no more often."""
+
+READ_EVERY = 8
+"""Steps on a GPU after which their figures are read, if no evaluation is due before."""
+
+SETTLING_STEPS = 3
+"""First steps of a training, whose memory differs from that of those that follow."""
+
+REWIND_AFTER = 3
+"""Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
+
+REWIND_RATE = 0.4
+"""Factor on the learning rate at each rewind."""
+
+
+def train(run: TrainingRun) -> Iterator[Report]:
+    """Train until the run is finished.
+
+    Args:
+        run: changed in place; whole and ready to be saved at every report.
+
+    Yields:
+        A report after every `REPORT_SECONDS` and after every evaluation, the last step's included.
+
+    Raises:
+        DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`.
+    """
+    run.model.train()
+    if run.pace.steps == 0:
+        run.pace.seconds = run.seconds  # what came before is set-up, not training
+    reported, is_over = run.ranks.now(), run.finished
+    first = run.step
+    while not is_over:
+        is_sound_so_far = take_step(run)
+        if run.step <= first + SETTLING_STEPS:
+            give_back_freed_memory()
+        if not is_sound_so_far:
+            continue
+        is_due = _evaluation_is_due(run)
+        if is_due and run.unread:
+            read_figures(run)
+            is_due = _evaluation_is_due(run)
+        if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
+            continue
+        if is_due or run.ranks.now() - reported >= REPORT_SECONDS:
+            report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.chars)
+            yield report
+            reported, is_over = run.ranks.now(), report.is_last
+
+
+def take_step(run: TrainingRun) -> bool:
+    """Read one window of every lane and update the weights once, if the window's loss and gradient are finite.
+
+    Returns:
+        Whether they were, as far as that is known yet.
+    """
+    config, model = run.config, run.model
+    window = next(run.lanes)
+    inputs, targets = (_to_device(ids, model.device) for ids in (window.inputs, window.targets))  # (T, B)
+    state = model.initial_state(run.num_lanes) if window.begins_anew else _reset_some(run)
+    how: dict[str, Any] = {"precision": config.precision, "grad_clip": config.grad_clip, "updates": run.updates}
+    losses, norms, state = forward_and_backward(
+        model, inputs, targets, state, **how, ranks=run.ranks, share=window.share
+    )
+    figures = Figures(torch.stack([losses.mean(), norms.amax()]), window.num_targets)
+    if run.reads_late:
+        is_finite = figures.values.isfinite().all()
+        _update(run, tuple(tuple(tensor.where(is_finite, 0.0) for tensor in layer) for layer in state))
+        run.unread.append(figures)
+        if len(run.unread) == READ_EVERY:
+            read_figures(run)
+        return True
+    loss, norm = run.ranks.all_reduce_mean(*figures.values.tolist())
+    if not is_sound(loss, norm):
+        run.state = model.initial_state(run.num_lanes)
+        skip_step(run)
+        return False
+    _update(run, state)
+    _count(run, loss, figures.num_targets)
+    return True
+
+
+def read_figures(run: TrainingRun) -> None:
+    """Wait for the device, and take in what its last steps have found; those that were left out there do not count."""
+    unread, run.unread = run.unread, []
+    if not unread:
+        return
+    values = run.ranks.all_reduce_mean(*torch.stack([figures.values for figures in unread]).flatten().tolist())
+    recoveries = run.health.recoveries
+    for loss, norm, figures in zip(values[::2], values[1::2], unread, strict=True):
+        if is_sound(loss, norm):
+            _count(run, loss, figures.num_targets)
+        else:
+            run.step -= 1
+            skip_step(run)
+        if run.health.recoveries > recoveries:  # what is left was found with weights that are no more
+            return
+
+
+def _update(run: TrainingRun, state: State) -> None:
+    run.set_learning_rate(_rate(run))
+    side_by_side(run.model, lambda update: update.step(), run.updates)
+    run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
+    run.step += 1
+
+
+def _count(run: TrainingRun, loss: float, num_targets: int) -> None:
+    """Add up a step's loss, and see whether training still goes well."""
+    run.pace.loss += loss * num_targets
+    run.pace.steps += 1
+    run.pace.chars += num_targets
+    run.health.observe(loss)
+    if has_exploded(run.health.loss, run.health.lowest, run.model.config.vocab_size):
+        go_back(run, f"the training loss rose from {run.health.lowest:.2f} to {run.health.loss:.2f}")
+
+
+def _to_device(ids: NDArray[np.int64] | Tensor, device: torch.device) -> Tensor:
+    return ids if isinstance(ids, Tensor) else torch.from_numpy(ids).to(device, non_blocking=True)
+
+
+def _reset_some(run: TrainingRun) -> State:
+    """The state to go on from, with zeros for a few lanes: else a beginning would be seen once an epoch."""
+    share = run.config.state_reset
+    if run.line_feed is not None or not share:  # a line's beginning is seen often enough
+        return run.state
+    states = []
+    for member, own in zip(members_of(run.model), split_state(run.model, run.state), strict=True):
+        kept = member.dropout.hide(own[0][0].new_ones(run.num_lanes, 1), share)
+        states.append(tuple(tuple(tensor * kept for tensor in layer) for layer in own))
+    return join_states(states)
+
+
+def _rate(run: TrainingRun) -> float:
+    """The learning rate of the next step; after numbers went wrong it rises anew, to less."""
+    rate = scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress)
+    return rate * REWIND_RATE**run.rewinds * run.health.rate
+
+
+def _evaluation_is_due(run: TrainingRun) -> bool:
+    if run.progress >= 1:
+        return True
+    planned, limit = run.planned_steps, run.config.time_limit
+    by_steps = planned is not None and run.step - run.pace.step >= math.ceil(planned / run.config.evaluations)
+    if limit is None:  # by steps alone: the same in every run
+        return by_steps
+    affordable = run.evaluation_seconds / EVALUATION_SHARE
+    spacing = max(limit / run.config.evaluations, affordable)
+    last_is_near = run.seconds + run.evaluation_seconds + spacing / 2 > limit
+    return run.seconds - run.pace.seconds >= (affordable if by_steps else spacing) and not last_is_near
+
+
+def _evaluate(run: TrainingRun) -> Report:
+    """Evaluate, write the history's next row, keep the weights if they are the best."""
+    train_loss = run.pace.loss / run.pace.chars
+    val_loss = _validate(run)
+    is_best = run.best is None or val_loss < run.best.val_loss
+    run.history.append(
+        HistoryRow(
+            step=run.step,
+            epoch=run.epoch,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            learning_rate=run.learning_rate,
+            seconds=run.seconds,
+        )
+    )
+    if is_best:
+        run.cold_loss, run.health.tries = None, 0
+        run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+    report = _report(run, train_loss, val_loss=val_loss, is_best=is_best)
+    stale = 0 if is_best else run.pace.stale + 1
+    run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale)
+    if stale and stale % REWIND_AFTER == 0:
+        _rewind(run)
+    if run.finished:
+        run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
+        report = replace(report, best_cold_loss=run.cold_loss, is_last=True)
+    return report
+
+
+def _validate(run: TrainingRun) -> float:
+    """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
+    while True:
+        give_back_freed_memory()
+        started = run.ranks.now()
+        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
+        if run.line_feed is None:
+            loss = evaluate(run.model, run.val_ids, most=run.config.evaluated, **how)
+        else:
+            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
+        give_back_freed_memory()
+        run.evaluation_seconds = run.ranks.now() - started
+        lowest = run.best.val_loss if run.best else math.inf
+        if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
+            return loss
+        go_back(run, f"the validation loss is {loss:.4g}")
+
+
+def _cold_loss(run: TrainingRun) -> float:
+    """Measure the best weights in cold windows; the run's own are put back."""
+    current = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    run.model.load_state_dict(run.best_weights)
+    try:
+        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
+        return evaluate_cold(run.model, run.val_ids, most=run.config.evaluated, **how)
+    finally:
+        run.model.load_state_dict(current)
+
+
+def _rewind(run: TrainingRun) -> None:
+    """Go back to the best weights with a lower rate: a text too short for the time given is overfitted otherwise.
+
+    The optimizer's moments and the place in the text stay what they are.
+    """
+    run.model.load_state_dict(run.best_weights)
+    run.rewinds += 1
+
+
+def _report(run: TrainingRun, train_loss: float, val_loss: float | None = None, is_best: bool = False) -> Report:
+    trouble, run.health.trouble = run.health.trouble, ""
+    seconds = run.seconds
+    training_seconds = seconds - run.pace.seconds - (run.evaluation_seconds if val_loss is not None else 0)
+    return Report(
+        step=run.step,
+        epoch=run.epoch,
+        progress=run.progress,
+        train_loss=train_loss,
+        val_loss=val_loss,
+        best_val_loss=run.best.val_loss if run.best else None,
+        best_step=run.best.step if run.best else None,
+        best_cold_loss=None,
+        is_best=is_best,
+        learning_rate=run.learning_rate,
+        chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
+        seconds=seconds,
+        seconds_left=_seconds_left(run, seconds, training_seconds),
+        is_last=False,
+        skipped=run.health.skipped,
+        recoveries=run.health.recoveries,
+        trouble=trouble,
+    )
+
+
+def _seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> float:
+    """By the clock, or by the steps left at the pace of those since the last evaluation, whichever is sooner."""
+    left = []
+    if run.config.time_limit is not None:
+        left.append(run.config.time_limit - seconds)
+    if run.total_steps is not None:
+        left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
+    return max(min(left), 0.0)

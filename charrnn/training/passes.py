@@ -1,0 +1,74 @@
+"""A window's way forward through a model, and its gradient's way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from charrnn.network.ensemble import Model, join_states, members_of, side_by_side, split_state
+from charrnn.network.model import CharRNN, State
+from charrnn.training.lanes import IGNORED
+from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.updates import Update
+
+ROUNDED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What the products of a step are rounded to, in a precision other than float32."""
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """The context in which a forward pass runs at a precision, "float32" or one of `ROUNDED`."""
+    return torch.autocast(device.type, ROUNDED.get(precision, torch.bfloat16), enabled=precision in ROUNDED)
+
+
+def forward_and_backward(
+    model: Model,
+    inputs: Tensor,
+    targets: Tensor,
+    state: State,
+    *,
+    precision: str,
+    grad_clip: float,
+    updates: Sequence[Update] | None = None,
+    ranks: Ranks = ALONE,
+    share: float = 1.0,
+) -> tuple[Tensor, Tensor, State]:
+    """Read a window and find the gradient of its loss by each weight; every member learns as if it were alone.
+
+    Args:
+        model: gets the gradients, clipped; what it had before is forgotten.
+        inputs: ids, shape (T, B).
+        targets: ids, shape (T, B), or `IGNORED`.
+        state: of the characters before.
+        precision: "float32" or one of `ROUNDED`.
+        grad_clip: largest norm of a member's gradient.
+        updates: each member's, which find its gradient; None where none will be made.
+        ranks: the processes that read a window together, each its own lanes; the gradient is that of all.
+        share: of all targets that count, those of this process.
+
+    Returns:
+        Each member's mean loss in nats per character, shape (members,), to be averaged over the ranks; its gradient's
+        norm before clipping, shape (members,); and the state after the window.
+    """
+
+    def learn(item: tuple[CharRNN, State, Update | None]) -> tuple[Tensor, Tensor, State]:
+        member, own, update = item
+        member.zero_grad(set_to_none=True)
+        with autocast(inputs.device, precision):
+            logits, after = ranks.replica(member)(inputs, own)  # (T, B, V)
+            loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+            loss = ranks.scale_loss(loss, share)
+        if update is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            update.backward(loss)
+        return loss.detach(), torch.nn.utils.clip_grad_norm_(member.parameters(), grad_clip), after
+
+    members = members_of(model)
+    each: Sequence[Update | None] = updates or [None] * len(members)
+    items = list(zip(members, split_state(model, state), each, strict=True))
+    losses, norms, states = zip(*side_by_side(model, learn, items), strict=True)
+    return torch.stack(losses), torch.stack(norms), join_states(states)

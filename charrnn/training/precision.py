@@ -1,0 +1,149 @@
+"""What the products of a step are computed in, and what is fastest here.
+
+Weights, their gradients, the optimizer and the loss are always float32: in another precision, torch's autocast rounds
+what enters a product, nothing else. (On a GPU, cuDNN's float32 products are TF32's unless PyTorch is told otherwise.)
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from charrnn.errors import ConfigError
+from charrnn.network.ensemble import Model
+from charrnn.training.passes import forward_and_backward
+
+PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "float16")}
+"""What a device computes in. float16 pays where a GPU, or its cuDNN, knows no bfloat16: on a CPU it never does."""
+
+PROBE_SEQ_LEN = 32
+PROBE_STEPS = 3
+CRAWL = 8
+"""A precision is not tried where a product of two small matrices takes this many times as long in it as in float32."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a few steps of the real model have shown.
+
+    Attributes:
+        precision: the faster one, or the one that was asked for.
+        chars_per_second: of training in it.
+    """
+
+    precision: str
+    chars_per_second: float
+
+
+def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
+    """Time a forward and backward pass of the model; its weights and its random state are left as they are.
+
+    A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught; of the second a small
+    product is enough of a sign, since whole steps would take minutes (a GRU of 512: 13 seconds of a run of 60).
+
+    Args:
+        model: in any mode, on its device.
+        batch_size: lanes.
+        precision: the one to time, or "auto" to time all that the device has and choose the fastest.
+
+    Raises:
+        ConfigError: the one that was asked for is none of the device's, or is refused.
+    """
+    candidates = PRECISIONS[model.device.type]
+    if precision not in (*candidates, "auto"):
+        raise ConfigError(f"--precision {precision} is for GPUs; on this device it is one of {', '.join(candidates)}")
+    speeds = {}
+    for candidate in candidates if precision == "auto" else (precision,):
+        if precision == "auto" and crawls_in(candidate, model.device.type):
+            continue
+        try:
+            with _left_alone(model):
+                speeds[candidate] = _measure_speed(model, batch_size, candidate)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # oneDNN: could not create a primitive descriptor
+            if candidate == "float32":
+                raise
+            if precision != "auto":
+                raise ConfigError(f"--precision {precision}: this machine refuses it ({error}); use float32") from None
+    fastest = max(speeds, key=lambda name: speeds[name])
+    return Probe(fastest, speeds[fastest])
+
+
+def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str, seconds: float) -> float:
+    """Characters per second of training that a longer probe shows: the fastest of a few steps promises too much.
+
+    Args:
+        model: in any mode, on its device; its weights and its random state are left as they are.
+        batch_size: lanes.
+        seq_len: characters of a window.
+        precision: one that the device has.
+        seconds: to measure for, at least.
+    """
+    with _left_alone(model):
+        times = _time_steps(model, batch_size, seq_len, precision, lambda taken: sum(taken) >= seconds)
+    return batch_size * seq_len / statistics.median(times)
+
+
+def crawls_in(precision: str, device: str = "cpu") -> bool:
+    """Whether a processor takes `CRAWL` times as long for a product in a precision as in float32, or more."""
+    if precision == "float32" or device != "cpu":
+        return False
+    seconds = {
+        dtype: _time_product(torch.zeros(16, 256, dtype=dtype), torch.zeros(256, 256, dtype=dtype))
+        for dtype in (torch.float32, getattr(torch, precision))
+    }
+    return seconds[getattr(torch, precision)] > CRAWL * seconds[torch.float32]
+
+
+def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Seconds of the fastest of a few products of two matrices."""
+    times = []
+    for _ in range(1 + PROBE_STEPS):
+        started = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+@contextmanager
+def _left_alone(model: Model) -> Iterator[None]:
+    """Let steps be tried and leave no trace: neither gradients nor random numbers drawn."""
+    random_state = model.random_state
+    with torch.random.fork_rng([torch.cuda.current_device()] if model.device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            model.zero_grad(set_to_none=True)
+            model.random_state = random_state
+
+
+def _measure_speed(model: Model, batch_size: int, precision: str) -> float:
+    """Characters per second in the fastest of a few steps."""
+    times = _time_steps(model, batch_size, PROBE_SEQ_LEN, precision, lambda taken: len(taken) == PROBE_STEPS)
+    return batch_size * PROBE_SEQ_LEN / min(times)
+
+
+def _time_steps(
+    model: Model, batch_size: int, seq_len: int, precision: str, is_enough: Callable[[list[float]], bool]
+) -> list[float]:
+    """Seconds of each of some forward and backward passes, after one that is not counted."""
+    device = model.device
+    ids = torch.zeros((seq_len, batch_size), dtype=torch.int64, device=device)
+    times: list[float] = []
+    is_first = True
+    while is_first or not is_enough(times):
+        started = time.perf_counter()
+        state = model.initial_state(batch_size)
+        forward_and_backward(model, ids, ids, state, precision=precision, grad_clip=1.0)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = time.perf_counter() - started
+        times += [] if is_first else [seconds]
+        is_first = False
+    return times

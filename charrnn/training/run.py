@@ -1,0 +1,296 @@
+"""A training under way: everything that must be kept so that it can go on from where it stands.
+
+How it goes on is the matter of `charrnn.training.loop`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.metrics import HistoryRow, best_row
+from charrnn.network.ensemble import Model, build_model, members_of
+from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
+from charrnn.text.encoder import Ids
+from charrnn.training.gpu_lanes import build_lanes
+from charrnn.training.lanes import Lanes
+from charrnn.training.line_lanes import LineLanes
+from charrnn.training.optimizers import build_optimizer
+from charrnn.training.pace import Figures, Pace
+from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.recovery import Health
+from charrnn.training.resuming import check_state
+from charrnn.training.updates import ScaledUpdate, Update, build_update
+
+FINISH_SECONDS = 0.5
+"""Time to leave the process in, once the last checkpoint is saved."""
+
+
+@dataclass
+class TrainingRun:
+    """A training under way: all that a checkpoint needs to go on from here.
+
+    Attributes:
+        model: in training mode between evaluations.
+        config: how it is trained.
+        optimizers: one for each member's parameters.
+        updates: each of them at work.
+        lanes: the place in the training piece.
+        line_feed: the id that ends a line, where each line is a text of its own; else None.
+        val_ids: the held-out piece, shape (num_chars,).
+        state: hidden state after the last window, detached.
+        started: `ranks.now()` at the run's second zero.
+        step: optimizer updates made.
+        first_step: at which the passes over the text would have begun with the lanes as they are now: 0, unless another
+            text, or another way to read it, was forced on the run; less than 0 where a pass has more steps than before.
+        history: one row per evaluation.
+        best_weights: those of the evaluation with the lowest loss; empty before the first.
+        pace: sums since the last evaluation.
+        health: what went wrong so far.
+        evaluation_seconds: what an evaluation takes, expected or as the last one took.
+        finish_seconds: what is kept of a time limit for the last save and for leaving the process.
+        rewinds: how often training went back to the best weights.
+        cold_loss: of the best weights in cold windows; None where it was not measured yet.
+        ranks: the processes that train this model, of which each has its own slice of the lanes and their state.
+        unread: figures of the last steps that are still on the GPU; always empty on a CPU, and at every report.
+    """
+
+    model: Model
+    config: TrainConfig
+    optimizers: list[torch.optim.Optimizer]
+    updates: list[Update]
+    lanes: Lanes | LineLanes
+    val_ids: Ids
+    state: State
+    started: float
+    step: int = 0
+    first_step: int = 0
+    history: list[HistoryRow] = field(default_factory=list)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+    health: Health = field(default_factory=Health)
+    evaluation_seconds: float = 0.0
+    finish_seconds: float = FINISH_SECONDS
+    rewinds: int = 0
+    cold_loss: float | None = None
+    line_feed: int | None = None
+    ranks: Ranks = ALONE
+    unread: list[Figures] = field(default_factory=list)
+
+    @classmethod
+    def start(
+        cls,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        train_ids: Ids,
+        val_ids: Ids,
+        *,
+        started: float,
+        line_feed: int | None = None,
+        ranks: Ranks = ALONE,
+    ) -> TrainingRun:
+        """Begin a run: weights from the seed, zero state, first window.
+
+        Args:
+            model_config: the model's shape.
+            config: how it is trained.
+            train_ids: shape (num_chars,).
+            val_ids: shape (num_chars,).
+            started: `time.perf_counter()` from which a time limit counts.
+            line_feed: the id that ends a line, where each line is a text of its own.
+            ranks: the processes that train this model; all begin it alike.
+
+        Raises:
+            ConfigError: too few characters for the lanes, or too few lanes for the processes.
+        """
+        if config.batch_size < ranks.world_size:
+            raise ConfigError(
+                f"--batch-size {config.batch_size} gives {ranks.world_size} processes fewer lanes than there are of "
+                f"them; give {ranks.world_size} or more, or start fewer processes"
+            )
+        own = ranks.shard(config.batch_size)
+        torch.manual_seed(config.seed)
+        model = build_model(model_config).to(config.device)
+        for member in members_of(model):
+            ranks.replicate(member)
+        model.seed_dropout(ranks.seed_of_rank(config.seed))
+        optimizers = [build_optimizer(member, config) for member in members_of(model)]
+        return cls(
+            model=model,
+            config=config,
+            optimizers=optimizers,
+            updates=[build_update(optimizer, config.device, config.precision) for optimizer in optimizers],
+            lanes=build_lanes(train_ids, config, line_feed, own),
+            val_ids=val_ids,
+            state=model.initial_state(own.stop - own.start),
+            started=started,
+            line_feed=line_feed,
+            ranks=ranks,
+        )
+
+    def first_weights(self) -> dict[str, Tensor]:
+        """The weights that the seed gives; torch's own random numbers go on as if nothing had happened."""
+        with torch.random.fork_rng(devices=[]):  # they are drawn on the CPU
+            torch.manual_seed(self.config.seed)
+            return dict(build_model(self.model.config).state_dict())
+
+    def settle_precision(self, precision: str) -> None:
+        """Compute in this precision from now on."""
+        self.config = replace(self.config, precision=precision)
+        self.updates = [build_update(optimizer, self.config.device, precision) for optimizer in self.optimizers]
+
+    @property
+    def reads_late(self) -> bool:
+        """Whether a step's figures are left on the device, so that the host need not wait for it."""
+        return isinstance(self.updates[0], ScaledUpdate)
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the last step."""
+        return float(self.optimizers[0].param_groups[0]["lr"])
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Settle the rate of the next step."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the run, pauses between resumed parts left out."""
+        return self.ranks.now() - self.started
+
+    @property
+    def _limits(self) -> list[tuple[int, int]]:
+        """The first step and the last by each limit there is, the clock's apart."""
+        limits = [(0, self.config.max_steps)] if self.config.max_steps is not None else []
+        if self.config.epochs is not None:
+            steps = max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch))
+            limits.append((self.first_step, self.first_step + steps))
+        return limits
+
+    @property
+    def total_steps(self) -> int | None:
+        """Steps after which the training ends; None where only the clock ends it."""
+        return min((last for _, last in self._limits), default=None)
+
+    @property
+    def planned_steps(self) -> int | None:
+        """Steps of the training from its beginning, where the way to read the text was always the same, to its end."""
+        return min((last - first for first, last in self._limits), default=None)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, by steps or by the clock, whichever is further."""
+        shares = [0.0, *((self.step - first) / (last - first) for first, last in self._limits)]
+        if self.config.time_limit is not None:
+            reserve = self.finish_seconds + 2 * self.evaluation_seconds  # the last one, and the one in cold windows
+            shares.append(self.seconds / max(self.config.time_limit - reserve, 1e-3))
+        return min(max(shares), 1.0)
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether too many evaluations in a row were no better than the best."""
+        return self.config.patience is not None and self.pace.stale >= self.config.patience
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: the end is reached and evaluated, or patience is at its end."""
+        if self.is_out_of_patience:
+            return True
+        return bool(self.history) and self.progress >= 1 and self.pace.steps == 0
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training piece, as a fraction."""
+        return self.lanes.epoch + self.lanes.index / self.lanes.windows_per_epoch
+
+    @property
+    def best(self) -> HistoryRow | None:
+        """The evaluation with the lowest loss."""
+        return best_row(self.history)
+
+    @property
+    def num_evaluated(self) -> int:
+        """Characters that an evaluation counts, nearly."""
+        return min(len(self.val_ids), self.config.evaluated)
+
+    @property
+    def num_lanes(self) -> int:
+        """Lanes that this process reads."""
+        return len(range(self.config.batch_size)[self.ranks.shard(self.config.batch_size)])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the best weights and the history, as plain values and tensors; see `load_state_dict`.
+
+        The state is that of the lanes of all ranks, in order; all of them must call this. Where there are several,
+        "other_ranks" holds the random states of all but the first.
+        """
+        assert not self.unread, "all figures are read before a report"
+        mine, *others = self.ranks.all_gather(self._own_random_states())
+        return {
+            "config": asdict(self.config),
+            "weights": dict(self.model.state_dict()),
+            "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
+            "state": join_lanes(self.ranks.all_gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
+            "step": self.step,
+            "first_step": self.first_step,
+            "seconds": self.seconds,
+            "evaluation_seconds": self.evaluation_seconds,
+            "rewinds": self.rewinds,
+            "cold_loss": self.cold_loss,
+            "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
+            "pace": dict(vars(self.pace)),
+            "health": dict(vars(self.health)),
+            **mine,
+            **({"other_ranks": others} if others else {}),
+        }
+
+    def _own_random_states(self) -> dict[str, Any]:
+        """Where this rank's random numbers stand."""
+        return {
+            "random_state": self.model.random_state,
+            "cuda_random_state": torch.cuda.get_rng_state() if self.config.device == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to where `state_dict` was taken; the config stays this run's own.
+
+        Raises:
+            CheckpointError: the state does not fit the model.
+        """
+        check_state(self, state)
+        self.model.load_state_dict(state["weights"])
+        # The groups stay this run's own: what they hold follows from the config.
+        stored = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
+        for optimizer, moments in zip(self.optimizers, stored, strict=True):
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
+        state_of_all = rebuild_state(state["state"], self.model.device)
+        self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
+        self.step = state["step"]
+        self.first_step = state.get("first_step", 0)  # an older file has none
+        self.started -= state["seconds"]
+        self.evaluation_seconds = state["evaluation_seconds"]
+        self.rewinds = state["rewinds"]
+        self.cold_loss = state.get("cold_loss")
+        self.lanes.seek(**state["lanes"])
+        self.pace = Pace(**state["pace"])
+        self.health = Health(**state.get("health", {}))  # a file of the first days has none
+        stored = [state, *state.get("other_ranks", [])]
+        if len(stored) != self.ranks.world_size:  # nobody's numbers go on: each begins anew
+            return
+        own = stored[self.ranks.rank]
+        self.model.random_state = own["random_state"]
+        if self.config.device == "cuda" and own.get("cuda_random_state") is not None:
+            torch.cuda.set_rng_state(own["cuda_random_state"])
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """What a model that stands alone has is stored as it is; of an ensemble's, there is a list."""
+    return values[0] if len(values) == 1 else values

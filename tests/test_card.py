@@ -1,0 +1,113 @@
+import dataclasses
+import json
+
+import pytest
+from conftest import make_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, history_curve, sparkline
+from charrnn.display.plain import JsonDisplay, PlainDisplay, describe_loss, format_seconds
+from charrnn.escape import quoted, visible
+from charrnn.metrics import HistoryRow, Report
+
+REPORT = Report(
+    step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,
+    best_cold_loss=None, learning_rate=0.004, chars_per_second=34567.8, seconds=61.0, seconds_left=185.0, is_last=False,
+    skipped=0, recoveries=0, trouble="",
+)  # fmt: skip
+
+
+def row(step, train_loss, val_loss):
+    return HistoryRow(step=step, epoch=1, train_loss=train_loss, val_loss=val_loss, learning_rate=1, seconds=1)
+
+
+def test_the_curve_falls_from_the_first_to_the_last_loss():
+    lines = history_curve([row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)], 60)
+    assert len(lines) == CURVE_HEIGHT + 3 + 3, "the learning rate's three lines are below"
+    assert all(len(line) <= 60 for line in lines)
+    assert lines[1].split()[0] == "3.000"
+    assert lines[CURVE_HEIGHT].split()[0] == "1.000"
+    columns = [
+        [y for y, line in enumerate(lines[1 : CURVE_HEIGHT + 1]) if line[10:][x : x + 1] == "●"] for x in range(50)
+    ]
+    heights = [ys[0] for ys in columns if ys]
+    assert heights == sorted(heights)
+    assert "step 400" in lines[CURVE_HEIGHT + 2]
+
+
+def test_the_learning_rate_is_drawn_below_in_blocks():
+    rows = [dataclasses.replace(row(100 * k, 2.0, 2.0), learning_rate=rate) for k, rate in enumerate((4, 4, 2, 0), 1)]
+    headline, rates = history_curve(rows, 60)[-2:]
+    assert headline == "learning rate, 4 to 0"
+    assert rates.split("┤")[1].strip()[0] == BLOCKS[-1]
+    assert rates[-1] == BLOCKS[0]
+    assert sparkline([0, 1, 2, None, 9], 2) == "▁▅█ █"
+
+
+def test_another_models_loss_is_drawn_as_a_level_where_it_belongs():
+    rows = [row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)]
+    drawn = history_curve(rows, 60, baseline=2.0)[1 : CURVE_HEIGHT + 1]
+    assert [index for index, line in enumerate(drawn) if "┄┄┄" in line] == [round((3 - 2) / 2 * (CURVE_HEIGHT - 1))]
+    assert "6-gram" in history_curve(rows, 60, baseline=2.0)[0]
+    assert not any("┄" in line for line in history_curve(rows, 60, baseline=90.0))
+
+
+@given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50)), max_size=12), st.integers(10, 120))
+def test_any_history_fits_any_width(losses, width):
+    lines = history_curve([row(10 * (k + 1), a, b) for k, (a, b) in enumerate(losses)], width)
+    assert all(len(line) <= width for line in lines)
+    assert bool(lines) == (len(losses) >= 2 and width >= MIN_WIDTH)
+
+
+def test_plain_lines_are_one_per_evaluation(capsys):
+    import sys
+
+    display = PlainDisplay(sys.stdout, shows_samples=True)
+    display.update(dataclasses.replace(REPORT, val_loss=None))
+    display.update(REPORT)
+    display.sample(1200, "a\nb\x1b[2J")
+    evaluation, sample = capsys.readouterr().out.splitlines()
+    assert evaluation == (
+        "step 1,200, epoch 1.50, 25%: training 2.0000, validation 1.5000 nats (perplexity 4.48, 2.164 bits per "
+        "character), best so far; 34,568 char/s, 3 min 05 s left"
+    )
+    assert sample == "step 1,200 writes: a\\nb␛[2J"
+
+
+def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
+    import sys
+
+    display = JsonDisplay(sys.stdout, "m.pt")
+    display.update(REPORT)
+    display.update(dataclasses.replace(REPORT, val_loss=None))
+    display.update(dataclasses.replace(REPORT, is_last=True))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("checkpoint") for line in lines] == [None, None, "m.pt"]
+    assert lines[0]["val_perplexity"] == pytest.approx(4.4817, abs=1e-4)
+    assert lines[1]["val_loss"] is None
+    assert lines[1]["val_bits_per_char"] is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")]
+)
+def test_seconds_are_told_in_words(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+def test_a_loss_is_told_with_its_other_faces():
+    assert describe_loss(1.4123) == "1.4123 nats (perplexity 4.11, 2.038 bits per character)"
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_escaped_text_commands_no_terminal_and_can_be_printed(text):
+    for shown in (visible(text), quoted(text)):
+        shown.encode("utf-8")
+        assert not any((ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in shown)
+    assert "\n" not in quoted(text)
+
+
+def test_ordinary_text_is_shown_as_it_is():
+    text = make_text(200) + "é漢👩‍👩‍👧 [bold]:smile:"
+    assert visible(text) == text

@@ -1,0 +1,75 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import VARIANTS, numpy_twin, random_model
+from torch.nn import functional
+
+from charrnn.analysis import losses as losses_module
+from charrnn.analysis.losses import WARM_UP, WINDOW, read, read_side_by_side, surprisals
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_surprisals_add_up_to_torchs_loss(config):
+    model = random_model(config)
+    ids = np.random.default_rng(2).integers(0, 11, WINDOW + 50)
+    with torch.no_grad():
+        logits, _ = model(torch.from_numpy(ids[:-1, None]), model.initial_state(1))
+    targets = torch.from_numpy(ids[1:])
+    result = read(numpy_twin(model), ids)
+    assert result.surprisals.mean() == pytest.approx(functional.cross_entropy(logits[:, 0], targets).item(), abs=1e-5)
+    assert result.hits.mean() == (logits[:, 0].argmax(-1) == targets).double().mean().item()
+    assert len(result.surprisals) == len(ids) - 1
+
+
+def test_surprisals_are_minus_log_probabilities_even_of_huge_logits():
+    logits = np.array([[0.0, 0.0], [5000.0, 0.0], [0.0, 5000.0]], dtype=np.float32)
+    assert surprisals(logits, np.array([0, 0, 0])).tolist() == pytest.approx([math.log(2), 0.0, 5000.0])
+
+
+@pytest.mark.parametrize("config", VARIANTS[::4])
+def test_texts_read_side_by_side_are_read_as_each_alone(config):
+    model = numpy_twin(random_model(config))
+    generator = np.random.default_rng(5)
+    texts = [generator.integers(0, 11, length) for length in (7, 1, 300, 2, 90, 300)]
+    for text, together in zip(texts, read_side_by_side(model, texts), strict=True):
+        alone = read(model, text, lanes=1)
+        assert len(together.surprisals) == len(text) - 1
+        np.testing.assert_allclose(together.surprisals, alone.surprisals, atol=1e-5)
+        assert len(together.hits) == len(text) - 1
+        assert (together.hits != alone.hits).sum() <= len(text) // 100
+
+
+def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into():
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    ids = np.random.default_rng(6).integers(0, 11, 5 * WARM_UP)
+    one = read(model, ids, lanes=1).surprisals
+    for lanes in (2, 3, 7):
+        np.testing.assert_allclose(read(model, ids, lanes=lanes).surprisals, one, atol=1e-5)
+
+
+def test_no_window_holds_more_than_its_share():
+    from charrnn.analysis.losses import VALUES_AT_ONCE, window_length
+    from charrnn.config import ModelConfig
+
+    config = ModelConfig(vocab_size=60, cell="lstm", hidden_size=512, num_layers=1, embedding_dim=8)
+    assert window_length(config, 64) * 64 * 4 * 512 <= VALUES_AT_ONCE
+    assert window_length(config, 1) == WINDOW
+    assert window_length(config, 10**6) == 1
+
+
+def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
+    """What is held is bounded: a long line among short ones does not make columns of its length of all."""
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    generator = np.random.default_rng(3)
+    texts = [generator.integers(0, 11, length) for length in (5, 300, 7, 2, 90, 6, 8)]
+    expected = read_side_by_side(model, texts)
+    monkeypatch.setattr(losses_module, "MOST_PADDED", 320)
+    widths = []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda ids, state: widths.append(ids.shape[1]) or forward(ids, state))
+    for found, alone in zip(read_side_by_side(model, texts), expected, strict=True):
+        np.testing.assert_allclose(found.surprisals, alone.surprisals, atol=1e-5)
+    assert widths[0] == 1
+    assert max(widths) > 1
