@@ -75,6 +75,28 @@ def test_plain_lines_are_one_per_evaluation(capsys):
     assert sample == "step 1,200 writes: a\\nb␛[2J"
 
 
+def test_there_is_a_plain_line_a_minute_between_evaluations(capsys, monkeypatch):
+    import sys
+
+    clock = [100.0]
+    monkeypatch.setattr("charrnn.display.plain.time.monotonic", lambda: clock[-1])
+    display = PlainDisplay(sys.stdout, shows_samples=False)
+    between = dataclasses.replace(REPORT, val_loss=None)
+    for seconds, report in (
+        (159, between),
+        (161, between),
+        (170, between),
+        (222, between),
+        (222, REPORT),
+        (270, between),
+    ):
+        clock.append(seconds)
+        display.update(report)
+    lines = capsys.readouterr().out.splitlines()
+    expected = "step 1,200, epoch 1.50, 25%: training 2.0000; 34,568 char/s, 3 min 05 s left"
+    assert [line == expected for line in lines] == [True, True, False]
+
+
 def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
     import sys
 

@@ -315,7 +315,7 @@ def test_what_is_said_to_go_on_with_goes_on(folder):
     for name in ("a.txt", "b.md", "c.txt"):
         (folder / "texts" / name).write_text(make_text(2000, seed=len(name)), encoding="utf-8")
     flags = ["--include", "*.txt", "--separator", "it's\\n"]
-    training = Training(folder, "texts", *SMALL, "--max-steps", 10**6, *flags, "--out", "all.pt")
+    training = Training(folder, "texts", *SMALL, "--max-steps", 10**5, *flags, "--out", "all.pt")
     training.wait_for("validation")
     training.kill(signal.SIGINT)
     assert training.wait() == 130

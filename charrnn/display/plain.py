@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, TextIO
 
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
+
+QUIET_SECONDS = 60.0
+"""A long training evaluates seldom; after this time without a line there is one between evaluations."""
 
 
 class Display:
@@ -57,7 +61,7 @@ class MuteDisplay(Display):
 
 
 class PlainDisplay(Display):
-    """One line per evaluation, for logs and pipes.
+    """One line per evaluation, and one a minute between them, for logs and pipes.
 
     Args:
         stream: to write to.
@@ -66,20 +70,24 @@ class PlainDisplay(Display):
 
     def __init__(self, stream: TextIO, *, shows_samples: bool) -> None:
         self._stream = stream
+        self._told = time.monotonic()
         self.shows_samples = shows_samples
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
+        self._told = time.monotonic()
         write_line(self._stream, message)
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
-        if report.val_loss is None:
+        losses = f"training {report.train_loss:.4f}"
+        if report.val_loss is not None:
+            mark = "best so far" if report.is_best else f"best at step {report.best_step:,}"
+            losses += f", validation {describe_loss(report.val_loss)}, {mark}"
+        elif time.monotonic() - self._told < QUIET_SECONDS:
             return
-        mark = ", best so far" if report.is_best else f", best at step {report.best_step:,}"
         self.note(
-            f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: "
-            f"training {report.train_loss:.4f}, validation {describe_loss(report.val_loss)}{mark}; "
+            f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: {losses}; "
             f"{report.chars_per_second:,.0f} char/s, {format_seconds(report.seconds_left)} left"
         )
 
