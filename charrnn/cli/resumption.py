@@ -94,14 +94,19 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale = 0
     forced = [*(["another text"] if is_other_text else []), *(f"{flag_name(name)} {changes[name]}" for name in changes)]
-    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}"
-    if config.device != before["device"]:
-        reason += f", on {config.device}, before {before['device']}: not bit for bit as it would have gone on there"
-    elif config.precision == "auto":
-        reason += f", without {before['precision']}, which this processor lacks: not bit for bit as it was to go on"
+    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     return complete_launch(run, corpus, f"{reason}, forced: {', '.join(forced)}" if forced else reason)
+
+
+def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
+    """Say that a run goes on where it cannot go on bit for bit; nothing where it can."""
+    if config.device != before["device"]:
+        return f", on {config.device}, before {before['device']}: not bit for bit as it would have gone on there"
+    if config.precision == "auto":
+        return f", without {before['precision']}, which this processor lacks: not bit for bit as it was to go on"
+    return ""
 
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
