@@ -19,6 +19,13 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
 STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 """Vectors of hidden_size values that a layer hands on: h, or h and c."""
 
+CONTEXTS = (1, 2, 3, 5, 8, 16)
+"""Lengths of the contexts that `charrnn.recall` looks for; each at most twice the one before. They belong to the
+checkpoint's format, since a model learns how far to trust each."""
+
+FARTHEST = 1 << 15
+"""Characters back in which they can be looked for, at most."""
+
 EVALUATION_SHARE = 0.04
 """Share of a training's time that its evaluations may take."""
 
@@ -71,6 +78,7 @@ RANGES: dict[str, Range] = {
     "hidden_size": Range(1, 65536),
     "num_layers": Range(1, 64),
     "members": Range(1, 64),
+    "recall": Range(0, FARTHEST),
     "embedding_dim": Range(1, 65536),
     "dropout": Range(0, 1, open_high=True),
     "input_dropout": Range(0, 1, open_high=True),
@@ -138,6 +146,7 @@ class ModelConfig:
         residual: add a layer's input to its output wherever their widths are equal.
         layer_norm: normalise each layer's output (Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450).
         members: networks of this shape that learn apart and whose predictions are averaged.
+        recall: characters back in which what followed the last few before is looked up; 0: it is not.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -153,6 +162,7 @@ class ModelConfig:
     residual: bool = True
     layer_norm: bool = True
     members: int = 1
+    recall: int = 0
 
     def __post_init__(self) -> None:
         check_options(asdict(self))

@@ -33,6 +33,9 @@ times, short stretches take a little.
 SHORT_TEXT, SHORT_STRETCH = 500_000, 512
 """Texts of fewer characters than this are read in stretches of this length, however often: lanes are short there."""
 
+RECALL = 16384
+"""Characters back in which a model looks up what followed the last few, but where each line is a text of its own."""
+
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
 

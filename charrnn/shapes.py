@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TypeVar
 
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import CONTEXTS, GATES, ModelConfig
 
 Weight = TypeVar("Weight")
 
@@ -36,6 +36,9 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
             shapes[f"norms.{layer}.bias"] = (hidden,)
     shapes["head.weight"] = (config.vocab_size, hidden)
     shapes["head.bias"] = (config.vocab_size,)
+    if config.recall:
+        shapes["recall.weight"] = (len(CONTEXTS), hidden)
+        shapes["recall.bias"] = (len(CONTEXTS),)
     return shapes
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
-from charrnn.regimen import MIN_WINDOWS, peak_rate, regularise, stretch
+from charrnn.errors import ConfigError
+from charrnn.regimen import MIN_WINDOWS, RECALL, peak_rate, regularise, stretch
 from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
@@ -120,10 +121,12 @@ def suggest(
     """
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
+    if given.get("recall") and mean_line is not None:
+        raise ConfigError("--recall looks back over lines, and --lines keeps them apart; leave one of them out")
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, device, processes)
-    given = {"batch_size": min(lanes, num_lines or lanes), **given}
+    given = {"batch_size": min(lanes, num_lines or lanes), "recall": RECALL if mean_line is None else 0, **given}
     seq_len = given.get("seq_len", SEQ_LEN)
     given["step_chars"] = given["batch_size"] * min(mean_line or seq_len, seq_len)
     if device == "cuda":  # there a step of more lanes takes as long

@@ -1,35 +1,226 @@
-"""The lookup behind `python -m tests.benchmarks --recall`: a forecast that could see ahead would prove nothing."""
+"""Forecasts follow from what was read, in whichever way they are looked up, and are put to use alike everywhere."""
+
+import dataclasses
+import itertools
 
 import numpy as np
 import pytest
+import torch
+from conftest import numpy_twin, random_model
+from torch.nn import functional
 
-pytest.importorskip("tests.benchmarks.recall", reason="the tests are not run from the project's root")
+from charrnn import recall
+from charrnn.analysis.losses import read, read_side_by_side, surprisals
+from charrnn.analysis.surprise import follow
+from charrnn.config import CONTEXTS, FARTHEST, GATES, ModelConfig
+from charrnn.generation.mixing import MixedModel, Part
+from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
+from charrnn.inference.tape import record, zero_state
+from charrnn.network.model import forecasts_on
+from charrnn.network.torch_engine import TorchCharRNN
+from charrnn.recall import (
+    BLOCK,
+    LONGEST,
+    NONE,
+    SPAN,
+    Memories,
+    Memory,
+    RecalledText,
+    recall_columns,
+    recall_text,
+    recall_texts,
+)
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.unknowns import make_readable
+from charrnn.training.evaluation import evaluate, evaluate_cold
+from charrnn.training.lanes import Lanes
 
-from tests.benchmarks.recall import CONTEXTS, REACH, recall
+
+def few_letters(num_chars, seed=0, letters=4):
+    return np.random.default_rng(seed).integers(0, letters, num_chars).astype(np.uint8)
 
 
-@pytest.mark.parametrize("length", [1, 2, 100, 1499, 2999])
-def test_a_forecast_follows_from_what_was_read_alone(length):
-    ids = np.random.default_rng(0).integers(0, 4, 3000)
-    for whole, part in zip(recall(ids), recall(ids[: length + 1]), strict=True):
-        np.testing.assert_array_equal(part[:length], whole[:length])
+def looked_for(ids, reach, begin=0):
+    """The same by the plainest search: the last place before, character by character."""
+    text = "".join(chr(0x100 + i) for i in ids.tolist())
+    found = np.full((len(ids), len(CONTEXTS)), NONE)
+    for place in range(len(ids)):
+        for number, length in enumerate(CONTEXTS):
+            first = place - length + 1
+            before = text.rfind(text[first : place + 1], begin, place) if first >= begin else -1
+            end = before + length - 1
+            if before >= 0 and place - end <= reach:
+                found[place, number] = ids[end + 1]
+    return found
 
 
-def test_it_is_what_followed_the_longest_context_at_its_last_place():
-    ids = np.random.default_rng(1).integers(0, 4, 800)
-    forecast, found = recall(ids)
-    text = "".join(map(str, ids))
-    for end in range(1, len(ids)):
-        number, place = 0, -1
-        for k, length in enumerate(CONTEXTS, start=1):
-            before = text.rfind(text[max(end - length, 0) : end], 0, end - 1) if end >= length else -1
-            if before >= 0:
-                number, place = k, before + length
-        assert (found[end - 1], forecast[end - 1]) == (number, ids[place] if number else -1)
+@pytest.mark.parametrize("reach", [1, 7, 60, 5000])
+@pytest.mark.parametrize("num_chars", [1, 2, 15, 16, 17, 900])
+def test_a_forecast_is_what_followed_each_context_when_it_last_occurred(num_chars, reach):
+    ids = few_letters(num_chars)
+    np.testing.assert_array_equal(recall_text(ids, reach), looked_for(ids, reach))
 
 
-def test_nothing_is_looked_up_beyond_its_reach():
-    word = [1, 2, 3, 4]
-    for gap, is_found in ((REACH - len(word) - 1, True), (REACH - len(word) + 1, False)):
-        ids = np.array([*word, *([0] * gap), *word[:3], 9])
-        assert bool(recall(ids)[1][-2]) == is_found
+def test_it_is_looked_up_alike_over_the_edges_of_blocks():
+    ids = few_letters(2 * SPAN + 100, letters=9)
+    whole = recall_text(ids, 200)
+    for edge in (SPAN, 2 * SPAN):
+        near = slice(edge - 40, edge + 40)
+        begin = edge - 40 - 200 - LONGEST
+        np.testing.assert_array_equal(whole[near], looked_for(ids[begin : edge + 41], 200)[edge - 40 - begin : -1])
+
+
+def test_the_farthest_reach_is_one_that_fits():
+    ids = few_letters(2 * FARTHEST, letters=200)
+    found = recall_text(ids, FARTHEST)
+    memory = Memory(FARTHEST, 200)
+    np.testing.assert_array_equal([memory.read(i) for i in ids.tolist()], found)
+    assert SPAN + FARTHEST + LONGEST < 1 << 16
+
+
+@pytest.mark.parametrize("length", [1, 2, 100, 1499])
+def test_a_forecast_never_looks_ahead(length):
+    ids = few_letters(1500)
+    np.testing.assert_array_equal(recall_text(ids[:length], 400), recall_text(ids, 400)[:length])
+
+
+@pytest.mark.parametrize("reach", [1, 50, 4096])
+def test_a_memory_gives_the_same_character_by_character_for_ever(reach):
+    ids = few_letters(3000, letters=6)
+    memory = Memory(reach, 6)
+    np.testing.assert_array_equal([memory.read(int(i)) for i in ids], recall_text(ids, reach))
+
+
+def test_a_memory_holds_no_more_however_long_it_reads():
+    memory = Memory(100, 4)
+    for character in few_letters(5000).tolist():
+        memory.read(character)
+    assert len(memory._history) <= 2 * 100 + LONGEST + 1
+    assert all(len(ends) <= 2 * 100 + LONGEST + 1 for _, ends in memory._tables)
+
+
+def test_rare_ids_beyond_sixteen_bits_are_told_apart():
+    ids = few_letters(400).astype(np.uint32) * 65_536 + 7
+    expected = looked_for(few_letters(400), 300)
+    np.testing.assert_array_equal(recall_text(ids, 300), np.where(expected == NONE, NONE, expected * 65_536 + 7))
+    memory = Memory(300, 1 << 18)
+    np.testing.assert_array_equal([memory.read(int(i)) for i in ids], recall_text(ids, 300))
+
+
+def test_texts_side_by_side_recall_themselves_alone():
+    texts = [few_letters(n, seed=n) for n in (30, 1, 200, 17)]
+    for text, found in zip(texts, recall_texts(texts, 50), strict=True):
+        np.testing.assert_array_equal(found, recall_text(text, 50))
+    memories, together = Memories(50, 4, 4), few_letters(400).reshape(100, 4)
+    steps = np.stack([memories.read(row) for row in together])
+    np.testing.assert_array_equal(steps, recall_columns(together, 50))
+    for column in range(4):
+        np.testing.assert_array_equal(steps[:, column], recall_text(together[:, column], 50))
+
+
+def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch):
+    ids = few_letters(5 * BLOCK, letters=8)
+    whole = recall_text(ids, 300)
+    monkeypatch.setattr(recall, "KEPT", 2 * BLOCK)  # so that some is looked up again
+    text, starts = RecalledText(ids, 300), np.array([0, BLOCK - 10, 3 * BLOCK + 5])
+    for first in (0, BLOCK - 3, 40, 2 * BLOCK - 30):
+        found = text.at(starts, first, first + 20)
+        expected = whole[np.minimum(starts + np.arange(first, first + 20)[:, None], len(ids) - 1)]
+        beyond = starts + np.arange(first, first + 20)[:, None] >= len(ids)
+        np.testing.assert_array_equal(found, np.where(beyond[..., None], NONE, expected))
+    assert len(text._blocks) <= 2
+
+
+def test_lanes_hand_out_the_forecasts_of_the_text_whatever_the_order_of_reading():
+    ids = few_letters(6000, letters=20)
+    whole = recall_text(ids, 1000)
+    lanes = Lanes(np.arange(6000), batch_size=3, seq_len=16, stretch=64, seed=1)  # its inputs are places
+    recalling = Lanes(ids, batch_size=3, seq_len=16, stretch=64, seed=1, reach=1000)
+    for _ in range(200):
+        places = next(lanes).inputs
+        window = next(recalling)
+        np.testing.assert_array_equal(window.inputs, ids[places])
+        np.testing.assert_array_equal(window.recalled, whole[places])
+
+
+def recalling(cell="lstm", **options):
+    config = {"hidden_size": 9, "num_layers": 2, "embedding_dim": 6, **options}
+    return ModelConfig(vocab_size=5, cell=cell, recall=60, **config)
+
+
+SHAPES = [
+    *(recalling(cell) for cell in GATES),
+    recalling(members=2),
+    recalling(layer_norm=False, residual=False),
+    recalling(embedding_dim=9),
+]
+
+
+@pytest.mark.parametrize("config", SHAPES, ids=str)
+def test_every_way_to_read_gives_the_same_logits(config):
+    """Torch and numpy, windows and character by character, one text and many: all against torch's window."""
+    model, ids = random_model(config), few_letters(240).reshape(80, 3).astype(np.int64)
+    recalled = recall_columns(ids, config.recall)
+    with torch.no_grad():
+        logits, _ = model(torch.from_numpy(ids), model.initial_state(3), forecasts_on(model.device, recalled))
+        plain, _ = model(torch.from_numpy(ids), model.initial_state(3))
+    expected = logits.numpy()
+    assert np.abs(expected - plain.numpy()).max() > 0.1
+    engine = numpy_twin(model)
+    np.testing.assert_allclose(engine.forward(ids, engine.initial_state(3), recalled)[0], expected, atol=1e-4)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    for many in (engine.readers(3), TorchCharRNN(config, weights, "cpu").readers(3)):
+        np.testing.assert_allclose([many(row).copy() for row in ids], expected, atol=1e-4)
+    for one in (engine.reader(), TorchCharRNN(config, weights, "cpu").reader()):
+        np.testing.assert_allclose([one(int(i)).copy() for i in ids[:, 1]], expected[:, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_a_tape_and_the_way_back_along_it_are_torchs(cell):
+    config = recalling(cell)
+    model, ids = random_model(config), few_letters(160).reshape(80, 2).astype(np.int64)
+    recalled, targets = recall_columns(ids[:-1], config.recall), ids[1:]
+    logits, _ = model(torch.from_numpy(ids[:-1]), model.initial_state(2), forecasts_on(model.device, recalled))
+    functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten(), reduction="sum").backward()
+    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    tape = record(config, weights, ids[:-1], zero_state(config, weights, 2), recalled)
+    np.testing.assert_allclose(tape.logits, logits.detach().numpy(), atol=1e-4)
+    found = backpropagate(config, weights, tape, cross_entropy_gradient(tape.logits, targets)).weights
+    assert list(found) == list(weights)
+    for name, parameter in model.named_parameters():
+        scale = max(1.0, float(parameter.grad.abs().max()))
+        np.testing.assert_allclose(found[name] / scale, parameter.grad.numpy() / scale, atol=1e-5, err_msg=name)
+
+
+def test_a_loss_is_that_of_the_text_read_character_by_character():
+    config = recalling()
+    model, ids = random_model(config), few_letters(3000)
+    engine = numpy_twin(model)
+    one_by_one = engine.reader()
+    losses = np.array([surprisals(one_by_one(int(i)), np.array(j)) for i, j in itertools.pairwise(ids)])
+    np.testing.assert_allclose(read(engine, ids, lanes=1).surprisals, losses, atol=1e-4)
+    np.testing.assert_allclose(read(engine, ids, lanes=3).surprisals[:900], losses[:900], atol=1e-4)
+    for kept in (None, RecalledText(ids, config.recall)):
+        assert evaluate(model, ids, batch_size=1, recalled=kept) == pytest.approx(losses.mean(), abs=1e-5)
+    windows = [ids[start : start + 257] for start in range(0, len(ids) - 1, 256)]
+    cold = np.concatenate([reading.surprisals for reading in read_side_by_side(engine, windows)])
+    assert evaluate_cold(model, ids) == pytest.approx(cold.mean(), abs=1e-5)
+    alone = np.concatenate([read_side_by_side(engine, [window])[0].surprisals for window in windows])
+    np.testing.assert_allclose(cold, alone, atol=1e-4)
+    encoder = CharEncoder("abcd")
+    readable = make_readable(encoder.decode(ids[1:].tolist()), encoder)
+    seen = follow(engine, encoder, readable, beginning=[int(ids[0])], price=0.0)
+    np.testing.assert_allclose([one.bits for one in seen], losses / np.log(2), atol=1e-3)
+
+
+def test_a_mixture_reads_one_text_as_it_reads_many():
+    parts = [
+        Part(numpy_twin(random_model(dataclasses.replace(recalling(), vocab_size=5), seed)), CharEncoder(known), share)
+        for seed, known, share in ((1, "abcde", 0.25), (2, "bcdef", 0.75))
+    ]
+    mixed = MixedModel(parts)
+    ids = few_letters(200, letters=6)
+    one, many = mixed.reader(), mixed.readers(2)
+    for character in ids.tolist():
+        logits = many(np.array([character, 5 - character]))
+        np.testing.assert_allclose(logits[0], one(character), atol=1e-4)

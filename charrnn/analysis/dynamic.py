@@ -19,6 +19,7 @@ from charrnn.analysis.losses import surprisals
 from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import Weights, record, zero_state
+from charrnn.recall import recall_text
 
 SEGMENT = 32
 """Characters between two steps."""
@@ -56,10 +57,12 @@ def adapt(
     ids = np.asarray(ids, dtype=np.int64)
     moving = {name: weight.copy() for name, weight in weights.items()}
     squares = {name: np.zeros_like(weight) for name, weight in weights.items()}
+    recalled = recall_text(ids, config.recall)[:, None] if config.recall else None
     state, losses = zero_state(config, weights), []
     for number, start in enumerate(range(0, len(ids) - 1, segment), 1):
         targets = ids[start + 1 : start + segment + 1, None]
-        tape = record(config, moving, ids[start : start + len(targets), None], state)
+        place = slice(start, start + len(targets))
+        tape = record(config, moving, ids[place, None], state, None if recalled is None else recalled[place])
         losses.append(surprisals(tape.logits[:, 0], targets[:, 0]))
         gradients = backpropagate(config, moving, tape, cross_entropy_gradient(tape.logits, targets)).weights
         bias = 1 - SMOOTHING**number

@@ -19,6 +19,7 @@ from charrnn.errors import CorpusError
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.inference.tape import GATE_NAMES, Weights, record, zero_state
+from charrnn.recall import Forecasts, recall_columns
 from charrnn.shapes import member_weights
 
 REACH = 100
@@ -87,7 +88,8 @@ def gradient_flow(
     starts = np.unique(np.linspace(0, len(ids) - needed, places).astype(int))
     windows = np.asarray(ids, dtype=np.int64)[starts + np.arange(needed)[:, None]]  # (needed, N)
     state = record(config, weights, windows[:WARM_UP], zero_state(config, weights, len(starts))).state
-    tape = record(config, weights, windows[WARM_UP:-1], state)
+    recalled = _recall(config, windows[:-1])
+    tape = record(config, weights, windows[WARM_UP:-1], state, None if recalled is None else recalled[WARM_UP:])
     by_logits = cross_entropy_gradient(tape.logits, windows[WARM_UP + 1 :])
     by_logits[:-1] = 0  # the last character's loss alone
     found = backpropagate(config, weights, tape, by_logits)
@@ -133,9 +135,15 @@ def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[tuple[int, float]]
     for first in range(0, len(starts), _WINDOWS_AT_ONCE):
         chosen = starts[first : first + _WINDOWS_AT_ONCE]
         windows = np.asarray(ids, dtype=np.int64)[chosen + np.arange(longest + 1)[:, None]]
-        logits, _ = model.forward(windows[:-1], model.initial_state(len(chosen)))
+        recalled = _recall(model.config, windows[:-1])
+        logits, _ = model.forward(windows[:-1], model.initial_state(len(chosen)), recalled)
         sums += surprisals(logits, windows[1:]).sum(axis=1)
     return _binned(sums / max(len(starts), 1))
+
+
+def _recall(config: ModelConfig, windows: NDArray[Any]) -> Forecasts | None:
+    """The forecasts in windows, shape (T, N), of which each is all that is known of its text."""
+    return recall_columns(windows, config.recall) if config.recall else None
 
 
 def _binned(losses: Sequence[float] | NDArray[Any]) -> list[tuple[int, float]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from charrnn.config import GATES, ModelConfig
 from charrnn.inference.numpy_ensemble import Engine
+from charrnn.recall import Forecasts, recall_text, recall_texts
 
 WARM_UP = 512
 """Characters that a lane reads before it counts: `charrnn.training.evaluation` does the same."""
@@ -58,8 +59,12 @@ def read(model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None) -
     lanes = max(1, min(MAX_LANES, len(ids) // (4 * WARM_UP))) if lanes is None else lanes
     bounds = np.linspace(0, len(ids) - 1, lanes + 1).astype(int)
     starts = np.maximum(bounds[:-1] - WARM_UP, 0)
-    pieces = [ids[start : end + 1] for start, end in zip(starts, bounds[1:], strict=True)]
-    readings = read_side_by_side(model, pieces)
+    places = [slice(start, end + 1) for start, end in zip(starts, bounds[1:], strict=True)]
+    recalled = None
+    if model.config.recall:
+        of_all = recall_text(ids, model.config.recall)
+        recalled = [of_all[place] for place in places]
+    readings = read_side_by_side(model, [ids[place] for place in places], recalled)
     skipped = bounds[:-1] - starts
     return Reading(
         np.concatenate([piece.surprisals[skip:] for piece, skip in zip(readings, skipped, strict=True)]),
@@ -67,19 +72,25 @@ def read(model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None) -
     )
 
 
-def read_side_by_side(model: Engine, texts: Sequence[Ids]) -> list[Reading]:
+def read_side_by_side(
+    model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None = None
+) -> list[Reading]:
     """Read many texts, each from a zero state, with one product for all of them.
 
     Args:
         model: reads the texts.
         texts: encoded, each of shape (num_chars,) with at least one character.
+        recalled: the forecasts after each of their characters; None where each of them recalls itself alone.
     """
+    if recalled is None and model.config.recall and texts:
+        recalled = recall_texts(texts, model.config.recall)
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     readings: list[Reading] = [Reading(np.zeros(0), np.zeros(0, dtype=bool))] * len(texts)
     while order:
         columns = max(1, min(MAX_LANES, MOST_PADDED // len(texts[order[0]])))  # a long text is read with few beside it
         chosen, order = order[:columns], order[columns:]
-        for index, reading in zip(chosen, _read_sorted(model, [texts[index] for index in chosen]), strict=True):
+        found = None if recalled is None else [recalled[index] for index in chosen]
+        for index, reading in zip(chosen, _read_sorted(model, [texts[index] for index in chosen], found), strict=True):
             readings[index] = reading
     return readings
 
@@ -104,13 +115,20 @@ def window_length(config: ModelConfig, columns: int) -> int:
     return max(1, min(WINDOW, VALUES_AT_ONCE // (columns * widest)))
 
 
-def _read_sorted(model: Engine, texts: Sequence[Ids]) -> list[Reading]:
+def _side_by_side(texts: Sequence[Ids]) -> Ids:
+    """Texts as columns, the longest first, zeros below the others; or what belongs to their characters."""
+    padded = np.zeros((len(texts[0]), len(texts), *texts[0].shape[1:]), dtype=np.result_type(*texts))
+    for column, text in enumerate(texts):
+        padded[: len(text), column] = text
+    return padded
+
+
+def _read_sorted(model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None) -> list[Reading]:
     """Read texts, the longest first, so that those still unread at any time are the first columns."""
     lengths = np.array([len(text) - 1 for text in texts])
     longest = int(lengths[0])
-    padded = np.zeros((longest + 1, len(texts)), dtype=np.result_type(*texts))
-    for column, text in enumerate(texts):
-        padded[: len(text), column] = text
+    padded = _side_by_side(texts)
+    found = None if recalled is None else _side_by_side(recalled)
     values = np.zeros((longest, len(texts)))
     hits = np.zeros((longest, len(texts)), dtype=bool)
     state = model.initial_state(len(texts))
@@ -119,7 +137,8 @@ def _read_sorted(model: Engine, texts: Sequence[Ids]) -> list[Reading]:
         columns = int((lengths > start).sum())
         end = min(longest, start + window_length(model.config, columns))
         state = tuple(tuple(part[:columns] for part in layer) for layer in state)
-        logits, state = model.forward(padded[start:end, :columns], state)
+        place = (slice(start, end), slice(columns))
+        logits, state = model.forward(padded[place], state, None if found is None else found[place])
         targets = padded[start + 1 : end + 1, :columns]
         values[start:end, :columns] = surprisals(logits, targets)
         hits[start:end, :columns] = logits.argmax(axis=-1) == targets

@@ -15,6 +15,7 @@ import numpy as np
 
 from charrnn.analysis.losses import surprisals, window_length
 from charrnn.inference.numpy_ensemble import Engine
+from charrnn.recall import recall_text
 from charrnn.text.encoder import UNKNOWN_MARK, CharEncoder
 from charrnn.text.options import CHARACTER
 from charrnn.text.unknowns import Readable
@@ -58,6 +59,7 @@ def follow(
         top_k: guesses to note.
     """
     ids = np.concatenate([beginning, readable.ids]).astype(np.int64)
+    recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
     state = model.initial_state()
     values: list[float] = []
     guesses: list[tuple[tuple[str, float], ...]] = []
@@ -66,7 +68,8 @@ def follow(
         _, state = model.forward(ids[: len(beginning) - 1, None], state)
     for start in range(len(beginning) - 1, len(ids) - 1, step):
         targets = ids[start + 1 : start + step + 1]
-        logits, state = model.forward(ids[start : start + len(targets), None], state)
+        place = slice(start, start + len(targets))
+        logits, state = model.forward(ids[place, None], state, None if recalled is None else recalled[place])
         values += surprisals(logits[:, 0], targets).tolist()
         guesses += [_guesses(row, encoder, top_k) for row in logits[:, 0]]
     known = iter(_by_character(values, guesses, encoder, readable))

@@ -29,7 +29,7 @@ ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = {*ENDS, "patience", "threads", "device", "deterministic"}
 """Options that a resumed run may give anew."""
 
-SHAPE = {"cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm"}
+SHAPE = {"cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall"}
 SHAPE |= {field.name for field in fields(TextOptions)}
 """Options that no force can change: the weights are made for them, or the characters are."""
 

@@ -46,6 +46,14 @@ def train(
     ] = None,
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[bool, typer.Option(help="Normalise each layer's output.")] = True,
+    recall: Annotated[
+        int | None,
+        typer.Option(
+            help="Characters back in which it looks up what followed the last few; 0: none. "
+            "[default: 16,384; 0 with --lines]",
+            **Hidden,
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
     seq_len: Annotated[
         int | None, typer.Option(help="Characters of a window: how far gradients go back. [default: 64]", **Hidden)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Ids, Reader, Readers
 from charrnn.inference.numpy_ensemble import Engine
+from charrnn.recall import Memories
 from charrnn.text.encoder import CharEncoder
 
 UNKNOWN = -1
@@ -51,41 +51,19 @@ class MixedModel:
         self._own_ids = [_ids_in(part.encoder, self.encoder) for part in parts]  # (V,), UNKNOWN where it has none
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
-    def initial_state(self, batch_size: int) -> list[tuple[Any, Floats]]:
-        """The state before any character: each model's, and its prediction, shape (N, its V)."""
-        return [
-            (part.model.initial_state(batch_size), np.full((batch_size, len(part.encoder)), 1 / len(part.encoder)))
-            for part in self._parts
-        ]
-
-    def step(self, ids: Ids, state: list[tuple[Any, Floats]]) -> tuple[Floats, list[tuple[Any, Floats]]]:
-        """Read ids, shape (N,); give logits, shape (N, V), and the new state."""
-        new_state = []
-        mixed = np.zeros((len(ids), len(self.encoder)))
-        for part, own_ids, places, (before, prediction) in zip(
-            self._parts, self._own_ids, self._places, state, strict=True
-        ):
-            own = own_ids[ids]
-            knows = own != UNKNOWN
-            logits, after = part.model.step(np.where(knows, own, 0), before)
-            prediction = np.where(knows[:, None], _softmax(logits), prediction)
-            after = tuple(
-                tuple(np.where(knows[:, None], new, old) for new, old in zip(*layer, strict=True))
-                for layer in zip(after, before, strict=True)
-            )
-            mixed[:, places] += part.share * prediction[:, : len(places)]  # the mark of unknown ones is last
-            new_state.append((after, prediction))
-        with np.errstate(divide="ignore"):
-            return np.log(mixed), new_state
-
     def readers(self, num_texts: int) -> Readers:
         """Begin N texts, to be read side by side."""
-        state = self.initial_state(num_texts)
+        readers = [_readers_of_known(part, num_texts) for part in self._parts]
 
         def read(ids: Ids) -> Floats:
-            nonlocal state
-            logits, state = self.step(ids, state)
-            return logits
+            mixed = np.zeros((len(ids), len(self.encoder)))
+            for part, read_known, own_ids, places in zip(
+                self._parts, readers, self._own_ids, self._places, strict=True
+            ):
+                prediction = read_known(own_ids[ids])
+                mixed[:, places] += part.share * prediction[:, : len(places)]  # the mark of unknown ones is last
+            with np.errstate(divide="ignore"):
+                return np.asarray(np.log(mixed))
 
         return read
 
@@ -106,6 +84,28 @@ class MixedModel:
                 return np.asarray(np.log(mixed))
 
         return read
+
+
+def _readers_of_known(part: Part, num_texts: int) -> Readers:
+    """Begin N texts of which one model reads what it knows: from its own ids or `UNKNOWN`, to its predictions."""
+    model, config = part.model, part.model.config
+    memories = Memories(config.recall, config.vocab_size, num_texts)
+    state = model.initial_state(num_texts)
+    prediction = np.full((num_texts, len(part.encoder)), 1 / len(part.encoder))
+
+    def read(own: Ids) -> Floats:
+        nonlocal state, prediction
+        knows = (own != UNKNOWN)[:, None]
+        recalled = memories.read(own) if config.recall else None
+        logits, after = model.step(np.where(knows[:, 0], own, 0), state, recalled)
+        prediction = np.where(knows, _softmax(logits), prediction)
+        state = tuple(
+            tuple(np.where(knows, new, old) for new, old in zip(*layer, strict=True))
+            for layer in zip(after, state, strict=True)
+        )
+        return prediction
+
+    return read
 
 
 def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:

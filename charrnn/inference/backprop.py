@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.config import ModelConfig
+from charrnn.config import CONTEXTS, ModelConfig
 from charrnn.inference.tape import Array, LayerTape, Tape, Weights
+from charrnn.recall import NONE
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: 
         "head.bias": by_logits.sum(axis=(0, 1)),
     }
     by_output = by_logits @ weights["head.weight"]  # (T, N, H)
+    if config.recall:
+        by_raised = _through_recall(tape, by_logits)
+        gradients["recall.weight"] = _outer(by_raised, tape.outputs)
+        gradients["recall.bias"] = by_raised.sum(axis=(0, 1))
+        by_output += by_raised @ weights["recall.weight"]
     hidden: list[Array] = []
     cells: list[Array] = []
     for layer in reversed(range(config.num_layers)):
@@ -63,6 +69,15 @@ def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: 
     np.add.at(embedding, tape.ids, by_output)
     gradients["embedding.weight"] = embedding
     return Gradients({name: gradients[name] for name in weights}, hidden, cells)
+
+
+def _through_recall(tape: Tape, by_logits: Array) -> Array:
+    """Derivatives by what was added to the forecasts' logits, shape (T, N, C); zeros where nothing was."""
+    if tape.recalled is None:
+        return np.zeros((*by_logits.shape[:2], len(CONTEXTS)), dtype=by_logits.dtype)
+    places = np.maximum(tape.recalled, 0).astype(np.intp)
+    by_raised: Array = np.take_along_axis(by_logits, places, axis=-1) * (tape.recalled != NONE)
+    return by_raised
 
 
 def cross_entropy_gradient(logits: Array, targets: Array) -> Array:

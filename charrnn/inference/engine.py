@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
+from charrnn.recall import Forecasts, Memories, Memory
 
 Array = NDArray[np.float32]
 LayerState = tuple[Array, ...]
@@ -97,33 +99,48 @@ class NumpyCharRNN:
         zeros = np.zeros((batch_size, self.config.hidden_size), dtype=np.float32)
         return ((zeros,) * STATES[self.config.cell],) * self.config.num_layers
 
-    def step(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+    def step(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
         """Read one character of each text.
 
         Args:
             ids: shape (N,), values in [0, V).
             state: of the characters before; left as it is.
+            recalled: the forecasts after the characters, shape (N, C); see `forward`.
 
         Returns:
             Logits of the next character, shape (N, V), and the new state.
         """
-        logits, state = self.forward(ids[None], state)
+        logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
         return logits[0], state
+
+    def stepper(self, num_texts: int | None = None) -> Stepper:
+        """Begin N texts, or one without that axis, to be read character by character."""
+        return Stepper(self.config, self._weights, num_texts, self._resets_at)
 
     def reader(self) -> Callable[[int], Array]:
         """Begin one text, to be read character by character; see `Stepper.read_one`."""
-        return Stepper(self.config, self._weights, resets_at=self._resets_at).read_one
+        read = self.stepper().read_one
+        if not self.config.recall:
+            return read
+        remember = Memory(self.config.recall, self.config.vocab_size).read
+        return lambda character: read(character, remember(character))
 
     def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
         """Begin N texts, to be read side by side; see `Stepper.read_many`."""
-        return Stepper(self.config, self._weights, num_texts, self._resets_at).read_many
+        read = self.stepper(num_texts).read_many
+        if not self.config.recall:
+            return read
+        remember = Memories(self.config.recall, self.config.vocab_size, num_texts).read
+        return lambda characters: read(characters, remember(characters))
 
-    def forward(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+    def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
         """Read a window of each text, layer after layer.
 
         Args:
             ids: shape (T, N), values in [0, V).
             state: of the characters before; left as it is.
+            recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for the logits
+                without any.
 
         Returns:
             Logits of the character after each, shape (T, N, V), and the new state.
@@ -137,7 +154,10 @@ class NumpyCharRNN:
             outputs = self._normalise(layer, outputs)
             x = x + outputs if self.config.is_residual(layer) else outputs
             new_state.append(layer_state)
-        return x @ self._weights["head.weight"].T + self._weights["head.bias"], tuple(new_state)
+        logits = x @ self._weights["head.weight"].T + self._weights["head.bias"]
+        if recalled is not None:
+            raise_logits(self._weights, x, logits, recalled)
+        return logits, tuple(new_state)
 
     def _project(self, layer: int, x: Array) -> Array:
         """W_xh x + b for every step at once."""

@@ -82,9 +82,13 @@ class FoldedWeights:
         return np.concatenate(blocks, dtype=np.float32, casting="same_kind"), places
 
     def _reading(self, reader: int) -> tuple[Floats, Floats]:
-        """The weight and the bias that a layer reads its input with, or the head."""
+        """The weight and the bias that a layer reads its input with, or the head, with what it recalls."""
         if reader == self.config.num_layers:
-            return self._exact("head.weight"), self._exact("head.bias")
+            parts = ("head", "recall") if self.config.recall else ("head",)
+            weight, bias = (
+                np.concatenate([self._exact(f"{part}.{name}") for part in parts]) for name in ("weight", "bias")
+            )
+            return weight, bias
         cell = self.config.cell
         weight, bias = (
             np.concatenate(_arrange(self._exact(f"layers.{reader}.{name}"), cell, INPUT_SCALES[cell]))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.inference.engine import Array, NumpyCharRNN, State
+from charrnn.recall import Forecasts, Memories, Memory
 from charrnn.shapes import member_weights
 
 
@@ -40,16 +41,16 @@ class NumpyEnsemble:
         """The state before any character: zeros, each shape (batch_size, H)."""
         return tuple(layer for member in self._members for layer in member.initial_state(batch_size))
 
-    def step(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+    def step(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
         """Read one character of each text; see `NumpyCharRNN.step`."""
-        logits, state = self.forward(ids[None], state)
+        logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
         return logits[0], state
 
-    def forward(self, ids: NDArray[np.integer], state: State) -> tuple[Array, State]:
+    def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
         """Read a window of each text; see `NumpyCharRNN.forward`."""
         layers = self.config.num_layers
         results = [
-            member.forward(ids, state[number * layers : (number + 1) * layers])
+            member.forward(ids, state[number * layers : (number + 1) * layers], recalled)
             for number, member in enumerate(self._members)
         ]
         new_state = tuple(layer for _, own in results for layer in own)
@@ -57,13 +58,29 @@ class NumpyEnsemble:
 
     def reader(self) -> Callable[[int], Array]:
         """Begin one text, to be read character by character."""
-        readers = [member.reader() for member in self._members]
-        return lambda character: average(read(character) for read in readers)
+        readers = [member.stepper().read_one for member in self._members]
+        if not self.config.recall:
+            return lambda character: average(read(character) for read in readers)
+        remember = Memory(self.config.recall, self.config.vocab_size).read
+
+        def read_recalling(character: int) -> Array:
+            recalled = remember(character)
+            return average(read(character, recalled) for read in readers)
+
+        return read_recalling
 
     def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
         """Begin N texts, to be read side by side."""
-        readers = [member.readers(num_texts) for member in self._members]
-        return lambda ids: average(read(ids) for read in readers)
+        readers = [member.stepper(num_texts).read_many for member in self._members]
+        if not self.config.recall:
+            return lambda ids: average(read(ids) for read in readers)
+        remember = Memories(self.config.recall, self.config.vocab_size, num_texts).read
+
+        def read_recalling(ids: NDArray[np.integer]) -> Array:
+            recalled = remember(ids)
+            return average(read(ids, recalled) for read in readers)
+
+        return read_recalling
 
 
 Engine = NumpyCharRNN | NumpyEnsemble

@@ -16,14 +16,15 @@ each gate is a block of whole rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import GATES, LAYER_NORM_EPSILON, ModelConfig
+from charrnn.config import CONTEXTS, GATES, LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.folding import STATE_SCALES, FoldedWeights
+from charrnn.recall import NONE, Forecasts
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.integer[Any]]
@@ -52,16 +53,20 @@ class Stepper:
         resets_at: int | None = None,
     ) -> None:
         self._resets_at = -1 if resets_at is None else resets_at
+        self._vocab_size = config.vocab_size
+        self._recalls = config.recall > 0
+        self._columns = np.arange(num_texts or 0)
         plan = FoldedWeights(config, weights)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, plan, layer, columns) for layer in range(config.num_layers)]
         self._gather = [_gatherer(plan, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
 
-    def read_one(self, character: int) -> Array:
+    def read_one(self, character: int, recalled: Sequence[int] = ()) -> Array:
         """Read the next character of the one text.
 
         Args:
             character: its id.
+            recalled: of a model that recalls, the forecasts of the one after it, one for each context.
 
         Returns:
             Logits of the one after it, shape (V,), valid until the next call.
@@ -71,13 +76,20 @@ class Stepper:
                 layer.forget(...)
         for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gatherer is the head's
             layer.step(gather(character))
-        return self._gather[-1](character)
+        scores = self._gather[-1](character)
+        if not self._recalls:
+            return scores
+        for forecast, raised in zip(recalled, scores[self._vocab_size :].tolist(), strict=False):
+            if forecast != NONE:
+                scores[forecast] += raised
+        return scores[: self._vocab_size]
 
-    def read_many(self, characters: Ids) -> Array:
+    def read_many(self, characters: Ids, recalled: Forecasts | None = None) -> Array:
         """Read the next character of each text.
 
         Args:
             characters: their ids, shape (N,).
+            recalled: of a model that recalls, the forecasts of those after them, shape (N, C).
 
         Returns:
             Logits of those after them, shape (N, V), valid until the next call.
@@ -87,7 +99,14 @@ class Stepper:
                 layer.forget((slice(None), begins))
         for layer, gather in zip(self._layers, self._gather, strict=False):
             layer.step(gather(characters))
-        return self._gather[-1](characters).T
+        scores = self._gather[-1](characters)
+        if not self._recalls:
+            return scores.T
+        if recalled is not None:
+            trust = scores[self._vocab_size :] * (recalled.T != NONE)
+            for number in range(len(CONTEXTS)):  # forecasts may agree
+                scores[np.maximum(recalled[:, number], 0), self._columns] += trust[number]
+        return scores[: self._vocab_size].T
 
 
 def _gatherer(

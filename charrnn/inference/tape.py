@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import GATES, LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.inference.recalling import raise_logits
+from charrnn.recall import Forecasts
 
 Array = NDArray[Any]
 """Floating-point values, of the weights' type."""
@@ -60,6 +62,7 @@ class Tape:
         outputs: what the head read, shape (T, N, H).
         logits: of the character after each, shape (T, N, V).
         state: after the last character.
+        recalled: the forecasts after the characters, shape (T, N, C), where the logits have them.
     """
 
     ids: NDArray[np.integer[Any]]
@@ -67,6 +70,7 @@ class Tape:
     outputs: Array
     logits: Array
     state: State
+    recalled: Forecasts | None = None
 
 
 def zero_state(config: ModelConfig, weights: Weights, num_texts: int = 1) -> State:
@@ -75,7 +79,13 @@ def zero_state(config: ModelConfig, weights: Weights, num_texts: int = 1) -> Sta
     return ((zeros,) * STATES[config.cell],) * config.num_layers
 
 
-def record(config: ModelConfig, weights: Weights, ids: NDArray[np.integer[Any]], state: State) -> Tape:
+def record(
+    config: ModelConfig,
+    weights: Weights,
+    ids: NDArray[np.integer[Any]],
+    state: State,
+    recalled: Forecasts | None = None,
+) -> Tape:
     """Read a window of each text and keep all of it.
 
     Args:
@@ -83,6 +93,8 @@ def record(config: ModelConfig, weights: Weights, ids: NDArray[np.integer[Any]],
         weights: by name.
         ids: shape (T, N).
         state: of the characters before; left as it is.
+        recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for the logits
+            without any.
     """
     x = weights["embedding.weight"][ids]  # (T, N, E)
     layers = []
@@ -94,8 +106,10 @@ def record(config: ModelConfig, weights: Weights, ids: NDArray[np.integer[Any]],
         x = x + outputs if config.is_residual(layer) else outputs
         layers.append(tape)
     logits = x @ weights["head.weight"].T + weights["head.bias"]
+    if recalled is not None:
+        raise_logits(weights, x, logits, recalled)
     lasts = tuple((tape.hidden[-1], tape.cells[-1])[: STATES[config.cell]] for tape in layers)
-    return Tape(ids, layers, x, logits, lasts)
+    return Tape(ids, layers, x, logits, lasts, recalled)
 
 
 def _record_layer(config: ModelConfig, weights: Weights, layer: int, x: Array, before: tuple[Array, ...]) -> LayerTape:

@@ -45,18 +45,19 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(CharRNN(config.member) for _ in range(config.members))  # type: ignore[assignment]
         self.at_once = 1
 
-    def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, ids: Tensor, state: State, recalled: Tensor | None = None) -> tuple[Tensor, State]:
         """Read a window of characters.
 
         Args:
             ids: shape (T, B), values in [0, V).
             state: of the characters before, from a former call or `initial_state`.
+            recalled: see `CharRNN.forward`.
 
         Returns:
             Log-probabilities of the character after each, shape (T, B, V), and the state after the last.
         """
         pairs = zip(self.members, split_state(self, state), strict=True)
-        results = side_by_side(self, lambda pair: pair[0](ids, pair[1]), list(pairs))
+        results = side_by_side(self, lambda pair: pair[0](ids, pair[1], recalled), list(pairs))
         log_probabilities = torch.stack([logits.float().log_softmax(dim=-1) for logits, _ in results])
         return log_probabilities.logsumexp(dim=0) - math.log(len(results)), join_states([own for _, own in results])
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from charrnn.config import STATES, ModelConfig
+from charrnn.config import CONTEXTS, STATES, ModelConfig
 from charrnn.network.cells import CELL_LAYERS, LayerState
 from charrnn.network.dropout import Dropout
+from charrnn.recall import NONE, Forecasts
 
 State = tuple[LayerState, ...]
 """One layer's state after another; see `charrnn.network.cells`."""
@@ -18,7 +20,8 @@ State = tuple[LayerState, ...]
 class CharRNN(nn.Module):
     """Scores of the next character, given the characters so far.
 
-    Layer l computes x <- x + norm(cell(dropout(x))); the first, whose width differs, norm(cell(x)).
+    Layer l computes x <- x + norm(cell(dropout(x))); the first, whose width differs, norm(cell(x)). The logits are
+    W x + b; where the model recalls, W_r x + b_r says for each forecast what is added to its logit.
 
     Args:
         config: the model's shape.
@@ -39,13 +42,19 @@ class CharRNN(nn.Module):
         # Small first scores: a model that knows nothing should say so, with a loss near ln V.
         nn.init.normal_(self.head.weight, std=0.25 * config.hidden_size**-0.5)
         nn.init.zeros_(self.head.bias)
+        if config.recall:
+            self.recall = nn.Linear(config.hidden_size, len(CONTEXTS))
+            nn.init.zeros_(self.recall.weight)
+            nn.init.zeros_(self.recall.bias)
 
-    def forward(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, ids: Tensor, state: State, recalled: Tensor | None = None) -> tuple[Tensor, State]:
         """Read a window of characters.
 
         Args:
             ids: shape (T, B), values in [0, V).
             state: of the characters before, from a former call or `initial_state`.
+            recalled: the forecasts after the characters as `charrnn.recall` gives them, shape (T, B, C), int64, for a
+                model that recalls; None for the logits without any.
 
         Returns:
             Logits of the character after each, shape (T, B, V), and the state after the last.
@@ -59,7 +68,12 @@ class CharRNN(nn.Module):
                 outputs = self.norms[index](outputs)
             x = x + outputs if self.config.is_residual(index) else outputs
             new_state.append(layer_state)
-        return self.head(self.dropout(x, self.config.dropout)), tuple(new_state)  # (T, B, V)
+        x = self.dropout(x, self.config.dropout)
+        logits = self.head(x)  # (T, B, V)
+        if recalled is not None:
+            raised = self.recall(x) * (recalled != NONE)  # (T, B, C)
+            logits = logits.scatter_add(-1, recalled.clamp(min=0), raised.to(logits.dtype))
+        return logits, tuple(new_state)
 
     @property
     def device(self) -> torch.device:
@@ -83,6 +97,11 @@ class CharRNN(nn.Module):
         """The state before any character: zeros."""
         zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)
         return tuple((zeros,) * STATES[self.config.cell] for _ in range(self.config.num_layers))
+
+
+def forecasts_on(device: torch.device, recalled: Forecasts | None) -> Tensor | None:
+    """Bring what is recalled to where the model is."""
+    return None if recalled is None else torch.from_numpy(recalled.astype(np.int64)).to(device, non_blocking=True)
 
 
 def detach(state: State) -> State:

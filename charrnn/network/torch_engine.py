@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model
-from charrnn.network.model import State
+from charrnn.network.model import State, forecasts_on
+from charrnn.recall import Forecasts, Memories
 
 
 def require_device(device: str) -> None:
@@ -82,20 +83,25 @@ class TorchCharRNN:
     def readers(self, num_texts: int) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]:
         """Begin N texts, to be read side by side."""
         state = self.initial_state(num_texts)
+        config = self._model.config
+        memories = Memories(config.recall, config.vocab_size, num_texts) if config.recall else None
 
         def read(ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
             nonlocal state
-            logits, state = self.step(ids, state)
+            logits, state = self.step(ids, state, None if memories is None else memories.read(ids))
             return logits
 
         return read
 
     @torch.inference_mode()
-    def step(self, ids: NDArray[np.integer[Any]], state: State) -> tuple[NDArray[np.float32], State]:
-        """Read ids, shape (N,); give logits, shape (N, V), and the new state."""
+    def step(
+        self, ids: NDArray[np.integer[Any]], state: State, recalled: Forecasts | None = None
+    ) -> tuple[NDArray[np.float32], State]:
+        """Read ids, shape (N,), with their forecasts; give logits, shape (N, V), and the new state."""
         inputs = torch.from_numpy(ids.astype(np.int64))[None].to(self._model.device)
         if self._resets_at is not None:
             keeps = (inputs[0] != self._resets_at)[:, None]
             state = tuple(tuple(values * keeps for values in layer) for layer in state)
-        logits, state = self._model(inputs, state)
+        forecasts = None if recalled is None else forecasts_on(self._model.device, recalled[None])
+        logits, state = self._model(inputs, state, forecasts)
         return logits[0].cpu().numpy(), state

@@ -8,8 +8,9 @@ lanes: were one to read them all while the others wait, a training on many would
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from torch.nn import functional
 
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
-from charrnn.network.model import State
+from charrnn.network.model import State, forecasts_on
+from charrnn.recall import Forecasts, RecalledText, recall_columns
 from charrnn.text.encoder import Ids, let_go
 from charrnn.training.lanes import lane_starts
 from charrnn.training.line_lanes import find_lines
@@ -27,6 +29,8 @@ from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
 
 Positions = NDArray[np.int64]
+LookUp = Callable[[int, int], Forecasts]
+"""Give the forecasts after characters `first` to before `last` of each lane, shape (last - first, lanes, C)."""
 
 WARM_UP = 512
 """Characters that a lane reads before it counts. The state forgets its start long before: see the tests."""
@@ -42,6 +46,7 @@ def evaluate(
     most: int | None = None,
     precision: str = "float32",
     batch_size: int | None = None,
+    recalled: RecalledText | None = None,
     ranks: Ranks = ALONE,
 ) -> float:
     """Measure the loss over a text, or pieces from all over it, with the state carried from character to character.
@@ -52,6 +57,7 @@ def evaluate(
         most: characters to count, at most, nearly; None for all.
         precision: as in training.
         batch_size: lanes to read side by side; None for as many as pay.
+        recalled: what is recalled in the text, where that is kept.
         ranks: the processes that do this together.
 
     Returns:
@@ -65,8 +71,13 @@ def evaluate(
     ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
     reach = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
     own = ranks.shard(lanes)
+    look_up: LookUp | None = None
+    if model.config.recall:
+        kept = recalled or RecalledText(ids, model.config.recall)
+        look_up = partial(kept.at, starts[own])
     with _reading(model, precision):
-        total = _sum_of_losses(model, ids, starts[own], ends[own], _warm_state(model, ids, starts[own], reach))
+        state = _warm_state(model, ids, starts[own], reach)
+        total = _sum_of_losses(model, ids, starts[own], ends[own], state, look_up)
     return ranks.all_reduce_sum(total)[0] / int((ends - starts).sum())
 
 
@@ -84,7 +95,8 @@ def evaluate_cold(
     with _reading(model, precision):
         for starts in _pieces(all_starts[ranks.shard(len(all_starts))]):
             ends = np.minimum(starts + COLD_WINDOW, whole)
-            total += _sum_of_losses(model, ids, starts, ends, model.initial_state(len(starts)))
+            state = model.initial_state(len(starts))
+            total += _sum_of_losses(model, ids, starts, ends, state, _look_up_cold(model, ids, starts))
     return ranks.all_reduce_sum(total)[0] / int((np.minimum(all_starts + COLD_WINDOW, whole) - all_starts).sum())
 
 
@@ -131,7 +143,18 @@ def _reading(model: Model, precision: str) -> Iterator[None]:
         model.train(was_training)
 
 
-def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, state: State) -> float:
+def _look_up_cold(model: Model, ids: Ids, starts: Positions) -> LookUp | None:
+    """Recall nothing from before a window."""
+    if not model.config.recall:
+        return None
+    positions = starts + np.arange(COLD_WINDOW)[:, None]  # (T, B)
+    found = recall_columns(ids[np.minimum(positions, len(ids) - 1)], model.config.recall)
+    return lambda first, last: found[first:last]
+
+
+def _sum_of_losses(
+    model: Model, ids: Ids, starts: Positions, ends: Positions, state: State, look_up: LookUp | None = None
+) -> float:
     """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
     longest = int((ends - starts).max(initial=0))
     window = _window(model, len(starts))
@@ -139,7 +162,8 @@ def _sum_of_losses(model: Model, ids: Ids, starts: Positions, ends: Positions, s
     for first in range(0, longest, window):
         positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
         piece = _to_device(model, ids[np.minimum(positions, len(ids) - 1)])
-        logits, state = model(piece[:-1], state)
+        recalled = None if look_up is None else look_up(first, first + len(piece) - 1)
+        logits, state = model(piece[:-1], state, forecasts_on(model.device, recalled))
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
         counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ in length
         total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)

@@ -39,8 +39,10 @@ class ResidentLanes(Lanes):
         return self._text[positions].long()
 
 
-def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice) -> Lanes | LineLanes:
+def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice, reach: int = 0) -> Lanes | LineLanes:
     """Choose how a text is read: line by line, from the GPU where it fits there, or from the host.
+
+    What is recalled is looked up on the host: it is two integers a character, and needs the text in its own order.
 
     Raises:
         ConfigError: too few characters, or lines, for the lanes.
@@ -48,9 +50,10 @@ def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice
     how: dict[str, Any] = {"batch_size": config.batch_size, "seq_len": config.seq_len, "seed": config.seed, "own": own}
     if line_feed is not None:
         return LineLanes(ids, line_feed, **how)
+    how |= {"stretch": config.stretch, "reach": reach}
     if config.device == "cuda" and fits_on_gpu(ids):
-        return ResidentLanes(ids, torch.device("cuda"), stretch=config.stretch, **how)
-    return Lanes(ids, stretch=config.stretch, **how)
+        return ResidentLanes(ids, torch.device("cuda"), **how)
+    return Lanes(ids, **how)
 
 
 def bring(ids: Ids, device: torch.device) -> Tensor:

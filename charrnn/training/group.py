@@ -20,6 +20,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from charrnn.config import CONTEXTS
 from charrnn.training.ranks import Ranks, Value
 from charrnn.training.torchrun import Place
 
@@ -125,7 +126,8 @@ class Group(Ranks):
         ranks or more add up; were that to happen in the midst, a resumed training would differ in the last bits.
         """
         ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
-        logits, _ = self._replicas[model](ids, model.initial_state(1))  # type: ignore[operator]  # a CharRNN's
+        recalled = ids[..., None].expand(1, 1, len(CONTEXTS)) if model.config.recall else None  # type: ignore[union-attr]
+        logits, _ = self._replicas[model](ids, model.initial_state(1), recalled)  # type: ignore[operator]
         logits.sum().backward()
         model.zero_grad(set_to_none=True)
 

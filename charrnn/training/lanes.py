@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
+from charrnn.recall import Forecasts, RecalledText
 from charrnn.text.encoder import Ids, let_go
 
 IGNORED = -100
@@ -40,6 +41,7 @@ class Window:
         begins_anew: whether a state from before does not belong to the lanes.
         num_targets: those that count, of all lanes together.
         share: of them, those in these lanes: less than all where other ranks read the others.
+        recalled: the forecasts after the inputs, shape (T, B, C); None for a model that does not recall.
     """
 
     inputs: NDArray[np.int64]
@@ -47,6 +49,7 @@ class Window:
     begins_anew: bool
     num_targets: int
     share: float = 1.0
+    recalled: Forecasts | None = None
 
 
 class Lanes:
@@ -62,6 +65,7 @@ class Lanes:
         stretch: characters that a lane is read on end, nearly; 0 for all of it.
         seed: of the stretches' order.
         own: of the lanes, those that are read here; the rest is other ranks'.
+        reach: characters of the text back in which forecasts are looked up; 0 for none.
 
     Attributes:
         epoch: passes begun before this one.
@@ -72,7 +76,15 @@ class Lanes:
     """
 
     def __init__(
-        self, ids: Ids, *, batch_size: int, seq_len: int, stretch: int = 0, seed: int = 0, own: slice = EVERY
+        self,
+        ids: Ids,
+        *,
+        batch_size: int,
+        seq_len: int,
+        stretch: int = 0,
+        seed: int = 0,
+        own: slice = EVERY,
+        reach: int = 0,
     ) -> None:
         transitions = len(ids) - 1
         if transitions < batch_size:
@@ -87,6 +99,7 @@ class Lanes:
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
         self._stretch = max(1, stretch // seq_len) if stretch else self.windows_per_epoch  # in windows
         self._seed = seed
+        self._recalled = RecalledText(ids, reach) if reach else None
         self._planned = -1
         self.epoch = 0
         self.index = 0
@@ -111,6 +124,7 @@ class Lanes:
             begins_anew=self.index == 1,
             num_targets=(last - first) * self._batch_size,
             share=len(self._starts) / self._batch_size,
+            recalled=None if self._recalled is None else self._recalled.at(self._starts, first, last),
         )
 
     @property

@@ -19,7 +19,7 @@ from torch import Tensor
 from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
-from charrnn.network.model import State, detach
+from charrnn.network.model import State, detach, forecasts_on
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
@@ -89,9 +89,17 @@ def take_step(run: TrainingRun) -> bool:
     window = next(run.lanes)
     inputs, targets = (_to_device(ids, model.device) for ids in (window.inputs, window.targets))  # (T, B)
     state = model.initial_state(run.num_lanes) if window.begins_anew else _reset_some(run)
-    how: dict[str, Any] = {"precision": config.precision, "grad_clip": config.grad_clip, "updates": run.updates}
     losses, norms, state = forward_and_backward(
-        model, inputs, targets, state, **how, ranks=run.ranks, share=window.share
+        model,
+        inputs,
+        targets,
+        state,
+        precision=config.precision,
+        grad_clip=config.grad_clip,
+        recalled=forecasts_on(model.device, window.recalled),
+        updates=run.updates,
+        ranks=run.ranks,
+        share=window.share,
     )
     figures = Figures(torch.stack([losses.mean(), norms.amax()]), window.num_targets)
     if run.reads_late:
@@ -216,7 +224,7 @@ def _validate(run: TrainingRun) -> float:
         started = run.ranks.now()
         how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
         if run.line_feed is None:
-            loss = evaluate(run.model, run.val_ids, most=run.config.evaluated, **how)
+            loss = evaluate(run.model, run.val_ids, most=run.config.evaluated, recalled=run.val_recalled, **how)
         else:
             loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
         give_back_freed_memory()

@@ -32,6 +32,7 @@ def forward_and_backward(
     *,
     precision: str,
     grad_clip: float,
+    recalled: Tensor | None = None,
     updates: Sequence[Update] | None = None,
     ranks: Ranks = ALONE,
     share: float = 1.0,
@@ -45,6 +46,7 @@ def forward_and_backward(
         state: of the characters before.
         precision: "float32" or one of `ROUNDED`.
         grad_clip: largest norm of a member's gradient.
+        recalled: the forecasts after the inputs, for a model that recalls.
         updates: each member's, which find its gradient; None where none will be made.
         ranks: the processes that read a window together, each its own lanes; the gradient is that of all.
         share: of all targets that count, those of this process.
@@ -58,7 +60,7 @@ def forward_and_backward(
         member, own, update = item
         member.zero_grad(set_to_none=True)
         with autocast(inputs.device, precision):
-            logits, after = ranks.replica(member)(inputs, own)  # (T, B, V)
+            logits, after = ranks.replica(member)(inputs, own, recalled)  # (T, B, V)
             loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
             loss = ranks.scale_loss(loss, share)
         if update is None:

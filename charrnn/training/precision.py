@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from charrnn.config import CONTEXTS
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import Model
 from charrnn.training.passes import ROUNDED, forward_and_backward
@@ -140,7 +141,8 @@ def _time_steps(
     while is_first or not is_enough(times):
         started = time.perf_counter()
         state = model.initial_state(batch_size)
-        forward_and_backward(model, ids, ids, state, precision=precision, grad_clip=1.0)
+        recalled = ids[..., None].expand(*ids.shape, len(CONTEXTS)) if model.config.recall else None
+        forward_and_backward(model, ids, ids, state, precision=precision, grad_clip=1.0, recalled=recalled)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started

@@ -17,6 +17,7 @@ from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
+from charrnn.recall import RecalledText
 from charrnn.text.encoder import Ids
 from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.lanes import Lanes
@@ -44,6 +45,7 @@ class TrainingRun:
         lanes: the place in the training piece.
         line_feed: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
+        val_recalled: what is recalled in it; None for a model that does not recall.
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
@@ -80,6 +82,7 @@ class TrainingRun:
     rewinds: int = 0
     cold_loss: float | None = None
     line_feed: int | None = None
+    val_recalled: RecalledText | None = None
     ranks: Ranks = ALONE
     unread: list[Figures] = field(default_factory=list)
 
@@ -126,11 +129,12 @@ class TrainingRun:
             config=config,
             optimizers=optimizers,
             updates=[build_update(optimizer, config.device, config.precision) for optimizer in optimizers],
-            lanes=build_lanes(train_ids, config, line_feed, own),
+            lanes=build_lanes(train_ids, config, line_feed, own, model_config.recall),
             val_ids=val_ids,
             state=model.initial_state(own.stop - own.start),
             started=started,
             line_feed=line_feed,
+            val_recalled=RecalledText(val_ids, model_config.recall) if model_config.recall else None,
             ranks=ranks,
         )
 

@@ -5,7 +5,6 @@ python -m tests.benchmarks --quick              speeds, in some five minutes
 python -m tests.benchmarks --processes          two processes beside one, in a minute
 python -m tests.benchmarks --gpu                training on the GPU, beside its own product and a plain loop
 python -m tests.benchmarks --train TEXT 70s     the whole command, and what it reaches
-python -m tests.benchmarks --recall TEXT        what a memory of the last few thousand characters would give: a trial
 python -m tests.benchmarks --compare TEXT 70s   beside what char-rnn's and nanoGPT's recipes reach in that time
 """
 
@@ -22,7 +21,7 @@ import torch
 
 from charrnn.cli.launch import set_up_torch
 from charrnn.network.torch_engine import require_device
-from tests.benchmarks import encoding, losses, processes, recall, sampling, saving, speed
+from tests.benchmarks import encoding, losses, processes, sampling, saving, speed
 from tests.benchmarks.measure import conditions
 
 
@@ -81,10 +80,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="speeds alone")
     parser.add_argument("--train", nargs=2, metavar=("TEXT", "TIME"), help="only run `charrnn train` for a time")
     parser.add_argument("--compare", nargs=2, metavar=("TEXT", "TIME"), help="the same beside two others")
-    parser.add_argument("--recall", metavar="TEXT", help="only the trial of an LSTM with a memory of its text")
     parser.add_argument("--processes", action="store_true", help="only two processes beside one")
     parser.add_argument("--gpu", action="store_true", help="only training on the GPU")
-    parser.add_argument("--seed", type=int, default=0, help="of --train and --recall")
+    parser.add_argument("--seed", type=int, default=0, help="of --train")
     arguments = parser.parse_args()
     set_up_torch(torch.get_num_threads())  # as `charrnn train` does
     print(conditions(), flush=True)
@@ -92,8 +90,6 @@ def main() -> None:
         lines = iter([losses.train(Path(arguments.train[0]), arguments.train[1], arguments.seed)])
     elif arguments.compare:
         lines = losses.compare_losses(Path(arguments.compare[0]), arguments.compare[1])
-    elif arguments.recall:
-        lines = iter([recall.recall_trial(Path(arguments.recall), seed=arguments.seed)])
     elif arguments.processes:
         lines = measure_processes()
     elif arguments.gpu:
@@ -102,7 +98,7 @@ def main() -> None:
         lines = measure_speeds()
     for line in lines:
         print(line, flush=True)
-    is_part = arguments.train or arguments.compare or arguments.recall or arguments.processes or arguments.gpu
+    is_part = arguments.train or arguments.compare or arguments.processes or arguments.gpu
     if not (is_part or arguments.quick):
         for line in measure_losses():
             print(line, flush=True)

@@ -1,0 +1,31 @@
+"""What is recalled, put to use in numpy, as `charrnn.network.model.CharRNN` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.recall import NONE, Forecasts
+
+Array = NDArray[Any]
+"""Floating-point values, of the weights' type."""
+
+
+def raise_logits(weights: Mapping[str, Array], outputs: Array, logits: Array, recalled: Forecasts) -> None:
+    """Add to each forecast's logit what the model trusts it, in place.
+
+    Args:
+        weights: of a model that recalls, by name.
+        outputs: what the head read, shape (..., H).
+        logits: shape (..., V).
+        recalled: shape (..., C).
+    """
+    raised = (outputs @ weights["recall.weight"].T + weights["recall.bias"]) * (recalled != NONE)
+    places = np.maximum(recalled, 0).astype(np.intp)
+    for number in range(raised.shape[-1]):  # forecasts may agree
+        own = places[..., number : number + 1]
+        values = np.take_along_axis(logits, own, axis=-1) + raised[..., number : number + 1]
+        np.put_along_axis(logits, own, values, axis=-1)

@@ -1,0 +1,229 @@
+"""Recall: what followed when the last few characters stood in the text before.
+
+A recurrent state keeps the sense of what was read and loses the wording: a name that came up two pages ago has to be
+guessed anew, letter by letter. So forecasts of the next character are looked up: for contexts of a few lengths, what
+followed each of them when it last occurred. The model says, from its state, how far to trust each: see
+`charrnn.network.model.CharRNN`. Weighing a memory of what was just read is an old idea (Kuhn and De Mori 1990,
+https://doi.org/10.1109/34.56193; as a pointer, Merity et al. 2016, https://arxiv.org/abs/1609.07843).
+
+A forecast follows from the characters read and from nothing else: no weight, no state. Here forecasts are looked up for
+a whole text at once, by sorting, or character by character, in tables; both give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import CONTEXTS
+
+Ids = NDArray[np.integer[Any]]
+Forecasts = NDArray[np.integer[Any]]
+"""Ids that followed the contexts after some characters, or `NONE`, shape (..., C): one for each of `CONTEXTS`."""
+
+Places = NDArray[np.int64]
+
+LONGEST = CONTEXTS[-1]
+
+NONE = -1
+"""In the place of a forecast, where its context did not occur before."""
+
+SPAN = 1 << 14
+"""Characters of a whole text that are looked up together, after those before that they may recall."""
+
+BLOCK = 1 << 12
+"""The same of a text that is read in any order."""
+
+KEPT = 1 << 22
+"""Characters of which a `RecalledText` keeps what it has found out."""
+
+PLACE_BITS = 16
+"""Of a place in what is looked up together and what it may recall: these are fewer than 2 to the power of 16."""
+
+NEVER = -(1 << 40)
+"""In the place of a place, far before any."""
+
+
+def recall_text(ids: Ids, reach: int, starts: Places | None = None) -> Forecasts:
+    """Look up the forecasts after every character of a text, shape (num_chars, C).
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        reach: characters back in which contexts are looked for: from the end of one to that of the other.
+        starts: for each character, where the text begins that it belongs to, shape (num_chars,): what is before is not
+            looked at; None for one text.
+    """
+    blocks = [recall_block(ids, first, first + SPAN, reach, starts) for first in range(0, len(ids), SPAN)]
+    return np.concatenate(blocks) if blocks else recall_block(ids, 0, 0, reach)
+
+
+def recall_texts(texts: Sequence[Ids], reach: int) -> list[Forecasts]:
+    """Look up the forecasts in several texts, each by itself, at once: that is faster where they are short."""
+    lengths = np.array([len(text) for text in texts])
+    ends = np.cumsum(lengths)
+    return np.split(recall_text(np.concatenate(texts), reach, np.repeat(ends - lengths, lengths)), ends[:-1])
+
+
+def recall_columns(windows: Ids, reach: int) -> Forecasts:
+    """Look up the forecasts in windows of texts, shape (T, N), each by itself; the result's is (T, N, C)."""
+    length, columns = windows.shape
+    starts = np.repeat(np.arange(columns) * length, length)
+    found = recall_text(np.ascontiguousarray(windows.T).ravel(), reach, starts)
+    return found.reshape(columns, length, -1).swapaxes(0, 1)
+
+
+def recall_block(ids: Ids, first: int, last: int, reach: int, starts: Places | None = None) -> Forecasts:
+    """Look up the forecasts after the characters from `first` to before `last`; see `recall_text`."""
+    lead = max(0, first - reach - LONGEST)
+    piece = np.asarray(ids[lead:last])
+    own = slice(first - lead, None)
+    places = np.arange(len(piece))[own]
+    begins = 0 if starts is None else starts[first:last] - lead
+    forecasts = np.full((len(places), len(CONTEXTS)), NONE, dtype=np.int16 if ids.dtype == np.uint8 else np.int32)
+    for number, (length, all_ends) in enumerate(zip(CONTEXTS, _last_ends(piece), strict=True)):
+        ends = all_ends[own]
+        is_known = (ends >= places - reach) & (ends >= begins + (length - 1))
+        forecasts[is_known, number] = piece[ends[is_known] + 1]
+    return forecasts
+
+
+def _last_ends(ids: Ids) -> Iterator[Places]:
+    """For each of `CONTEXTS`, where the context at each character last ended before; `NEVER` where it did not.
+
+    A context of length K is named by the names of its first and its last k characters, where k is the length before
+    and 2 k is at least K; a name is the context's place in their order, so that it fits into as few bits as a place
+    (Karp, Miller, Rosenberg 1972, https://doi.org/10.1145/800152.804905).
+
+    Args:
+        ids: fewer than 2 to the power of 16.
+    """
+    is_narrow = ids.dtype in (np.uint8, np.uint16)
+    names = ids.astype(np.int64) if is_narrow else np.unique(ids, return_inverse=True)[1]
+    places = np.arange(len(ids))
+    known = 1
+    for length in CONTEXTS:
+        ends = np.full(len(ids), NEVER)
+        first, shorter = length - 1, length - known
+        if len(ids) > first:
+            keys = names[first - shorter : len(ids) - shorter] << PLACE_BITS
+            keys |= names[first:]
+            keys <<= PLACE_BITS
+            keys |= places[first:]
+            keys.sort()  # by context, and of one context by place
+            ordered = keys & ((1 << PLACE_BITS) - 1)
+            keys >>= PLACE_BITS
+            is_other = keys[1:] != keys[:-1]
+            ends[ordered[1:]] = np.where(is_other, NEVER, ordered[:-1])
+            names = np.zeros(len(ids), dtype=np.int64)
+            names[ordered[1:]] = is_other.cumsum()
+        yield ends
+        known = length
+
+
+class Memory:
+    """The characters of one text so far, as far back as its reach, and where each context last ended.
+
+    Args:
+        reach: see `recall_text`.
+        vocab_size: V: ids are below.
+    """
+
+    def __init__(self, reach: int, vocab_size: int) -> None:
+        self._reach, self._base = reach, vocab_size + 1
+        self._recent = 0  # the last characters as one number, a digit for each: 0 before the text, else its id + 1
+        self._history: list[int] = []
+        self._forgotten = 0  # characters before those in the history
+        self._tables: list[tuple[int, dict[int, int]]] = [(self._base**length, {}) for length in CONTEXTS]
+
+    def read(self, character: int) -> list[int]:
+        """Read one more character; give the forecasts of the next, one for each of `CONTEXTS`."""
+        history = self._history
+        if len(history) >= 2 * self._reach + LONGEST:
+            history = self._forget()
+        place = self._forgotten + len(history)
+        nearest, forgotten = place - self._reach, self._forgotten
+        history.append(character)
+        self._recent = recent = (self._recent * self._base + character + 1) % self._tables[-1][0]
+        forecasts = []
+        for limit, ends in self._tables:
+            context = recent % limit
+            end = ends.get(context, NEVER)
+            ends[context] = place
+            forecasts.append(history[end + 1 - forgotten] if end >= nearest else NONE)
+        return forecasts
+
+    def _forget(self) -> list[int]:
+        """Let go of what is beyond reach."""
+        beyond = len(self._history) - self._reach
+        self._forgotten += beyond
+        self._history = self._history[beyond:]
+        self._tables = [
+            (limit, {context: end for context, end in ends.items() if end >= self._forgotten})
+            for limit, ends in self._tables
+        ]
+        return self._history
+
+
+class Memories:
+    """A `Memory` for each of N texts that are read side by side.
+
+    Args:
+        reach: see `recall_text`.
+        vocab_size: V.
+        num_texts: N.
+    """
+
+    def __init__(self, reach: int, vocab_size: int, num_texts: int) -> None:
+        self._read = [Memory(reach, vocab_size).read for _ in range(num_texts)]
+
+    def read(self, characters: Ids) -> Forecasts:
+        """Read the next character of each text, shape (N,), or of one for which it is negative nothing: (N, C)."""
+        unread = [NONE] * len(CONTEXTS)
+        pairs = zip(self._read, characters.tolist(), strict=True)
+        return np.array([read(character) if character >= 0 else unread for read, character in pairs])
+
+
+class RecalledText:
+    """What is recalled in a text that is read in any order: looked up where it is read, and kept as far as it fits.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        reach: see `recall_text`.
+    """
+
+    def __init__(self, ids: Ids, reach: int) -> None:
+        self._ids, self._reach = ids, reach
+        self._blocks: dict[int, Forecasts] = {}
+
+    def at(self, starts: Places, first: int, last: int) -> Forecasts:
+        """The forecasts after characters `first` to before `last` behind each start; behind the text's end, none.
+
+        Args:
+            starts: places in the text, shape (B,).
+            first: counted from each of them.
+            last: likewise.
+
+        Returns:
+            An array of shape (last - first, B, C).
+        """
+        return np.stack([self._range(start + first, start + last) for start in starts.tolist()], axis=1)
+
+    def _range(self, first: int, last: int) -> Forecasts:
+        pieces = [
+            self._block(block)[max(first - block * BLOCK, 0) : last - block * BLOCK]
+            for block in range(first // BLOCK, (min(last, len(self._ids)) - 1) // BLOCK + 1)
+        ]
+        beyond = min(last - len(self._ids), last - first)
+        if beyond > 0:
+            pieces.append(np.full((beyond, len(CONTEXTS)), NONE, dtype=np.int16))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _block(self, block: int) -> Forecasts:
+        if block not in self._blocks:
+            if len(self._blocks) * BLOCK >= KEPT:
+                del self._blocks[next(iter(self._blocks))]  # the one that was looked up first
+            self._blocks[block] = recall_block(self._ids, block * BLOCK, (block + 1) * BLOCK, self._reach)
+        return self._blocks[block]
