@@ -82,6 +82,7 @@ RANGES: dict[str, Range] = {
     "embedding_dim": Range(1, 65536),
     "dropout": Range(0, 1, open_high=True),
     "input_dropout": Range(0, 1, open_high=True),
+    "recall_dropout": Range(0, 1, open_high=True),
     "state_reset": Range(0, 1, open_high=True),
     "batch_size": Range(1, 65536),
     "seq_len": Range(1, 65536),
@@ -147,6 +148,7 @@ class ModelConfig:
         layer_norm: normalise each layer's output (Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450).
         members: networks of this shape that learn apart and whose predictions are averaged.
         recall: characters back in which what followed the last few before is looked up; 0: it is not.
+        recall_dropout: share of the characters after which nothing is recalled while training.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -163,6 +165,7 @@ class ModelConfig:
     layer_norm: bool = True
     members: int = 1
     recall: int = 0
+    recall_dropout: float = 0.6
 
     def __post_init__(self) -> None:
         check_options(asdict(self))

@@ -83,7 +83,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
     rows = inspect("other.pt").stdout.splitlines()
     marked = {re.split("  +", line)[1] for line in rows if line.startswith("*")}
-    assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "parameters"}
+    assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "recall", "parameters"}
     assert [card["cell"] for card in json.loads(inspect("other.pt", "--json").stdout)] == ["lstm", "gru"]
 
 

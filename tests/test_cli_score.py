@@ -16,7 +16,8 @@ from conftest import clean_environment, make_text, random_model
 from torch.nn import functional
 
 from charrnn.config import ModelConfig, config_from_dict
-from charrnn.network.model import CharRNN
+from charrnn.network.model import CharRNN, forecasts_on
+from charrnn.recall import recall_columns
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import unknown_surprisal
 
@@ -46,9 +47,11 @@ def torch_bits(folder, line):
     contents = torch.load(folder / "words.pt", weights_only=True)
     model = CharRNN(config_from_dict(ModelConfig, contents["model"])).eval()
     model.load_state_dict(contents["weights"])
-    ids = torch.from_numpy(CharEncoder(contents["characters"]).encode("\n" + line).astype(np.int64))
+    characters = CharEncoder(contents["characters"]).encode("\n" + line)
+    recalled = forecasts_on(model.device, recall_columns(characters[:-1, None], model.config.recall))
+    ids = torch.from_numpy(characters.astype(np.int64))
     with torch.no_grad():
-        logits, _ = model(ids[:-1, None], model.initial_state(1))
+        logits, _ = model(ids[:-1, None], model.initial_state(1), recalled)
     return functional.cross_entropy(logits[:, 0], ids[1:]).item() / math.log(2)
 
 

@@ -68,7 +68,7 @@ def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
     monkeypatch.setattr(losses_module, "MOST_PADDED", 320)
     widths = []
     forward = model.forward
-    monkeypatch.setattr(model, "forward", lambda ids, state: widths.append(ids.shape[1]) or forward(ids, state))
+    monkeypatch.setattr(model, "forward", lambda ids, state, _: widths.append(ids.shape[1]) or forward(ids, state))
     for found, alone in zip(read_side_by_side(model, texts), expected, strict=True):
         np.testing.assert_allclose(found.surprisals, alone.surprisals, atol=1e-5)
     assert widths[0] == 1

@@ -41,18 +41,18 @@ def expected_mixture(text):
 def test_one_text_and_many_have_the_mixtures_distribution(length):
     model = MixedModel(PARTS)
     assert model.encoder.characters == "abcdxyz"
-    read, state = model.reader(), model.initial_state(2)
+    read, read_many = model.reader(), model.readers(2)
     for id_ in model.encoder.encode(TEXT[:length]):
         one = read(int(id_))
-        many, state = model.step(np.array([id_, id_]), state)
+        many = read_many(np.array([id_, id_]))
     np.testing.assert_allclose(np.exp(one), expected_mixture(TEXT[:length]), atol=1e-6)
     np.testing.assert_allclose(np.exp(many), [expected_mixture(TEXT[:length])] * 2, atol=1e-6)
 
 
 def test_texts_side_by_side_keep_their_own_states():
     model = MixedModel(PARTS)
-    state = model.initial_state(2)
+    read = model.readers(2)
     for pair in zip(model.encoder.encode("axcz"), model.encoder.encode("zbdy"), strict=True):
-        logits, state = model.step(np.array(pair), state)
+        logits = read(np.array(pair))
     np.testing.assert_allclose(np.exp(logits[0]), expected_mixture("axcz"), atol=1e-6)
     np.testing.assert_allclose(np.exp(logits[1]), expected_mixture("zbdy"), atol=1e-6)

@@ -20,8 +20,8 @@ def break_forward(run, calls, value=math.nan):
     """Let the model's output be wrong at some of its calls while training, counted from 0."""
     forward, count = run.model.forward, iter(range(10**9))
 
-    def wrong(ids, state):
-        logits, new_state = forward(ids, state)
+    def wrong(ids, state, recalled=None):
+        logits, new_state = forward(ids, state, recalled)
         if run.model.training and next(count) in calls:
             logits = logits + value
             new_state = tuple(tuple(tensor * value for tensor in layer) for layer in new_state)

@@ -63,7 +63,7 @@ def test_the_state_is_carried_from_window_to_window_and_detached():
     assert not any(tensor.requires_grad for layer in carried for tensor in layer)
     seen = []
     forward = run.model.forward
-    run.model.forward = lambda ids, state: seen.append(state) or forward(ids, state)
+    run.model.forward = lambda ids, state, _: seen.append(state) or forward(ids, state)
     take_step(run)
     assert seen[0] is carried, "the second window starts from the state after the first"
 
@@ -73,7 +73,7 @@ def test_some_lanes_begin_a_window_without_a_state_and_the_others_keep_theirs():
     take_step(run)
     seen = []
     forward = run.model.forward
-    run.model.forward = lambda ids, state: seen.append((state, run.state)) or forward(ids, state)
+    run.model.forward = lambda ids, state, _: seen.append((state, run.state)) or forward(ids, state)
     for _ in range(8):
         take_step(run)
     shares = []
@@ -92,7 +92,7 @@ def test_the_state_is_zero_where_an_epoch_begins():
         take_step(run)
     seen = []
     forward = run.model.forward
-    run.model.forward = lambda ids, state: seen.append(state) or forward(ids, state)
+    run.model.forward = lambda ids, state, _: seen.append(state) or forward(ids, state)
     take_step(run)
     assert seen[0][0][0].abs().sum() == 0
 

@@ -20,7 +20,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     return [
         *_describe_corpus(corpus, config.val_fraction, run.num_evaluated),
         f"model: {model.cell}, {_members(model)}{_count(model.num_layers, 'layer')} of {model.hidden_size}, "
-        f"embedding {model.embedding_dim}, {_dropout(model)}; {count_parameters(model):,} parameters, {launch.reason}",
+        f"embedding {model.embedding_dim}, {_memory(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
         f"{_processes(run.ranks.world_size)}{_count(config.threads, 'thread')}; "
@@ -59,9 +59,10 @@ def _members(config: ModelConfig) -> str:
     return f"{config.members} members of " if config.members > 1 else ""
 
 
-def _dropout(config: ModelConfig) -> str:
+def _memory(config: ModelConfig) -> str:
     hidden = f", input dropout {config.input_dropout:g}" if config.input_dropout else ""
-    return f"dropout {config.dropout:g}{hidden}"
+    recall = f", recall of {config.recall:,}" if config.recall else ""
+    return f"dropout {config.dropout:g}{hidden}{recall}"
 
 
 def _processes(world: int) -> str:

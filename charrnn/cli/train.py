@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.config import TrainConfig, check_options, parse_duration
+from charrnn.config import ModelConfig, TrainConfig, check_options, parse_duration
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place
@@ -54,6 +54,9 @@ def train(
             **Hidden,
         ),
     ] = None,
+    recall_dropout: Annotated[
+        float, typer.Option(help="Share of characters after which nothing is recalled while training.")
+    ] = ModelConfig.recall_dropout,
     batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
     seq_len: Annotated[
         int | None, typer.Option(help="Characters of a window: how far gradients go back. [default: 64]", **Hidden)

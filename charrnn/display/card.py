@@ -65,6 +65,7 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     layers = f"{config.members} members of {layers}" if config.members > 1 else layers
     options = [f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
     options += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
+    options += [f"recall of {config.recall:,}"] * (config.recall > 0)
     options += ["layer norm"] * config.layer_norm + ["residual"] * (config.residual and config.num_layers > 1)
     training = checkpoint.training
     rows = [

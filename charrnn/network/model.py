@@ -71,7 +71,8 @@ class CharRNN(nn.Module):
         x = self.dropout(x, self.config.dropout)
         logits = self.head(x)  # (T, B, V)
         if recalled is not None:
-            raised = self.recall(x) * (recalled != NONE)  # (T, B, C)
+            # Hidden at times, or the layers would leave to it what they should learn, and be lost in a new text.
+            raised = self.dropout.hide(self.recall(x) * (recalled != NONE), self.config.recall_dropout)  # (T, B, C)
             logits = logits.scatter_add(-1, recalled.clamp(min=0), raised.to(logits.dtype))
         return logits, tuple(new_state)
 
