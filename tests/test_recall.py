@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from charrnn.recall import (
     recall_text,
     recall_texts,
 )
+from charrnn.regimen import RECALL
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
 from charrnn.training.evaluation import evaluate, evaluate_cold
@@ -224,3 +226,49 @@ def test_a_mixture_reads_one_text_as_it_reads_many():
     for character in ids.tolist():
         logits = many(np.array([character, 5 - character]))
         np.testing.assert_allclose(logits[0], one(character), atol=1e-4)
+
+
+def test_forecasts_are_hidden_after_a_share_of_the_characters_while_training_alone():
+    config = dataclasses.replace(recalling(), recall_dropout=0.25)
+    model = random_model(config)
+    ids = torch.zeros(100, 40, dtype=torch.int64)
+    recalled = torch.full((100, 40, len(CONTEXTS)), 3)
+
+    def hidden():
+        state = model.initial_state(40)
+        return ((model(ids, state, recalled)[0] - model(ids, state)[0]).abs().sum(-1) == 0).float().mean().item()
+
+    assert hidden() == 0
+    model.train()
+    assert hidden() == pytest.approx(0.25, abs=0.03)
+
+
+def test_it_learns_to_copy_what_no_recurrent_state_could_hold(tmp_path, charrnn):
+    """A text of lines of chance letters, each given twice: the second time nothing is left to be guessed."""
+    generator = np.random.default_rng(0)
+    lines = ["".join(generator.choice(list("abcdefgh"), 60)) + "\n" for _ in range(300)]
+    (tmp_path / "twice.txt").write_text("".join(line + line for line in lines))
+    flags = ("--hidden-size", 16, "--max-steps", 150, "--batch-size", 4, "--json", "--quiet")
+    losses = []
+    for reach in (4096, 0):
+        trained = charrnn("train", "twice.txt", "--recall", reach, "--out", f"{reach}.pt", *flags)
+        assert trained.code == 0, trained.stderr
+        losses.append(json.loads(charrnn("inspect", f"{reach}.pt", "--json").text)["best"]["val_loss"])
+    assert losses[0] < 0.8 * losses[1]
+
+
+def test_lines_that_are_kept_apart_are_not_recalled(charrnn, tmp_path):
+    (tmp_path / "names.txt").write_text("anna\nbert\ncarl\n" * 40)
+    refused = charrnn("train", "names.txt", "--lines", "--recall", 100)
+    assert (refused.code, refused.text) == (2, "")
+    assert refused.stderr == (
+        "charrnn: --recall looks back over lines, and --lines keeps them apart; leave one of them out\n"
+    )
+    flags = ("--max-steps", 2, "--hidden-size", 8, "--batch-size", 2)
+    assert charrnn("train", "names.txt", "--lines", *flags, "--out", "lines.pt").code == 0
+    assert charrnn("train", "names.txt", *flags, "--out", "stream.pt").code == 0
+    reaches = [json.loads(charrnn("inspect", f, "--json").text)["recall"] for f in ("lines.pt", "stream.pt")]
+    assert reaches == [0, RECALL]
+    changed = charrnn("train", "names.txt", "--out", "stream.pt", "--resume", "--recall", 50, "--max-steps", 4)
+    assert changed.code == 2
+    assert "--recall" in changed.stderr
