@@ -52,13 +52,15 @@ def parts(world):
 @pytest.mark.parametrize("make", [
     lambda **sizes: Lanes(IDS, seq_len=16, **sizes),
     lambda **sizes: LineLanes(IDS, LINE_FEED, seq_len=16, seed=3, **sizes),
-], ids=["stream", "lines"])  # fmt: skip
+    lambda **sizes: Lanes(IDS, seq_len=16, reach=400, **sizes),
+], ids=["stream", "lines", "recall"])  # fmt: skip
 def test_what_the_ranks_read_put_side_by_side_is_what_one_reads(make, batch_size):
     whole = make(batch_size=batch_size)
     slices = [make(batch_size=batch_size, own=part.shard(batch_size)) for part in parts(3)]
     for _ in range(2 * whole.windows_per_epoch):
         window, windows = next(whole), [next(lanes) for lanes in slices]
-        for name in ("inputs", "targets"):
+        assert (window.recalled is None) == (windows[0].recalled is None)
+        for name in ("inputs", "targets", "recalled")[: 2 if window.recalled is None else 3]:
             np.testing.assert_array_equal(np.hstack([getattr(own, name) for own in windows]), getattr(window, name))
         counted = [int((own.targets != IGNORED).sum()) for own in windows]
         assert [own.num_targets for own in windows] == [window.num_targets] * 3 == [sum(counted)] * 3
@@ -68,10 +70,10 @@ def test_what_the_ranks_read_put_side_by_side_is_what_one_reads(make, batch_size
 
 
 @pytest.mark.parametrize("world", [2, 3, 9])
-def test_ranks_that_share_an_evaluation_find_the_same_loss(world):
-    model = random_model(
-        ModelConfig(vocab_size=len(ENCODER), cell="lstm", hidden_size=9, num_layers=2, embedding_dim=6)
-    )
+@pytest.mark.parametrize("recall", [0, 500])
+def test_ranks_that_share_an_evaluation_find_the_same_loss(world, recall):
+    shape = {"cell": "lstm", "hidden_size": 9, "num_layers": 2, "embedding_dim": 6}
+    model = random_model(ModelConfig(vocab_size=len(ENCODER), **shape, recall=recall))
     for measure in (
         functools.partial(evaluate, model, IDS, batch_size=5),
         functools.partial(evaluate_cold, model, IDS),
@@ -166,8 +168,8 @@ def save_checkpoint(path, job):
     )  # fmt: skip
 
 
-def model_config(cell="lstm", members=1):
-    sizes = {"hidden_size": 16, "num_layers": 2, "embedding_dim": 8}
+def model_config(cell="lstm", members=1, recall=0):
+    sizes = {"hidden_size": 16, "num_layers": 2, "embedding_dim": 8, "recall": recall, "recall_dropout": 0.0}
     return ModelConfig(vocab_size=len(ENCODER), cell=cell, members=members, **sizes)
 
 
@@ -209,11 +211,12 @@ def learn(ranks):
     end = int(np.flatnonzero(IDS == LINE_FEED)[60]) + 1  # of 61 lines: six at a time, and one
     for name, options in {
         "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 200},
+        "recall": {"recall": 700, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 100},
         "members": {"cell": "lstm", "members": 2, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 40},
         "lines": {"cell": "gru", "ids": IDS[:end], "line_feed": LINE_FEED, "batch_size": 6, "max_steps": 60},
     }.items():
-        cell, ids, line_feed = (options.pop(name) for name in ("cell", "ids", "line_feed"))
-        model = model_config(cell, members=options.pop("members", 1))
+        ids, line_feed = options.pop("ids"), options.pop("line_feed")
+        model = model_config(**{name: options.pop(name) for name in ("cell", "members", "recall") if name in options})
         config = TrainConfig(**options, seq_len=16, learning_rate=0.01, state_reset=0.0)
         run = TrainingRun.start(model, config, ids, IDS[:500], started=ranks.now(), line_feed=line_feed, ranks=ranks)
         losses = []

@@ -32,6 +32,7 @@ ENSEMBLE = {"members": {"members": 3, "dropout": 0.2, "patience": 8, "learning_r
 OTHER_TEXTS = {
     "lines": {"line_feed": int(ENCODER.encode("\n")[0]), "dropout": 0.2, "batch_size": 6},
     "mapped": {"dropout": 0.2},
+    "recall": {"recall": 300, "stretch": 100},
 }
 CUTS = ["anywhere", "at an evaluation"]
 FAST = ("float32", "patience", "anywhere")
@@ -102,6 +103,8 @@ MATRIX = [
     pytest.param("lstm", "float32", "lines", "anywhere", id="lines"),
     pytest.param("gru", "bfloat16", "lines", "at an evaluation", id="lines-gru-bfloat16", marks=pytest.mark.slow),
     pytest.param("lstm", "float32", "mapped", "anywhere", id="mapped"),
+    pytest.param("lstm", "float32", "recall", "anywhere", id="recall"),
+    pytest.param("gru", "bfloat16", "recall", "at an evaluation", id="recall-gru-bfloat16", marks=pytest.mark.slow),
     pytest.param("lstm", "float32", "members", "anywhere", id="members"),
     pytest.param("lstm", "bfloat16", "members", "anywhere", id="members-bfloat16", marks=pytest.mark.slow),
 ]
@@ -109,7 +112,7 @@ MATRIX = [
 
 @pytest.mark.parametrize(("cell", "precision", "settings", "cut"), MATRIX)
 def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, precision, settings, cut):
-    """Fifty-three kinds of run, each cut three times: at random or at evaluations, and on the last step."""
+    """Fifty-five kinds of run, each cut three times: at random or at evaluations, and on the last step."""
     skip_without(precision, cell)
     straight = begin(cell, precision, settings)
     told = [(report.step, report.train_loss, report.val_loss) for report in train(straight)]
