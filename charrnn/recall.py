@@ -37,6 +37,9 @@ SPAN = 1 << 14
 BLOCK = 1 << 12
 """The same of a text that is read in any order."""
 
+FIRST_ROOM = 1 << 8
+"""Characters of texts that are read side by side for which there is room at first."""
+
 KEPT = 1 << 22
 """Characters of which a `RecalledText` keeps what it has found out."""
 
@@ -168,22 +171,58 @@ class Memory:
 
 
 class Memories:
-    """A `Memory` for each of N texts that are read side by side.
+    """The same of N texts that are read side by side, in a few operations for all of them and in little memory.
+
+    For every distance back it is known how many characters there are the same as here, `LONGEST` at most. Reading one
+    more makes each such run longer by one or ends it; a run at least as long as a context is a place of that context.
 
     Args:
         reach: see `recall_text`.
-        vocab_size: V.
+        vocab_size: V: ids are below.
         num_texts: N.
     """
 
     def __init__(self, reach: int, vocab_size: int, num_texts: int) -> None:
-        self._read = [Memory(reach, vocab_size).read for _ in range(num_texts)]
+        self._reach, self._length = reach, 0
+        self._rows = np.arange(num_texts)
+        # The last character first, so that what stands at some distances is a slice; the first of all is at the end.
+        self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
+        self._newest = FIRST_ROOM
+        self._runs = np.zeros((num_texts, FIRST_ROOM), dtype=np.uint8)  # at distances of 1, 2, ...
 
     def read(self, characters: Ids) -> Forecasts:
-        """Read the next character of each text, shape (N,), or of one for which it is negative nothing: (N, C)."""
-        unread = [NONE] * len(CONTEXTS)
-        pairs = zip(self._read, characters.tolist(), strict=True)
-        return np.array([read(character) if character >= 0 else unread for read, character in pairs])
+        """Read the next character of each text, shape (N,); give the forecasts of those after them, shape (N, C)."""
+        if self._newest == 0:
+            self._make_room()
+        known = min(self._length, self._reach)
+        runs = self._runs[:, :known]
+        np.minimum(runs, LONGEST - 1, out=runs)
+        runs += 1
+        characters = characters.astype(self._history.dtype)
+        runs *= self._history[:, self._newest : self._newest + known] == characters[:, None]
+        self._newest -= 1
+        self._length += 1
+        self._history[:, self._newest] = characters
+        forecasts = np.full((len(characters), len(CONTEXTS)), NONE)
+        if not known:
+            return forecasts
+        for number, length in enumerate(CONTEXTS):
+            nearest = (runs >= length).argmax(axis=1)
+            is_known = runs[self._rows, nearest] >= length
+            if not is_known.any():
+                break
+            followed = self._history[self._rows, self._newest + nearest]
+            np.copyto(forecasts[:, number], followed, where=is_known, casting="unsafe")
+        return forecasts
+
+    def _make_room(self) -> None:
+        """Go on in arrays that are twice as large, or where no more can be recalled in such as leave room enough."""
+        kept = min(self._length, self._reach)
+        history = np.zeros((len(self._rows), 2 * kept), dtype=self._history.dtype)
+        history[:, kept:] = self._history[:, :kept]
+        runs = np.zeros((len(self._rows), 2 * kept), dtype=np.uint8)
+        runs[:, :kept] = self._runs[:, :kept]
+        self._history, self._runs, self._newest = history, runs, kept
 
 
 class RecalledText:

@@ -94,7 +94,7 @@ ALLOWED = {
         "matching": "automaton encoder errors filters options patterns sampling",
         "endings": "",
         "samples": "encoder endings filters options sampling",
-        "mixing": "encoder filters numpy_ensemble recall sampling",
+        "mixing": "config encoder filters numpy_ensemble recall sampling",
     },
     "analysis": {
         "losses": "config numpy_ensemble recall",

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.config import CONTEXTS
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Ids, Reader, Readers
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.recall import Memories
+from charrnn.recall import NONE, Memory
 from charrnn.text.encoder import CharEncoder
 
 UNKNOWN = -1
@@ -89,14 +90,18 @@ class MixedModel:
 def _readers_of_known(part: Part, num_texts: int) -> Readers:
     """Begin N texts of which one model reads what it knows: from its own ids or `UNKNOWN`, to its predictions."""
     model, config = part.model, part.model.config
-    memories = Memories(config.recall, config.vocab_size, num_texts)
+    memories = [Memory(config.recall, config.vocab_size).read for _ in range(num_texts if config.recall else 0)]
+    unread = [NONE] * len(CONTEXTS)
     state = model.initial_state(num_texts)
     prediction = np.full((num_texts, len(part.encoder)), 1 / len(part.encoder))
 
     def read(own: Ids) -> Floats:
         nonlocal state, prediction
         knows = (own != UNKNOWN)[:, None]
-        recalled = memories.read(own) if config.recall else None
+        recalled = None
+        if config.recall:
+            pairs = zip(memories, own.tolist(), strict=True)
+            recalled = np.array([unread if i == UNKNOWN else remember(i) for remember, i in pairs])
         logits, after = model.step(np.where(knows[:, 0], own, 0), state, recalled)
         prediction = np.where(knows, _softmax(logits), prediction)
         state = tuple(
