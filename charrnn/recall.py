@@ -135,11 +135,11 @@ class Memory:
     """
 
     def __init__(self, reach: int, vocab_size: int) -> None:
-        self._reach, self._base = reach, vocab_size + 1
-        self._recent = 0  # the last characters as one number, a digit for each: 0 before the text, else its id + 1
+        self._reach, self._bits = reach, vocab_size.bit_length()
+        self._recent = 0  # the last characters as one number, some bits for each: 0 before the text, else its id + 1
         self._history: list[int] = []
         self._forgotten = 0  # characters before those in the history
-        self._tables: list[tuple[int, dict[int, int]]] = [(self._base**length, {}) for length in CONTEXTS]
+        self._tables: list[tuple[int, dict[int, int]]] = [((1 << self._bits * length) - 1, {}) for length in CONTEXTS]
 
     def read(self, character: int) -> list[int]:
         """Read one more character; give the forecasts of the next, one for each of `CONTEXTS`."""
@@ -149,10 +149,10 @@ class Memory:
         place = self._forgotten + len(history)
         nearest, forgotten = place - self._reach, self._forgotten
         history.append(character)
-        self._recent = recent = (self._recent * self._base + character + 1) % self._tables[-1][0]
+        self._recent = recent = (self._recent << self._bits | character + 1) & self._tables[-1][0]
         forecasts = []
-        for limit, ends in self._tables:
-            context = recent % limit
+        for mask, ends in self._tables:
+            context = recent & mask
             end = ends.get(context, NEVER)
             ends[context] = place
             forecasts.append(history[end + 1 - forgotten] if end >= nearest else NONE)
@@ -164,8 +164,8 @@ class Memory:
         self._forgotten += beyond
         self._history = self._history[beyond:]
         self._tables = [
-            (limit, {context: end for context, end in ends.items() if end >= self._forgotten})
-            for limit, ends in self._tables
+            (mask, {context: end for context, end in ends.items() if end >= self._forgotten})
+            for mask, ends in self._tables
         ]
         return self._history
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.network.ensemble import share_threads
+from charrnn.regimen import RECALL
 from charrnn.shapes import training_cost
 from charrnn.training.loop import read_figures, take_step
 from charrnn.training.precision import crawls_in, probe_precision
@@ -66,10 +67,9 @@ def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 5
 
 
 def model_config(num_layers: int, hidden_size: int) -> ModelConfig:
-    """The LSTM of these sizes."""
-    return ModelConfig(
-        vocab_size=VOCAB_SIZE, cell="lstm", hidden_size=hidden_size, num_layers=num_layers, embedding_dim=EMBEDDING_DIM
-    )
+    """The LSTM of these sizes, with recall, as it is trained where no flag says otherwise."""
+    sizes = {"hidden_size": hidden_size, "num_layers": num_layers, "embedding_dim": EMBEDDING_DIM}
+    return ModelConfig(vocab_size=VOCAB_SIZE, cell="lstm", recall=RECALL, **sizes)
 
 
 def training_speed(
