@@ -28,5 +28,10 @@ def test_what_the_losses_say_is_said_in_words(train, val, words):
     assert re.match(words, verdict(history(train, val)))
 
 
+def test_a_training_loss_with_forecasts_hidden_is_no_sign_of_a_model_too_small():
+    losses = history([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6])
+    assert verdict(losses, recalls=True).startswith("levelled off: the validation loss fell by 0.0000 nats")
+
+
 def test_a_validation_loss_that_rises_with_the_training_loss_is_no_overfitting():
     assert "overfitting" not in verdict(history([2.0, 1.5, 1.4, 2.4, 2.5], [1.9, 1.6, 1.5, 2.5, 2.6]))

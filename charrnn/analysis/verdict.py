@@ -16,7 +16,7 @@ FEWEST = 4
 """Evaluations that a verdict needs."""
 
 
-def verdict(history: Sequence[HistoryRow]) -> str:
+def verdict(history: Sequence[HistoryRow], *, recalls: bool = False) -> str:
     """Say whether a model still improves, overfits, underfits or has levelled off.
 
     The training loss has dropout in it and is a mean over the steps since the evaluation before, so that it may well
@@ -24,6 +24,7 @@ def verdict(history: Sequence[HistoryRow]) -> str:
 
     Args:
         history: evaluations in order.
+        recalls: whether forecasts are hidden while training, so that its loss says nothing beside the validation loss.
     """
     if len(history) < FEWEST:
         return f"too early to tell: {len(history)} evaluation{'' if len(history) == 1 else 's'}"
@@ -41,16 +42,16 @@ def verdict(history: Sequence[HistoryRow]) -> str:
             f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
             "more time would help"
         )
+    levelled = f"levelled off: the validation loss fell by {max(fall, 0):.4f} nats over the last third of the steps"
+    if recalls:
+        return f"{levelled}; more text, or a larger model, would help more than time"
     gap = last.val_loss - last.train_loss
     if gap < 0:
         return (
             f"underfitting: both losses have levelled off, and the training loss is the higher by {-gap:.4f} nats; "
             "a larger model, less dropout or a longer training would help"
         )
-    return (
-        f"levelled off: the validation loss fell by {max(fall, 0):.4f} nats over the last third of the steps, and the "
-        f"training loss is {gap:.4f} below it; more text would help most"
-    )
+    return f"{levelled}, and the training loss is {gap:.4f} below it; more text would help most"
 
 
 def _near(history: Sequence[HistoryRow], step: float) -> HistoryRow:
