@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from charrnn.config import CONTEXTS, STATES, ModelConfig
 from charrnn.network.cells import CELL_LAYERS, LayerState
@@ -69,12 +70,22 @@ class CharRNN(nn.Module):
             x = x + outputs if self.config.is_residual(index) else outputs
             new_state.append(layer_state)
         x = self.dropout(x, self.config.dropout)
-        logits = self.head(x)  # (T, B, V)
-        if recalled is not None:
-            # Hidden at times, or the layers would leave to it what they should learn, and be lost in a new text.
-            raised = self.dropout.hide(self.recall(x) * (recalled != NONE), self.config.recall_dropout)  # (T, B, C)
-            logits = logits.scatter_add(-1, recalled.clamp(min=0), raised.to(logits.dtype))
+        logits = self.head(x) if recalled is None else self._recall(x, recalled)  # (T, B, V)
         return logits, tuple(new_state)
+
+    def _recall(self, x: Tensor, recalled: Tensor) -> Tensor:
+        """The head's logits with the forecasts' raised, by one product for both: two would cost more on the way back.
+
+        Forecasts are hidden at times, or the layers would leave to them what they should learn, and be lost without.
+        """
+        weight, bias = (
+            torch.cat([getattr(self.head, name), getattr(self.recall, name)]) for name in ("weight", "bias")
+        )
+        logits, raised = torch.split(
+            functional.linear(x, weight, bias), [self.config.vocab_size, len(CONTEXTS)], dim=-1
+        )
+        raised = self.dropout.hide(raised * (recalled != NONE), self.config.recall_dropout)  # (T, B, C)
+        return logits.scatter_add(-1, recalled.clamp(min=0), raised.to(logits.dtype))
 
     @property
     def device(self) -> torch.device:
