@@ -19,12 +19,9 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
 STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 """Vectors of hidden_size values that a layer hands on: h, or h and c."""
 
-CONTEXTS = (1, 2, 3, 5, 8, 16)
-"""Lengths of the contexts that `charrnn.recall` looks for; each at most twice the one before. They belong to the
-checkpoint's format, since a model learns how far to trust each."""
-
-FARTHEST = 1 << 15
-"""Characters back in which they can be looked for, at most."""
+CONTEXTS, FARTHEST = (1, 2, 3, 5, 8, 16), 1 << 15
+"""Lengths of the contexts that `charrnn.recall` looks for, each at most twice the one before, and characters back in
+which it can, at most. The lengths belong to the checkpoint's format: a model learns how far to trust each."""
 
 EVALUATION_SHARE = 0.04
 """Share of a training's time that its evaluations may take."""
