@@ -21,6 +21,7 @@ from charrnn.network.model import forecasts_on
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.recall import (
     BLOCK,
+    FIRST_ROOM,
     LONGEST,
     NONE,
     SPAN,
@@ -118,6 +119,14 @@ def test_texts_side_by_side_recall_themselves_alone():
     np.testing.assert_array_equal(steps, recall_columns(together, 50))
     for column in range(4):
         np.testing.assert_array_equal(steps[:, column], recall_text(together[:, column], 50))
+
+
+@pytest.mark.parametrize("reach", [50, 300, 5000])
+def test_texts_side_by_side_recall_however_long_they_are(reach):
+    together = few_letters(4 * FIRST_ROOM * 3, letters=9).reshape(-1, 3)
+    memories = Memories(reach, 9, 3)
+    np.testing.assert_array_equal([memories.read(row) for row in together], recall_columns(together, reach))
+    assert memories._history.shape[1] <= 2 * max(FIRST_ROOM, min(reach, len(together)))
 
 
 def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch):
