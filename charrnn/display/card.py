@@ -91,7 +91,7 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
         rows.append(("  6-gram", absence if baseline is None else _describe_baseline(baseline, best.val_loss)))
     if checkpoint.history[-1] != best:
         rows.append(("last", f"{describe_loss(checkpoint.history[-1].val_loss)}, step {checkpoint.history[-1].step:,}"))
-    return [*rows, ("verdict", verdict(checkpoint.history, recalls=config.recall > 0))]
+    return [*rows, ("verdict", verdict(checkpoint.history, recalls=config.recall > 0 and config.recall_dropout > 0))]
 
 
 def _by_name(checkpoint: Checkpoint) -> list[Parameter]:

@@ -1,4 +1,4 @@
-"""Lanes over a text that lies on the GPU, where each window is cut out: nothing is sent there while training."""
+"""Lanes over a text that lies on the GPU, where each window is cut out: nothing but what is recalled is sent there."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ResidentLanes(Lanes):
 def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice, reach: int = 0) -> Lanes | LineLanes:
     """Choose how a text is read: line by line, from the GPU where it fits there, or from the host.
 
-    What is recalled is looked up on the host: it is two integers a character, and needs the text in its own order.
+    What is recalled is looked up on the host: it is six integers a character, and needs the text in its own order.
 
     Raises:
         ConfigError: too few characters, or lines, for the lanes.
