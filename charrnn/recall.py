@@ -81,6 +81,8 @@ def recall_columns(windows: Ids, reach: int) -> Forecasts:
 def recall_block(ids: Ids, first: int, last: int, reach: int, starts: Places | None = None) -> Forecasts:
     """Look up the forecasts after the characters from `first` to before `last`; see `recall_text`."""
     lead = max(0, first - reach - LONGEST)
+    if starts is not None and first < len(ids):
+        lead = max(lead, int(starts[first]))  # nothing before is looked at
     piece = np.asarray(ids[lead:last])
     own = slice(first - lead, None)
     places = np.arange(len(piece))[own]

@@ -279,6 +279,13 @@ def test_lines_that_are_kept_apart_are_not_recalled(charrnn, tmp_path):
     assert charrnn("train", "names.txt", *flags, "--out", "stream.pt").code == 0
     reaches = [json.loads(charrnn("inspect", f, "--json").text)["recall"] for f in ("lines.pt", "stream.pt")]
     assert reaches == [0, RECALL]
+    contents = torch.load(tmp_path / "lines.pt", weights_only=True)
+    torch.save({**contents, "model": {**contents["model"], "recall": 100}}, tmp_path / "both.pt")
+    both = charrnn("inspect", "both.pt")
+    assert (both.code, both.stderr) == (
+        1,
+        "charrnn: both.pt: lines that are kept apart are recalled; the file is damaged\n",
+    )
     changed = charrnn("train", "names.txt", "--out", "stream.pt", "--resume", "--recall", 50, "--max-steps", 4)
     assert changed.code == 2
     assert "--recall" in changed.stderr

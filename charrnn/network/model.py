@@ -78,9 +78,8 @@ class CharRNN(nn.Module):
 
         Forecasts are hidden at times, or the layers would leave to them what they should learn, and be lost without.
         """
-        weight, bias = (
-            torch.cat([getattr(self.head, name), getattr(self.recall, name)]) for name in ("weight", "bias")
-        )
+        weight = torch.cat([self.head.weight, self.recall.weight])
+        bias = torch.cat([self.head.bias, self.recall.bias])
         logits, raised = torch.split(
             functional.linear(x, weight, bias), [self.config.vocab_size, len(CONTEXTS)], dim=-1
         )

@@ -67,6 +67,8 @@ def _check_sections(header: Mapping[str, Any]) -> None:
         if not all(isinstance(value, str) for pair in header[name].items() for value in pair):
             raise ConfigError(f"{name} has something that is not text")
     options, has_unknown = read_text_options(header["text"])
+    if options.lines and header["model"].get("recall"):
+        raise ConfigError("lines that are kept apart are recalled")
     if not characters:
         raise ConfigError("there are no characters")
     if len(characters) + has_unknown != vocab_size:
