@@ -32,7 +32,8 @@ NONE = -1
 """In the place of a forecast, where its context did not occur before."""
 
 SPAN = 1 << 14
-"""Characters of a whole text that are looked up together, after those before that they may recall."""
+"""Characters of a whole text that are looked up together. With those before that they may recall, `config.FARTHEST` at
+most, they are fewer than 2 to the power of 16."""
 
 BLOCK = 1 << 12
 """The same of a text that is read in any order."""
@@ -42,9 +43,6 @@ FIRST_ROOM = 1 << 8
 
 KEPT = 1 << 22
 """Characters of which a `RecalledText` keeps what it has found out."""
-
-PLACE_BITS = 16
-"""Of a place in what is looked up together and what it may recall: these are fewer than 2 to the power of 16."""
 
 NEVER = -(1 << 40)
 """In the place of a place, far before any."""
@@ -99,33 +97,30 @@ def _last_ends(ids: Ids) -> Iterator[Places]:
     """For each of `CONTEXTS`, where the context at each character last ended before; `NEVER` where it did not.
 
     A context of length K is named by the names of its first and its last k characters, where k is the length before
-    and 2 k is at least K; a name is the context's place in their order, so that it fits into as few bits as a place
-    (Karp, Miller, Rosenberg 1972, https://doi.org/10.1145/800152.804905).
+    and 2 k is at least K (Karp, Miller, Rosenberg 1972, https://doi.org/10.1145/800152.804905). Its own name is its
+    number in their order. The order by the last k is known, so that only that by the first has to be found, and names
+    of sixteen bits are sorted by counting: a third of the time of sorting both with their places.
 
     Args:
-        ids: fewer than 2 to the power of 16.
+        ids: fewer than 2 to the power of 16 minus 1.
     """
-    is_narrow = ids.dtype in (np.uint8, np.uint16)
-    names = ids.astype(np.int64) if is_narrow else np.unique(ids, return_inverse=True)[1]
-    places = np.arange(len(ids))
-    known = 1
-    for length in CONTEXTS:
-        ends = np.full(len(ids), NEVER)
-        first, shorter = length - 1, length - known
-        if len(ids) > first:
-            keys = names[first - shorter : len(ids) - shorter] << PLACE_BITS
-            keys |= names[first:]
-            keys <<= PLACE_BITS
-            keys |= places[first:]
-            keys.sort()  # by context, and of one context by place
-            ordered = keys & ((1 << PLACE_BITS) - 1)
-            keys >>= PLACE_BITS
-            is_other = keys[1:] != keys[:-1]
-            ends[ordered[1:]] = np.where(is_other, NEVER, ordered[:-1])
-            names = np.zeros(len(ids), dtype=np.int64)
-            names[ordered[1:]] = is_other.cumsum()
+    firsts = (ids if ids.dtype == np.uint8 else np.unique(ids, return_inverse=True)[1]).astype(np.uint16)
+    lasts = np.zeros_like(firsts)
+    order = np.arange(len(ids))  # places, by context, and of one context by place
+    for length, longer in zip(CONTEXTS, (*CONTEXTS[1:], LONGEST), strict=True):
+        order = order[np.argsort(firsts[order], kind="stable")]
+        is_new = np.ones(len(ids), dtype=bool)
+        is_new[1:] = np.diff(firsts[order]) != 0
+        is_new[1:] |= np.diff(lasts[order]) != 0
+        before = np.full(len(ids), NEVER)
+        np.copyto(before[1:], order[:-1], where=~is_new[1:])
+        ends = np.empty(len(ids), dtype=np.int64)
+        ends[order] = before
         yield ends
-        known = length
+        lasts = np.empty_like(firsts)
+        lasts[order] = is_new.cumsum().astype(np.uint16)  # from 1 on
+        firsts = np.zeros_like(lasts)  # 0: before the text, where no two contexts are the same
+        firsts[longer - length :] = lasts[: max(0, len(ids) - (longer - length))]
 
 
 class Memory:
