@@ -41,6 +41,12 @@ BLOCK = 1 << 12
 FIRST_ROOM = 1 << 8
 """Characters of texts that are read side by side for which there is room at first."""
 
+NEAR = 1 << 9
+"""Distances at which most contexts are found, which are searched first."""
+
+RUNS_GROW = 128
+"""Characters after which runs are shortened to `LONGEST` again, so that eight bits hold them."""
+
 KEPT = 1 << 22
 """Characters of which a `RecalledText` keeps what it has found out."""
 
@@ -193,7 +199,8 @@ class Memories:
             self._make_room()
         known = min(self._length, self._reach)
         runs = self._runs[:, :known]
-        np.minimum(runs, LONGEST - 1, out=runs)
+        if self._length % RUNS_GROW == 0:
+            np.minimum(runs, LONGEST, out=runs)
         runs += 1
         characters = characters.astype(self._history.dtype)
         runs *= self._history[:, self._newest : self._newest + known] == characters[:, None]
@@ -203,11 +210,15 @@ class Memories:
         forecasts = np.full((len(characters), len(CONTEXTS)), NONE)
         if not known:
             return forecasts
+        longest = runs.max(axis=1)
         for number, length in enumerate(CONTEXTS):
-            nearest = (runs >= length).argmax(axis=1)
-            is_known = runs[self._rows, nearest] >= length
+            is_known = longest >= length
             if not is_known.any():
                 break
+            nearest = (runs[:, :NEAR] >= length).argmax(axis=1)
+            if known > NEAR:
+                far = (is_known & (runs[self._rows, nearest] < length)).nonzero()[0]
+                nearest[far] = (runs[far] >= length).argmax(axis=1)
             followed = self._history[self._rows, self._newest + nearest]
             np.copyto(forecasts[:, number], followed, where=is_known, casting="unsafe")
         return forecasts

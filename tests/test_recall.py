@@ -123,7 +123,9 @@ def test_texts_side_by_side_recall_themselves_alone():
 
 @pytest.mark.parametrize("reach", [50, 300, 5000])
 def test_texts_side_by_side_recall_however_long_they_are(reach):
-    together = few_letters(4 * FIRST_ROOM * 3, letters=9).reshape(-1, 3)
+    together = few_letters(8 * FIRST_ROOM * 3, letters=9).reshape(-1, 3)
+    together[100:900, 1] = 5  # a run that eight bits do not count
+    together[:, 2] = np.resize(together[: 3 * FIRST_ROOM, 2], len(together))  # all contexts, but far back
     memories = Memories(reach, 9, 3)
     np.testing.assert_array_equal([memories.read(row) for row in together], recall_columns(together, reach))
     assert memories._history.shape[1] <= 2 * max(FIRST_ROOM, min(reach, len(together)))
@@ -224,17 +226,29 @@ def test_a_loss_is_that_of_the_text_read_character_by_character():
     np.testing.assert_allclose([one.bits for one in seen], losses / np.log(2), atol=1e-3)
 
 
-def test_a_mixture_reads_one_text_as_it_reads_many():
-    parts = [
-        Part(numpy_twin(random_model(dataclasses.replace(recalling(), vocab_size=5), seed)), CharEncoder(known), share)
-        for seed, known, share in ((1, "abcde", 0.25), (2, "bcdef", 0.75))
-    ]
+@pytest.mark.parametrize("reach", [40, 90])
+def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(reach):
+    """Two models, of which the first does not know "f" and the second "a"."""
+    parts = []
+    for number, known, own_reach in ((1, "abcde", 40), (2, "bcdef", reach)):
+        config = dataclasses.replace(recalling(), vocab_size=5, recall=own_reach)
+        parts.append(Part(numpy_twin(random_model(config, number)), CharEncoder(known), number / 3))
     mixed = MixedModel(parts)
     ids = few_letters(200, letters=6)
     one, many = mixed.reader(), mixed.readers(2)
-    for character in ids.tolist():
-        logits = many(np.array([character, 5 - character]))
-        np.testing.assert_allclose(logits[0], one(character), atol=1e-4)
+    read = [many(np.array([character, 5 - character]))[0] for character in ids.tolist()]
+    np.testing.assert_allclose(read, [one(character) for character in ids.tolist()], atol=1e-4)
+    expected = np.zeros((200, 6))
+    for part, first in zip(parts, (0, 1), strict=True):
+        recalled = recall_text(ids, part.model.config.recall) - first
+        recalled[(recalled < 0) | (recalled > 4)] = NONE
+        state, own = part.model.initial_state(), np.full(5, 0.2)
+        for place, character in enumerate(ids - first):
+            if 0 <= character <= 4:
+                logits, state = part.model.step(np.array([character]), state, recalled[place][None])
+                own = np.exp(logits[0]) / np.exp(logits[0]).sum()
+            expected[place, first : first + 5] += part.share * own
+    np.testing.assert_allclose(np.exp(read), expected, atol=1e-5)
 
 
 def test_forecasts_are_hidden_after_a_share_of_the_characters_while_training_alone():

@@ -5,20 +5,20 @@ Each reads the characters that it knows and passes over the others; the text may
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import CONTEXTS
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Ids, Reader, Readers
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.recall import NONE, Memory
+from charrnn.recall import NONE, Forecasts, Memories, Memory
 from charrnn.text.encoder import CharEncoder
 
-UNKNOWN = -1
+UNKNOWN = NONE
+"""In the place of an id of a model's own: then a forecast of what it does not know is none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Part:
 class MixedModel:
     """A mixture of models over the union of their alphabets: p(c) is the sum of share * p_part(c).
 
+    What is recalled is the whole text, with the characters that a model does not know: it is given the forecasts of
+    those that it does.
+
     A model that has read nothing yet, since it knows no character of the text so far, finds all of its own equally
     likely.
 
@@ -49,19 +52,25 @@ class MixedModel:
     def __init__(self, parts: Sequence[Part]) -> None:
         self.encoder = CharEncoder("".join(part.encoder.characters for part in parts), parts[0].encoder.unit)
         self._parts = parts
-        self._own_ids = [_ids_in(part.encoder, self.encoder) for part in parts]  # (V,), UNKNOWN where it has none
+        # Shape (V + 1,), UNKNOWN where it has none, and at the end, for a forecast that there is not.
+        self._own_ids = [_ids_in(part.encoder, self.encoder) for part in parts]
+        self._reaches = {part.model.config.recall for part in parts} - {0}
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
     def readers(self, num_texts: int) -> Readers:
         """Begin N texts, to be read side by side."""
         readers = [_readers_of_known(part, num_texts) for part in self._parts]
+        memories = {reach: Memories(reach, len(self.encoder), num_texts) for reach in self._reaches}
 
         def read(ids: Ids) -> Floats:
             mixed = np.zeros((len(ids), len(self.encoder)))
+            recalled = {reach: memory.read(ids) for reach, memory in memories.items()}
             for part, read_known, own_ids, places in zip(
                 self._parts, readers, self._own_ids, self._places, strict=True
             ):
-                prediction = read_known(own_ids[ids])
+                forecasts = recalled.get(part.model.config.recall)
+                own_forecasts = None if forecasts is None else own_ids[forecasts]
+                prediction = read_known(own_ids[ids], own_forecasts)
                 mixed[:, places] += part.share * prediction[:, : len(places)]  # the mark of unknown ones is last
             with np.errstate(divide="ignore"):
                 return np.asarray(np.log(mixed))
@@ -70,13 +79,22 @@ class MixedModel:
 
     def reader(self) -> Reader:
         """Begin one text, to be read character by character."""
-        readers = [part.model.reader() for part in self._parts]
+        memories = {reach: Memory(reach, len(self.encoder)) for reach in self._reaches}
+        recalled: dict[int, list[int]] = {}
+        own_ids = [own.tolist() for own in self._own_ids]
+
+        def begin(own: list[int], model: Engine) -> Reader:
+            return model.reader(lambda _: [own[forecast] for forecast in recalled[model.config.recall]])
+
+        readers = [begin(own, part.model) for own, part in zip(own_ids, self._parts, strict=True)]
         predictions = [np.full(len(part.encoder), 1 / len(part.encoder)) for part in self._parts]
 
         def read(character: int) -> Floats:
             mixed = np.zeros(len(self.encoder))
+            for reach, memory in memories.items():
+                recalled[reach] = memory.read(character)
             for index, part in enumerate(self._parts):
-                own = int(self._own_ids[index][character])
+                own = own_ids[index][character]
                 if own != UNKNOWN:
                     predictions[index] = _softmax(readers[index](own))
                 places = self._places[index]
@@ -87,22 +105,15 @@ class MixedModel:
         return read
 
 
-def _readers_of_known(part: Part, num_texts: int) -> Readers:
-    """Begin N texts of which one model reads what it knows: from its own ids or `UNKNOWN`, to its predictions."""
-    model, config = part.model, part.model.config
-    memories = [Memory(config.recall, config.vocab_size).read for _ in range(num_texts if config.recall else 0)]
-    unread = [NONE] * len(CONTEXTS)
-    state = model.initial_state(num_texts)
+def _readers_of_known(part: Part, num_texts: int) -> Callable[[Ids, Forecasts | None], Floats]:
+    """Begin N texts of which one model reads what it knows: from ids and forecasts of its own, to its predictions."""
+    state = part.model.initial_state(num_texts)
     prediction = np.full((num_texts, len(part.encoder)), 1 / len(part.encoder))
 
-    def read(own: Ids) -> Floats:
+    def read(own: Ids, recalled: Forecasts | None) -> Floats:
         nonlocal state, prediction
         knows = (own != UNKNOWN)[:, None]
-        recalled = None
-        if config.recall:
-            pairs = zip(memories, own.tolist(), strict=True)
-            recalled = np.array([unread if i == UNKNOWN else remember(i) for remember, i in pairs])
-        logits, after = model.step(np.where(knows[:, 0], own, 0), state, recalled)
+        logits, after = part.model.step(np.where(knows[:, 0], own, 0), state, recalled)
         prediction = np.where(knows, _softmax(logits), prediction)
         state = tuple(
             tuple(np.where(knows, new, old) for new, old in zip(*layer, strict=True))
@@ -116,7 +127,7 @@ def _readers_of_known(part: Part, num_texts: int) -> Readers:
 def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:
     own = dict(zip(encoder.characters, range(len(encoder.characters)), strict=True))
     other = UNKNOWN if encoder.unknown_id is None else encoder.unknown_id
-    return np.array([own.get(character, other) for character in union.characters], dtype=np.intp)
+    return np.array([*(own.get(character, other) for character in union.characters), UNKNOWN], dtype=np.intp)
 
 
 def _softmax(logits: Floats) -> Floats:

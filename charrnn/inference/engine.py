@@ -7,7 +7,7 @@ last. It computes what `charrnn.network.model` computes, to rounding, and serves
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from charrnn.recall import Forecasts, Memories, Memory
 Array = NDArray[np.float32]
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
+Recall = Callable[[int], Sequence[int]]
 CellStep = Callable[[Array, LayerState, Array, Array], LayerState]
 
 _HALF = np.float32(0.5)
@@ -117,12 +118,16 @@ class NumpyCharRNN:
         """Begin N texts, or one without that axis, to be read character by character."""
         return Stepper(self.config, self._weights, num_texts, self._resets_at)
 
-    def reader(self) -> Callable[[int], Array]:
-        """Begin one text, to be read character by character; see `Stepper.read_one`."""
+    def reader(self, recall: Recall | None = None) -> Callable[[int], Array]:
+        """Begin one text, to be read character by character; see `Stepper.read_one`.
+
+        Args:
+            recall: of a model that recalls, what gives the forecasts after a character; None for those of what is read.
+        """
         read = self.stepper().read_one
         if not self.config.recall:
             return read
-        remember = Memory(self.config.recall, self.config.vocab_size).read
+        remember = recall or Memory(self.config.recall, self.config.vocab_size).read
         return lambda character: read(character, remember(character))
 
     def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
-from charrnn.inference.engine import Array, NumpyCharRNN, State
+from charrnn.inference.engine import Array, NumpyCharRNN, Recall, State
 from charrnn.recall import Forecasts, Memories, Memory
 from charrnn.shapes import member_weights
 
@@ -56,12 +56,12 @@ class NumpyEnsemble:
         new_state = tuple(layer for _, own in results for layer in own)
         return average(logits for logits, _ in results), new_state
 
-    def reader(self) -> Callable[[int], Array]:
-        """Begin one text, to be read character by character."""
+    def reader(self, recall: Recall | None = None) -> Callable[[int], Array]:
+        """Begin one text, to be read character by character; see `NumpyCharRNN.reader`."""
         readers = [member.stepper().read_one for member in self._members]
         if not self.config.recall:
             return lambda character: average(read(character) for read in readers)
-        remember = Memory(self.config.recall, self.config.vocab_size).read
+        remember = recall or Memory(self.config.recall, self.config.vocab_size).read
 
         def read_recalling(character: int) -> Array:
             recalled = remember(character)
