@@ -127,7 +127,7 @@ TORCH_MODULES = {
     "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "loop", "model", "optimizers",
     "pace", "passes", "precision", "recovery", "recurrence", "resuming", "run", "torch_engine", "updates",
 }  # fmt: skip
-TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "train"}
+TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "threads", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}
 
 

@@ -1,11 +1,18 @@
-"""The threads of numpy's products leave cores to other programs."""
+"""Threads leave cores to other programs: those of numpy's products as they start, those of a training all the time."""
 
 import os
+import subprocess
+import sys
+import time
 
 import pytest
+import torch
+from conftest import random_model
 
-from charrnn.cli import cores
-from charrnn.cli.cores import leave_busy_cores
+from charrnn.cli import cores, threads
+from charrnn.cli.cores import Neighbours, leave_busy_cores, threads_beside
+from charrnn.cli.threads import LOOK_SECONDS, ThreadKeeper
+from charrnn.config import ModelConfig
 
 NAME = "OPENBLAS_NUM_THREADS"
 
@@ -38,3 +45,152 @@ def test_what_the_user_says_counts(threads_with):
 def test_nothing_is_set_where_it_cannot_be_known(threads_with):
     assert threads_with("8.00 8.00 8.00 9/250 4711\n", usable=4) is None, "others run on cores of their own"
     assert threads_with("something else\n") is None
+
+
+@pytest.fixture
+def look_after(monkeypatch, tmp_path):
+    """Look at the others after so many seconds in which two cores and this process did so much."""
+    file = tmp_path / "stat"
+    monkeypatch.setattr(cores, "STAT", file)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda _: 100)
+    clock = {"monotonic": 0.0, "process_time": 0.0}
+    for name in clock:
+        monkeypatch.setattr(time, name, lambda name=name: clock[name])
+    ticks = dict.fromkeys((0, 1, 2), (0,) * 8)
+
+    def write():
+        lines = [f"cpu{core} {' '.join(map(str, figures))} 7 7" for core, figures in ticks.items()]
+        file.write_text("\n".join(["cpu  1 2 3 4 5 6 7 8 9 10", *lines, "intr 5 0 0", "ctxt 12"]))
+
+    write()
+    neighbours = Neighbours()
+
+    def look_after(seconds, own=0.0, **done):
+        clock["monotonic"] += seconds
+        clock["process_time"] += own
+        for name, figures in done.items():
+            core = int(name.removeprefix("cpu"))
+            ticks[core] = tuple(a + b for a, b in zip(ticks[core], figures, strict=True))
+        write()
+        return neighbours.look()
+
+    return look_after
+
+
+def test_what_others_do_is_what_the_cores_did_and_this_process_did_not(look_after):
+    assert look_after(2.0, own=1.5, cpu0=[150, 0, 50, 0, 0, 0, 0, 0], cpu2=[0] * 8) == pytest.approx(0.25)
+    assert look_after(1.0, cpu0=[0] * 8) == 0, "since the last look alone"
+    assert look_after(1.0, own=1.0, cpu0=[50, 0, 0, 50, 0, 0, 0, 0]) == 0, "never less than nothing"
+    assert look_after(2.0, cpu0=[0, 200, 0, 100, 100, 0, 0, 0]) == 0, "less important programs give way"
+    assert look_after(2.0, cpu2=[0, 0, 0, 0, 0, 20, 30, 150]) == pytest.approx(1.0), "interrupts and other machines"
+    assert look_after(2.0, cpu1=[200, 0, 0, 0, 0, 0, 0, 0]) == 0, "on a core that this process may not use"
+
+
+@pytest.mark.skipif(not cores.STAT.exists(), reason="only Linux tells what its cores do")
+def test_a_program_that_computes_is_noticed_on_this_machine():
+    endless = "print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", endless], stdout=subprocess.PIPE) as program:
+        program.stdout.readline()
+        neighbours = Neighbours()
+        time.sleep(1)
+        assert neighbours.look() > 0.5
+        program.kill()
+
+
+def test_where_the_system_tells_nothing_there_are_no_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(cores, "STAT", tmp_path / "none")
+    assert Neighbours().look() == 0
+    (tmp_path / "none").write_text("cpu0 what is this\n")
+    assert Neighbours().look() == 0
+
+
+@pytest.mark.parametrize(
+    ("others", "at_work", "then"),
+    [
+        (0.0, 2, 2),
+        (0.3, 2, 2),
+        (0.4, 2, 2),
+        (0.5, 2, 1),
+        (1.0, 2, 1),
+        (2.0, 2, 1),
+        (1.0, 1, 1),
+        (0.4, 1, 1),
+        (0.3, 1, 2),
+        (0.0, 1, 2),
+    ],
+)
+def test_a_core_that_is_taken_gets_no_thread_until_it_is_free(others, at_work, then):
+    assert threads_beside(others, usable=2, threads=at_work, most=2) == then
+
+
+def test_there_are_as_many_threads_as_cores_are_free():
+    assert threads_beside(3.0, usable=8, threads=8, most=8) == 5
+    assert threads_beside(3.0, usable=8, threads=4, most=4) == 4, "two threads of a core's are not both needed"
+    assert threads_beside(1.0, usable=8, threads=2, most=8) == 7
+    assert threads_beside(20.0, usable=8, threads=8, most=8) == 1
+
+
+@pytest.fixture
+def keeper_of(monkeypatch):
+    """A keeper of four threads on four cores beside programs that keep `busy[0]` of them busy."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    busy, before = [0.0], torch.get_num_threads()
+    monkeypatch.setattr(threads, "usable_cores", lambda: 4)
+    monkeypatch.setattr(threads.Neighbours, "look", lambda _: busy[0])
+
+    def keeper_of(busy_cores, most=4, is_chosen=False, **options):
+        keeper = ThreadKeeper(most, {"device": "cpu", "time_limit": 60.0, **options}, is_chosen=is_chosen)
+        busy[0] = busy_cores
+        keeper._looked -= LOOK_SECONDS
+        return keeper
+
+    keeper_of.busy = busy
+    yield keeper_of
+    torch.set_num_threads(before)
+
+
+def small(members=1):
+    shape = {"vocab_size": 3, "cell": "lstm", "hidden_size": 4, "num_layers": 1, "embedding_dim": 2}
+    return random_model(ModelConfig(**shape, members=members))
+
+
+def test_a_training_by_the_clock_has_fewer_threads_while_others_are_at_work(keeper_of):
+    keeper, model = keeper_of(1.0), small()
+    keeper.share(model)
+    assert torch.get_num_threads() == 4
+    assert keeper.look(model) == "other programs keep 1.0 cores busy; going on with 3 of 4 threads until they are free"
+    assert torch.get_num_threads() == 3
+    keeper_of.busy[0] = 0.0
+    assert keeper.look(model) == ""
+    assert torch.get_num_threads() == 3, "it looks from time to time"
+    keeper._looked -= LOOK_SECONDS
+    assert keeper.look(model) == "", "told once"
+    assert torch.get_num_threads() == 4
+
+
+def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of):
+    keeper, model = keeper_of(1.0, time_limit=None), small()
+    keeper.share(model)
+    assert "go on with --resume --threads 3 would be faster" in keeper.look(model)
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize("how", [{"is_chosen": True}, {"device": "cuda"}, {"most": 1}])
+def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
+    keeper, model = keeper_of(3.0, **how), small()
+    keeper.share(model)
+    before = torch.get_num_threads()
+    assert keeper.look(model) == ""
+    assert torch.get_num_threads() == before
+
+
+def test_members_of_one_thread_each_go_on_side_by_side(keeper_of):
+    keeper, model = keeper_of(3.0), small(members=4)
+    keeper.share(model)
+    assert keeper.look(model) == ""
+    assert model.at_once == 4
+    keeper, model = keeper_of(3.0), small(members=2)
+    keeper.share(model)
+    assert keeper.look(model)
+    assert model.at_once == 1

@@ -1,7 +1,8 @@
-"""How many threads numpy's products get where other programs are at work on the same cores."""
+"""How many threads products get where other programs are at work on the same cores."""
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import MutableMapping
@@ -9,6 +10,18 @@ from pathlib import Path
 
 LOAD = Path("/proc/loadavg")
 """Linux's: its fourth figure is the number of threads that run or wait for a core now, and of all that there are."""
+
+STAT = Path("/proc/stat")
+"""Linux's: what each core has done, in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
+
+NICE, IDLE, WAITING = 1, 3, 4
+"""Places of those figures that are no work of others: less important programs give way, and nothing is done else."""
+
+SHARED, FREE = 0.45, 0.35
+"""Of a core, what others may use before a thread on it is given up, and what they may use where it comes back.
+
+Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/RECIPES.md`.
+"""
 
 READINGS = 3
 """How often that is read; the lowest counts, since what begins at the same moment is soon gone again."""
@@ -25,7 +38,7 @@ def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None
     """
     if {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & set(environment) or not hasattr(os, "sched_getaffinity"):
         return
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     if cores < (os.cpu_count() or 1):  # the others may be at work on cores that this process may not use
         return
     try:
@@ -45,3 +58,49 @@ def _others() -> int:
             break
         time.sleep(0.001)
     return min(found)
+
+
+class Neighbours:
+    """How many cores other programs keep busy, on average from one look to the next; 0 where that cannot be known."""
+
+    def __init__(self) -> None:
+        self._last = _work_done()
+
+    def look(self) -> float:
+        """Give it for the time since the last look."""
+        last, self._last = self._last, _work_done()
+        if last is None or self._last is None:
+            return 0.0
+        seconds, of_all, own = (now - before for now, before in zip(self._last, last, strict=True))
+        return max(0.0, (of_all - own) / seconds) if seconds > 0 else 0.0
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_beside(others: float, *, usable: int, threads: int, most: int) -> int:
+    """How many threads to go on with: they wait for each other all the time, and for one whose core is taken most.
+
+    Args:
+        others: cores that other programs keep busy.
+        usable: cores that there are.
+        threads: at work now.
+        most: that there may be.
+    """
+    fewer, more = (max(1, math.floor(usable - others + share)) for share in (SHARED, FREE))
+    return min(most, fewer if fewer < threads else max(threads, more))
+
+
+def _work_done() -> tuple[float, float, float] | None:
+    """Seconds of the clock, of work on all cores that this process may use, and of its own; None where untold."""
+    try:
+        lines = dict(line.split(maxsplit=1) for line in STAT.read_text().splitlines() if line.startswith("cpu"))
+        ticks = 0
+        for core in os.sched_getaffinity(0):
+            figures = [int(figure) for figure in lines[f"cpu{core}"].split()[:8]]
+            ticks += sum(figures) - figures[IDLE] - figures[WAITING] - (0 if os.nice(0) > 0 else figures[NICE])
+        return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
+    except (OSError, ValueError, KeyError, IndexError, AttributeError):  # no such file, or another system
+        return None

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from charrnn.cli.request import Request
+from charrnn.cli.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
-from charrnn.network.ensemble import build_model, share_threads
+from charrnn.network.ensemble import build_model
 from charrnn.network.torch_engine import gpu_trouble, require_device
 from charrnn.shapes import training_cost
 from charrnn.suggest import (
@@ -30,7 +31,6 @@ from charrnn.training.line_lanes import find_lines, take_lines
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
-from charrnn.training.torchrun import read_place
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it."""
@@ -48,12 +48,14 @@ class Launch:
         corpus: what it learns from.
         chars_per_second: of training, as a few trial steps have shown.
         reason: why it is as it is, in a few words.
+        keeper: of its threads.
     """
 
     run: TrainingRun
     corpus: Corpus
     chars_per_second: float
     reason: str
+    keeper: ThreadKeeper
 
 
 def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
@@ -64,12 +66,14 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         CorpusError: the text is too short.
     """
     options = {**request.options, "device": choose_device(request.options["device"], ranks)}
+    is_chosen = options["threads"] is not None
     options["threads"] = options["threads"] or default_threads()
+    keeper = ThreadKeeper(options["threads"], options, is_chosen=is_chosen)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS
     if options["time_limit"] is not None:
-        (flops,) = ranks.all_reduce_sum(_measure_flops(options, vocab_size))
+        (flops,) = ranks.all_reduce_sum(_measure_flops(options, vocab_size, keeper))
     chosen = suggest(
         options,
         num_chars=num_chars,
@@ -79,7 +83,8 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         num_lines=None if options["batch_size"] else _num_lines(corpus, options["val_fraction"]),
         processes=ranks.world_size,
     )
-    return complete_launch(begin(chosen.model, chosen.training, request, corpus, ranks), corpus, chosen.reason)
+    run = begin(chosen.model, chosen.training, request, corpus, ranks)
+    return complete_launch(run, corpus, chosen.reason, keeper)
 
 
 def _num_lines(corpus: Corpus, val_fraction: float) -> int | None:
@@ -95,15 +100,14 @@ def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Cor
     train_ids, val_ids = corpus.split(config.val_fraction)
     if corpus.line_feed is not None:
         val_ids = take_lines(val_ids, corpus.line_feed, config.evaluated)
-    run = TrainingRun.start(
+    return TrainingRun.start(
         model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed, ranks=ranks
     )
-    share_threads(run.model, config.threads)
-    return run
 
 
-def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
+def complete_launch(run: TrainingRun, corpus: Corpus, reason: str, keeper: ThreadKeeper) -> Launch:
     """Choose the precision where it is open, and measure the speed: of all ranks together, in one precision."""
+    keeper.share(run.model)
     probe = _probe(run)
     order = ("bfloat16", "float16", "float32")  # where the ranks disagree, the last that any has chosen
     (chosen,) = run.ranks.all_reduce_max(order.index(probe.precision))
@@ -116,7 +120,7 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str) -> Launch:
         reason += f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
     run.evaluation_seconds = run.evaluation_seconds or run.num_evaluated / (FORWARD_SPEED * speed)
-    return Launch(run, corpus, speed, reason)
+    return Launch(run, corpus, speed, reason, keeper)
 
 
 def _probe(run: TrainingRun) -> Probe:
@@ -138,16 +142,19 @@ def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
         torch.use_deterministic_algorithms(True)
 
 
-def _measure_flops(options: Mapping[str, Any], vocab_size: int) -> float:
+def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKeeper) -> float:
     """Training arithmetic per second, on a model of the size that most texts get."""
     members = 2 if may_be_ensemble(options) else 1
     shape = ModelConfig(vocab_size=vocab_size, cell=options["cell"], dropout=0.2, members=members, **PROBE_LAYER)
     model = build_model(shape).to(options["device"])
-    share_threads(model, options["threads"])
+    keeper.share(model)
     lanes = PROBE_LANES[options["device"]]
     precision = probe_precision(model, lanes, options["precision"]).precision
     seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
-    return PASSES_SHARE * sustained_speed(model, lanes, SEQ_LEN, precision, seconds) * training_cost(shape)
+    speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
+    if keeper.look(model):
+        speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
+    return PASSES_SHARE * speed * training_cost(shape)
 
 
 def choose_device(device: str, ranks: Ranks) -> str:
@@ -175,13 +182,3 @@ def choose_device(device: str, ranks: Ranks) -> str:
 
 def _has_gpu(ranks: Ranks) -> bool:
     return not gpu_trouble() and torch.cuda.device_count() > ranks.local_rank
-
-
-def default_threads() -> int:
-    """The physical cores, as torch counts them, of those that this process may use: its part of them.
-
-    Where OMP_NUM_THREADS says how many threads a process is to have, that is the number.
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(torch.get_num_threads(), usable)
-    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // read_place().local_world_size)

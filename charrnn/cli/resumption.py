@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.launch import Launch, begin, choose_device, complete_launch, default_threads, set_up_torch
+from charrnn.cli.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.request import Request
+from charrnn.cli.threads import ThreadKeeper, default_threads
 from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
@@ -78,6 +79,7 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     if world != ranks.world_size and "threads" not in request.explicit:
         config = replace(config, threads=default_threads())
     config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
+    is_chosen = "threads" in request.explicit or config.threads != default_threads()
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
     try:
@@ -97,7 +99,9 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
-    return complete_launch(run, corpus, f"{reason}, forced: {', '.join(forced)}" if forced else reason)
+    if forced:
+        reason += f", forced: {', '.join(forced)}"
+    return complete_launch(run, corpus, reason, ThreadKeeper(config.threads, asdict(config), is_chosen=is_chosen))
 
 
 def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ import typer
 from charrnn import __version__
 from charrnn.cli.announce import announcement, farewell
 from charrnn.cli.joining import joined, settle
-from charrnn.cli.launch import start_run
+from charrnn.cli.launch import Launch, start_run
 from charrnn.cli.lock import locked_output
 from charrnn.cli.reading import is_live, read_texts
 from charrnn.cli.request import Request
@@ -37,12 +37,11 @@ from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import reset_id, sampling_weights
 from charrnn.metrics import Report
 from charrnn.storage.archive import CorpusFacts
-from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
 from charrnn.training.loop import train
 from charrnn.training.ranks import Ranks
 from charrnn.training.recovery import ensure_finite, restore_best
-from charrnn.training.run import FINISH_SECONDS, TrainingRun
+from charrnn.training.run import FINISH_SECONDS
 from charrnn.training.torchrun import read_place
 
 SAMPLE_LENGTH = 240
@@ -71,7 +70,7 @@ def _run_training(request: Request, signals: TrainingSignals, ranks: Ranks) -> N
         launch = resume_run(request, corpus, ranks) if request.resume else start_run(request, corpus, ranks)
         if ranks.is_first:
             check_space(request.path, launch.run)
-        session = Session(request, launch.corpus, launch.run, display)
+        session = Session(request, launch, display)
         for line in announcement(launch, launch.corpus):
             display.note(line)
         session.train(signals)
@@ -85,9 +84,10 @@ class Session:
     Of several processes each has one, and all go through it alike; the first alone shows, logs and writes.
     """
 
-    def __init__(self, request: Request, corpus: Corpus, run: TrainingRun, display: Display) -> None:
-        self._request, self._corpus, self._run, self._display = request, corpus, run, display
-        self._ranks = run.ranks
+    def __init__(self, request: Request, launch: Launch, display: Display) -> None:
+        run = launch.run
+        self._request, self._corpus, self._run, self._display = request, launch.corpus, run, display
+        self._keeper, self._ranks = launch.keeper, run.ranks
         self._saver: Saver = NoSaver()
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
@@ -115,6 +115,8 @@ class Session:
         try:
             for report in train(self._run):
                 self._handle(report)
+                if told := self._keeper.look(self._run.model):
+                    self._display.note(told)
                 save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
                 if save_wanted:
                     signals.save_wanted = False

@@ -1,0 +1,76 @@
+"""The threads of a training, fewer while other programs are at work on the same cores.
+
+The threads of one network wait for each other at every product. One that shares its core with another program holds up
+all, and two are then several times slower than one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from charrnn.cli.cores import Neighbours, threads_beside, usable_cores
+from charrnn.network.ensemble import Model, members_of, share_threads
+from charrnn.training.torchrun import read_place
+
+LOOK_SECONDS = 1.0
+"""Time between looks at the others, at least."""
+
+
+def default_threads() -> int:
+    """The physical cores, as torch counts them, of those that this process may use: its part of them.
+
+    Where OMP_NUM_THREADS says how many threads a process is to have, that is the number.
+    """
+    threads = min(torch.get_num_threads(), usable_cores())
+    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // read_place().local_world_size)
+
+
+class ThreadKeeper:
+    """Gives a training fewer threads while others need the cores, and all of them again when they are free.
+
+    It does so only where the clock ends the training: else the same seed is to give the same weights, and sums depend
+    on the threads in their last digits. There it says what would be faster. Whatever it says, it says once.
+
+    Args:
+        most: threads that there are.
+        options: how the training is set up, by field name of `TrainConfig`.
+        is_chosen: whether the user has said how many threads there are to be: then that is all there is to it.
+    """
+
+    def __init__(self, most: int, options: Mapping[str, Any], *, is_chosen: bool) -> None:
+        alone = read_place().world_size == 1 and "OMP_NUM_THREADS" not in os.environ
+        self._looks = alone and not is_chosen and most > 1 and options["device"] == "cpu"
+        self._may_change = options["time_limit"] is not None
+        self._most = self._threads = most
+        self._neighbours, self._looked = Neighbours(), time.monotonic()
+        self._has_told = False
+
+    def share(self, model: Model) -> None:
+        """Divide as many threads as there are now among the members of a model."""
+        share_threads(model, self._threads)
+
+    def look(self, model: Model) -> str:
+        """See what others do, where it is time to, and change the threads; give what is to be told of it, or nothing.
+
+        Members that have one thread each do not wait for each other within a step, and stay as they are.
+        """
+        if not self._looks or len(members_of(model)) >= self._most or time.monotonic() < self._looked + LOOK_SECONDS:
+            return ""
+        self._looked = time.monotonic()
+        others = self._neighbours.look()
+        threads = threads_beside(others, usable=usable_cores(), threads=self._threads, most=self._most)
+        if threads == self._threads:
+            return ""
+        told, self._has_told = self._has_told, True
+        if self._may_change:
+            self._threads = threads
+            self.share(model)
+            advice = f"going on with {threads} of {self._most} threads until they are free"
+        else:
+            advice = f"to stop here and go on with --resume --threads {threads} would be faster"
+        return "" if told else f"other programs keep {others:.1f} cores busy; {advice}"
