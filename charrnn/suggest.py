@@ -123,10 +123,13 @@ def suggest(
     check_options(given)
     if given.get("recall") and mean_line is not None:
         raise ConfigError("--recall looks back over lines, and --lines keeps them apart; leave one of them out")
+    if "recall_dropout" in given and not given.get("recall", mean_line is None):
+        raise ConfigError("--recall-dropout hides what is recalled, and nothing is; leave it out")
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), "recall": RECALL if mean_line is None else 0, **given}
+    given = given if given["recall"] else {**given, "recall_dropout": 0.0}
     seq_len = given.get("seq_len", SEQ_LEN)
     given["step_chars"] = given["batch_size"] * min(mean_line or seq_len, seq_len)
     if device == "cuda":  # there a step of more lanes takes as long

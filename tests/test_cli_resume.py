@@ -60,7 +60,11 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
             ["--dropout", 0.5, "--learning-rate", 0.1], 2,
             "--dropout is 0.5 and verse.pt was trained with 0.0, --learning-rate is 0.1 and verse.pt was trained with ",
         ),
-        (["--hidden-size", 32], 2, "--hidden-size is 32 and verse.pt was trained with 16; leave it out to go on, "),
+        (
+            ["--hidden-size", 32], 2,
+            "--hidden-size is 32 and verse.pt was trained with 16; leave it out to go on, or start anew with --out\n",
+        ),
+        (["--recall-dropout", 0.5], 2, "--recall-dropout is 0.5 and verse.pt was trained with 0.6; leave it out to"),
         (["--hidden-size", 32, "--force-resume"], 2, "--hidden-size: the weights in verse.pt are made for what they"),
         (["--log", "verse.txt"], 2, "verse.txt: is the checkpoint or the text itself; give another file with --log"),
         (["--log", "notes.log"], 2, "notes.log: is not the log of a training; give another file with --log"),
@@ -78,6 +82,16 @@ def test_what_must_not_change_is_told_with_its_difference(folder, flags, code, m
     assert training.stderr.count("\n") == 1
     assert (folder / "verse.pt").read_bytes() == before
     assert (folder / "notes.log").read_text() == "my notes\n"
+
+
+@pytest.mark.slow
+def test_an_exported_checkpoint_is_not_taken_for_a_damaged_one(folder, charrnn):
+    assert charrnn("inspect", "work/verse.pt", "--export", "work/slim.pt").code == 0
+    training = train(folder, "--resume-from", "slim.pt", "--out", "more.pt")
+    assert training.process.exitcode == 1
+    assert training.stderr == (
+        "charrnn: slim.pt: was exported without what it takes to go on; resume the checkpoint that it comes from\n"
+    )
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
             timeout=60,
         )
     assert result.returncode == 1
-    assert result.stderr == b"charrnn: No space left on device\n"
+    assert result.stderr == b"charrnn: standard output: No space left on device\n"
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,10 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         (["nothere.txt"], "nothere.txt: no such file; give a text file, or - for standard input"),
         (["verse.txt", "-o", "no/where.pt"], "no: no such folder; make it, or give another file with --out"),
         (["verse.txt", "-o", "verse.txt"], "verse.txt: is the text itself; give another file with --out"),
+        (["verse.txt", "-o", "-"], "--out -: it goes to a file; name one, or give ./- for one of that name"),
+        (["verse.txt", "--log", "-"], "--log -: it goes to a file; name one, or give ./- for one of that name"),
+        (["verse.txt", "--recall", "0", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and"),
+        (["verse.txt", "--lines", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and nothing"),
         (["verse.txt", "--hidden-size", "0"], "--hidden-size is 0; it must be at least 1"),
         (["verse.txt", "--dropout", "1"], "--dropout is 1.0; it must be at least 0 and less than 1"),
         (["verse.txt", "--cell", "xlstm"], "--cell is 'xlstm'; it must be one of lstm, gru, rnn, rnn-relu"),
@@ -154,6 +158,15 @@ def test_bad_input_is_one_line_with_exit_code_one_or_two(charrnn, text, argument
     assert result.stderr.startswith(f"charrnn: {message}")
     assert result.stderr.count("\n") == 1
     assert sorted(os.listdir(text.parent)) == before
+
+
+def test_a_full_disk_on_stdout_does_not_hide_where_the_checkpoint_is(text):
+    command = [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, "--max-steps", "3", "-q"]
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(command, cwd=text.parent, stdout=full, stderr=subprocess.PIPE, timeout=300, check=False)
+    told = b"charrnn: standard output: No space left on device; the checkpoint is saved as verse.pt\n"
+    assert (result.returncode, result.stderr) == (1, told)
+    assert (text.parent / "verse.pt").read_bytes()[:2] == b"PK"
 
 
 def test_errors_are_escaped(charrnn):

@@ -87,6 +87,13 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
 
 
+@pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9"), ("utf-16", "hello".encode("utf-16-le"))])
+def test_a_model_that_is_there_names_no_flags_that_only_a_training_has(encoding, data):
+    with pytest.raises(DecodingError, match=f"t: .*; pass it through iconv: the model reads {encoding}$") as caught:
+        list(decode_document([data], "t", TextOptions(encoding=encoding), is_settled=True))
+    assert "--" not in str(caught.value)
+
+
 @given(st.binary(max_size=40), st.integers(1, 5))
 def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
     try:

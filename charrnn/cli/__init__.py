@@ -7,6 +7,7 @@ of text, typer would compile each flag's twice at every start, which takes longe
 """
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -40,6 +41,10 @@ class OneLineErrors(TyperGroup):
             return result
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What befalls one who writes: of files the name is known, so that without one it was standard output."""
+
+
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
     try:
@@ -51,7 +56,7 @@ def _one_line_errors() -> Iterator[None]:
         raise typer.Exit(0) from None
     except OSError as error:
         _discard_stdout()
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
         _leave(f"{where}{error.strerror or error}", 1)
     except (MemoryError, RuntimeError) as error:
         if "CUDA" in str(error):  # torch's: of the GPU's memory, or of what went wrong there

@@ -60,7 +60,8 @@ def inspect(
     gates: Annotated[bool, typer.Option("--gates", help="Tell how open and how shut the gates are.")] = False,
     gradients: Annotated[bool, typer.Option("--gradients", help="Measure how far back gradients reach.")] = False,
     novelty: Annotated[
-        str | None, typer.Option(metavar="FILE|N", help="Find what a sample copies from the training text.", **Hidden)
+        str | None,
+        typer.Option(metavar="FILE|N", help="Find what a sample of up to 20,000 characters copies.", **Hidden),
     ] = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Show which characters lie together.")] = False,
     corpus: Annotated[

@@ -61,6 +61,10 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     """
     path = str(request.source)
     stored = ranks.broadcast(lambda: checkpoint.load(path))
+    if "lanes" not in stored.training:
+        raise CheckpointError(
+            f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from"
+        )
     model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
     before = {**asdict(stored.text), **asdict(model), **asdict(config)}
     changes = _changes(request.explicit, before)
@@ -131,7 +135,8 @@ def _check_unchanged(changes: Mapping[str, Any], stored: Mapping[str, Any], path
     if changes:
         told = [f"{flag_name(name)} is {value} and {path} was trained with {stored[name]}"
                 for name, value in changes.items()]  # fmt: skip
-        raise ConfigError(f"{', '.join(told)}; leave it out to go on, start anew with --out, or see --force-resume")
+        forced = "" if SHAPE & set(changes) else ", or see --force-resume"
+        raise ConfigError(f"{', '.join(told)}; leave it out to go on, or start anew with --out{forced}")
 
 
 def _check_text(stored: Checkpoint, corpus: Corpus, path: str) -> None:

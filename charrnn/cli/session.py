@@ -60,7 +60,11 @@ def run_training(request: Request) -> None:
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             _run_training(request, signals, ranks)
     if ranks.is_first:
-        print(request.path)
+        try:
+            print(request.path, flush=True)
+        except OSError as error:
+            error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
+            raise
 
 
 def _run_training(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
@@ -205,7 +209,8 @@ class Session:
         self._ranks.barrier()  # else torchrun would end the one that saves after 30 seconds
         failures = [self._saver.failure, "" if self._log is None else self._log.failure]
         if any(failures):
-            raise SaveError(f"{what}, but {' and '.join(filter(None, failures))}")
+            told = "; ".join(filter(None, failures))
+            raise SaveError(f"{what}, but {told}; what was saved before goes on with --resume")
 
     def _show_sample(self, step: int) -> None:
         try:

@@ -49,14 +49,19 @@ def train(
     recall: Annotated[
         int | None,
         typer.Option(
-            help="Characters back in which it looks up what followed the last few; 0: none. "
+            help="Characters back, up to 32,768, in which it looks up what followed the last few; 0: none. "
             "[default: 16,384; 0 with --lines]",
             **Hidden,
         ),
     ] = None,
     recall_dropout: Annotated[
-        float, typer.Option(help="Share of characters after which nothing is recalled while training.")
-    ] = ModelConfig.recall_dropout,
+        float | None,
+        typer.Option(
+            help="Share of characters after which nothing is recalled while training. "
+            f"[default: {ModelConfig.recall_dropout}]",
+            **Hidden,
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
     seq_len: Annotated[
         int | None, typer.Option(help="Characters of a window: how far gradients go back. [default: 64]", **Hidden)

@@ -68,11 +68,12 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     options += [f"recall of {config.recall:,}"] * (config.recall > 0)
     options += ["layer norm"] * config.layer_norm + ["residual"] * (config.residual and config.num_layers > 1)
     training = checkpoint.training
+    noun = "character" if config.vocab_size == 1 else "characters"
     rows = [
         ("model", f"{config.cell}, {layers}, {', '.join(options)}"),
         ("parameters", f"{count_parameters(config):,}"),
         *((f"  {weight.name}", _describe_parameter(weight, config.members)) for weight in _by_name(checkpoint)),
-        ("vocabulary", f"{config.vocab_size:,} characters: {_alphabet(checkpoint.encoder.characters)}"),
+        ("vocabulary", f"{config.vocab_size:,} {noun}: {_alphabet(checkpoint.encoder.characters)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         ("corpus", f"{quoted(corpus.name)}, {corpus.characters:,} characters, {corpus.bytes:,} bytes"),
         ("  sha256", quoted(corpus.sha256)),

@@ -19,6 +19,8 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     Raises:
         OutputError: it cannot be written; what was there is as it was.
     """
+    if path == "-":
+        raise OutputError(f"{flag} -: it goes to a file; name one, or give ./- for one of that name")
     try:
         target = Path(path).resolve()  # a link stays one
     except (OSError, ValueError, RuntimeError) as error:

@@ -52,13 +52,16 @@ def prepare(text: str, options: TextOptions) -> str:
     return TextPreparer(options).feed(text, final=True)
 
 
-def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions) -> Iterator[str]:
+def decode_document(
+    chunks: Iterable[bytes], name: str, options: TextOptions, *, is_settled: bool = False
+) -> Iterator[str]:
     """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
 
     Args:
         chunks: the bytes, cut anywhere.
         name: of the document, for the message.
         options: its encoding, and what becomes of bytes that are not valid in it.
+        is_settled: whether a model has that encoding, so that it is the text that must change.
 
     Yields:
         The text, at most one piece for each chunk.
@@ -76,9 +79,11 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions) ->
         try:
             text = decoder.decode(chunk, is_last)
         except UnicodeDecodeError as error:
-            raise DecodingError(f"{name}: {_describe(error, read - pending, options)}") from None
+            advice = _settled_advice(options) if is_settled else _advice(error, read - pending, options)
+            raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
         except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark
-            raise DecodingError(f"{name}: {error}; name its byte order: --encoding {options.encoding}-le") from None
+            advice = f"name its byte order: --encoding {options.encoding}-le"
+            raise DecodingError(f"{name}: {error}; {_settled_advice(options) if is_settled else advice}") from None
         read += len(chunk)
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
@@ -87,12 +92,21 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions) ->
 
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
     bad = error.object[error.start : error.end].hex(" ")
-    what = f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"
+    return f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"
+
+
+def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
+    """What mends a training's text."""
     if codecs.lookup(options.encoding).name != "utf-8":
-        return f"{what}; name the right --encoding, or pass over such bytes by --errors replace"
+        return "name the right --encoding, or pass over such bytes by --errors replace"
     is_wide = offset + error.start == 0 and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     likely = ("UTF-16", "utf-16") if is_wide else ("Latin-1", "latin-1")
-    return f"{what}; if it is {likely[0]}, give --encoding {likely[1]}, or pass over such bytes by --errors replace"
+    return f"if it is {likely[0]}, give --encoding {likely[1]}, or pass over such bytes by --errors replace"
+
+
+def _settled_advice(options: TextOptions) -> str:
+    """What mends a text that a model is to read."""
+    return f"pass it through iconv: the model reads {options.encoding}"
 
 
 def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

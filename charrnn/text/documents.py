@@ -12,7 +12,7 @@ from charrnn.text.sources import Document, find_documents
 
 
 def read_text(path: str, options: TextOptions | None = None) -> str:
-    """Read a file, or standard input for "-", as text, whole.
+    """Read a file, or standard input for "-", as text, whole, for a model that there is.
 
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
@@ -25,7 +25,8 @@ def read_text(path: str, options: TextOptions | None = None) -> str:
     preparer = TextPreparer(options)
     with closing(find_documents([path])) as found:
         document = found.documents[0]
-        pieces = [preparer.feed(text) for text in decode_document(document.chunks(), document.name, options)]
+        decoded = decode_document(document.chunks(), document.name, options, is_settled=True)
+        pieces = [preparer.feed(text) for text in decoded]
     text = "".join([*pieces, preparer.feed("", final=True)])
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
