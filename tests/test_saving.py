@@ -315,7 +315,8 @@ def test_where_the_last_save_fails_the_exit_code_tells(folder, number):
     last = training.stderr.splitlines()[-1]
     assert last.startswith("charrnn: the training is done, but " if number is None else "charrnn: stopped after step ")
     assert last.endswith(
-        "verse.pt: the checkpoint cannot be written (File too large); an older one, if any, is untouched; what was saved before goes on with --resume"
+        "verse.pt: the checkpoint cannot be written (File too large); an older one, if any, is untouched; "
+        "what was saved before goes on with --resume"
     )
     assert sorted(os.listdir(folder)) == ["verse.txt"]
 
