@@ -14,7 +14,7 @@ from conftest import NO_SPINNING
 
 os.environ.update(NO_SPINNING)
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["charrnn.cli.session"])
+_context.set_forkserver_preload(["charrnn.cli.trainer.session"])
 
 
 class Training:

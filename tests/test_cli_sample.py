@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import clean_environment, make_text
 
-from charrnn.cli.writing import write_stream, write_texts
+from charrnn.cli.sampler.writing import write_stream, write_texts
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
 

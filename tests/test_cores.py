@@ -9,9 +9,10 @@ import pytest
 import torch
 from conftest import random_model
 
-from charrnn.cli import cores, threads
-from charrnn.cli.cores import Neighbours, leave_busy_cores, threads_beside
-from charrnn.cli.threads import LOOK_SECONDS, ThreadKeeper
+from charrnn.cli.common import cores
+from charrnn.cli.common.cores import Neighbours, leave_busy_cores, threads_beside
+from charrnn.cli.trainer import threads
+from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
 
 NAME = "OPENBLAS_NUM_THREADS"
@@ -54,6 +55,7 @@ def look_after(monkeypatch, tmp_path):
     monkeypatch.setattr(cores, "STAT", file)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
     monkeypatch.setattr(os, "sysconf", lambda _: 100)
+    monkeypatch.setattr(os, "nice", lambda _: 0)
     clock = {"monotonic": 0.0, "process_time": 0.0}
     for name in clock:
         monkeypatch.setattr(time, name, lambda name=name: clock[name])
@@ -78,17 +80,21 @@ def look_after(monkeypatch, tmp_path):
     return look_after
 
 
-def test_what_others_do_is_what_the_cores_did_and_this_process_did_not(look_after):
+def test_what_others_do_is_what_the_cores_did_and_this_process_did_not(look_after, monkeypatch):
     assert look_after(2.0, own=1.5, cpu0=[150, 0, 50, 0, 0, 0, 0, 0], cpu2=[0] * 8) == pytest.approx(0.25)
     assert look_after(1.0, cpu0=[0] * 8) == 0, "since the last look alone"
     assert look_after(1.0, own=1.0, cpu0=[50, 0, 0, 50, 0, 0, 0, 0]) == 0, "never less than nothing"
     assert look_after(2.0, cpu0=[0, 200, 0, 100, 100, 0, 0, 0]) == 0, "less important programs give way"
+    monkeypatch.setattr(os, "nice", lambda _: 19)
+    look_after(1.0)
+    assert look_after(2.0, cpu0=[0, 100, 0, 100, 0, 0, 0, 0]) == 0.5, "not to one that is itself less important"
     assert look_after(2.0, cpu2=[0, 0, 0, 0, 0, 20, 30, 150]) == pytest.approx(1.0), "interrupts and other machines"
     assert look_after(2.0, cpu1=[200, 0, 0, 0, 0, 0, 0, 0]) == 0, "on a core that this process may not use"
 
 
 @pytest.mark.skipif(not cores.STAT.exists(), reason="only Linux tells what its cores do")
 def test_a_program_that_computes_is_noticed_on_this_machine():
+    """It has this process's own importance, whatever that is."""
     endless = "print(flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", endless], stdout=subprocess.PIPE) as program:
         program.stdout.readline()

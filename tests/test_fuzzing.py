@@ -16,8 +16,8 @@ import pytest
 import torch
 from conftest import ROOT
 
-from charrnn.cli.request import Request
-from charrnn.cli.resumption import resume_run
+from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.resumption import resume_run
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler

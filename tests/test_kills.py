@@ -13,7 +13,7 @@ from conftest import make_text
 from processes import Training, train
 from test_cli_train import all_but_the_clock
 
-from charrnn.cli import saving
+from charrnn.cli.trainer import saving
 from charrnn.training import checkpoint
 
 STEPS = 600

@@ -17,9 +17,9 @@ from processes import Training, _context
 from test_cli_train import all_but_the_clock
 from torch.distributed import TCPStore
 
-from charrnn.cli.joining import settle
-from charrnn.cli.request import Request, parse_reading
-from charrnn.cli.signals import TrainingSignals
+from charrnn.cli.trainer.joining import settle
+from charrnn.cli.trainer.request import Request, parse_reading
+from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.text.encoder import CharEncoder

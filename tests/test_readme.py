@@ -100,11 +100,11 @@ def test_every_flag_is_in_the_readme_and_every_flag_there_exists(shell, command)
 
 def test_the_file_tree_is_the_tree():
     tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The rooms")[1].split("```")[1]
-    listed, room = set(), ""
+    listed, rooms = set(), []
     for indent, name in re.findall(r"^( +)(\w+(?:/|\.py)) ", tree, re.M):
-        room = name if name.endswith("/") else room * (len(indent) > 4)
+        rooms = [*rooms[: len(indent) // 4 - 1], name]
         if name.endswith(".py"):
-            listed.add(room + name)
+            listed.add("".join(rooms))
     package = ROOT / "charrnn"
     modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
     assert listed == {path for path in modules if not path.endswith(("__init__.py", "__main__.py"))}

@@ -192,7 +192,7 @@ def test_a_run_that_went_wrong_and_was_cut_equals_the_straight_one(cut):
 
 DENORMALS = """
 import torch
-from charrnn.cli.launch import set_up_torch
+from charrnn.cli.trainer.launch import set_up_torch
 set_up_torch(2)
 values = torch.full((1 << 20,), 1e-20, requires_grad=True)  # long enough for both threads
 (values * values).backward(torch.full_like(values, 1e-20))
@@ -279,7 +279,7 @@ def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_sa
 
 
 def _break_after_the_first_evaluation():
-    from charrnn.cli import saving, session
+    from charrnn.cli.trainer import saving, session
 
     saving.Saver.is_due = lambda self, evaluated: False  # as where the save before took long
     handle = session.Session._handle

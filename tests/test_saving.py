@@ -13,8 +13,8 @@ import torch
 from conftest import make_text
 from processes import Training, train
 
-from charrnn.cli.lock import locked_output
-from charrnn.cli.saving import SHARE, TELL_EVERY, Saver
+from charrnn.cli.trainer.lock import locked_output
+from charrnn.cli.trainer.saving import SHARE, TELL_EVERY, Saver
 from charrnn.display.log import TrainingLog
 from charrnn.errors import OutputError
 from charrnn.training import checkpoint
@@ -37,7 +37,7 @@ def step_of(path):
 def clock(monkeypatch):
     """A clock that stands still unless it is told otherwise."""
     now = [1000.0]
-    monkeypatch.setattr("charrnn.cli.saving.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("charrnn.cli.trainer.saving.time.monotonic", lambda: now[0])
     return now
 
 
@@ -256,7 +256,7 @@ def test_a_stop_before_there_is_anything_to_save_leaves_nothing(folder):
 def slow_start():
     import sys
 
-    from charrnn.cli import reading
+    from charrnn.cli.trainer import reading
 
     def read(*_):
         print("waiting", file=sys.stderr, flush=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli.cores import leave_busy_cores
+from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.cli.subject import Subject
+    from charrnn.cli.inspector.subject import Subject
 
 STDIN = "-"
 VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
@@ -91,10 +91,10 @@ def inspect(
     _check(flags)
     leave_busy_cores()
     # Imported here: --help must not wait for numpy.
-    from charrnn.cli.subject import read_subjects
+    from charrnn.cli.inspector.subject import read_subjects
 
     if verify:
-        from charrnn.cli.tables import print_table
+        from charrnn.cli.common.tables import print_table
         from charrnn.storage.verification import verify_checkpoint
 
         for path in checkpoints:
@@ -107,27 +107,27 @@ def inspect(
             for subject in subjects:
                 subject.require_stream(f"--{name}")
     if by is not None and score is not None:
-        from charrnn.cli.filtering import filter_lines
+        from charrnn.cli.inspector.filtering import filter_lines
 
         filter_lines(subjects, score, rule=unknown, above=above, as_json=as_json)
     elif score is not None:
-        from charrnn.cli.scoring import show_score
+        from charrnn.cli.inspector.scoring import show_score
 
         show_score(subjects, score, rule=unknown, dynamic=dynamic, as_json=as_json)
     elif export is not None:
-        from charrnn.cli.exporting import export as write_weights
+        from charrnn.cli.inspector.exporting import export as write_weights
 
         write_weights(subjects[0], export)
     elif svg is not None:
-        from charrnn.cli.gallery import write_picture
+        from charrnn.cli.inspector.gallery import write_picture
 
         write_picture(subjects[0], svg, flags)
     elif html is not None:
-        from charrnn.cli.webpage import write_report
+        from charrnn.cli.inspector.webpage import write_report
 
         write_report(subjects[0], html, flags)
     elif _views(flags):
-        from charrnn.cli.gallery import show_views
+        from charrnn.cli.inspector.gallery import show_views
 
         show_views(subjects, flags)
     else:
@@ -140,7 +140,7 @@ def _check(flags: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: one is out of its range, or two contradict each other.
     """
-    from charrnn.cli.shared import ON_A_TEXT
+    from charrnn.cli.common.shared import ON_A_TEXT
     from charrnn.text.unknowns import check_rule
 
     check_rule(flags["unknown"])
@@ -186,7 +186,7 @@ def _outputs(flags: Mapping[str, Any], beside: str) -> list[str]:
 
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
-    from charrnn.cli.cards import describe, show_card, show_comparison
+    from charrnn.cli.inspector.cards import describe, show_card, show_comparison
 
     if as_json:
         cards = [describe(subject) for subject in subjects]

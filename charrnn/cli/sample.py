@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charrnn.cli.cores import leave_busy_cores
+from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.cli.writing import Job
+    from charrnn.cli.sampler.writing import Job
     from charrnn.generation.filters import SamplingOptions
     from charrnn.text.encoder import CharEncoder
     from charrnn.text.options import TextOptions
@@ -120,7 +120,7 @@ def sample(
     # Imported here: --help must not wait for numpy.
     import secrets
 
-    from charrnn.cli.writing import tell_refused, write_json, write_many, write_one
+    from charrnn.cli.sampler.writing import tell_refused, write_json, write_many, write_one
 
     seed = secrets.randbits(32) if seed is None else seed
     job = _plan({**flags, "seed": seed})
@@ -128,7 +128,7 @@ def sample(
         print(f"seed {seed}", file=sys.stderr, flush=True)
     out = sys.stdout.buffer
     if interactive:
-        from charrnn.cli.interactive import converse
+        from charrnn.cli.sampler.interactive import converse
 
         converse(job, unknown, checkpoint)
         return
@@ -158,7 +158,7 @@ def _check(flags: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: one is out of its range, or two contradict each other.
     """
-    from charrnn.cli.prompts import UNKNOWN_RULES
+    from charrnn.cli.sampler.prompts import UNKNOWN_RULES
 
     if not -1 <= flags["length"] <= MOST_CHARACTERS:
         raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
@@ -201,9 +201,9 @@ def _check_conversation(flags: Mapping[str, Any]) -> None:
 
 def _plan(flags: Mapping[str, Any]) -> "Job":
     """Read all that is to be read and put together what is to be written."""
-    from charrnn.cli.prompts import check_inputs, check_novel, fit_prompt, read_prompt
-    from charrnn.cli.shared import encode_ids, first_ids, unescape
-    from charrnn.cli.writing import Job
+    from charrnn.cli.common.shared import encode_ids, first_ids, unescape
+    from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
+    from charrnn.cli.sampler.writing import Job
     from charrnn.generation.endings import Rules
     from charrnn.generation.sampling import Sampler
     from charrnn.loading import load_for_sampling

@@ -69,14 +69,14 @@ def evaluate(
     lanes = min(batch_size or max(1, min(MAX_LANES, count // shortest)), whole)
     starts = lane_starts(len(ids), lanes)
     ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
-    reach = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
+    lead = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
     own = ranks.shard(lanes)
     look_up: LookUp | None = None
     if model.config.recall:
         kept = recalled or RecalledText(ids, model.config.recall)
         look_up = partial(kept.at, starts[own])
     with _reading(model, precision):
-        state = _warm_state(model, ids, starts[own], reach)
+        state = _warm_state(model, ids, starts[own], lead)
         total = _sum_of_losses(model, ids, starts[own], ends[own], state, look_up)
     return ranks.all_reduce_sum(total)[0] / int((ends - starts).sum())
 
@@ -86,7 +86,7 @@ def evaluate_cold(
 ) -> float:
     """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
 
-    That is how models that see no further than a window are judged; a character near a window's start has little
+    Nothing from before a window is recalled either. That is how models that see no further than a window are judged; a character near a window's start has little
     before it, so this is higher than `evaluate`. Arguments and result are those of `evaluate`.
     """
     whole = len(ids) - 1
@@ -184,14 +184,14 @@ def _pieces(lanes: Positions) -> list[Positions]:
     return np.array_split(lanes, -(-len(lanes) // MAX_LANES)) if len(lanes) else []
 
 
-def _warm_state(model: Model, ids: Ids, starts: Positions, reach: int) -> State:
-    """The state at each lane's start: zero for the text's first, for others that of the `reach` characters before."""
-    num_cold = int(np.count_nonzero(starts == 0)) if reach else len(starts)
+def _warm_state(model: Model, ids: Ids, starts: Positions, lead: int) -> State:
+    """The state at each lane's start: zero for the text's first, for others that of the `lead` characters before."""
+    num_cold = int(np.count_nonzero(starts == 0)) if lead else len(starts)
     cold = model.initial_state(num_cold)
     if num_cold == len(starts):
         return cold
     warmed = model.initial_state(len(starts) - num_cold)
-    before = torch.from_numpy(ids[starts[num_cold:] + np.arange(-reach, 0)[:, None]].astype(np.int64))  # (reach, B)
+    before = torch.from_numpy(ids[starts[num_cold:] + np.arange(-lead, 0)[:, None]].astype(np.int64))  # (lead, B)
     for piece in torch.split(before.to(model.device), _window(model, len(starts))):
         _, warmed = model(piece, warmed)
     return tuple(

@@ -19,7 +19,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, befo
 
 import torch
 
-from charrnn.cli.launch import set_up_torch
+from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.network.torch_engine import require_device
 from tests.benchmarks import encoding, losses, processes, sampling, saving, speed
 from tests.benchmarks.measure import conditions

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.saving import SAVE_EVERY, Saver
+from charrnn.cli.trainer.saving import SAVE_EVERY, Saver
 from charrnn.storage.archive import CorpusFacts
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint

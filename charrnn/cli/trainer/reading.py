@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from charrnn.cli.request import Request
+from charrnn.cli.trainer.request import Request
 from charrnn.errors import CorpusError
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus

@@ -8,10 +8,10 @@ from typing import Any
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
 from charrnn.analysis.novelty import Novelty, novelty
-from charrnn.cli.shared import first_ids
-from charrnn.cli.subject import Subject
-from charrnn.cli.tables import format_columns
-from charrnn.cli.views import View
+from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.tables import format_columns
+from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.views import View
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.text.documents import read_text

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import read
-from charrnn.cli.cards import loss_fields
-from charrnn.cli.prompts import nearest
-from charrnn.cli.subject import Subject
-from charrnn.cli.tables import print_columns, print_table
+from charrnn.cli.common.tables import print_columns, print_table
+from charrnn.cli.inspector.cards import loss_fields
+from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.sampler.prompts import nearest
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, perplexity

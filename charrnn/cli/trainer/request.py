@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.shared import escaped, unescape
+from charrnn.cli.common.shared import escaped, unescape
 from charrnn.errors import ConfigError, OutputError
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import ReadOptions

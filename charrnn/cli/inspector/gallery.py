@@ -7,13 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.gradient_view import draw_memories, gradients_view
-from charrnn.cli.scoring import shared_encoding
-from charrnn.cli.shared import ON_A_TEXT
-from charrnn.cli.studies import embeddings_view, novelty_view
-from charrnn.cli.subject import Subject
-from charrnn.cli.tables import print_lines, shows_colour, terminal_width
-from charrnn.cli.views import SHOWN_CHARACTERS, View, cell_view, choose_text, gates_view, neurons_view, surprise_view
+from charrnn.cli.common.shared import ON_A_TEXT
+from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width
+from charrnn.cli.inspector.gradient_view import draw_memories, gradients_view
+from charrnn.cli.inspector.scoring import shared_encoding
+from charrnn.cli.inspector.studies import embeddings_view, novelty_view
+from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.views import (
+    SHOWN_CHARACTERS,
+    View,
+    cell_view,
+    choose_text,
+    gates_view,
+    neurons_view,
+    surprise_view,
+)
 from charrnn.display.svg import picture
 from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted

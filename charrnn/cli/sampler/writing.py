@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from charrnn.cli.tables import to_json
+from charrnn.cli.common.tables import to_json
 from charrnn.escape import visible
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.samples import Sample, draw_characters, draw_samples

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from charrnn.analysis.losses import read_side_by_side
-from charrnn.cli.scoring import best_fit, fit_text, shared_encoding, unknown_price
-from charrnn.cli.shared import first_ids
-from charrnn.cli.subject import Subject
-from charrnn.cli.tables import to_json
+from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.tables import to_json
+from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
+from charrnn.cli.inspector.subject import Subject
 from charrnn.escape import visible
 from charrnn.text.encoder import to_bytes
 from charrnn.text.line_reader import read_lines

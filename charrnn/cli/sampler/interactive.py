@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charrnn.cli.prompts import fit_prompt
-from charrnn.cli.shared import encode_ids
-from charrnn.cli.writing import Job, write_stream
+from charrnn.cli.common.shared import encode_ids
+from charrnn.cli.sampler.prompts import fit_prompt
+from charrnn.cli.sampler.writing import Job, write_stream
 from charrnn.display.plain import write_line
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted

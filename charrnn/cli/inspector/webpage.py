@@ -10,13 +10,13 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.analysis.gradients import REACH, WARM_UP
-from charrnn.cli.cards import describe
-from charrnn.cli.gallery import read_given
-from charrnn.cli.gradient_view import gradients_view
-from charrnn.cli.shared import ON_A_TEXT, first_ids
-from charrnn.cli.studies import embeddings_view, novelty_view
-from charrnn.cli.subject import Subject
-from charrnn.cli.views import Watched, choose_text, gates_view, neurons_view, parse_unit, surprise_view
+from charrnn.cli.common.shared import ON_A_TEXT, first_ids
+from charrnn.cli.inspector.cards import describe
+from charrnn.cli.inspector.gallery import read_given
+from charrnn.cli.inspector.gradient_view import gradients_view
+from charrnn.cli.inspector.studies import embeddings_view, novelty_view
+from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.views import Watched, choose_text, gates_view, neurons_view, parse_unit, surprise_view
 from charrnn.display.card import card
 from charrnn.display.page import render, write_page
 from charrnn.generation.filters import SamplingOptions

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.cores import Neighbours, threads_beside, usable_cores
+from charrnn.cli.common.cores import Neighbours, threads_beside, usable_cores
 from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.torchrun import read_place
 

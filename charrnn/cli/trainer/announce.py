@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charrnn.cli.launch import Launch
+from charrnn.cli.trainer.launch import Launch
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display.plain import describe_loss, format_seconds
 from charrnn.escape import quoted

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from charrnn.analysis.verdict import verdict
-from charrnn.cli.subject import Subject
-from charrnn.cli.tables import print_columns, print_lines, print_table, terminal_width
+from charrnn.cli.common.tables import print_columns, print_lines, print_table, terminal_width
+from charrnn.cli.inspector.subject import Subject
 from charrnn.display.card import card, parameter_table
 from charrnn.display.curves import history_curve
 from charrnn.display.plain import format_seconds

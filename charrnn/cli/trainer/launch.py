@@ -1,4 +1,4 @@
-"""From a request and a text to a run that is ready to train; one that goes on is in `charrnn.cli.resumption`."""
+"""From a request and a text to a run that is ready to train; one that goes on is in `resumption`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.request import Request
-from charrnn.cli.threads import ThreadKeeper, default_threads
+from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from charrnn.cli.request import Request, check_output
+from charrnn.cli.trainer.request import Request, check_output
 from charrnn.display.plain import write_line
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
 from charrnn.escape import quoted

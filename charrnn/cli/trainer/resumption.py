@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.launch import Launch, begin, choose_device, complete_launch, set_up_torch
-from charrnn.cli.request import Request
-from charrnn.cli.threads import ThreadKeeper, default_threads
+from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
+from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted

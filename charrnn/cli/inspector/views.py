@@ -24,10 +24,10 @@ from charrnn.analysis.neurons import (
     watch,
 )
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
-from charrnn.cli.scoring import fit_text, unknown_price
-from charrnn.cli.shared import first_ids
-from charrnn.cli.subject import Subject
-from charrnn.cli.tables import format_columns
+from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.tables import format_columns
+from charrnn.cli.inspector.scoring import fit_text, unknown_price
+from charrnn.cli.inspector.subject import Subject
 from charrnn.display.heatmap import Column, digit, draw, heat, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.errors import CharRNNError, ConfigError

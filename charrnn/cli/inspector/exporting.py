@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from charrnn.cli.subject import Subject
+from charrnn.cli.inspector.subject import Subject
 from charrnn.errors import ConfigError, OutputError
 from charrnn.storage.archive import STDIN
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint

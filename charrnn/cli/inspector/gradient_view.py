@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, spectral_radii
-from charrnn.cli.tables import format_columns
-from charrnn.cli.views import View, Watched
+from charrnn.cli.common.tables import format_columns
+from charrnn.cli.inspector.views import View, Watched
 from charrnn.display.curves import MIN_WIDTH, Curve, plot
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char

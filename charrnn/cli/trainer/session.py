@@ -18,16 +18,16 @@ import torch
 import typer
 
 from charrnn import __version__
-from charrnn.cli.announce import announcement, farewell
-from charrnn.cli.joining import joined, settle
-from charrnn.cli.launch import Launch, start_run
-from charrnn.cli.lock import locked_output
-from charrnn.cli.reading import is_live, read_texts
-from charrnn.cli.request import Request
-from charrnn.cli.resumption import resume_run, stored_reading
-from charrnn.cli.saving import NoSaver, Saver, check_space
-from charrnn.cli.shared import first_ids
-from charrnn.cli.signals import TrainingSignals
+from charrnn.cli.common.shared import first_ids
+from charrnn.cli.trainer.announce import announcement, farewell
+from charrnn.cli.trainer.joining import joined, settle
+from charrnn.cli.trainer.launch import Launch, start_run
+from charrnn.cli.trainer.lock import locked_output
+from charrnn.cli.trainer.reading import is_live, read_texts
+from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.resumption import resume_run, stored_reading
+from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
+from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
 from charrnn.errors import DivergenceError, LostRankError, SaveError

@@ -1,0 +1,1 @@
+"""Texts as the command line writes them."""

@@ -1,0 +1,1 @@
+"""A training as the command line runs it."""
