@@ -88,10 +88,11 @@ TYPICAL_FLOPS = 2e11
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What was chosen, and why in one line."""
+    """What was chosen, for how many passes over the text, and why in one line."""
 
     model: ModelConfig
     training: TrainConfig
+    epochs: float
     reason: str
 
 
@@ -139,7 +140,9 @@ def suggest(
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, steps)
     defaults = _training_defaults(train_chars, epochs, wanted_epochs(num_chars), given)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_of(TrainConfig, given)})
-    return Suggestion(model, training, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs")
+    return Suggestion(
+        model, training, epochs, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs"
+    )
 
 
 def may_be_ensemble(flags: Mapping[str, Any]) -> bool:

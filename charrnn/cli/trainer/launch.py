@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
+from charrnn.cli.trainer.plan import Plan
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
@@ -49,6 +50,7 @@ class Launch:
         chars_per_second: of training, as a few trial steps have shown.
         reason: why it is as it is, in a few words.
         keeper: of its threads.
+        plan: what it was set up for.
     """
 
     run: TrainingRun
@@ -56,6 +58,7 @@ class Launch:
     chars_per_second: float
     reason: str
     keeper: ThreadKeeper
+    plan: Plan = field(default_factory=Plan)
 
 
 def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
@@ -84,7 +87,8 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         processes=ranks.world_size,
     )
     run = begin(chosen.model, chosen.training, request, corpus, ranks)
-    return complete_launch(run, corpus, chosen.reason, keeper)
+    launch = complete_launch(run, corpus, chosen.reason, keeper)
+    return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options))
 
 
 def _num_lines(corpus: Corpus, val_fraction: float) -> int | None:

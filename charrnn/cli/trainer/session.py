@@ -91,7 +91,7 @@ class Session:
     def __init__(self, request: Request, launch: Launch, display: Display) -> None:
         run = launch.run
         self._request, self._corpus, self._run, self._display = request, launch.corpus, run, display
-        self._keeper, self._ranks = launch.keeper, run.ranks
+        self._keeper, self._plan, self._ranks = launch.keeper, launch.plan, run.ranks
         self._saver: Saver = NoSaver()
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
@@ -119,8 +119,9 @@ class Session:
         try:
             for report in train(self._run):
                 self._handle(report)
-                if told := self._keeper.look(self._run.model):
-                    self._display.note(told)
+                for told in (self._keeper.look(self._run.model), self._plan.review(self._run, report)):
+                    if told:
+                        self._display.note(told)
                 save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
                 if save_wanted:
                     signals.save_wanted = False

@@ -1,0 +1,79 @@
+"""What a training by the clock was set up for, and a second look at it under way.
+
+How fast a machine is shows in a second or two before the start, and other programs may be at work in just these. How
+often the text will be passed over follows from it, and from that how much is hidden from the model and how fast it
+learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from charrnn.config import ModelConfig
+from charrnn.metrics import Report
+from charrnn.network.ensemble import members_of
+from charrnn.regimen import peak_rate, regularise
+from charrnn.training.run import TrainingRun
+
+REVIEWED_AT = 0.1
+"""Share of a training after which it is looked at again."""
+
+MEASURED_SECONDS = 1.0
+"""Time by which the speed is judged then, at least."""
+
+TOLERANCE = 1.2
+"""Factor between the passes that were planned and those that there will be, up to which all stays as it is."""
+
+
+class Plan:
+    """How many passes over its text a run was set up for.
+
+    Args:
+        epochs: that number; None for a run that goes on as it began.
+        options: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None: not decided.
+    """
+
+    def __init__(self, epochs: float | None = None, options: Mapping[str, Any] | None = None) -> None:
+        self._epochs, self._options = epochs, options or {}
+        ends = [name for name in ("time_limit", "epochs", "max_steps") if self._options.get(name) is not None]
+        self._is_open = epochs is not None and ends == ["time_limit"]
+        self._first: Report | None = None
+
+    def review(self, run: TrainingRun, report: Report) -> str:
+        """Choose anew, once, what follows from the passes, where there will be more or fewer; tell of it, or nothing.
+
+        Args:
+            run: changed in place.
+            report: the latest of it.
+        """
+        first = self._first = self._first or report
+        measured = report.seconds - first.seconds
+        if not self._is_open or report.progress < REVIEWED_AT or measured < MEASURED_SECONDS:
+            return ""
+        self._is_open = False
+        assert self._epochs is not None, "a plan without a number is never open"
+        steps_left = (report.step - first.step) * report.seconds_left / measured
+        expected = report.epoch + steps_left / run.lanes.windows_per_epoch
+        if 1 / TOLERANCE < expected / self._epochs < TOLERANCE:
+            return ""
+        shares: dict[str, Any] = {
+            name: share
+            for name, share in regularise(expected, run.model.config).items()
+            if self._options.get(name) is None
+        }
+        for part in {run.model, *members_of(run.model)}:
+            part.config = replace(part.config, **shares)
+        if self._options.get("learning_rate") is None:
+            rate = peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
+            run.config = replace(run.config, learning_rate=rate)
+        return _tell(expected, self._epochs, run.model.config, run.config.learning_rate)
+
+
+def _tell(expected: float, planned: float, model: ModelConfig, rate: float) -> str:
+    speed = "faster" if expected > planned else "slower"
+    return (
+        f"{speed} than it was at the start: about {expected:.2g} epochs, not {planned:.2g}; going on with dropout "
+        f"{model.dropout:g}, input dropout {model.input_dropout:g}, learning rate {rate:g}"
+    )

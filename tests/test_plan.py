@@ -1,0 +1,103 @@
+"""A training by the clock is looked at again once its true speed is known."""
+
+import dataclasses
+
+import pytest
+from conftest import make_text
+
+from charrnn.cli.trainer.plan import MEASURED_SECONDS, REVIEWED_AT, Plan
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.metrics import Report
+from charrnn.network.ensemble import members_of
+from charrnn.regimen import peak_rate, regularise
+from charrnn.text.encoder import CharEncoder
+from charrnn.training.loop import take_step, train
+from charrnn.training.run import TrainingRun
+
+TEXT = make_text(6000)
+BY_CLOCK = {"time_limit": 100.0}
+
+
+def start(members=1, **options):
+    encoder = CharEncoder(TEXT)
+    model = ModelConfig(
+        vocab_size=len(encoder), cell="lstm", hidden_size=128, num_layers=1, embedding_dim=8, members=members,
+        dropout=0.05, input_dropout=0.01,
+    )  # fmt: skip
+    config = TrainConfig(batch_size=4, seq_len=25, learning_rate=3e-3, **{**BY_CLOCK, **options})
+    ids = encoder.encode(TEXT)
+    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started=0.0)
+
+
+def report(run, *, step, seconds, seconds_left=80.0, progress=REVIEWED_AT):
+    blank = dict.fromkeys((field.name for field in dataclasses.fields(Report)), 0)
+    given = {"step": step, "seconds": seconds, "seconds_left": seconds_left, "progress": progress}
+    return Report(**{**blank, **given, "epoch": step / run.lanes.windows_per_epoch})
+
+
+def review(plan, run, steps, *, seconds=10.0, progress=REVIEWED_AT):
+    """After a first report at step 5, one so many steps and seconds later."""
+    assert plan.review(run, report(run, step=5, seconds=10.0, progress=0.0)) == ""
+    return plan.review(run, report(run, step=5 + steps, seconds=10.0 + seconds, progress=progress))
+
+
+def expected_steps(steps, seconds=10.0):
+    return 5 + steps + steps * 80.0 / seconds
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_more_passes_than_were_planned_hide_more_and_lower_the_rate(members):
+    run = start(members)
+    epochs = expected_steps(100) / run.lanes.windows_per_epoch
+    told = review(Plan(2.0, BY_CLOCK), run, 100)
+    assert told.startswith(f"faster than it was at the start: about {epochs:.2g} epochs, not 2; going on with dropout ")
+    shares = regularise(epochs, run.model.config)
+    assert shares["dropout"] > 0.1
+    for part in (run.model, *members_of(run.model)):
+        assert {name: getattr(part.config, name) for name in shares} == shares
+    assert [member.config.members for member in members_of(run.model)] == [1] * members
+    assert run.config.learning_rate == peak_rate("adamw", run.model.config, expected_steps(100))
+    take_step(run)
+    assert review(Plan(epochs, BY_CLOCK), run, 100) == "", "as planned"
+
+
+def test_it_is_looked_at_once_and_when_the_speed_is_known():
+    run = start()
+    before = run.model.config, run.config
+    assert review(plan := Plan(2.0, BY_CLOCK), run, 100, progress=REVIEWED_AT / 2) == ""
+    assert review(Plan(2.0, BY_CLOCK), run, 100, seconds=MEASURED_SECONDS / 2) == ""
+    assert (run.model.config, run.config) == before
+    assert plan.review(run, report(run, step=105, seconds=20.0))
+    assert plan.review(run, report(run, step=9999, seconds=21.0)) == ""
+
+
+def test_a_slower_machine_hides_less():
+    run = start()
+    assert review(Plan(30.0, BY_CLOCK), run, 20).startswith("slower than it was at the start")
+    epochs = expected_steps(20) / run.lanes.windows_per_epoch
+    assert run.model.config.dropout == regularise(epochs, run.model.config)["dropout"]
+
+
+def test_what_flags_have_decided_stays():
+    run = start()
+    assert review(Plan(2.0, {**BY_CLOCK, "dropout": 0.05, "learning_rate": 3e-3}), run, 100)
+    assert (run.model.config.dropout, run.config.learning_rate) == (0.05, 3e-3)
+    assert run.model.config.input_dropout != 0.01
+
+
+@pytest.mark.parametrize("plan", [
+    Plan(), Plan(2.0, {"time_limit": None}), Plan(2.0, {**BY_CLOCK, "epochs": 3.0}), Plan(2.0, {"max_steps": 9}),
+])  # fmt: skip
+def test_where_anything_but_the_clock_ends_a_training_nothing_changes(plan):
+    run = start()
+    before = run.model.config, run.config
+    assert review(plan, run, 100) == ""
+    assert (run.model.config, run.config) == before
+
+
+def test_a_training_whose_plan_changed_goes_on_and_can_be_saved():
+    run, plan = start(time_limit=8.0), Plan(1000.0, BY_CLOCK)
+    run.started = run.ranks.now()
+    told = [plan.review(run, report) for report in train(run)]
+    assert sum(map(bool, told)) == 1
+    assert run.state_dict()["config"]["learning_rate"] == run.config.learning_rate
