@@ -47,8 +47,10 @@ NEAR = 1 << 9
 RUNS_GROW = 128
 """Characters after which runs are shortened to `LONGEST` again, so that eight bits hold them."""
 
-KEPT = 1 << 22
-"""Characters of which a `RecalledText` keeps what it has found out."""
+KEPT, FEWEST_BLOCKS = 1 << 21, 64
+"""Characters of a text of which a `RecalledText` keeps all that it has found out, at most: 12 bytes for each. Of a
+longer one, whose pieces are read but once or a few times, it keeps so many blocks, or two for each place that is read
+at."""
 
 NEVER = -(1 << 40)
 """In the place of a place, far before any."""
@@ -244,6 +246,7 @@ class RecalledText:
     def __init__(self, ids: Ids, reach: int) -> None:
         self._ids, self._reach = ids, reach
         self._blocks: dict[int, Forecasts] = {}
+        self._is_kept, self._most = len(ids) <= KEPT, FEWEST_BLOCKS
 
     def at(self, starts: Places, first: int, last: int) -> Forecasts:
         """The forecasts after characters `first` to before `last` behind each start; behind the text's end, none.
@@ -256,6 +259,7 @@ class RecalledText:
         Returns:
             An array of shape (last - first, B, C).
         """
+        self._most = max(self._most, 2 * len(starts))
         return np.stack([self._range(start + first, start + last) for start in starts.tolist()], axis=1)
 
     def _range(self, first: int, last: int) -> Forecasts:
@@ -270,7 +274,7 @@ class RecalledText:
 
     def _block(self, block: int) -> Forecasts:
         if block not in self._blocks:
-            if len(self._blocks) * BLOCK >= KEPT:
+            if not self._is_kept and len(self._blocks) >= self._most:
                 del self._blocks[next(iter(self._blocks))]  # the one that was looked up first
             self._blocks[block] = recall_block(self._ids, block * BLOCK, (block + 1) * BLOCK, self._reach)
         return self._blocks[block]

@@ -131,17 +131,20 @@ def test_texts_side_by_side_recall_however_long_they_are(reach):
     assert memories._history.shape[1] <= 2 * max(FIRST_ROOM, min(reach, len(together)))
 
 
-def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch):
-    ids = few_letters(5 * BLOCK, letters=8)
+@pytest.mark.parametrize("kept", [9 * BLOCK, 9 * BLOCK - 1])
+def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, kept):
+    """Of a longer one than can be kept, some is looked up again."""
+    ids = few_letters(9 * BLOCK, letters=8)
     whole = recall_text(ids, 300)
-    monkeypatch.setattr(recall, "KEPT", 2 * BLOCK)  # so that some is looked up again
-    text, starts = RecalledText(ids, 300), np.array([0, BLOCK - 10, 3 * BLOCK + 5])
-    for first in (0, BLOCK - 3, 40, 2 * BLOCK - 30):
+    monkeypatch.setattr(recall, "KEPT", kept)
+    monkeypatch.setattr(recall, "FEWEST_BLOCKS", 2)
+    text, starts = RecalledText(ids, 300), np.array([0, BLOCK - 10, 7 * BLOCK + 5])
+    for first in (0, BLOCK - 3, 40, 2 * BLOCK - 30, 4 * BLOCK, 0):
         found = text.at(starts, first, first + 20)
         expected = whole[np.minimum(starts + np.arange(first, first + 20)[:, None], len(ids) - 1)]
         beyond = starts + np.arange(first, first + 20)[:, None] >= len(ids)
         np.testing.assert_array_equal(found, np.where(beyond[..., None], NONE, expected))
-    assert len(text._blocks) <= 2
+    assert len(text._blocks) == (7 if kept >= len(ids) else 6), "all that were read, or two for each place"
 
 
 def test_lanes_hand_out_the_forecasts_of_the_text_whatever_the_order_of_reading():
