@@ -47,10 +47,10 @@ NEAR = 1 << 9
 RUNS_GROW = 128
 """Characters after which runs are shortened to `LONGEST` again, so that eight bits hold them."""
 
-KEPT, FEWEST_BLOCKS = 1 << 21, 64
-"""Characters of a text of which a `RecalledText` keeps all that it has found out, at most: 12 bytes for each. Of a
-longer one, whose pieces are read but once or a few times, it keeps so many blocks, or two for each place that is read
-at."""
+KEPT, FEWEST_BLOCKS = 1 << 22, 64
+"""Characters of a text of which a `RecalledText` keeps all that it has found out, at most: 12 bytes for each, or 24
+where ids have more than eight bits. Of a longer one, whose pieces are read but once or a few times, it keeps so many
+blocks, or two for each place that is read at."""
 
 NEVER = -(1 << 40)
 """In the place of a place, far before any."""

@@ -85,6 +85,16 @@ def test_what_must_not_change_is_told_with_its_difference(folder, flags, code, m
 
 
 @pytest.mark.slow
+def test_what_a_model_without_recall_could_hide_is_nothing(folder):
+    assert train(folder, *SMALL, "--max-steps", 3, "--recall", 0, "--out", "none.pt").process.exitcode == 0
+    resumed = train(folder, "--resume", "--out", "none.pt", "--recall-dropout", 0.5, "--force-resume")
+    assert resumed.process.exitcode == 2
+    assert resumed.stderr == (
+        "charrnn: --recall-dropout hides what is recalled, and the model in none.pt recalls nothing; leave it out\n"
+    )
+
+
+@pytest.mark.slow
 def test_an_exported_checkpoint_is_not_taken_for_a_damaged_one(folder, charrnn):
     assert charrnn("inspect", "work/verse.pt", "--export", "work/slim.pt").code == 0
     training = train(folder, "--resume-from", "slim.pt", "--out", "more.pt")

@@ -189,8 +189,8 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--html", "y.html", "--cell", "99:99"], "--cell is 99:99, and "),
         (["--html", "y.html", "--gradients", "--text", "Tin"], "a text of 3 characters is too short to go back in"),
         (["--html", "y.html", "--json"], "--html writes a file; leave --json out"),
-        (["--html", "-"], "--html -: it goes to a file; name one, or give ./- for one of that name"),
-        (["--text", "Tin", "--svg", "-"], "--svg -: it goes to a file; name one, or give ./- for one of that name"),
+        (["--html", "-"], "--html -: it goes to a file; name one"),
+        (["--text", "Tin", "--svg", "-"], "--svg -: it goes to a file; name one"),
     ],
 )
 def test_bad_input_is_one_line(inspect, arguments, message):

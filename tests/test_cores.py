@@ -14,6 +14,7 @@ from charrnn.cli.common.cores import Neighbours, leave_busy_cores, threads_besid
 from charrnn.cli.trainer import threads
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
+from charrnn.network.ensemble import members_of, side_by_side
 
 NAME = "OPENBLAS_NUM_THREADS"
 
@@ -161,25 +162,43 @@ def small(members=1):
     return random_model(ModelConfig(**shape, members=members))
 
 
+def later(keeper):
+    keeper._looked -= LOOK_SECONDS
+    return keeper
+
+
 def test_a_training_by_the_clock_has_fewer_threads_while_others_are_at_work(keeper_of):
     keeper, model = keeper_of(1.0), small()
     keeper.share(model)
     assert torch.get_num_threads() == 4
-    assert keeper.look(model) == "other programs keep 1.0 cores busy; going on with 3 of 4 threads until they are free"
+    assert keeper.look(model)
     assert torch.get_num_threads() == 3
+    assert keeper.tell() == "other programs keep 1.0 cores busy; going on with 3 of 4 threads until they are free"
+    assert keeper.tell() == ""
     keeper_of.busy[0] = 0.0
-    assert keeper.look(model) == ""
+    assert not keeper.look(model)
     assert torch.get_num_threads() == 3, "it looks from time to time"
-    keeper._looked -= LOOK_SECONDS
-    assert keeper.look(model) == "", "told once"
+    assert later(keeper).look(model)
     assert torch.get_num_threads() == 4
+    assert keeper.tell() == "", "told once"
+
+
+def test_what_is_found_before_the_start_is_told_after_it(keeper_of):
+    keeper, probed = keeper_of(1.0), small()
+    assert keeper.look(probed)
+    keeper_of.busy[0] = 0.0
+    later(keeper).look(small())
+    assert keeper.tell().startswith("other programs keep 1.0 cores busy")
 
 
 def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of):
     keeper, model = keeper_of(1.0, time_limit=None), small()
     keeper.share(model)
-    assert "go on with --resume --threads 3 would be faster" in keeper.look(model)
+    assert not keeper.look(model)
+    assert "go on with --resume --threads 3 would be faster" in keeper.tell()
     assert torch.get_num_threads() == 4
+    later(keeper).look(model)
+    assert keeper.tell() == ""
 
 
 @pytest.mark.parametrize("how", [{"is_chosen": True}, {"device": "cuda"}, {"most": 1}])
@@ -187,16 +206,32 @@ def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
     keeper, model = keeper_of(3.0, **how), small()
     keeper.share(model)
     before = torch.get_num_threads()
-    assert keeper.look(model) == ""
-    assert torch.get_num_threads() == before
+    assert not keeper.look(model)
+    assert (torch.get_num_threads(), keeper.tell()) == (before, "")
+
+
+def threads_of_members(model):
+    """Where each member is computed, and how many threads it has there."""
+    return side_by_side(model, lambda _: torch.get_num_threads(), members_of(model))
+
+
+def test_members_of_several_threads_have_fewer_and_get_them_back(keeper_of):
+    keeper, model = keeper_of(1.0), small(members=2)
+    keeper.share(model)
+    assert threads_of_members(model) == [2, 2]
+    keeper.look(model)
+    assert threads_of_members(model) == [1, 1]
+    keeper_of.busy[0] = 0.0
+    later(keeper).look(model)
+    assert threads_of_members(model) == [2, 2]
+    keeper_of.busy[0] = 3.0
+    later(keeper).look(model)
+    assert (threads_of_members(model), model.at_once) == ([1, 1], 1)
 
 
 def test_members_of_one_thread_each_go_on_side_by_side(keeper_of):
-    keeper, model = keeper_of(3.0), small(members=4)
+    keeper, model = keeper_of(1.0), small(members=4)
+    assert keeper.look(small(members=2)), "the model that the speed is measured with"
     keeper.share(model)
-    assert keeper.look(model) == ""
-    assert model.at_once == 4
-    keeper, model = keeper_of(3.0), small(members=2)
-    keeper.share(model)
-    assert keeper.look(model)
-    assert model.at_once == 1
+    assert not later(keeper).look(model)
+    assert (threads_of_members(model), model.at_once) == ([1] * 4, 4)

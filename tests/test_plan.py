@@ -1,8 +1,12 @@
 """A training by the clock is looked at again once its true speed is known."""
 
 import dataclasses
+import re
+import subprocess
+import sys
 
 import pytest
+import torch
 from conftest import make_text
 
 from charrnn.cli.trainer.plan import MEASURED_SECONDS, REVIEWED_AT, Plan
@@ -11,7 +15,7 @@ from charrnn.metrics import Report
 from charrnn.network.ensemble import members_of
 from charrnn.regimen import peak_rate, regularise
 from charrnn.text.encoder import CharEncoder
-from charrnn.training.loop import take_step, train
+from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
 
 TEXT = make_text(6000)
@@ -95,9 +99,32 @@ def test_where_anything_but_the_clock_ends_a_training_nothing_changes(plan):
     assert (run.model.config, run.config) == before
 
 
-def test_a_training_whose_plan_changed_goes_on_and_can_be_saved():
-    run, plan = start(time_limit=8.0), Plan(1000.0, BY_CLOCK)
-    run.started = run.ranks.now()
-    told = [plan.review(run, report) for report in train(run)]
-    assert sum(map(bool, told)) == 1
-    assert run.state_dict()["config"]["learning_rate"] == run.config.learning_rate
+def test_a_plan_that_changes_nothing_is_not_told():
+    run = start()
+    decided = {"dropout": 0.05, "input_dropout": 0.01, "learning_rate": 3e-3}
+    assert review(Plan(2.0, {**BY_CLOCK, **decided}), run, 100) == ""
+
+
+@pytest.mark.slow
+def test_a_training_whose_plan_changed_goes_on_from_its_checkpoint_as_it_was(tmp_path, charrnn):
+    """The command's own way: it is set up for a machine a thousandth as fast as this."""
+    (tmp_path / "verse.txt").write_text(TEXT)
+    faster = (
+        "from charrnn.cli.trainer import launch\n"
+        "measured = launch._measure_flops\n"
+        "launch._measure_flops = lambda *all: measured(*all) / 1000\n"
+        "from charrnn.cli import main\n"
+        "main()\n"
+    )
+    flags = ["verse.txt", "--hidden-size", "128", "--time", "15s", "--batch-size", "2", "--seq-len", "16"]
+    command = [sys.executable, "-c", faster, "train", *flags]
+    trained = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    (told,) = re.findall(r"faster than it was at the start: .* dropout ([\d.]+), input .*, learning rate ([\d.e-]+)",
+                         trained.stderr)  # fmt: skip
+    (first,) = re.findall(r"embedding \d+, dropout ([\d.]+)", trained.stderr)
+    stored = torch.load(tmp_path / "verse.pt", weights_only=True)
+    assert float(first) < stored["model"]["dropout"] == float(told[0])
+    assert stored["training"]["config"]["learning_rate"] == float(told[1])
+    resumed = charrnn("train", *flags, "--resume", "--time", "17s")
+    assert resumed.code == 0, resumed.stderr
+    assert f"dropout {told[0]}," in resumed.stderr

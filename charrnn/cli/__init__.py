@@ -41,7 +41,7 @@ class OneLineErrors(TyperGroup):
             return result
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What befalls one who writes: of files the name is known, so that without one it was standard output."""
 
 

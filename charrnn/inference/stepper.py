@@ -61,8 +61,8 @@ class Stepper:
         self._gather = [_gatherer(plan, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
         scores = self._gather[-1](0 if num_texts is None else 0 * self._columns)  # in the same place ever after
         self._logits, self._raised = scores[: config.vocab_size], scores[config.vocab_size :]
-        # To change one logit costs half of what it does by way of numpy.
-        self._each_logit = self._logits.data.cast("B").cast("f")
+        if num_texts is None:  # to change one logit costs half of what it does by way of numpy
+            self._each_logit = self._logits.data.cast("B").cast("f")
 
     def read_one(self, character: int, recalled: Sequence[int] = ()) -> Array:
         """Read the next character of the one text.

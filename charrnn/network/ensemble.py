@@ -43,7 +43,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.config = config
         self.members = nn.ModuleList(CharRNN(config.member) for _ in range(config.members))  # type: ignore[assignment]
-        self.at_once = 1
+        self.at_once, self.threads_each = 1, 1
 
     def forward(self, ids: Tensor, state: State, recalled: Tensor | None = None) -> tuple[Tensor, State]:
         """Read a window of characters.
@@ -124,6 +124,7 @@ def side_by_side(model: Model, function: Callable[[Item], Result], items: Sequen
     is_rounded, rounded_to = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def call(item: Item) -> Result:
+        torch.set_num_threads(model.threads_each)  # of the thread that calls, and of no other
         with torch.set_grad_enabled(learns), torch.autocast("cpu", rounded_to, enabled=is_rounded):
             return function(item)
 
@@ -135,6 +136,7 @@ def share_threads(model: Model, threads: int) -> None:
     if isinstance(model, Ensemble):
         model.at_once = min(threads, len(model.members)) if model.device.type == "cpu" else 1
         threads //= model.at_once
+        model.threads_each = threads
     torch.set_num_threads(threads)
 
 

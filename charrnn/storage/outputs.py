@@ -20,7 +20,7 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
         OutputError: it cannot be written; what was there is as it was.
     """
     if path == "-":
-        raise OutputError(f"{flag} -: it goes to a file; name one, or give ./- for one of that name")
+        raise OutputError(f"{flag} -: it goes to a file; name one")
     try:
         target = Path(path).resolve()  # a link stays one
     except (OSError, ValueError, RuntimeError) as error:

@@ -209,7 +209,8 @@ def _read(documents: Sequence[Document], reading: ReadOptions, watch: Callable[[
         if number and separator:
             watch(separator)
             yield preparer.feed(separator.decode("latin-1" if reading.options.unit == BYTE else "utf-8"))
-        for text in decode_document(watched(document.chunks()), document.name, reading.options):
+        chunks, is_settled = watched(document.chunks()), reading.encoder is not None
+        for text in decode_document(chunks, document.name, reading.options, is_settled=is_settled):
             yield preparer.feed(text)
     yield preparer.feed("", final=True)
 

@@ -34,7 +34,8 @@ from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
-"""Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it."""
+"""Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it. Where
+other programs turn out to be at work it is done again, with fewer threads."""
 
 PASSES_SHARE = 0.85
 """Share of a training's time that goes to forward and backward passes: the rest updates, evaluates and saves."""

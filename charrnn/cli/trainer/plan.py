@@ -63,11 +63,14 @@ class Plan:
             for name, share in regularise(expected, run.model.config).items()
             if self._options.get(name) is None
         }
+        before = run.model.config, run.config
         for part in {run.model, *members_of(run.model)}:
             part.config = replace(part.config, **shares)
         if self._options.get("learning_rate") is None:
             rate = peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
             run.config = replace(run.config, learning_rate=rate)
+        if (run.model.config, run.config) == before:
+            return ""
         return _tell(expected, self._epochs, run.model.config, run.config.learning_rate)
 
 

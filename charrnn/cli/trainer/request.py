@@ -97,7 +97,7 @@ def check_output(request: Request) -> None:
     path = request.path
     for flag, given in (("--out", request.out), ("--log", request.log)):
         if given == STDIN:
-            raise OutputError(f"{flag} -: it goes to a file; name one, or give ./- for one of that name")
+            raise OutputError(f"{flag} -: it goes to a file; name one")
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if path.is_dir():

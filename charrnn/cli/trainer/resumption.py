@@ -69,6 +69,10 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     before = {**asdict(stored.text), **asdict(model), **asdict(config)}
     changes = _changes(request.explicit, before)
     is_other_text = stored.corpus.sha256 != corpus.sha256
+    if "recall_dropout" in changes and not model.recall:
+        raise ConfigError(
+            f"--recall-dropout hides what is recalled, and the model in {path} recalls nothing; leave it out"
+        )
     if request.force:
         _check_forced(changes, path)
         model, config = _replace_fields(model, changes), _replace_fields(config, changes)

@@ -119,7 +119,8 @@ class Session:
         try:
             for report in train(self._run):
                 self._handle(report)
-                for told in (self._keeper.look(self._run.model), self._plan.review(self._run, report)):
+                self._keeper.look(self._run.model)
+                for told in (self._keeper.tell(), self._plan.review(self._run, report)):
                     if told:
                         self._display.note(told)
                 save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)

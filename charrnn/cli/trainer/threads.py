@@ -40,6 +40,9 @@ class ThreadKeeper:
         most: threads that there are.
         options: how the training is set up, by field name of `TrainConfig`.
         is_chosen: whether the user has said how many threads there are to be: then that is all there is to it.
+
+    Attributes:
+        news: what is to be told; empty where that is nothing, or was told.
     """
 
     def __init__(self, most: int, options: Mapping[str, Any], *, is_chosen: bool) -> None:
@@ -48,29 +51,38 @@ class ThreadKeeper:
         self._may_change = options["time_limit"] is not None
         self._most = self._threads = most
         self._neighbours, self._looked = Neighbours(), time.monotonic()
-        self._has_told = False
+        self._has_told, self.news = False, ""
 
     def share(self, model: Model) -> None:
-        """Divide as many threads as there are now among the members of a model."""
-        share_threads(model, self._threads)
+        """Divide as many threads as there are now among the members of a model.
 
-    def look(self, model: Model) -> str:
-        """See what others do, where it is time to, and change the threads; give what is to be told of it, or nothing.
-
-        Members that have one thread each do not wait for each other within a step, and stay as they are.
+        Members that can have one each do not wait for each other within a step, and stay side by side.
         """
-        if not self._looks or len(members_of(model)) >= self._most or time.monotonic() < self._looked + LOOK_SECONDS:
-            return ""
+        share_threads(model, self._most if self._are_apart(model) else self._threads)
+
+    def look(self, model: Model) -> bool:
+        """See what others do, where it is time to, and change the threads: whether there are others now."""
+        if not self._looks or self._are_apart(model) or time.monotonic() < self._looked + LOOK_SECONDS:
+            return False
         self._looked = time.monotonic()
         others = self._neighbours.look()
         threads = threads_beside(others, usable=usable_cores(), threads=self._threads, most=self._most)
         if threads == self._threads:
-            return ""
-        told, self._has_told = self._has_told, True
+            return False
         if self._may_change:
             self._threads = threads
             self.share(model)
             advice = f"going on with {threads} of {self._most} threads until they are free"
         else:
             advice = f"to stop here and go on with --resume --threads {threads} would be faster"
-        return "" if told else f"other programs keep {others:.1f} cores busy; {advice}"
+        if not self._has_told:
+            self._has_told, self.news = True, f"other programs keep {others:.1f} cores busy; {advice}"
+        return self._may_change
+
+    def tell(self) -> str:
+        """Give the news, and have none any more."""
+        told, self.news = self.news, ""
+        return told
+
+    def _are_apart(self, model: Model) -> bool:
+        return len(members_of(model)) >= self._most
