@@ -95,16 +95,6 @@ def test_what_a_model_without_recall_could_hide_is_nothing(folder):
 
 
 @pytest.mark.slow
-def test_an_exported_checkpoint_is_not_taken_for_a_damaged_one(folder, charrnn):
-    assert charrnn("inspect", "work/verse.pt", "--export", "work/slim.pt").code == 0
-    training = train(folder, "--resume-from", "slim.pt", "--out", "more.pt")
-    assert training.process.exitcode == 1
-    assert training.stderr == (
-        "charrnn: slim.pt: was exported without what it takes to go on; resume the checkpoint that it comes from\n"
-    )
-
-
-@pytest.mark.slow
 def test_another_text_is_refused_and_can_be_forced(folder):
     other = make_text(4000, seed=1).replace("b", "a")  # an alphabet that lacks a letter
     (folder / "verse.txt").write_text(other, encoding="utf-8")
