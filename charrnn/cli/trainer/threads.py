@@ -61,7 +61,7 @@ class ThreadKeeper:
         share_threads(model, self._most if self._are_apart(model) else self._threads)
 
     def look(self, model: Model) -> bool:
-        """See what others do, where it is time to, and change the threads: whether there are others now."""
+        """See what others do, where it is time to, and change the threads for it: whether they have changed."""
         if not self._looks or self._are_apart(model) or time.monotonic() < self._looked + LOOK_SECONDS:
             return False
         self._looked = time.monotonic()
