@@ -122,15 +122,11 @@ def suggest(
     """
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
-    if given.get("recall") and mean_line is not None:
-        raise ConfigError("--recall looks back over lines, and --lines keeps them apart; leave one of them out")
-    if "recall_dropout" in given and not given.get("recall", mean_line is None):
-        raise ConfigError("--recall-dropout hides what is recalled, and nothing is; leave it out")
+    given |= _recall(given, mean_line is not None)
     train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, device, processes)
-    given = {"batch_size": min(lanes, num_lines or lanes), "recall": RECALL if mean_line is None else 0, **given}
-    given = given if given["recall"] else {**given, "recall_dropout": 0.0}
+    given = {"batch_size": min(lanes, num_lines or lanes), **given}
     seq_len = given.get("seq_len", SEQ_LEN)
     given["step_chars"] = given["batch_size"] * min(mean_line or seq_len, seq_len)
     if device == "cuda":  # there a step of more lanes takes as long
@@ -143,6 +139,20 @@ def suggest(
     return Suggestion(
         model, training, epochs, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs"
     )
+
+
+def _recall(given: Mapping[str, Any], has_lines: bool) -> dict[str, Any]:
+    """How far back is recalled, and what is hidden of it: nothing where nothing is recalled.
+
+    Raises:
+        ConfigError: the flags ask for what is not there.
+    """
+    if given.get("recall") and has_lines:
+        raise ConfigError("--recall looks back over lines, and --lines keeps them apart; leave one of them out")
+    reach = given.get("recall", 0 if has_lines else RECALL)
+    if "recall_dropout" in given and not reach:
+        raise ConfigError("--recall-dropout hides what is recalled, and nothing is; leave it out")
+    return {"recall": reach} if reach else {"recall": 0, "recall_dropout": 0.0}
 
 
 def may_be_ensemble(flags: Mapping[str, Any]) -> bool:

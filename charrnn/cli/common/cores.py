@@ -11,6 +11,9 @@ from pathlib import Path
 LOAD = Path("/proc/loadavg")
 """Linux's: its fourth figure is the number of threads that run or wait for a core now, and of all that there are."""
 
+READINGS = 3
+"""How often that is read; the lowest counts, since what begins at the same moment is soon gone again."""
+
 STAT = Path("/proc/stat")
 """Linux's: what each core has done, in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
 
@@ -22,9 +25,6 @@ SHARED, FREE = 0.45, 0.35
 
 Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/RECIPES.md`.
 """
-
-READINGS = 3
-"""How often that is read; the lowest counts, since what begins at the same moment is soon gone again."""
 
 
 def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None:

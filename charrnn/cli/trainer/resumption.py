@@ -60,11 +60,7 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         ConfigError: a flag asks for another run.
     """
     path = str(request.source)
-    stored = ranks.broadcast(lambda: checkpoint.load(path))
-    if "lanes" not in stored.training:
-        raise CheckpointError(
-            f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from"
-        )
+    stored = ranks.broadcast(lambda: _load_whole(path))
     model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
     before = {**asdict(stored.text), **asdict(model), **asdict(config)}
     changes = _changes(request.explicit, before)
@@ -110,6 +106,20 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
     if forced:
         reason += f", forced: {', '.join(forced)}"
     return complete_launch(run, corpus, reason, ThreadKeeper(config.threads, asdict(config), is_chosen=is_chosen))
+
+
+def _load_whole(path: str) -> Checkpoint:
+    """Load a checkpoint with all that it takes to go on.
+
+    Raises:
+        CheckpointError: it cannot be read, or was exported.
+    """
+    stored = checkpoint.load(path)
+    if "lanes" not in stored.training:
+        raise CheckpointError(
+            f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from"
+        )
+    return stored
 
 
 def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
