@@ -10,33 +10,23 @@ import torch
 from conftest import numpy_twin, random_model
 from torch.nn import functional
 
-from charrnn import recall
 from charrnn.analysis.losses import read, read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import CONTEXTS, FARTHEST, GATES, ModelConfig
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
+from charrnn.inference.memory import FIRST_ROOM, Memories, Memory
 from charrnn.inference.tape import record, zero_state
 from charrnn.network.model import forecasts_on
 from charrnn.network.torch_engine import TorchCharRNN
-from charrnn.recall import (
-    BLOCK,
-    FIRST_ROOM,
-    LONGEST,
-    NONE,
-    SPAN,
-    Memories,
-    Memory,
-    RecalledText,
-    recall_columns,
-    recall_text,
-    recall_texts,
-)
+from charrnn.recall import LONGEST, NONE, SPAN, recall_columns, recall_text, recall_texts
 from charrnn.regimen import RECALL
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
+from charrnn.training import recalled_text
 from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.lanes import Lanes
+from charrnn.training.recalled_text import BLOCK, RecalledText
 
 
 def few_letters(num_chars, seed=0, letters=4):
@@ -136,8 +126,8 @@ def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, k
     """Of a longer one than can be kept, some is looked up again."""
     ids = few_letters(9 * BLOCK, letters=8)
     whole = recall_text(ids, 300)
-    monkeypatch.setattr(recall, "KEPT", kept)
-    monkeypatch.setattr(recall, "FEWEST_BLOCKS", 2)
+    monkeypatch.setattr(recalled_text, "KEPT", kept)
+    monkeypatch.setattr(recalled_text, "FEWEST_BLOCKS", 2)
     text, starts = RecalledText(ids, 300), np.array([0, BLOCK - 10, 7 * BLOCK + 5])
     for first in (0, BLOCK - 3, 40, 2 * BLOCK - 30, 4 * BLOCK, 0):
         found = text.at(starts, first, first + 20)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Ids, Reader, Readers
+from charrnn.inference.memory import Memories, Memory
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.recall import NONE, Forecasts, Memories, Memory
+from charrnn.recall import NONE, Forecasts
 from charrnn.text.encoder import CharEncoder
 
 UNKNOWN = NONE

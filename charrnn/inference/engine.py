@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.inference.memory import Memories, Memory
 from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
-from charrnn.recall import Forecasts, Memories, Memory
+from charrnn.recall import Forecasts
 
 Array = NDArray[np.float32]
 LayerState = tuple[Array, ...]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
+from charrnn.inference.memory import Memories
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import State, forecasts_on
-from charrnn.recall import Forecasts, Memories
+from charrnn.recall import Forecasts
 
 
 def require_device(device: str) -> None:

@@ -21,12 +21,13 @@ from torch.nn import functional
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on
-from charrnn.recall import Forecasts, RecalledText, recall_columns
+from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.encoder import Ids, let_go
 from charrnn.training.lanes import lane_starts
 from charrnn.training.line_lanes import find_lines
 from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.recalled_text import RecalledText
 
 Positions = NDArray[np.int64]
 LookUp = Callable[[int, int], Forecasts]

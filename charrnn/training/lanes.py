@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
-from charrnn.recall import Forecasts, RecalledText
+from charrnn.recall import Forecasts
 from charrnn.text.encoder import Ids, let_go
+from charrnn.training.recalled_text import RecalledText
 
 IGNORED = -100
 """In the place of a target: nothing is to be predicted there. The value is torch's."""

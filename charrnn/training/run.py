@@ -17,7 +17,6 @@ from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
-from charrnn.recall import RecalledText
 from charrnn.text.encoder import Ids
 from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.lanes import Lanes
@@ -25,6 +24,7 @@ from charrnn.training.line_lanes import LineLanes
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.recalled_text import RecalledText
 from charrnn.training.recovery import Health
 from charrnn.training.resuming import check_state
 from charrnn.training.updates import ScaledUpdate, Update, build_update
