@@ -35,6 +35,9 @@ SPAN = 1 << 14
 """Characters of a whole text that are looked up together. With those before that they may recall, `config.FARTHEST` at
 most, they are fewer than 2 to the power of 16."""
 
+FEW = 1 << 10
+"""Characters of a piece that are looked up without sorting all those before, at most."""
+
 NEVER = -(1 << 40)
 """In the place of a place, far before any."""
 
@@ -76,16 +79,17 @@ def recall_block(ids: Ids, first: int, last: int, reach: int, starts: Places | N
     own = slice(first - lead, None)
     places = np.arange(len(piece))[own]
     begins = 0 if starts is None else starts[first:last] - lead
+    numbers = piece if ids.dtype == np.uint8 else np.unique(piece, return_inverse=True)[1]
+    look_up = _last_ends_of_few if len(places) <= FEW else _last_ends
     forecasts = np.full((len(places), len(CONTEXTS)), NONE, dtype=np.int16 if ids.dtype == np.uint8 else np.int32)
-    for number, (length, all_ends) in enumerate(zip(CONTEXTS, _last_ends(piece), strict=True)):
-        ends = all_ends[own]
+    for number, (length, ends) in enumerate(zip(CONTEXTS, look_up(numbers, first - lead), strict=True)):
         is_known = (ends >= places - reach) & (ends >= begins + (length - 1))
         forecasts[is_known, number] = piece[ends[is_known] + 1]
     return forecasts
 
 
-def _last_ends(ids: Ids) -> Iterator[Places]:
-    """For each of `CONTEXTS`, where the context at each character last ended before; `NEVER` where it did not.
+def _last_ends(ids: Ids, first: int) -> Iterator[Places]:
+    """For each of `CONTEXTS`, where the context at each character from `first` on last ended before; else `NEVER`.
 
     A context of length K is named by the names of its first and its last k characters, where k is the length before
     and 2 k is at least K (Karp, Miller, Rosenberg 1972, https://doi.org/10.1145/800152.804905). Its own name is its
@@ -93,9 +97,10 @@ def _last_ends(ids: Ids) -> Iterator[Places]:
     of sixteen bits are sorted by counting: a third of the time of sorting both with their places.
 
     Args:
-        ids: fewer than 2 to the power of 16 minus 1.
+        ids: shape (num_chars,), fewer than 2 to the power of 16 minus 1, none larger than they are or than 255.
+        first: place of a character.
     """
-    firsts = (ids if ids.dtype == np.uint8 else np.unique(ids, return_inverse=True)[1]).astype(np.uint16)
+    firsts = ids.astype(np.uint16)
     lasts = np.zeros_like(firsts)
     order = np.arange(len(ids))  # places, by context, and of one context by place
     for length, longer in zip(CONTEXTS, (*CONTEXTS[1:], LONGEST), strict=True):
@@ -107,8 +112,39 @@ def _last_ends(ids: Ids) -> Iterator[Places]:
         np.copyto(before[1:], order[:-1], where=~is_new[1:])
         ends = np.empty(len(ids), dtype=np.int64)
         ends[order] = before
-        yield ends
+        yield ends[first:]
         lasts = np.empty_like(firsts)
         lasts[order] = is_new.cumsum().astype(np.uint16)  # from 1 on
         firsts = np.zeros_like(lasts)  # 0: before the text, where no two contexts are the same
         firsts[longer - length :] = lasts[: max(0, len(ids) - (longer - length))]
+
+
+def _last_ends_of_few(ids: Ids, first: int) -> Iterator[Places]:
+    """The same, faster where few characters are looked up: nothing is sorted but those.
+
+    Names are given to the contexts at these characters alone, and to the parts that these are named by; all others are
+    called 0. So few names have a table of all pairs of them.
+    """
+    begin = max(0, first - (LONGEST - 1))  # of the parts
+    numbers = np.arange(1, len(ids) - begin + 1)  # of the characters from there on
+    count = len(numbers) + 1
+    places = np.arange(len(ids))
+    pairs, names = ids.astype(np.int64), np.zeros_like(places)
+    for length, longer in zip(CONTEXTS, (*CONTEXTS[1:], LONGEST), strict=True):
+        table = np.zeros(max(count * count, len(ids), 256), dtype=np.int16)
+        table[pairs[begin:]] = numbers
+        if length > CONTEXTS[0]:
+            table[:count] = table[: count * count : count] = 0  # one of the pair is called 0
+        names = table.take(pairs).astype(np.int64)
+        before = np.full(count, NEVER)
+        before[names[:first]] = places[:first]
+        own = names[first:]
+        ends = before.take(own)
+        order = own.astype(np.int16).argsort(kind="stable")
+        again = (np.diff(own[order]) == 0).nonzero()[0]
+        ends[order[again + 1]] = order[again] + first
+        ends[own == 0] = NEVER
+        yield ends
+        pairs = names.copy()
+        pairs[longer - length :] += count * names[: max(0, len(ids) - (longer - length))]
+        pairs[: longer - length] = 0

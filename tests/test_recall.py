@@ -10,6 +10,7 @@ import torch
 from conftest import numpy_twin, random_model
 from torch.nn import functional
 
+from charrnn import recall
 from charrnn.analysis.losses import read, read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import CONTEXTS, FARTHEST, GATES, ModelConfig
@@ -19,14 +20,14 @@ from charrnn.inference.memory import FIRST_ROOM, Memories, Memory
 from charrnn.inference.tape import record, zero_state
 from charrnn.network.model import forecasts_on
 from charrnn.network.torch_engine import TorchCharRNN
-from charrnn.recall import LONGEST, NONE, SPAN, recall_columns, recall_text, recall_texts
+from charrnn.recall import FEW, LONGEST, NONE, SPAN, recall_block, recall_columns, recall_text, recall_texts
 from charrnn.regimen import RECALL
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
 from charrnn.training import recalled_text
 from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.lanes import Lanes
-from charrnn.training.recalled_text import BLOCK, RecalledText
+from charrnn.training.recalled_text import BLOCK, RecalledAhead, RecalledText, recalled_in
 
 
 def few_letters(num_chars, seed=0, letters=4):
@@ -121,23 +122,65 @@ def test_texts_side_by_side_recall_however_long_they_are(reach):
     assert memories._history.shape[1] <= 2 * max(FIRST_ROOM, min(reach, len(together)))
 
 
+def test_few_characters_are_looked_up_without_sorting_and_found_alike(monkeypatch):
+    texts = [few_letters(2500, letters=letters) for letters in (2, 30)]
+    texts += [texts[1].astype(np.uint32) * 65_536 + 7]
+    for ids, reach in itertools.product(texts, (1, 40, 5000)):
+        starts = np.repeat(np.arange(0, 2500, 500), 500)  # of texts that lie one behind the other
+        for first, count in (
+            (0, 1),
+            (0, 400),
+            (1, 3),
+            (13, 30),
+            (16, 2),
+            (900, FEW),
+            (2499, 1),
+            (2300, 300),
+            (2500, 9),
+        ):
+            for begins in (None, starts):
+                few = recall_block(ids, first, first + count, reach, begins)
+                with monkeypatch.context() as patched:
+                    patched.setattr(recall, "FEW", -1)
+                    np.testing.assert_array_equal(recall_block(ids, first, first + count, reach, begins), few)
+
+
 @pytest.mark.parametrize("kept", [9 * BLOCK, 9 * BLOCK - 1])
-def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, kept):
-    """Of a longer one than can be kept, some is looked up again."""
+@pytest.mark.parametrize("ahead", [30, BLOCK])
+def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, kept, ahead):
+    """Of a longer one than can be kept, all is looked up as it is read."""
     ids = few_letters(9 * BLOCK, letters=8)
     whole = recall_text(ids, 300)
     monkeypatch.setattr(recalled_text, "KEPT", kept)
-    monkeypatch.setattr(recalled_text, "FEWEST_BLOCKS", 2)
-    text, starts = RecalledText(ids, 300), np.array([0, BLOCK - 10, 7 * BLOCK + 5])
-    for first in (0, BLOCK - 3, 40, 2 * BLOCK - 30, 4 * BLOCK, 0):
-        found = text.at(starts, first, first + 20)
-        expected = whole[np.minimum(starts + np.arange(first, first + 20)[:, None], len(ids) - 1)]
-        beyond = starts + np.arange(first, first + 20)[:, None] >= len(ids)
-        np.testing.assert_array_equal(found, np.where(beyond[..., None], NONE, expected))
-    assert len(text._blocks) == (7 if kept >= len(ids) else 6), "all that were read, or two for each place"
+    text = recalled_in(ids, 300, ahead)
+    assert isinstance(text, RecalledText if kept >= len(ids) else RecalledAhead)
+    for starts in np.array([[0, BLOCK - 10, 7 * BLOCK + 5], [5, 6, 7]]):
+        for first in (0, 20, BLOCK - 3, 40, 2 * BLOCK - 30, 4 * BLOCK, 4 * BLOCK + 20, 0):
+            found = text.at(starts, first, first + 20)
+            expected = whole[np.minimum(starts + np.arange(first, first + 20)[:, None], len(ids) - 1)]
+            beyond = starts + np.arange(first, first + 20)[:, None] >= len(ids)
+            np.testing.assert_array_equal(found, np.where(beyond[..., None], NONE, expected))
 
 
-def test_lanes_hand_out_the_forecasts_of_the_text_whatever_the_order_of_reading():
+@pytest.mark.parametrize(("ahead", "sought"), [(40, [50, 54]), (8, [50, 54, 70, 74, 89, 93])])
+def test_what_is_read_on_end_is_looked_up_at_once(monkeypatch, ahead, sought):
+    monkeypatch.setattr(recalled_text, "KEPT", 0)
+    firsts = []
+
+    def seek(ids, first, last, reach):
+        firsts.append(first)
+        return recall_block(ids, first, last, reach)
+
+    monkeypatch.setattr(recalled_text, "recall_block", seek)
+    text = recalled_in(few_letters(300), 100, ahead)
+    for first in (0, 20, 39):
+        text.at(np.array([50, 54]), first, first + 1)
+    assert firsts == sought
+
+
+@pytest.mark.parametrize("kept", [6000, 5999])
+def test_lanes_hand_out_the_forecasts_of_the_text_whatever_the_order_of_reading(monkeypatch, kept):
+    monkeypatch.setattr(recalled_text, "KEPT", kept)
     ids = few_letters(6000, letters=20)
     whole = recall_text(ids, 1000)
     lanes = Lanes(np.arange(6000), batch_size=3, seq_len=16, stretch=64, seed=1)  # its inputs are places

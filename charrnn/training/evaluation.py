@@ -27,7 +27,7 @@ from charrnn.training.lanes import lane_starts
 from charrnn.training.line_lanes import find_lines
 from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
-from charrnn.training.recalled_text import RecalledText
+from charrnn.training.recalled_text import Recalled, recalled_in
 
 Positions = NDArray[np.int64]
 LookUp = Callable[[int, int], Forecasts]
@@ -47,7 +47,7 @@ def evaluate(
     most: int | None = None,
     precision: str = "float32",
     batch_size: int | None = None,
-    recalled: RecalledText | None = None,
+    recalled: Recalled | None = None,
     ranks: Ranks = ALONE,
 ) -> float:
     """Measure the loss over a text, or pieces from all over it, with the state carried from character to character.
@@ -74,7 +74,7 @@ def evaluate(
     own = ranks.shard(lanes)
     look_up: LookUp | None = None
     if model.config.recall:
-        kept = recalled or RecalledText(ids, model.config.recall)
+        kept = recalled or recalled_in(ids, model.config.recall)
         look_up = partial(kept.at, starts[own])
     with _reading(model, precision):
         state = _warm_state(model, ids, starts[own], lead)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from charrnn.errors import ConfigError
 from charrnn.recall import Forecasts
 from charrnn.text.encoder import Ids, let_go
-from charrnn.training.recalled_text import RecalledText
+from charrnn.training.recalled_text import recalled_in
 
 IGNORED = -100
 """In the place of a target: nothing is to be predicted there. The value is torch's."""
@@ -100,7 +100,7 @@ class Lanes:
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
         self._stretch = max(1, stretch // seq_len) if stretch else self.windows_per_epoch  # in windows
         self._seed = seed
-        self._recalled = RecalledText(ids, reach) if reach else None
+        self._recalled = recalled_in(ids, reach, self._stretch * seq_len) if reach else None
         self._planned = -1
         self.epoch = 0
         self.index = 0

@@ -8,26 +8,24 @@ from charrnn.config import CONTEXTS
 from charrnn.recall import NONE, Forecasts, Ids, Places, recall_block
 
 BLOCK = 1 << 12
-"""The same of a text that is read in any order."""
+"""Characters that are looked up together, where nothing is known of the order in which they are read."""
 
-KEPT, FEWEST_BLOCKS = 1 << 22, 64
-"""Characters of a text of which a `RecalledText` keeps all that it has found out, at most: 12 bytes for each, or 24
-where ids have more than eight bits. Of a longer one, whose pieces are read but once or a few times, it keeps so many
-blocks, or two for each place that is read at."""
+KEPT = 1 << 22
+"""Characters of a text of which all that was found is kept, at most: 12 bytes for each, or 24 where ids have more than
+eight bits. The pieces of a longer one are read but once or a few times."""
 
 
 class RecalledText:
-    """What is recalled in a text that is read in any order: looked up where it is read, and kept as far as it fits.
+    """What is recalled in a text: looked up where it is read, and kept.
 
     Args:
         ids: encoded text, shape (num_chars,).
-        reach: see `recall_text`.
+        reach: see `charrnn.recall.recall_text`.
     """
 
     def __init__(self, ids: Ids, reach: int) -> None:
         self._ids, self._reach = ids, reach
         self._blocks: dict[int, Forecasts] = {}
-        self._is_kept, self._most = len(ids) <= KEPT, FEWEST_BLOCKS
 
     def at(self, starts: Places, first: int, last: int) -> Forecasts:
         """The forecasts after characters `first` to before `last` behind each start; behind the text's end, none.
@@ -40,7 +38,6 @@ class RecalledText:
         Returns:
             An array of shape (last - first, B, C).
         """
-        self._most = max(self._most, 2 * len(starts))
         return np.stack([self._range(start + first, start + last) for start in starts.tolist()], axis=1)
 
     def _range(self, first: int, last: int) -> Forecasts:
@@ -48,14 +45,58 @@ class RecalledText:
             self._block(block)[max(first - block * BLOCK, 0) : last - block * BLOCK]
             for block in range(first // BLOCK, (min(last, len(self._ids)) - 1) // BLOCK + 1)
         ]
-        beyond = min(last - len(self._ids), last - first)
-        if beyond > 0:
-            pieces.append(np.full((beyond, len(CONTEXTS)), NONE, dtype=np.int16))
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        if not pieces:
+            return np.full((last - first, len(CONTEXTS)), NONE, dtype=np.int16)
+        return _lengthen(pieces[0] if len(pieces) == 1 else np.concatenate(pieces), last - first)
 
     def _block(self, block: int) -> Forecasts:
         if block not in self._blocks:
-            if not self._is_kept and len(self._blocks) >= self._most:
-                del self._blocks[next(iter(self._blocks))]  # the one that was looked up first
             self._blocks[block] = recall_block(self._ids, block * BLOCK, (block + 1) * BLOCK, self._reach)
         return self._blocks[block]
+
+
+class RecalledAhead:
+    """The same where what was found is not kept: looked up as far ahead as the text is read on end.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        reach: see `charrnn.recall.recall_text`.
+        ahead: characters that are read on end, nearly.
+    """
+
+    def __init__(self, ids: Ids, reach: int, ahead: int) -> None:
+        self._ids, self._reach, self._ahead = ids, reach, ahead
+        self._starts, self._first = np.zeros(0, dtype=np.int64), 0
+        self._found: Forecasts = np.zeros((0, 0, len(CONTEXTS)), dtype=np.int16)  # from `_first` on behind `_starts`
+
+    def at(self, starts: Places, first: int, last: int) -> Forecasts:
+        """See `RecalledText.at`."""
+        is_found = self._first <= first and last <= self._first + len(self._found)
+        if not (is_found and np.array_equal(starts, self._starts)):
+            self._starts, self._first = starts, first
+            ahead = max(last - first, self._ahead)
+            self._found = np.stack([self._range(start + first, ahead) for start in starts.tolist()], axis=1)
+        return self._found[first - self._first : last - self._first]
+
+    def _range(self, first: int, ahead: int) -> Forecasts:
+        return _lengthen(recall_block(self._ids, first, first + ahead, self._reach), ahead)
+
+
+Recalled = RecalledText | RecalledAhead
+
+
+def recalled_in(ids: Ids, reach: int, ahead: int = BLOCK) -> Recalled:
+    """Choose how to look up what is recalled in a text.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        reach: see `charrnn.recall.recall_text`.
+        ahead: characters that are read on end, nearly; more than `BLOCK` are looked up by and by.
+    """
+    return RecalledText(ids, reach) if len(ids) <= KEPT else RecalledAhead(ids, reach, min(ahead, BLOCK))
+
+
+def _lengthen(found: Forecasts, length: int) -> Forecasts:
+    """Add the forecasts behind the text's end."""
+    missing = np.full((length - len(found), len(CONTEXTS)), NONE, dtype=found.dtype)
+    return np.concatenate([found, missing]) if len(missing) else found

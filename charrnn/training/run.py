@@ -24,7 +24,7 @@ from charrnn.training.line_lanes import LineLanes
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.ranks import ALONE, Ranks
-from charrnn.training.recalled_text import RecalledText
+from charrnn.training.recalled_text import Recalled, recalled_in
 from charrnn.training.recovery import Health
 from charrnn.training.resuming import check_state
 from charrnn.training.updates import ScaledUpdate, Update, build_update
@@ -82,7 +82,7 @@ class TrainingRun:
     rewinds: int = 0
     cold_loss: float | None = None
     line_feed: int | None = None
-    val_recalled: RecalledText | None = None
+    val_recalled: Recalled | None = None
     ranks: Ranks = ALONE
     unread: list[Figures] = field(default_factory=list)
 
@@ -134,7 +134,7 @@ class TrainingRun:
             state=model.initial_state(own.stop - own.start),
             started=started,
             line_feed=line_feed,
-            val_recalled=RecalledText(val_ids, model_config.recall) if model_config.recall else None,
+            val_recalled=recalled_in(val_ids, model_config.recall) if model_config.recall else None,
             ranks=ranks,
         )
 
