@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -189,6 +190,7 @@ def test_two_ranks_have_the_losses_and_the_weights_of_one(tmp_path):
         assert process.exitcode == 0
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert first["broken"][0][:3] == [0, 1, 1], "a step that one of them cannot take is skipped by all"
     for name, (losses, weights) in expected.items():
         assert losses[-1] < losses[0] - 0.3
         np.testing.assert_allclose(first[name][0], losses, atol=1e-4, err_msg=name)
@@ -200,8 +202,23 @@ def learn_as(folder, rank, world, port):
     from charrnn.training.group import Group
 
     group = Group(read_place())
-    torch.save(learn(group), folder / f"{rank}.pt")
+    torch.save({**learn(group), "broken": break_one(group)}, folder / f"{rank}.pt")
     group.leave()
+
+
+def break_one(ranks):
+    """Counts and the clock after two steps, in the first of which the last rank finds no number, and the weights."""
+    config = TrainConfig(batch_size=4, max_steps=2, seq_len=16, learning_rate=0.01)
+    run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=ranks.now(), ranks=ranks)
+    if not ranks.is_first:
+        run.model.head.register_forward_hook(lambda head, inputs, scores: scores * math.nan)
+    before = run.seconds
+    loop.take_step(run)
+    counts = [run.step, run.health.skipped]
+    run.model.head._forward_hooks.clear()
+    loop.take_step(run)
+    assert 0 < run.seconds - before < 60
+    return [*counts, run.step, run.seconds], dict(run.model.state_dict())
 
 
 def learn(ranks):

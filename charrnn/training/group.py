@@ -1,7 +1,8 @@
 """Several processes that train one model together: `charrnn.training.ranks` by torch.distributed.
 
-Figures, plain values and ids travel by gloo; gradients by gloo on processors and by NCCL on GPUs, in a
-`DistributedDataParallel` for each network. A rank that dies closes its connections, and whatever the others exchange
+Plain values and ids travel by gloo; gradients by gloo on processors and by NCCL on GPUs, in a
+`DistributedDataParallel` for each network, and a step's figures with them: an exchange of their own would take as long
+again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange
 next fails: so there is no need for short timeouts, which a long text being read, or a long evaluation, would run into.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +39,36 @@ HEAD_START = 1.0
 """Seconds that the first rank has to say what went wrong before another does."""
 
 
+class WithFigures(nn.Module):
+    """A network, and figures of which the mean over the ranks is found with that of its gradient.
+
+    Each figure is the gradient of a weight that is always 0, by which it is multiplied and added to the loss.
+
+    Args:
+        network: called in its place.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.zeros = nn.Parameter(torch.zeros(2))
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the network gives."""
+        return self.network(*inputs)
+
+    def send(self, loss: Tensor, seconds: float) -> Tensor:
+        """The loss whose gradient is to be found, in place of a loss that shall be sent with some time."""
+        self.zeros.grad = None
+        return loss + (self.zeros * torch.stack([loss.detach().float(), torch.tensor(seconds)])).sum()
+
+    def receive(self) -> tuple[Tensor, float]:
+        """The means of what the ranks have sent, once the gradient is found."""
+        assert self.zeros.grad is not None, "there was a way back"
+        loss, seconds = self.zeros.grad.clone()
+        return loss, float(seconds)
+
+
 class Group(Ranks):
     """One of several processes; all must call what exchanges something in the same order.
 
@@ -53,6 +85,7 @@ class Group(Ranks):
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
         self._clock = 0.0
         self.all_reduce_sum()
+        self._began = self._clock
 
     def leave(self) -> None:
         """Part from the others."""
@@ -115,7 +148,10 @@ class Group(Ranks):
         on_gpu = next(model.parameters()).is_cuda
         group = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=PATIENCE)
         self._replicas[model] = DistributedDataParallel(
-            model, process_group=group, gradient_as_bucket_view=True, bucket_cap_mb=BUCKET_MB
+            model if on_gpu else WithFigures(model),
+            process_group=group,
+            gradient_as_bucket_view=True,
+            bucket_cap_mb=BUCKET_MB,
         )
         self._settle(model)
 
@@ -128,16 +164,29 @@ class Group(Ranks):
         ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
         recalled = ids[..., None].expand(1, 1, len(CONTEXTS)) if model.config.recall else None  # type: ignore[union-attr]
         logits, _ = self._replicas[model](ids, model.initial_state(1), recalled)  # type: ignore[operator]
-        logits.sum().backward()
+        self.scale_loss(model, logits.sum(), 1.0).backward()  # type: ignore[no-untyped-call]
         model.zero_grad(set_to_none=True)
 
     def replica(self, model: nn.Module) -> nn.Module:
         """See `Ranks.replica`."""
         return self._replicas[model]
 
-    def scale_loss(self, loss: Tensor, share: float) -> Tensor:
+    def scale_loss(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
         """See `Ranks.scale_loss`."""
-        return loss * (share * self.world_size) if share else loss.nan_to_num(0.0)
+        loss = loss * (share * self.world_size) if share else loss.nan_to_num(0.0)
+        carrier = self._replicas[model].module
+        if not isinstance(carrier, WithFigures):
+            return loss
+        return carrier.send(loss, time.perf_counter() - self._began if self.is_first else 0.0)
+
+    def mean_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
+        """See `Ranks.mean_loss`; the time of a step that all have taken is learned with it."""
+        carrier = self._replicas[model].module
+        if not isinstance(carrier, WithFigures):
+            return loss.detach()
+        mean, seconds = carrier.receive()
+        self._clock = max(self._clock, self._began + seconds * self.world_size)  # members may learn in any order
+        return mean
 
     def is_peer_failure(self, error: Exception) -> bool:
         """See `Ranks.is_peer_failure`; gloo's errors have no class of their own, but its name stands in them."""

@@ -109,7 +109,7 @@ def take_step(run: TrainingRun) -> bool:
         if len(run.unread) == READ_EVERY:
             read_figures(run)
         return True
-    loss, norm = run.ranks.all_reduce_mean(*figures.values.tolist())
+    loss, norm = figures.values.tolist()
     if not is_sound(loss, norm):
         run.state = model.initial_state(run.num_lanes)
         skip_step(run)

@@ -52,8 +52,9 @@ def forward_and_backward(
         share: of all targets that count, those of this process.
 
     Returns:
-        Each member's mean loss in nats per character, shape (members,), to be averaged over the ranks; its gradient's
-        norm before clipping, shape (members,); and the state after the window.
+        Each member's mean loss in nats per character, shape (members,), over all ranks, or on a GPU over this rank's
+        share, still to be averaged; its gradient's norm before clipping, shape (members,); and the state after the
+        window.
     """
 
     def learn(item: tuple[CharRNN, State, Update | None]) -> tuple[Tensor, Tensor, State]:
@@ -62,12 +63,12 @@ def forward_and_backward(
         with autocast(inputs.device, precision):
             logits, after = ranks.replica(member)(inputs, own, recalled)  # (T, B, V)
             loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
-            loss = ranks.scale_loss(loss, share)
+            loss = ranks.scale_loss(member, loss, share)
         if update is None:
             loss.backward()  # type: ignore[no-untyped-call]
         else:
             update.backward(loss)
-        return loss.detach(), torch.nn.utils.clip_grad_norm_(member.parameters(), grad_clip), after
+        return ranks.mean_loss(member, loss), torch.nn.utils.clip_grad_norm_(member.parameters(), grad_clip), after
 
     members = members_of(model)
     each: Sequence[Update | None] = updates or [None] * len(members)

@@ -84,14 +84,19 @@ class Ranks:
         """The model, to be called in its place while it learns."""
         return model
 
-    def scale_loss(self, loss: Tensor, share: float) -> Tensor:
-        """Scale a mean loss so that its mean over the ranks is the mean over all their targets.
+    def scale_loss(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
+        """Scale a model's mean loss so that its mean over the ranks is the mean over all their targets.
 
         Args:
+            model: whose replica found it, and whose gradient is found next.
             loss: over this rank's targets, a scalar; not a number where it has none.
             share: of all ranks' targets, those of this rank.
         """
         return loss
+
+    def mean_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
+        """The mean over the ranks of what `scale_loss` gave, once its gradient is found; on a GPU this rank's alone."""
+        return loss.detach()
 
     def is_peer_failure(self, error: Exception) -> bool:
         """Whether an error says that another rank is gone."""

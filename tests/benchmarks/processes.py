@@ -9,9 +9,9 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import numpy as np
-import torch
 from torch.distributed import TCPStore
 
+from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.training.loop import take_step
 from charrnn.training.precision import probe_precision
 from charrnn.training.ranks import ALONE
@@ -63,8 +63,7 @@ def _start(rank: int, world: int, threads: int, port: int, sizes: tuple[int, int
 
 def _serve(pipe: Connection, rank: int, world: int, threads: int, port: int, sizes: tuple[int, int, int, str]) -> None:
     """Take as many steps as it is told, and tell the mean loss, until it is told to take none."""
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    set_up_torch(threads)
     num_layers, hidden_size, batch_size, precision = sizes
     ranks = ALONE
     if world > 1:
