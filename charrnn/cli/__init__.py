@@ -19,19 +19,20 @@ import typer
 from typer.core import TyperGroup
 
 from charrnn import __version__
-from charrnn.cli.inspection import inspect
-from charrnn.cli.sample import sample
-from charrnn.cli.train import train
+from charrnn.cli import inspection, sample, train
+from charrnn.cli.common.helping import USAGE_ERROR, usage_error_line, with_parts
 from charrnn.errors import CharRNNError
 
 
 class OneLineErrors(TyperGroup):
     """A group of commands whose expected failures end in one line on stderr and an exit code."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **kwargs: Any) -> Any:
         """Parse the command line; --help and --version are carried out here."""
+        if not args:  # help, which typer gives by an error
+            return super().make_context(info_name, args, parent, **kwargs)
         with _one_line_errors():
-            return super().make_context(*args, **kwargs)
+            return super().make_context(info_name, args, parent, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -51,6 +52,8 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except CharRNNError as error:
         _leave(str(error), error.exit_code)
+    except USAGE_ERROR as error:
+        _leave(usage_error_line(error), 2)
     except BrokenPipeError:  # the reader has had enough, as in `| head`
         _discard_stdout()
         raise typer.Exit(0) from None
@@ -95,9 +98,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Learn the style of any text, one character at a time, and write more of it.",
 )
-app.command()(train)
-app.command()(sample)
-app.command()(inspect)
+app.command(cls=with_parts(train.PARTS))(train.train)
+app.command(cls=with_parts(sample.PARTS))(sample.sample)
+app.command(cls=with_parts(inspection.PARTS))(inspection.inspect)
 
 
 def main() -> None:

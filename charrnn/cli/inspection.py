@@ -18,6 +18,12 @@ VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embed
 """Flags that ask for something other than the card and the score, beside --text."""
 Hidden: dict[str, Any] = {"show_default": False}
 
+PARTS = {
+    "score": "How well it knows a text", "text": "Where a text surprises it", "neurons": "What goes on inside",
+    "html": "What comes out",
+}  # fmt: skip
+"""The first flag of each part of the help, and the part's title."""
+
 
 def inspect(
     checkpoints: Annotated[
@@ -32,10 +38,6 @@ def inspect(
     ] = None,
     above: Annotated[
         float | None, typer.Option(help="Only lines that take more bits per character. [default: all]", **Hidden)
-    ] = None,
-    member: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **Hidden),
     ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Also let the model learn while it is scored.")] = False,
     unknown: Annotated[
@@ -59,11 +61,15 @@ def inspect(
     ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Tell how open and how shut the gates are.")] = False,
     gradients: Annotated[bool, typer.Option("--gradients", help="Measure how far back gradients reach.")] = False,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Show which characters lie together.")] = False,
     novelty: Annotated[
         str | None,
         typer.Option(metavar="FILE|N", help="Find what a sample of up to 20,000 characters copies.", **Hidden),
     ] = None,
-    embeddings: Annotated[bool, typer.Option("--embeddings", help="Show which characters lie together.")] = False,
+    member: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **Hidden),
+    ] = None,
     corpus: Annotated[
         str | None, typer.Option(metavar="FILE", help="Where the text is that it learned from.", **Hidden)
     ] = None,
@@ -73,6 +79,7 @@ def inspect(
     svg: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.", **Hidden)
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     export: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write the weights as .safetensors, or as .pt without training.", **Hidden),
@@ -80,7 +87,6 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all of it, check every checksum, and say what was checked.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
     """Look into a checkpoint, or score a text by it.

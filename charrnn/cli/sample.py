@@ -22,6 +22,12 @@ MOST_CHARACTERS = 10**12
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
 
+PARTS = {
+    "prompt": "The beginning", "length": "How much", "temperature": "How it chooses", "allow": "What it may write",
+    "as_json": "What comes with it", "device": "The machine",
+}  # fmt: skip
+"""The first flag of each part of the help, and the part's title."""
+
 
 def sample(
     checkpoint: Annotated[
@@ -55,6 +61,10 @@ def sample(
     stop: Annotated[
         list[str] | None, typer.Option(help="End before this text; may be given again. [default: none]", **Hidden)
     ] = None,
+    num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
+    separator: Annotated[
+        str | None, typer.Option(help=r"Between texts; \n and \t are read. [default: a blank line]", **Hidden)
+    ] = None,
     temperature: Annotated[
         str,
         typer.Option(
@@ -72,6 +82,13 @@ def sample(
         float | None,
         typer.Option(help="Choose among those with this share of the best one's probability. [default: all]", **Hidden),
     ] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **Hidden),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
+    ] = None,
     allow: Annotated[
         str | None, typer.Option(help="Write with these characters only. [default: all]", **Hidden)
     ] = None,
@@ -84,17 +101,6 @@ def sample(
     ] = None,
     novel: Annotated[
         str | None, typer.Option(help="Leave out lines that stand in this file. [default: none]", **Hidden)
-    ] = None,
-    mix: Annotated[
-        list[str] | None,
-        typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **Hidden),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
-    ] = None,
-    num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
-    separator: Annotated[
-        str | None, typer.Option(help=r"Between texts; \n and \t are read. [default: a blank line]", **Hidden)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,
     logprobs: Annotated[

@@ -19,6 +19,13 @@ STARTED = time.perf_counter() - time.process_time()
 Chosen = "[default: chosen for the text and the time]"
 Hidden: dict[str, Any] = {"show_default": False}
 
+PARTS = {
+    "cell": "The model", "epochs": "How long it trains", "batch_size": "How it learns",
+    "include": "How the text is read", "device": "The machine", "save_every": "What is kept, and gone on with",
+    "sample_every": "What is told",
+}  # fmt: skip
+"""The first flag of each part of the help, and the part's title."""
+
 
 def train(
     texts: Annotated[
@@ -38,12 +45,6 @@ def train(
         int | None,
         typer.Option(help="Width of a character's vector. [default: 64, or 128 for over 512 characters]", **Hidden),
     ] = None,
-    dropout: Annotated[
-        float | None, typer.Option(help=f"Share of values dropped against overfitting. {Chosen}", **Hidden)
-    ] = None,
-    input_dropout: Annotated[
-        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {Chosen}", **Hidden)
-    ] = None,
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[bool, typer.Option(help="Normalise each layer's output.")] = True,
     recall: Annotated[
@@ -54,13 +55,20 @@ def train(
             **Hidden,
         ),
     ] = None,
-    recall_dropout: Annotated[
-        float | None,
+    epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {Chosen}", **Hidden)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]", **Hidden)] = None,
+    time_limit: Annotated[
+        str | None,
         typer.Option(
-            help="Share of characters after which nothing is recalled while training. "
-            f"[default: {ModelConfig.recall_dropout}]",
+            "--time",
+            metavar="TIME",
+            help="End after this time in all: 90s, 10m, 2h, or seconds. [default: no limit]",
             **Hidden,
         ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **Hidden),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
     seq_len: Annotated[
@@ -72,14 +80,20 @@ def train(
             help=f"Characters that a lane is read on end before it goes on elsewhere; 0: all. {Chosen}", **Hidden
         ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {Chosen}", **Hidden)] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]", **Hidden)] = None,
-    time_limit: Annotated[
-        str | None,
+    state_reset: Annotated[
+        float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
+    ] = TrainConfig.state_reset,
+    dropout: Annotated[
+        float | None, typer.Option(help=f"Share of values dropped against overfitting. {Chosen}", **Hidden)
+    ] = None,
+    input_dropout: Annotated[
+        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {Chosen}", **Hidden)
+    ] = None,
+    recall_dropout: Annotated[
+        float | None,
         typer.Option(
-            "--time",
-            metavar="TIME",
-            help="End after this time in all: 90s, 10m, 2h, or seconds. [default: no limit]",
+            help="Share of characters after which nothing is recalled while training. "
+            f"[default: {ModelConfig.recall_dropout}]",
             **Hidden,
         ),
     ] = None,
@@ -101,10 +115,9 @@ def train(
     val_fraction: Annotated[
         float, typer.Option(help="Share of the text, at its end, held out for validation.")
     ] = TrainConfig.val_fraction,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **Hidden),
-    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
+    ] = TrainConfig.seed,
     include: Annotated[
         list[str] | None, typer.Option(help="In folders, only files like *.py; may be given again.", **Hidden)
     ] = None,
@@ -138,12 +151,6 @@ def train(
         str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]", **Hidden)
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Hold large encoded texts in memory.")] = False,
-    state_reset: Annotated[
-        float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
-    ] = TrainConfig.state_reset,
-    seed: Annotated[
-        int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
-    ] = TrainConfig.seed,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="auto (the fastest one here), float32, bfloat16, or on a GPU float16.")
@@ -153,13 +160,6 @@ def train(
     ] = TrainConfig.deterministic,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of each process. [default: the cores]", **Hidden)
-    ] = None,
-    sample_every: Annotated[
-        int | None,
-        typer.Option(
-            help="Show what it writes after every K-th evaluation; 0: never. [default: 1 on a terminal, else 0]",
-            **Hidden,
-        ),
     ] = None,
     save_every: Annotated[
         str | None,
@@ -182,8 +182,15 @@ def train(
         bool, typer.Option("--force-resume", help="Go on with another text, or with other flags, too.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
+    sample_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Show what it writes after every K-th evaluation; 0: never. [default: 1 on a terminal, else 0]",
+            **Hidden,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per report on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
     context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
     """Learn the style of a text and write a checkpoint.
