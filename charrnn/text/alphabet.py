@@ -24,7 +24,8 @@ SMALL_VOCAB = 1000
 RARE_SHARE = 0.001
 """Share of a text with a large alphabet that may be lost to characters too rare to be learned."""
 
-_BMP = 0x10000
+_COMMON = 0x20000
+"""Code points below it, emoji among them, are counted by a table of all of them."""
 
 
 def add_counts(counts: Counts, points: Points) -> None:
@@ -35,14 +36,14 @@ def add_counts(counts: Counts, points: Points) -> None:
         points: shape (num_chars,).
     """
     if points.dtype == np.uint8:  # two at a time: half as many steps
-        pairs = np.bincount(points[: len(points) & ~1].view(np.uint16), minlength=_BMP).reshape(256, 256)
+        pairs = np.bincount(points[: len(points) & ~1].view(np.uint16), minlength=0x10000).reshape(256, 256)
         counts[:256] += pairs.sum(0) + pairs.sum(1)
         counts[points[len(points) & ~1 :]] += 1
         return
-    if points.max(initial=0) >= _BMP:
-        values, times = np.unique(points[points >= _BMP], return_counts=True)
+    if points.max(initial=0) >= _COMMON:  # few texts, and it takes long
+        values, times = np.unique(points[points >= _COMMON], return_counts=True)
         counts[values] += times
-        points = points[points < _BMP]
+        points = points[points < _COMMON]
     found = np.bincount(points)
     counts[: len(found)] += found
 
