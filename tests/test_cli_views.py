@@ -103,7 +103,7 @@ def test_views_of_a_text_fit_the_terminal(trained, width):
 def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(inspect):
     result = json.loads(inspect("--neurons", "--json").stdout)["neurons"]
     assert result["text"] == "the held-out end of words.txt"
-    assert (result["characters"], result["units"]) == (2000, 2 * 48)
+    assert (result["characters"], result["units"]) == (2000, 5 * 48)
     found = {one["feature"]: one for one in result["found"]}
     assert abs(found["after a line feed"]["effect"]) > 0.3
     assert all(one["p"] <= 0.05 for one in result["found"])
@@ -122,6 +122,9 @@ def test_a_cell_colours_the_text_that_is_given(inspect):
     assert lines[2] == "Tin sole"
     assert re.fullmatch("[▁▂▃▄▅▆▇█]{8}", lines[3])
     assert any(line.startswith("cell 0:8:h, ") for line in lines)
+    gate = json.loads(inspect("--text", "Tin sole", "--cell", "0:8:f", "--json").stdout)["cells"][0]
+    assert gate["unit"] == "0:8:f"
+    assert all(0 < value < 1 for value in gate["values"])
 
 
 def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(inspect):
@@ -171,6 +174,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
     ("arguments", "message"),
     [
         (["--cell", "7"], "--cell is '7'; write it as LAYER:UNIT, such as 0:7"),
+        (["--cell", "0:7:z"], "--cell is 0:7:z, and a unit of this model has h, c, i, f, o; name one of them, or none"),
         (["--cell", "1:0"], "--cell is 1:0, and "),
         (["--text", "a", "--text-file", "b"], "--text and --text-file both give a text"),
         (["--text", "a", "--score", "b"], "--score stands alone"),
@@ -254,7 +258,7 @@ def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
         cwd=trained, capture_output=True, text=True, env=clean_environment(), check=True,
     )  # fmt: skip
     result = json.loads(shown.stdout)
-    assert result["neurons"]["units"] == 24
+    assert result["neurons"]["units"] == 24 * (3 if cell == "gru" else 1)
     assert [flow["part"] for flow in result["gradients"]["flow"]] == ["h", "h"]
     assert result["cells"][0]["unit"] == "1:3:h"
     gates = subprocess.run(

@@ -8,7 +8,7 @@ from conftest import CORPORA, VARIANTS, numpy_twin, random_model
 
 from charrnn.analysis import neurons
 from charrnn.analysis.features import text_features
-from charrnn.analysis.neurons import Activations, Unit, find_neurons, readable_length, strongest, watch
+from charrnn.analysis.neurons import Activations, Unit, find_neurons, parts_of, readable_length, strongest, watch
 from charrnn.config import ModelConfig
 from charrnn.shapes import parameter_shapes
 from charrnn.text.encoder import CharEncoder
@@ -117,6 +117,11 @@ def test_what_is_watched_is_what_the_engine_computes(config):
             shown = np.tanh(values[0]) if part == "c" else values[0]
             found = [activations.of(Unit(layer, n, part))[-1] for n in range(config.hidden_size)]
             np.testing.assert_allclose(found, shown, atol=1e-5)
+    for gate in gates:  # their means say that each unit's gates lie where they are looked for
+        part = {"input": "i", "forget": "f", "output": "o", "reset": "r", "update": "z"}[gate.gate]
+        found = np.mean([activations.of(Unit(gate.layer, n, part)) for n in range(config.hidden_size)], axis=0)
+        assert found.mean() == pytest.approx(gate.mean, abs=1e-5)
+    assert len(activations.units) == config.num_layers * config.hidden_size * len(parts_of(config))
     assert len(gates) == config.num_layers * {"lstm": 3, "gru": 2}.get(config.cell, 0)
     for gate in gates:
         assert 0 < gate.mean < 1
@@ -134,6 +139,26 @@ def test_gates_are_counted_open_and_shut_by_their_values():
     assert gates["output"].mean == pytest.approx(0.5)
 
 
+def test_a_gate_that_follows_something_is_found():
+    """An LSTM whose unit 2 lets something in after a capital alone, and whose state shows nothing of it."""
+    encoder = CharEncoder(TEXT)
+    config = ModelConfig(
+        vocab_size=len(encoder), cell="lstm", hidden_size=4, num_layers=1, embedding_dim=len(encoder), layer_norm=False
+    )
+    generator = np.random.default_rng(0)
+    weights = {
+        name: generator.normal(size=shape).astype(np.float32) for name, shape in parameter_shapes(config).items()
+    }
+    weights["embedding.weight"] = np.eye(len(encoder), dtype=np.float32)
+    capitals = [character.isupper() for character in encoder.characters]
+    weights["layers.0.weight_ih"][2] = np.where(capitals, 9, -9)
+    weights["layers.0.weight_hh"][2] = weights["layers.0.bias"][2] = 0
+    activations, _ = watch(config, weights, encoder.encode(TEXT))
+    found = {finding.feature: finding for finding in strongest(find_neurons(activations, text_features(TEXT)))}
+    assert found["capital"].unit == Unit(0, 2, "i")
+    assert found["capital"].effect == pytest.approx(1, abs=1e-3)
+
+
 def test_no_more_is_read_than_can_be_held():
     config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4096, num_layers=8, embedding_dim=2)
-    assert readable_length(config) * 2 * 4096 * 8 <= neurons.VALUES_AT_ONCE
+    assert readable_length(config) * 5 * 4096 * 8 <= neurons.VALUES_AT_ONCE

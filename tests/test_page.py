@@ -43,16 +43,22 @@ window.addEventListener("load", () => {
   const colours = () => [...cells].map((node) => node.style.background);
   const name = () => document.getElementById("cell").textContent;
   found.first = { name: name(), colours: colours() };
+  document.getElementById("group").value = 1;
+  document.getElementById("group").dispatchEvent(new Event("change"));
   const unit = document.getElementById("unit");
   unit.value = 7;
   unit.dispatchEvent(new Event("input"));
-  document.getElementById("group").value = 1;
-  document.getElementById("group").dispatchEvent(new Event("change"));
   found.second = { name: name(), colours: colours(), slider: document.getElementById("slider").value };
   hover(cells[4]);
   found.value = tipText();
   document.querySelector(".findings button:last-child").click();
   found.third = name();
+  document.getElementById("group").value = document.getElementById("group").lastChild.value;
+  document.getElementById("group").dispatchEvent(new Event("change"));
+  const slider = document.getElementById("slider");
+  slider.value = slider.max;
+  slider.dispatchEvent(new Event("input"));
+  found.gate = { name: name(), colours: colours(), number: Number(slider.max) };
   found.requests = performance.getEntriesByType("resource").length;
   found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   found.markup = document.querySelectorAll("img, iframe, link, script[src]").length;
@@ -111,7 +117,11 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
         assert f"{100 * one['top'][0][1]:.1f}%" in text
     seen = data["activations"]
     values = np.frombuffer(base64.b64decode(seen["values"]), dtype=np.int8)
-    values = values.reshape(len(seen["groups"]), seen["size"], len(seen["characters"]))
+    states = [group for group in seen["groups"] if "layer" in group]
+    gates = [unit for group in seen["groups"] for unit in group.get("units", [])]
+    assert values.size == (len(states) * seen["size"] + len(gates)) * len(seen["characters"])
+    values = values[: len(states) * seen["size"] * len(seen["characters"])]
+    values = values.reshape(len(states), seen["size"], len(seen["characters"]))
     assert (found["second"]["name"], seen["groups"][1]["part"]) == ("cell 0:7", "c")
     assert found["second"]["slider"] == "7"
     negative = [colour.startswith("rgba(var(--cold)") for colour in found["second"]["colours"]]
@@ -120,6 +130,10 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     assert found["first"]["colours"] != found["second"]["colours"]
     assert f"{seen['scale'] * values[1, 7, 4] / 127:.2f}" in found["value"]
     assert found["third"].startswith(f"cell {data['neurons']['found'][-1]['unit']}, ")
+    assert gates, "some follow something in this text"
+    assert found["gate"]["name"].split(",")[0] == f"cell {gates[-1]}"
+    assert found["gate"]["number"] == len(gates) - 1
+    assert not any(colour.startswith("rgba(var(--cold)") for colour in found["gate"]["colours"]), "none is negative"
 
 
 @needs_browser
@@ -158,6 +172,12 @@ def test_a_page_has_what_is_asked_for(trained):
     assert not {"neurons", "activations", "gates", "gradients"} & set(data)
     assert [len(one["top"]) for one in data["surprise"]["characters"]] == [2] * 8
     assert [sample["temperature"] for sample in data["samples"]] == [0.5, 0.8, 1.1]
+
+
+def test_a_gate_that_is_asked_for_is_in_the_page(trained):
+    seen = data_of(write_report(trained, "--cell", "0:3:f", "--cell", "0:3:h", "--cell", "0:3"))["activations"]
+    assert "0:3:f" in seen["groups"][-1]["units"]
+    assert all(unit[-1] in "ifo" for unit in seen["groups"][-1]["units"])
 
 
 def test_data_cannot_end_its_own_script():

@@ -30,27 +30,39 @@ MIN_CASES = 20
 SHORTEST_SHIFT = 0.05
 """Share of a half by which a feature is shifted at least: nearer, it may still be about itself."""
 
-VALUES_AT_ONCE = 1 << 24
-"""Activations that are held: 64 megabytes."""
+VALUES_AT_ONCE = 1 << 25
+"""Activations that are held: 128 megabytes."""
+
+UNITS_AT_ONCE = 256
+"""Units that are compared with all features together, for what that takes of memory."""
 
 MAX_CHARACTERS = 20_000
 SHUT, OPEN = 0.1, 0.9
+PARTS = {"lstm": "hcifo", "gru": "hrz"}
+"""What a unit of these cells has, a letter each; of a plain RNN, h alone. See `Unit`."""
+
 _WINDOW = 256
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A value of a layer's state.
+    """A value of a layer's state, or of one of its gates.
 
     Attributes:
         layer: from 0, as the weights are named; an ensemble's members follow one another.
         number: from 0.
-        part: "h", or "c" for an LSTM's cell, of which the tanh is looked at.
+        part: "h"; of an LSTM also "c", its cell, of which the tanh is looked at, and its gates "i", "f" and "o"; of a
+            GRU also its gates "r" and "z".
     """
 
     layer: int
     number: int
     part: str
+
+    @property
+    def is_state(self) -> bool:
+        """Whether it is no gate's."""
+        return self.part in "hc"
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class Activations:
 
     Attributes:
         units: U of them.
-        values: shape (num_chars, U), after each character was read.
+        values: shape (num_chars, U), after each character was read; a gate's as it was read.
     """
 
     units: list[Unit]
@@ -73,7 +85,7 @@ class Activations:
 
 @dataclass(frozen=True)
 class Finding:
-    """A unit that follows a feature.
+    """A unit, or its gate, that follows a feature.
 
     Attributes:
         feature: its name.
@@ -111,9 +123,13 @@ class GateUse:
 
 def readable_length(config: ModelConfig) -> int:
     """Characters of which all activations can be held."""
-    parts = 2 if config.cell == "lstm" else 1
-    units = parts * config.hidden_size * config.num_layers * config.members
+    units = len(parts_of(config)) * config.hidden_size * config.num_layers * config.members
     return min(MAX_CHARACTERS, VALUES_AT_ONCE // units)
+
+
+def parts_of(config: ModelConfig) -> str:
+    """What there is of a model's unit, a letter each; see `Unit`."""
+    return PARTS.get(config.cell, "h")
 
 
 def watch(
@@ -130,9 +146,8 @@ def watch(
     if config.members > 1:
         seen = [watch(config.member, member_weights(config, weights, n), ids, resets_at) for n in range(config.members)]
         return _count_layers_through(seen, config.num_layers)
-    parts = ("h", "c") if config.cell == "lstm" else ("h",)
     layers = range(config.num_layers)
-    units = [Unit(layer, n, part) for layer in layers for part in parts for n in range(config.hidden_size)]
+    units = [Unit(layer, n, part) for layer in layers for part in parts_of(config) for n in range(config.hidden_size)]
     values = np.empty((len(ids), len(units)), dtype=np.float32)
     sums: dict[tuple[int, str], NDArray[Any]] = {}
     state = zero_state(config, weights)
@@ -140,18 +155,20 @@ def watch(
         state = zero_state(config, weights) if is_new else state
         tape = record(config, weights, np.asarray(ids[start:end], dtype=np.int64)[:, None], state)
         state = tape.state
-        wide = [part for layer in tape.layers for part in (layer.hidden, np.tanh(layer.cells))[: len(parts)]]
-        values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
+        wide = []
         for number, layer in enumerate(tape.layers):
-            for name, gate in gate_values(config, layer).items():
+            gates = gate_values(config, layer)
+            wide += [layer.hidden, *([np.tanh(layer.cells)] if config.cell == "lstm" else []), *gates.values()]
+            for name, gate in gates.items():
                 counts = np.stack([gate.sum((0, 1)), (gate > OPEN).sum((0, 1)), (gate < SHUT).sum((0, 1))])
                 sums[number, name] = sums.get((number, name), 0) + counts
+        values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
     length = max(len(ids), 1)
-    gates = [
+    uses = [
         GateUse(layer, name, float(total[0].mean() / length), total[1] / length, total[2] / length)
         for (layer, name), total in sums.items()
     ]
-    return Activations(units, values), gates
+    return Activations(units, values), uses
 
 
 def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, int, bool]]:
@@ -191,7 +208,11 @@ def find_neurons(activations: Activations, features: Mapping[str, Values]) -> li
     if not names or half < 2 * MIN_CASES:
         return []
     table = np.stack([features[name] for name in names], axis=1)
-    chosen = _standard(table[:half]).T @ _standard(activations.values[:half]) / half  # (features, units)
+    wanted = _standard(table[:half]).T
+    chosen = np.concatenate([
+        wanted @ _standard(activations.values[:half, first : first + UNITS_AT_ONCE]) / half
+        for first in range(0, len(activations.units), UNITS_AT_ONCE)
+    ], axis=1)  # (features, units)  # fmt: skip
     best = np.abs(chosen).argmax(axis=1)
     columns = _standard(activations.values[half:, best])
     correlations = _shifted_correlations(_standard(table[half:]), columns)

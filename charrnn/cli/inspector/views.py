@@ -19,6 +19,7 @@ from charrnn.analysis.neurons import (
     GateUse,
     Unit,
     find_neurons,
+    parts_of,
     readable_length,
     strongest,
     watch,
@@ -157,8 +158,8 @@ def neurons_view(watched: Watched) -> View:
     head = ["feature", "cell", "r", "chosen by", "p"]
     lines = [
         f"{len(watched.text):,} characters of {quoted(watched.source)}",
-        f"{len(watched.activations.units):,} cells, {len(watched.findings)} features; {len(found)} are followed by "
-        "a cell beyond chance",
+        f"{len(watched.activations.units):,} states and gates of cells, {len(watched.findings)} features; "
+        f"{len(found)} are followed by one beyond chance",
         *(["", *format_columns(head, rows)] if found else []),
         "",
         "r is measured on the half of the text that the cell was not chosen on; p is corrected for all comparisons",
@@ -214,8 +215,8 @@ def gates_view(watched: Watched) -> View:
 
 
 def unit_name(unit: Unit) -> str:
-    """Name a unit as --cell wants it: layer, number, and h where an LSTM's cell is not meant."""
-    return f"{unit.layer}:{unit.number}" + (":h" if unit.part == "h" else "")
+    """Name a unit as --cell wants it: layer, number, and the part where an LSTM's cell is not meant."""
+    return f"{unit.layer}:{unit.number}" + ("" if unit.part == "c" else f":{unit.part}")
 
 
 def parse_unit(name: str, subject: Subject) -> Unit:
@@ -225,7 +226,7 @@ def parse_unit(name: str, subject: Subject) -> Unit:
         ConfigError: it is not written as one, or the model has no such unit.
     """
     config = subject.contents.model
-    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::([hc]))?", name)
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::([a-z]))?", name)
     if match is None:
         raise ConfigError(f"--cell is {name!r}; write it as LAYER:UNIT, such as 0:7, both counted from 0")
     layer, number = int(match[1]), int(match[2])
@@ -234,9 +235,12 @@ def parse_unit(name: str, subject: Subject) -> Unit:
         raise ConfigError(
             f"--cell is {name}, and {subject.path} has layers 0 to {layers - 1} of units 0 to {config.hidden_size - 1}"
         )
-    if match[3] == "c" and config.cell != "lstm":
-        raise ConfigError(f"--cell is {name}, and only an LSTM has a c; leave it out")
-    return Unit(layer, number, match[3] or ("c" if config.cell == "lstm" else "h"))
+    parts = parts_of(config)
+    if match[3] and match[3] not in parts:
+        raise ConfigError(
+            f"--cell is {name}, and a unit of this model has {', '.join(parts)}; name one of them, or none"
+        )
+    return Unit(layer, number, match[3] or ("c" if "c" in parts else "h"))
 
 
 def _top(one: SeenCharacter) -> list[list[Any]]:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from charrnn import __version__
 from charrnn.analysis.gradients import REACH, WARM_UP
+from charrnn.analysis.neurons import strongest
 from charrnn.cli.common.shared import ON_A_TEXT, first_ids
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_view
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.views import Watched, choose_text, gates_view, neurons_view, parse_unit, surprise_view
+from charrnn.cli.inspector.views import (
+    Watched,
+    choose_text,
+    gates_view,
+    neurons_view,
+    parse_unit,
+    surprise_view,
+    unit_name,
+)
 from charrnn.display.card import card
 from charrnn.display.page import render, write_page
 from charrnn.generation.filters import SamplingOptions
@@ -77,7 +86,7 @@ def _on_text(
     data = {"surprise": surprise_view(subject, shown, watched.source, rule=flags["unknown"], top_k=top_k).data}
     if everything or asked & {"neurons", "cell"}:
         data["neurons"] = neurons_view(watched).data
-        data["activations"] = _activations(watched)
+        data["activations"] = _activations(watched, flags["cell"] or ())
     if "gates" in asked or (everything and watched.gates):
         data["gates"] = gates_view(watched).data
     can_flow = subject.is_stream and len(watched.text) >= WARM_UP + REACH + 2
@@ -86,14 +95,25 @@ def _on_text(
     return data
 
 
-def _activations(watched: Watched) -> dict[str, Any]:
-    """Every unit's values in a byte each, unit after unit, over the beginning of the text."""
-    seen = watched.activations
-    length = min(len(watched.text), SHOWN_CHARACTERS, max(1, ACTIVATION_BYTES // len(seen.units)))
-    values = seen.values[:length].T  # (U, length)
+def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
+    """Values in a byte each over the beginning of the text, unit after unit: of every state, then of some gates.
+
+    All gates would leave little of the text: there are those that follow something, and those asked for by name.
+    """
+    seen, size = watched.activations, watched.subject.contents.model.hidden_size
+    states = [place for place, unit in enumerate(seen.units) if unit.is_state]
+    named = [finding.unit for finding in strongest(watched.findings)]
+    named += [parse_unit(name, watched.subject) for name in asked]
+    gates = list(dict.fromkeys(unit for unit in named if not unit.is_state))
+    columns = [*states, *map(seen.units.index, gates)]
+    length = min(len(watched.text), SHOWN_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
+    values = seen.values[:length, columns].T  # (U, length)
     scale = max(1.0, float(np.abs(values).max(initial=0)))
-    size = watched.subject.contents.model.hidden_size
-    groups = [{"layer": unit.layer, "part": unit.part} for unit in seen.units[::size]]
+    groups: list[dict[str, Any]] = [
+        {"layer": seen.units[place].layer, "part": seen.units[place].part} for place in states[::size]
+    ]
+    if gates:
+        groups.append({"units": [unit_name(unit) for unit in gates]})
     rounded = np.rint(values / scale * 127).astype(np.int8)
     return {
         "source": watched.source, "characters": list(watched.text[:length]), "groups": groups, "size": size,

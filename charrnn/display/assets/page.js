@@ -217,7 +217,12 @@ function neurons() {
   const controls = make(part, "div", { class: "controls" });
   make(controls, "label", { for: "group" }, "layer");
   const group = make(controls, "select", { id: "group" });
-  seen.groups.forEach((entry, i) => make(group, "option", { value: i }, `${entry.layer}, ${entry.part}`));
+  seen.groups.forEach((entry, i) => {
+    make(group, "option", { value: i }, entry.units ? "gates that were found" : `${entry.layer}, ${entry.part}`);
+  });
+  const count = (entry) => entry.units ? entry.units.length : seen.size;
+  const titled = (entry, unit) =>
+    entry.units ? entry.units[unit] : `${entry.layer}:${unit}${entry.part === "h" ? ":h" : ""}`;
   make(controls, "label", { for: "unit" }, "unit");
   const box = make(controls, "input", { id: "unit", type: "number", min: 0, max: seen.size - 1, value: 0 });
   const slider = make(controls, "input", { id: "slider", type: "range", min: 0, max: seen.size - 1, value: 0, "aria-label": "unit" });
@@ -226,11 +231,12 @@ function neurons() {
   shown.box.id = "activations";
   let start = 0;
   function draw() {
-    const unit = Math.max(0, Math.min(seen.size - 1, Math.round(Number(box.value)) || 0));
     const entry = seen.groups[Number(group.value)];
+    const unit = Math.max(0, Math.min(count(entry) - 1, Math.round(Number(box.value)) || 0));
+    box.max = slider.max = count(entry) - 1;
     start = (Number(group.value) * seen.size + unit) * length;
     shown.spans.forEach((span, i) => { span.style.background = signed(values[start + i] / 127); });
-    const title = `${entry.layer}:${unit}${entry.part === "h" ? ":h" : ""}`;
+    const title = titled(entry, unit);
     name.textContent = `cell ${title}`;
     for (const finding of found) {
       if (finding.unit === title) name.textContent += `, ${finding.feature} (r ${finding.effect.toFixed(2)})`;
@@ -238,12 +244,16 @@ function neurons() {
     for (const button of list.children) button.setAttribute("aria-pressed", button.dataset.unit === title);
   }
   function choose(title) {
-    const [layer, unit, kind] = title.split(":");
-    group.value = seen.groups.findIndex((entry) => entry.layer === Number(layer) && (entry.part === "h") === (kind === "h"));
-    box.value = slider.value = unit;
+    const [layer, number, part] = title.split(":");
+    const place = seen.groups.findIndex((entry) =>
+      entry.units ? entry.units.includes(title) : entry.layer === Number(layer) && entry.part === (part || "c"));
+    const entry = seen.groups[place];
+    group.value = place;
+    box.max = slider.max = count(entry) - 1;
+    box.value = slider.value = entry.units ? entry.units.indexOf(title) : number;
     draw();
   }
-  group.addEventListener("change", draw);
+  group.addEventListener("change", () => { draw(); box.value = slider.value = Math.min(Number(box.value), box.max); });
   box.addEventListener("input", () => { slider.value = box.value; draw(); });
   slider.addEventListener("input", () => { box.value = slider.value; draw(); });
   explore(shown, (i) => make(tip, "div", {}, `${named(seen.characters[i])}: ${number(seen.scale * values[start + i] / 127, 2)}`));
