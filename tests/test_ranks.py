@@ -259,6 +259,26 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.fixture
+def torchrun(folder):
+    """Start torchrun with two ranks; what a failed test leaves of it is stopped, its ranks first."""
+    started = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        started.append(subprocess.Popen(
+            [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**clean_environment(), **NO_SPINNING},
+        ))  # fmt: skip
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()  # it hands that on to them
+            process.communicate(timeout=60)
+
+
 @pytest.mark.slow
 def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_on_bit_for_bit(folder):
     ends = [*FLAGS, "--max-steps", 120]
@@ -306,10 +326,10 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
 
 
 @pytest.mark.slow
-def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder):
+def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, torchrun):
     (folder / "verse.pt").write_bytes(b"of another day")
     command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, "--overwrite"]
-    process = start_torchrun(folder, *command, "--max-steps", 250, "--log", "verse.log")
+    process = torchrun(*command, "--max-steps", 250, "--log", "verse.log")
     victim = wait_for_rank(process, 1, folder)
     os.kill(victim, signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
@@ -323,8 +343,8 @@ def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder):
 
 
 @pytest.mark.slow
-def test_ctrl_c_on_torchrun_saves_once_and_stops(folder):
-    process = start_torchrun(folder, "-m", "charrnn", "train", "verse.txt", *FLAGS, "--max-steps", 100_000)
+def test_ctrl_c_on_torchrun_saves_once_and_stops(folder, torchrun):
+    process = torchrun("-m", "charrnn", "train", "verse.txt", *FLAGS, "--max-steps", 100_000)
     wait_for_rank(process, 1, folder)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -360,14 +380,6 @@ def place(rank, world, port):
     names = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
     store = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
     return {**store, **{name: str(value) for name, value in names.items()}}
-
-
-def start_torchrun(folder, *arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.Popen(
-        [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**clean_environment(), **NO_SPINNING},
-    )  # fmt: skip
 
 
 def wait_for_rank(process, rank, folder):
