@@ -36,7 +36,7 @@ SPAN = 1 << 14
 most, they are fewer than 2 to the power of 16."""
 
 FEW = 1 << 10
-"""Characters of a piece that are looked up without sorting all those before, at most."""
+"""Characters of a piece that are looked up without sorting all those before, at most: sixteen bits hold their names."""
 
 NEVER = -(1 << 40)
 """In the place of a place, far before any."""
@@ -97,7 +97,7 @@ def _last_ends(ids: Ids, first: int) -> Iterator[Places]:
     of sixteen bits are sorted by counting: a third of the time of sorting both with their places.
 
     Args:
-        ids: shape (num_chars,), fewer than 2 to the power of 16 minus 1, none larger than they are or than 255.
+        ids: shape (num_chars,), fewer than 2 to the power of 16 minus 1; each below 256, or below their number.
         first: place of a character.
     """
     firsts = ids.astype(np.uint16)
@@ -129,7 +129,7 @@ def _last_ends_of_few(ids: Ids, first: int) -> Iterator[Places]:
     numbers = np.arange(1, len(ids) - begin + 1)  # of the characters from there on
     count = len(numbers) + 1
     places = np.arange(len(ids))
-    pairs, names = ids.astype(np.int64), np.zeros_like(places)
+    pairs = ids.astype(np.int64)
     for length, longer in zip(CONTEXTS, (*CONTEXTS[1:], LONGEST), strict=True):
         table = np.zeros(max(count * count, len(ids), 256), dtype=np.int16)
         table[pairs[begin:]] = numbers

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.features import Values
-from charrnn.config import ModelConfig
-from charrnn.inference.tape import Weights, gate_values, record, zero_state
+from charrnn.config import STATES, ModelConfig
+from charrnn.inference.tape import GATE_LETTERS, GATE_NAMES, Weights, gate_values, record, zero_state
 from charrnn.shapes import member_weights
 
 SIGNIFICANT = 0.05
@@ -38,9 +38,6 @@ UNITS_AT_ONCE = 256
 
 MAX_CHARACTERS = 20_000
 SHUT, OPEN = 0.1, 0.9
-PARTS = {"lstm": "hcifo", "gru": "hrz"}
-"""What a unit of these cells has, a letter each; of a plain RNN, h alone. See `Unit`."""
-
 _WINDOW = 256
 
 
@@ -128,8 +125,9 @@ def readable_length(config: ModelConfig) -> int:
 
 
 def parts_of(config: ModelConfig) -> str:
-    """What there is of a model's unit, a letter each; see `Unit`."""
-    return PARTS.get(config.cell, "h")
+    """What there is of a model's unit, a letter each, states first; see `Unit`."""
+    states = "hc"[: STATES[config.cell]]
+    return states + "".join(GATE_LETTERS.get(name, "") for name in GATE_NAMES.get(config.cell, ()))
 
 
 def watch(
@@ -158,7 +156,7 @@ def watch(
         wide = []
         for number, layer in enumerate(tape.layers):
             gates = gate_values(config, layer)
-            wide += [layer.hidden, *([np.tanh(layer.cells)] if config.cell == "lstm" else []), *gates.values()]
+            wide += [layer.hidden, *([np.tanh(layer.cells)] if "c" in parts_of(config) else []), *gates.values()]
             for name, gate in gates.items():
                 counts = np.stack([gate.sum((0, 1)), (gate > OPEN).sum((0, 1)), (gate < SHUT).sum((0, 1))])
                 sums[number, name] = sums.get((number, name), 0) + counts

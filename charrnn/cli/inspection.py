@@ -50,7 +50,7 @@ def inspect(
         str | None, typer.Option(metavar="FILE", help="The same for a file's text; - for stdin.", **Hidden)
     ] = None,
     top_k: Annotated[int, typer.Option(min=0, help="Under each character the K likeliest ones in its place.")] = 0,
-    neurons: Annotated[bool, typer.Option("--neurons", help="Find the cells that stand for something.")] = False,
+    neurons: Annotated[bool, typer.Option("--neurons", help="Find cells and gates that stand for something.")] = False,
     cell: Annotated[
         list[str] | None,
         typer.Option(

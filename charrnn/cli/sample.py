@@ -31,10 +31,7 @@ PARTS = {
 
 def sample(
     checkpoint: Annotated[
-        str,
-        typer.Argument(
-            help="A file that `charrnn train` wrote, or - for stdin.", metavar="CHECKPOINT", show_default=False
-        ),
+        str, typer.Argument(metavar="CHECKPOINT", help="A file that `charrnn train` wrote, or - for stdin.", **Hidden)
     ],
     prompt: Annotated[
         str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.", **Hidden)
@@ -96,16 +93,13 @@ def sample(
         str | None, typer.Option(help="Write without these characters. [default: none]", **Hidden)
     ] = None,
     match: Annotated[
-        str | None,
-        typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden),
+        str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden)
     ] = None,
     novel: Annotated[
         str | None, typer.Option(help="Leave out lines that stand in this file. [default: none]", **Hidden)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,
-    logprobs: Annotated[
-        bool, typer.Option("--logprobs", help="In the JSON, each character's log-probability.")
-    ] = False,
+    logprobs: Annotated[bool, typer.Option("--logprobs", help="In it, each character's log-probability.")] = False,
     surprisal: Annotated[
         bool, typer.Option("--surprisal", help="Colour each character by how surprising it was, on a terminal.")
     ] = False,

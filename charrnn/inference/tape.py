@@ -26,6 +26,9 @@ State = tuple[tuple[Array, ...], ...]
 GATE_NAMES = {"lstm": ("input", "forget", "candidate", "output"), "gru": ("reset", "update", "candidate")}
 """The blocks of an LSTM's and a GRU's weights, in order; all but the candidate lie between 0 and 1."""
 
+GATE_LETTERS = {"input": "i", "forget": "f", "output": "o", "reset": "r", "update": "z"}
+"""What the gates are called in equations."""
+
 
 @dataclass(frozen=True)
 class LayerTape:

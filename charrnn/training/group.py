@@ -8,6 +8,7 @@ next fails: so there is no need for short timeouts, which a long text being read
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -60,7 +61,7 @@ class WithFigures(nn.Module):
     def send(self, loss: Tensor, seconds: float) -> Tensor:
         """The loss whose gradient is to be found, in place of a loss that shall be sent with some time."""
         self.zeros.grad = None
-        return loss + (self.zeros * torch.stack([loss.detach().float(), torch.tensor(seconds)])).sum()
+        return loss + (self.zeros * torch.stack([loss.detach(), torch.tensor(seconds)])).sum()
 
     def receive(self) -> tuple[Tensor, float]:
         """The means of what the ranks have sent, once the gradient is found."""
@@ -83,7 +84,7 @@ class Group(Ranks):
         self._store = PrefixStore(f"life {place.restarts}", store)
         dist.init_process_group("gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=PATIENCE)
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
-        self._clock = 0.0
+        self._clock, self._learning = 0.0, threading.Lock()
         self.all_reduce_sum()
         self._began = self._clock
 
@@ -180,12 +181,13 @@ class Group(Ranks):
         return carrier.send(loss, time.perf_counter() - self._began if self.is_first else 0.0)
 
     def mean_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """See `Ranks.mean_loss`; the time of a step that all have taken is learned with it."""
+        """See `Ranks.mean_loss`; with it comes the first rank's time when it sent its loss, in single precision."""
         carrier = self._replicas[model].module
         if not isinstance(carrier, WithFigures):
             return loss.detach()
         mean, seconds = carrier.receive()
-        self._clock = max(self._clock, self._began + seconds * self.world_size)  # members may learn in any order
+        with self._learning:  # members learn at the same time, and end in any order
+            self._clock = max(self._clock, self._began + seconds * self.world_size)
         return mean
 
     def is_peer_failure(self, error: Exception) -> bool:

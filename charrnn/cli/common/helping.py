@@ -20,19 +20,28 @@ def with_parts(titles: Mapping[str, str]) -> type[TyperCommand]:
     class Command(TyperCommand):
         """A command whose flags are listed in these parts."""
 
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            """Parse; what is wrong is known to be this command's."""
+            try:
+                return super().parse_args(ctx, args)
+            except USAGE_ERROR as error:
+                error.ctx = ctx  # type: ignore[attr-defined]  # typer's parser leaves it out at times
+                raise
+
         def format_options(self, ctx: Any, formatter: Any) -> None:
             """Write the arguments, and then part after part."""
             parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
             title = "Options"
             for parameter in self.get_params(ctx):
                 title = titles.get(parameter.name or "", title)
+                kind = {"help": "Options"}.get(parameter.name or "", title)
+                kind = "Arguments" if parameter.param_type_name == "argument" else kind
                 record = parameter.get_help_record(ctx)
                 if record is not None:
-                    place = "Arguments" if parameter.param_type_name == "argument" else title
-                    parts.setdefault(place, []).append(record)
-            for title, rows in parts.items():
+                    parts.setdefault(kind, []).append(record)
+            for name, rows in parts.items():
                 if rows:
-                    with formatter.section(title):
+                    with formatter.section(name):
                         formatter.write_dl(rows)
 
     return Command

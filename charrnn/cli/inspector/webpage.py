@@ -105,7 +105,8 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
     named = [finding.unit for finding in strongest(watched.findings)]
     named += [parse_unit(name, watched.subject) for name in asked]
     gates = list(dict.fromkeys(unit for unit in named if not unit.is_state))
-    columns = [*states, *map(seen.units.index, gates)]
+    places = {unit: place for place, unit in enumerate(seen.units)}
+    columns = [*states, *(places[unit] for unit in gates)]
     length = min(len(watched.text), SHOWN_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
     values = seen.values[:length, columns].T  # (U, length)
     scale = max(1.0, float(np.abs(values).max(initial=0)))

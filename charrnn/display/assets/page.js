@@ -218,7 +218,7 @@ function neurons() {
   make(controls, "label", { for: "group" }, "layer");
   const group = make(controls, "select", { id: "group" });
   seen.groups.forEach((entry, i) => {
-    make(group, "option", { value: i }, entry.units ? "gates that were found" : `${entry.layer}, ${entry.part}`);
+    make(group, "option", { value: i }, entry.units ? "gates, found or asked for" : `${entry.layer}, ${entry.part}`);
   });
   const count = (entry) => entry.units ? entry.units.length : seen.size;
   const titled = (entry, unit) =>
