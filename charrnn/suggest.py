@@ -29,7 +29,7 @@ GPU_SIZES = (*SIZES, (1024, 2, 60_000_000))
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))
 """How many of these may be considered for texts of fewer characters than this: more would only overfit."""
 
-MEMBERS = ((4, 0.7), (2, 0.3))
+MEMBERS = ((4, 0.7), (2, 0.35))
 """Members to choose from, and the share of the wanted epochs that each must get: two that have learned a little less
 are better than one, and four better than two."""
 

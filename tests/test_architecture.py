@@ -81,9 +81,9 @@ ALLOWED = {
     "inference": {
         "folding": "config",
         "recalling": "recall",
-        "stepper": "config folding recall",
+        "stepper": "config folding recall recalling",
         "memory": "config recall",
-        "engine": "config memory recall recalling stepper",
+        "engine": "config folding memory recall recalling stepper",
         "numpy_ensemble": "config engine memory recall shapes",
         "tape": "config recall recalling",
         "backprop": "config recall tape",

@@ -54,7 +54,8 @@ def test_no_window_holds_more_than_its_share():
     from charrnn.config import ModelConfig
 
     config = ModelConfig(vocab_size=60, cell="lstm", hidden_size=512, num_layers=1, embedding_dim=8)
-    assert window_length(config, 64) * 64 * 4 * 512 <= VALUES_AT_ONCE
+    assert 1 < window_length(config, 64) < WINDOW
+    assert window_length(config, 64) * 64 * 60 <= VALUES_AT_ONCE
     assert window_length(config, 1) == WINDOW
     assert window_length(config, 10**6) == 1
 
@@ -67,9 +68,20 @@ def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
     expected = read_side_by_side(model, texts)
     monkeypatch.setattr(losses_module, "MOST_PADDED", 320)
     widths = []
-    forward = model.forward
-    monkeypatch.setattr(model, "forward", lambda ids, state, _: widths.append(ids.shape[1]) or forward(ids, state))
+    readers = model.window_readers
+    monkeypatch.setattr(model, "window_readers", lambda count: widths.append(count) or readers(count))
     for found, alone in zip(read_side_by_side(model, texts), expected, strict=True):
         np.testing.assert_allclose(found.surprisals, alone.surprisals, atol=1e-5)
     assert widths[0] == 1
     assert max(widths) > 1
+
+
+def test_only_texts_of_like_length_are_read_side_by_side(monkeypatch):
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    generator = np.random.default_rng(3)
+    texts = [generator.integers(0, 11, length) for length in (5, 100, 60, 49, 25, 4, 24, 50)]
+    widths = []
+    readers = model.window_readers
+    monkeypatch.setattr(model, "window_readers", lambda count: widths.append(count) or readers(count))
+    read_side_by_side(model, texts)
+    assert widths == [3, 2, 1, 2], "100, 60 and 50; 49 and 25; 24; 5 and 4"

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.generation.filters import SamplingOptions, probabilities
-from charrnn.generation.sampling import Sampler, generate, generate_one
+from charrnn.generation.filters import SamplingOptions, probabilities, weigh
+from charrnn.generation.sampling import Sampler, _chooser, _draw, generate, generate_one
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
 ANY_LOGITS = hnp.arrays(
@@ -151,6 +151,20 @@ def test_temperature_zero_and_top_k_one_are_greedy(logits):
 def test_a_low_temperature_tends_to_the_greedy_choice():
     weights = probabilities(LOGITS[None], SamplingOptions(temperature=0.005))
     assert weights[0, LOGITS.argmax()] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.3, 1.3])
+@pytest.mark.parametrize("shift", [0, 200, 3000, -200, -3000])
+def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
+    options = SamplingOptions(temperature=temperature)
+    choose = _chooser(options, None, 7)
+    generator = np.random.default_rng(0)
+    with np.errstate(over="ignore"):
+        for threshold in generator.random(300):
+            logits = generator.normal(0, 2, 7).astype(np.float32) + np.float32(shift)
+            assert choose(logits, threshold, 0) == _draw(weigh(logits[None], options, temperature), threshold[None])
+        broken = np.full(7, np.nan, dtype=np.float32)
+        assert choose(broken, 0.5, 0) == 7, "no id: the caller tells what is wrong"
 
 
 def test_the_prompt_is_read_and_each_drawn_character_too():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import Forecasts, recall_text, recall_texts
 
@@ -24,11 +24,14 @@ MAX_LANES = 64
 WINDOW = 256
 """Characters read at once, at most: the state is carried on, so that this changes the memory used and nothing else."""
 
+LEAST_SHARE = 0.5
+"""Length of a text over that of the longest that is read beside it, at least: what it lacks is computed in vain."""
+
 MOST_PADDED = 1 << 20
 """Characters, padding included, of the texts that are read side by side: what is found out of each is held."""
 
-VALUES_AT_ONCE = 1 << 20
-"""Gate values of one window, at most: four megabytes, which a processor's cache holds."""
+VALUES_AT_ONCE = 1 << 19
+"""Scores of one window, at most: two megabytes, which a processor's cache holds."""
 
 Ids = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
@@ -87,7 +90,9 @@ def read_side_by_side(
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     readings: list[Reading] = [Reading(np.zeros(0), np.zeros(0, dtype=bool))] * len(texts)
     while order:
-        columns = max(1, min(MAX_LANES, MOST_PADDED // len(texts[order[0]])))  # a long text is read with few beside it
+        longest = len(texts[order[0]])
+        columns = max(1, min(MAX_LANES, MOST_PADDED // longest))  # a long text is read with few beside it
+        columns = sum(len(texts[index]) >= LEAST_SHARE * longest for index in order[:columns])
         chosen, order = order[:columns], order[columns:]
         found = None if recalled is None else [recalled[index] for index in chosen]
         for index, reading in zip(chosen, _read_sorted(model, [texts[index] for index in chosen], found), strict=True):
@@ -110,9 +115,8 @@ def surprisals(logits: NDArray[np.float32], targets: Ids) -> Floats:
 
 
 def window_length(config: ModelConfig, columns: int) -> int:
-    """Characters of each of N texts to read at once, so that what is held of them stays in a processor's cache."""
-    widest = max(GATES[config.cell] * config.hidden_size, config.vocab_size)
-    return max(1, min(WINDOW, VALUES_AT_ONCE // (columns * widest)))
+    """Characters of each of N texts to read at once, so that their scores stay in a processor's cache."""
+    return max(1, min(WINDOW, VALUES_AT_ONCE // (columns * config.vocab_size)))
 
 
 def _side_by_side(texts: Sequence[Ids]) -> Ids:
@@ -124,23 +128,18 @@ def _side_by_side(texts: Sequence[Ids]) -> Ids:
 
 
 def _read_sorted(model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None) -> list[Reading]:
-    """Read texts, the longest first, so that those still unread at any time are the first columns."""
-    lengths = np.array([len(text) - 1 for text in texts])
-    longest = int(lengths[0])
+    """Read texts, the longest first, window after window of all of them."""
+    lengths = [len(text) - 1 for text in texts]
     padded = _side_by_side(texts)
     found = None if recalled is None else _side_by_side(recalled)
-    values = np.zeros((longest, len(texts)))
-    hits = np.zeros((longest, len(texts)), dtype=bool)
-    state = model.initial_state(len(texts))
-    start = 0
-    while start < longest:
-        columns = int((lengths > start).sum())
-        end = min(longest, start + window_length(model.config, columns))
-        state = tuple(tuple(part[:columns] for part in layer) for layer in state)
-        place = (slice(start, end), slice(columns))
-        logits, state = model.forward(padded[place], state, None if found is None else found[place])
-        targets = padded[start + 1 : end + 1, :columns]
-        values[start:end, :columns] = surprisals(logits, targets)
-        hits[start:end, :columns] = logits.argmax(axis=-1) == targets
-        start = end
+    values = np.zeros((lengths[0], len(texts)))
+    hits = np.zeros((lengths[0], len(texts)), dtype=bool)
+    read_window = model.window_readers(len(texts))
+    step = window_length(model.config, len(texts))
+    for start in range(0, lengths[0], step):
+        place = slice(start, min(start + step, lengths[0]))
+        logits = read_window(padded[place], None if found is None else found[place])
+        targets = padded[start + 1 : place.stop + 1]
+        values[place] = surprisals(logits, targets)
+        hits[place] = logits.argmax(axis=-1) == targets
     return [Reading(values[:length, c].copy(), hits[:length, c].copy()) for c, length in enumerate(lengths)]

@@ -6,6 +6,7 @@ Any model that can begin to read texts will do; ids go in and ids come out.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,11 @@ ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
 DRAWS_AT_ONCE = 256
 """Random numbers to fetch together for one text; the sequence is the same as one by one."""
+COLD = 0.25
+"""Temperatures below which the best score is taken away before the exponential, which would overflow. Above, only a
+model that is out of hand has such scores, and the time is saved."""
+SMALLEST_SUM = 1e-290
+"""Of exponentials with all their digits."""
 MANY_TEXTS = 64
 """From so many side by side on, one addition for all of them is worth a step of Python for each character."""
 
@@ -219,18 +225,32 @@ def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> C
             return int(_draw(weights, np.array([threshold]))[0])
 
         return choose
+    return _temperature_chooser(options.temperature, vocab_size)
+
+
+def _temperature_chooser(temperature: float, vocab_size: int) -> Callable[[Floats, float, int], int]:
+    """The same where nothing but a temperature that does not change acts."""
     scaled = np.empty(vocab_size, dtype=np.float64)
     multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
-    rate = 1 / options.temperature
+    rate = 1 / temperature
 
-    def choose_by_temperature(logits: Floats, threshold: float, _: int) -> int:
+    def choose_below_best(logits: Floats, threshold: float, _: int) -> int:
         multiply(logits, rate, scaled)
         subtract(scaled, scaled[scaled.argmax()], scaled)
         exp(scaled, scaled)
         accumulate(scaled, out=scaled)
         return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
 
-    return choose_by_temperature
+    def choose(logits: Floats, threshold: float, position: int) -> int:
+        multiply(logits, rate, scaled)
+        exp(scaled, scaled)
+        accumulate(scaled, out=scaled)
+        total = scaled[-1]
+        if SMALLEST_SUM < total < math.inf:
+            return int(scaled.searchsorted(threshold * total, side="right"))
+        return choose_below_best(logits, threshold, position)
+
+    return choose_below_best if temperature < COLD else choose
 
 
 def _held_to(walk: Walk, choose: Callable[[Floats, float, int], int]) -> Callable[[Floats, float, int], int]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.inference.folding import FoldedWeights
 from charrnn.inference.memory import Memories, Memory
 from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
@@ -117,7 +118,11 @@ class NumpyCharRNN:
 
     def stepper(self, num_texts: int | None = None) -> Stepper:
         """Begin N texts, or one without that axis, to be read character by character."""
-        return Stepper(self.config, self._weights, num_texts, self._resets_at)
+        return Stepper(self.config, self._folded, num_texts, self._resets_at)
+
+    @functools.cached_property
+    def _folded(self) -> FoldedWeights:
+        return FoldedWeights(self.config, self._weights)
 
     def reader(self, recall: Recall | None = None) -> Callable[[int], Array]:
         """Begin one text, to be read character by character; see `Stepper.read_one`.
@@ -138,6 +143,10 @@ class NumpyCharRNN:
             return read
         remember = Memories(self.config.recall, self.config.vocab_size, num_texts).read
         return lambda characters: read(characters, remember(characters))
+
+    def window_readers(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
+        """Begin N texts, to be read side by side in windows; see `Stepper.read_window`."""
+        return self.stepper(num_texts).read_window
 
     def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
         """Read a window of each text, layer after layer.

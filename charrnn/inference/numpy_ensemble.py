@@ -83,6 +83,11 @@ class NumpyEnsemble:
 
         return read_recalling
 
+    def window_readers(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
+        """Begin N texts, to be read side by side in windows, by one member after the other."""
+        readers = [member.window_readers(num_texts) for member in self._members]
+        return lambda windows, recalled: average(read(windows, recalled) for read in readers)
+
 
 Engine = NumpyCharRNN | NumpyEnsemble
 

@@ -23,7 +23,18 @@ def raise_logits(weights: Mapping[str, Array], outputs: Array, logits: Array, re
         logits: shape (..., V).
         recalled: shape (..., C).
     """
-    raised = (outputs @ weights["recall.weight"].T + weights["recall.bias"]) * (recalled != NONE)
+    add_raised(logits, outputs @ weights["recall.weight"].T + weights["recall.bias"], recalled)
+
+
+def add_raised(logits: Array, raised: Array, recalled: Forecasts) -> None:
+    """Add to each forecast's logit what is given for its context, in place.
+
+    Args:
+        logits: shape (..., V).
+        raised: shape (..., C).
+        recalled: shape (..., C).
+    """
+    raised = raised * (recalled != NONE)
     places = np.maximum(recalled, 0).astype(np.intp)
     for number in range(raised.shape[-1]):  # forecasts may agree
         own = places[..., number : number + 1]

@@ -16,7 +16,7 @@ each gate is a block of whole rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from charrnn.config import CONTEXTS, GATES, LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.folding import STATE_SCALES, FoldedWeights
+from charrnn.inference.recalling import add_raised
 from charrnn.recall import NONE, Forecasts
 
 Array = NDArray[np.float32]
@@ -40,7 +41,7 @@ class Stepper:
 
     Args:
         config: the model's shape.
-        weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
+        plan: its weights.
         num_texts: N, or None for one text without that axis.
         resets_at: an id that is always read from a state of zeros.
     """
@@ -48,14 +49,13 @@ class Stepper:
     def __init__(
         self,
         config: ModelConfig,
-        weights: Mapping[str, Array],
+        plan: FoldedWeights,
         num_texts: int | None = None,
         resets_at: int | None = None,
     ) -> None:
         self._resets_at = -1 if resets_at is None else resets_at
         self._recalls = config.recall > 0
         self._columns = np.arange(num_texts or 0)
-        plan = FoldedWeights(config, weights)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, plan, layer, columns) for layer in range(config.num_layers)]
         self._gather = [_gatherer(plan, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
@@ -97,17 +97,40 @@ class Stepper:
         Returns:
             Logits of those after them, shape (N, V), valid until the next call.
         """
+        self._advance(characters)
+        if recalled is not None:
+            raised = self._raised * (recalled.T != NONE)
+            for number in range(len(CONTEXTS)):  # forecasts may agree
+                self._logits[np.maximum(recalled[:, number], 0), self._columns] += raised[number]
+        return self._logits.T
+
+    def read_window(self, windows: Ids, recalled: Forecasts | None = None) -> Array:
+        """Read the next characters of each text.
+
+        Args:
+            windows: their ids, shape (T, N).
+            recalled: of a model that recalls, the forecasts of those after each, shape (T, N, C).
+
+        Returns:
+            Logits of those after each, shape (T, N, V).
+        """
+        logits = np.empty((*windows.shape, len(self._logits)), dtype=np.float32)
+        raised = np.empty((*windows.shape, len(self._raised)), dtype=np.float32)
+        for place, characters in enumerate(windows):
+            self._advance(characters)
+            logits[place], raised[place] = self._logits.T, self._raised.T
+        if recalled is not None:
+            add_raised(logits, raised, recalled)
+        return logits
+
+    def _advance(self, characters: Ids) -> None:
+        """Bring all up to date with the next character of each text, shape (N,)."""
         if self._resets_at >= 0 and (begins := characters == self._resets_at).any():
             for layer in self._layers:
                 layer.forget((slice(None), begins))
         for layer, gather in zip(self._layers, self._gather, strict=False):
             layer.step(gather(characters))
         self._gather[-1](characters)
-        if recalled is not None:
-            raised = self._raised * (recalled.T != NONE)
-            for number in range(len(CONTEXTS)):  # forecasts may agree
-                self._logits[np.maximum(recalled[:, number], 0), self._columns] += raised[number]
-        return self._logits.T
 
 
 def _gatherer(
