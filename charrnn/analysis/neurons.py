@@ -127,7 +127,7 @@ def readable_length(config: ModelConfig) -> int:
 def parts_of(config: ModelConfig) -> str:
     """What there is of a model's unit, a letter each, states first; see `Unit`."""
     states = "hc"[: STATES[config.cell]]
-    return states + "".join(GATE_LETTERS.get(name, "") for name in GATE_NAMES.get(config.cell, ()))
+    return states + "".join(GATE_LETTERS[name] for name in GATE_NAMES.get(config.cell, ()) if name != "candidate")
 
 
 def watch(

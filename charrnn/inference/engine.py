@@ -94,8 +94,6 @@ class NumpyCharRNN:
         self._cell = CELL_STEPS[config.cell]
         # A product with 1/H is numpy's fastest mean over units.
         self._averaging: Array = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
-        # The first layer's input is one of V vectors: its product with W_xh is looked up, not computed.
-        self._projected_characters = self._project(0, weights["embedding.weight"])  # (V, G * H)
 
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character: zeros, each shape (batch_size, H)."""
@@ -121,7 +119,13 @@ class NumpyCharRNN:
         return Stepper(self.config, self._folded, num_texts, self._resets_at)
 
     @functools.cached_property
+    def _projected_characters(self) -> Array:
+        """W_xh x + b of the first layer for each of V characters, shape (V, G * H): looked up, not computed."""
+        return self._project(0, self._weights["embedding.weight"])
+
+    @functools.cached_property
     def _folded(self) -> FoldedWeights:
+        """What texts that are read character by character share."""
         return FoldedWeights(self.config, self._weights)
 
     def reader(self, recall: Recall | None = None) -> Callable[[int], Array]:

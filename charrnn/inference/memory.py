@@ -21,7 +21,7 @@ class Memory:
     """The characters of one text so far, as far back as its reach, and where each context last ended.
 
     Args:
-        reach: see `recall_text`.
+        reach: see `charrnn.recall.recall_text`.
         vocab_size: V: ids are below.
     """
 
@@ -68,7 +68,7 @@ class Memories:
     more makes each such run longer by one or ends it; a run at least as long as a context is a place of that context.
 
     Args:
-        reach: see `recall_text`.
+        reach: see `charrnn.recall.recall_text`.
         vocab_size: V: ids are below.
         num_texts: N.
     """

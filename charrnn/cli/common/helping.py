@@ -34,11 +34,11 @@ def with_parts(titles: Mapping[str, str]) -> type[TyperCommand]:
             title = "Options"
             for parameter in self.get_params(ctx):
                 title = titles.get(parameter.name or "", title)
-                kind = {"help": "Options"}.get(parameter.name or "", title)
-                kind = "Arguments" if parameter.param_type_name == "argument" else kind
+                is_argument = parameter.param_type_name == "argument"
+                part = "Arguments" if is_argument else "Options" if parameter.name == "help" else title
                 record = parameter.get_help_record(ctx)
                 if record is not None:
-                    parts.setdefault(kind, []).append(record)
+                    parts.setdefault(part, []).append(record)
             for name, rows in parts.items():
                 if rows:
                     with formatter.section(name):
