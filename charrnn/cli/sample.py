@@ -2,24 +2,17 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.errors import ConfigError
 
-if TYPE_CHECKING:
-    from charrnn.cli.sampler.writing import Job
-    from charrnn.generation.filters import SamplingOptions
-    from charrnn.text.encoder import CharEncoder
-    from charrnn.text.options import TextOptions
-
 DEFAULT_LENGTH = 500
 MOST_CHARACTERS = 10**12
 """More than any disk holds; --length -1 goes on for ever."""
-STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+DEVICES = ("cpu", "cuda")
 Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
@@ -120,10 +113,11 @@ def sample(
     # Imported here: --help must not wait for numpy.
     import secrets
 
+    from charrnn.cli.sampler.preparing import prepare_job
     from charrnn.cli.sampler.writing import tell_refused, write_json, write_many, write_one
 
     seed = secrets.randbits(32) if seed is None else seed
-    job = _plan({**flags, "seed": seed})
+    job = prepare_job({**flags, "seed": seed})
     if not quiet:
         print(f"seed {seed}", file=sys.stderr, flush=True)
     out = sys.stdout.buffer
@@ -169,7 +163,7 @@ def _check(flags: Mapping[str, Any]) -> None:
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:
             raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
-    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": UNKNOWN_RULES}.items():
+    for name, choices in {"device": DEVICES, "unknown": UNKNOWN_RULES}.items():
         if flags[name] not in choices:
             raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {', '.join(choices)}")
     if flags["logprobs"] and not flags["as_json"]:
@@ -197,102 +191,3 @@ def _check_conversation(flags: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if value:
             raise ConfigError(f"--{name} does not go with --interactive, which writes one text for each beginning")
-
-
-def _plan(flags: Mapping[str, Any]) -> "Job":
-    """Read all that is to be read and put together what is to be written."""
-    from charrnn.cli.common.shared import encode_ids, first_ids, unescape
-    from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
-    from charrnn.cli.sampler.writing import Job
-    from charrnn.generation.endings import Rules
-    from charrnn.generation.sampling import Sampler
-    from charrnn.loading import load_for_sampling
-    from charrnn.storage.archive import read_checkpoint
-
-    path = flags["checkpoint"]
-    check_inputs(flags)
-    contents = read_checkpoint(path)
-    prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text)
-    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"])
-    prompt = fit_prompt(prompt, encoder, flags["unknown"], path)
-    first = contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts))
-    before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
-    length = None if flags["length"] == -1 else flags["length"]
-    rules = Rules(
-        stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=_known_lines(flags["novel"], contents.text)
-    )
-    check_novel(prompt, rules)
-    options = _options(flags, encoder)
-    match = None
-    if flags["match"] is not None:
-        from charrnn.generation.matching import LineMatch
-
-        match = LineMatch.build(flags["match"], encoder, options.allowed).after(prompt, length)
-        rules = replace(rules, fits=match.fits)
-    return Job(
-        sampler=Sampler(
-            model,
-            before + encode_ids(encoder, prompt) if prompt else encode_ids(encoder, first),
-            options,
-            flags["seed"],
-            match,
-        ),
-        encoder=encoder,
-        text=contents.text,
-        before=before,
-        prompt=prompt,
-        echo=not flags["no_echo"],
-        length=length,
-        rules=rules,
-        num_samples=flags["num_samples"],
-        separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
-        at_once=STREAMS_AT_ONCE[flags["device"]],
-    )
-
-
-def _options(flags: Mapping[str, Any], encoder: "CharEncoder") -> "SamplingOptions":
-    from charrnn.generation.filters import SamplingOptions
-    from charrnn.text.options import BYTE
-
-    temperature, last = parse_temperature(flags["temperature"])
-    if last is not None and flags["length"] == -1:
-        raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
-    allowed = None
-    if flags["allow"] is not None or flags["forbid"] is not None:
-        named = f"{flags['allow'] or ''}{flags['forbid'] or ''}"
-        if encoder.unit == BYTE and not named.isascii():
-            raise ConfigError(
-                "--allow and --forbid take ASCII alone for a model of bytes: other characters are several"
-            )
-        allow = encoder.characters if flags["allow"] is None else flags["allow"]
-        allowed = tuple(i for i, c in enumerate(encoder.characters) if c in allow and c not in (flags["forbid"] or ""))
-    return SamplingOptions(
-        temperature=temperature,
-        last_temperature=last,
-        top_k=flags["top_k"],
-        top_p=flags["top_p"],
-        min_p=flags["min_p"],
-        allowed=allowed,
-    )
-
-
-def parse_temperature(text: str) -> tuple[float, float | None]:
-    """Read a temperature such as `0.8`, or a range such as `0.3..1.2`.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    first, dots, last = text.partition("..")
-    try:
-        return float(first), float(last) if dots else None
-    except ValueError:
-        raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
-
-
-def _known_lines(path: str | None, options: "TextOptions") -> frozenset[str] | None:
-    """The lines of a file, read as the model's text was; empty ones are left out: an empty line is never a copy."""
-    if path is None:
-        return None
-    from charrnn.text.documents import read_text
-
-    return frozenset(line.removesuffix("\r") for line in read_text(path, options).split("\n")) - {""}

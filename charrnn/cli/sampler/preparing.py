@@ -1,0 +1,115 @@
+"""What is to be written, from the flags of `charrnn sample`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from charrnn.cli.common.shared import encode_ids, first_ids, unescape
+from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
+from charrnn.cli.sampler.writing import Job
+from charrnn.errors import ConfigError
+from charrnn.generation.endings import Rules
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler
+from charrnn.loading import load_for_sampling
+from charrnn.storage.archive import read_checkpoint
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import BYTE, TextOptions
+
+STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+
+
+def prepare_job(flags: Mapping[str, Any]) -> Job:
+    """Read all that is to be read and put together what is to be written.
+
+    Args:
+        flags: those of `charrnn sample`, checked one by one, with a length and a seed.
+
+    Raises:
+        CharRNNError: something cannot be read, or what was read does not go with the flags.
+    """
+    check_inputs(flags)
+    contents = read_checkpoint(flags["checkpoint"])
+    prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text)
+    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"])
+    prompt = fit_prompt(prompt, encoder, flags["unknown"], flags["checkpoint"])
+    before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
+    opening = before + encode_ids(encoder, prompt)
+    if not prompt:
+        opening = encode_ids(encoder, contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts)))
+    length = None if flags["length"] == -1 else flags["length"]
+    options = _options(flags, encoder)
+    rules = _rules(flags, contents.text)
+    check_novel(prompt, rules)
+    match = None
+    if flags["match"] is not None:
+        from charrnn.generation.matching import LineMatch  # here: most samples start without
+
+        match = LineMatch.build(flags["match"], encoder, options.allowed).after(prompt, length)
+        rules = replace(rules, fits=match.fits)
+    return Job(
+        sampler=Sampler(model, opening, options, flags["seed"], match),
+        encoder=encoder,
+        text=contents.text,
+        before=before,
+        prompt=prompt,
+        echo=not flags["no_echo"],
+        length=length,
+        rules=rules,
+        num_samples=flags["num_samples"],
+        separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
+        at_once=STREAMS_AT_ONCE[flags["device"]],
+    )
+
+
+def _rules(flags: Mapping[str, Any], text: TextOptions) -> Rules:
+    """What ends a sample before its length, and which lines are left out of it."""
+    known_lines = None if flags["novel"] is None else _known_lines(flags["novel"], text)
+    return Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=known_lines)
+
+
+def _known_lines(path: str, options: TextOptions) -> frozenset[str]:
+    """The lines of a file, read as the model's text was; empty ones are left out: an empty line is never a copy."""
+    from charrnn.text.documents import read_text  # here: most samples start without
+
+    return frozenset(line.removesuffix("\r") for line in read_text(path, options).split("\n")) - {""}
+
+
+def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
+    """How the next character is chosen."""
+    temperature, last = _parse_temperature(flags["temperature"])
+    if last is not None and flags["length"] == -1:
+        raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
+    return SamplingOptions(
+        temperature=temperature,
+        last_temperature=last,
+        top_k=flags["top_k"],
+        top_p=flags["top_p"],
+        min_p=flags["min_p"],
+        allowed=_allowed(flags["allow"], flags["forbid"], encoder),
+    )
+
+
+def _allowed(allow: str | None, forbid: str | None, encoder: CharEncoder) -> tuple[int, ...] | None:
+    """The ids to write with; None for all."""
+    if allow is None and forbid is None:
+        return None
+    if encoder.unit == BYTE and not f"{allow or ''}{forbid or ''}".isascii():
+        raise ConfigError("--allow and --forbid take ASCII alone for a model of bytes: other characters are several")
+    allow = encoder.characters if allow is None else allow
+    return tuple(i for i, c in enumerate(encoder.characters) if c in allow and c not in (forbid or ""))
+
+
+def _parse_temperature(text: str) -> tuple[float, float | None]:
+    """Read a temperature such as `0.8`, or a range such as `0.3..1.2`: its end is None where it is none.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    first, dots, last = text.partition("..")
+    try:
+        return float(first), float(last) if dots else None
+    except ValueError:
+        raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
