@@ -72,6 +72,12 @@ def sample(
         float | None,
         typer.Option(help="Choose among those with this share of the best one's probability. [default: all]", **Hidden),
     ] = None,
+    recall_all: Annotated[
+        bool,
+        typer.Option(
+            "--recall-all", help="Recall long pieces of its own words too, which may lead it round in circles."
+        ),
+    ] = False,
     mix: Annotated[
         list[str] | None,
         typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **Hidden),

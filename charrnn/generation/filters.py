@@ -33,6 +33,8 @@ class SamplingOptions:
             https://arxiv.org/abs/1904.09751); None for all.
         min_p: choose among those with at least this share of the best one's probability; None for all.
         allowed: ids to choose among; None for all.
+        recall_all: whether a model that recalls goes back to long pieces of its own words too, as it does when it
+            reads; see `charrnn.inference.memory`.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -44,6 +46,7 @@ class SamplingOptions:
     top_p: float | None = None
     min_p: float | None = None
     allowed: tuple[int, ...] | None = None
+    recall_all: bool = False
 
     def __post_init__(self) -> None:
         for temperature in (self.temperature, self.last_temperature):

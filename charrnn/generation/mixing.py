@@ -58,10 +58,10 @@ class MixedModel:
         self._reaches = {part.model.config.recall for part in parts} - {0}
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
-    def readers(self, num_texts: int) -> Readers:
-        """Begin N texts, to be read side by side."""
+    def readers(self, num_texts: int, own_from: int | None = None) -> Readers:
+        """Begin N texts, to be read side by side; for `own_from` see `charrnn.inference.memory.Memory`."""
         readers = [_readers_of_known(part, num_texts) for part in self._parts]
-        memories = {reach: Memories(reach, len(self.encoder), num_texts) for reach in self._reaches}
+        memories = {reach: Memories(reach, len(self.encoder), num_texts, own_from) for reach in self._reaches}
 
         def read(ids: Ids) -> Floats:
             mixed = np.zeros((len(ids), len(self.encoder)))
@@ -78,14 +78,14 @@ class MixedModel:
 
         return read
 
-    def reader(self) -> Reader:
+    def reader(self, own_from: int | None = None) -> Reader:
         """Begin one text, to be read character by character."""
-        memories = {reach: Memory(reach, len(self.encoder)) for reach in self._reaches}
+        memories = {reach: Memory(reach, len(self.encoder), own_from) for reach in self._reaches}
         recalled: dict[int, list[int]] = {}
         own_ids = [own.tolist() for own in self._own_ids]
 
         def begin(own: list[int], model: Engine) -> Reader:
-            return model.reader(lambda _: [own[forecast] for forecast in recalled[model.config.recall]])
+            return model.reader(recall=lambda _: [own[forecast] for forecast in recalled[model.config.recall]])
 
         readers = [begin(own, part.model) for own, part in zip(own_ids, self._parts, strict=True)]
         predictions = [np.full(len(part.encoder), 1 / len(part.encoder)) for part in self._parts]

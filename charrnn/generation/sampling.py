@@ -43,11 +43,16 @@ MANY_TEXTS = 64
 class StepModel(Protocol):
     """What sampling asks of a model, whatever computes it."""
 
-    def readers(self, num_texts: int) -> Readers:
+    def readers(self, num_texts: int, own_from: int | None = None) -> Readers:
         """Begin N texts, to be read side by side."""
 
-    def reader(self) -> Reader:
-        """Begin one text, to be read character by character."""
+    def reader(self, own_from: int | None = None) -> Reader:
+        """Begin one text, to be read character by character.
+
+        Args:
+            own_from: the place from which the characters are drawn and not given: of these a model that recalls shall
+                recall short pieces alone; None: it shall recall all.
+        """
 
 
 def generate(
@@ -76,7 +81,7 @@ def generate(
     Raises:
         DivergenceError: the scores are not finite any more.
     """
-    read = model.readers(len(generators))
+    read = model.readers(len(generators), None if options.recall_all else len(prompt))
     for character in prompt:
         logits = read(np.full(len(generators), character))
     thresholds = _thresholds(generators)
@@ -117,7 +122,7 @@ def generate_one(
         DivergenceError: the scores are not finite any more.
     """
     for character in prompt:
-        logits = read(character)
+        logits = read(int(character))  # an array's numbers do not grow
     choose = _chooser(options, length, len(logits))
     thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE))
     positions: Iterable[int] = itertools.count() if length is None else range(length)
@@ -158,7 +163,7 @@ class Sampler:
     def trace(self, length: int | None, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
         return generate_one(
-            self.model.reader(),
+            self.model.reader(None if self.options.recall_all else len(self.prompt)),
             self.prompt,
             generator=self._generator(number),
             options=self.options,

@@ -128,24 +128,25 @@ class NumpyCharRNN:
         """What texts that are read character by character share."""
         return FoldedWeights(self.config, self._weights)
 
-    def reader(self, recall: Recall | None = None) -> Callable[[int], Array]:
+    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Array]:
         """Begin one text, to be read character by character; see `Stepper.read_one`.
 
         Args:
+            own_from: the place from which the characters are the model's own; see `Memory`.
             recall: of a model that recalls, what gives the forecasts after a character; None for those of what is read.
         """
         read = self.stepper().read_one
         if not self.config.recall:
             return read
-        remember = recall or Memory(self.config.recall, self.config.vocab_size).read
+        remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
         return lambda character: read(character, remember(character))
 
-    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
-        """Begin N texts, to be read side by side; see `Stepper.read_many`."""
+    def readers(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
+        """Begin N texts, to be read side by side; see `Stepper.read_many`, and for `own_from` see `Memory`."""
         read = self.stepper(num_texts).read_many
         if not self.config.recall:
             return read
-        remember = Memories(self.config.recall, self.config.vocab_size, num_texts).read
+        remember = Memories(self.config.recall, self.config.vocab_size, num_texts, own_from).read
         return lambda characters: read(characters, remember(characters))
 
     def window_readers(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:

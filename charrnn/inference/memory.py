@@ -1,4 +1,10 @@
-"""Recall character by character, as a text is read: see `charrnn.recall`, which gives the same for a whole text."""
+"""Recall character by character, as a text is read: see `charrnn.recall`, which gives the same for a whole text.
+
+A model that writes reads its own words, and believes them. Once it has said a phrase twice, all contexts forecast it
+again, a low temperature makes sure of it, and the text goes round in a circle. So of its own words a model recalls
+short pieces alone, as long as a name: where the last `LONG` characters stood in them before, it recalls nothing, until
+it says something else. Figures stand in `tests/benchmarks/RECIPES.md`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,15 @@ import numpy as np
 
 from charrnn.config import CONTEXTS
 from charrnn.recall import LONGEST, NEVER, NONE, Forecasts, Ids
+
+LONG = 8
+"""Characters of a piece of its own words that a model does not recall: one of `CONTEXTS`. The next longer still leads
+in circles, and with the next shorter fewer of the names that it has made up come again."""
+
+_LONG_CONTEXT = CONTEXTS.index(LONG)
+_NOTHING = [NONE] * len(CONTEXTS)
+_FAR = 1 << 60
+"""More characters than any text has."""
 
 FIRST_ROOM = 1 << 8
 """Characters of texts that are read side by side for which there is room at first."""
@@ -23,10 +38,13 @@ class Memory:
     Args:
         reach: see `charrnn.recall.recall_text`.
         vocab_size: V: ids are below.
+        own_from: the place of the first character that the model wrote itself; None: it wrote none, or shall recall its
+            own words as any others.
     """
 
-    def __init__(self, reach: int, vocab_size: int) -> None:
+    def __init__(self, reach: int, vocab_size: int, own_from: int | None = None) -> None:
         self._reach, self._bits = reach, vocab_size.bit_length()
+        self._last_given = (_FAR if own_from is None else own_from) - 1
         self._recent = 0  # the last characters as one number, some bits for each: 0 before the text, else its id + 1
         self._history: list[int] = []
         self._forgotten = 0  # characters before those in the history
@@ -41,11 +59,16 @@ class Memory:
         nearest, forgotten = place - self._reach, self._forgotten
         history.append(character)
         self._recent = recent = (self._recent << self._bits | character + 1) & self._tables[-1][0]
-        forecasts = []
+        found = []
         for mask, ends in self._tables:
             context = recent & mask
             end = ends.get(context, NEVER)
             ends[context] = place
+            found.append(end)
+        if self._last_given <= found[_LONG_CONTEXT] >= nearest:
+            return _NOTHING
+        forecasts = []
+        for end in found:
             forecasts.append(history[end + 1 - forgotten] if end >= nearest else NONE)
         return forecasts
 
@@ -71,10 +94,12 @@ class Memories:
         reach: see `charrnn.recall.recall_text`.
         vocab_size: V: ids are below.
         num_texts: N.
+        own_from: see `Memory`.
     """
 
-    def __init__(self, reach: int, vocab_size: int, num_texts: int) -> None:
+    def __init__(self, reach: int, vocab_size: int, num_texts: int, own_from: int | None = None) -> None:
         self._reach, self._length = reach, 0
+        self._own_from = _FAR if own_from is None else own_from
         self._rows = np.arange(num_texts)
         # The last character first, so that what stands at some distances is a slice; the first of all is at the end.
         self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
@@ -99,6 +124,7 @@ class Memories:
         if not known:
             return forecasts
         longest = runs.max(axis=1)
+        repeats_itself = np.zeros(len(characters), dtype=bool)
         for number, length in enumerate(CONTEXTS):
             is_known = longest >= length
             if not is_known.any():
@@ -109,6 +135,9 @@ class Memories:
                 nearest[far] = (runs[far] >= length).argmax(axis=1)
             followed = self._history[self._rows, self._newest + nearest]
             np.copyto(forecasts[:, number], followed, where=is_known, casting="unsafe")
+            if length == LONG:
+                repeats_itself = is_known & (nearest < self._length - self._own_from)
+        forecasts[repeats_itself] = NONE
         return forecasts
 
     def _make_room(self) -> None:

@@ -57,12 +57,12 @@ class NumpyEnsemble:
         new_state = tuple(layer for _, own in results for layer in own)
         return average(logits for logits, _ in results), new_state
 
-    def reader(self, recall: Recall | None = None) -> Callable[[int], Array]:
+    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Array]:
         """Begin one text, to be read character by character; see `NumpyCharRNN.reader`."""
         readers = [member.stepper().read_one for member in self._members]
         if not self.config.recall:
             return lambda character: average(read(character) for read in readers)
-        remember = recall or Memory(self.config.recall, self.config.vocab_size).read
+        remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
 
         def read_recalling(character: int) -> Array:
             recalled = remember(character)
@@ -70,12 +70,12 @@ class NumpyEnsemble:
 
         return read_recalling
 
-    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer]], Array]:
-        """Begin N texts, to be read side by side."""
+    def readers(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
+        """Begin N texts, to be read side by side; see `NumpyCharRNN.readers`."""
         readers = [member.stepper(num_texts).read_many for member in self._members]
         if not self.config.recall:
             return lambda ids: average(read(ids) for read in readers)
-        remember = Memories(self.config.recall, self.config.vocab_size, num_texts).read
+        remember = Memories(self.config.recall, self.config.vocab_size, num_texts, own_from).read
 
         def read_recalling(ids: NDArray[np.integer]) -> Array:
             recalled = remember(ids)

@@ -71,9 +71,9 @@ class TorchCharRNN:
         """The state before any character."""
         return self._model.initial_state(batch_size)
 
-    def reader(self) -> Callable[[int], NDArray[np.float32]]:
-        """Begin one text, to be read character by character."""
-        read = self.readers(1)
+    def reader(self, own_from: int | None = None) -> Callable[[int], NDArray[np.float32]]:
+        """Begin one text, to be read character by character; for `own_from` see `charrnn.inference.memory.Memory`."""
+        read = self.readers(1, own_from)
 
         def read_one(character: int) -> NDArray[np.float32]:
             row: NDArray[np.float32] = read(np.array([character]))[0]
@@ -81,11 +81,13 @@ class TorchCharRNN:
 
         return read_one
 
-    def readers(self, num_texts: int) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]:
+    def readers(
+        self, num_texts: int, own_from: int | None = None
+    ) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]:
         """Begin N texts, to be read side by side."""
         state = self.initial_state(num_texts)
         config = self._model.config
-        memories = Memories(config.recall, config.vocab_size, num_texts) if config.recall else None
+        memories = Memories(config.recall, config.vocab_size, num_texts, own_from) if config.recall else None
 
         def read(ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
             nonlocal state

@@ -6,6 +6,7 @@ python -m tests.benchmarks --processes          two processes beside one, in a m
 python -m tests.benchmarks --gpu                training on the GPU, beside its own product and a plain loop
 python -m tests.benchmarks --train TEXT 70s     the whole command, and what it reaches
 python -m tests.benchmarks --compare TEXT 70s   beside what char-rnn's and nanoGPT's recipes reach in that time
+python -m tests.benchmarks --circles MODEL      how often what a checkpoint writes goes round in circles
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 
 from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.network.torch_engine import require_device
-from tests.benchmarks import encoding, losses, processes, sampling, saving, speed
+from tests.benchmarks import circles, encoding, losses, processes, sampling, saving, speed
 from tests.benchmarks.measure import conditions
 
 
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--compare", nargs=2, metavar=("TEXT", "TIME"), help="the same beside two others")
     parser.add_argument("--processes", action="store_true", help="only two processes beside one")
     parser.add_argument("--gpu", action="store_true", help="only training on the GPU")
+    parser.add_argument("--circles", type=Path, metavar="MODEL", help="only count circles in what it writes")
     parser.add_argument("--seed", type=int, default=0, help="of --train")
     arguments = parser.parse_args()
     set_up_torch(torch.get_num_threads())  # as `charrnn train` does
@@ -94,12 +96,14 @@ def main() -> None:
         lines = measure_processes()
     elif arguments.gpu:
         lines = measure_gpu()
+    elif arguments.circles:
+        lines = circles.count_circles(arguments.circles)
     else:
         lines = measure_speeds()
     for line in lines:
         print(line, flush=True)
-    is_part = arguments.train or arguments.compare or arguments.processes or arguments.gpu
-    if not (is_part or arguments.quick):
+    parts = (arguments.train, arguments.compare, arguments.processes, arguments.gpu, arguments.circles)
+    if not (any(parts) or arguments.quick):
         for line in measure_losses():
             print(line, flush=True)
 

@@ -89,6 +89,7 @@ def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
         top_p=flags["top_p"],
         min_p=flags["min_p"],
         allowed=_allowed(flags["allow"], flags["forbid"], encoder),
+        recall_all=flags["recall_all"],
     )
 
 

@@ -1,0 +1,97 @@
+"""What a model recalls of its own words while it writes: short pieces, and no phrase again and again."""
+
+import numpy as np
+import pytest
+from conftest import numpy_twin, random_model
+from test_recall import few_letters, recalling
+
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.mixing import MixedModel, Part
+from charrnn.generation.sampling import Sampler
+from charrnn.inference.memory import LONG, Memories, Memory
+from charrnn.network.torch_engine import TorchCharRNN
+from charrnn.recall import NONE, recall_text
+from charrnn.text.encoder import CharEncoder
+
+
+def recalled_of_own(ids, reach, own_from):
+    """The same by its definition: nothing where the last `LONG` characters were followed by an own one before."""
+    found = recall_text(ids, reach)
+    text = "".join(chr(0x100 + i) for i in ids.tolist())
+    for place in range(LONG - 1, len(ids)):
+        before = text.rfind(text[place - LONG + 1 : place + 1], 0, place)
+        follows = before + LONG
+        if before >= 0 and place - (follows - 1) <= reach and follows >= own_from:
+            found[place] = NONE
+    return found
+
+
+@pytest.mark.parametrize("reach", [9, 300, 5000])
+@pytest.mark.parametrize("own_from", [0, 1, 40, 700, 5000])
+def test_long_pieces_of_its_own_are_not_recalled_and_others_are(own_from, reach):
+    text = few_letters(500, letters=5)
+    ids = np.concatenate([text, text[100:300], text, text[450:]])  # over and over, from near and from far
+    expected = recalled_of_own(ids, reach, own_from)
+    memory = Memory(reach, 5, own_from)
+    np.testing.assert_array_equal([memory.read(i) for i in ids.tolist()], expected)
+    other = few_letters(len(ids), seed=1, letters=5)
+    memories = Memories(reach, 5, 2, own_from)
+    together = np.stack([memories.read(row) for row in np.stack([ids, other], axis=1)])
+    np.testing.assert_array_equal(together[:, 0], expected)
+    np.testing.assert_array_equal(together[:, 1], recalled_of_own(other, reach, own_from))
+    if own_from < 700 < reach:
+        assert (expected != recall_text(ids, reach)).any()
+
+
+@pytest.mark.parametrize("own_from", [None, 5000])
+def test_what_is_read_is_recalled_whole(own_from):
+    ids = np.tile(few_letters(50), 4)
+    memory = Memory(300, 4, own_from)
+    np.testing.assert_array_equal([memory.read(i) for i in ids.tolist()], recall_text(ids, 300))
+
+
+def believing(members=1):
+    """A model that trusts whatever it recalls, and knows next to nothing else."""
+    model = random_model(recalling(members=members))
+    for name, parameter in model.named_parameters():
+        if name.endswith("recall.weight"):
+            parameter.data.zero_()
+        elif name.endswith("recall.bias"):
+            parameter.data.fill_(1.5)
+    return model
+
+
+def longest_copy(ids):
+    """Characters of the longest piece that the text says a second time."""
+    text, longest = "".join("abcde"[i] for i in ids), 0
+    for end in range(1, len(text) + 1):
+        while end > longest and text.find(text[end - longest - 1 : end], 0, end - 1) >= 0:
+            longest += 1
+    return longest
+
+
+def test_a_model_that_believes_itself_does_not_go_round_in_circles():
+    engine = numpy_twin(believing())
+    for number in range(3):
+        ever_again = Sampler(engine, [0], SamplingOptions(temperature=0.5, recall_all=True), 1).stream(400, number)
+        assert longest_copy(ever_again) > 200
+        assert longest_copy(Sampler(engine, [0], SamplingOptions(temperature=0.5), 1).stream(400, number)) < 50
+
+
+@pytest.mark.parametrize("recall_all", [False, True])
+@pytest.mark.parametrize("members", [1, 2])
+def test_every_way_to_write_recalls_alike(members, recall_all):
+    model = believing(members)
+    engine = numpy_twin(model)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    encoder = CharEncoder("abcde")
+    mixed = MixedModel([Part(engine, encoder, 1.0)])
+    options = SamplingOptions(temperature=0.6, recall_all=recall_all)
+    prompt = [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
+    by_torch = TorchCharRNN(model.config, weights, "cpu")
+    texts = [Sampler(way, prompt, options, 2).batch(range(3), 200).tolist() for way in (engine, by_torch, mixed)]
+    for way in (engine, mixed):
+        texts.append([list(Sampler(way, prompt, options, 2).stream(200, number)) for number in range(3)])
+    assert all(text == texts[0] for text in texts)
+    other = Sampler(engine, prompt, SamplingOptions(temperature=0.6, recall_all=not recall_all), 2)
+    assert other.batch(range(3), 200).tolist() != texts[0]
