@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from charrnn.network.ensemble import Model, join_states, members_of, side_by_side, split_state
 from charrnn.network.model import CharRNN, State
@@ -68,10 +69,22 @@ def forward_and_backward(
             loss.backward()  # type: ignore[no-untyped-call]
         else:
             update.backward(loss)
-        return ranks.mean_loss(member, loss), torch.nn.utils.clip_grad_norm_(member.parameters(), grad_clip), after
+        return ranks.mean_loss(member, loss), _clip(member, grad_clip), after
 
     members = members_of(model)
     each: Sequence[Update | None] = updates or [None] * len(members)
     items = list(zip(members, split_state(model, state), each, strict=True))
     losses, norms, states = zip(*side_by_side(model, learn, items), strict=True)
     return torch.stack(losses), torch.stack(norms), join_states(states)
+
+
+def _clip(member: CharRNN, longest: float) -> Tensor:
+    """Shorten a member's gradient to a norm, where it is longer; give the norm that it had.
+
+    On a processor one that is short enough is left as it is; a GPU is not asked, since it would have to be waited for.
+    """
+    parameters = list(member.parameters())
+    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if member.device.type != "cpu" or not norm <= longest:  # nor where it is no number
+        clip_grads_with_norm_(parameters, longest, norm)
+    return norm
