@@ -33,17 +33,14 @@ MEMBERS = ((4, 0.7), (2, 0.35))
 """Members to choose from, and the share of the wanted epochs that each must get: two that have learned a little less
 are better than one, and four better than two."""
 
-BESIDE_OTHERS = 0.65
-"""What a member costs that is trained beside others, over what it costs alone."""
-
 ENOUGH_EPOCHS = 0.5
 """Share of the wanted epochs from which on a model is worth its cost too, where the text is short."""
 
-PATIENT_CHARS = 5_500_000
-"""Characters to train on, over all epochs, where no flag ends the training and the text has a million.
+PATIENT_CHARS = 4_500_000
+"""Characters to train on, over all epochs and members, where no flag ends the training and the text has a million.
 
-It grows with the square root of the text's length: three minutes for a million characters on two cores, an hour for a
-hundred million.
+It grows with the square root of the text's length: some three minutes for a million characters on two cores, and an
+hour for a hundred million, whose model is larger.
 """
 
 SETUP_SECONDS = 5.0
@@ -219,8 +216,7 @@ def _planned_epochs(
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
         fastest = _gpu_speed(model, flops) if given.get("device") == "cuda" else FASTEST / model.members
         ends.append(seconds * min(flops / training_cost(model), fastest) / train_chars)
-    cost = 1.0 if model.members == 1 else BESIDE_OTHERS * model.members
-    patient = PATIENT_CHARS / cost * math.sqrt(train_chars / 1_000_000) / train_chars
+    patient = PATIENT_CHARS / model.members * math.sqrt(train_chars / 1_000_000) / train_chars
     return float(min(ends, default=min(wanted, patient)))
 
 

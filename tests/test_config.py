@@ -7,7 +7,7 @@ from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_option
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
 from charrnn.shapes import training_cost
-from charrnn.suggest import suggest
+from charrnn.suggest import TYPICAL_FLOPS, suggest
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
@@ -99,6 +99,15 @@ def test_larger_texts_get_fewer_epochs():
     epochs = [suggest({}, num_chars=size, vocab_size=65).training.epochs for size in (10**4, 10**6, 10**8)]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[0] > epochs[2]
+
+
+@pytest.mark.parametrize(("num_chars", "minutes"), [(10**6, 3), (2 * 10**7, 30), (10**8, 65)])
+def test_without_an_end_it_takes_as_long_as_the_readme_says(num_chars, minutes):
+    """On two cores that do what `TYPICAL_FLOPS` says, however many networks are chosen."""
+    chosen = suggest({}, num_chars=num_chars, vocab_size=65)
+    characters = chosen.epochs * num_chars * (1 - chosen.training.val_fraction)
+    seconds = characters * training_cost(chosen.model) / TYPICAL_FLOPS
+    assert seconds == pytest.approx(60 * minutes, rel=0.3)
 
 
 def test_more_passes_over_a_text_hide_more_of_it():

@@ -190,12 +190,16 @@ def test_dynamic_evaluation_averages_what_each_member_expects():
         ({"time_limit": 600.0, "num_layers": 2}, 1),
         ({"time_limit": 20.0, "members": 3}, 3),
         ({"max_steps": 50}, 1),
-        ({}, 2),
+        ({}, 1),
     ],
 )
 def test_there_are_as_many_as_there_is_time_for(flags, expected):
     chosen = suggest(flags, num_chars=1_100_000, vocab_size=65, flops=3.5e11)
     assert chosen.model.members == expected
+
+
+def test_a_short_text_without_an_end_has_time_for_two():
+    assert suggest({}, num_chars=140_000, vocab_size=65).model.members == 2
 
 
 def test_a_text_too_large_for_the_time_gets_one_network():
