@@ -4,7 +4,7 @@
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
     │   ├── DecodingError           2  bytes that are not valid in the text's encoding
-    │   └── ForeignTextError        2  a text with characters that a given alphabet lacks
+    │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
@@ -41,7 +41,9 @@ class DecodingError(CorpusError):
 
 
 class ForeignTextError(CorpusError):
-    """A text with characters that a given alphabet lacks."""
+    """A text with characters that a checkpoint's alphabet lacks."""
+
+    exit_code = 1
 
 
 class OutputError(CharRNNError):
