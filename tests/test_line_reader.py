@@ -1,4 +1,7 @@
+import gzip
 import io
+import os
+import threading
 import types
 
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from charrnn.errors import CorpusError
 from charrnn.text import line_reader
 from charrnn.text.line_reader import read_lines
+from charrnn.text.options import TextOptions
 
 
 def read_pieces(pieces, monkeypatch):
@@ -52,6 +56,27 @@ def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
     assert [next(reader), next(reader)] == [["a\n", "b\n"], ["c\n"]]
     with pytest.raises(CorpusError, match=r"standard input: line 4 is not valid UTF-8 at byte 1 \(0xff\); .*iconv"):
         next(reader)
+
+
+def test_the_advice_for_a_bad_line_is_the_models_encoding(monkeypatch):
+    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b"\x80\n")))
+    with pytest.raises(CorpusError, match="pass it through iconv: the model reads shift_jis"):
+        next(read_lines("-", TextOptions(encoding="shift_jis")))
+    with pytest.raises(CorpusError, match="the model reads utf-16, in which a line feed is more than a byte"):
+        next(read_lines("-", TextOptions(encoding="utf-16")))
+
+
+def test_a_compressed_file_is_unpacked_and_a_pipe_is_read_as_it_comes(tmp_path):
+    (tmp_path / "lines.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
+    assert [line for group in read_lines(str(tmp_path / "lines.gz")) for line in group] == ["one\n", "two\n"]
+    (tmp_path / "damaged.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-9])
+    with pytest.raises(CorpusError, match=r"damaged\.gz: cannot be read"):
+        list(read_lines(str(tmp_path / "damaged.gz")))
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"one\n",))
+    writer.start()
+    assert list(read_lines(str(tmp_path / "pipe"))) == [["one\n"]]
+    writer.join()
 
 
 @pytest.mark.parametrize(("name", "reason"), [("no.txt", "no such file"), (".", "is a folder")])

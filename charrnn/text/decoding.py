@@ -79,11 +79,11 @@ def decode_document(
         try:
             text = decoder.decode(chunk, is_last)
         except UnicodeDecodeError as error:
-            advice = _settled_advice(options) if is_settled else _advice(error, read - pending, options)
+            advice = settled_advice(options) if is_settled else _advice(error, read - pending, options)
             raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
         except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark
             advice = f"name its byte order: --encoding {options.encoding}-le"
-            raise DecodingError(f"{name}: {error}; {_settled_advice(options) if is_settled else advice}") from None
+            raise DecodingError(f"{name}: {error}; {settled_advice(options) if is_settled else advice}") from None
         read += len(chunk)
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
@@ -104,7 +104,7 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
     return f"if it is {likely[0]}, give --encoding {likely[1]}, or pass over such bytes by --errors replace"
 
 
-def _settled_advice(options: TextOptions) -> str:
+def settled_advice(options: TextOptions) -> str:
     """What mends a text that a model is to read."""
     return f"pass it through iconv: the model reads {options.encoding}"
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
+from charrnn.text.decoding import BOM, settled_advice
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import STDIN
-
-_PIECE = 1 << 18
-_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+from charrnn.text.sources import CHUNK, STDIN, decompressed, reading
 
 
 def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
-    """Decode line by line, in constant memory; only a line feed ends a line.
+    """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
 
     Args:
-        path: of the file, or "-" for standard input.
+        path: of the file, which may be compressed, or "-" for standard input, as it is.
         options: its encoding, in which a line feed must be the one byte that it is in ASCII.
 
     Yields:
@@ -32,25 +32,28 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
     if codecs.lookup(options.encoding).name == "utf-8-sig":  # the mark is left out in any case
         options = replace(options, encoding="utf-8")
     if "\n".encode(options.encoding) != b"\n":
-        raise CorpusError(f"{path}: in {options.encoding} a line feed is more than a byte; pass it through iconv")
+        raise CorpusError(
+            f"{path}: the model reads {options.encoding}, in which a line feed is more than a byte, and so no line by "
+            "itself; score the text as a whole"
+        )
     if path == STDIN:
         yield from _split(sys.stdin.buffer, "standard input", options)
         return
-    try:
-        with open(path, "rb") as file:
-            yield from _split(file, path, options)
-    except IsADirectoryError:
-        raise CorpusError(f"{path}: is a folder; give a text file") from None
-    except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file; give a text file, or - for standard input") from None
-    except PermissionError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from None
+    if Path(path).is_dir():
+        raise CorpusError(f"{path}: is a folder; give a text file")
+    with reading(path), open(path, "rb") as file, _plain(file, path) as plain:
+        yield from _split(plain, path, options)
+
+
+def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
+    """A reader of a file's plain bytes; a pipe, which cannot be looked into first, is plain."""
+    return decompressed(file, path) if file.seekable() else contextlib.nullcontext(file)
 
 
 def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str]]:
     number, unfinished = 1, []
     # read1: what there is, and no waiting until it is much
-    while piece := file.read1(_PIECE):  # type: ignore[attr-defined]  # all buffered files have it
+    while piece := file.read1(CHUNK):  # type: ignore[attr-defined]  # all buffered files have it
         whole, feed, rest = piece.rpartition(b"\n")
         if not feed:
             unfinished.append(piece)
@@ -75,8 +78,8 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) ->
             bad = line[error.start : error.end].hex(" ")
             raise CorpusError(
                 f"{name}: line {number + len(texts):,} is not valid {encoding.upper()} at byte {error.start} "
-                f"(0x{bad}); if it is Latin-1, pass it through `iconv -f latin1 -t utf8`"
+                f"(0x{bad}); {settled_advice(options)}"
             ) from None
     if number == 1:
-        texts[0] = texts[0].removeprefix(_BOM)
+        texts[0] = texts[0].removeprefix(BOM)
     yield texts

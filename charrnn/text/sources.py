@@ -66,7 +66,7 @@ class Document:
         Raises:
             CorpusError: it is missing, unreadable or damaged.
         """
-        with _reading(self.name), self._open() as file, _decompressed(file, self.name) as plain:
+        with reading(self.name), self._open() as file, decompressed(file, self.name) as plain:
             while chunk := plain.read(CHUNK):
                 yield chunk
 
@@ -144,7 +144,7 @@ def find_documents(
 
 
 def _file(path: str) -> Document:
-    with _reading(path):
+    with reading(path):
         if not Path(path).is_file() and Path(path).stat():
             return _keep_pipe(path)
         return Document(path, Path(path))
@@ -152,7 +152,7 @@ def _file(path: str) -> Document:
 
 def _walk(folder: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
     """Files below a folder, sorted by their paths' parts."""
-    with _reading(str(folder)):
+    with reading(str(folder)):
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     yield from _walk_entries(entries, folder, include, exclude)
 
@@ -165,7 +165,7 @@ def _walk_entries(
         if entry.name.startswith(".") or _matches(path, root, exclude):
             continue
         if entry.is_dir(follow_symlinks=False):
-            with _reading(entry.path):
+            with reading(entry.path):
                 below = sorted(os.scandir(entry.path), key=lambda entry: entry.name)
             yield from _walk_entries(below, root, include, exclude)
         elif entry.is_file() and (not include or _matches(path, root, include)):
@@ -186,7 +186,7 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: i
 
 
 def _keep_stdin() -> Document:
-    with _reading("stdin"):
+    with reading("stdin"):
         return Document("stdin", None, _keep(sys.stdin.buffer))
 
 
@@ -202,8 +202,12 @@ def _keep(stream: BinaryIO) -> IO[bytes]:
     return cast(IO[bytes], kept)
 
 
-def _decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:
-    """A reader of the plain bytes of a file that may be compressed, which its first bytes tell."""
+def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:
+    """A reader of the plain bytes of a file that may be compressed, which its first bytes tell.
+
+    Raises:
+        CorpusError: it is an archive of several files, or what can unpack it is not there.
+    """
     head = file.read(_HEAD)
     file.seek(0)
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
@@ -229,8 +233,12 @@ def _zstandard(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[
 
 
 @contextlib.contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Turn what can go wrong with a file into one line."""
+def reading(name: str) -> Iterator[None]:
+    """Turn what can go wrong with a file into one line.
+
+    Raises:
+        CorpusError: it did.
+    """
     try:
         yield
     except FileNotFoundError:
