@@ -195,7 +195,7 @@ def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"mine.html: exists and is not a report of charrnn's"):
         write_page("mine.html", "new")
     assert (tmp_path / "mine.html").read_text() == "my own page"
-    for name, reason in (("none/report.html", "No such file"), (".", "exists and is not a report")):
+    for name, reason in (("none/report.html", "no such folder; make it"), (".", "exists and is not a report")):
         with pytest.raises(OutputError, match=reason):
             write_page(name, "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "report.html"]

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from charrnn.errors import OutputError
-from charrnn.storage.outputs import write_whole
+from charrnn.storage.outputs import check_replaceable, write_whole
 
 MARK = "<!-- charrnn report -->"
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
@@ -31,23 +29,23 @@ def render(data: Mapping[str, Any]) -> str:
     return page
 
 
-def write_page(path: str, page: str) -> None:
-    """Write a page, whole or not at all; only an earlier report is replaced.
+def check_page(path: str) -> None:
+    """Refuse a path where no page can be written; only an earlier report is replaced.
 
     Raises:
-        OutputError: something else is there, or it cannot be written.
+        OutputError: that is so.
     """
-    target = Path(path)
-    if target.exists() and not _is_report(target):
-        raise OutputError(f"{path}: exists and is not a report of charrnn's; choose another name with --html")
+    check_replaceable(path, MARK, "a report", "--html")
+
+
+def write_page(path: str, page: str) -> None:
+    """Write a page, whole or not at all.
+
+    Raises:
+        OutputError: something else than a report is there, or it cannot be written.
+    """
+    check_page(path)
     write_whole(path, page.encode("utf-8"), "--html")
-
-
-def _is_report(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return MARK.encode() in file.read(len(MARK) + 64)
 
 
 def _asset(name: str) -> str:

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 
 from charrnn.escape import quoted
 
+MARK = "<!-- charrnn picture -->"
+
 COLUMNS = 72
 """Characters of a line of the picture."""
 
@@ -61,9 +63,10 @@ def picture(characters: Sequence[Tinted], title: str) -> str:
             line, column = line + 1, 0
     lines = line + (column > 0)
     width, height = 2 * _MARGIN + widest * _ADVANCE, 2 * _MARGIN + lines * block
+    extent = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img">\n<title>{escape(quoted(title))}</title>\n<style>{_STYLE}</style>\n'
+        f'{MARK}\n<svg xmlns="http://www.w3.org/2000/svg" {extent} role="img">\n'
+        f"<title>{escape(quoted(title))}</title>\n<style>{_STYLE}</style>\n"
         f'<rect class="paper" width="{width}" height="{height}" rx="8"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 

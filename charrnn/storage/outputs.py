@@ -8,6 +8,36 @@ from pathlib import Path
 from charrnn.errors import OutputError
 
 
+def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
+    """Refuse a path where nothing can be written, or where something else lies than an earlier file of the same kind.
+
+    Args:
+        path: of the file.
+        mark: what a file of that kind has near its beginning.
+        kind: what it is, for the message.
+        flag: of the command line, likewise.
+
+    Raises:
+        OutputError: it must not or cannot be written.
+    """
+    _require_name(path, flag)
+    target = Path(path)
+    if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
+        raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
+    if not target.parent.is_dir():
+        raise OutputError(f"{path}: no such folder; make it, or choose another place with {flag}")
+
+
+def _require_name(path: str, flag: str) -> None:
+    if path in ("", "-"):
+        raise OutputError(f"{flag} {path or 'is empty'}: it goes to a file; name one")
+
+
+def _beginning(path: Path, length: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(length)
+
+
 def write_whole(path: str, data: bytes, flag: str) -> None:
     """Put data at a path in one step.
 
@@ -19,8 +49,7 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     Raises:
         OutputError: it cannot be written; what was there is as it was.
     """
-    if path == "-":
-        raise OutputError(f"{flag} -: it goes to a file; name one")
+    _require_name(path, flag)
     try:
         target = Path(path).resolve()  # a link stays one
     except (OSError, ValueError, RuntimeError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from charrnn.cli.common.shared import ON_A_TEXT
@@ -22,10 +21,10 @@ from charrnn.cli.inspector.views import (
     neurons_view,
     surprise_view,
 )
-from charrnn.display.svg import picture
-from charrnn.errors import ConfigError, OutputError
+from charrnn.display.svg import MARK, picture
+from charrnn.errors import ConfigError
 from charrnn.escape import quoted
-from charrnn.storage.outputs import write_whole
+from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_text
 from charrnn.text.sources import STDIN
 
@@ -58,12 +57,11 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
         ConfigError: they ask for none, or for several.
         OutputError: something else is there, or it cannot be written.
     """
+    check_replaceable(path, MARK, "a picture", "--svg")  # before the work
     given, source = read_given([subject], flags)
     found = [view for view in views(subject, given, source, flags) if view.tinted]
     if len(found) != 1:
         raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
-    if Path(path).exists() and not path.endswith(".svg"):
-        raise OutputError(f"{path}: exists and is not an SVG picture; choose another name with --svg")
     drawn = picture(found[0].tinted, f"{subject.name}: {found[0].name}")
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
     print(path)

@@ -27,7 +27,7 @@ from charrnn.cli.inspector.views import (
     unit_name,
 )
 from charrnn.display.card import card
-from charrnn.display.page import render, write_page
+from charrnn.display.page import check_page, render, write_page
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 
@@ -45,8 +45,9 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
     """Write a page about a model; without any flag for a view it has all that can be shown.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: something else is there, or it cannot be written.
     """
+    check_page(path)  # before the work
     write_page(path, render(collect(subject, flags)))
     print(path)
 
