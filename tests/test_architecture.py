@@ -38,7 +38,7 @@ ALLOWED = {
         "documents": "decoding errors options sources",
         "corpus": "alphabet cache decoding documents encoder errors options sources",
         "unknowns": "encoder errors",
-        "line_reader": "errors options sources",
+        "line_reader": "decoding errors options sources",
     },
     "network": {
         "dropout": "",
@@ -99,7 +99,7 @@ ALLOWED = {
         "mixing": "config encoder filters memory numpy_ensemble recall sampling",
     },
     "analysis": {
-        "losses": "config numpy_ensemble recall",
+        "losses": "config errors numpy_ensemble recall",
         "heldout": "archive corpus encoder errors escape",
         "ngrams": "",
         "dynamic": "backprop config losses recall tape",
@@ -117,7 +117,7 @@ ALLOWED = {
         "echo": "",
         "console": "echo escape metrics plain",
         "heatmap": "escape",
-        "page": "errors outputs",
+        "page": "outputs",
         "svg": "escape",
         "curves": "metrics",
         "card": "archive escape metrics plain shapes verdict",

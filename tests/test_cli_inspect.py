@@ -164,8 +164,8 @@ def test_score_reads_stdin_and_prints_a_table(inspect):
         (["--score", "-", "--unknown", "x"], "", "--unknown is 'x'; it must be one of"),
         (["-", "--score", "-"], "", "standard input can be one thing only"),
         (["--score", "-", "--by", "line"], b"\xff\n", "standard input: line 1 is not valid UTF-8 at byte 0 (0xff)"),
-        (["--score", "-"], "", "a text of 0 characters that words.pt knows cannot be scored; give 2 or more"),
-        (["--score", "-"], "T", "a text of 1 characters that words.pt knows cannot be scored; give 2 or more"),
+        (["--score", "-"], "", "standard input: too few characters that words.pt knows to be scored; give 2 or more"),
+        (["--score", "-"], "T", "standard input: too few characters that words.pt knows to be scored; give 2 or more"),
         (["--score", "no.txt"], "", "no.txt: no such file"),
     ],
 )
@@ -191,6 +191,14 @@ def test_verify_reads_all_of_it_and_says_what_it_checked(inspect, trained):
     assert f"{len(contents['weights'])} tensors with {count:,} numbers" in rows["weights"]
     assert "step 120" in rows["training"]
     assert json.loads(inspect("--verify", "--json").stdout)["weights"] == rows["weights"].strip()
+
+
+def test_verify_names_each_of_several(inspect, trained):
+    (trained / "twin.pt").write_bytes((trained / "words.pt").read_bytes())
+    lines = inspect("twin.pt", "--verify").stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("checkpoint")] == ["words.pt", "twin.pt"]
+    objects = [json.loads(line) for line in inspect("twin.pt", "--verify", "--json").stdout.splitlines()]
+    assert [one["checkpoint"] for one in objects] == ["words.pt", "twin.pt"]
 
 
 def test_verify_finds_damage_in_what_only_a_resume_reads(inspect, trained):

@@ -52,6 +52,16 @@ def test_quiet_tells_nothing(sample):
     assert sample("-n", 5, "-q").stderr == b""
 
 
+def test_a_reader_of_stderr_that_is_gone_costs_no_text(trained):
+    gone, writer = os.pipe()
+    os.close(gone)
+    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-n", "20", "--seed", "1"]
+    options = {"cwd": trained, "stdout": subprocess.PIPE, "env": clean_environment(), "timeout": 60}
+    result = subprocess.run(command, stderr=writer, **options)
+    os.close(writer)
+    assert (result.returncode, len(result.stdout)) == (0, 20)
+
+
 def test_the_prompt_is_written_first_and_continued(sample):
     text = sample("-p", "Banana t", "-n", 30, "--seed", 1).stdout.decode()
     assert text.startswith("Banana t")
@@ -363,6 +373,11 @@ def test_interactive_continues_each_line_of_stdin(sample):
     assert "\nBa" in second
     assert result.stderr.decode().splitlines()[1].startswith("charrnn: prompt has 'é'")
     assert result.returncode == 0
+
+
+def test_interactive_continues_the_prompt_where_a_beginning_is_empty(sample):
+    flags = ["-p", "Ba", "--match", "Ba[a-z ]+", "--stop", "o", "-n", 20, "--seed", 1, "-q", "--no-echo"]
+    assert sample("-i", *flags, input=b"\n").stdout.rstrip(b"\n") == sample(*flags).stdout.rstrip(b"\n") != b""
 
 
 def test_interactive_echoes_a_beginning_that_is_not_continued(sample):

@@ -1,6 +1,7 @@
 """`charrnn inspect --score`: whole texts, and lines as a filter in a pipe."""
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -258,6 +259,10 @@ def test_a_model_of_bytes_is_scored_by_character(command, trained, byte_model):
     total = functional.cross_entropy(logits[:, 0], ids[1:], reduction="sum").item()
     whole = json.loads(command("bytes.pt", "--score", "-", "--json", stdin=text).stdout)
     assert (whole["characters"], whole["loss"]) == (len(text) - 1, pytest.approx(total / (len(text) - 1), abs=1e-4))
+    hits = (logits[:, 0].argmax(-1) == ids[1:]).tolist()
+    widths = [len(character.encode()) for character in text[1:]]
+    right = sum(all(hits[end - width : end]) for width, end in zip(widths, itertools.accumulate(widths), strict=True))
+    assert whole["accuracy"] == pytest.approx(right / (len(text) - 1))
     line = command("bytes.pt", "--score", "-", "--by", "line", "--json", stdin="аб\n").stdout
     seen = json.loads(command("bytes.pt", "--text", "аб\n", "--json").stdout)
     assert json.loads(line)["bits_per_char"] == pytest.approx(seen["surprise"]["bits_per_char"], abs=1e-4)
@@ -282,6 +287,20 @@ def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, tra
     assert odd["loss"] == pytest.approx(total / (plain["characters"] + 3), abs=1e-4)
     refused = command("rare.pt", "--score", "-", "--unknown", "error", stdin=text + unknown)
     assert refused.returncode == 1
+
+
+def test_one_encoding_may_have_several_names(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "encoding": "UTF8"}}, trained / "alias.pt")
+    assert command("words.pt", "alias.pt", "--score", "words.txt").returncode == 0
+
+
+def test_a_name_that_is_not_utf8_is_escaped_in_json(command, trained):
+    path = os.fsencode(trained) + b"/caf\xe9.txt"
+    with open(path, "wb") as file:
+        file.write(b"Banana tin sole\n")
+    result = command("words.pt", "--score", os.fsdecode(path), "--json")
+    assert json.loads(result.stdout.decode("utf-8", "strict"))["text"].encode("utf-8", "surrogateescape") == path
 
 
 def test_files_in_different_encodings_are_not_one_text(command, trained):

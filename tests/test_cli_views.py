@@ -194,6 +194,12 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--html", "y.html", "--gradients", "--text", "Tin"], "a text of 3 characters is too short to go back in"),
         (["--html", "y.html", "--json"], "--html writes a file; leave --json out"),
         (["--html", "-"], "--html -: it goes to a file; name one"),
+        (["--html", ""], "--html is empty: it goes to a file; name one"),
+        (["--html", "nowhere/y.html"], "nowhere/y.html: no such folder; make it"),
+        (["words.pt", "--novelty", "-"], "--novelty is read for every checkpoint, and standard input only once"),
+        (["words.pt", "--neurons", "--corpus", "-"], "--corpus is read for every checkpoint"),
+        (["--text", ""], "--text: no characters to show; give a text to read"),
+        (["--verify", "--member", "0"], "--verify reads all of a checkpoint; leave --member out"),
         (["--text", "Tin", "--svg", "-"], "--svg -: it goes to a file; name one"),
     ],
 )
@@ -203,6 +209,13 @@ def test_bad_input_is_one_line(inspect, arguments, message):
     assert result.stdout == ""
     assert result.stderr.startswith(f"charrnn: {message}")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_cells_range_is_that_of_its_values(inspect):
+    seen = json.loads(inspect("--text", "Tin", "--cell", "0:1:o", "--json").stdout)["cells"][0]
+    lowest, highest = min(seen["values"]), max(seen["values"])
+    assert 0 < lowest < highest
+    assert inspect("--text", "Tin", "--cell", "0:1:o").stdout.startswith(f"cell 0:1:o, {lowest:.2f} to {highest:.2f}")
 
 
 @pytest.mark.parametrize("views", [["--text"], ["--cell", "0:1", "--text"], ["--neurons", "--text"]])

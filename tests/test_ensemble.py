@@ -23,6 +23,7 @@ from charrnn.network.model import CharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.shapes import member_name, member_weights, parameter_shapes
 from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.export import to_slim_checkpoint
 from charrnn.suggest import suggest
 from charrnn.training.loop import take_step
 from charrnn.training.recovery import ensure_finite
@@ -292,3 +293,8 @@ def test_one_member_is_not_shown_with_losses_of_its_own(trained):
     assert "members together" not in dict(card(both))["best"]
     assert dict(card(both.member(1)))["best"].endswith(", of all 2 members together")
     assert both.member(1).losses_of == 2
+    for contents, has_losses in ((both.member(1), False), (both, True)):
+        (trained / "part.pt").write_bytes(to_slim_checkpoint(contents))
+        read_back = read_checkpoint(str(trained / "part.pt"))
+        assert bool(read_back.history) == ("cold_loss" in read_back.training) == has_losses
+        assert (dict(card(read_back))["best"] != "not evaluated yet") == has_losses

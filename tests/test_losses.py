@@ -8,6 +8,12 @@ from torch.nn import functional
 
 from charrnn.analysis import losses as losses_module
 from charrnn.analysis.losses import WARM_UP, WINDOW, read, read_side_by_side, surprisals
+from charrnn.analysis.surprise import follow
+from charrnn.config import ModelConfig
+from charrnn.errors import DivergenceError
+from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.unknowns import make_readable
 
 
 @pytest.mark.parametrize("config", VARIANTS)
@@ -26,6 +32,18 @@ def test_surprisals_add_up_to_torchs_loss(config):
 def test_surprisals_are_minus_log_probabilities_even_of_huge_logits():
     logits = np.array([[0.0, 0.0], [5000.0, 0.0], [0.0, 5000.0]], dtype=np.float32)
     assert surprisals(logits, np.array([0, 0, 0])).tolist() == pytest.approx([math.log(2), 0.0, 5000.0])
+
+
+def test_numbers_that_grew_without_bound_are_refused_and_not_told_as_losses():
+    shape = {"hidden_size": 9, "num_layers": 1, "embedding_dim": 6, "layer_norm": False}
+    model = random_model(ModelConfig(vocab_size=11, cell="rnn-relu", **shape))
+    weights = {name: weight.numpy() * np.float32(1e20) for name, weight in model.state_dict().items()}
+    engine = build_engine(model.config, weights)
+    with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
+        read(engine, np.arange(60) % 11)
+    readable = make_readable("abc", CharEncoder("abcdefghijk"))
+    with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
+        follow(engine, CharEncoder("abcdefghijk"), readable, beginning=[0], price=0.0)
 
 
 @pytest.mark.parametrize("config", VARIANTS[::4])

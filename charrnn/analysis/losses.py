@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
+from charrnn.errors import DivergenceError
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import Forecasts, recall_text, recall_texts
 
@@ -84,6 +85,9 @@ def read_side_by_side(
         model: reads the texts.
         texts: encoded, each of shape (num_chars,) with at least one character.
         recalled: the forecasts after each of their characters; None where each of them recalls itself alone.
+
+    Raises:
+        DivergenceError: a surprisal is not finite.
     """
     if recalled is None and model.config.recall and texts:
         recalled = recall_texts(texts, model.config.recall)
@@ -114,6 +118,19 @@ def surprisals(logits: NDArray[np.float32], targets: Ids) -> Floats:
     return result
 
 
+def require_finite(values: NDArray[Any]) -> None:
+    """Refuse what was found out about a text, where it is no number any more.
+
+    Raises:
+        DivergenceError: some of it is not.
+    """
+    if not np.isfinite(values).all():
+        raise DivergenceError(
+            "the model's values are not numbers any more: its weights let them grow without bound on this text; "
+            "give a shorter one, or use another checkpoint"
+        )
+
+
 def window_length(config: ModelConfig, columns: int) -> int:
     """Characters of each of N texts to read at once, so that their scores stay in a processor's cache."""
     return max(1, min(WINDOW, VALUES_AT_ONCE // (columns * config.vocab_size)))
@@ -142,4 +159,5 @@ def _read_sorted(model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecas
         targets = padded[start + 1 : place.stop + 1]
         values[place] = surprisals(logits, targets)
         hits[place] = logits.argmax(axis=-1) == targets
+    require_finite(values)
     return [Reading(values[:length, c].copy(), hits[:length, c].copy()) for c, length in enumerate(lengths)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.losses import surprisals, window_length
+from charrnn.analysis.losses import require_finite, surprisals, window_length
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import recall_text
 from charrnn.text.encoder import UNKNOWN_MARK, CharEncoder
@@ -57,6 +57,9 @@ def follow(
         beginning: ids that it reads before, such as a line feed's, at least one.
         price: surprisal of a character that it does not know, in nats.
         top_k: guesses to note.
+
+    Raises:
+        DivergenceError: a surprisal is not finite.
     """
     ids = np.concatenate([beginning, readable.ids]).astype(np.int64)
     recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
@@ -72,6 +75,7 @@ def follow(
         logits, state = model.forward(ids[place, None], state, None if recalled is None else recalled[place])
         values += surprisals(logits[:, 0], targets).tolist()
         guesses += [_guesses(row, encoder, top_k) for row in logits[:, 0]]
+    require_finite(np.array(values))
     known = iter(_by_character(values, guesses, encoder, readable))
     seen: list[SeenCharacter] = []
     for character, is_known in zip(readable.text, readable.known, strict=True):

@@ -102,17 +102,17 @@ def inspect(
 
     if verify:
         from charrnn.cli.common.tables import print_table
+        from charrnn.escape import quoted
         from charrnn.storage.verification import verify_checkpoint
 
         for path in checkpoints:
             rows = verify_checkpoint(path)
+            if len(checkpoints) > 1:
+                rows = [("checkpoint", path if as_json else quoted(path)), *rows]
             print(json.dumps(dict(rows))) if as_json else print_table(rows)
         return
     subjects = read_subjects(checkpoints, corpus, member)
-    for name in ("gradients", "dynamic"):  # before anything is shown
-        if flags[name]:
-            for subject in subjects:
-                subject.require_stream(f"--{name}")
+    _check_subjects(subjects, flags)
     if by is not None and score is not None:
         from charrnn.cli.inspector.filtering import filter_lines
 
@@ -180,6 +180,27 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
     if [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))].count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
+    if flags["member"] is not None and flags["verify"]:
+        raise ConfigError("--verify reads all of a checkpoint; leave --member out")
+    for name in ("novelty", "corpus"):
+        if flags[name] == STDIN and len(flags["checkpoints"]) > 1:
+            raise ConfigError(f"--{name} is read for every checkpoint, and standard input only once; give a file")
+
+
+def _check_subjects(subjects: "list[Subject]", flags: Mapping[str, Any]) -> None:
+    """Refuse, before anything is shown, what one of the checkpoints cannot answer.
+
+    Raises:
+        CharRNNError: there is such a one.
+    """
+    for subject in subjects:
+        for name in ("gradients", "dynamic"):
+            if flags[name]:
+                subject.require_stream(f"--{name}")
+        for cell in flags["cell"] or ():
+            from charrnn.cli.inspector.views import parse_unit
+
+            parse_unit(cell, subject)
 
 
 def _views(flags: Mapping[str, Any]) -> list[str]:

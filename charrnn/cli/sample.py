@@ -121,11 +121,12 @@ def sample(
 
     from charrnn.cli.sampler.preparing import prepare_job
     from charrnn.cli.sampler.writing import tell_refused, write_json, write_many, write_one
+    from charrnn.display.plain import write_line
 
     seed = secrets.randbits(32) if seed is None else seed
     job = prepare_job({**flags, "seed": seed})
     if not quiet:
-        print(f"seed {seed}", file=sys.stderr, flush=True)
+        write_line(sys.stderr, f"seed {seed}")
     out = sys.stdout.buffer
     if interactive:
         from charrnn.cli.sampler.interactive import converse

@@ -140,7 +140,7 @@ def report_fields(report: Report) -> dict[str, Any]:
 
 
 def write_line(stream: TextIO, line: str) -> None:
-    """Write a line at once; where nobody listens any more, the training matters more than what is said of it."""
+    """Write a line at once; where nobody listens any more, the work matters more than what is said of it."""
     with contextlib.suppress(OSError):
         print(line, file=stream, flush=True)
 

@@ -51,9 +51,13 @@ def to_safetensors(checkpoint: Checkpoint) -> bytes:
 def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Write a checkpoint to sample and inspect from: all but what it takes to train on.
 
+    One member of an ensemble comes without losses: those that are known are of all members together.
+
     Args:
         checkpoint: as it is read without its training state.
     """
+    has_losses = checkpoint.losses_of <= checkpoint.model.members
+    training = {name: value for name, value in checkpoint.training.items() if has_losses or name != "cold_loss"}
     contents = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -61,10 +65,10 @@ def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
         "characters": checkpoint.encoder.characters,
         "text": store_text_options(checkpoint.text, checkpoint.encoder),
         "weights": checkpoint.weights,
-        "history": [asdict(row) for row in checkpoint.history],
+        "history": [asdict(row) for row in checkpoint.history if has_losses],
         "corpus": asdict(checkpoint.corpus),
         "made": checkpoint.made,
-        "training": checkpoint.training,
+        "training": training,
     }
     arrays: list[NDArray[Any]] = []
     structure = b"\x80\x02" + _pickle(contents, arrays) + b"."

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from charrnn.cli.inspector.subject import Subject
+from charrnn.display.plain import write_line
 from charrnn.errors import ConfigError, OutputError
 from charrnn.storage.archive import STDIN
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
@@ -29,7 +30,7 @@ def export(subject: Subject, path: str) -> None:
         raise OutputError(f"{path}: exists; choose another name with --export")
     data = form(subject.contents)
     write_whole(path, data, "--export")
-    print(f"{len(data):,} bytes{_comparison(subject, len(data))}", file=sys.stderr)
+    write_line(sys.stderr, f"{len(data):,} bytes{_comparison(subject, len(data))}")
     print(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import read
-from charrnn.cli.common.tables import print_columns, print_table
+from charrnn.cli.common.tables import print_columns, print_table, to_json
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.sampler.prompts import nearest
@@ -69,7 +69,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     text = read_text(path, shared_encoding(subjects))
     scores = [score_text(subject, text, path, rule, dynamic) for subject in subjects]
     if as_json:
-        print(json.dumps(_as_json(subjects, scores, path), ensure_ascii=False))
+        print(to_json(_as_json(subjects, scores, path)))
     elif len(subjects) == 1:
         print_table([("text", quoted(path)), *_rows(scores[0])])
     else:
@@ -88,16 +88,15 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
     ids, known = readable.ids, readable.known_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
     if len(before) + len(known) < 2:
-        raise CorpusError(
-            f"a text of {len(known)} characters that {subject.path} knows cannot be scored; give 2 or more"
-        )
+        raise CorpusError(f"{name_of(path)}: too few characters that {subject.path} knows to be scored; give 2 or more")
     reading = read(subject.engine, np.concatenate([before, ids]))
     # The first character of a stream is not predicted, nor is the rest of its bytes counted.
     first = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
     counted = 0 if rule == "skip" else readable.num_unknown
     predicted = len(known) - (not options.lines) + counted
     price = counted * unknown_price(subject)
-    hits = reading.hits[first:]
+    starts = np.cumsum(encoder.widths(known if options.lines else known[1:]))
+    hits = np.logical_and.reduceat(reading.hits[first:], np.concatenate([[0], starts[:-1]]))  # of all its bytes
     whole = Score(
         characters=predicted,
         loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
@@ -118,10 +117,10 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
     Raises:
         ConfigError: they learned from texts in different encodings.
     """
-    encodings = list(dict.fromkeys(subject.contents.text.encoding for subject in subjects))
+    encodings = {codecs.lookup(encoding).name: encoding for s in subjects for encoding in [s.contents.text.encoding]}
     if len(encodings) > 1:
         raise ConfigError(
-            f"these models read files in different encodings ({', '.join(encodings)}); look at them one by one"
+            f"these models read files in different encodings ({', '.join(encodings.values())}); look at them one by one"
         )
     return subjects[0].contents.text.as_bytes_are
 
@@ -137,11 +136,15 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
     try:
         return make_readable(to_nearest(text, encoder) if rule == "nearest" else text, encoder, rule)
     except UnknownCharacterError as error:
-        name = "standard input" if path == STDIN else path
         raise CharRNNError(
-            f"{name} has {error.describe()}, which this model never saw ({error.vocab_size} characters; "
+            f"{name_of(path)} has {error.describe()}, which this model never saw ({error.vocab_size} characters; "
             f"see `charrnn inspect {subject.path}`); --unknown count, skip or nearest passes over them"
         ) from None
+
+
+def name_of(path: str) -> str:
+    """How a message calls a text."""
+    return "standard input" if path == STDIN else path
 
 
 def to_nearest(text: str, encoder: CharEncoder) -> str:

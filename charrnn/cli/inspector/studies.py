@@ -34,7 +34,8 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     if subject.text is None:
         raise CharRNNError(f"nothing to compare with: {subject.absence}")
     decode = subject.contents.encoder.decode
-    text = _sample(subject, int(wanted)) if wanted.isdecimal() else read_text(wanted, subject.contents.text)
+    is_length = wanted.isdecimal() and wanted.isascii()
+    text = _sample(subject, wanted) if is_length else read_text(wanted, subject.contents.text)
     source = decode(subject.text.train)
     found = novelty(text[:MAX_JUDGED], source)
     yardstick = novelty(decode(subject.text.held_out)[: found.characters], source)
@@ -66,8 +67,9 @@ def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any
     }
 
 
-def _sample(subject: Subject, length: int) -> str:
-    """Write as `charrnn sample` does by default."""
+def _sample(subject: Subject, wanted: str) -> str:
+    """Write as many characters as are wanted, as `charrnn sample` does by default."""
+    length = int(wanted) if len(wanted) < 10 else MAX_JUDGED  # Python reads no number of 5,000 digits
     from charrnn.generation.filters import SamplingOptions
     from charrnn.generation.sampling import Sampler
 

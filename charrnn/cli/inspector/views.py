@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.features import Values, text_features
+from charrnn.analysis.losses import require_finite
 from charrnn.analysis.neurons import (
     OPEN,
     SHUT,
@@ -82,6 +83,7 @@ class Watched:
         before = [] if resets_at is None else [resets_at]  # what a first line is read after
         ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
         activations, gates = watch(contents.model, contents.weights, ids, resets_at)
+        require_finite(activations.values)
         last = len(before) + np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
         return Activations(activations.units, activations.values[last]), gates
 
@@ -126,6 +128,8 @@ def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k:
     readable = fit_text(subject, text, source, rule)
     if rule == "skip":
         readable = fit_text(subject, readable.known_text, source, rule)
+    if not readable.text:
+        raise CharRNNError(f"{source}: no characters to show; give a text to read")
     top_k = min(top_k, subject.contents.model.vocab_size)
     seen = follow(
         subject.engine, subject.contents.encoder, readable,
@@ -180,7 +184,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
         "values": [round(float(value), 4) for value in values],
         "follows": [{"feature": f.feature, "effect": f.effect} for f in followed],
     }
-    headline = f"cell {unit_name(unit)}, {values.min(initial=0):.2f} to {values.max(initial=0):.2f}"
+    headline = f"cell {unit_name(unit)}, {values.min():.2f} to {values.max():.2f}"
     headline += f" on {quoted(watched.source)}" if watched.is_cut else ""
     headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
     tinted = tuple(Tinted(*pair) for pair in zip(text, (values / _scale(values)).tolist(), strict=True))

@@ -43,7 +43,7 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
         sampler = replace(job.sampler, match=match)
         if prompt:
             sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, prompt))
-        ending = Ending(job.rules, prompt)
+        ending = Ending(job.rules, prompt or job.prompt)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
         last = ""
         with contextlib.suppress(KeyboardInterrupt):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from charrnn.cli.common.tables import to_json
-from charrnn.escape import visible
+from charrnn.display.plain import write_line
+from charrnn.escape import quoted, visible
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.samples import Sample, draw_characters, draw_samples
 from charrnn.generation.sampling import ENDED, Sampler
@@ -154,10 +155,8 @@ def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> N
 def tell_refused(refused: int, source: str | None) -> None:
     """Say on stderr how many lines were left out since they stand in a file."""
     if source is not None:
-        from charrnn.escape import quoted
-
         noun = "line" if refused == 1 else "lines"
-        print(f"{refused:,} {noun} left out that stand in {quoted(source)}", file=sys.stderr, flush=True)
+        write_line(sys.stderr, f"{refused:,} {noun} left out that stand in {quoted(source)}")
 
 
 def _samples(job: Job) -> Iterator[Sample]:
