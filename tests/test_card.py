@@ -6,7 +6,7 @@ from conftest import make_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, history_curve, sparkline
+from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, history_curve, plot, sparkline
 from charrnn.display.plain import JsonDisplay, PlainDisplay, describe_loss, format_seconds
 from charrnn.escape import quoted, visible
 from charrnn.metrics import HistoryRow, Report
@@ -58,6 +58,15 @@ def test_any_history_fits_any_width(losses, width):
     lines = history_curve([row(10 * (k + 1), a, b) for k, (a, b) in enumerate(losses)], width)
     assert all(len(line) <= width for line in lines)
     assert bool(lines) == (len(losses) >= 2 and width >= MIN_WIDTH)
+
+
+def test_what_the_marks_stand_for_is_told_whole_where_a_line_is_too_short_for_it():
+    curves = [Curve(f"model {number}", mark, [(0, 1.0), (9, number)]) for number, mark in enumerate("abcdef")]
+    lines = plot(curves, 40, title="loss", x_range=(0, 9), labels=("0", "9"))
+    head = lines[: len(lines) - CURVE_HEIGHT - 2]
+    assert len(head) > 1
+    assert max(map(len, lines)) <= 40
+    assert [f"{curve.mark} {curve.name}" in "\n".join(head) for curve in curves] == [True] * 6
 
 
 def test_plain_lines_are_one_per_evaluation(capsys):

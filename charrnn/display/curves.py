@@ -76,7 +76,7 @@ def plot(
         levels: y values to draw across, by name, where they lie within the curves' range or near it.
 
     Returns:
-        `CURVE_HEIGHT` lines with a headline above and the axis with its labels below.
+        `CURVE_HEIGHT` lines with a headline of one line or more above and the axis with its labels below.
     """
     columns = width - _MARGIN
     values = [y for curve in curves for _, y in curve.points]
@@ -96,9 +96,19 @@ def plot(
     marks = {0: f"{high:.3f}", CURVE_HEIGHT - 1: f"{low:.3f}"}
     lines = [f"{marks.get(index, ''):>8} ┤{''.join(row)}".rstrip() for index, row in enumerate(grid)]
     legend = [f"{curve.mark} {curve.name}" for curve in curves] + [f"{_LEVEL} {name}" for name in levels]
-    head = f"{title}   {'  '.join(legend)}"
     foot = f"{'':>{_MARGIN}}{labels[0]}{labels[1]:>{columns - len(labels[0])}}"
-    return [head[:width], *lines, f"{'':>8} └{'─' * columns}", foot]
+    return [*_headline(title, legend, width), *lines, f"{'':>8} └{'─' * columns}", foot]
+
+
+def _headline(title: str, legend: Sequence[str], width: int) -> list[str]:
+    """A title and what each mark stands for, whole, in as many lines as that takes."""
+    lines = [f"{title} "]
+    for entry in legend:
+        if len(lines[-1]) + 2 + len(entry) > width:
+            lines.append(entry)
+        else:
+            lines[-1] += f"  {entry}"
+    return [line[:width].rstrip() for line in lines]
 
 
 def sparkline(values: Sequence[float | None], high: float) -> str:
