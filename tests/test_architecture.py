@@ -120,7 +120,7 @@ ALLOWED = {
         "page": "outputs",
         "svg": "escape",
         "curves": "metrics",
-        "card": "archive escape metrics plain shapes verdict",
+        "card": "archive encoder escape metrics options plain shapes verdict",
     },
 }
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""

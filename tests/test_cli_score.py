@@ -268,6 +268,17 @@ def test_a_model_of_bytes_is_scored_by_character(command, trained, byte_model):
     assert json.loads(line)["bits_per_char"] == pytest.approx(seen["surprise"]["bits_per_char"], abs=1e-4)
 
 
+def test_a_model_of_bytes_is_described_in_bytes(command, byte_model):
+    card = command("bytes.pt").stdout.decode()
+    assert f"{len(byte_model)} bytes: " in card
+    assert "0xD00xD1" in card
+    assert " bits per byte)" in card
+    assert "haracter" not in card.split("\n  sha256")[0]
+    both = command("bytes.pt", "words.pt").stdout.decode()
+    assert "bits per byte" in both
+    assert "bits per character" in both
+
+
 def test_what_is_not_text_is_escaped_in_json(command, byte_model):
     result = command("bytes.pt", "--score", "-", "--by", "line", "--json", stdin="a\udcffb\n")
     assert json.loads(result.stdout.decode("utf-8", "strict"))["text"] == "a\udcffb"

@@ -13,6 +13,8 @@ from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
 from charrnn.storage.archive import Checkpoint
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import CHARACTER
 
 FREQUENT = 12
 """Characters whose share of the corpus the card shows; the JSON has all."""
@@ -67,15 +69,16 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     options += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
     options += [f"recall of {config.recall:,}"] * (config.recall > 0)
     options += ["layer norm"] * config.layer_norm + ["residual"] * (config.residual and config.num_layers > 1)
-    training = checkpoint.training
-    noun = "character" if config.vocab_size == 1 else "characters"
+    training, unit = checkpoint.training, checkpoint.encoder.unit
+    noun = unit if config.vocab_size == 1 else f"{unit}s"
+    length = f"{corpus.characters:,} characters, " if unit == CHARACTER else ""
     rows = [
         ("model", f"{config.cell}, {layers}, {', '.join(options)}"),
         ("parameters", f"{count_parameters(config):,}"),
         *((f"  {weight.name}", _describe_parameter(weight, config.members)) for weight in _by_name(checkpoint)),
-        ("vocabulary", f"{config.vocab_size:,} {noun}: {_alphabet(checkpoint.encoder.characters)}"),
+        ("vocabulary", f"{config.vocab_size:,} {noun}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
-        ("corpus", f"{quoted(corpus.name)}, {corpus.characters:,} characters, {corpus.bytes:,} bytes"),
+        ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
         ("  sha256", quoted(corpus.sha256)),
         ("made", _provenance(checkpoint.made)),
         ("  by", quoted(checkpoint.made.get("command", "an unknown command"))),
@@ -84,14 +87,15 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     if best is None:
         return [*rows, ("best", "not evaluated yet")]
     whole = f", of all {checkpoint.losses_of} members together" if checkpoint.losses_of > config.members else ""
-    rows.append(("best", f"{describe_loss(best.val_loss)}, step {best.step:,}, epoch {best.epoch:.2f}{whole}"))
+    rows.append(("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{whole}"))
     cold_loss = training.get("cold_loss")
     if cold_loss is not None:
         rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
     if baseline is not None or absence:
-        rows.append(("  6-gram", absence if baseline is None else _describe_baseline(baseline, best.val_loss)))
+        rows.append(("  6-gram", absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit)))
     if checkpoint.history[-1] != best:
-        rows.append(("last", f"{describe_loss(checkpoint.history[-1].val_loss)}, step {checkpoint.history[-1].step:,}"))
+        last = checkpoint.history[-1]
+        rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
     return [*rows, ("verdict", verdict(checkpoint.history, recalls=config.recall > 0 and config.recall_dropout > 0))]
 
 
@@ -117,25 +121,32 @@ def _describe_parameter(weight: Parameter, members: int) -> str:
     return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 
-def _describe_baseline(baseline: float, loss: float) -> str:
+def _describe_baseline(baseline: float, loss: float, unit: str) -> str:
     """The n-gram model's loss, and which of the two is better."""
     difference = bits_per_char(abs(baseline - loss))
     word = "better" if loss <= baseline else "WORSE"
-    return f"{describe_loss(baseline)} on the same text: this model is {word} by {difference:.3f} bits"
+    return f"{describe_loss(baseline, unit)} on the same text: this model is {word} by {difference:.3f} bits"
 
 
 def _describe_frequencies(checkpoint: Checkpoint) -> str:
     total = max(checkpoint.corpus.characters, 1)
     counts = frequencies(checkpoint)[:FREQUENT]
-    return ", ".join(f"{_name(character)} {count / total:.1%}" for character, count in counts)
+    unit = checkpoint.encoder.unit
+    return ", ".join(f"{_name(character, unit)} {count / total:.1%}" for character, count in counts)
 
 
-def _name(character: str) -> str:
-    return "space" if character == " " else quoted(character)
+def _name(character: str, unit: str) -> str:
+    return "space" if character == " " else _shown(character, unit)
 
 
-def _alphabet(characters: str, limit: int = 120) -> str:
-    shown = quoted(characters[:limit])
+def _shown(character: str, unit: str) -> str:
+    """A character as it can be shown; a byte that is none by its number."""
+    return quoted(character) if unit == CHARACTER or character.isascii() else f"0x{ord(character):02X}"
+
+
+def _alphabet(encoder: CharEncoder, limit: int = 120) -> str:
+    characters = encoder.characters
+    shown = "".join(_shown(character, encoder.unit) for character in characters[:limit])
     return shown if len(characters) <= limit else f"{shown} and {len(characters) - limit:,} more"
 
 

@@ -145,9 +145,9 @@ def write_line(stream: TextIO, line: str) -> None:
         print(line, file=stream, flush=True)
 
 
-def describe_loss(loss: float) -> str:
-    """A loss with its two other faces."""
-    return f"{loss:.4f} nats (perplexity {perplexity(loss):.2f}, {bits_per_char(loss):.3f} bits per character)"
+def describe_loss(loss: float, unit: str = "character") -> str:
+    """A loss, of a character or of another unit, with its two other faces."""
+    return f"{loss:.4f} nats (perplexity {perplexity(loss):.2f}, {bits_per_char(loss):.3f} bits per {unit})"
 
 
 def format_seconds(seconds: float) -> str:

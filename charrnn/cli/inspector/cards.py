@@ -34,7 +34,8 @@ def show_card(subject: Subject) -> None:
 def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
     columns = [_comparable(subject) for subject in subjects]
-    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
     print_columns(["", "", *(quoted(subject.name) for subject in subjects)], marked)
 
@@ -66,19 +67,19 @@ def loss_fields(loss: float) -> dict[str, float | None]:
 
 def _comparable(subject: Subject) -> dict[str, str]:
     contents = subject.contents
-    best, training = contents.best, contents.training
+    best, training, unit = contents.best, contents.training, contents.encoder.unit
     config = training.get("config") or {}
     options = {name: f"{value:,}" if isinstance(value, int) else str(value) for name, value in config.items()}
     return {
         **{name.replace("_", " "): str(value) for name, value in asdict(contents.model).items()},
         "parameters": f"{count_parameters(contents.model):,}",
         "corpus": quoted(contents.corpus.name),
-        "characters": f"{contents.corpus.characters:,}",
+        f"{unit}s": f"{contents.corpus.characters:,}",
         "steps": f"{training.get('step', 0):,}",
         "time": format_seconds(float(training.get("seconds", 0))),
         **{name.replace("_", " "): options.get(name, "?") for name in COMPARED},
         "best loss, nats": "none yet" if best is None else f"{best.val_loss:.4f}",
-        "bits per character": "none yet" if best is None else f"{bits_per_char(best.val_loss):.4f}",
+        f"bits per {unit}": "none yet" if best is None else f"{bits_per_char(best.val_loss):.4f}",
     }
 
 
