@@ -146,7 +146,8 @@ def _shown(character: str, unit: str) -> str:
 
 def _alphabet(encoder: CharEncoder, limit: int = 120) -> str:
     characters = encoder.characters
-    shown = "".join(_shown(character, encoder.unit) for character in characters[:limit])
+    gap = "" if encoder.unit == CHARACTER else " "
+    shown = gap.join(_shown(character, encoder.unit) for character in characters[:limit])
     return shown if len(characters) <= limit else f"{shown} and {len(characters) - limit:,} more"
 
 
