@@ -46,6 +46,8 @@ def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
     trained = charrnn("train", "any.bin", "--unit", "byte", *SMALL)
     assert trained.code == 0, trained.stderr
     assert "3,072 bytes, 256 distinct" in trained.stderr
+    assert " bits per byte)" in trained.stderr
+    assert "bits per character" not in trained.stderr
     sampled = charrnn("sample", "any.pt", "-n", 300, "--seed", 1, "-t", 1.5)
     assert (sampled.code, len(sampled.stdout)) == (0, 300), sampled.stderr
     assert len(charrnn("sample", "any.pt", "-n", 5, "-p", "é").stdout) == 7

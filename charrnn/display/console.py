@@ -162,11 +162,11 @@ class LiveDisplay(Display):
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True, min_width=len("validation"))
         grid.add_column(no_wrap=True, overflow="ellipsis")
-        grid.add_row("training", describe_loss(report.train_loss))
+        grid.add_row("training", describe_loss(report.train_loss, self.unit))
         if self._evaluated is not None and self._evaluated.val_loss is not None:
-            grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss), style="bold"))
+            grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss, self.unit), style="bold"))
         if report.best_val_loss is not None:
-            best = f"{describe_loss(report.best_val_loss)} at step {report.best_step:,}"
+            best = f"{describe_loss(report.best_val_loss, self.unit)} at step {report.best_step:,}"
             grid.add_row("best", Text(best, style="green"))
         grid.add_row("speed", f"{report.chars_per_second:,.0f} char/s, learning rate {report.learning_rate:.2g}")
         return grid

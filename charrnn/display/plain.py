@@ -21,9 +21,15 @@ QUIET_SECONDS = 60.0
 
 
 class Display:
-    """What every display does; this one shows nothing."""
+    """What every display does; this one shows nothing.
+
+    Attributes:
+        shows_samples: whether it wants to know what the model writes.
+        unit: what a loss is of, "character" or "byte".
+    """
 
     shows_samples = False
+    unit = "character"
 
     def __enter__(self) -> Display:
         return self
@@ -83,7 +89,7 @@ class PlainDisplay(Display):
         losses = f"training {report.train_loss:.4f}"
         if report.val_loss is not None:
             mark = "best so far" if report.is_best else f"best at step {report.best_step:,}"
-            losses += f", validation {describe_loss(report.val_loss)}, {mark}"
+            losses += f", validation {describe_loss(report.val_loss, self.unit)}, {mark}"
         elif time.monotonic() - self._told < QUIET_SECONDS:
             return
         self.note(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler, StepModel
 from charrnn.text.encoder import CharEncoder
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
@@ -30,3 +32,17 @@ def first_ids(encoder: CharEncoder, counts: Sequence[int]) -> list[int]:
     """What a model reads before it writes without a prompt: a line's end, or its corpus's commonest character."""
     known = range(len(encoder.characters))  # the mark for rare ones is no character
     return encode_ids(encoder, "\n") if "\n" in encoder else [max(known, key=lambda i: counts[i])]
+
+
+def write_sample(
+    model: StepModel,
+    encoder: CharEncoder,
+    counts: Sequence[int],
+    length: int,
+    *,
+    seed: int,
+    options: SamplingOptions | None = None,
+) -> str:
+    """Write a text as `charrnn sample` does without a prompt; by default at its temperature."""
+    sampler = Sampler(model, first_ids(encoder, counts), options or SamplingOptions(), seed)
+    return encoder.decode(list(sampler.stream(length)))

@@ -8,7 +8,7 @@ from typing import Any
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
 from charrnn.analysis.novelty import Novelty, novelty
-from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.shared import write_sample
 from charrnn.cli.common.tables import format_columns
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
@@ -68,15 +68,11 @@ def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any
 
 
 def _sample(subject: Subject, wanted: str) -> str:
-    """Write as many characters as are wanted, as `charrnn sample` does by default."""
+    """Write as many characters as are wanted."""
     length = int(wanted) if len(wanted) < 10 else MAX_JUDGED  # Python reads no number of 5,000 digits
-    from charrnn.generation.filters import SamplingOptions
-    from charrnn.generation.sampling import Sampler
-
-    encoder = subject.contents.encoder
-    first = first_ids(encoder, subject.contents.corpus.counts)
-    sampler = Sampler(subject.writer, first, SamplingOptions(), SAMPLE_SEED)
-    return encoder.decode(list(sampler.stream(min(length, MAX_JUDGED))))
+    contents = subject.contents
+    counts = contents.corpus.counts
+    return write_sample(subject.writer, contents.encoder, counts, min(length, MAX_JUDGED), seed=SAMPLE_SEED)
 
 
 def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:

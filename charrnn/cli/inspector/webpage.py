@@ -11,7 +11,7 @@ import numpy as np
 from charrnn import __version__
 from charrnn.analysis.gradients import REACH, WARM_UP
 from charrnn.analysis.neurons import strongest
-from charrnn.cli.common.shared import ON_A_TEXT, first_ids
+from charrnn.cli.common.shared import ON_A_TEXT, write_sample
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_view
@@ -29,7 +29,6 @@ from charrnn.cli.inspector.views import (
 from charrnn.display.card import card
 from charrnn.display.page import check_page, render, write_page
 from charrnn.generation.filters import SamplingOptions
-from charrnn.generation.sampling import Sampler
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""
@@ -124,7 +123,7 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
 
 
 def _sample(subject: Subject, temperature: float) -> str:
-    encoder = subject.contents.encoder
-    first = first_ids(encoder, subject.contents.corpus.counts)
-    sampler = Sampler(subject.writer, first, SamplingOptions(temperature=temperature), SEED)
-    return encoder.decode(list(sampler.stream(SAMPLE_LENGTH)))
+    contents, options = subject.contents, SamplingOptions(temperature=temperature)
+    return write_sample(
+        subject.writer, contents.encoder, contents.corpus.counts, SAMPLE_LENGTH, seed=SEED, options=options
+    )

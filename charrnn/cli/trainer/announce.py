@@ -97,11 +97,11 @@ def _duration(run: TrainingRun, chars_per_second: float) -> str:
     return f"takes about {format_seconds(max(min(seconds), 0.0))}"
 
 
-def farewell(run: TrainingRun) -> str:
-    """Say how well the finished run did."""
+def farewell(run: TrainingRun, unit: str) -> str:
+    """Say how well the finished run did, whose losses are of a character or a byte."""
     best = run.best
     assert best is not None, "a finished run has been evaluated"
     cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
     skipped = f"; {_count(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
     seconds = format_seconds(run.seconds)
-    return f"best validation loss {describe_loss(best.val_loss)}, step {best.step:,}{cold}{skipped}; {seconds}"
+    return f"best validation loss {describe_loss(best.val_loss, unit)}, step {best.step:,}{cold}{skipped}; {seconds}"

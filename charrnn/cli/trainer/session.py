@@ -18,7 +18,7 @@ import torch
 import typer
 
 from charrnn import __version__
-from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, farewell
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.launch import Launch, start_run
@@ -31,8 +31,6 @@ from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
 from charrnn.errors import DivergenceError, LostRankError, SaveError
-from charrnn.generation.filters import SamplingOptions
-from charrnn.generation.sampling import Sampler
 from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import reset_id, sampling_weights
 from charrnn.metrics import Report
@@ -71,6 +69,7 @@ def _run_training(request: Request, signals: TrainingSignals, ranks: Ranks) -> N
     reading = stored_reading(request, ranks) if request.resume else request.reading
     corpus = read_texts(request, reading, ranks)
     with _make_display(request) if ranks.is_first else MuteDisplay() as display:
+        display.unit = corpus.encoder.unit
         launch = resume_run(request, corpus, ranks) if request.resume else start_run(request, corpus, ranks)
         if ranks.is_first:
             check_space(request.path, launch.run)
@@ -79,7 +78,7 @@ def _run_training(request: Request, signals: TrainingSignals, ranks: Ranks) -> N
             display.note(line)
         session.train(signals)
     if ranks.is_first and not request.quiet and not request.as_json:
-        write_line(sys.stderr, farewell(launch.run))
+        write_line(sys.stderr, farewell(launch.run, launch.corpus.encoder.unit))
 
 
 class Session:
@@ -227,9 +226,7 @@ class Session:
         engine = build_engine(
             self._run.model.config, sampling_weights(weights, encoder), reset_id(self._corpus.options, encoder)
         )
-        prompt = first_ids(encoder, self._corpus.counts)
-        sampler = Sampler(engine, prompt, SamplingOptions(), seed)
-        return encoder.decode(list(sampler.stream(SAMPLE_LENGTH)))
+        return write_sample(engine, encoder, self._corpus.counts, SAMPLE_LENGTH, seed=seed)
 
     def _stop(self, signal_number: int) -> None:
         self._save_at_the_end(f"stopped after step {self._run.step:,}")
