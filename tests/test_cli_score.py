@@ -273,6 +273,7 @@ def test_a_model_of_bytes_is_described_in_bytes(command, byte_model):
     assert f"{len(byte_model)} bytes: " in card
     assert "0xD0 0xD1" in card
     assert " bits per byte)" in card
+    assert "bytes: \\n space T a b 0x80" in card
     assert "haracter" not in card.split("\n  sha256")[0]
     both = command("bytes.pt", "words.pt").stdout.decode()
     assert "bits per byte" in both
@@ -298,6 +299,19 @@ def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, tra
     assert odd["loss"] == pytest.approx(total / (plain["characters"] + 3), abs=1e-4)
     refused = command("rare.pt", "--score", "-", "--unknown", "error", stdin=text + unknown)
     assert refused.returncode == 1
+
+
+def test_a_line_on_which_numbers_overflow_is_the_oddest_and_stops_nothing(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    weights = {name: weight * 1e30 for name, weight in contents["weights"].items()}
+    torch.save({**contents, "weights": weights}, trained / "huge.pt")
+    rows = command("huge.pt", "--score", "-", "--by", "line", "--above", "9", stdin="Tin\nsole\n").stdout
+    assert rows == b"inf\t3\tTin\ninf\t4\tsole\n"
+    record = command("huge.pt", "--score", "-", "--by", "line", "--json", stdin="Tin\n").stdout
+    assert json.loads(record)["bits_per_char"] is None
+    whole = command("huge.pt", "--score", "-", stdin="Tin\nsole\n")
+    assert (whole.returncode, whole.stdout) == (1, b"")
+    assert b"not numbers any more" in whole.stderr
 
 
 def test_one_encoding_may_have_several_names(command, trained):

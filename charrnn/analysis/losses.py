@@ -58,6 +58,9 @@ def read(model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None) -
         model: reads the text.
         ids: encoded text, shape (num_chars,).
         lanes: to cut it into; None for as many as pay.
+
+    Raises:
+        DivergenceError: a surprisal is not finite.
     """
     ids = np.asarray(ids)
     lanes = max(1, min(MAX_LANES, len(ids) // (4 * WARM_UP))) if lanes is None else lanes
@@ -70,8 +73,10 @@ def read(model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None) -
         recalled = [of_all[place] for place in places]
     readings = read_side_by_side(model, [ids[place] for place in places], recalled)
     skipped = bounds[:-1] - starts
+    found = np.concatenate([piece.surprisals[skip:] for piece, skip in zip(readings, skipped, strict=True)])
+    require_finite(found)
     return Reading(
-        np.concatenate([piece.surprisals[skip:] for piece, skip in zip(readings, skipped, strict=True)]),
+        found,
         np.concatenate([piece.hits[skip:] for piece, skip in zip(readings, skipped, strict=True)]),
     )
 
@@ -85,9 +90,6 @@ def read_side_by_side(
         model: reads the texts.
         texts: encoded, each of shape (num_chars,) with at least one character.
         recalled: the forecasts after each of their characters; None where each of them recalls itself alone.
-
-    Raises:
-        DivergenceError: a surprisal is not finite.
     """
     if recalled is None and model.config.recall and texts:
         recalled = recall_texts(texts, model.config.recall)
@@ -159,5 +161,4 @@ def _read_sorted(model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecas
         targets = padded[start + 1 : place.stop + 1]
         values[place] = surprisals(logits, targets)
         hits[place] = logits.argmax(axis=-1) == targets
-    require_finite(values)
     return [Reading(values[:length, c].copy(), hits[:length, c].copy()) for c, length in enumerate(lengths)]

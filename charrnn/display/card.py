@@ -141,13 +141,16 @@ def _name(character: str, unit: str) -> str:
 
 def _shown(character: str, unit: str) -> str:
     """A character as it can be shown; a byte that is none by its number."""
-    return quoted(character) if unit == CHARACTER or character.isascii() else f"0x{ord(character):02X}"
+    is_number = unit != CHARACTER and "\x80" <= character <= "\xff"
+    return f"0x{ord(character):02X}" if is_number else quoted(character)
 
 
 def _alphabet(encoder: CharEncoder, limit: int = 120) -> str:
     characters = encoder.characters
-    gap = "" if encoder.unit == CHARACTER else " "
-    shown = gap.join(_shown(character, encoder.unit) for character in characters[:limit])
+    if encoder.unit == CHARACTER:
+        shown = quoted(characters[:limit])
+    else:
+        shown = " ".join(_name(character, encoder.unit) for character in characters[:limit])
     return shown if len(characters) <= limit else f"{shown} and {len(characters) - limit:,} more"
 
 

@@ -31,13 +31,14 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
     """
     if codecs.lookup(options.encoding).name == "utf-8-sig":  # the mark is left out in any case
         options = replace(options, encoding="utf-8")
+    name = "standard input" if path == STDIN else path
     if "\n".encode(options.encoding) != b"\n":
         raise CorpusError(
-            f"{path}: the model reads {options.encoding}, in which a line feed is more than a byte, and so no line by "
+            f"{name}: the model reads {options.encoding}, in which a line feed is more than a byte, and so no line by "
             "itself; score the text as a whole"
         )
     if path == STDIN:
-        yield from _split(sys.stdin.buffer, "standard input", options)
+        yield from _split(sys.stdin.buffer, name, options)
         return
     if Path(path).is_dir():
         raise CorpusError(f"{path}: is a folder; give a text file")

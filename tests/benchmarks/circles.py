@@ -26,7 +26,7 @@ def count_circles(checkpoint: Path) -> Iterator[str]:
     """A line for each temperature."""
     contents = read_checkpoint(str(checkpoint))
     model, encoder = load_for_sampling(contents, [], "cpu")
-    prompt = [int(i) for i in first_ids(encoder, contents.corpus.counts)]
+    prompt = first_ids(encoder, contents.corpus.counts)
     for temperature in TEMPERATURES:
         counts = []
         for recall_all in (False, True):

@@ -20,6 +20,7 @@ from charrnn.cli.common.tables import to_json
 from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.escape import visible
+from charrnn.metrics import finite_or_none
 from charrnn.text.encoder import to_bytes
 from charrnn.text.line_reader import read_lines
 
@@ -82,7 +83,8 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
     for text, reading in zip(texts, readings, strict=True):
         counted = 0 if rule == "skip" else text.num_unknown
         nats = float(reading.surprisals.sum()) + counted * price
-        result.append(nats / math.log(2) / max(len(text.known_text) + counted, 1))
+        bits = nats / math.log(2) / max(len(text.known_text) + counted, 1)
+        result.append(bits if math.isfinite(bits) else math.inf)  # a line on which the model's numbers overflow
     return result
 
 
@@ -98,7 +100,7 @@ def _format(scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out:
 
 def _fields(scored: ScoredLine, subjects: Sequence[Subject]) -> dict[str, Any]:
     known = {"line": scored.number, "length": len(scored.text), "text": scored.text}
-    values = [round(value, 6) for value in scored.bits]
+    values = [finite_or_none(round(value, 6)) for value in scored.bits]
     if len(subjects) == 1:
         return {"bits_per_char": values[0], **known}
     by_name = dict(zip([subject.name for subject in subjects], values, strict=True))

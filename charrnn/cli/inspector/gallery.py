@@ -9,7 +9,7 @@ from typing import Any
 from charrnn.cli.common.shared import ON_A_TEXT
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width
 from charrnn.cli.inspector.gradient_view import draw_memories, gradients_view
-from charrnn.cli.inspector.scoring import shared_encoding
+from charrnn.cli.inspector.scoring import name_of, shared_encoding
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import (
@@ -26,7 +26,6 @@ from charrnn.errors import ConfigError
 from charrnn.escape import quoted
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_text
-from charrnn.text.sources import STDIN
 
 
 def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
@@ -71,7 +70,7 @@ def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> tuple[s
     """The text that the flags give, as it stands there, and where it is from."""
     if flags["text_file"] is not None:
         path = flags["text_file"]
-        return read_text(path, shared_encoding(subjects)), "standard input" if path == STDIN else path
+        return read_text(path, shared_encoding(subjects)), name_of(path)
     return flags["text"], "--text"
 
 

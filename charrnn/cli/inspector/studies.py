@@ -69,7 +69,7 @@ def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any
 
 def _sample(subject: Subject, wanted: str) -> str:
     """Write as many characters as are wanted."""
-    length = int(wanted) if len(wanted) < 10 else MAX_JUDGED  # Python reads no number of 5,000 digits
+    length = int(wanted) if len(wanted.lstrip("0")) < 10 else MAX_JUDGED  # Python reads no number of 5,000 digits
     contents = subject.contents
     counts = contents.corpus.counts
     return write_sample(subject.writer, contents.encoder, counts, min(length, MAX_JUDGED), seed=SAMPLE_SEED)

@@ -81,7 +81,8 @@ def _on_text(
 ) -> dict[str, Any]:
     """What can be seen while the model reads; where everything is wanted, what cannot be shown is left out."""
     watched = choose_text(subject, given, source, flags["unknown"])
-    shown = (given if given is not None else watched.text)[:SHOWN_CHARACTERS]
+    whole = watched.text if given is None or flags["unknown"] == "skip" else given
+    shown = whole[:SHOWN_CHARACTERS]
     top_k = flags["top_k"] or DEFAULT_TOP_K
     data = {"surprise": surprise_view(subject, shown, watched.source, rule=flags["unknown"], top_k=top_k).data}
     if everything or asked & {"neurons", "cell"}:
