@@ -12,7 +12,7 @@ from charrnn.errors import ConfigError
 DEFAULT_LENGTH = 500
 MOST_CHARACTERS = 10**12
 """More than any disk holds; --length -1 goes on for ever."""
-DEVICES = ("cpu", "cuda")
+STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
@@ -124,7 +124,7 @@ def sample(
     from charrnn.display.plain import write_line
 
     seed = secrets.randbits(32) if seed is None else seed
-    job = prepare_job({**flags, "seed": seed})
+    job = prepare_job({**flags, "seed": seed}, at_once=STREAMS_AT_ONCE[device])
     if not quiet:
         write_line(sys.stderr, f"seed {seed}")
     out = sys.stdout.buffer
@@ -170,7 +170,7 @@ def _check(flags: Mapping[str, Any]) -> None:
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:
             raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
-    for name, choices in {"device": DEVICES, "unknown": UNKNOWN_RULES}.items():
+    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": UNKNOWN_RULES}.items():
         if flags[name] not in choices:
             raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {', '.join(choices)}")
     if flags["logprobs"] and not flags["as_json"]:

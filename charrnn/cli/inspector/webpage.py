@@ -65,8 +65,6 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     given, source = read_given([subject], flags)
     asked = {name for name in ON_A_TEXT if flags[name]}
     everything = not asked and not flags["embeddings"] and flags["novelty"] is None
-    for name in flags["cell"] or ():
-        parse_unit(name, subject)
     if given is not None or subject.text is not None or asked:
         data |= _on_text(subject, given, source, flags, asked, everything)
     if everything or flags["embeddings"]:

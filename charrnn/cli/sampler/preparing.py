@@ -18,14 +18,13 @@ from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, TextOptions
 
-STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 
-
-def prepare_job(flags: Mapping[str, Any]) -> Job:
+def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     """Read all that is to be read and put together what is to be written.
 
     Args:
         flags: those of `charrnn sample`, checked one by one, with a length and a seed.
+        at_once: how many samples to compute side by side, at most.
 
     Raises:
         CharRNNError: something cannot be read, or what was read does not go with the flags.
@@ -60,7 +59,7 @@ def prepare_job(flags: Mapping[str, Any]) -> Job:
         rules=rules,
         num_samples=flags["num_samples"],
         separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
-        at_once=STREAMS_AT_ONCE[flags["device"]],
+        at_once=at_once,
     )
 
 
