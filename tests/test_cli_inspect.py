@@ -90,7 +90,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
 def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     torch.save({**contents, "history": []}, trained / "young.pt")
-    assert "not evaluated yet" in inspect(cwd=trained, checkpoint="young.pt").stdout
+    assert "no loss on record" in inspect(cwd=trained, checkpoint="young.pt").stdout
     card = json.loads(inspect("--json", checkpoint="young.pt").stdout)
     assert (card["best"], card["verdict"]) == (None, "too early to tell: 0 evaluations")
 

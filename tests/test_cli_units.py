@@ -97,6 +97,24 @@ def test_neurons_gates_and_the_page_are_there_too(folder, model):
     assert "activations" in (folder / f"{model}.html").read_text(encoding="utf-8")
 
 
+def test_what_is_counted_in_bytes_is_called_so(folder):
+    seen = show(folder, "bytes", "--gradients")["gradients"]
+    assert seen["unit"] == "byte"
+    assert seen["loss_by_context"][0]["length"] == 1
+    told = command(folder, "inspect", "bytes.pt", "--gradients").stdout
+    assert "bytes of context, up to  bits per byte" in told
+    assert (
+        command(folder, "train", "words.txt", "--hidden-size", 16, "--max-steps", 2, "--out", "two.pt").returncode == 0
+    )
+    both = command(folder, "inspect", "bytes.pt", "two.pt", "--gradients").stdout
+    assert "bytes or characters of context, up to  bits per byte bytes  bits per character two" in both
+    more = ("--hidden-size", 16, "--max-steps", 60, "--unit", "byte", "--out", "curve.pt")
+    assert command(folder, "train", "words.txt", *more).returncode == 0
+    card = command(folder, "inspect", "curve.pt").stdout
+    assert "nats per byte" in card
+    assert "per character" not in card
+
+
 def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):
     for flags in (("--gradients",), ("--neurons", "--gradients"), ("--score", "words.txt", "--dynamic")):
         result = command(folder, "inspect", "lines.pt", *flags)

@@ -59,6 +59,7 @@ window.addEventListener("load", () => {
   slider.value = slider.max;
   slider.dispatchEvent(new Event("input"));
   found.gate = { name: name(), colours: colours(), number: Number(slider.max) };
+  found.said = document.body.innerText;
   found.requests = performance.getEntriesByType("resource").length;
   found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   found.markup = document.querySelectorAll("img, iframe, link, script[src]").length;
@@ -134,6 +135,20 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     assert found["gate"]["name"].split(",")[0] == f"cell {gates[-1]}"
     assert found["gate"]["number"] == len(gates) - 1
     assert not any(colour.startswith("rgba(var(--cold)") for colour in found["gate"]["colours"]), "none is negative"
+
+
+@needs_browser
+def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
+    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text())
+    flags = ("words.txt", "--unit", "byte", "--hidden-size", "48", "--max-steps", "60", "--quiet")
+    subprocess.run(
+        [sys.executable, "-m", "charrnn", "train", *flags], cwd=tmp_path, check=True, env=clean_environment()
+    )
+    found, console = drive(write_report(tmp_path), tmp_path)
+    assert console == []
+    for words in ("nats per byte", "bits per byte", "k, bytes back", "bytes of context", "a byte's loss"):
+        assert words in found["said"], words
+    assert "nats per character" not in found["said"]
 
 
 @needs_browser

@@ -85,7 +85,7 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
         ("trained", f"{training.get('step', 0):,} steps, {format_seconds(float(training.get('seconds', 0)))}"),
     ]
     if best is None:
-        return [*rows, ("best", "not evaluated yet")]
+        return [*rows, ("best", "no loss on record")]
     whole = f", of all {checkpoint.losses_of} members together" if checkpoint.losses_of > config.members else ""
     rows.append(("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{whole}"))
     cold_loss = training.get("cold_loss")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charrnn.metrics import HistoryRow
+from charrnn.text.options import CHARACTER
 
 CURVE_HEIGHT = 10
 MIN_WIDTH = 48
@@ -32,13 +33,16 @@ class Curve:
     points: Points
 
 
-def history_curve(history: Sequence[HistoryRow], width: int, baseline: float | None = None) -> list[str]:
+def history_curve(
+    history: Sequence[HistoryRow], width: int, baseline: float | None = None, *, unit: str = CHARACTER
+) -> list[str]:
     """Draw both losses over the steps, and the learning rate below them.
 
     Args:
         history: evaluations in order.
         width: columns to draw in.
         baseline: loss of another model on the same held-out text, drawn as a level.
+        unit: what the losses are per, `charrnn.text.options.CHARACTER` or `BYTE`.
 
     Returns:
         Lines of text; none for fewer than two evaluations or less than `MIN_WIDTH` columns.
@@ -52,7 +56,7 @@ def history_curve(history: Sequence[HistoryRow], width: int, baseline: float | N
     last_step = history[-1].step
     levels = {} if baseline is None else {"6-gram": baseline}
     labels = ("step 0", f"step {last_step:,}")
-    lines = plot(curves, width, title="nats per character", x_range=(0, last_step), labels=labels, levels=levels)
+    lines = plot(curves, width, title=f"nats per {unit}", x_range=(0, last_step), labels=labels, levels=levels)
     return [*lines, "", *_rates(history, width)]
 
 

@@ -26,7 +26,7 @@ def show_card(subject: Subject) -> None:
     evaluated = bool(subject.contents.history)
     baseline = subject.baseline if evaluated else None
     print_table(card(subject.contents, baseline, subject.absence if evaluated else ""))
-    curve = history_curve(subject.contents.history, terminal_width(), baseline)
+    curve = history_curve(subject.contents.history, terminal_width(), baseline, unit=subject.contents.encoder.unit)
     if curve:
         print_lines(["", *curve])
 

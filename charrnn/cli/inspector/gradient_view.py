@@ -28,6 +28,7 @@ def gradients_view(watched: Watched) -> View:
     ids = contents.encoder.encode(watched.text)
     data = {
         "text": watched.source,
+        "unit": contents.encoder.unit,
         "flow": [
             {
                 "layer": flow.layer, "part": flow.part, "norms": flow.norms.tolist(),
@@ -40,7 +41,7 @@ def gradients_view(watched: Watched) -> View:
             for layer, gate, radius in spectral_radii(contents.model, contents.weights)
         ],
         "loss_by_context": [
-            {"characters": length, "loss": loss} for length, loss in loss_by_context(watched.subject.engine, ids)
+            {"length": length, "loss": loss} for length, loss in loss_by_context(watched.subject.engine, ids)
         ],
     }  # fmt: skip
     return View("gradients", data, lambda width, _: draw_memories({"": data}, width))
@@ -87,15 +88,16 @@ def _falling(norms: list[float]) -> list[tuple[float, float]]:
 
 
 def _contexts(memories: Mapping[str, Memory]) -> list[str]:
-    """Bits per character by length of context, a column for each model."""
-    lengths = sorted({row["characters"] for memory in memories.values() for row in memory["loss_by_context"]})
-    by_model = [{row["characters"]: row["loss"] for row in memory["loss_by_context"]} for memory in memories.values()]
+    """Bits per character or byte by length of context, a column for each model."""
+    lengths = sorted({row["length"] for memory in memories.values() for row in memory["loss_by_context"]})
+    by_model = [{row["length"]: row["loss"] for row in memory["loss_by_context"]} for memory in memories.values()]
     rows = [
         [str(length), *(f"{bits_per_char(losses[length]):.4f}" if length in losses else "" for losses in by_model)]
         for length in lengths
     ]
-    names = [f"bits per character {quoted(name)}".rstrip() for name in memories]
-    return format_columns(["characters of context, up to", *names], rows)
+    names = [f"bits per {memory['unit']} {quoted(name)}".rstrip() for name, memory in memories.items()]
+    units = dict.fromkeys(f"{memory['unit']}s" for memory in memories.values())
+    return format_columns([f"{' or '.join(units)} of context, up to", *names], rows)
 
 
 def _reach(flow: Mapping[str, Any], share: str) -> str:

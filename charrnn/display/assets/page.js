@@ -1,6 +1,7 @@
 "use strict";
 // Everything shown comes from the JSON in this page, and reaches the document as text only, never as markup.
 const data = JSON.parse(document.getElementById("data").textContent);
+const unit = data.card.text.unit;
 const page = document.getElementById("page");
 const tip = document.getElementById("tip");
 const SVG = "http://www.w3.org/2000/svg";
@@ -146,7 +147,7 @@ function header() {
   make(page, "p", { class: "faint" }, data.summary);
   const card = data.card, figures = make(page, "div", { class: "figures" });
   const facts = card.best ? [
-    [number(card.best.val_loss), "nats per character"], [number(card.best.bits_per_char, 3), "bits per character"],
+    [number(card.best.val_loss), `nats per ${unit}`], [number(card.best.bits_per_char, 3), `bits per ${unit}`],
     [number(card.best.perplexity, 2), "perplexity"],
   ] : [];
   if (card.baseline) facts.push([number(card.baseline.bits_per_char, 3), "bits, a 6-gram model"]);
@@ -162,7 +163,7 @@ function header() {
 function losses() {
   const rows = data.card.history;
   if (rows.length < 2) return;
-  const part = section("How it learned", "Loss in nats per character; the training loss has dropout in it.");
+  const part = section("How it learned", `Loss in nats per ${unit}; the training loss has dropout in it.`);
   const baseline = data.card.baseline;
   chart(part, [
     { name: "validation", colour: "var(--first)", points: rows.map((row) => [row.step, row.val_loss]) },
@@ -282,18 +283,18 @@ function gradients() {
   const view = data.gradients;
   if (!view) return;
   const part = section("How long its memory is",
-    "The norm of the derivative of a character's loss by the state k characters before, over that at 0; and the loss " +
+    `The norm of the derivative of a ${unit}'s loss by the state k ${unit}s before, over that at 0; and the loss ` +
     "with only so much context.");
   const colours = ["var(--first)", "var(--second)", "var(--third)", "var(--faint)"];
   chart(part, view.flow.filter((flow) => flow.norms[0] > 0).map((flow, i) => ({
     name: `layer ${flow.layer}, by ${flow.part}`, colour: colours[i % 4],
     points: flow.norms.map((norm, k) => [k, Math.log10(Math.max(norm / flow.norms[0], 1e-6))]),
-  })), { x: "k, characters back", log: true });
+  })), { x: `k, ${unit}s back`, log: true });
   const far = (k) => k === null ? "beyond " + (view.flow[0].norms.length - 1) : k;
   table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at"],
         view.flow.map((flow) => [flow.layer, flow.part, far(flow.half), far(flow.hundredth)]), [2, 3]);
-  table(part, ["characters of context, up to", "loss, nats", "bits"],
-        view.loss_by_context.map((row) => [row.characters, number(row.loss), number(row.loss / Math.LN2)]), [0, 1, 2]);
+  table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
+        view.loss_by_context.map((row) => [row.length, number(row.loss), number(row.loss / Math.LN2)]), [0, 1, 2]);
 }
 
 function embeddings() {
@@ -344,7 +345,7 @@ function parameters() {
   ]), [2, 3, 4]);
   const counts = [...card.characters].map((c, i) => [c, card.corpus.counts[i]]).sort((a, b) => b[1] - a[1]);
   const total = card.corpus.characters || 1;
-  const part = section("Its vocabulary", `${grouped(counts.length)} characters, the most frequent first.`);
+  const part = section("Its vocabulary", `${grouped(counts.length)} ${unit}s, the most frequent first.`);
   make(part, "p", {}, counts.slice(0, 200).map(([c, n]) => `${named(c)}\u00a0${(100 * n / total).toFixed(1)}%`).join(", "));
   const origin = section("Where it comes from", "");
   table(origin, ["", ""], data.origin);
