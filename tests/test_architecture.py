@@ -119,7 +119,7 @@ ALLOWED = {
         "heatmap": "escape",
         "page": "outputs",
         "svg": "escape",
-        "curves": "metrics",
+        "curves": "metrics options",
         "card": "archive encoder escape metrics options plain shapes verdict",
     },
 }
@@ -298,3 +298,29 @@ def test_training_does_not_load_the_compiler_of_torch(tmp_path):
     loaded = modules_after([*flags, "2"], tmp_path) | modules_after([*flags, "4", "--resume"], tmp_path)
     assert "torch" in loaded
     assert not {"torch._dynamo", "torch._inductor"} & loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nothere.txt"], "nothere.txt: no such file"),
+        (["latin.txt"], "latin.txt: not valid UTF-8 at byte 3"),
+        (["empty.txt"], "empty.txt: no characters"),
+        (["words.txt"], "words.pt: exists"),
+        (["words.txt", "--out", "no/such.pt"], "no: no such folder"),
+        (["words.txt", "--resume-from", "words.txt", "--out", "new.pt"], "words.txt: not a whole charrnn checkpoint"),
+    ],
+)
+def test_what_is_wrong_with_names_and_texts_is_told_before_torch_is_loaded(arguments, told, tmp_path):
+    (tmp_path / "words.txt").write_text("Tin soles tone a stone. " * 40)
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9 " * 40)
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "words.pt").touch()
+    script = "import sys\nsys.modules['torch'] = None\nfrom charrnn.cli import main\nmain()"
+    result = subprocess.run(
+        [sys.executable, "-c", script, "train", *arguments],
+        cwd=tmp_path, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert result.returncode in (1, 2)
+    assert result.stderr.startswith(f"charrnn: {told}")
+    assert len(result.stderr.splitlines()) == 1

@@ -210,8 +210,8 @@ def train(
         read_place().job and os.environ.get("OMP_NUM_THREADS") == "1"
     ):  # torchrun's doing; --threads 1 says it for certain
         del os.environ["OMP_NUM_THREADS"]
+    from charrnn.cli.trainer.opening import run_training  # imports numpy, which --help must not wait for
     from charrnn.cli.trainer.request import Request, parse_reading
-    from charrnn.cli.trainer.session import run_training  # imports torch, which --help must not wait for
 
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():

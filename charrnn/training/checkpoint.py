@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -120,13 +119,6 @@ def replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
     finally:
         temporary.unlink(missing_ok=True)  # gone already where all went well
     _sync_folder(target.parent)
-
-
-def stray_files(path: Path) -> list[Path]:
-    """Find the temporary files that killed processes left beside a path."""
-    target = Path(os.path.realpath(path))
-    pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
-    return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.errors import OutputError
-from charrnn.training.checkpoint import stray_files
 
 try:
     import fcntl
@@ -35,13 +35,20 @@ def locked_output(path: Path) -> Iterator[None]:
     lock = target.with_name(f".{target.name}.lock")
     descriptor = _acquire(lock, path)
     try:
-        for stray in stray_files(path):
+        for stray in _stray_files(path):
             stray.unlink(missing_ok=True)
         yield
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
             lock.unlink()
         os.close(descriptor)
+
+
+def _stray_files(path: Path) -> list[Path]:
+    """Find the temporary files that killed processes left beside a path."""
+    target = Path(os.path.realpath(path))
+    pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
+    return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
 
 
 def _acquire(lock: Path, path: Path) -> int:

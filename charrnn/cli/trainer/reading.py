@@ -12,13 +12,26 @@ import numpy as np
 
 from charrnn.cli.trainer.request import Request
 from charrnn.errors import CorpusError
+from charrnn.storage.archive import read_checkpoint
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
-from charrnn.text.encoder import Ids
+from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.options import TextOptions
 from charrnn.text.sources import STDIN
-from charrnn.training.ranks import Ranks
+from charrnn.training.ranks import ALONE, Ranks
 
 NOTHING = np.empty(0, dtype=np.uint8)
+
+
+def stored_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
+    """How the text of the run that a checkpoint holds was read, its alphabet included.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    text, encoder = ranks.broadcast(lambda: _stored_text(request))
+    reading = replace(request.reading, options=text, encoder=encoder)
+    return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
 
 def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
@@ -52,6 +65,11 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
 def is_live() -> bool:
     """Whether stderr is a terminal that can be drawn on."""
     return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
+    stored = read_checkpoint(str(request.source))
+    return stored.text, stored.encoder
 
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:

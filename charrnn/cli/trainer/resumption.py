@@ -15,10 +15,9 @@ from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
-from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.storage.archive import Checkpoint
 from charrnn.suggest import evaluations
-from charrnn.text.corpus import Corpus, ReadOptions
-from charrnn.text.encoder import CharEncoder
+from charrnn.text.corpus import Corpus
 from charrnn.text.options import TextOptions
 from charrnn.training import checkpoint
 from charrnn.training.precision import crawls_in
@@ -39,17 +38,6 @@ PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
 
 MOST_THREADS = 4
 """For each core: a file may come from a larger machine, or ask for anything."""
-
-
-def stored_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
-    """How the text of the run that a checkpoint holds was read, its alphabet included.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    text, encoder = ranks.broadcast(lambda: _stored_text(request))
-    reading = replace(request.reading, options=text, encoder=encoder)
-    return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
 
 def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
@@ -129,11 +117,6 @@ def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
     if config.precision == "auto":
         return f", without {before['precision']}, which this processor lacks: not bit for bit as it was to go on"
     return ""
-
-
-def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
-    stored = read_checkpoint(str(request.source))
-    return stored.text, stored.encoder
 
 
 def _changes(explicit: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

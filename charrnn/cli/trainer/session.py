@@ -1,11 +1,10 @@
-"""One `charrnn train`, from the text to the checkpoint: start or go on, show, save, stop.
+"""One `charrnn train`, from its encoded text to the checkpoint: start or go on, show, save, stop.
 
 `charrnn.training.loop` trains and knows of none of this.
 """
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import shlex
 import sys
@@ -20,12 +19,10 @@ import typer
 from charrnn import __version__
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, farewell
-from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.launch import Launch, start_run
-from charrnn.cli.trainer.lock import locked_output
-from charrnn.cli.trainer.reading import is_live, read_texts
+from charrnn.cli.trainer.reading import is_live
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.resumption import resume_run, stored_reading
+from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import TrainingLog
@@ -35,6 +32,7 @@ from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import reset_id, sampling_weights
 from charrnn.metrics import Report
 from charrnn.storage.archive import CorpusFacts
+from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
 from charrnn.training.loop import train
 from charrnn.training.ranks import Ranks
@@ -45,29 +43,19 @@ from charrnn.training.torchrun import read_place
 SAMPLE_LENGTH = 240
 
 
-def run_training(request: Request) -> None:
-    """Carry out a request: print the checkpoint's path on stdout at the end.
+def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks) -> None:
+    """Begin or go on as a request says, and train to the end.
+
+    Args:
+        request: with an output that may be written.
+        corpus: its texts, encoded.
+        signals: that stop the training.
+        ranks: the processes that train together.
 
     Raises:
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
-    place = read_place()
-    with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place) as ranks:
-        request = ranks.broadcast(lambda: settle(request, place))
-        with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
-            _run_training(request, signals, ranks)
-    if ranks.is_first:
-        try:
-            print(request.path, flush=True)
-        except OSError as error:
-            error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
-            raise
-
-
-def _run_training(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
-    reading = stored_reading(request, ranks) if request.resume else request.reading
-    corpus = read_texts(request, reading, ranks)
     with _make_display(request) if ranks.is_first else MuteDisplay() as display:
         display.unit = corpus.encoder.unit
         launch = resume_run(request, corpus, ranks) if request.resume else start_run(request, corpus, ranks)

@@ -1,0 +1,39 @@
+"""One `charrnn train`, up to where it needs PyTorch, whose loading takes seconds.
+
+Whatever is wrong with an output, a checkpoint's name or a text is told before that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from charrnn.cli.trainer.joining import joined, settle
+from charrnn.cli.trainer.lock import locked_output
+from charrnn.cli.trainer.reading import read_texts, stored_reading
+from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.training.torchrun import read_place
+
+
+def run_training(request: Request) -> None:
+    """Carry out a request: print the checkpoint's path on stdout at the end.
+
+    Raises:
+        CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
+        typer.Exit: stopped by a signal, after saving.
+    """
+    place = read_place()
+    with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place) as ranks:
+        request = ranks.broadcast(lambda: settle(request, place))
+        with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
+            reading = stored_reading(request, ranks) if request.resume else request.reading
+            corpus = read_texts(request, reading, ranks)
+            from charrnn.cli.trainer.session import train_on
+
+            train_on(request, corpus, signals, ranks)
+    if ranks.is_first:
+        try:
+            print(request.path, flush=True)
+        except OSError as error:
+            error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
+            raise
