@@ -199,7 +199,7 @@ def test_the_odd_lines_of_a_log_stand_out_after_a_short_training(command, traine
     """20 odd lines among 20,000 ordinary ones: at least 18 are among the 40 most surprising."""
     (trained / "app.log").write_text("\n".join(make_log(20_000, 1)) + "\n")
     subprocess.run(
-        [sys.executable, "-m", "charrnn", "train", "app.log", "--time", "60s", "-q"], cwd=trained, check=True,
+        [sys.executable, "-m", "charrnn", "train", "app.log", "--time", "30s", "-q"], cwd=trained, check=True,
         capture_output=True,
     )  # fmt: skip
     lines = make_log(20_000, 2)
