@@ -275,6 +275,7 @@ def test_sample_and_inspect_do_not_load_torch(arguments, trained):
     loaded = modules_after(arguments, trained)
     assert "numpy" in loaded
     assert not {"torch", "rich"} & loaded
+    assert "charrnn.cli.train" not in loaded, "nor another command's flags"
 
 
 def test_completion_does_not_load_torch(tmp_path, charrnn):

@@ -19,13 +19,20 @@ import typer
 from typer.core import TyperGroup
 
 from charrnn import __version__
-from charrnn.cli import inspection, sample, train
-from charrnn.cli.common.helping import USAGE_ERROR, usage_error_line, with_parts
+from charrnn.cli.common.commands import Commands
+from charrnn.cli.common.helping import USAGE_ERROR, usage_error_line
 from charrnn.errors import CharRNNError
+
+COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
+"""The commands, by the module that each is in."""
 
 
 class OneLineErrors(TyperGroup):
     """A group of commands whose expected failures end in one line on stderr and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands(COMMANDS)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **kwargs: Any) -> Any:
         """Parse the command line; --help and --version are carried out here."""
@@ -98,9 +105,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Learn the style of any text, one character at a time, and write more of it.",
 )
-app.command(cls=with_parts(train.PARTS))(train.train)
-app.command(cls=with_parts(sample.PARTS))(sample.sample)
-app.command(cls=with_parts(inspection.PARTS))(inspection.inspect)
 
 
 def main() -> None:

@@ -1,0 +1,41 @@
+"""The commands of a command line, of which one run needs one: each is made where it is first asked for."""
+
+import importlib
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+import typer
+
+from charrnn.cli.common.helping import with_parts
+
+
+class Commands(MutableMapping[str, Any]):
+    """Typer's commands by name; to make one is to import its module and to go through all of its flags.
+
+    Args:
+        modules: by a command's name, the module with a function of that name, and with `PARTS`.
+    """
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self._modules = modules
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            module = importlib.import_module(self._modules[name])
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(cls=with_parts(module.PARTS))(getattr(module, name))
+            self._made[name] = typer.main.get_command(alone)
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
