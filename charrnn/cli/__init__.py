@@ -61,11 +61,10 @@ def _one_line_errors() -> Iterator[None]:
         _leave(str(error), error.exit_code)
     except USAGE_ERROR as error:
         _leave(usage_error_line(error), 2)
-    except BrokenPipeError:  # the reader has had enough, as in `| head`
-        _discard_stdout()
-        raise typer.Exit(0) from None
     except OSError as error:
         _discard_stdout()
+        if is_closed_pipe(error):  # the reader has had enough, as in `| head`
+            raise typer.Exit(0) from None
         where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
         _leave(f"{where}{error.strerror or error}", 1)
     except (MemoryError, RuntimeError) as error:
@@ -74,6 +73,13 @@ def _one_line_errors() -> Iterator[None]:
         if not _is_out_of_memory(error):
             raise
         _leave("out of memory; lower --hidden-size, --batch-size, --seq-len, --length or --num-samples", 1)
+
+
+def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
+    """Whether who read has gone; Windows calls that an invalid argument at times (cpython's issue 79935)."""
+    return isinstance(error, BrokenPipeError) or (
+        system == "nt" and error.errno == errno.EINVAL and error.filename is None
+    )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

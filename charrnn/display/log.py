@@ -57,7 +57,8 @@ class TrainingLog:
 
     def _open(self) -> FileIO:
         """Open it anew each time: it may have been deleted."""
-        return open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)  # Windows would write line ends of its own
+        return open(os.open(self._path, flags, 0o666), "r+b", buffering=0)
 
     def _append(self, file: FileIO) -> None:
         end = file.seek(0, os.SEEK_END)

@@ -42,6 +42,8 @@ def locked_output(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
             lock.unlink()
         os.close(descriptor)
+        if fcntl is None:  # Windows removes no file that is open
+            lock.unlink(missing_ok=True)
 
 
 def _stray_files(path: Path) -> list[Path]:

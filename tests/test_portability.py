@@ -1,0 +1,64 @@
+"""What is there on Linux alone is missed by nobody: other systems are played by hiding it."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+from conftest import clean_environment, make_text
+
+from charrnn.cli import is_closed_pipe
+
+ELSEWHERE = """
+import os, signal, sys
+
+for name in ("fcntl", "termios", "readline", "resource", "pwd", "grp"):
+    sys.modules[name] = None
+for module, names in (
+    (os, "sched_getaffinity nice sysconf confstr confstr_names fork tcgetpgrp getpgrp getuid"),
+    (signal, "SIGHUP SIGUSR1 SIGPIPE SIGTTOU"),
+):
+    for name in names.split():
+        delattr(module, name)
+sys.argv = ["charrnn", *sys.argv[1:]]
+from charrnn.cli import main
+
+main()
+"""
+"""The command line on a system that has little of what POSIX asks for, as Windows."""
+
+
+def elsewhere(folder, *arguments, stdin=""):
+    result = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, *map(str, arguments)],
+        cwd=folder, input=stdin, capture_output=True, text=True, env=clean_environment(), timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_all_commands_work_without_what_posix_alone_has(tmp_path):
+    (tmp_path / "words.txt").write_text(make_text(4_000), encoding="utf-8")
+    train = ("train", "words.txt", "--hidden-size", 16, "--log", "words.jsonl", "--cache", "kept", "-q")
+    assert elsewhere(tmp_path, *train, "--max-steps", 10) == "words.pt\n"
+    assert elsewhere(tmp_path, *train, "--max-steps", 20, "--resume") == "words.pt\n"
+    assert not list(tmp_path.glob(".*")), "neither a lock nor a stray file is left"
+    assert len(elsewhere(tmp_path, "sample", "words.pt", "-n", 30, "-q")) == 30
+    assert len(elsewhere(tmp_path, "sample", "words.pt", "-n", 30, "-q", "--interactive", stdin="tin\n")) == 34
+    assert "verdict" in elsewhere(tmp_path, "inspect", "words.pt")
+    assert elsewhere(tmp_path, "inspect", "words.pt", "--score", "-", "--by", "line", stdin="tin\n").count("\t") == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "system", "is_closed"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "posix", True),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "nt", True),
+        (OSError(errno.EINVAL, "Invalid argument"), "nt", True),
+        (OSError(errno.EINVAL, "Invalid argument"), "posix", False),
+        (OSError(errno.EINVAL, "Invalid argument", "a:b"), "nt", False),
+        (OSError(errno.ENOSPC, "No space left on device"), "nt", False),
+    ],
+)
+def test_a_closed_pipe_is_known_on_each_system(error, system, is_closed):
+    assert is_closed_pipe(error, system) == is_closed
