@@ -1,16 +1,20 @@
-"""Many short trainings, each in a process of its own that can be killed: forked from one that has imported torch."""
+"""Many short trainings, each in a process of its own that can be killed: forked from one that has imported torch.
+
+To import it takes most of the time of such a training. Otherwise they are as those that a user starts.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import NO_SPINNING
+from conftest import NO_SPINNING, clean_environment
 
 os.environ.update(NO_SPINNING)
 _context = multiprocessing.get_context("forkserver")
@@ -73,13 +77,29 @@ def train(folder: Path, *arguments: object, prepare: Callable[[], None] | None =
     return training
 
 
+def run_command(folder: Path, arguments: list[str], seconds: float) -> tuple[int, bytes, bytes]:
+    """Run the command line to its end, without input: its exit code, and what it wrote to stdout and stderr."""
+    with tempfile.TemporaryDirectory() as streams:
+        for name in ("stdout", "stderr"):
+            Path(streams, name).touch()
+        process = _context.Process(target=_run, args=(folder, streams, ["charrnn", *arguments], None), daemon=True)
+        process.start()
+        process.join(seconds)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(arguments, seconds)
+        return process.exitcode, Path(streams, "stdout").read_bytes(), Path(streams, "stderr").read_bytes()
+
+
 def _run(folder: Path, streams: str, words: list[str], prepare: Callable[[], None] | None) -> None:
+    environment = clean_environment()
+    os.environ.clear()
+    os.environ.update(environment)
     os.chdir(folder)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(streams, name), os.O_WRONLY), descriptor)
     sys.stdout, sys.stderr = open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8")  # noqa: SIM115
     sys.argv = words
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what is asked for here is asked of a CPU
     if prepare is not None:
         prepare()
     from charrnn.cli import main
