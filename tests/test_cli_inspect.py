@@ -92,7 +92,7 @@ def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
     torch.save({**contents, "history": []}, trained / "young.pt")
     assert "no loss on record" in inspect(cwd=trained, checkpoint="young.pt").stdout
     card = json.loads(inspect("--json", checkpoint="young.pt").stdout)
-    assert (card["best"], card["verdict"]) == (None, "too early to tell: 0 evaluations")
+    assert (card["best"], card["verdict"]) == (None, "no evaluation on record")
 
 
 @pytest.mark.parametrize("width", [20, 40])

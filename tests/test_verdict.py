@@ -20,6 +20,7 @@ def history(train, val):
         ([2.0, 1.8, 1.5, 1.4, 1.4, 1.4], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "levelled off: .*is 0.2000 below"),
         ([2.0, 1.8], [1.9, 1.7], "too early to tell: 2 evaluations"),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
+        ([], [], "no evaluation on record"),
     ],
 )
 def test_what_the_losses_say_is_said_in_words(train, val, words):

@@ -26,6 +26,8 @@ def verdict(history: Sequence[HistoryRow], *, recalls: bool = False) -> str:
         history: evaluations in order.
         recalls: whether forecasts are hidden while training, so that its loss says nothing beside the validation loss.
     """
+    if not history:  # of a young training, or of one member of several
+        return "no evaluation on record"
     if len(history) < FEWEST:
         return f"too early to tell: {len(history)} evaluation{'' if len(history) == 1 else 's'}"
     best, last = best_row(history), history[-1]

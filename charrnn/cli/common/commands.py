@@ -18,24 +18,24 @@ class Commands(MutableMapping[str, Any]):
 
     def __init__(self, modules: Mapping[str, str]) -> None:
         self._modules = modules
-        self._made: dict[str, Any] = {}
+        self._commands: dict[str, Any] = dict.fromkeys(modules)  # None: not made yet
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
+        if self._commands[name] is None:
             module = importlib.import_module(self._modules[name])
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
             alone.command(cls=with_parts(module.PARTS))(getattr(module, name))
-            self._made[name] = typer.main.get_command(alone)
-        return self._made[name]
+            self._commands[name] = typer.main.get_command(alone)
+        return self._commands[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
+        self._commands[name] = command
 
     def __delitem__(self, name: str) -> None:
-        del self._made[name]
+        del self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
+        return iter(self._commands)
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return len(self._commands)
