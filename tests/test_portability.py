@@ -3,11 +3,16 @@
 import errno
 import subprocess
 import sys
+from inspect import signature
 
 import pytest
+import typer
 from conftest import clean_environment, make_text
 
 from charrnn.cli import is_closed_pipe
+from charrnn.cli.inspection import inspect
+from charrnn.cli.sample import sample
+from charrnn.cli.train import train
 
 ELSEWHERE = """
 import os, signal, sys
@@ -62,3 +67,10 @@ def test_all_commands_work_without_what_posix_alone_has(tmp_path):
 )
 def test_a_closed_pipe_is_known_on_each_system(error, system, is_closed):
     assert is_closed_pipe(error, system) == is_closed
+
+
+@pytest.mark.parametrize("command", [train, sample, inspect])
+def test_what_typer_fills_in_has_no_default(command):
+    """Python 3.10 takes a default of None for an optional type, of which typer knows no such one."""
+    (context,) = (one for one in signature(command).parameters.values() if one.annotation is typer.Context)
+    assert context.default is context.empty

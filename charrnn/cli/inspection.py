@@ -26,6 +26,7 @@ PARTS = {
 
 
 def inspect(
+    context: typer.Context,
     checkpoints: Annotated[
         list[str],
         typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", **Hidden),
@@ -88,7 +89,6 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all of it, check every checksum, and say what was checked.")
     ] = False,
-    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
     """Look into a checkpoint, or score a text by it.
 

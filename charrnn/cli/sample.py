@@ -23,6 +23,7 @@ PARTS = {
 
 
 def sample(
+    context: typer.Context,
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="A file that `charrnn train` wrote, or - for stdin.", **Hidden)
     ],
@@ -107,7 +108,6 @@ def sample(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
-    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
     """Write text in the style of a checkpoint.
 

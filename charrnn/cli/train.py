@@ -28,6 +28,7 @@ PARTS = {
 
 
 def train(
+    context: typer.Context,
     texts: Annotated[
         list[str], typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.", **Hidden)
     ],
@@ -191,7 +192,6 @@ def train(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per report on stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
-    context: typer.Context = None,  # type: ignore[assignment]  # typer fills it in
 ) -> None:
     """Learn the style of a text and write a checkpoint.
 

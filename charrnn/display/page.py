@@ -49,4 +49,4 @@ def write_page(path: str, page: str) -> None:
 
 
 def _asset(name: str) -> str:
-    return resources.files("charrnn.display").joinpath("assets", name).read_text(encoding="utf-8")
+    return resources.files("charrnn.display").joinpath("assets").joinpath(name).read_text(encoding="utf-8")
