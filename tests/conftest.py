@@ -66,10 +66,11 @@ Runner = Callable[..., Result]
 
 @pytest.fixture
 def charrnn(tmp_path: Path) -> Runner:
-    """Run the command line in an empty folder: trainings forked from a process that has imported torch already."""
+    """Run the command line in an empty folder: trainings, unless they start cold, forked from a process
+    that has imported torch already."""
 
-    def run(*arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None) -> Result:
-        if arguments[:1] == ("train",) and not stdin and not env:
+    def run(*arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None, cold: bool = False) -> Result:
+        if arguments[:1] == ("train",) and not (stdin or env or cold):
             from processes import run_command
 
             code, stdout, stderr = run_command(tmp_path, [*map(str, arguments)], 300)

@@ -38,7 +38,9 @@ class Training:
         for name in ("stdout", "stderr"):
             self._stream(name).touch()
         words = ["charrnn", "train", "verse.txt", "--threads", "1", *map(str, arguments)]
-        self.process = _context.Process(target=_run, args=(folder, self._streams, words, prepare), daemon=True)
+        self.process = _context.Process(
+            target=_run, args=(folder, self._streams, words, clean_environment(), prepare), daemon=True
+        )
         self.process.start()
 
     @property
@@ -82,7 +84,9 @@ def run_command(folder: Path, arguments: list[str], seconds: float) -> tuple[int
     with tempfile.TemporaryDirectory() as streams:
         for name in ("stdout", "stderr"):
             Path(streams, name).touch()
-        process = _context.Process(target=_run, args=(folder, streams, ["charrnn", *arguments], None), daemon=True)
+        process = _context.Process(
+            target=_run, args=(folder, streams, ["charrnn", *arguments], clean_environment(), None), daemon=True
+        )
         process.start()
         process.join(seconds)
         if process.exitcode is None:
@@ -91,8 +95,9 @@ def run_command(folder: Path, arguments: list[str], seconds: float) -> tuple[int
         return process.exitcode, Path(streams, "stdout").read_bytes(), Path(streams, "stderr").read_bytes()
 
 
-def _run(folder: Path, streams: str, words: list[str], prepare: Callable[[], None] | None) -> None:
-    environment = clean_environment()
+def _run(
+    folder: Path, streams: str, words: list[str], environment: dict[str, str], prepare: Callable[[], None] | None
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -1,9 +1,11 @@
 """What is there on Linux alone is missed by nobody: other systems are played by hiding it."""
 
 import errno
+import os
 import subprocess
 import sys
 from inspect import signature
+from pathlib import Path
 
 import pytest
 import typer
@@ -13,6 +15,7 @@ from charrnn.cli import is_closed_pipe
 from charrnn.cli.inspection import inspect
 from charrnn.cli.sample import sample
 from charrnn.cli.train import train
+from charrnn.cli.trainer import lock
 
 ELSEWHERE = """
 import os, signal, sys
@@ -49,7 +52,7 @@ def test_all_commands_work_without_what_posix_alone_has(tmp_path):
     assert elsewhere(tmp_path, *train, "--max-steps", 20, "--resume") == "words.pt\n"
     assert not list(tmp_path.glob(".*")), "neither a lock nor a stray file is left"
     assert len(elsewhere(tmp_path, "sample", "words.pt", "-n", 30, "-q")) == 30
-    assert len(elsewhere(tmp_path, "sample", "words.pt", "-n", 30, "-q", "--interactive", stdin="tin\n")) == 34
+    assert elsewhere(tmp_path, "sample", "words.pt", "-n", 30, "-q", "--interactive", stdin="tin\n").startswith("tin")
     assert "verdict" in elsewhere(tmp_path, "inspect", "words.pt")
     assert elsewhere(tmp_path, "inspect", "words.pt", "--score", "-", "--by", "line", stdin="tin\n").count("\t") == 2
 
@@ -74,3 +77,29 @@ def test_what_typer_fills_in_has_no_default(command):
     """Python 3.10 takes a default of None for an optional type, of which typer knows no such one."""
     (context,) = (one for one in signature(command).parameters.values() if one.annotation is typer.Context)
     assert context.default is context.empty
+
+
+def test_where_no_open_file_is_removed_the_lock_goes_once_it_is_closed(tmp_path, monkeypatch):
+    still_open, closed, unlink = True, os.close, Path.unlink
+
+    def close(descriptor):
+        nonlocal still_open
+        closed(descriptor)
+        still_open = False
+
+    def remove(path, missing_ok=False):
+        if still_open:
+            raise PermissionError(errno.EACCES, "The process cannot access the file", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(lock.os, "close", close)
+    monkeypatch.setattr(Path, "unlink", remove)
+    with lock.locked_output(tmp_path / "verse.pt"):
+        assert os.listdir(tmp_path) == [".verse.pt.lock"]
+    assert os.listdir(tmp_path) == []
+    monkeypatch.setattr(lock.os, "close", closed)
+    still_open = True
+    with lock.locked_output(tmp_path / "verse.pt"):  # another training holds it too
+        pass
+    assert os.listdir(tmp_path) == [".verse.pt.lock"]

@@ -78,8 +78,8 @@ def _comparable(subject: Subject) -> dict[str, str]:
         "steps": f"{training.get('step', 0):,}",
         "time": format_seconds(float(training.get("seconds", 0))),
         **{name.replace("_", " "): options.get(name, "?") for name in COMPARED},
-        "best loss, nats": "none yet" if best is None else f"{best.val_loss:.4f}",
-        f"bits per {unit}": "none yet" if best is None else f"{bits_per_char(best.val_loss):.4f}",
+        "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
+        f"bits per {unit}": "none on record" if best is None else f"{bits_per_char(best.val_loss):.4f}",
     }
 
 

@@ -42,8 +42,9 @@ def locked_output(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
             lock.unlink()
         os.close(descriptor)
-        if fcntl is None:  # Windows removes no file that is open
-            lock.unlink(missing_ok=True)
+        if fcntl is None:  # Windows removes no file that is open, here or in another training
+            with contextlib.suppress(OSError):
+                lock.unlink(missing_ok=True)
 
 
 def _stray_files(path: Path) -> list[Path]:

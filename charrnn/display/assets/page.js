@@ -19,6 +19,8 @@ const grouped = (value) => Number(value).toLocaleString("en");
 const NAMES = { " ": "space", "\n": "line feed", "\t": "tab" };
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 const point = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+const isNumber = (c) => unit === "byte" && c >= "\x80" && c <= "\xff";
+const byteNamed = (c) => isNumber(c) ? "0x" + c.codePointAt(0).toString(16).toUpperCase() : named(c);
 const named = (c) => NAMES[c] || (HIDDEN.test(c) ? point(c) : c);
 const drawn = (c) => HIDDEN.test(c) && c !== "\n" && c !== "\t" ? "\u25a1" : c;
 
@@ -346,7 +348,7 @@ function parameters() {
   const counts = [...card.characters].map((c, i) => [c, card.corpus.counts[i]]).sort((a, b) => b[1] - a[1]);
   const total = card.corpus.characters || 1;
   const part = section("Its vocabulary", `${grouped(counts.length)} ${unit}s, the most frequent first.`);
-  make(part, "p", {}, counts.slice(0, 200).map(([c, n]) => `${named(c)}\u00a0${(100 * n / total).toFixed(1)}%`).join(", "));
+  make(part, "p", {}, counts.slice(0, 200).map(([c, n]) => `${byteNamed(c)}\u00a0${(100 * n / total).toFixed(1)}%`).join(", "));
   const origin = section("Where it comes from", "");
   table(origin, ["", ""], data.origin);
 }
