@@ -57,6 +57,12 @@ def test_all_commands_work_without_what_posix_alone_has(tmp_path):
     assert elsewhere(tmp_path, "inspect", "words.pt", "--score", "-", "--by", "line", stdin="tin\n").count("\t") == 2
 
 
+class LibraryError(OSError):
+    """What Windows says where a library does not load."""
+
+    winerror = 126
+
+
 @pytest.mark.parametrize(
     ("error", "system", "is_closed"),
     [
@@ -65,6 +71,7 @@ def test_all_commands_work_without_what_posix_alone_has(tmp_path):
         (OSError(errno.EINVAL, "Invalid argument"), "nt", True),
         (OSError(errno.EINVAL, "Invalid argument"), "posix", False),
         (OSError(errno.EINVAL, "Invalid argument", "a:b"), "nt", False),
+        (LibraryError(errno.EINVAL, "The specified module could not be found"), "nt", False),
         (OSError(errno.ENOSPC, "No space left on device"), "nt", False),
     ],
 )

@@ -76,10 +76,12 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
-    """Whether who read has gone; Windows calls that an invalid argument at times (cpython's issue 79935)."""
-    return isinstance(error, BrokenPipeError) or (
-        system == "nt" and error.errno == errno.EINVAL and error.filename is None
-    )
+    """Whether who read has gone; Windows calls that an invalid argument at times (cpython's issue 79935).
+
+    An error with a number of Windows' own is another one, such as of a library that does not load.
+    """
+    nameless = error.filename is None and getattr(error, "winerror", None) is None
+    return isinstance(error, BrokenPipeError) or (system == "nt" and error.errno == errno.EINVAL and nameless)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -119,7 +121,7 @@ def main() -> None:
     # Layers hand their weights to cuDNN one by one, which lays them side by side at each call: a copy of a few MB.
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     _prepare_streams()
-    app(prog_name="charrnn")
+    app(prog_name="charrnn", windows_expand_args=False)  # else a pattern would become the files that fit it
 
 
 def _print_version(wanted: bool) -> None:
