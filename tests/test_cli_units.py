@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -113,6 +114,10 @@ def test_what_is_counted_in_bytes_is_called_so(folder):
     card = command(folder, "inspect", "curve.pt").stdout
     assert "nats per byte" in card
     assert "per character" not in card
+    alike = command(folder, "inspect", "curve.pt", "--embeddings").stdout
+    assert "0xC3" in alike
+    assert re.search("byte +expected where it is", alike)
+    assert not set("Ã¼¡") & set(alike), "a byte is no letter"
 
 
 def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):

@@ -139,16 +139,17 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
 
 @needs_browser
 def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
-    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text())
+    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "tüna\n" * 9)
     flags = ("words.txt", "--unit", "byte", "--hidden-size", "48", "--max-steps", "60", "--quiet")
     subprocess.run(
         [sys.executable, "-m", "charrnn", "train", *flags], cwd=tmp_path, check=True, env=clean_environment()
     )
     found, console = drive(write_report(tmp_path), tmp_path)
     assert console == []
-    for words in ("nats per byte", "bits per byte", "k, bytes back", "bytes of context", "a byte's loss"):
+    for words in ("nats per byte", "bits per byte", "k, bytes back", "bytes of context", "a byte's loss", "0xC3"):
         assert words in found["said"], words
     assert "nats per character" not in found["said"]
+    assert "Ã" not in found["said"], "a byte is no letter"
 
 
 @needs_browser

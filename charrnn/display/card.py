@@ -136,11 +136,11 @@ def _describe_frequencies(checkpoint: Checkpoint) -> str:
 
 
 def _name(character: str, unit: str) -> str:
-    return "space" if character == " " else _shown(character, unit)
+    return "space" if character == " " else spell(character, unit)
 
 
-def _shown(character: str, unit: str) -> str:
-    """A character as it can be shown; a byte that is none by its number."""
+def spell(character: str, unit: str) -> str:
+    """Show one of an alphabet: a character as a terminal can show it, a byte that is none by its number."""
     is_number = unit != CHARACTER and "\x80" <= character <= "\xff"
     return f"0x{ord(character):02X}" if is_number else quoted(character)
 

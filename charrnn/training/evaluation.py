@@ -178,7 +178,7 @@ def _spread(pieces: Positions, num_chars: int, most: int | None) -> Positions:
     if most is None or most >= num_chars:
         return pieces
     count = max(1, round(len(pieces) * most / num_chars))
-    return pieces[np.arange(count) * len(pieces) // count]
+    return pieces[np.arange(count, dtype=np.int64) * len(pieces) // count]
 
 
 def _pieces(lanes: Positions) -> list[Positions]:

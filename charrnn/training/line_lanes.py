@@ -118,7 +118,7 @@ def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
         return ids
     starts, lengths = find_lines(ids, line_feed)
     count = max(1, round(len(starts) * most / len(ids)))
-    chosen = np.arange(count) * len(starts) // count
+    chosen = np.arange(count, dtype=np.int64) * len(starts) // count
     taken = np.concatenate(
         [ids[start : start + length] for start, length in zip(starts[chosen], lengths[chosen], strict=True)]
     )

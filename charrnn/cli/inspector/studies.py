@@ -12,6 +12,7 @@ from charrnn.cli.common.shared import write_sample
 from charrnn.cli.common.tables import format_columns
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
+from charrnn.display.card import spell
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.text.documents import read_text
@@ -57,7 +58,8 @@ def embeddings_view(subject: Subject) -> View:
     }
     counts = subject.contents.corpus.counts
     order = sorted(range(len(characters)), key=lambda i: -counts[i])
-    return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width))
+    unit = subject.contents.encoder.unit
+    return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width, unit))
 
 
 def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any]]]:
@@ -89,19 +91,22 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:
     return [*lines, "", "the longest stretches of the sample", *(line[: max(width, 20)] for line in longest)]
 
 
-def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int) -> list[str]:
+def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int, unit: str) -> list[str]:
     """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
     columns = min(width, 64)
     grid = [[" "] * columns for _ in range(MAP_LINES)]
     for i in reversed(order):
         x, y = found.places[i]
         row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
-        shown = {" ": "␣", "\n": "↵"}.get(characters[i], quoted(characters[i]))
+        shown = {" ": "␣", "\n": "↵"}.get(characters[i], spell(characters[i], unit))
         grid[row][column] = shown if len(shown) == 1 else "□"
     rows = [
-        [quoted(picture(characters[i])), " ".join(quoted(picture(characters[j])) for j in found.neighbours[i])]
+        [
+            spell(picture(characters[i]), unit),
+            " ".join(spell(picture(characters[j]), unit) for j in found.neighbours[i]),
+        ]
         for i in order[:MAP_LINES]
     ]
     headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
     lines = [headline, *("".join(row).rstrip() for row in grid), ""]
-    return [*lines, *format_columns(["character", "expected where it is"], rows)]
+    return [*lines, *format_columns([unit, "expected where it is"], rows)]

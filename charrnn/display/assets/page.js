@@ -302,16 +302,16 @@ function gradients() {
 function embeddings() {
   const view = data.embeddings;
   if (!view) return;
-  const part = section("Its alphabet", "Characters that are expected in the same places lie together.");
+  const part = section("Its alphabet", `${unit[0].toUpperCase()}${unit.slice(1)}s that are expected in the same places lie together.`);
   const figure = make(part, "figure");
   const width = Math.max(300, Math.min(part.clientWidth, 860));
   const svg = make(figure, "svg", { viewBox: `0 0 ${width} 440`, role: "img" });
   for (const [character, [x, y]] of Object.entries(view.places)) {
-    const shown = { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[character] || (HIDDEN.test(character) ? "\u25a1" : character);
+    const shown = { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[character] || (isNumber(character) || HIDDEN.test(character) ? "\u25a1" : character);
     const node = make(svg, "text", { class: "character", x: width / 2 + (width / 2 - 20) * x, y: 225 - 205 * y, "text-anchor": "middle" }, shown);
     node.addEventListener("pointerover", (event) => {
       tip.replaceChildren();
-      make(tip, "div", {}, `${named(character)}: ${view.expected_alike[character].map((one) => named(one[0])).join(", ")}`);
+      make(tip, "div", {}, `${byteNamed(character)}: ${view.expected_alike[character].map((one) => byteNamed(one[0])).join(", ")}`);
       showTip(event.clientX, event.clientY);
     });
     node.addEventListener("pointerout", hideTip);
