@@ -68,7 +68,7 @@ ALLOWED = {
         "run": "config encoder ensemble errors gpu_lanes lanes line_lanes metrics model optimizers pace ranks "
         "recalled_text recovery resuming updates",
         "loop": "config ensemble evaluation heap metrics model optimizers pace passes recovery run",
-        "checkpoint": "archive config encoder errors header metrics options tensorfile",
+        "checkpoint": "archive config encoder errors header metrics options outputs tensorfile",
     },
     "storage": {
         "tensorfile": "",

@@ -1,12 +1,14 @@
 """What is there on Linux alone is missed by nobody: other systems are played by hiding it."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from conftest import clean_environment, make_text
@@ -14,8 +16,13 @@ from conftest import clean_environment, make_text
 from charrnn.cli import is_closed_pipe
 from charrnn.cli.inspection import inspect
 from charrnn.cli.sample import sample
+from charrnn.cli.sampler.prompts import read_prompt
 from charrnn.cli.train import train
-from charrnn.cli.trainer import lock
+from charrnn.cli.trainer import lock, request
+from charrnn.errors import CorpusError
+from charrnn.storage import outputs
+from charrnn.text.cache import Cache
+from charrnn.text.options import PLAIN
 
 ELSEWHERE = """
 import os, signal, sys
@@ -110,3 +117,61 @@ def test_where_no_open_file_is_removed_the_lock_goes_once_it_is_closed(tmp_path,
     with lock.locked_output(tmp_path / "verse.pt"):  # another training holds it too
         pass
     assert os.listdir(tmp_path) == [".verse.pt.lock"]
+
+
+def refuse(times, monkeypatch):
+    """Make a rename fail so often as if another program had the target open; what is called gives how often it was."""
+    asked, rename = [], os.replace
+
+    def replace(source, target):
+        asked.append(target)
+        if len(asked) <= times:
+            raise PermissionError(errno.EACCES, "Access is denied", str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    return lambda: len(asked)
+
+
+@pytest.mark.parametrize(("system", "refusals", "succeeds"), [("nt", 3, True), ("nt", 99, False), ("posix", 1, False)])
+def test_a_rename_waits_for_who_reads_the_target_on_windows_alone(tmp_path, monkeypatch, system, refusals, succeeds):
+    new, old = tmp_path / "new", tmp_path / "old"
+    new.write_text("new")
+    old.write_text("old")
+    asked = refuse(refusals, monkeypatch)
+    monkeypatch.setattr(outputs, "PAUSE", 0.0)
+    monkeypatch.setattr(outputs.os, "name", system)
+    if succeeds:
+        outputs.put_in_place(new, old)
+    else:
+        with pytest.raises(PermissionError):
+            outputs.put_in_place(new, old)
+    monkeypatch.undo()
+    assert old.read_text() == ("new" if succeeds else "old")
+    assert asked() == {"nt": min(refusals + 1, outputs.ATTEMPTS), "posix": 1}[system]
+
+
+def test_ids_that_another_training_has_mapped_are_mapped_too(tmp_path, monkeypatch):
+    cache, ids = Cache(tmp_path), np.arange(9, dtype=np.uint8)
+    cache.keep("a", [ids], ids.dtype)
+    refuse(2, monkeypatch)
+    assert cache.keep("a", [ids], ids.dtype).tolist() == ids.tolist()
+    with pytest.raises(CorpusError, match="cannot be kept"):
+        cache.keep("a", [ids[:5]], ids.dtype)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.ids"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "prompt"),
+    [("Tin\n", "Tin"), ("Tin\r\n", "Tin"), ("Tin", "Tin"), ("Tin\n\n", "Tin\n"), ("Tin\r", "Tin\r")],
+)
+def test_a_prompt_from_a_pipe_ends_where_its_line_does(monkeypatch, typed, prompt):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
+    assert read_prompt("-", None, PLAIN) == prompt
+
+
+def test_a_command_to_type_is_quoted_as_the_shell_at_hand_wants_it(monkeypatch):
+    words = ("my verse.txt", "*.py")
+    assert request.as_typed(*words) == "'my verse.txt' '*.py'"
+    monkeypatch.setattr(request.os, "name", "nt")
+    assert request.as_typed(*words) == '"my verse.txt" *.py'

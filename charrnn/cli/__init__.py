@@ -8,6 +8,7 @@ of text, typer would compile each flag's twice at every start, which takes longe
 
 import contextlib
 import errno
+import importlib
 import io
 import os
 import sys
@@ -148,10 +149,15 @@ def _prepare_streams() -> None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    streams = (sys.stdin, "surrogateescape"), (sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")
-    for stream, errors in streams:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if os.name == "nt":  # its older consoles show colours once they are asked to; typer's own helper on that system
+        importlib.import_module("colorama").just_fix_windows_console()
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)
+            stream.reconfigure(
+                encoding="utf-8", errors=errors, newline="\n"
+            )  # on Windows too: what a pipe reads is data
 
 
 def _discard_stdout() -> None:

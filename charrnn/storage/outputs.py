@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from charrnn.errors import OutputError
+
+ATTEMPTS, PAUSE = 20, 0.1
+"""How often a rename is tried where the target is open elsewhere, and the seconds between."""
 
 
 def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
@@ -57,10 +61,26 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
     try:
         temporary.write_bytes(data)
-        os.replace(temporary, target)
+        put_in_place(temporary, target)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise OutputError(f"{path}: cannot be written ({reason}); choose another place with {flag}") from None
     finally:
         if temporary.is_file():
             temporary.unlink()
+
+
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Rename a file to a path in one step, whatever lies there.
+
+    Windows refuses while another program, such as a reader or a scanner, has the target open: then it waits for that.
+
+    Raises:
+        OSError: it cannot be done, or still not after two seconds.
+    """
+    for _ in range(ATTEMPTS - 1 if os.name == "nt" else 0):
+        try:
+            return os.replace(temporary, target)
+        except PermissionError:
+            time.sleep(PAUSE)
+    return os.replace(temporary, target)

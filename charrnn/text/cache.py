@@ -64,7 +64,7 @@ class Cache:
             with open(unfinished, "wb") as file:
                 for piece in pieces:
                     file.write(piece.astype(dtype, copy=False).data)
-            os.replace(unfinished, path)
+            _put_in_place(unfinished, path)
             return np.memmap(path, dtype=dtype, mode="r")
         except OSError as error:
             raise CorpusError(
@@ -85,6 +85,14 @@ class Cache:
                 with contextlib.suppress(OSError):  # another process may delete it first
                     if path.stat().st_mtime < time.time() - days * _DAY:
                         path.unlink()
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    try:
+        os.replace(unfinished, path)
+    except PermissionError:  # Windows, where another training made the same ids meanwhile and has them mapped
+        if not path.is_file() or path.stat().st_size != unfinished.stat().st_size:
+            raise
 
 
 def cache_key(**what: Any) -> str:

@@ -21,6 +21,7 @@ from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.storage.archive import FORMAT, FORMAT_VERSION, Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.storage.header import store_text_options
+from charrnn.storage.outputs import put_in_place
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
@@ -115,7 +116,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        put_in_place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)  # gone already where all went well
     _sync_folder(target.parent)

@@ -66,7 +66,10 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions) -> s
     from charrnn.text.documents import read_text
 
     text = read_text(source, options)
-    return text.removesuffix("\n") if prompt == STDIN else text  # as the shell's $(...) does: echo ends its line
+    if prompt != STDIN:
+        return text
+    end = "\r\n" if text.endswith("\r\n") else "\n"
+    return text.removesuffix(end)  # as the shell's $(...) does: echo ends its line
 
 
 def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> str:

@@ -36,7 +36,8 @@ def locked_output(path: Path) -> Iterator[None]:
     descriptor = _acquire(lock, path)
     try:
         for stray in _stray_files(path):
-            stray.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # Windows, where another training may write it
+                stray.unlink(missing_ok=True)
         yield
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
@@ -70,7 +71,7 @@ def _acquire(lock: Path, path: Path) -> int:
                 f"{path}: another training{f' (process {owner})' if owner.isdigit() else ''} is writing it; "
                 "wait for it, stop it, or give another file with --out"
             ) from None
-        if _is_still(descriptor, lock):
+        if fcntl is None or _is_still(descriptor, lock):
             os.truncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
             return descriptor

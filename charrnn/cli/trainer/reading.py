@@ -63,8 +63,9 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
 
 
 def is_live() -> bool:
-    """Whether stderr is a terminal that can be drawn on."""
-    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    """Whether stderr is a terminal that can be drawn on; Windows' older ones are known through stdout alone."""
+    is_known = os.name != "nt" or sys.stdout.isatty()
+    return is_known and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:

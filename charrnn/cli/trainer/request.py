@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import tempfile
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -74,7 +74,7 @@ class Request:
         flags = [("--include", pattern) for pattern in reading.include]
         flags += [("--exclude", pattern) for pattern in reading.exclude]
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
-        return [f"{flag} {shlex.quote(value)}" for flag, value in flags]
+        return [f"{flag} {as_typed(value)}" for flag, value in flags]
 
     @property
     def source(self) -> Path:
@@ -117,12 +117,25 @@ def check_output(request: Request) -> None:
         raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
+    _try_to_write(path)
+
+
+def _try_to_write(path: Path) -> None:
+    """Make a file beside a path, and remove it: a disk may be read-only, and Windows tells only what is tried."""
+    folder = path.parent
+    probe = folder / f".{path.name}.{os.getpid()}.tmp"  # as the checkpoint's, so that one of a killed process is found
     try:
-        tempfile.TemporaryFile(dir=folder).close()
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT))
+        probe.unlink()
     except OSError as error:
         raise OutputError(
             f"{folder}: cannot be written to ({error.strerror}); give a file elsewhere with --out"
         ) from None
+
+
+def as_typed(*words: str) -> str:
+    """Words as they stand on a command line, for a shell of the system's."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:

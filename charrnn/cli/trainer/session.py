@@ -21,7 +21,7 @@ from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, farewell
 from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.reading import is_live
-from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
 from charrnn.cli.trainer.signals import TrainingSignals
@@ -221,10 +221,10 @@ class Session:
         self._display.interrupted(self._run.step)
         self._display.__exit__(None, None, None)  # so that what follows stands below it
         if self._ranks.is_first and not self._request.quiet and not self._request.as_json:
-            out = f" --out {shlex.quote(self._request.out)}" if self._request.out else ""
-            log = f" --log {shlex.quote(self._request.log)}" if self._request.log else ""
+            out = f" --out {as_typed(self._request.out)}" if self._request.out else ""
+            log = f" --log {as_typed(self._request.log)}" if self._request.log else ""
             found = "".join(f" {flag}" for flag in self._request.finding)
-            again = f"charrnn train {shlex.join(self._request.texts)}{found}{out}{log} --resume"
+            again = f"charrnn train {as_typed(*self._request.texts)}{found}{out}{log} --resume"
             again = again if self._ranks.world_size == 1 else f"torchrun ... -m {again}"
             write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)

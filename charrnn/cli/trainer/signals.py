@@ -6,8 +6,8 @@ import signal
 from types import FrameType
 from typing import Any
 
-STOPS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-"""Ctrl-C, a polite kill, and a terminal that goes away."""
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+"""Ctrl-C, a polite kill, a terminal that goes away, and what Windows has for both of these."""
 
 SAVES = [signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []
 """Save, and go on."""
