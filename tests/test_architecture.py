@@ -59,14 +59,15 @@ ALLOWED = {
         "pace": "",
         "gpu_lanes": "config encoder lanes line_lanes",
         "passes": "ensemble lanes model ranks updates",
-        "precision": "config ensemble errors passes",
+        "precision": "config ensemble errors passes randomness",
         "evaluation": "encoder ensemble lanes line_lanes metrics model passes ranks recall recalled_text",
         "group": "config ranks torchrun",
         "optimizers": "config",
         "recovery": "errors",
+        "randomness": "ensemble",
         "resuming": "errors optimizers recovery",
         "run": "config encoder ensemble errors gpu_lanes lanes line_lanes metrics model optimizers pace ranks "
-        "recalled_text recovery resuming updates",
+        "randomness recalled_text recovery resuming updates",
         "loop": "config ensemble evaluation heap metrics model optimizers pace passes recovery run",
         "checkpoint": "archive config encoder errors header metrics options outputs tensorfile",
     },
@@ -127,7 +128,7 @@ ALLOWED = {
 
 TORCH_MODULES = {
     "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "loop", "model", "optimizers",
-    "pace", "passes", "precision", "recovery", "recurrence", "resuming", "run", "torch_engine", "updates",
+    "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run", "torch_engine", "updates",
 }  # fmt: skip
 TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "threads", "train"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}

@@ -228,6 +228,7 @@ def slow_bfloat16():
     [
         ("full_gpu", "the GPU is out of memory; lower --hidden-size, --batch-size or "),
         ("broken_gpu", "the GPU has failed (CUDA error: an illegal memory access was encountered); try again, "),
+        ("lame_gpu", "the GPU has failed (cuDNN error: CUDNN_STATUS_EXECUTION_FAILED); try again, "),
     ],
 )
 def test_a_gpu_that_gives_up_is_one_line_and_the_checkpoint_stays(folder, prepare, message):
@@ -245,6 +246,10 @@ def full_gpu():
 
 def broken_gpu():
     _fail_with(RuntimeError("CUDA error: an illegal memory access was encountered\nMore lines."))
+
+
+def lame_gpu():
+    _fail_with(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"))
 
 
 def _fail_with(error):

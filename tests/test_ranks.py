@@ -8,17 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 from conftest import NO_SPINNING, clean_environment, make_text, random_model
 from processes import Training, _context
 from test_cli_train import all_but_the_clock
+from torch import distributed as dist
 from torch.distributed import TCPStore
 
-from charrnn.cli.trainer.joining import settle
+from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.request import Request, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
@@ -26,8 +29,10 @@ from charrnn.errors import ConfigError
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint, loop
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.training.group import Group
 from charrnn.training.lanes import IGNORED, Lanes
 from charrnn.training.line_lanes import LineLanes
+from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
 from charrnn.training.torchrun import Place, read_place
@@ -199,8 +204,6 @@ def test_two_ranks_have_the_losses_and_the_weights_of_one(tmp_path):
 
 def learn_as(folder, rank, world, port):
     take_place(rank, world, port)
-    from charrnn.training.group import Group
-
     group = Group(read_place())
     torch.save({**learn(group), "broken": break_one(group)}, folder / f"{rank}.pt")
     group.leave()
@@ -243,6 +246,76 @@ def learn(ranks):
             losses.append((run.pace.loss - before) / (run.pace.chars - chars))
         found[name] = losses, dict(run.model.state_dict())
     return found
+
+
+class OnGpus(Part):
+    """One of several ranks on GPUs, which notes whether it took leave."""
+
+    uses_nccl, has_left = True, False
+
+    def leave(self):
+        self.has_left = True
+
+    def peer_failure(self, error):
+        return Group.peer_failure(self, error)
+
+
+NCCL_FAILURE = dist.DistBackendError("NCCL error in: x.cpp:2077, invalid usage\nLast error:\nDuplicate GPU detected\n")
+
+
+@pytest.mark.parametrize("uses_nccl", [True, False])
+@pytest.mark.parametrize(
+    ("error", "is_told", "leaves"),
+    [
+        (None, "", True),
+        (typer.Exit(143), "", True),
+        (ConfigError("too wide"), "charrnn: too wide\n", False),
+        (OSError(28, "No space left on device"), "", False),
+        (torch.OutOfMemoryError("CUDA out of memory."), "", False),
+        (NCCL_FAILURE, "gone, or NCCL does not reach it (Duplicate GPU detected)\n", False),
+        (
+            RuntimeError("[gloo/pair.cc:1] Connection closed by peer"),
+            "another process of this training is gone\n",
+            False,
+        ),
+    ],
+)
+def test_who_fails_alone_on_gpus_does_not_wait_for_the_others(monkeypatch, capsys, error, is_told, leaves, uses_nccl):
+    group = OnGpus(0, 2)
+    group.uses_nccl = uses_nccl
+    monkeypatch.setattr("charrnn.training.group.Group", lambda place: group)
+    ends = nullcontext() if error is None else pytest.raises(typer.Exit if is_told else type(error))
+    with ends, joined(Place(0, 2)):
+        if error:
+            raise error
+    assert group.has_left == (leaves or not uses_nccl), "NCCL's leave is one that all take together"
+    assert capsys.readouterr().err.endswith(is_told)
+
+
+class OnGpu:
+    """A model as far as its random numbers go."""
+
+    device = torch.device("cuda")
+    random_state = None
+
+    def seed_dropout(self, seed):
+        self.random_state = {"seed": seed}
+
+
+def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.tensor(seeds[-1]))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: seeds.append(int(state)))
+    model, other = OnGpu(), OnGpu()
+    seed_masks(model, 5)
+    stored = get_random_states(model)
+    seed_masks(other, 6)
+    set_random_states(other, stored)
+    assert seeds == [5, 6, 5]
+    assert other.random_state == {"seed": 5}
+    set_random_states(other, {**stored, "cuda_random_state": None})
+    assert seeds == [5, 6, 5], "one of a processor goes on with the numbers that its seed gave"
 
 
 FLAGS = [

@@ -117,6 +117,19 @@ def test_under_float16_the_loss_is_scaled_and_the_gradient_is_not():
     assert ratio.item() == pytest.approx(FLOAT16_SCALE, rel=1e-3)
 
 
+def test_a_spike_that_only_the_scale_lets_overflow_brings_nothing_back():
+    run = start_late("float16", max_steps=1000)
+
+    def overflow(gradient):  # as float16's would, with a scale that is too large by five halvings
+        return gradient * (math.inf if run.updates[0]._scaler.get_scale() > FLOAT16_SCALE / 2**5 else 1.0)
+
+    run.model.head.bias.register_hook(overflow)
+    for _ in range(BAD_STEPS + 2):
+        take_step(run)
+    read_figures(run)
+    assert (run.health.skipped, run.health.recoveries, run.step) == (2, 0, BAD_STEPS)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
 def test_lanes_that_lie_on_the_device_are_those_of_the_host(dtype, monkeypatch):
     monkeypatch.setattr("charrnn.training.gpu_lanes.CHUNK", 1000)

@@ -69,7 +69,7 @@ def _one_line_errors() -> Iterator[None]:
         where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
         _leave(f"{where}{error.strerror or error}", 1)
     except (MemoryError, RuntimeError) as error:
-        if "CUDA" in str(error):  # torch's: of the GPU's memory, or of what went wrong there
+        if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
             _leave(_of_gpu(str(error)), 1)
         if not _is_out_of_memory(error):
             raise

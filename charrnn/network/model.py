@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -112,7 +113,17 @@ class CharRNN(nn.Module):
 
 def forecasts_on(device: torch.device, recalled: Forecasts | None) -> Tensor | None:
     """Bring what is recalled to where the model is."""
-    return None if recalled is None else torch.from_numpy(recalled.astype(np.int64)).to(device, non_blocking=True)
+    return None if recalled is None else ids_on(device, recalled)
+
+
+def ids_on(device: torch.device, ids: NDArray[np.integer[Any]]) -> Tensor:
+    """Bring ids, of any width, to where the model is, as int64."""
+    return to_device(device, torch.from_numpy(ids.astype(np.int64, copy=False)))
+
+
+def to_device(device: torch.device, tensor: Tensor) -> Tensor:
+    """Bring a tensor from the processor to a device; from pinned memory, for then no GPU need be waited for."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def detach(state: State) -> State:

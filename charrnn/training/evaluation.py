@@ -15,12 +15,11 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
-from charrnn.network.model import State, forecasts_on
+from charrnn.network.model import State, forecasts_on, ids_on, to_device
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.encoder import Ids, let_go
 from charrnn.training.lanes import lane_starts
@@ -163,11 +162,11 @@ def _sum_of_losses(
     total = torch.zeros((), dtype=torch.float64, device=model.device)  # read once: a GPU need not stop for each window
     for first in range(0, longest, window):
         positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
-        piece = _to_device(model, ids[np.minimum(positions, len(ids) - 1)])
+        piece = ids_on(model.device, ids[np.minimum(positions, len(ids) - 1)])
         recalled = None if look_up is None else look_up(first, first + len(piece) - 1)
         logits, state = model(piece[:-1], state, forecasts_on(model.device, recalled))
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
-        counted = torch.from_numpy(positions[:-1] < ends).to(losses.device)  # lanes may differ in length
+        counted = to_device(model.device, torch.from_numpy(positions[:-1] < ends))  # lanes may differ in length
         total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
     let_go(ids)
     return total.item()
@@ -193,8 +192,8 @@ def _warm_state(model: Model, ids: Ids, starts: Positions, lead: int) -> State:
     if num_cold == len(starts):
         return cold
     warmed = model.initial_state(len(starts) - num_cold)
-    before = torch.from_numpy(ids[starts[num_cold:] + np.arange(-lead, 0)[:, None]].astype(np.int64))  # (lead, B)
-    for piece in torch.split(before.to(model.device), _window(model, len(starts))):
+    before = ids_on(model.device, ids[starts[num_cold:] + np.arange(-lead, 0)[:, None]])  # (lead, B)
+    for piece in torch.split(before, _window(model, len(starts))):
         _, warmed = model(piece, warmed)
     return tuple(
         tuple(torch.cat([first, others]) for first, others in zip(*pair, strict=True))
@@ -206,7 +205,3 @@ def _window(model: Model, lanes: int) -> int:
     """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
     widest = max(model.config.hidden_size, model.config.vocab_size)
     return max(16, min(256, VALUES_AT_ONCE // (max(lanes, 1) * widest)))
-
-
-def _to_device(model: Model, ids: Ids) -> Tensor:
-    return torch.from_numpy(ids.astype(np.int64)).to(model.device)

@@ -88,8 +88,13 @@ class Group(Ranks):
         self.all_reduce_sum()
         self._began = self._clock
 
+    @property
+    def uses_nccl(self) -> bool:
+        """Whether gradients travel from GPU to GPU."""
+        return any(next(model.parameters()).is_cuda for model in self._replicas)
+
     def leave(self) -> None:
-        """Part from the others."""
+        """Part from the others; over NCCL all must do so together."""
         dist.destroy_process_group()
 
     def seed_of_rank(self, seed: int) -> int:
@@ -190,9 +195,16 @@ class Group(Ranks):
             self._clock = max(self._clock, self._began + seconds * self.world_size)
         return mean
 
-    def is_peer_failure(self, error: Exception) -> bool:
-        """See `Ranks.is_peer_failure`; gloo's errors have no class of their own, but its name stands in them."""
-        return isinstance(error, (dist.DistError, ConnectionError)) or "gloo" in str(error)
+    def peer_failure(self, error: Exception) -> str:
+        """See `Ranks.peer_failure`; gloo's errors have no class of their own, but its name stands in them.
+
+        NCCL's are as often of a host that is not set up for it, which their last line tells.
+        """
+        if isinstance(error, dist.DistBackendError):
+            *_, reason = str(error).strip().splitlines()
+            return f"another process of this training is gone, or NCCL does not reach it ({reason})"
+        is_of_peer = isinstance(error, (dist.DistError, ConnectionError)) or "gloo" in str(error)
+        return "another process of this training is gone" if is_of_peer else ""
 
     def may_speak(self) -> bool:
         """See `Ranks.may_speak`."""

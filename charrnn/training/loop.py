@@ -19,7 +19,7 @@ from torch import Tensor
 from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
-from charrnn.network.model import State, detach, forecasts_on
+from charrnn.network.model import State, detach, forecasts_on, ids_on
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
@@ -124,6 +124,7 @@ def read_figures(run: TrainingRun) -> None:
     unread, run.unread = run.unread, []
     if not unread:
         return
+    run.ranks.barrier()  # before the wait for a device, which itself waits for ever for one whose process is gone
     values = run.ranks.all_reduce_mean(*torch.stack([figures.values for figures in unread]).flatten().tolist())
     recoveries = run.health.recoveries
     for loss, norm, figures in zip(values[::2], values[1::2], unread, strict=True):
@@ -154,7 +155,7 @@ def _count(run: TrainingRun, loss: float, num_targets: int) -> None:
 
 
 def _to_device(ids: NDArray[np.int64] | Tensor, device: torch.device) -> Tensor:
-    return ids if isinstance(ids, Tensor) else torch.from_numpy(ids).to(device, non_blocking=True)
+    return ids if isinstance(ids, Tensor) else ids_on(device, ids)
 
 
 def _reset_some(run: TrainingRun) -> State:

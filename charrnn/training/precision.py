@@ -18,6 +18,7 @@ from charrnn.config import CONTEXTS
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import Model
 from charrnn.training.passes import ROUNDED, forward_and_backward
+from charrnn.training.randomness import kept_random_state
 
 PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "float16")}
 """What a device computes in. float16 pays where a GPU, or its cuDNN, knows no bfloat16: on a CPU it never does."""
@@ -116,13 +117,11 @@ def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
 @contextmanager
 def _left_alone(model: Model) -> Iterator[None]:
     """Let steps be tried and leave no trace: neither gradients nor random numbers drawn."""
-    random_state = model.random_state
-    with torch.random.fork_rng([torch.cuda.current_device()] if model.device.type == "cuda" else []):
+    with kept_random_state(model):
         try:
             yield
         finally:
             model.zero_grad(set_to_none=True)
-            model.random_state = random_state
 
 
 def _measure_speed(model: Model, batch_size: int, precision: str) -> float:

@@ -98,9 +98,9 @@ class Ranks:
         """The mean over the ranks of what `scale_loss` gave, once its gradient is found; on a GPU this rank's alone."""
         return loss.detach()
 
-    def is_peer_failure(self, error: Exception) -> bool:
-        """Whether an error says that another rank is gone."""
-        return False
+    def peer_failure(self, error: Exception) -> str:
+        """What an error says of another rank, in words; empty where it has nothing to do with one."""
+        return ""
 
     def may_speak(self) -> bool:
         """Whether it falls to this rank to say what went wrong: of several that fail, one does."""

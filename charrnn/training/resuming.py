@@ -52,6 +52,7 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
         _require(isinstance(rank, dict) and "random_state" in rank, "a rank has no random_state")
         for random_state in _of_members(run, rank["random_state"]):
             _check_random_state(random_state)
+        _check_gpu_random_state(run, rank.get("cuda_random_state"))
 
 
 def _of_members(run: TrainingRun, stored: Any) -> list[Any]:
@@ -144,6 +145,14 @@ def _check_random_state(state: Any) -> None:
         and all(type(state[name]) is int and 0 <= state[name] < 2**32 for name in ("has_uint32", "uinteger"))
     )
     _require(right, "the random state is not one of numpy's PCG64")
+
+
+def _check_gpu_random_state(run: TrainingRun, state: Any) -> None:
+    if state is None or run.config.device != "cuda":
+        return
+    own = torch.cuda.get_rng_state()
+    is_alike = isinstance(state, Tensor) and state.dtype == own.dtype and state.shape == own.shape
+    _require(is_alike, "the GPU's random state is none of torch's")
 
 
 def _is_list(value: Any, length: int) -> bool:

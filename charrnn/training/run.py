@@ -23,6 +23,7 @@ from charrnn.training.lanes import Lanes
 from charrnn.training.line_lanes import LineLanes
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace
+from charrnn.training.randomness import get_random_states, kept_random_state, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 from charrnn.training.recovery import Health
@@ -122,7 +123,7 @@ class TrainingRun:
         model = build_model(model_config).to(config.device)
         for member in members_of(model):
             ranks.replicate(member)
-        model.seed_dropout(ranks.seed_of_rank(config.seed))
+        seed_masks(model, ranks.seed_of_rank(config.seed))
         optimizers = [build_optimizer(member, config) for member in members_of(model)]
         return cls(
             model=model,
@@ -140,7 +141,7 @@ class TrainingRun:
 
     def first_weights(self) -> dict[str, Tensor]:
         """The weights that the seed gives; torch's own random numbers go on as if nothing had happened."""
-        with torch.random.fork_rng(devices=[]):  # they are drawn on the CPU
+        with kept_random_state(self.model):
             torch.manual_seed(self.config.seed)
             return dict(build_model(self.model.config).state_dict())
 
@@ -237,7 +238,7 @@ class TrainingRun:
         "other_ranks" holds the random states of all but the first.
         """
         assert not self.unread, "all figures are read before a report"
-        mine, *others = self.ranks.all_gather(self._own_random_states())
+        mine, *others = self.ranks.all_gather(get_random_states(self.model))
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
@@ -254,13 +255,6 @@ class TrainingRun:
             "health": dict(vars(self.health)),
             **mine,
             **({"other_ranks": others} if others else {}),
-        }
-
-    def _own_random_states(self) -> dict[str, Any]:
-        """Where this rank's random numbers stand."""
-        return {
-            "random_state": self.model.random_state,
-            "cuda_random_state": torch.cuda.get_rng_state() if self.config.device == "cuda" else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -289,10 +283,7 @@ class TrainingRun:
         stored = [state, *state.get("other_ranks", [])]
         if len(stored) != self.ranks.world_size:  # nobody's numbers go on: each begins anew
             return
-        own = stored[self.ranks.rank]
-        self.model.random_state = own["random_state"]
-        if self.config.device == "cuda" and own.get("cuda_random_state") is not None:
-            torch.cuda.set_rng_state(own["cuda_random_state"])
+        set_random_states(self.model, stored[self.ranks.rank])
 
 
 def _one_or_all(values: list[Any]) -> Any:

@@ -12,8 +12,11 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
 FLOAT16_SCALE = 2.0**10
-"""Scale of the loss at first under float16: about what turns the mean over a window into a sum. It grows with
-time, and the scaler halves it where a gradient overflows."""
+"""Scale of the loss at first under float16: about what turns the mean over a window into a sum."""
+
+FLOAT16_BACKOFF, FLOAT16_GROWTH_STEPS = 1 / 8, 500
+"""It is divided by eight where a gradient overflows, so that no three steps in a row are left out for want of a lower
+one, which would be taken for a training gone wrong; and it doubles after so many steps without."""
 
 
 class Update:
@@ -48,7 +51,12 @@ class ScaledUpdate(Update):
     def __init__(self, optimizer: torch.optim.Optimizer, device: str, precision: str) -> None:
         super().__init__(optimizer)
         self._fixed_scale = None if precision == "float16" else 1.0
-        self._scaler = GradScaler(device, init_scale=self._fixed_scale or FLOAT16_SCALE)
+        self._scaler = GradScaler(
+            device,
+            init_scale=self._fixed_scale or FLOAT16_SCALE,
+            backoff_factor=FLOAT16_BACKOFF,
+            growth_interval=FLOAT16_GROWTH_STEPS,
+        )
 
     def backward(self, loss: Tensor) -> None:
         """See `Update.backward`; the gradients are those of the loss as it was, not of the scaled one."""

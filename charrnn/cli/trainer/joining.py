@@ -24,28 +24,37 @@ from charrnn.training.torchrun import Place
 def joined(place: Place) -> Iterator[Ranks]:
     """Be one of the processes that train together; whatever goes wrong, one of them says so, in one line.
 
+    Where one alone failed on GPUs it does not take leave, which NCCL would have wait for those that still exchange
+    gradients with it: its end is what tells them.
+
     Raises:
-        typer.Exit: something went wrong, and was told.
+        typer.Exit: something went wrong, and was told; or all have stopped together.
     """
     if place.world_size == 1:
         yield ALONE
         return
     from charrnn.training.group import Group
 
-    group = Group(place)
+    group, are_together = Group(place), False
     try:
         yield group
+        are_together = True
+    except typer.Exit:  # by a signal, which all of them heed after the same step
+        are_together = True
+        raise
     except CharRNNError as error:
         _tell_once(error, group)
         raise typer.Exit(error.exit_code) from None
     except RuntimeError as error:
-        if not group.is_peer_failure(error):
+        trouble = group.peer_failure(error)
+        if not trouble:
             raise
-        lost = LostRankError("another process of this training is gone")
+        lost = LostRankError(trouble)
         _tell_once(lost, group)
         raise typer.Exit(lost.exit_code) from None
     finally:
-        group.leave()
+        if are_together or not group.uses_nccl:
+            group.leave()
 
 
 def _tell_once(error: CharRNNError, group: Ranks) -> None:

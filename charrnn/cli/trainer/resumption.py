@@ -203,7 +203,9 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_
     if "optimizer" in changed:
         state = {**state, "optimizer": fresh["optimizer"]}
     if "seed" in changed:
-        state = {**state, "random_state": fresh["random_state"]}
+        names = "random_state", "cuda_random_state", "other_ranks"
+        state = {name: part for name, part in state.items() if name not in names}
+        state |= {name: fresh[name] for name in names if name in fresh}
     return state
 
 

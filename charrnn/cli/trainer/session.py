@@ -119,10 +119,11 @@ class Session:
         except DivergenceError as error:
             raise DivergenceError(f"{error}{self._keep_the_best()}") from None
         except RuntimeError as error:
-            if not self._ranks.is_peer_failure(error):
+            trouble = self._ranks.peer_failure(error)
+            if not trouble:
                 raise
             self._saver.wait()
-            raise LostRankError(f"another process of this training is gone; {self._what_is_kept()}") from None
+            raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
 
     def _handle(self, report: Report) -> None:
         if report.trouble:

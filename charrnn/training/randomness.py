@@ -1,0 +1,52 @@
+"""The random numbers of one process's masks: of numpy on a processor, of torch on a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from charrnn.network.ensemble import Model
+
+
+def seed_masks(model: Model, seed: int) -> None:
+    """Begin a new sequence of masks, where the model is.
+
+    Args:
+        model: on its device already.
+        seed: of this process alone, in [0, 2^64): lanes of two processes are not to be masked alike.
+    """
+    model.seed_dropout(seed)
+    if model.device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
+def get_random_states(model: Model) -> dict[str, Any]:
+    """Where the sequence stands, as a checkpoint holds it."""
+    return {
+        "random_state": model.random_state,
+        "cuda_random_state": torch.cuda.get_rng_state() if model.device.type == "cuda" else None,
+    }
+
+
+def set_random_states(model: Model, states: Mapping[str, Any]) -> None:
+    """Go on from where `get_random_states` was asked; on a GPU only from where it was asked on one."""
+    model.random_state = states["random_state"]
+    if model.device.type == "cuda" and states.get("cuda_random_state") is not None:
+        torch.cuda.set_rng_state(states["cuda_random_state"])
+
+
+@contextlib.contextmanager
+def kept_random_state(model: Model) -> Iterator[None]:
+    """Let random numbers be drawn, or torch's be seeded, and go on afterwards as if nothing had happened.
+
+    `torch.manual_seed` seeds the GPUs too, whatever it is called for.
+    """
+    random_state = model.random_state
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if model.device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            model.random_state = random_state
