@@ -147,7 +147,8 @@ def keeper_of(monkeypatch):
     monkeypatch.setattr(threads.Neighbours, "look", lambda _: busy[0])
 
     def keeper_of(busy_cores, most=4, is_chosen=False, **options):
-        keeper = ThreadKeeper(most, {"device": "cpu", "time_limit": 60.0, **options}, is_chosen=is_chosen)
+        flags = {"device": "cpu", "time_limit": 60.0, **options}
+        keeper = ThreadKeeper(most, flags, Neighbours(), is_chosen=is_chosen)
         busy[0] = busy_cores
         keeper._looked -= LOOK_SECONDS
         return keeper
@@ -189,6 +190,18 @@ def test_what_is_found_before_the_start_is_told_after_it(keeper_of):
     keeper_of.busy[0] = 0.0
     later(keeper).look(small())
     assert keeper.tell().startswith("other programs keep 1.0 cores busy")
+
+
+def test_a_first_look_comes_before_there_is_a_model(keeper_of):
+    keeper, model = keeper_of(1.0), small()
+    assert keeper.has_all
+    keeper.look_first()
+    assert not keeper.has_all
+    keeper.share(model)
+    assert torch.get_num_threads() == 3
+    keeper_of.busy[0] = 0.0
+    keeper.look_first()
+    assert not keeper.has_all, "so soon after, nothing can be known"
 
 
 def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of):

@@ -2,7 +2,9 @@ import itertools
 
 import pytest
 import torch
+from test_training import start
 
+from charrnn.cli.trainer import launch
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import CharRNN
@@ -79,3 +81,25 @@ def test_float32_and_a_gpu_never_crawl(monkeypatch):
     monkeypatch.setattr(precision, "_time_product", lambda left, right: pytest.fail("nothing is timed"))
     assert not precision.crawls_in("float32")
     assert not precision.crawls_in("float16", "cuda")
+
+
+def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(monkeypatch):
+    probed, before = [], torch.get_num_threads()
+
+    def probe(model, batch_size, wanted):
+        probed.append((torch.get_num_threads(), batch_size, wanted))
+        return precision.Probe("bfloat16" if torch.get_num_threads() == 1 else "float32", 1.0)
+
+    monkeypatch.setattr(launch, "probe_precision", probe)
+    run, found = start(batch_size=3), {}
+    try:
+        for threads, expected in ((1, "bfloat16"), (2, "float32"), (1, "bfloat16")):
+            torch.set_num_threads(threads)
+            launch.settle_precision_again(run, {"precision": "auto"}, found)
+            assert run.config.precision == expected
+        torch.set_num_threads(2)
+        launch.settle_precision_again(run, {"precision": "bfloat16"}, found)
+        assert run.config.precision == "bfloat16", "as it was told to"
+    finally:
+        torch.set_num_threads(before)
+    assert probed == [(1, 3, "auto"), (2, 3, "auto")], "once for each number"

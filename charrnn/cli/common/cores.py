@@ -61,10 +61,14 @@ def _others() -> int:
 
 
 class Neighbours:
-    """How many cores other programs keep busy, on average from one look to the next; 0 where that cannot be known."""
+    """How many cores other programs keep busy, on average from one look to the next; 0 where that cannot be known.
+
+    Attributes:
+        began: `time.monotonic()` from which the first look counts.
+    """
 
     def __init__(self) -> None:
-        self._last = _work_done()
+        self.began, self._last = time.monotonic(), _work_done()
 
     def look(self) -> float:
         """Give it for the time since the last look."""

@@ -72,7 +72,7 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
     options = {**request.options, "device": choose_device(request.options["device"], ranks)}
     is_chosen = options["threads"] is not None
     options["threads"] = options["threads"] or default_threads()
-    keeper = ThreadKeeper(options["threads"], options, is_chosen=is_chosen)
+    keeper = ThreadKeeper(options["threads"], options, request.neighbours, is_chosen=is_chosen)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS
@@ -128,6 +128,23 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str, keeper: Threa
     return Launch(run, corpus, speed, reason, keeper)
 
 
+def settle_precision_again(run: TrainingRun, options: Mapping[str, Any], found: dict[int, str]) -> None:
+    """Have a run go on in what is fastest with the threads that it has by now, unless the user has said in what.
+
+    Beside other programs two threads wait for each other most of the time, whatever they compute in: then the fastest
+    is a matter of chance, and may be half as fast as another once there is one thread alone.
+
+    Args:
+        run: on a processor.
+        options: what the user decided, by field name of `TrainConfig`.
+        found: by number of threads, what was the fastest; it grows.
+    """
+    threads = torch.get_num_threads()
+    if options["precision"] == "auto":
+        found[threads] = found.get(threads) or probe_precision(run.model, run.num_lanes, "auto").precision
+        run.settle_precision(found[threads])
+
+
 def _probe(run: TrainingRun) -> Probe:
     return probe_precision(run.model, run.num_lanes, run.config.precision)
 
@@ -149,7 +166,8 @@ def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
 
 def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKeeper) -> float:
     """Training arithmetic per second, on a model of the size that most texts get."""
-    members = 2 if may_be_ensemble(options) else 1
+    keeper.look_first()
+    members = 2 if may_be_ensemble(options) and keeper.has_all else 1
     shape = ModelConfig(vocab_size=vocab_size, cell=options["cell"], dropout=0.2, members=members, **PROBE_LAYER)
     model = build_model(shape).to(options["device"])
     keeper.share(model)
@@ -158,6 +176,7 @@ def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKe
     seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
     speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
     if keeper.look(model):
+        precision = probe_precision(model, lanes, options["precision"]).precision
         speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
     return PASSES_SHARE * speed * training_cost(shape)
 

@@ -6,10 +6,11 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.errors import ConfigError, OutputError
 from charrnn.text.cache import Cache, default_folder
@@ -36,6 +37,7 @@ class Request:
         quiet: show nothing.
         as_json: show JSON lines.
         started: `time.perf_counter()` at the start of the process.
+        neighbours: the other programs on its cores, watched since then.
     """
 
     texts: tuple[str, ...]
@@ -51,6 +53,7 @@ class Request:
     quiet: bool
     as_json: bool
     started: float
+    neighbours: Neighbours = field(default_factory=Neighbours, compare=False)
 
     @property
     def path(self) -> Path:

@@ -93,7 +93,8 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     if forced:
         reason += f", forced: {', '.join(forced)}"
-    return complete_launch(run, corpus, reason, ThreadKeeper(config.threads, asdict(config), is_chosen=is_chosen))
+    keeper = ThreadKeeper(config.threads, asdict(config), request.neighbours, is_chosen=is_chosen)
+    return complete_launch(run, corpus, reason, keeper)
 
 
 def _load_whole(path: str) -> Checkpoint:

@@ -19,7 +19,7 @@ import typer
 from charrnn import __version__
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, farewell
-from charrnn.cli.trainer.launch import Launch, start_run
+from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.reading import is_live
 from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
@@ -85,6 +85,7 @@ class Session:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
             self._log = None if request.log is None else TrainingLog(Path(request.log), after_step=run.step)
         self._saved_step = run.step if request.resume_from is None and request.resume else None
+        self._precisions: dict[int, str] = {}
         self._evaluations = 0
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
@@ -106,7 +107,8 @@ class Session:
         try:
             for report in train(self._run):
                 self._handle(report)
-                self._keeper.look(self._run.model)
+                if self._keeper.look(self._run.model):
+                    settle_precision_again(self._run, self._request.options, self._precisions)
                 for told in (self._keeper.tell(), self._plan.review(self._run, report)):
                     if told:
                         self._display.note(told)

@@ -17,8 +17,8 @@ from charrnn.cli.common.cores import Neighbours, threads_beside, usable_cores
 from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.torchrun import read_place
 
-LOOK_SECONDS = 1.0
-"""Time between looks at the others, at least."""
+LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
+"""Time between looks at the others, at least, and from the start to the first; what they do is told in hundredths."""
 
 
 def default_threads() -> int:
@@ -39,18 +39,19 @@ class ThreadKeeper:
     Args:
         most: threads that there are.
         options: how the training is set up, by field name of `TrainConfig`.
+        neighbours: the other programs, watched for some time already.
         is_chosen: whether the user has said how many threads there are to be: then that is all there is to it.
 
     Attributes:
         news: what is to be told; empty where that is nothing, or was told.
     """
 
-    def __init__(self, most: int, options: Mapping[str, Any], *, is_chosen: bool) -> None:
+    def __init__(self, most: int, options: Mapping[str, Any], neighbours: Neighbours, *, is_chosen: bool) -> None:
         alone = read_place().world_size == 1 and "OMP_NUM_THREADS" not in os.environ
         self._looks = alone and not is_chosen and most > 1 and options["device"] == "cpu"
         self._may_change = options["time_limit"] is not None
         self._most = self._threads = most
-        self._neighbours, self._looked = Neighbours(), time.monotonic()
+        self._neighbours, self._looked = neighbours, neighbours.began
         self._has_told, self.news = False, ""
 
     def share(self, model: Model) -> None:
@@ -60,9 +61,25 @@ class ThreadKeeper:
         """
         share_threads(model, self._most if self._are_apart(model) else self._threads)
 
+    @property
+    def has_all(self) -> bool:
+        """Whether the threads are as many as there may be."""
+        return self._threads == self._most
+
+    def look_first(self) -> None:
+        """See what others have done since the start, before there is a model to train."""
+        self._see(FIRST_LOOK_SECONDS)
+
     def look(self, model: Model) -> bool:
         """See what others do, where it is time to, and change the threads for it: whether they have changed."""
-        if not self._looks or self._are_apart(model) or time.monotonic() < self._looked + LOOK_SECONDS:
+        if self._are_apart(model) or not self._see(LOOK_SECONDS):
+            return False
+        self.share(model)
+        return True
+
+    def _see(self, least: float) -> bool:
+        """Settle how many threads there are to be, `least` seconds after the last time: whether it is another one."""
+        if not self._looks or time.monotonic() < self._looked + least:
             return False
         self._looked = time.monotonic()
         others = self._neighbours.look()
@@ -71,7 +88,6 @@ class ThreadKeeper:
             return False
         if self._may_change:
             self._threads = threads
-            self.share(model)
             advice = f"going on with {threads} of {self._most} threads until they are free"
         else:
             advice = f"to stop here and go on with --resume --threads {threads} would be faster"
