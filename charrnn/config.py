@@ -280,13 +280,17 @@ def parse_duration(text: str, flag: str = "--time") -> float:
         Seconds.
 
     Raises:
-        ConfigError: the text is none of these.
+        ConfigError: the text is none of these, or too short or too long a time.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None or not any(match.groups()):
         raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 2h or 1h30m")
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
-    return 3600 * hours + 60 * minutes + seconds
+    total = 3600 * hours + 60 * minutes + seconds
+    allowed = RANGES["time_limit" if flag == "--time" else "save_every"]
+    if total not in allowed:
+        raise ConfigError(f"{flag} is {text}; it must be {allowed} seconds")
+    return total
 
 
 def _has_type(value: Any, annotation: str) -> bool:

@@ -83,6 +83,13 @@ class UnknownCharacterError(CharRNNError):
 
     def describe(self, limit: int = 8) -> str:
         """List the characters with their code points, at most `limit` of them."""
-        shown = ", ".join(f"{character!r} (U+{ord(character):04X})" for character in self.characters[:limit])
+        shown = ", ".join(map(_describe_character, self.characters[:limit]))
         rest = len(self.characters) - limit
         return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _describe_character(character: str) -> str:
+    """A character as one reads it in a message; a byte that is no text stands for itself as a surrogate."""
+    if "\udc80" <= character <= "\udcff":
+        return f"byte 0x{ord(character) - 0xDC00:02X}"
+    return f"{character!r} (U+{ord(character):04X})"

@@ -102,6 +102,7 @@ def suggest(
     mean_line: float | None = None,
     num_lines: int | None = None,
     processes: int = 1,
+    unit: str = "character",
 ) -> Suggestion:
     """Choose a model and its training.
 
@@ -113,6 +114,7 @@ def suggest(
         mean_line: characters of a line on average, where each is a text of its own; else None.
         num_lines: lines to train on, where each is a text of its own; else None.
         processes: that divide the lanes among them.
+        unit: what a character of the text is called.
 
     Raises:
         ConfigError: a flag is out of its range.
@@ -133,9 +135,7 @@ def suggest(
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, steps)
     defaults = _training_defaults(train_chars, epochs, wanted_epochs(num_chars), given)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_of(TrainConfig, given)})
-    return Suggestion(
-        model, training, epochs, f"chosen for {num_chars:,} characters and about {_number(epochs)} epochs"
-    )
+    return Suggestion(model, training, epochs, f"chosen for {num_chars:,} {unit}s and about {_number(epochs)} epochs")
 
 
 def _recall(given: Mapping[str, Any], has_lines: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -268,6 +269,17 @@ def test_a_zip_of_something_else_and_a_plain_state_dict_are_refused(tmp_path):
     for name in "ab":
         with pytest.raises(CheckpointError, match="charrnn checkpoint"):
             read_checkpoint(str(tmp_path / f"{name}.pt"))
+
+
+def test_of_what_never_ends_no_more_is_read_than_shows_that_it_is_no_checkpoint(monkeypatch):
+    class Endless:
+        def read(self, size=-1):
+            assert 0 < size < 100, "it has no end"
+            return b"\0" * size
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Endless()))
+    with pytest.raises(CheckpointError, match="stdin: not a whole charrnn checkpoint"):
+        read_checkpoint("-")
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):

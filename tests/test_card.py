@@ -84,6 +84,17 @@ def test_plain_lines_are_one_per_evaluation(capsys):
     assert sample == "step 1,200 writes: a\\nb␛[2J"
 
 
+def test_bytes_and_figures_without_measure_are_told_as_one_reads_them(capsys):
+    import sys
+
+    display = PlainDisplay(sys.stdout, shows_samples=False)
+    display.unit = "byte"
+    display.update(dataclasses.replace(REPORT, val_loss=311.0))
+    told = capsys.readouterr().out
+    assert "311.0000 nats (perplexity 1.2e+135, 448.678 bits per byte)" in told
+    assert "34,568 bytes/s" in told
+
+
 def test_there_is_a_plain_line_a_minute_between_evaluations(capsys, monkeypatch):
     import sys
 

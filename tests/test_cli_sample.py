@@ -250,6 +250,7 @@ def test_lines_and_stops_end_a_text(sample):
     assert sample("-n", 400, "--seed", 3, "--stop", word).stdout.decode() == whole[: whole.index(word)]
     many = sample("-n", 400, "--seed", 3, "--stop", word, "-N", 2).stdout.decode()
     assert many.startswith(whole[: whole.index(word)])
+    assert sample("-n", 400, "--seed", 3, "--stop", r"\n").stdout.decode() == whole[: whole.index("\n")]
 
 
 def test_allowed_and_forbidden_characters(sample):
@@ -315,6 +316,7 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
         (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
         (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
         (["--interactive", "-p", "-"], "the prompt and --interactive cannot both come from standard input"),
+        (["--mix", "-:0.3", "-p", "-"], "the prompt and --mix -:0.3 cannot both come from standard input"),
         (["--novel", "-", "-p", "-"], "the prompt and --novel cannot both come from standard input"),
         (["-n", 10**30], "--length is 1000000000000000000000000000000; it must be from 0 to"),
         (["--mix", "words.pt:0.7", "--mix", "words.pt:0.2", "--mix", "words.pt:0.1"], "the shares in --mix sum to 1"),
@@ -340,7 +342,7 @@ def test_bytes_that_are_not_text_are_no_stack_trace_in_a_conversation(trained):
     )  # fmt: skip
     assert run.returncode == 0
     assert run.stdout.startswith(b"Ti")
-    assert run.stderr.startswith(b"charrnn: prompt has '\\udcff'")
+    assert run.stderr.startswith(b"charrnn: prompt has byte 0xFF, which this model never saw (")
 
 
 def test_the_separator_stands_between_texts(sample):

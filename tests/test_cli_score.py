@@ -82,6 +82,13 @@ def test_above_prints_only_the_lines_that_surprise_it(command):
     assert [row.split("\t")[2] for row in result.stdout.decode().splitlines()] == ["xkqj"]
 
 
+def test_a_blank_line_is_never_one_that_surprises(command):
+    lines = ("words.pt", "--score", "-", "--by", "line")
+    assert command(*lines, stdin="\r\nTin\n\n").stdout.count(b"\n") == 3
+    assert command(*lines, "--above", "0.001", stdin="\r\nTin\n\n").stdout.endswith(b"\t3\tTin\n")
+    assert command(*lines, "--above", "0.001", stdin="\r\nTin\n\n").stdout.count(b"\n") == 1
+
+
 def test_json_gives_an_object_per_line(command):
     result = command("words.pt", "--score", "-", "--by", "line", "--json", stdin='Tin "é"\n')
     (row,) = [json.loads(line) for line in result.stdout.decode().splitlines()]

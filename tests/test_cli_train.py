@@ -121,8 +121,15 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         "charrnn: verse.pt: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out\n"
     )
     assert kept.read_bytes() == b"precious"
-    assert charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--overwrite", "-q").code == 0
-    assert kept.read_bytes()[:2] == b"PK"
+    asked = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--overwrite")
+    assert (asked.code, asked.stdout) == (2, b"")
+    assert asked.stderr.startswith("charrnn: verse.pt: is no checkpoint, and --overwrite replaces no other file; ")
+    assert kept.read_bytes() == b"precious"
+    kept.write_bytes(b"")  # as mktemp leaves it
+    for max_steps in (3, 4):
+        done = charrnn("train", "verse.txt", *SMALL, "--max-steps", max_steps, "--overwrite", "-q")
+        assert done.code == 0, done.stderr
+        assert torch.load(kept, weights_only=True)["training"]["step"] == max_steps
 
 
 @pytest.mark.parametrize(
@@ -133,6 +140,13 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         (["verse.txt", "-o", "verse.txt"], "verse.txt: is the text itself; give another file with --out"),
         (["verse.txt", "-o", "-"], "--out -: it goes to a file; name one"),
         (["verse.txt", "--log", "-"], "--log -: it goes to a file; name one"),
+        (["verse.txt", "--out", ""], "--out is empty: it goes to a file; name one"),
+        ([""], "a text's name is empty; give a file, a folder, or - for standard input"),
+        (["verse.txt", "-o", f"{'x' * 245}.pt"], f"{'x' * 245}.pt: cannot be written (File name too long); give anoth"),
+        (["verse.txt", "-o", f"{'x' * 300}.pt"], f"{'x' * 300}.pt: cannot be written (File name too long); give anoth"),
+        (["verse.txt", "--log", "short.txt", "--overwrite"], "short.txt: is no log, and --overwrite replaces no other"),
+        (["verse.txt", "--out", "short.txt", "--overwrite"], "short.txt: is no checkpoint, and --overwrite replaces"),
+        (["verse.txt", "--time", "0s"], "--time is 0s; it must be at least 1 and at most 1,000,000,000 seconds"),
         (["verse.txt", "--recall", "0", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and"),
         (["verse.txt", "--lines", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and nothing"),
         (["verse.txt", "--hidden-size", "0"], "--hidden-size is 0; it must be at least 1"),

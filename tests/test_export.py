@@ -69,6 +69,8 @@ def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_i
     assert sizes[0] < 0.4 * sizes[1]
     texts = [run(tmp_path, "sample", p, "--seed", 3, "-q").stdout for p in ("slim.pt", trained / "words.pt")]
     assert texts[0] == texts[1] != ""
+    checked = run(tmp_path, "inspect", "slim.pt", "--verify").stdout
+    assert "its state was left out, as an export does: nothing goes on from here" in checked
 
 
 def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):

@@ -112,6 +112,24 @@ def test_one_stop_that_comes_by_two_ways_is_one_stop():
         assert signals.received == signal.SIGTERM
 
 
+def test_a_stop_that_comes_while_pytorch_is_loaded_waits_for_that():
+    loaded = []
+
+    def load(number):
+        with TrainingSignals() as signals, signals.held_back():
+            os.kill(os.getpid(), number)
+            loaded.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        load(signal.SIGINT)
+    with pytest.raises(SystemExit, match="143"):
+        load(signal.SIGTERM)
+    assert loaded == [signal.SIGINT, signal.SIGTERM]
+    with TrainingSignals() as signals, signals.held_back():
+        pass
+    assert not signals.received
+
+
 def test_a_process_without_a_launcher_stands_alone():
     assert read_place({"RANK": "1", "WORLD_SIZE": "2"}) == Place()  # nobody says where the others are
     found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
@@ -285,7 +303,7 @@ def test_who_fails_alone_on_gpus_does_not_wait_for_the_others(monkeypatch, capsy
     group.uses_nccl = uses_nccl
     monkeypatch.setattr("charrnn.training.group.Group", lambda place: group)
     ends = nullcontext() if error is None else pytest.raises(typer.Exit if is_told else type(error))
-    with ends, joined(Place(0, 2)):
+    with ends, joined(Place(0, 2), TrainingSignals()):
         if error:
             raise error
     assert group.has_left == (leaves or not uses_nccl), "NCCL's leave is one that all take together"
@@ -400,7 +418,7 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
 
 @pytest.mark.slow
 def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, torchrun):
-    (folder / "verse.pt").write_bytes(b"of another day")
+    (folder / "verse.pt").touch()  # as mktemp does
     command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, "--overwrite"]
     process = torchrun(*command, "--max-steps", 250, "--log", "verse.log")
     victim = wait_for_rank(process, 1, folder)

@@ -15,7 +15,7 @@ from pathlib import Path
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.storage.archive import Checkpoint
-from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.corpus import STDIN_NAME, Corpus, ReadOptions, read_corpus
 from charrnn.text.encoder import Ids
 
 DEFAULT_VAL_FRACTION = 0.1
@@ -55,9 +55,10 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     if given is not None:
         corpus = _read(given, checkpoint)
         if corpus is None or not _is_same(checkpoint, corpus):
+            what = "that one" if Path(given).is_file() else "all that was read, in its order, as one file"
             raise CorpusError(
                 f"{given}: is not the text that {checkpoint_path} learned from, which is "
-                f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give that one"
+                f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
             )
         return _split(checkpoint, corpus, given)
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
@@ -69,6 +70,25 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
                 if corpus is not None and _is_same(checkpoint, corpus):
                     return _split(checkpoint, corpus, str(path))
     return None
+
+
+def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
+    """Say why a text is not found where nobody says that it is, and what to do."""
+    name = quoted(checkpoint.corpus.name)
+    if checkpoint.corpus.name == STDIN_NAME:
+        return "its text came from standard input; --corpus FILE gives it"
+    if any(_is_folder(path) for path in _places(checkpoint, checkpoint_path)):
+        return f"{name} is a folder; --corpus FILE gives all that was read of it, in its order, as one file"
+    if checkpoint.corpus.bytes > LARGEST_SOUGHT:
+        return f"{name} is too large to be read unasked; --corpus FILE asks for it"
+    return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except ValueError:  # a NUL byte in the name
+        return False
 
 
 def _read(path: str, checkpoint: Checkpoint) -> Corpus | None:

@@ -124,8 +124,9 @@ def _describe_parameter(weight: Parameter, members: int) -> str:
 def _describe_baseline(baseline: float, loss: float, unit: str) -> str:
     """The n-gram model's loss, and which of the two is better."""
     difference = bits_per_char(abs(baseline - loss))
-    word = "better" if loss <= baseline else "WORSE"
-    return f"{describe_loss(baseline, unit)} on the same text: this model is {word} by {difference:.3f} bits"
+    word = "better" if loss < baseline else "WORSE"
+    relation = f"{word} by {difference:.3f} bits" if round(difference, 3) else "as good as that"
+    return f"{describe_loss(baseline, unit)} on the same text: this model is {relation}"
 
 
 def _describe_frequencies(checkpoint: Checkpoint) -> str:

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charrnn.display.echo import hide_control_characters
-from charrnn.display.plain import Display, describe_loss, format_seconds
+from charrnn.display.plain import Display, describe_loss, describe_speed, format_seconds
 from charrnn.escape import visible
 from charrnn.metrics import Report
 
@@ -168,7 +168,9 @@ class LiveDisplay(Display):
         if report.best_val_loss is not None:
             best = f"{describe_loss(report.best_val_loss, self.unit)} at step {report.best_step:,}"
             grid.add_row("best", Text(best, style="green"))
-        grid.add_row("speed", f"{report.chars_per_second:,.0f} char/s, learning rate {report.learning_rate:.2g}")
+        grid.add_row(
+            "speed", f"{describe_speed(report.chars_per_second, self.unit)}, learning rate {report.learning_rate:.2g}"
+        )
         return grid
 
     def _sample_box(self, step: int, text: str) -> RenderableType:

@@ -94,7 +94,7 @@ class PlainDisplay(Display):
             return
         self.note(
             f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: {losses}; "
-            f"{report.chars_per_second:,.0f} char/s, {format_seconds(report.seconds_left)} left"
+            f"{describe_speed(report.chars_per_second, self.unit)}, {format_seconds(report.seconds_left)} left"
         )
 
     def sample(self, step: int, text: str) -> None:
@@ -153,7 +153,18 @@ def write_line(stream: TextIO, line: str) -> None:
 
 def describe_loss(loss: float, unit: str = "character") -> str:
     """A loss, of a character or of another unit, with its two other faces."""
-    return f"{loss:.4f} nats (perplexity {perplexity(loss):.2f}, {bits_per_char(loss):.3f} bits per {unit})"
+    return f"{loss:.4f} nats (perplexity {format_perplexity(loss)}, {bits_per_char(loss):.3f} bits per {unit})"
+
+
+def describe_speed(chars_per_second: float, unit: str = "character") -> str:
+    """A speed, of characters or of another unit."""
+    return f"{chars_per_second:,.0f} {'char' if unit == 'character' else f'{unit}s'}/s"
+
+
+def format_perplexity(loss: float, decimals: int = 2) -> str:
+    """A perplexity as one reads it; a model that is worse than any alphabet is large has one of many digits."""
+    value = perplexity(loss)
+    return f"{value:.{decimals}f}" if value < 1e6 else f"{value:.2g}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -23,11 +23,13 @@ checks all that it says before a weight is read.
 from __future__ import annotations
 
 import io
+import os
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,9 @@ from charrnn.text.options import TextOptions
 
 STDIN = "-"
 """The path that stands for standard input."""
+
+BEGINNING = b"PK\x03\x04"
+"""Of a zip file, and so of every checkpoint."""
 
 FORMAT = "charrnn"
 FORMAT_VERSION = 1
@@ -115,13 +120,20 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
         if path == STDIN:
-            return _read_stream(io.BytesIO(sys.stdin.buffer.read()), "stdin", with_training)
+            return _read_stream(_held(sys.stdin.buffer), "stdin", with_training)
         with open(path, "rb") as file:
-            return _read_stream(file, path, with_training)
+            is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return _read_stream(file if is_held_already else _held(file), path, with_training)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; `charrnn train TEXT` writes one") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _held(file: IO[bytes]) -> BinaryIO:
+    """The content of a pipe or a device, to be read in any order; where it is no checkpoint, its beginning alone."""
+    head = file.read(len(BEGINNING))
+    return io.BytesIO(head + file.read() if head == BEGINNING else head)
 
 
 def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:

@@ -24,22 +24,28 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     Raises:
         OutputError: it must not or cannot be written.
     """
-    _require_name(path, flag)
+    require_name(path, flag)
     target = Path(path)
-    if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
+    if target.exists() and not (target.is_file() and has_mark(target, mark, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
     if not target.parent.is_dir():
         raise OutputError(f"{path}: no such folder; make it, or choose another place with {flag}")
 
 
-def _require_name(path: str, flag: str) -> None:
+def require_name(path: str, flag: str) -> None:
+    """Refuse an empty path, and "-".
+
+    Raises:
+        OutputError: it is one of these.
+    """
     if path in ("", "-"):
         raise OutputError(f"{flag} {path or 'is empty'}: it goes to a file; name one")
 
 
-def _beginning(path: Path, length: int) -> bytes:
+def has_mark(path: Path, mark: str, within: int) -> bool:
+    """Whether the first bytes of a file, so many, hold a mark."""
     with path.open("rb") as file:
-        return file.read(length)
+        return mark.encode() in file.read(within)
 
 
 def write_whole(path: str, data: bytes, flag: str) -> None:
@@ -53,7 +59,7 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     Raises:
         OutputError: it cannot be written; what was there is as it was.
     """
-    _require_name(path, flag)
+    require_name(path, flag)
     try:
         target = Path(path).resolve()  # a link stays one
     except (OSError, ValueError, RuntimeError) as error:

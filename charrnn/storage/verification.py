@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,19 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
         ("header", f"model, {len(contents.encoder):,} characters, corpus, {len(contents.history):,} evaluations"),
         ("weights", f"{_figures(contents.weights)}, of the shapes that the model asks for, all finite"),
         ("best", "none yet" if best is None else f"step {best.step:,}, {best.val_loss:.4f} nats"),
-        ("training", f"step {contents.training['step']:,}, {_figures(contents.training)}, all finite"),
+        ("training", _training(contents.training)),
     ]
 
 
 def _check_finite(leaf: Any, path: str) -> None:
     if isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all():
         raise CheckpointError(f"{path}: its training state holds NaN or infinity; it is damaged, train anew")
+
+
+def _training(state: Mapping[str, Any]) -> str:
+    if "weights" not in state:
+        return f"step {state['step']:,}; its state was left out, as an export does: nothing goes on from here"
+    return f"step {state['step']:,}, {_figures(state)}, all finite"
 
 
 def _figures(values: Any) -> str:

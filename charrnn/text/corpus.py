@@ -21,8 +21,11 @@ from charrnn.text.cache import Cache, cache_key
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, to_bytes
-from charrnn.text.options import BYTE, TextOptions
+from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import STDIN, Document, Found, find_documents
+
+STDIN_NAME = "stdin"
+"""What the text is called that came from standard input."""
 
 MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
@@ -240,7 +243,8 @@ def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) ->
 def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
     lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
     if len(lacking) and not encoder.has_unknown:
-        described = UnknownCharacterError("".join(map(chr, lacking.tolist())), len(encoder)).describe()
+        points = lacking + 0xDC00 * ((encoder.unit != CHARACTER) & (lacking > 0x7F))  # a byte alone is no character
+        described = UnknownCharacterError("".join(map(chr, points.tolist())), len(encoder)).describe()
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
             "give the text that it learned from, or train anew with --out"
@@ -291,7 +295,7 @@ def _counted(pieces: Iterator[Ids], num_chars: int) -> Iterator[Ids]:
 
 
 def _name(path: str) -> str:
-    return "stdin" if path == STDIN else Path(path).name or path
+    return STDIN_NAME if path == STDIN else Path(path).name or path
 
 
 def _count(number: int, noun: str) -> str:

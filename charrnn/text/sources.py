@@ -122,6 +122,8 @@ def find_documents(
     """
     if list(paths).count(STDIN) > 1:
         raise ConfigError("- stands for standard input, which can be read once; give it once")
+    if "" in paths:
+        raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
     documents: list[Document] = []
     skipped: list[str] = []
     for path in paths:

@@ -214,7 +214,7 @@ def _evaluate(run: TrainingRun) -> Report:
         _rewind(run)
     if run.finished:
         run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
-        report = replace(report, best_cold_loss=run.cold_loss, is_last=True)
+        report = replace(report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True)
     return report
 
 

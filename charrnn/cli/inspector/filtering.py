@@ -47,14 +47,15 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         subjects: the models.
         path: of the text, or "-".
         rule: for characters that a model does not know, one of `charrnn.text.unknowns.RULES`.
-        above: leave out lines that take no model more bits per character than this.
+        above: leave out lines that take no model more bits per character than this, and blank ones, in which nothing
+            stands that could be odd.
         as_json: an object for each line instead of columns.
     """
     out = sys.stdout.buffer
     number = 0
     for lines in read_lines(path, shared_encoding(subjects)):
         for scored in score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path):
-            if above is None or min(scored.bits) > above:
+            if above is None or (min(scored.bits) > above and scored.text.strip("\r")):
                 out.write(to_bytes(_format(scored, subjects, as_json, out)))
         out.flush()
         number += len(lines)

@@ -14,9 +14,10 @@ from charrnn.cli.common.tables import print_columns, print_table, to_json
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.sampler.prompts import nearest
+from charrnn.display.plain import format_perplexity
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError
 from charrnn.escape import quoted
-from charrnn.metrics import bits_per_char, perplexity
+from charrnn.metrics import bits_per_char
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
@@ -137,7 +138,7 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
         return make_readable(to_nearest(text, encoder) if rule == "nearest" else text, encoder, rule)
     except UnknownCharacterError as error:
         raise CharRNNError(
-            f"{name_of(path)} has {error.describe()}, which this model never saw ({error.vocab_size} characters; "
+            f"{name_of(path)} has {error.describe()}, which this model never saw ({error.vocab_size} {encoder.unit}s; "
             f"see `charrnn inspect {subject.path}`); --unknown count, skip or nearest passes over them"
         ) from None
 
@@ -171,7 +172,7 @@ def _rows(result: TextScore) -> list[tuple[str, str]]:
     rows = [
         ("characters", f"{static.characters:,} predicted"),
         ("loss", f"{static.loss:.4f} nats per character"),
-        ("perplexity", f"{perplexity(static.loss):.3f}"),
+        ("perplexity", format_perplexity(static.loss, 3)),
         ("bits per character", f"{bits_per_char(static.loss):.4f}"),
         ("accuracy", f"{static.accuracy:.1%} of first guesses are right"),
     ]

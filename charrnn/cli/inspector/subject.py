@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from charrnn.analysis.heldout import LARGEST_SOUGHT, FoundText, find_text
+from charrnn.analysis.heldout import FoundText, describe_absence, find_text
 from charrnn.analysis.ngrams import NgramModel
 from charrnn.errors import CharRNNError, ConfigError
-from charrnn.escape import quoted
 from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.loading import load_for_sampling, load_for_scoring
@@ -85,10 +84,7 @@ class Subject:
     @property
     def absence(self) -> str:
         """Why there is no text, and what to do."""
-        name = quoted(self.contents.corpus.name)
-        if self.contents.corpus.bytes > LARGEST_SOUGHT:
-            return f"{name} is too large to be read unasked; --corpus FILE asks for it"
-        return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
+        return describe_absence(self.contents, self.path)
 
 
 def read_subjects(paths: Sequence[str], given_text: str | None = None, member: int | None = None) -> list[Subject]:

@@ -66,7 +66,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
 def _rules(flags: Mapping[str, Any], text: TextOptions) -> Rules:
     """What ends a sample before its length, and which lines are left out of it."""
     known_lines = None if flags["novel"] is None else _known_lines(flags["novel"], text)
-    return Rules(stops=tuple(flags["stop"] or ()), lines=flags["lines"], known_lines=known_lines)
+    return Rules(stops=tuple(map(unescape, flags["stop"] or ())), lines=flags["lines"], known_lines=known_lines)
 
 
 def _known_lines(path: str, options: TextOptions) -> frozenset[str]:

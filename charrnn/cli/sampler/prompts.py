@@ -34,6 +34,7 @@ def check_inputs(flags: Mapping[str, Any]) -> None:
         "the prompt": flags["prompt"],
         "--prompt-file": flags["prompt_file"],
         "--novel": flags["novel"],
+        **{f"--mix {entry}": entry.rpartition(":")[0] for entry in flags["mix"] or ()},
     }
     asking = [name for name, path in sources.items() if path == STDIN]
     asking += ["--interactive"] if flags["interactive"] else []
@@ -94,7 +95,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
         described = UnknownCharacterError(lacking, len(encoder)).describe()
         help_ = "" if unknown == "nearest" else "; --unknown skip or nearest passes over them"
         raise CharRNNError(
-            f"prompt has {described}, which this model never saw ({len(encoder)} characters; "
+            f"prompt has {described}, which this model never saw ({len(encoder)} {encoder.unit}s; "
             f"see `charrnn inspect {model}`){help_}"
         )
     return prompt

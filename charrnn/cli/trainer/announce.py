@@ -23,9 +23,13 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
         f"embedding {model.embedding_dim}, {_memory(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
-        f"{_processes(run.ranks.world_size)}{_count(config.threads, 'thread')}; "
+        f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.threads, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}",
     ]
+
+
+def _threads(now: int, most: int) -> str:
+    return f"{now} of {_count(most, 'thread')}" if now < most else _count(most, "thread")
 
 
 def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> list[str]:

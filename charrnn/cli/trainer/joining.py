@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from charrnn.cli.trainer.request import Request, check_output
+from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.plain import write_line
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
 from charrnn.escape import quoted
@@ -21,11 +22,15 @@ from charrnn.training.torchrun import Place
 
 
 @contextlib.contextmanager
-def joined(place: Place) -> Iterator[Ranks]:
+def joined(place: Place, signals: TrainingSignals) -> Iterator[Ranks]:
     """Be one of the processes that train together; whatever goes wrong, one of them says so, in one line.
 
     Where one alone failed on GPUs it does not take leave, which NCCL would have wait for those that still exchange
     gradients with it: its end is what tells them.
+
+    Args:
+        place: of this process.
+        signals: that stop it.
 
     Raises:
         typer.Exit: something went wrong, and was told; or all have stopped together.
@@ -33,7 +38,8 @@ def joined(place: Place) -> Iterator[Ranks]:
     if place.world_size == 1:
         yield ALONE
         return
-    from charrnn.training.group import Group
+    with signals.held_back():
+        from charrnn.training.group import Group
 
     group, are_together = Group(place), False
     try:

@@ -86,6 +86,7 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
         mean_line=corpus.mean_line,
         num_lines=None if options["batch_size"] else _num_lines(corpus, options["val_fraction"]),
         processes=ranks.world_size,
+        unit=corpus.options.unit,
     )
     run = begin(chosen.model, chosen.training, request, corpus, ranks)
     launch = complete_launch(run, corpus, chosen.reason, keeper)

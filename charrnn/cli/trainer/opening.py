@@ -23,12 +23,13 @@ def run_training(request: Request) -> None:
         typer.Exit: stopped by a signal, after saving.
     """
     place = read_place()
-    with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place) as ranks:
+    with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place, signals) as ranks:
         request = ranks.broadcast(lambda: settle(request, place))
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             reading = stored_reading(request, ranks) if request.resume else request.reading
             corpus = read_texts(request, reading, ranks)
-            from charrnn.cli.trainer.session import train_on
+            with signals.held_back():
+                from charrnn.cli.trainer.session import train_on
 
             train_on(request, corpus, signals, ranks)
     if ranks.is_first:

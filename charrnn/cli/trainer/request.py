@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -13,10 +14,14 @@ from typing import Any
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.errors import ConfigError, OutputError
+from charrnn.storage.outputs import has_mark, require_name
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import ReadOptions
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.sources import STDIN
+
+CHECKPOINT_MARK = "charrnn", 512
+"""What a checkpoint has among its first bytes, and among how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ class Request:
         """Where the checkpoint goes; a folder is given as `folder/`, or is there."""
         if self.out is None:
             return Path(self._name)
-        is_folder = self.out.endswith(("/", os.sep)) or Path(self.out).is_dir()
+        is_folder = self.out.endswith(("/", os.sep)) or os.path.isdir(self.out)  # Path.is_dir fails at a name too long
         return Path(self.out) / self._name if is_folder else Path(self.out)
 
     @property
@@ -72,12 +77,15 @@ class Request:
 
     @property
     def finding(self) -> list[str]:
-        """The flags that say what of the texts' paths is read, as they are typed; no checkpoint keeps them."""
+        """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
         reading = self.reading
         flags = [("--include", pattern) for pattern in reading.include]
         flags += [("--exclude", pattern) for pattern in reading.exclude]
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
-        return [f"{flag} {as_typed(value)}" for flag, value in flags]
+        if reading.cache is not None and reading.cache.folder != default_folder():
+            flags.append(("--cache", str(reading.cache.folder)))
+        typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
+        return typed if reading.cache is not None else [*typed, "--no-cache"]
 
     @property
     def source(self) -> Path:
@@ -99,10 +107,16 @@ def check_output(request: Request) -> None:
     """
     path = request.path
     for flag, given in (("--out", request.out), ("--log", request.log)):
-        if given == STDIN:
-            raise OutputError(f"{flag} -: it goes to a file; name one")
+        if given is not None:
+            require_name(given, flag)
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in it
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"{path}: cannot be written ({reason}); give another file with --out") from None
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give a file with --out")
     if path.exists() and not path.is_file():
@@ -112,6 +126,10 @@ def check_output(request: Request) -> None:
     if path.exists() and not request.may_replace:
         raise OutputError(
             f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
+        )
+    if path.exists() and request.overwrite and not (path.stat().st_size == 0 or has_mark(path, *CHECKPOINT_MARK)):
+        raise OutputError(
+            f"{path}: is no checkpoint, and --overwrite replaces no other file; delete it, or give another with --out"
         )
     if request.log is not None:
         _check_log(Path(request.log), request)
@@ -125,15 +143,12 @@ def check_output(request: Request) -> None:
 
 def _try_to_write(path: Path) -> None:
     """Make a file beside a path, and remove it: a disk may be read-only, and Windows tells only what is tried."""
-    folder = path.parent
-    probe = folder / f".{path.name}.{os.getpid()}.tmp"  # as the checkpoint's, so that one of a killed process is found
+    probe = path.parent / f".{path.name}.{os.getpid()}.tmp"  # the checkpoint's own, so that a killed process' is found
     try:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT))
         probe.unlink()
     except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written to ({error.strerror}); give a file elsewhere with --out"
-        ) from None
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --out") from None
 
 
 def as_typed(*words: str) -> str:
@@ -170,5 +185,7 @@ def _check_log(log: Path, request: Request) -> None:
         raise OutputError(f"{log}: is not a regular file; give another with --log")
     if log.exists() and log.stat().st_size and not (request.resume or request.overwrite):
         raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
+    if log.exists() and log.stat().st_size and request.overwrite and not has_mark(log, '{"', 2):
+        raise OutputError(f"{log}: is no log, and --overwrite replaces no other file; give another with --log")
     if not log.parent.is_dir():
         raise OutputError(f"{log.parent}: no such folder; make it, or give another file with --log")

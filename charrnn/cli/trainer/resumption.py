@@ -131,10 +131,15 @@ def _changes(explicit: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str
 
 def _check_unchanged(changes: Mapping[str, Any], stored: Mapping[str, Any], path: str) -> None:
     if changes:
-        told = [f"{flag_name(name)} is {value} and {path} was trained with {stored[name]}"
-                for name, value in changes.items()]  # fmt: skip
+        told = [_contrast(name, value, stored[name], path) for name, value in changes.items()]
         forced = "" if SHAPE & set(changes) else ", or see --force-resume"
         raise ConfigError(f"{', '.join(told)}; leave it out to go on, or start anew with --out{forced}")
+
+
+def _contrast(name: str, value: Any, before: Any, path: str) -> str:
+    if isinstance(value, bool):
+        return f"{path} was trained with{'out' if value else ''} {flag_name(name)}"
+    return f"{flag_name(name)} is {value} and {path} was trained with {before}"
 
 
 def _check_text(stored: Checkpoint, corpus: Corpus, path: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -32,7 +35,7 @@ class TrainingSignals:
 
     def __init__(self, *, is_launched: bool = False) -> None:
         self._is_launched = is_launched
-        self.under_way = False
+        self.under_way = self._holds = False
         self.received = 0
         self.save_wanted = False
         self._former: dict[int, Any] = {}
@@ -43,6 +46,18 @@ class TrainingSignals:
                 self._former[number] = signal.signal(number, self._remember)
         return self
 
+    @contextlib.contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let a first stop wait: amid the loading of PyTorch, an exception would abort the process."""
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+        if self.received:
+            number, self.received = self.received, 0
+            self._remember(number, None)
+
     def __exit__(self, *_: object) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)
@@ -50,6 +65,10 @@ class TrainingSignals:
     def _remember(self, number: int, _: FrameType | None) -> None:
         if number in SAVES:
             self.save_wanted = True
+        elif self._holds:
+            if self.received and not self._is_launched:
+                os._exit(128 + number)
+            self.received = number
         elif number == signal.SIGINT and (not self.under_way or (self.received and not self._is_launched)):
             raise KeyboardInterrupt
         elif not self.under_way:

@@ -43,6 +43,7 @@ class ThreadKeeper:
         is_chosen: whether the user has said how many threads there are to be: then that is all there is to it.
 
     Attributes:
+        threads: that there are now.
         news: what is to be told; empty where that is nothing, or was told.
     """
 
@@ -50,7 +51,7 @@ class ThreadKeeper:
         alone = read_place().world_size == 1 and "OMP_NUM_THREADS" not in os.environ
         self._looks = alone and not is_chosen and most > 1 and options["device"] == "cpu"
         self._may_change = options["time_limit"] is not None
-        self._most = self._threads = most
+        self._most = self.threads = most
         self._neighbours, self._looked = neighbours, neighbours.began
         self._has_told, self.news = False, ""
 
@@ -59,12 +60,12 @@ class ThreadKeeper:
 
         Members that can have one each do not wait for each other within a step, and stay side by side.
         """
-        share_threads(model, self._most if self._are_apart(model) else self._threads)
+        share_threads(model, self._most if self._are_apart(model) else self.threads)
 
     @property
     def has_all(self) -> bool:
         """Whether the threads are as many as there may be."""
-        return self._threads == self._most
+        return self.threads == self._most
 
     def look_first(self) -> None:
         """See what others have done since the start, before there is a model to train."""
@@ -83,11 +84,11 @@ class ThreadKeeper:
             return False
         self._looked = time.monotonic()
         others = self._neighbours.look()
-        threads = threads_beside(others, usable=usable_cores(), threads=self._threads, most=self._most)
-        if threads == self._threads:
+        threads = threads_beside(others, usable=usable_cores(), threads=self.threads, most=self._most)
+        if threads == self.threads:
             return False
         if self._may_change:
-            self._threads = threads
+            self.threads = threads
             advice = f"going on with {threads} of {self._most} threads until they are free"
         else:
             advice = f"to stop here and go on with --resume --threads {threads} would be faster"
