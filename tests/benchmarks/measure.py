@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import time
@@ -13,6 +14,9 @@ import numpy as np
 import torch
 
 ROUNDS = 5
+
+LIBRARIES = "OPENBLAS_", "MKL_", "OMP_", "ONEDNN_", "DNNL_"
+"""How the variables begin that tell the libraries of numpy and PyTorch what to do: half the speed may hang on one."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,11 @@ class Rate:
 
 def conditions() -> str:
     """One line on the machine and the software."""
+    told = "".join(f", {name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(LIBRARIES))
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return (
         f"{gpu}{_processor()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
-        f"torch {torch.__version__}, numpy {np.__version__}, python {platform.python_version()}"
+        f"torch {torch.__version__}, numpy {np.__version__}, python {platform.python_version()}{told}"
     )
 
 
