@@ -10,7 +10,10 @@ import sys
 import numpy as np
 import pytest
 from conftest import clean_environment, make_text
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from charrnn.cli.common.shared import escaped, unescape
 from charrnn.cli.sampler.writing import write_stream, write_texts
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
@@ -241,6 +244,13 @@ def test_a_checkpoint_comes_from_stdin(sample, trained):
 def test_unknown_characters_are_passed_over_on_request(sample, rule, prompt):
     text = sample("-p", "Baä", "-n", 5, "--seed", 1, "--unknown", rule).stdout.decode()
     assert text == sample("-p", prompt, "-n", 5, "--seed", 1).stdout.decode()
+
+
+@given(st.text())
+@example(r"\textbf \n")
+def test_what_is_escaped_is_read_as_it_was(text):
+    assert unescape(escaped(text)) == text
+    assert "\n" not in escaped(text)
 
 
 def test_lines_and_stops_end_a_text(sample):

@@ -144,7 +144,10 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         ([""], "a text's name is empty; give a file, a folder, or - for standard input"),
         (["verse.txt", "-o", f"{'x' * 245}.pt"], f"{'x' * 245}.pt: cannot be written (File name too long); give anoth"),
         (["verse.txt", "-o", f"{'x' * 300}.pt"], f"{'x' * 300}.pt: cannot be written (File name too long); give anoth"),
-        (["verse.txt", "--log", "short.txt", "--overwrite"], "short.txt: is no log, and --overwrite replaces no other"),
+        (["verse.txt", "--log", "short.txt", "--overwrite"], "short.txt: is not the log of a training; give another"),
+        (["verse.txt", "--log", "package.json", "--overwrite"], "package.json: is not the log of a training; give an"),
+        (["verse.txt", "--log", "short.txt", "--resume"], "short.txt: is not the log of a training; give another fi"),
+        (["verse.txt", "--out", "notes.md", "--overwrite"], "notes.md: is no checkpoint, and --overwrite replaces"),
         (["verse.txt", "--out", "short.txt", "--overwrite"], "short.txt: is no checkpoint, and --overwrite replaces"),
         (["verse.txt", "--time", "0s"], "--time is 0s; it must be at least 1 and at most 1,000,000,000 seconds"),
         (["verse.txt", "--recall", "0", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and"),
@@ -164,6 +167,8 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
 def test_bad_input_is_one_line_with_exit_code_one_or_two(charrnn, text, arguments, message):
     text.with_name("short.txt").write_text("abc")
     text.with_name("empty.txt").write_text("")
+    text.with_name("package.json").write_text('{"name": "charrnn"}')
+    text.with_name("notes.md").write_text("see charrnn for how")
     text.with_name("latin.txt").write_bytes(b"caf\xe9")
     before = sorted(os.listdir(text.parent))
     result = charrnn("train", *arguments)

@@ -199,9 +199,17 @@ def test_a_first_look_comes_before_there_is_a_model(keeper_of):
     assert not keeper.has_all
     keeper.share(model)
     assert torch.get_num_threads() == 3
-    keeper_of.busy[0] = 0.0
+    keeper_of.busy[0], keeper._looked = 0.0, time.monotonic()
     keeper.look_first()
     assert not keeper.has_all, "so soon after, nothing can be known"
+
+
+def test_members_with_a_thread_each_have_all_threads_whatever_was_seen_before_there_were_members(keeper_of):
+    keeper = keeper_of(3.0)
+    keeper.look_first()
+    assert keeper.threads == 1
+    keeper.share(small(members=4))
+    assert (keeper.threads, keeper.tell()) == (4, "")
 
 
 def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of):

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from charrnn.analysis.heldout import find_text
+from charrnn.analysis.heldout import describe_absence, find_text
 from charrnn.errors import CorpusError
 from charrnn.storage.archive import read_checkpoint
 
@@ -56,3 +56,25 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(con
     os.mkfifo(tmp_path / "words.txt")  # reading it would wait for ever
     for command in ("charrnn train words.txt", "charrnn train 'words.txt", "charrnn train a\0/words.txt"):
         assert find_text(moved(contents, command), str(tmp_path / "m.pt")) is None
+
+
+def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, monkeypatch):
+    def told(name, command=""):
+        corpus = dataclasses.replace(contents.corpus, name=name)
+        return describe_absence(dataclasses.replace(moved(contents, command), corpus=corpus), str(tmp_path / "m.pt"))
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "letters").mkdir()
+    assert told("stdin") == "its text came from standard input; --corpus FILE gives it"
+    assert told("letters").startswith(
+        "letters is a folder; --corpus FILE gives all that was read of it, in its order, as "
+    )
+    assert told("words.txt") == "words.txt is not where it was, or has changed; --corpus FILE says where it is"
+    for name in ("a\0", "a" * 300):
+        assert told(name, f"charrnn train '{name}'").endswith(
+            "is not where it was, or has changed; --corpus FILE says where it is"
+        )
+    (tmp_path / "other.txt").write_text("another text")
+    of_folder = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name="letters"))
+    with pytest.raises(CorpusError, match="give all that was read of it, in its order, as one file"):
+        find_text(of_folder, "m.pt", "other.txt")

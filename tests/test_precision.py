@@ -95,10 +95,10 @@ def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(m
     try:
         for threads, expected in ((1, "bfloat16"), (2, "float32"), (1, "bfloat16")):
             torch.set_num_threads(threads)
-            launch.settle_precision_again(run, {"precision": "auto"}, found)
+            launch.settle_precision_again(run, "auto", found)
             assert run.config.precision == expected
         torch.set_num_threads(2)
-        launch.settle_precision_again(run, {"precision": "bfloat16"}, found)
+        launch.settle_precision_again(run, "bfloat16", found)
         assert run.config.precision == "bfloat16", "as it was told to"
     finally:
         torch.set_num_threads(before)

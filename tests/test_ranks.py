@@ -25,7 +25,7 @@ from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.request import Request, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, OutputError
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint, loop
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
@@ -159,10 +159,20 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_p
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_restarted_job_keeps_the_log_of_the_run_that_it_went_on_from(tmp_path, resume):
     save_checkpoint(tmp_path / "verse.pt", job="day")
-    (tmp_path / "verse.log").write_text("a line\n")
+    (tmp_path / "verse.log").write_text('{"step": 1, "job": "night"}\n')
     request = make_request(tmp_path, resume=resume, overwrite=not resume, log=str(tmp_path / "verse.log"))
     settle(request, Place(restarts=1, job="night"))
     assert (tmp_path / "verse.log").exists() == resume
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("content", ["my notes\n", '{"step": 1, "job": "day"}\n', '{"step": 1}\n'])
+def test_a_restarted_job_deletes_no_log_but_its_own(tmp_path, content, overwrite):
+    (tmp_path / "verse.log").write_text(content)
+    request = make_request(tmp_path, overwrite=overwrite, log=str(tmp_path / "verse.log"))
+    with nullcontext() if overwrite and content.startswith("{") else pytest.raises(OutputError):
+        settle(request, Place(restarts=1, job="night"))
+    assert (tmp_path / "verse.log").read_text() == content
 
 
 def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path):

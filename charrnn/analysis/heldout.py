@@ -55,7 +55,8 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     if given is not None:
         corpus = _read(given, checkpoint)
         if corpus is None or not _is_same(checkpoint, corpus):
-            what = "that one" if Path(given).is_file() else "all that was read, in its order, as one file"
+            was_folder = any(_is_folder(path) for path in _places(checkpoint, checkpoint_path))
+            what = "all that was read of it, in its order, as one file" if was_folder else "that one"
             raise CorpusError(
                 f"{given}: is not the text that {checkpoint_path} learned from, which is "
                 f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
@@ -87,7 +88,7 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except ValueError:  # a NUL byte in the name
+    except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return False
 
 

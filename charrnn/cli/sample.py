@@ -50,7 +50,10 @@ def sample(
         int | None, typer.Option(help="End after this many whole lines. [default: no limit]", **Hidden)
     ] = None,
     stop: Annotated[
-        list[str] | None, typer.Option(help="End before this text; may be given again. [default: none]", **Hidden)
+        list[str] | None,
+        typer.Option(
+            help=r"End before this text; \n, \t and \\ are read; may be given again. [default: none]", **Hidden
+        ),
     ] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
     separator: Annotated[

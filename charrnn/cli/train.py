@@ -182,7 +182,9 @@ def train(
     force_resume: Annotated[
         bool, typer.Option("--force-resume", help="Go on with another text, or with other flags, too.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a checkpoint that is there, and a log; nothing else.")
+    ] = False,
     sample_every: Annotated[
         int | None,
         typer.Option(

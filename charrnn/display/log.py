@@ -17,6 +17,24 @@ from typing import Any
 
 from charrnn.errors import OutputError
 
+BEGINNING = b'{"step": '
+"""Of every line."""
+
+
+def begins_as_log(path: Path) -> bool:
+    """Whether a file is a log by its first bytes, or nothing yet; a log's first line may be torn."""
+    with path.open("rb") as file:
+        return BEGINNING.startswith(file.read(len(BEGINNING)))
+
+
+def job_of(path: Path) -> str:
+    """The job whose processes began a log; empty where that is none or unknown."""
+    try:
+        with path.open("rb") as file:
+            return str(json.loads(file.readline())["job"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
 
 class TrainingLog:
     """A file that lines are added to; a line that cannot be written is kept until it can.

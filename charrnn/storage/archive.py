@@ -104,6 +104,13 @@ class Checkpoint:
         return best_row(self.history)
 
 
+def begins_as_checkpoint(path: Path) -> bool:
+    """Whether a file is one of ours by its first bytes; what follows may be damaged."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    return head.startswith(BEGINNING) and FORMAT.encode() in head
+
+
 def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
     """Read a checkpoint without torch.
 

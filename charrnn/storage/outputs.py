@@ -26,7 +26,7 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     """
     require_name(path, flag)
     target = Path(path)
-    if target.exists() and not (target.is_file() and has_mark(target, mark, len(mark) + 64)):
+    if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
     if not target.parent.is_dir():
         raise OutputError(f"{path}: no such folder; make it, or choose another place with {flag}")
@@ -42,10 +42,9 @@ def require_name(path: str, flag: str) -> None:
         raise OutputError(f"{flag} {path or 'is empty'}: it goes to a file; name one")
 
 
-def has_mark(path: Path, mark: str, within: int) -> bool:
-    """Whether the first bytes of a file, so many, hold a mark."""
+def _beginning(path: Path, length: int) -> bytes:
     with path.open("rb") as file:
-        return mark.encode() in file.read(within)
+        return file.read(length)
 
 
 def write_whole(path: str, data: bytes, flag: str) -> None:

@@ -15,8 +15,8 @@ FLOAT16_SCALE = 2.0**10
 """Scale of the loss at first under float16: about what turns the mean over a window into a sum."""
 
 FLOAT16_BACKOFF, FLOAT16_GROWTH_STEPS = 1 / 8, 500
-"""It is divided by eight where a gradient overflows, so that no three steps in a row are left out for want of a lower
-one, which would be taken for a training gone wrong; and it doubles after so many steps without."""
+"""It is divided by eight where a gradient overflows, so that one up to 64 times too large leaves out no three steps in
+a row, which would be taken for a training gone wrong; and it doubles after so many steps without."""
 
 
 class Update:

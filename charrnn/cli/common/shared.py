@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler, StepModel
 from charrnn.text.encoder import CharEncoder
+
+_ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
+_ESCAPED = {character: f"\\{name}" for name, character in _ESCAPES.items()}
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags of `inspect` that look at a model while it reads; a text that is given is what it reads."""
@@ -19,13 +23,13 @@ def encode_ids(encoder: CharEncoder, text: str) -> list[int]:
 
 
 def unescape(text: str) -> str:
-    """Read the escapes that a shell makes hard to type."""
-    return text.replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")
+    r"""Read the escapes of what a shell makes hard to type: `\n`, `\t`, `\0`, and `\\` for a backslash."""
+    return re.sub(r"\\([nt0\\])", lambda found: _ESCAPES[found[1]], text)
 
 
 def escaped(text: str) -> str:
     """Write a text as `unescape` reads it."""
-    return text.replace("\n", "\\n").replace("\t", "\\t").replace("\0", "\\0")
+    return "".join(_ESCAPED.get(character, character) for character in text)
 
 
 def first_ids(encoder: CharEncoder, counts: Sequence[int]) -> list[int]:

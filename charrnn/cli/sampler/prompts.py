@@ -34,9 +34,9 @@ def check_inputs(flags: Mapping[str, Any]) -> None:
         "the prompt": flags["prompt"],
         "--prompt-file": flags["prompt_file"],
         "--novel": flags["novel"],
-        **{f"--mix {entry}": entry.rpartition(":")[0] for entry in flags["mix"] or ()},
     }
     asking = [name for name, path in sources.items() if path == STDIN]
+    asking += [f"--mix {entry}" for entry in flags["mix"] or () if entry.rpartition(":")[0] == STDIN]
     asking += ["--interactive"] if flags["interactive"] else []
     if len(asking) > 1:
         raise ConfigError(f"{asking[0]} and {asking[1]} cannot both come from standard input")

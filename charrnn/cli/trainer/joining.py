@@ -12,6 +12,7 @@ import typer
 
 from charrnn.cli.trainer.request import Request, check_output
 from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.display.log import job_of
 from charrnn.display.plain import write_line
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
 from charrnn.escape import quoted
@@ -85,8 +86,8 @@ def settle(request: Request, place: Place) -> Request:
             raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
         if _is_of_job(request.path, place.job):
             request = replace(request, resume=True, resume_from=None, force=False, overwrite=False, explicit={})
-        elif request.log is not None and not request.resume:  # of the life before, which saved nothing
-            Path(request.log).unlink(missing_ok=True)
+        elif request.log is not None and not request.resume and place.job and job_of(Path(request.log)) == place.job:
+            Path(request.log).unlink()  # of the life before, which saved nothing
     check_output(request)
     return request
 

@@ -129,7 +129,7 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str, keeper: Threa
     return Launch(run, corpus, speed, reason, keeper)
 
 
-def settle_precision_again(run: TrainingRun, options: Mapping[str, Any], found: dict[int, str]) -> None:
+def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str]) -> None:
     """Have a run go on in what is fastest with the threads that it has by now, unless the user has said in what.
 
     Beside other programs two threads wait for each other most of the time, whatever they compute in: then the fastest
@@ -137,11 +137,11 @@ def settle_precision_again(run: TrainingRun, options: Mapping[str, Any], found: 
 
     Args:
         run: on a processor.
-        options: what the user decided, by field name of `TrainConfig`.
+        wanted: "auto", or what the user has said.
         found: by number of threads, what was the fastest; it grows.
     """
     threads = torch.get_num_threads()
-    if options["precision"] == "auto":
+    if wanted == "auto":
         found[threads] = found.get(threads) or probe_precision(run.model, run.num_lanes, "auto").precision
         run.settle_precision(found[threads])
 

@@ -6,7 +6,9 @@ Whatever is wrong with an output, a checkpoint's name or a text is told before t
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
+from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.reading import read_texts, stored_reading
@@ -28,6 +30,7 @@ def run_training(request: Request) -> None:
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             reading = stored_reading(request, ranks) if request.resume else request.reading
             corpus = read_texts(request, reading, ranks)
+            request = replace(request, neighbours=Neighbours())  # not those that the text came from
             with signals.held_back():
                 from charrnn.cli.trainer.session import train_on
 

@@ -50,7 +50,7 @@ class Plan:
         """
         first = self._first = self._first or report
         measured = report.seconds - first.seconds
-        if not self._is_open or report.progress < REVIEWED_AT or measured < MEASURED_SECONDS:
+        if not self._is_open or report.is_last or report.progress < REVIEWED_AT or measured < MEASURED_SECONDS:
             return ""
         self._is_open = False
         assert self._epochs is not None, "a plan without a number is never open"

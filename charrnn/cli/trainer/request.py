@@ -13,15 +13,14 @@ from typing import Any
 
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import escaped, unescape
+from charrnn.display.log import begins_as_log
 from charrnn.errors import ConfigError, OutputError
-from charrnn.storage.outputs import has_mark, require_name
+from charrnn.storage.archive import begins_as_checkpoint
+from charrnn.storage.outputs import require_name
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import ReadOptions
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.sources import STDIN
-
-CHECKPOINT_MARK = "charrnn", 512
-"""What a checkpoint has among its first bytes, and among how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Request:
         quiet: show nothing.
         as_json: show JSON lines.
         started: `time.perf_counter()` at the start of the process.
-        neighbours: the other programs on its cores, watched since then.
+        neighbours: the other programs on its cores.
     """
 
     texts: tuple[str, ...]
@@ -127,7 +126,7 @@ def check_output(request: Request) -> None:
         raise OutputError(
             f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
         )
-    if path.exists() and request.overwrite and not (path.stat().st_size == 0 or has_mark(path, *CHECKPOINT_MARK)):
+    if path.exists() and request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
         raise OutputError(
             f"{path}: is no checkpoint, and --overwrite replaces no other file; delete it, or give another with --out"
         )
@@ -143,10 +142,13 @@ def check_output(request: Request) -> None:
 
 def _try_to_write(path: Path) -> None:
     """Make a file beside a path, and remove it: a disk may be read-only, and Windows tells only what is tried."""
-    probe = path.parent / f".{path.name}.{os.getpid()}.tmp"  # the checkpoint's own, so that a killed process' is found
+    target = Path(os.path.realpath(path))
+    probe = target.with_name(f".{target.name}.{os.getpid()}.tmp")  # the checkpoint's own: a killed process' is found
     try:
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT))
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         probe.unlink()
+    except FileExistsError:  # of a process with the same number, on another host
+        pass
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --out") from None
 
@@ -185,7 +187,7 @@ def _check_log(log: Path, request: Request) -> None:
         raise OutputError(f"{log}: is not a regular file; give another with --log")
     if log.exists() and log.stat().st_size and not (request.resume or request.overwrite):
         raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
-    if log.exists() and log.stat().st_size and request.overwrite and not has_mark(log, '{"', 2):
-        raise OutputError(f"{log}: is no log, and --overwrite replaces no other file; give another with --log")
+    if log.exists() and not begins_as_log(log):
+        raise OutputError(f"{log}: is not the log of a training; give another file with --log")
     if not log.parent.is_dir():
         raise OutputError(f"{log.parent}: no such folder; make it, or give another file with --log")

@@ -85,8 +85,9 @@ class Session:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
             self._log = None if request.log is None else TrainingLog(Path(request.log), after_step=run.step)
         self._saved_step = run.step if request.resume_from is None and request.resume else None
-        self._precisions: dict[int, str] = {}
-        self._evaluations = 0
+        self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
+        self._precisions = {torch.get_num_threads(): run.config.precision}
+        self._evaluations, self._job = 0, read_place().job
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
 
@@ -107,8 +108,8 @@ class Session:
         try:
             for report in train(self._run):
                 self._handle(report)
-                if self._keeper.look(self._run.model):
-                    settle_precision_again(self._run, self._request.options, self._precisions)
+                if not report.is_last and self._keeper.look(self._run.model):
+                    settle_precision_again(self._run, self._wanted_precision, self._precisions)
                 for told in (self._keeper.tell(), self._plan.review(self._run, report)):
                     if told:
                         self._display.note(told)
@@ -131,7 +132,7 @@ class Session:
         if report.trouble:
             self._display.warn(report.trouble)
         if self._log is not None:
-            self._log.write(report_fields(report))
+            self._log.write(report_fields(report) | ({"job": self._job} if self._job else {}))
         if report.is_last:
             self._save_at_the_end("the training is done")
         elif any(self._ranks.all_reduce_max(self._saver.is_due(evaluated=report.val_loss is not None))):
@@ -198,10 +199,11 @@ class Session:
     def _save_at_the_end(self, what: str) -> None:
         self._save()
         self._saver.wait(is_last=True)
-        self._ranks.barrier()  # else torchrun would end the one that saves after 30 seconds
-        failures = [self._saver.failure, "" if self._log is None else self._log.failure]
-        if any(failures):
-            told = "; ".join(filter(None, failures))
+        told = "; ".join(filter(None, [self._saver.failure, "" if self._log is None else self._log.failure]))
+        # All wait for the one that saves, which torchrun would end 30 seconds after the others, and fail with it.
+        (some_failed,) = self._ranks.all_reduce_max(bool(told))
+        if some_failed:
+            told = told or "the first process could not save it"
             raise SaveError(f"{what}, but {told}; what was saved before goes on with --resume")
 
     def _show_sample(self, step: int) -> None:

@@ -60,7 +60,9 @@ class ThreadKeeper:
 
         Members that can have one each do not wait for each other within a step, and stay side by side.
         """
-        share_threads(model, self._most if self._are_apart(model) else self.threads)
+        if self._are_apart(model):
+            self.threads, self.news = self._most, ""
+        share_threads(model, self.threads)
 
     @property
     def has_all(self) -> bool:
