@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from charrnn.cli.common.cores import SPIN_COUNT
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine, build_engine
@@ -35,7 +36,7 @@ VARIANTS = [
     for name in [f"{cell}-{layers}-{'-'.join(map(str, options.values()))}"]
 ]
 
-NO_SPINNING = {"GOMP_SPINCOUNT": "3000"}
+NO_SPINNING = {"GOMP_SPINCOUNT": SPIN_COUNT}
 """What `charrnn train` sets too: without it, torch's threads wait for each other busily on a machine that is busy."""
 
 

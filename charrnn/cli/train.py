@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from charrnn.cli.common.cores import SPIN_COUNT
 from charrnn.config import ModelConfig, TrainConfig, check_options, parse_duration
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
@@ -205,9 +206,7 @@ def train(
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "--save-every")
         check_options(flags)
-    # Read once, when torch loads its thread library: by default its threads spin so long for each other that a second
-    # busy process on the same cores slows a training down a hundred times. Alone, this is no slower.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read once, when torch loads its thread library
     if (
         read_place().job and os.environ.get("OMP_NUM_THREADS") == "1"
     ):  # torchrun's doing; --threads 1 says it for certain
