@@ -10,6 +10,7 @@ from charrnn.analysis.features import picture
 from charrnn.analysis.novelty import Novelty, novelty
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.common.tables import format_columns
+from charrnn.cli.inspector.scoring import name_of
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell
@@ -41,7 +42,9 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     found = novelty(text[:MAX_JUDGED], source)
     yardstick = novelty(decode(subject.text.held_out)[: found.characters], source)
     data = {"sample": asdict(found), "held_out": asdict(yardstick)}
-    return View("novelty", data, lambda width, _: _draw_novelty(found, yardstick, width))
+    part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
+    name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
+    return View("novelty", data, lambda width, _: _draw_novelty(found, yardstick, name, width))
 
 
 def embeddings_view(subject: Subject) -> View:
@@ -77,7 +80,7 @@ def _sample(subject: Subject, wanted: str) -> str:
     return write_sample(subject.writer, contents.encoder, counts, min(length, MAX_JUDGED), seed=SAMPLE_SEED)
 
 
-def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:
+def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> list[str]:
     rows = [
         ["characters", f"{found.characters:,}", f"{yardstick.characters:,}"],
         ["median stretch", f"{found.median:.0f}", f"{yardstick.median:.0f}"],
@@ -86,9 +89,9 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, width: int) -> list[str]:
             for n in found.copied
         ),
     ]
-    lines = format_columns(["stands in the training text", "the sample", "held-out text"], rows)
+    lines = format_columns(["stands in the training text", "here", "held-out text"], rows)
     longest = [f"{len(stretch):>4}  {quoted(stretch)}" for stretch in found.longest]
-    return [*lines, "", "the longest stretches of the sample", *(line[: max(width, 20)] for line in longest)]
+    return [f"here: {name}", *lines, "", "the longest stretches here", *(line[: max(width, 20)] for line in longest)]
 
 
 def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int, unit: str) -> list[str]:
