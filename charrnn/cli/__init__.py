@@ -154,10 +154,8 @@ def _prepare_streams() -> None:
     if os.name == "nt":  # its older consoles show colours once they are asked to; typer's own helper on that system
         importlib.import_module("colorama").just_fix_windows_console()
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                encoding="utf-8", errors=errors, newline="\n"
-            )  # on Windows too: what a pipe reads is data
+        if isinstance(stream, io.TextIOWrapper):  # lines end with a line feed on Windows too: what a pipe reads is data
+            stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
 
 
 def _discard_stdout() -> None:
