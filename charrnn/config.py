@@ -6,7 +6,6 @@ Options whose best value depends on the text or the machine have no default here
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeVar
@@ -264,33 +263,6 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
         if not _has_type(value, expected[name]):
             raise ConfigError(f"{config_type.__name__}.{name} is {value!r:.60} where {expected[name]} belongs")
     return config_type(**values)
-
-
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
-
-
-def parse_duration(text: str, flag: str = "--time") -> float:
-    """Read a time such as `90s`, `10m`, `1h30m` or a bare number of seconds.
-
-    Args:
-        text: what stands behind the flag.
-        flag: its name, for the message.
-
-    Returns:
-        Seconds.
-
-    Raises:
-        ConfigError: the text is none of these, or too short or too long a time.
-    """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None or not any(match.groups()):
-        raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 2h or 1h30m")
-    hours, minutes, seconds = (float(group or 0) for group in match.groups())
-    total = 3600 * hours + 60 * minutes + seconds
-    allowed = RANGES["time_limit" if flag == "--time" else "save_every"]
-    if total not in allowed:
-        raise ConfigError(f"{flag} is {text}; it must be {allowed} seconds")
-    return total
 
 
 def _has_type(value: Any, annotation: str) -> bool:

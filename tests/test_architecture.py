@@ -101,7 +101,7 @@ ALLOWED = {
     },
     "analysis": {
         "losses": "config errors numpy_ensemble recall",
-        "heldout": "archive corpus encoder errors escape",
+        "heldout": "archive corpus encoder errors escape sources",
         "ngrams": "",
         "dynamic": "backprop config losses recall tape",
         "surprise": "encoder losses numpy_ensemble options recall unknowns",

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict, parse_duration
+from charrnn.cli.common.durations import parse_duration
+from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
 from charrnn.shapes import training_cost

@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import ROOT
 
+from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError
@@ -218,7 +219,7 @@ def test_values_that_are_not_what_they_should_be_are_refused_where_a_training_go
             refused += 1
             continue
         try:
-            run = resume_run(request, corpus).run
+            run = resume_run(request, corpus, Neighbours()).run
             take_step(run)
             assert run.health.skipped <= 1
         except CharRNNError:

@@ -7,6 +7,7 @@ began, in the current folder and beside the checkpoint, and is taken only if it 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pathlib import Path
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.storage.archive import Checkpoint
-from charrnn.text.corpus import STDIN_NAME, Corpus, ReadOptions, read_corpus
+from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.encoder import Ids
+from charrnn.text.sources import STDIN_NAME
 
 DEFAULT_VAL_FRACTION = 0.1
 LARGEST_SOUGHT = 1 << 26
@@ -55,7 +57,7 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     if given is not None:
         corpus = _read(given, checkpoint)
         if corpus is None or not _is_same(checkpoint, corpus):
-            was_folder = any(_is_folder(path) for path in _places(checkpoint, checkpoint_path))
+            was_folder = any(map(os.path.isdir, _places(checkpoint, checkpoint_path)))
             what = "all that was read of it, in its order, as one file" if was_folder else "that one"
             raise CorpusError(
                 f"{given}: is not the text that {checkpoint_path} learned from, which is "
@@ -78,18 +80,11 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
     name = quoted(checkpoint.corpus.name)
     if checkpoint.corpus.name == STDIN_NAME:
         return "its text came from standard input; --corpus FILE gives it"
-    if any(_is_folder(path) for path in _places(checkpoint, checkpoint_path)):
+    if any(map(os.path.isdir, _places(checkpoint, checkpoint_path))):  # Path.is_dir fails where it may not look
         return f"{name} is a folder; --corpus FILE gives all that was read of it, in its order, as one file"
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return f"{name} is too large to be read unasked; --corpus FILE asks for it"
     return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # ValueError: a NUL byte in the name
-        return False
 
 
 def _read(path: str, checkpoint: Checkpoint) -> Corpus | None:

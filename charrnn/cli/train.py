@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cli.common.cores import SPIN_COUNT
-from charrnn.config import ModelConfig, TrainConfig, check_options, parse_duration
+from charrnn.cli.common.durations import parse_duration
+from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place

@@ -21,11 +21,8 @@ from charrnn.text.cache import Cache, cache_key
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, to_bytes
-from charrnn.text.options import BYTE, CHARACTER, TextOptions
-from charrnn.text.sources import STDIN, Document, Found, find_documents
-
-STDIN_NAME = "stdin"
-"""What the text is called that came from standard input."""
+from charrnn.text.options import BYTE, TextOptions
+from charrnn.text.sources import STDIN, STDIN_NAME, Document, Found, find_documents
 
 MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
@@ -243,8 +240,9 @@ def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) ->
 def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
     lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
     if len(lacking) and not encoder.has_unknown:
-        points = lacking + 0xDC00 * ((encoder.unit != CHARACTER) & (lacking > 0x7F))  # a byte alone is no character
-        described = UnknownCharacterError("".join(map(chr, points.tolist())), len(encoder)).describe()
+        points = lacking.tolist()
+        characters = bytes(points).decode("ascii", "surrogateescape") if encoder.unit == BYTE else map(chr, points)
+        described = UnknownCharacterError("".join(characters), len(encoder)).describe()
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
             "give the text that it learned from, or train anew with --out"

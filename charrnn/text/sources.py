@@ -25,7 +25,9 @@ from typing import IO, Any, BinaryIO, cast
 
 from charrnn.errors import ConfigError, CorpusError
 
-STDIN = "-"
+STDIN, STDIN_NAME = "-", "stdin"
+"""The path that stands for standard input, and what the text is called that comes from there."""
+
 CHUNK = 1 << 18
 """Bytes to read at once: what is made of them stays in the processor's cache."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from charrnn.config import parse_duration
+from charrnn.cli.common.durations import parse_duration
 from tests.benchmarks.peers import small_lstm, small_transformer
 
 ROOT = Path(__file__).parents[2]

@@ -23,8 +23,8 @@ NICE, IDLE, WAITING = 1, 3, 4
 SPIN_COUNT = "3000"
 """What torch's thread library is told of how long a thread is to look out for the others before it sleeps.
 
-By default that is so long that a second busy process on the same cores slows a training down a hundred times; with
-this, five times, and alone a step takes a hundredth or two longer.
+Shorter than by default, for a thread that looks out keeps the core from the others, of other programs too; see
+`tests/benchmarks/RECIPES.md`.
 """
 
 SHARED, FREE = 0.45, 0.35

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.plan import Plan
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
@@ -62,7 +63,7 @@ class Launch:
     plan: Plan = field(default_factory=Plan)
 
 
-def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
+def start_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
     """Begin a run as the flags say, and where they are silent as `suggest` does.
 
     Raises:
@@ -72,7 +73,7 @@ def start_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
     options = {**request.options, "device": choose_device(request.options["device"], ranks)}
     is_chosen = options["threads"] is not None
     options["threads"] = options["threads"] or default_threads()
-    keeper = ThreadKeeper(options["threads"], options, request.neighbours, is_chosen=is_chosen)
+    keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=is_chosen)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS

@@ -6,7 +6,6 @@ Whatever is wrong with an output, a checkpoint's name or a text is told before t
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.joining import joined, settle
@@ -30,11 +29,11 @@ def run_training(request: Request) -> None:
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             reading = stored_reading(request, ranks) if request.resume else request.reading
             corpus = read_texts(request, reading, ranks)
-            request = replace(request, neighbours=Neighbours())  # not those that the text came from
+            neighbours = Neighbours()  # without what the text came from
             with signals.held_back():
                 from charrnn.cli.trainer.session import train_on
 
-            train_on(request, corpus, signals, ranks)
+            train_on(request, corpus, signals, ranks, neighbours)
     if ranks.is_first:
         try:
             print(request.path, flush=True)

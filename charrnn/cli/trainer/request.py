@@ -7,11 +7,10 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.display.log import begins_as_log
 from charrnn.errors import ConfigError, OutputError
@@ -41,7 +40,6 @@ class Request:
         quiet: show nothing.
         as_json: show JSON lines.
         started: `time.perf_counter()` at the start of the process.
-        neighbours: the other programs on its cores.
     """
 
     texts: tuple[str, ...]
@@ -57,7 +55,6 @@ class Request:
     quiet: bool
     as_json: bool
     started: float
-    neighbours: Neighbours = field(default_factory=Neighbours, compare=False)
 
     @property
     def path(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
@@ -40,7 +41,7 @@ MOST_THREADS = 4
 """For each core: a file may come from a larger machine, or ask for anything."""
 
 
-def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch:
+def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
     """Rebuild the run that a checkpoint holds; the flags may move its end, and change more where that is forced.
 
     Raises:
@@ -93,7 +94,7 @@ def resume_run(request: Request, corpus: Corpus, ranks: Ranks = ALONE) -> Launch
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     if forced:
         reason += f", forced: {', '.join(forced)}"
-    keeper = ThreadKeeper(config.threads, asdict(config), request.neighbours, is_chosen=is_chosen)
+    keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
     return complete_launch(run, corpus, reason, keeper)
 
 

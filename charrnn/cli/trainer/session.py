@@ -17,6 +17,7 @@ import torch
 import typer
 
 from charrnn import __version__
+from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, farewell
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
@@ -43,7 +44,7 @@ from charrnn.training.torchrun import read_place
 SAMPLE_LENGTH = 240
 
 
-def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks) -> None:
+def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks, neighbours: Neighbours) -> None:
     """Begin or go on as a request says, and train to the end.
 
     Args:
@@ -51,6 +52,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         corpus: its texts, encoded.
         signals: that stop the training.
         ranks: the processes that train together.
+        neighbours: the other programs on the cores, watched for some time already.
 
     Raises:
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
@@ -58,7 +60,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
     """
     with _make_display(request) if ranks.is_first else MuteDisplay() as display:
         display.unit = corpus.encoder.unit
-        launch = resume_run(request, corpus, ranks) if request.resume else start_run(request, corpus, ranks)
+        launch = (resume_run if request.resume else start_run)(request, corpus, neighbours, ranks)
         if ranks.is_first:
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
