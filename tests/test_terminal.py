@@ -85,6 +85,22 @@ def test_the_display_shows_progress_losses_speed_and_a_sample_while_stdout_stays
     assert shown.rstrip().endswith(plain(shown).rstrip()[-20:]), "the cursor is given back"
 
 
+def test_what_takes_seconds_before_the_first_line_is_named_and_taken_away_again(folder):
+    code, _, shown = run_in_terminal(folder, "--max-steps", 1)
+    assert code == 0
+    for waited_for in ("loading PyTorch ...", "measuring this machine ..."):
+        assert f"{waited_for}\r{' ' * len(waited_for)}\r" in shown
+    assert shown.index("measuring") < shown.index("verse.txt:")
+    for flag in ("--quiet", "--json"):
+        assert "..." not in run_in_terminal(folder, "--max-steps", 1, "--overwrite", flag)[2]
+
+
+def test_what_was_waited_for_does_not_stand_before_an_error(folder):
+    code, _, shown = run_in_terminal(folder, "--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    assert code == 2
+    assert shown.splitlines()[-1].split("\r")[-1].startswith("charrnn: ")
+
+
 def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
     code, stdout, shown = run_in_terminal(folder, "--max-steps", 10**8, stop_after=b"char/s")
     assert (code, stdout) == (130, b"")

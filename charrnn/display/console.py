@@ -120,7 +120,7 @@ class LiveDisplay(Display):
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
-        self._console.print(Text(message), soft_wrap=True)
+        self._console.print(Text(message))
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""

@@ -13,6 +13,7 @@ from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.reading import read_texts, stored_reading
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.cli.trainer.waiting import waiting
 from charrnn.training.torchrun import read_place
 
 
@@ -30,7 +31,7 @@ def run_training(request: Request) -> None:
             reading = stored_reading(request, ranks) if request.resume else request.reading
             corpus = read_texts(request, reading, ranks)
             neighbours = Neighbours()  # without what the text came from
-            with signals.held_back():
+            with waiting(request, ranks, "loading PyTorch"), signals.held_back():
                 from charrnn.cli.trainer.session import train_on
 
             train_on(request, corpus, signals, ranks, neighbours)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.waiting import is_watched
 from charrnn.errors import CorpusError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.cache import Cache
@@ -62,19 +62,13 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
     return replace(facts, ids=mapped)
 
 
-def is_live() -> bool:
-    """Whether stderr is a terminal that can be drawn on; Windows' older ones are known through stdout alone."""
-    is_known = os.name != "nt" or sys.stdout.isatty()
-    return is_known and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-
-
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
     stored = read_checkpoint(str(request.source))
     return stored.text, stored.encoder
 
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:
-    if request.quiet or request.as_json or not is_live():
+    if not is_watched(request):
         return read_corpus(request.texts, reading)
     from charrnn.display.console import ReadingBar
 

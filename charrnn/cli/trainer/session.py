@@ -21,11 +21,11 @@ from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, farewell
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
-from charrnn.cli.trainer.reading import is_live
 from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
 from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.cli.trainer.waiting import is_live, waiting
 from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
 from charrnn.errors import DivergenceError, LostRankError, SaveError
@@ -60,7 +60,8 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
     """
     with _make_display(request) if ranks.is_first else MuteDisplay() as display:
         display.unit = corpus.encoder.unit
-        launch = (resume_run if request.resume else start_run)(request, corpus, neighbours, ranks)
+        with waiting(request, ranks, "measuring this machine"):
+            launch = (resume_run if request.resume else start_run)(request, corpus, neighbours, ranks)
         if ranks.is_first:
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
