@@ -39,9 +39,11 @@ def load_for_sampling(
         device: "cpu", or "cuda" for torch, which takes seconds to import.
 
     Raises:
-        ConfigError: a share is not between 0 and 1, or the models do not go together.
+        ConfigError: a share is not between 0 and 1, or the models, or the device and a mixture, do not go together.
         CheckpointError: another model cannot be read.
     """
+    if mix and device == "cuda":
+        raise ConfigError("--mix runs on the CPU; leave --device out")
     if device == "cuda":
         from charrnn.network.torch_engine import TorchCharRNN
 

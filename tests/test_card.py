@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import sys
 
 import pytest
 from conftest import make_text
@@ -117,9 +118,14 @@ def test_there_is_a_plain_line_a_minute_between_evaluations(capsys, monkeypatch)
     assert [line == expected for line in lines] == [True, True, False]
 
 
-def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
-    import sys
+def test_samples_that_were_asked_for_are_json_lines_too(capsys):
+    display = JsonDisplay(sys.stdout, "m.pt", shows_samples=True)
+    display.sample(40, "to be,\nor")
+    assert json.loads(capsys.readouterr().out) == {"step": 40, "sample": "to be,\nor"}
+    assert not JsonDisplay(sys.stdout, "m.pt").shows_samples
 
+
+def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
     display = JsonDisplay(sys.stdout, "m.pt")
     display.update(REPORT)
     display.update(dataclasses.replace(REPORT, val_loss=None))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shlex
 import shutil
 import signal
@@ -47,9 +48,11 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
     flags = ["--max-steps", 40, "--patience", 50, "--json", "--save-every", "5m", "--log", "verse.log"]
     training = train(folder, "--resume", *flags, "--sample-every", 2)
     assert (training.process.exitcode, training.stdout) == (0, "verse.pt\n")
-    told = [json.loads(line)["step"] for line in training.stderr.splitlines()]
-    assert steps(folder) == before + told == sorted({*before, *told})
-    assert told[-1] == 40
+    told = [json.loads(line) for line in training.stderr.splitlines()]
+    reported = [line["step"] for line in told if "sample" not in line]
+    assert steps(folder) == before + reported == sorted({*before, *reported})
+    assert len(told) == len(reported) + 1, "a sample at every second evaluation"
+    assert (told[-1]["step"], told[-1]["checkpoint"]) == (40, "verse.pt")
 
 
 @pytest.mark.slow
@@ -142,6 +145,12 @@ def test_a_run_goes_on_into_another_file(folder):
     assert (training.process.exitcode, training.stdout) == (0, "longer.pt\n")
     assert (folder / "verse.pt").read_bytes() == before
     assert torch.load(folder / "longer.pt", weights_only=True)["training"]["step"] == 25
+    os.mkfifo(folder / "pipe")
+    piped = train(folder, "--resume-from", "pipe", "--out", "other.pt")
+    assert (piped.process.exitcode, piped.stderr) == (
+        2,
+        "charrnn: --resume-from pipe is a pipe, and it is read twice; give a file\n",
+    )
     refused = train(folder, *flags, "--out", "longer.pt")
     assert refused.process.exitcode == 2
     assert refused.stderr.startswith("charrnn: longer.pt: exists; ")

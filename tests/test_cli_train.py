@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import clean_environment, make_text
+
+from charrnn.cli.trainer.request import Request
+from charrnn.text.corpus import ReadOptions
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32"]
 
@@ -73,6 +77,30 @@ def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, te
     assert [r["step"] for r in reports] == sorted(r["step"] for r in reports)
     assert reports[-1]["val_perplexity"] > 1
     assert reports[-1]["best_cold_loss"] > 0
+
+
+def test_json_has_the_samples_that_were_asked_for(charrnn, text):
+    result = charrnn("train", "verse.txt", *SMALL, "--epochs", 1, "--json", "--sample-every", 1)
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    samples = [line["sample"] for line in lines if "sample" in line]
+    assert len(samples) == sum(line.get("val_loss") is not None for line in lines)
+    assert all(samples)
+
+
+def test_the_checkpoint_keeps_its_name_when_what_it_was_named_after_is_gone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("texts.v1", "out"):
+        (tmp_path / folder).mkdir()
+    settings = {
+        "reading": ReadOptions(), "options": {}, "explicit": {}, "log": None, "resume": False, "resume_from": None,
+        "force": False, "overwrite": False, "quiet": True, "as_json": False, "started": 0.0,
+    }  # fmt: skip
+    requests = [Request(texts=("texts.v1",), out=out, **settings) for out in (None, "out")]
+    named = [request.path for request in requests]
+    assert named == [Path("texts.v1.pt"), Path("out/texts.v1.pt")]
+    for folder in ("texts.v1", "out"):
+        (tmp_path / folder).rmdir()
+    assert [request.path for request in requests] == named
 
 
 OLD_PROCESSOR = {

@@ -87,6 +87,11 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
 
 
+def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():
+    with pytest.raises(DecodingError, match=r"name the right --encoding$"):
+        list(decode_document([b"a..b"], "t", TextOptions(encoding="punycode")))
+
+
 @pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9"), ("utf-16", "hello".encode("utf-16-le"))])
 def test_a_model_that_is_there_names_no_flags_that_only_a_training_has(encoding, data):
     with pytest.raises(DecodingError, match=f"t: .*; pass it through iconv: the model reads {encoding}$") as caught:

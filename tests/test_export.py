@@ -1,6 +1,7 @@
 """Weights for other programs, read back by torch, by our reader, and from the format's description."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -81,6 +82,15 @@ def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):
     assert result.stderr == (
         "charrnn: words.pt: was exported without what it takes to go on; resume the checkpoint that it comes from\n"
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_checkpoint_from_a_pipe_has_no_size_to_compare_with(trained, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cp", trained / "words.pt", tmp_path / "pipe"]):
+        result = run(tmp_path, "inspect", "pipe", "--export", "slim.pt")
+    size = (tmp_path / "slim.pt").stat().st_size
+    assert (result.returncode, result.stdout, result.stderr) == (0, "slim.pt\n", f"{size:,} bytes\n")
 
 
 @pytest.mark.parametrize(

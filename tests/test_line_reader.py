@@ -51,6 +51,13 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
     assert list(read_lines(str(path))) == [["a\rb\u2028c\x0bd\r\n"], ["last"]]
 
 
+def test_a_mark_at_the_beginning_is_left_out_of_characters_and_kept_of_bytes(tmp_path):
+    path = tmp_path / "marked.txt"
+    path.write_bytes(b"\xef\xbb\xbfa\nb\n")
+    assert list(read_lines(str(path))) == [["a\n", "b\n"]]
+    assert list(read_lines(str(path), TextOptions(unit="byte"))) == [["\ufeffa\n", "b\n"]]
+
+
 def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
     reader = read_pieces([b"a\nb\n", b"c\nd\xff\xfee\nf\n"], monkeypatch)
     assert [next(reader), next(reader)] == [["a\n", "b\n"], ["c\n"]]

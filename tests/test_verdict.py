@@ -18,6 +18,7 @@ def history(train, val):
         ([2.0, 1.5, 1.2, 1.0, 0.8, 0.6], [1.9, 1.6, 1.5, 1.52, 1.6, 1.7], "overfitting since step 300: .*by 0.2000"),
         ([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "underfitting: .*higher by 0.2000"),
         ([2.0, 1.8, 1.5, 1.4, 1.4, 1.4], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "levelled off: .*is 0.2000 below"),
+        ([3.2, 2.9, 2.7, 2.5, 2.3, 2.2], [2.2, 2.0, 1.9, 1.9, 1.9, 1.9], "levelled off: .*training loss still falls"),
         ([2.0, 1.8], [1.9, 1.7], "too early to tell: 2 evaluations"),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
         ([], [], "no evaluation on record"),

@@ -1,8 +1,8 @@
 """What a neuron might stand for: features of a text, a number for each of its characters.
 
-The value at a character is what is known once it has been read; only the features called "next" look ahead. They are
-those that Karpathy, Johnson and Fei-Fei looked for by eye (2015, "Visualizing and understanding recurrent networks",
-section 4.2, https://arxiv.org/abs/1506.02078), and their like.
+The value at a character is what is known once it has been read; only "characters left in line" and the features
+called "next" look ahead. They are those that Karpathy, Johnson and Fei-Fei looked for by eye (2015,
+"Visualizing and understanding recurrent networks", section 4.2, https://arxiv.org/abs/1506.02078), and their like.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def _inside_quotes(text: str) -> Values:
 def _inside_brackets(text: str, opening: str, closing: str) -> Values:
     signs = np.array([(c == opening) - (c == closing) for c in text], dtype=np.int64)
     depth = signs.cumsum()
-    return (depth - np.minimum(np.minimum.accumulate(depth), 0)).astype(np.float32)  # a stray closing one counts not
+    strays = -np.minimum(np.minimum.accumulate(depth), 0)  # closing brackets that close nothing
+    return (depth + strays).astype(np.float32)
 
 
 def _inside_comment(text: str) -> Values:

@@ -38,7 +38,8 @@ def verdict(history: Sequence[HistoryRow], *, recalls: bool = False) -> str:
             f"{last.val_loss - best.val_loss:.4f} nats while the training loss fell; more text or more dropout would "
             "help, more time would not (the weights kept are those of the best step)"
         )
-    fall = _near(history, history[-1].step * 2 / 3).val_loss - best.val_loss
+    before = _near(history, last.step * 2 / 3)
+    fall = before.val_loss - best.val_loss
     if fall > best.val_loss * FLAT:
         return (
             f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
@@ -48,6 +49,8 @@ def verdict(history: Sequence[HistoryRow], *, recalls: bool = False) -> str:
     if recalls:
         return f"{levelled}; more text, or a larger model, would help more than time"
     gap = last.val_loss - last.train_loss
+    if gap < 0 and before.train_loss - last.train_loss > last.train_loss * FLAT:
+        return f"{levelled}, and the training loss still falls; more text would help most"
     if gap < 0:
         return (
             f"underfitting: both losses have levelled off, and the training loss is the higher by {-gap:.4f} nats; "

@@ -108,11 +108,13 @@ class JsonDisplay(Display):
     Args:
         stream: to write to.
         path: of the checkpoint.
+        shows_samples: whether samples were asked for.
     """
 
-    def __init__(self, stream: TextIO, path: str) -> None:
+    def __init__(self, stream: TextIO, path: str, *, shows_samples: bool = False) -> None:
         self._stream = stream
         self._path = path
+        self.shows_samples = shows_samples
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
@@ -122,6 +124,10 @@ class JsonDisplay(Display):
         """See `Display.update`."""
         fields = report_fields(report)
         self._write({**fields, "checkpoint": self._path} if report.is_last else fields)
+
+    def sample(self, step: int, text: str) -> None:
+        """See `Display.sample`."""
+        self._write({"step": step, "sample": text})
 
     def finished(self, step: int) -> None:
         """See `Display.finished`."""

@@ -81,8 +81,11 @@ def decode_document(
         except UnicodeDecodeError as error:
             advice = settled_advice(options) if is_settled else _advice(error, read - pending, options)
             raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
-        except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark
-            advice = f"name its byte order: --encoding {options.encoding}-le"
+        except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark, or of an encoding that tells no place
+            is_wide = codecs.lookup(options.encoding).name in ("utf-16", "utf-32")
+            advice = (
+                f"name its byte order: --encoding {options.encoding}-le" if is_wide else "name the right --encoding"
+            )
             raise DecodingError(f"{name}: {error}; {settled_advice(options) if is_settled else advice}") from None
         read += len(chunk)
         if at_start and text:

@@ -81,6 +81,6 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) ->
                 f"{name}: line {number + len(texts):,} is not valid {encoding.upper()} at byte {error.start} "
                 f"(0x{bad}); {settled_advice(options)}"
             ) from None
-    if number == 1:
+    if number == 1 and options.unit != BYTE:
         texts[0] = texts[0].removeprefix(BOM)
     yield texts

@@ -35,7 +35,8 @@ def export(subject: Subject, path: str) -> None:
 
 
 def _comparison(subject: Subject, size: int) -> str:
-    if subject.path == STDIN:
+    """How much smaller the file is; nothing where the checkpoint came from a pipe, which has no size."""
+    if subject.path == STDIN or not Path(subject.path).is_file():
         return ""
     before = Path(subject.path).stat().st_size
     return f", {size / before:.0%} of the {before:,} of {subject.path}"

@@ -47,8 +47,8 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         subjects: the models.
         path: of the text, or "-".
         rule: for characters that a model does not know, one of `charrnn.text.unknowns.RULES`.
-        above: leave out lines that take no model more bits per character than this, and blank ones, in which nothing
-            stands that could be odd.
+        above: print only lines that take every model more bits per character than this, and of those no blank ones, in
+            which nothing stands that could be odd; None for all lines.
         as_json: an object for each line instead of columns.
     """
     out = sys.stdout.buffer

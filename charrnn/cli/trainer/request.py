@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ class Request:
     as_json: bool
     started: float
 
-    @property
+    @cached_property
     def path(self) -> Path:
-        """Where the checkpoint goes; a folder is given as `folder/`, or is there."""
+        """Where the checkpoint goes; a folder is given as `folder/`, or is there when it is first asked."""
         if self.out is None:
             return Path(self._name)
         is_folder = self.out.endswith(("/", os.sep)) or os.path.isdir(self.out)  # Path.is_dir fails at a name too long
@@ -107,6 +108,8 @@ def check_output(request: Request) -> None:
             require_name(given, flag)
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
+    if request.resume_from is not None and Path(request.resume_from).is_fifo():
+        raise ConfigError(f"--resume-from {request.resume_from} is a pipe, and it is read twice; give a file")
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()

@@ -141,11 +141,11 @@ class Session:
         elif any(self._ranks.all_reduce_max(self._saver.is_due(evaluated=report.val_loss is not None))):
             self._save()
         self._saver.poll()
-        self._display.update(report)
         if report.val_loss is not None:
             self._evaluations += 1
             if self._display.shows_samples and self._sample_every and self._evaluations % self._sample_every == 0:
                 self._show_sample(report.step)
+        self._display.update(report)
 
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
@@ -241,13 +241,14 @@ class Session:
 def _make_display(request: Request) -> Display:
     if request.quiet:
         return Display()
+    asks_for_samples = bool(request.options["sample_every"])
     if request.as_json:
-        return JsonDisplay(sys.stderr, str(request.path))
+        return JsonDisplay(sys.stderr, str(request.path), shows_samples=asks_for_samples)
     if is_live():
         from charrnn.display.console import LiveDisplay
 
         return LiveDisplay(sys.stderr)
-    return PlainDisplay(sys.stderr, shows_samples=bool(request.options["sample_every"]))
+    return PlainDisplay(sys.stderr, shows_samples=asks_for_samples)
 
 
 def _provenance() -> dict[str, str]:
