@@ -89,7 +89,7 @@ def take_step(run: TrainingRun) -> bool:
     window = next(run.lanes)
     inputs, targets = (_to_device(ids, model.device) for ids in (window.inputs, window.targets))  # (T, B)
     state = model.initial_state(run.num_lanes) if window.begins_anew else _reset_some(run)
-    losses, norms, state = forward_and_backward(
+    found = forward_and_backward(
         model,
         inputs,
         targets,
@@ -101,10 +101,10 @@ def take_step(run: TrainingRun) -> bool:
         ranks=run.ranks,
         share=window.share,
     )
-    figures = Figures(torch.stack([losses.mean(), norms.amax()]), window.num_targets)
+    figures = Figures(torch.stack([found.losses.mean(), found.norms.amax()]), window.num_targets)
     if run.reads_late:
         is_finite = figures.values.isfinite().all()
-        _update(run, tuple(tuple(tensor.where(is_finite, 0.0) for tensor in layer) for layer in state))
+        _update(run, tuple(tuple(tensor.where(is_finite, 0.0) for tensor in layer) for layer in found.state))
         run.unread.append(figures)
         if len(run.unread) == READ_EVERY:
             read_figures(run)
@@ -114,7 +114,7 @@ def take_step(run: TrainingRun) -> bool:
         run.state = model.initial_state(run.num_lanes)
         skip_step(run)
         return False
-    _update(run, state)
+    _update(run, found.state)
     _count(run, loss, figures.num_targets)
     return True
 

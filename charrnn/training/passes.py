@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +26,22 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, ROUNDED.get(precision, torch.bfloat16), enabled=precision in ROUNDED)
 
 
+@dataclass(frozen=True)
+class Pass:
+    """What a window's way forward and back has found.
+
+    Attributes:
+        losses: each member's mean loss in nats per character, shape (members,): over all ranks, or on a GPU over this
+            rank's share, still to be averaged.
+        norms: each member's gradient norm before clipping, shape (members,).
+        state: after the window.
+    """
+
+    losses: Tensor
+    norms: Tensor
+    state: State
+
+
 def forward_and_backward(
     model: Model,
     inputs: Tensor,
@@ -37,7 +54,7 @@ def forward_and_backward(
     updates: Sequence[Update] | None = None,
     ranks: Ranks = ALONE,
     share: float = 1.0,
-) -> tuple[Tensor, Tensor, State]:
+) -> Pass:
     """Read a window and find the gradient of its loss by each weight; every member learns as if it were alone.
 
     Args:
@@ -51,11 +68,6 @@ def forward_and_backward(
         updates: each member's, which find its gradient; None where none will be made.
         ranks: the processes that read a window together, each its own lanes; the gradient is that of all.
         share: of all targets that count, those of this process.
-
-    Returns:
-        Each member's mean loss in nats per character, shape (members,), over all ranks, or on a GPU over this rank's
-        share, still to be averaged; its gradient's norm before clipping, shape (members,); and the state after the
-        window.
     """
 
     def learn(item: tuple[CharRNN, State, Update | None]) -> tuple[Tensor, Tensor, State]:
@@ -75,7 +87,7 @@ def forward_and_backward(
     each: Sequence[Update | None] = updates or [None] * len(members)
     items = list(zip(members, split_state(model, state), each, strict=True))
     losses, norms, states = zip(*side_by_side(model, learn, items), strict=True)
-    return torch.stack(losses), torch.stack(norms), join_states(states)
+    return Pass(torch.stack(losses), torch.stack(norms), join_states(states))
 
 
 def _clip(member: CharRNN, longest: float) -> Tensor:
