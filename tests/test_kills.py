@@ -14,6 +14,7 @@ from processes import Training, train
 from test_cli_train import all_but_the_clock
 
 from charrnn.cli.trainer import saving
+from charrnn.storage import outputs
 from charrnn.training import checkpoint
 
 STEPS = 600
@@ -101,13 +102,13 @@ def arm(stage):
     if stage == "before":
         die()
     if stage == "half":
-        checkpoint.open = HalfFile
+        outputs.open = HalfFile
     if stage == "unsynced":
         os.fsync = lambda _: die()
     if stage == "before the rename":
         os.replace = lambda *_: die()
     if stage == "after the rename":
-        checkpoint._sync_folder = lambda _: die()
+        outputs._sync_folder = lambda _: die()
 
 
 class HalfFile:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from charrnn.errors import OutputError
 
@@ -60,19 +63,44 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     """
     require_name(path, flag)
     try:
-        target = Path(path).resolve()  # a link stays one
-    except (OSError, ValueError, RuntimeError) as error:
-        raise OutputError(f"{path}: cannot be written ({error}); choose another place with {flag}") from None
-    temporary = target.parent / f".{target.name}.{os.getpid()}.tmp"
-    try:
-        temporary.write_bytes(data)
-        put_in_place(temporary, target)
+        replace_file(Path(path), lambda file: file.write(data))
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise OutputError(f"{path}: cannot be written ({reason}); choose another place with {flag}") from None
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
+
+    Args:
+        path: of the file; its folder must exist.
+        write: given the temporary file, writes all of it.
+
+    Raises:
+        OSError: it cannot be written; the temporary file is gone and the path is as it was.
+        ValueError: the path has a NUL byte in it.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        put_in_place(temporary, target)
     finally:
-        if temporary.is_file():
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)  # gone already where all went well
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system can: it has happened already, in any case."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def put_in_place(temporary: Path, target: Path) -> None:

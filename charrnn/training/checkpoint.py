@@ -5,9 +5,7 @@ What is in the file is described, and checked, in `charrnn.storage.archive`.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -21,7 +19,7 @@ from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.storage.archive import FORMAT, FORMAT_VERSION, Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.storage.header import store_text_options
-from charrnn.storage.outputs import put_in_place
+from charrnn.storage.outputs import replace_file
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
@@ -97,39 +95,6 @@ def load(path: str) -> Checkpoint:
     """
     checkpoint = read_checkpoint(path, with_training=True)
     return replace(checkpoint, training=map_leaves(checkpoint.training, _to_tensor))
-
-
-def replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
-
-    Args:
-        path: of the file; its folder must exist.
-        write: given the temporary file, writes all of it.
-
-    Raises:
-        OSError: it cannot be written; the temporary file is gone and the path is as it was.
-    """
-    target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        put_in_place(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)  # gone already where all went well
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can: it has happened already, in any case."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _store(contents: dict[str, Any], file: BinaryIO) -> None:
