@@ -170,6 +170,11 @@ class ModelConfig:
         """Width of what a layer reads: E for the first, H for the others."""
         return self.hidden_size if layer else self.embedding_dim
 
+    @property
+    def hides_recall(self) -> bool:
+        """Whether forecasts are hidden while it trains, so that its training loss is higher than it could be."""
+        return self.recall > 0 and self.recall_dropout > 0
+
     def is_residual(self, layer: int) -> bool:
         """Whether a layer's input is added to its output."""
         return self.residual and self.input_size(layer) == self.hidden_size

@@ -79,13 +79,14 @@ class UnknownCharacterError(CharRNNError):
     def __init__(self, characters: str, vocab_size: int) -> None:
         self.characters = characters
         self.vocab_size = vocab_size
-        super().__init__(f"{self.describe()}, which this model never saw ({vocab_size} characters)")
+        super().__init__(f"{describe_characters(characters)}, which this model never saw ({vocab_size} characters)")
 
-    def describe(self, limit: int = 8) -> str:
-        """List the characters with their code points, at most `limit` of them."""
-        shown = ", ".join(map(_describe_character, self.characters[:limit]))
-        rest = len(self.characters) - limit
-        return f"{shown} and {rest} more" if rest > 0 else shown
+
+def describe_characters(characters: str, limit: int = 8) -> str:
+    """List characters with their code points, at most `limit` of them."""
+    shown = ", ".join(map(_describe_character, characters[:limit]))
+    rest = len(characters) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def _describe_character(character: str) -> str:

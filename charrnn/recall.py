@@ -7,7 +7,7 @@ followed each of them when it last occurred. The model says, from its state, how
 https://doi.org/10.1109/34.56193; as a pointer, Merity et al. 2016, https://arxiv.org/abs/1609.07843).
 
 A forecast follows from the characters read and from nothing else: no weight, no state. Here forecasts are looked up for
-a whole text at once; `charrnn.inference.memory` looks them up character by character and gives the same.
+a whole text at once; `charrnn.memory` looks them up character by character and gives the same.
 """
 
 from __future__ import annotations

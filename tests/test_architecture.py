@@ -20,11 +20,13 @@ ALLOWED = {
         "__main__": "cli",
         "errors": "",
         "escape": "",
+        "standard_input": "",
         "metrics": "",
         "config": "errors",
         "shapes": "config",
         "regimen": "config",
         "recall": "config",
+        "memory": "config recall",
         "suggest": "config errors regimen shapes",
         "loading": "archive encoder errors mixing numpy_ensemble options sampling torch_engine",
     },
@@ -32,13 +34,13 @@ ALLOWED = {
         "options": "config errors",
         "encoder": "errors options",
         "decoding": "errors options",
-        "sources": "errors",
+        "sources": "errors standard_input",
         "alphabet": "encoder errors options",
         "cache": "encoder errors",
         "documents": "decoding errors options sources",
-        "corpus": "alphabet cache decoding documents encoder errors options sources",
+        "corpus": "alphabet cache decoding documents encoder errors options sources standard_input",
         "unknowns": "encoder errors",
-        "line_reader": "decoding errors options sources",
+        "line_reader": "decoding errors options sources standard_input",
     },
     "network": {
         "dropout": "",
@@ -50,17 +52,17 @@ ALLOWED = {
     },
     "training": {
         "recalled_text": "config recall",
-        "lanes": "encoder errors recall recalled_text",
+        "lanes": "cache encoder errors recall recalled_text",
         "torchrun": "",
         "ranks": "",
-        "line_lanes": "encoder errors lanes",
+        "line_lanes": "cache encoder errors lanes",
         "heap": "",
         "updates": "",
         "pace": "",
         "gpu_lanes": "config encoder lanes line_lanes",
         "passes": "ensemble lanes model ranks updates",
         "precision": "config ensemble errors passes randomness",
-        "evaluation": "encoder ensemble lanes line_lanes metrics model passes ranks recall recalled_text",
+        "evaluation": "cache encoder ensemble lanes line_lanes metrics model passes ranks recall recalled_text",
         "group": "config ranks torchrun",
         "optimizers": "config",
         "recovery": "errors",
@@ -74,7 +76,7 @@ ALLOWED = {
     "storage": {
         "tensorfile": "",
         "header": "config encoder errors metrics options shapes tensorfile",
-        "archive": "config encoder errors header metrics options shapes tensorfile",
+        "archive": "config encoder errors header metrics options shapes standard_input tensorfile",
         "outputs": "errors",
         "export": "archive header",
         "verification": "archive errors tensorfile",
@@ -83,7 +85,6 @@ ALLOWED = {
         "folding": "config",
         "recalling": "recall",
         "stepper": "config folding recall recalling",
-        "memory": "config recall",
         "engine": "config folding memory recall recalling stepper",
         "numpy_ensemble": "config engine memory recall shapes",
         "tape": "config recall recalling",
@@ -101,7 +102,7 @@ ALLOWED = {
     },
     "analysis": {
         "losses": "config errors numpy_ensemble recall",
-        "heldout": "archive corpus encoder errors escape sources",
+        "heldout": "archive corpus encoder errors escape standard_input",
         "ngrams": "",
         "dynamic": "backprop config losses recall tape",
         "surprise": "encoder losses numpy_ensemble options recall unknowns",
@@ -205,6 +206,22 @@ def test_no_module_and_no_room_imports_in_a_circle():
         by_room[chamber_of(name)] |= {chamber_of(other) for other in imported} - {chamber_of(name)}
     for graph in (by_module, by_room):
         assert set(graph) <= set(TopologicalSorter(graph).static_order()), "CycleError names the circle"
+
+
+TRAINING_WING, READING_WING = {"network", "training"}, {"inference", "generation", "analysis"}
+COMMANDS_ROOMS = {"cli.trainer", "cli.sampler", "cli.inspector"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_wings_and_the_rooms_of_the_commands_do_not_know_each_other(name):
+    imported = own_imports(name)
+    for wing, other in ((TRAINING_WING, READING_WING), (READING_WING, TRAINING_WING)):
+        assert room_of(name) not in wing or not other & set(map(room_of, imported))
+    if chamber_of(name) in COMMANDS_ROOMS:
+        assert {chamber_of(module) for module in imported if room_of(module) == "cli"} <= {
+            chamber_of(name),
+            "cli.common",
+        }
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.text.cache import KEPT_DAYS, Cache, cache_key, default_folder
-from charrnn.text.encoder import let_go
+from charrnn.text.cache import KEPT_DAYS, Cache, cache_key, default_folder, let_go
 from charrnn.training.lanes import Lanes
 
 IDS = np.arange(1000, dtype=np.uint16)

@@ -8,7 +8,7 @@ from test_recall import few_letters, recalling
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.generation.sampling import Sampler
-from charrnn.inference.memory import LONG, Memories, Memory
+from charrnn.memory import LONG, Memories, Memory
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.recall import NONE, recall_text
 from charrnn.text.encoder import CharEncoder

@@ -16,8 +16,8 @@ from charrnn.analysis.surprise import follow
 from charrnn.config import CONTEXTS, FARTHEST, GATES, ModelConfig
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
-from charrnn.inference.memory import FIRST_ROOM, Memories, Memory
 from charrnn.inference.tape import record, zero_state
+from charrnn.memory import FIRST_ROOM, Memories, Memory
 from charrnn.network.model import forecasts_on
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.recall import FEW, LONGEST, NONE, SPAN, recall_block, recall_columns, recall_text, recall_texts

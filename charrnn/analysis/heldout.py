@@ -15,10 +15,10 @@ from pathlib import Path
 
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.escape import quoted
+from charrnn.standard_input import STDIN_NAME
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.encoder import Ids
-from charrnn.text.sources import STDIN_NAME
 
 DEFAULT_VAL_FRACTION = 0.1
 LARGEST_SOUGHT = 1 << 26

@@ -99,10 +99,9 @@ def _of_gpu(message: str) -> str:
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    from charrnn.display.plain import write_line
-    from charrnn.escape import quoted
+    from charrnn.display.plain import write_error
 
-    write_line(sys.stderr, f"charrnn: {quoted(message)}")
+    write_error(message)
     raise typer.Exit(code) from None
 
 

@@ -9,11 +9,11 @@ import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.errors import ConfigError
+from charrnn.standard_input import STDIN
 
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject
 
-STDIN = "-"
 VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
 """Flags that ask for something other than the card and the score, beside --text."""
 Hidden: dict[str, Any] = {"show_default": False}

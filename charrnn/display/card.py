@@ -96,7 +96,7 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     if checkpoint.history[-1] != best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
-    return [*rows, ("verdict", verdict(checkpoint.history, recalls=config.recall > 0 and config.recall_dropout > 0))]
+    return [*rows, ("verdict", verdict(checkpoint.history, recalls=config.hides_recall))]
 
 
 def _by_name(checkpoint: Checkpoint) -> list[Parameter]:

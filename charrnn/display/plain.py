@@ -44,7 +44,7 @@ class Display:
 
     def warn(self, message: str) -> None:
         """Say that something is wrong, though the training goes on; no display keeps it to itself."""
-        write_line(sys.stderr, f"charrnn: {quoted(message)}")
+        write_error(message)
 
     def update(self, report: Report) -> None:
         """Show where the training stands."""
@@ -155,6 +155,11 @@ def write_line(stream: TextIO, line: str) -> None:
     """Write a line at once; where nobody listens any more, the work matters more than what is said of it."""
     with contextlib.suppress(OSError):
         print(line, file=stream, flush=True)
+
+
+def write_error(message: str) -> None:
+    """Write on stderr, in one line, what is wrong."""
+    write_line(sys.stderr, f"charrnn: {quoted(message)}")
 
 
 def describe_loss(loss: float, unit: str = "character") -> str:

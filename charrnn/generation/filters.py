@@ -34,7 +34,7 @@ class SamplingOptions:
         min_p: choose among those with at least this share of the best one's probability; None for all.
         allowed: ids to choose among; None for all.
         recall_all: whether a model that recalls goes back to long pieces of its own words too, as it does when it
-            reads; see `charrnn.inference.memory`.
+            reads; see `charrnn.memory`.
 
     Raises:
         ConfigError: a value is out of its range.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Ids, Reader, Readers
-from charrnn.inference.memory import Memories, Memory
 from charrnn.inference.numpy_ensemble import Engine
+from charrnn.memory import Memories, Memory
 from charrnn.recall import NONE, Forecasts
 from charrnn.text.encoder import CharEncoder
 
@@ -59,7 +59,7 @@ class MixedModel:
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
     def readers(self, num_texts: int, own_from: int | None = None) -> Readers:
-        """Begin N texts, to be read side by side; for `own_from` see `charrnn.inference.memory.Memory`."""
+        """Begin N texts, to be read side by side; for `own_from` see `charrnn.memory.Memory`."""
         readers = [_readers_of_known(part, num_texts) for part in self._parts]
         memories = {reach: Memories(reach, len(self.encoder), num_texts, own_from) for reach in self._reaches}
 

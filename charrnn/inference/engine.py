@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
 from charrnn.inference.folding import FoldedWeights
-from charrnn.inference.memory import Memories, Memory
 from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
+from charrnn.memory import Memories, Memory
 from charrnn.recall import Forecasts
 
 Array = NDArray[np.float32]

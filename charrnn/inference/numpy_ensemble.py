@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.inference.engine import Array, NumpyCharRNN, Recall, State
-from charrnn.inference.memory import Memories, Memory
+from charrnn.memory import Memories, Memory
 from charrnn.recall import Forecasts
 from charrnn.shapes import member_weights
 

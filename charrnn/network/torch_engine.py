@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.inference.memory import Memories
+from charrnn.memory import Memories
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import State, forecasts_on
 from charrnn.recall import Forecasts
@@ -72,7 +72,7 @@ class TorchCharRNN:
         return self._model.initial_state(batch_size)
 
     def reader(self, own_from: int | None = None) -> Callable[[int], NDArray[np.float32]]:
-        """Begin one text, to be read character by character; for `own_from` see `charrnn.inference.memory.Memory`."""
+        """Begin one text, to be read character by character; for `own_from` see `charrnn.memory.Memory`."""
         read = self.readers(1, own_from)
 
         def read_one(character: int) -> NDArray[np.float32]:

@@ -38,13 +38,11 @@ from charrnn.config import ModelConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
+from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.header import check_header, read_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
-
-STDIN = "-"
-"""The path that stands for standard input."""
 
 BEGINNING = b"PK\x03\x04"
 """Of a zip file, and so of every checkpoint."""
@@ -127,7 +125,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
         if path == STDIN:
-            return _read_stream(_held(sys.stdin.buffer), "stdin", with_training)
+            return _read_stream(_held(sys.stdin.buffer), STDIN_NAME, with_training)
         with open(path, "rb") as file:
             is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return _read_stream(file if is_held_already else _held(file), path, with_training)

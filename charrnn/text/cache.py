@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import sys
 import time
@@ -93,6 +94,20 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
     except PermissionError:  # Windows, where another training made the same ids meanwhile and has them mapped
         if not path.is_file() or path.stat().st_size != unfinished.stat().st_size:
             raise
+
+
+def let_go(ids: Ids) -> None:
+    """Give back the memory of a mapped text's pages that were read; they are mapped again when they are wanted.
+
+    The system would do so too, but only where memory is short, and until then it counts as the process's. Ids that are
+    not mapped from a file, and systems that cannot do it, are left alone.
+    """
+    base: Any = ids
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        with contextlib.suppress(OSError):  # of locked memory
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 def cache_key(**what: Any) -> str:

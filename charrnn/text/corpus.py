@@ -15,14 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.errors import ConfigError, CorpusError, ForeignTextError, UnknownCharacterError
+from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_characters
+from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.text.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, counts_by_id
 from charrnn.text.cache import Cache, cache_key
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, to_bytes
 from charrnn.text.options import BYTE, TextOptions
-from charrnn.text.sources import STDIN, STDIN_NAME, Document, Found, find_documents
+from charrnn.text.sources import Document, Found, find_documents
 
 MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
@@ -242,7 +243,7 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
     if len(lacking) and not encoder.has_unknown:
         points = lacking.tolist()
         characters = bytes(points).decode("ascii", "surrogateescape") if encoder.unit == BYTE else map(chr, points)
-        described = UnknownCharacterError("".join(characters), len(encoder)).describe()
+        described = describe_characters("".join(characters))
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
             "give the text that it learned from, or train anew with --out"

@@ -8,8 +8,6 @@ have its own, where there are such. No file is read here and nothing is repaired
 from __future__ import annotations
 
 import codecs
-import contextlib
-import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -174,20 +172,6 @@ class Decoder:
     def finish(self) -> str:
         """Give the rest: nothing more comes."""
         return "" if self._bytes is None else self._bytes.decode(b"", True)
-
-
-def let_go(ids: Ids) -> None:
-    """Give back the memory of a mapped text's pages that were read; they are mapped again when they are wanted.
-
-    The system would do so too, but only where memory is short, and until then it counts as the process's. Ids that are
-    not mapped from a file, and systems that cannot do it, are left alone.
-    """
-    base: Any = ids
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        with contextlib.suppress(OSError):  # of locked memory
-            base.madvise(mmap.MADV_DONTNEED)
 
 
 def code_points(text: str) -> Points:

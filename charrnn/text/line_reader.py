@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
+from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import BOM, settled_advice
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import CHUNK, STDIN, decompressed, reading
+from charrnn.text.sources import CHUNK, decompressed, reading
 
 
 def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
@@ -31,7 +32,7 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
     """
     if codecs.lookup(options.encoding).name == "utf-8-sig":  # the mark is left out in any case
         options = replace(options, encoding="utf-8")
-    name = "standard input" if path == STDIN else path
+    name = name_of(path)
     if "\n".encode(options.encoding) != b"\n":
         raise CorpusError(
             f"{name}: the model reads {options.encoding}, in which a line feed is more than a byte, and so no line by "

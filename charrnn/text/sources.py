@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.standard_input import STDIN, STDIN_NAME
 
-STDIN, STDIN_NAME = "-", "stdin"
 """The path that stands for standard input, and what the text is called that comes from there."""
 
 CHUNK = 1 << 18
@@ -190,8 +190,8 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: i
 
 
 def _keep_stdin() -> Document:
-    with reading("stdin"):
-        return Document("stdin", None, _keep(sys.stdin.buffer))
+    with reading(STDIN_NAME):
+        return Document(STDIN_NAME, None, _keep(sys.stdin.buffer))
 
 
 def _keep_pipe(path: str) -> Document:

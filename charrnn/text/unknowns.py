@@ -11,6 +11,8 @@ nothing of which.
 from __future__ import annotations
 
 import math
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +51,10 @@ class Readable:
         """Characters that the model does not know."""
         return int(np.count_nonzero(~self.known))
 
+    def num_counted(self, rule: str) -> int:
+        """Unknown characters that cost something: none by the rule "skip"."""
+        return 0 if rule == "skip" else self.num_unknown
+
 
 def check_rule(rule: str) -> None:
     """Refuse a rule that does not exist.
@@ -64,13 +70,15 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
     """Encode what can be encoded.
 
     Args:
-        text: any text; one in which "nearest" has replaced what it can, for that rule.
+        text: any text.
         encoder: of the model's alphabet.
-        rule: one of `RULES`.
+        rule: one of `RULES`; by "nearest" a known letter stands for an unknown one where there is such.
 
     Raises:
         UnknownCharacterError: the rule is "error", and the text has characters that are not in the alphabet.
     """
+    if rule == "nearest":
+        text = to_nearest(text, encoder)
     unknown = encoder.without_own_id(text)
     if not unknown:
         return Readable(text, encoder.encode(text), np.ones(len(text), dtype=bool))
@@ -78,6 +86,26 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
         raise UnknownCharacterError(unknown, len(encoder))
     known_text = text.translate(dict.fromkeys(map(ord, unknown)))
     return Readable(text, encoder.encode(known_text), np.array([character not in unknown for character in text]))
+
+
+def to_nearest(text: str, encoder: CharEncoder) -> str:
+    """Put the nearest known letter in the place of every unknown one that has such.
+
+    That is the same letter without its accent or in the other case, whichever the model knows first.
+    """
+    return text.translate({ord(c): _nearest(c, encoder) for c in set(text) if c not in encoder})
+
+
+def _nearest(character: str, encoder: CharEncoder) -> str:
+    return next((known for known in _relatives(character) if len(known) == 1 and known in encoder), character)
+
+
+def _relatives(character: str) -> Iterator[str]:
+    yield character.swapcase()
+    for form in ("NFC", "NFKD"):
+        for part in unicodedata.normalize(form, character):
+            yield part
+            yield part.swapcase()
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

@@ -21,7 +21,8 @@ from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on, ids_on, to_device
 from charrnn.recall import Forecasts, recall_columns
-from charrnn.text.encoder import Ids, let_go
+from charrnn.text.cache import let_go
+from charrnn.text.encoder import Ids
 from charrnn.training.lanes import lane_starts
 from charrnn.training.line_lanes import find_lines
 from charrnn.training.passes import autocast

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
 from charrnn.recall import Forecasts
-from charrnn.text.encoder import Ids, let_go
+from charrnn.text.cache import let_go
+from charrnn.text.encoder import Ids
 from charrnn.training.recalled_text import recalled_in
 
 IGNORED = -100

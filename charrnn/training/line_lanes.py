@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
-from charrnn.text.encoder import Ids, let_go
+from charrnn.text.cache import let_go
+from charrnn.text.encoder import Ids
 from charrnn.training.lanes import EVERY, IGNORED, Window
 
 Positions = NDArray[np.int64]

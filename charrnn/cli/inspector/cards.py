@@ -52,7 +52,7 @@ def describe(subject: Subject) -> dict[str, Any]:
         "text": contents.text.to_dict(),
         "best": _describe_best(subject),
         "baseline": _describe_baseline(subject),
-        "verdict": verdict(contents.history, recalls=contents.model.recall > 0 and contents.model.recall_dropout > 0),
+        "verdict": verdict(contents.history, recalls=contents.model.hides_recall),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,

@@ -9,7 +9,7 @@ from pathlib import Path
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.plain import write_line
 from charrnn.errors import ConfigError, OutputError
-from charrnn.storage.archive import STDIN
+from charrnn.standard_input import STDIN
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.outputs import write_whole
 

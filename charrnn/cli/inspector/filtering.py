@@ -82,7 +82,7 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
     readings = read_side_by_side(subject.engine, [np.concatenate([beginning, text.ids]) for text in texts])
     result = []
     for text, reading in zip(texts, readings, strict=True):
-        counted = 0 if rule == "skip" else text.num_unknown
+        counted = text.num_counted(rule)
         nats = float(reading.surprisals.sum()) + counted * price
         bits = nats / math.log(2) / max(len(text.known_text) + counted, 1)
         result.append(bits if math.isfinite(bits) else math.inf)  # a line on which the model's numbers overflow

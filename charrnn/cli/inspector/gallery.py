@@ -9,7 +9,7 @@ from typing import Any
 from charrnn.cli.common.shared import ON_A_TEXT
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width
 from charrnn.cli.inspector.gradient_view import draw_memories, gradients_view
-from charrnn.cli.inspector.scoring import name_of, shared_encoding
+from charrnn.cli.inspector.scoring import shared_encoding
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import (
@@ -24,6 +24,7 @@ from charrnn.cli.inspector.views import (
 from charrnn.display.svg import MARK, picture
 from charrnn.errors import ConfigError
 from charrnn.escape import quoted
+from charrnn.standard_input import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_text
 

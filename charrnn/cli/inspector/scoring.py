@@ -13,16 +13,14 @@ from charrnn.analysis.losses import read
 from charrnn.cli.common.tables import print_columns, print_table, to_json
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.sampler.prompts import nearest
 from charrnn.display.plain import format_perplexity
-from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError
+from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError, describe_characters
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char
+from charrnn.standard_input import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
-from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
-from charrnn.text.sources import STDIN
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 
 
@@ -93,7 +91,7 @@ def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool 
     reading = read(subject.engine, np.concatenate([before, ids]))
     # The first character of a stream is not predicted, nor is the rest of its bytes counted.
     first = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
-    counted = 0 if rule == "skip" else readable.num_unknown
+    counted = readable.num_counted(rule)
     predicted = len(known) - (not options.lines) + counted
     price = counted * unknown_price(subject)
     starts = np.cumsum(encoder.widths(known if options.lines else known[1:]))
@@ -135,22 +133,13 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
     encoder = subject.contents.encoder
     text = prepare(text, subject.contents.text)
     try:
-        return make_readable(to_nearest(text, encoder) if rule == "nearest" else text, encoder, rule)
+        return make_readable(text, encoder, rule)
     except UnknownCharacterError as error:
         raise CharRNNError(
-            f"{name_of(path)} has {error.describe()}, which this model never saw ({error.vocab_size} {encoder.unit}s; "
-            f"see `charrnn inspect {subject.path}`); --unknown count, skip or nearest passes over them"
+            f"{name_of(path)} has {describe_characters(error.characters)}, which this model never saw "
+            f"({error.vocab_size} {encoder.unit}s; see `charrnn inspect {subject.path}`); --unknown count, skip or "
+            "nearest passes over them"
         ) from None
-
-
-def name_of(path: str) -> str:
-    """How a message calls a text."""
-    return "standard input" if path == STDIN else path
-
-
-def to_nearest(text: str, encoder: CharEncoder) -> str:
-    """Put the nearest known letter in the place of every unknown one that has such."""
-    return text.translate({ord(c): nearest(c, encoder) for c in set(text) if c not in encoder})
 
 
 def unknown_price(subject: Subject) -> float:

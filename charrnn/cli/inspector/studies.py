@@ -10,12 +10,12 @@ from charrnn.analysis.features import picture
 from charrnn.analysis.novelty import Novelty, novelty
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.common.tables import format_columns
-from charrnn.cli.inspector.scoring import name_of
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
+from charrnn.standard_input import name_of
 from charrnn.text.documents import read_text
 
 SAMPLE_SEED = 1

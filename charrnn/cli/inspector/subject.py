@@ -13,7 +13,8 @@ from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.loading import load_for_sampling, load_for_scoring
-from charrnn.storage.archive import STDIN, Checkpoint, read_checkpoint
+from charrnn.standard_input import STDIN, STDIN_NAME
+from charrnn.storage.archive import Checkpoint, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def read_subjects(paths: Sequence[str], given_text: str | None = None, member: i
         CheckpointError: one cannot be read.
         ConfigError: one has no such member.
     """
-    names = ["stdin" if path == STDIN else Path(path).stem for path in paths]
+    names = [STDIN_NAME if path == STDIN else Path(path).stem for path in paths]
     if len(set(names)) < len(names):
         names = [f"{path} ({paths[:place].count(path) + 1})" if paths.count(path) > 1 else path
                  for place, path in enumerate(paths)]  # fmt: skip

@@ -11,9 +11,8 @@ from dataclasses import replace
 from charrnn.cli.common.shared import encode_ids
 from charrnn.cli.sampler.prompts import fit_prompt
 from charrnn.cli.sampler.writing import Job, write_stream
-from charrnn.display.plain import write_line
+from charrnn.display.plain import write_error
 from charrnn.errors import CharRNNError
-from charrnn.escape import quoted
 from charrnn.generation.endings import Ending
 from charrnn.generation.samples import draw_characters
 from charrnn.text.decoding import prepare
@@ -38,7 +37,7 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
             if match is not None:
                 match = match.after(prompt or job.prompt, job.length)
         except CharRNNError as error:
-            write_line(sys.stderr, f"charrnn: {quoted(str(error))}")
+            write_error(str(error))
             continue
         sampler = replace(job.sampler, match=match)
         if prompt:

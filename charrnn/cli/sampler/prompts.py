@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError
+from charrnn.errors import CharRNNError, ConfigError, describe_characters
+from charrnn.standard_input import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
+from charrnn.text.unknowns import to_nearest
 
 if TYPE_CHECKING:
     from charrnn.generation.endings import Rules
 
-STDIN = "-"
 UNKNOWN_RULES = ("error", "skip", "nearest")
 
 
@@ -87,29 +87,14 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
         CharRNNError: characters are left that the model does not know.
     """
     if unknown == "nearest":
-        prompt = "".join(nearest(character, encoder) for character in prompt)
+        prompt = to_nearest(prompt, encoder)
     if unknown == "skip":
         prompt = "".join(character for character in prompt if character in encoder)
     lacking = encoder.lacking(prompt)
     if lacking:
-        described = UnknownCharacterError(lacking, len(encoder)).describe()
         help_ = "" if unknown == "nearest" else "; --unknown skip or nearest passes over them"
         raise CharRNNError(
-            f"prompt has {described}, which this model never saw ({len(encoder)} {encoder.unit}s; "
+            f"prompt has {describe_characters(lacking)}, which this model never saw ({len(encoder)} {encoder.unit}s; "
             f"see `charrnn inspect {model}`){help_}"
         )
     return prompt
-
-
-def nearest(character: str, encoder: CharEncoder) -> str:
-    """The same letter without its accent or in the other case, whichever the model knows first; else itself."""
-    return next((known for known in _relatives(character) if len(known) == 1 and known in encoder), character)
-
-
-def _relatives(character: str) -> Iterator[str]:
-    yield character
-    yield character.swapcase()
-    for form in ("NFC", "NFKD"):
-        for part in unicodedata.normalize(form, character):
-            yield part
-            yield part.swapcase()

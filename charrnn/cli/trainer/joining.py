@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +12,10 @@ import typer
 from charrnn.cli.trainer.request import Request, check_output
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import job_of
-from charrnn.display.plain import write_line
+from charrnn.display.plain import write_error
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
-from charrnn.escape import quoted
+from charrnn.standard_input import STDIN
 from charrnn.storage.archive import read_checkpoint
-from charrnn.text.sources import STDIN
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.torchrun import Place
 
@@ -68,7 +66,7 @@ def _tell_once(error: CharRNNError, group: Ranks) -> None:
     """Tell an error, where nobody has told one yet: at once, since torchrun ends what outlives another process."""
     if group.may_speak():
         where = "" if group.is_first else f"process {group.rank} of {group.world_size}: "
-        write_line(sys.stderr, f"charrnn: {quoted(f'{where}{error}')}")
+        write_error(f"{where}{error}")
 
 
 def settle(request: Request, place: Place) -> Request:

@@ -12,12 +12,12 @@ import numpy as np
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.waiting import is_watched
 from charrnn.errors import CorpusError
+from charrnn.standard_input import STDIN
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.options import TextOptions
-from charrnn.text.sources import STDIN
 from charrnn.training.ranks import ALONE, Ranks
 
 NOTHING = np.empty(0, dtype=np.uint8)

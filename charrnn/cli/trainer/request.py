@@ -15,12 +15,12 @@ from typing import Any
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.display.log import begins_as_log
 from charrnn.errors import ConfigError, OutputError
+from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint
 from charrnn.storage.outputs import require_name
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import ReadOptions
 from charrnn.text.options import CHARACTER, TextOptions
-from charrnn.text.sources import STDIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Request:
     @property
     def _name(self) -> str:
         if self.texts[0] == STDIN:
-            return "stdin.pt"
+            return f"{STDIN_NAME}.pt"
         first = Path(self.texts[0])
         return f"{first.resolve().name if first.is_dir() else first.stem}.pt"
 
