@@ -171,9 +171,14 @@ class ModelConfig:
         return self.hidden_size if layer else self.embedding_dim
 
     @property
-    def hides_recall(self) -> bool:
-        """Whether forecasts are hidden while it trains, so that its training loss is higher than it could be."""
-        return self.recall > 0 and self.recall_dropout > 0
+    def losses_compare(self) -> bool:
+        """Whether its training loss says something beside its validation loss.
+
+        It does not where training is the harder task: with dropout, with forecasts hidden, or where each member learns
+        alone and all predict together.
+        """
+        hides_forecasts = self.recall > 0 and self.recall_dropout > 0
+        return self.members == 1 and not (self.dropout or self.input_dropout or hides_forecasts)
 
     def is_residual(self, layer: int) -> bool:
         """Whether a layer's input is added to its output."""

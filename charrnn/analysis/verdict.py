@@ -16,15 +16,12 @@ FEWEST = 4
 """Evaluations that a verdict needs."""
 
 
-def verdict(history: Sequence[HistoryRow], *, recalls: bool = False) -> str:
-    """Say whether a model still improves, overfits, underfits or has levelled off.
-
-    The training loss has dropout in it and is a mean over the steps since the evaluation before, so that it may well
-    lie above the validation loss.
+def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> str:
+    """Say whether a model still improves, overfits, has got worse, underfits or has levelled off.
 
     Args:
         history: evaluations in order.
-        recalls: whether forecasts are hidden while training, so that its loss says nothing beside the validation loss.
+        losses_compare: see `ModelConfig.losses_compare`; otherwise only the directions of the two losses count.
     """
     if not history:  # of a young training, or of one member of several
         return "no evaluation on record"
@@ -32,21 +29,21 @@ def verdict(history: Sequence[HistoryRow], *, recalls: bool = False) -> str:
         return f"too early to tell: {len(history)} evaluation{'' if len(history) == 1 else 's'}"
     best, last = best_row(history), history[-1]
     assert best is not None, "there are evaluations"
-    if last.val_loss > best.val_loss * (1 + WORSE) and last.train_loss < _near(history, best.step).train_loss:
-        return (
-            f"overfitting since step {best.step:,}: the validation loss has risen by "
-            f"{last.val_loss - best.val_loss:.4f} nats while the training loss fell; more text or more dropout would "
-            "help, more time would not (the weights kept are those of the best step)"
-        )
+    if last.val_loss > best.val_loss * (1 + WORSE):
+        rise = f"since step {best.step:,}: the validation loss has risen by {last.val_loss - best.val_loss:.4f} nats"
+        kept = "more time would not (the weights kept are those of the best step)"
+        if last.train_loss < best.train_loss:
+            return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {kept}"
+        return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {kept}"
     before = _near(history, last.step * 2 / 3)
-    fall = before.val_loss - best.val_loss
-    if fall > best.val_loss * FLAT:
+    fall = before.val_loss - min(row.val_loss for row in history if row.step >= before.step)
+    if fall > best.val_loss * FLAT and best.step > before.step:
         return (
             f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
             "more time would help"
         )
-    levelled = f"levelled off: the validation loss fell by {max(fall, 0):.4f} nats over the last third of the steps"
-    if recalls:
+    levelled = f"levelled off: the validation loss fell by {fall:.4f} nats over the last third of the steps"
+    if not losses_compare:
         return f"{levelled}; more text, or a larger model, would help more than time"
     gap = last.val_loss - last.train_loss
     if gap < 0 and before.train_loss - last.train_loss > last.train_loss * FLAT:

@@ -68,7 +68,8 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     options = [f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
     options += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
     options += [f"recall of {config.recall:,}"] * (config.recall > 0)
-    options += ["layer norm"] * config.layer_norm + ["residual"] * (config.residual and config.num_layers > 1)
+    options += ["layer norm"] * config.layer_norm
+    options += ["residual"] * any(config.is_residual(layer) for layer in range(config.num_layers))
     training, unit = checkpoint.training, checkpoint.encoder.unit
     noun = unit if config.vocab_size == 1 else f"{unit}s"
     length = f"{corpus.characters:,} characters, " if unit == CHARACTER else ""
@@ -96,7 +97,7 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     if checkpoint.history[-1] != best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
-    return [*rows, ("verdict", verdict(checkpoint.history, recalls=config.hides_recall))]
+    return [*rows, ("verdict", verdict(checkpoint.history, losses_compare=config.losses_compare))]
 
 
 def _by_name(checkpoint: Checkpoint) -> list[Parameter]:

@@ -22,8 +22,8 @@ State = tuple[LayerState, ...]
 class CharRNN(nn.Module):
     """Scores of the next character, given the characters so far.
 
-    Layer l computes x <- x + norm(cell(dropout(x))); the first, whose width differs, norm(cell(x)). The logits are
-    W x + b; where the model recalls, W_r x + b_r says for each forecast what is added to its logit.
+    Layer l computes x <- x + norm(cell(dropout(x))); where widths differ, as at most first layers, norm(cell(x)).
+    The logits are W x + b; where the model recalls, W_r x + b_r says for each forecast what is added to its logit.
 
     Args:
         config: the model's shape.
