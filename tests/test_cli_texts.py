@@ -39,6 +39,17 @@ def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(ch
     assert resumed.code == 0, resumed.stderr
 
 
+def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_of_its_text(charrnn, tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(2000))
+    flags = [".", "--unit", "byte", *SMALL, "--out", "here.pt", "--log", "here.jsonl"]
+    for again in ([], ["--resume", "--max-steps", 6], ["--overwrite"]):
+        result = charrnn("train", *flags, *again)
+        assert result.code == 0, result.stderr
+        assert ": 2,000 bytes, " in result.stderr
+    other = charrnn("train", ".", *SMALL, "--out", "other.pt", "--exclude", "*.jsonl")
+    assert "1 file left out as no utf-8 text: here.pt" in other.stderr, "another training's checkpoint is a file"
+
+
 @pytest.mark.slow
 def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
     data = bytes(range(256)) * 12

@@ -5,6 +5,7 @@ import lzma
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,9 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
     make(tmp_path, **{"d/.hidden.py": b"", "b.txt": b""})
     assert names(find_documents(["d"], include=["*.py"])) == ["d/a.py", "d/sub/c.py", "d/test/d.py"]
     assert names(find_documents(["d"], include=["*.py"], exclude=["test"])) == ["d/a.py", "d/sub/c.py"]
+    assert names(find_documents(["d"], include=["*.py"], outputs=[Path("d/a.py"), Path("c.py")])) == [
+        "d/sub/c.py", "d/test/d.py",
+    ]  # fmt: skip
     assert names(find_documents(["d"], include=["sub/*", "*.txt"])) == ["d/b.txt", "d/sub/c.py"]
     assert names(find_documents(["b.txt", "d"], include=["*.py"], exclude=["[!a]*.py", "sub", "test"])) == [
         "b.txt",

@@ -7,7 +7,6 @@ windows is the matter of `charrnn.training.lanes`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from charrnn.text.cache import Cache, cache_key
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, to_bytes
+from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.text.sources import Document, Found, find_documents
 
@@ -30,9 +30,6 @@ MIN_PIECE = 2
 
 MAPPED_BYTES = 64 << 20
 """An encoded text of at least so many bytes is mapped from a file."""
-
-Progress = Callable[[int], None]
-"""Told, now and then, how many bytes were read; each byte is read twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +41,7 @@ class ReadOptions:
         separator: what stands between documents.
         include: patterns of files in folders that are read; none: all.
         exclude: patterns of those that are not.
+        outputs: files that are no part of a folder's text, wherever they lie.
         min_count: times that a character must stand in the text to get an id of its own; None: chosen.
         max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
         encoder: the alphabet, where it is decided already.
@@ -54,6 +52,7 @@ class ReadOptions:
     separator: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    outputs: tuple[Path, ...] = ()
     min_count: int | None = None
     max_vocab: int | None = None
     encoder: CharEncoder | None = None
@@ -139,13 +138,14 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         paths,
         include=reading.include,
         exclude=reading.exclude,
+        outputs=reading.outputs,
         is_text=lambda document: is_text(document, reading.options),
     )
     with closing(found):
-        return _read_found(found, _name(paths[0]), reading, _Meter(progress))
+        return _read_found(found, _name(paths[0]), reading, Meter(progress))
 
 
-def _read_found(found: Found, name: str, reading: ReadOptions, meter: _Meter) -> Corpus:
+def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> Corpus:
     counts = np.zeros(NUM_POINTS, dtype=np.int64)
     for text in _read(found.documents, reading, meter.hash):
         add_counts(counts, code_points(text))
@@ -169,31 +169,6 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: _Meter) ->
         skipped=found.skipped,
         num_distinct=int(np.count_nonzero(counts)),
     )
-
-
-class _Meter:
-    """What is learned of the bytes on their way: how many they are, and their hash."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress or (lambda done: None)
-        self._hash = hashlib.sha256()
-        self._seen = 0
-        self.num_bytes = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def hash(self, chunk: bytes) -> None:
-        """Take a chunk of the first pass."""
-        self._hash.update(chunk)
-        self.num_bytes += len(chunk)
-        self.see(chunk)
-
-    def see(self, chunk: bytes) -> None:
-        """Take a chunk of any pass."""
-        self._seen += len(chunk)
-        self._progress(self._seen)
 
 
 def _read(documents: Sequence[Document], reading: ReadOptions, watch: Callable[[bytes], None]) -> Iterator[str]:
@@ -251,7 +226,7 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
 
 
 def _encode(
-    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: ReadOptions, meter: _Meter
+    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: ReadOptions, meter: Meter
 ) -> Ids:
     """The second pass: ids in memory, or in the cache where they are many."""
     pieces = _counted((encoder.look_up(code_points(text)) for text in _read(documents, reading, meter.see)), num_chars)

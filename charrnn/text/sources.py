@@ -107,6 +107,7 @@ def find_documents(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    outputs: Sequence[Path] = (),
     is_text: Callable[[Document], bool] = lambda document: True,
 ) -> Found:
     """Find all documents that the paths name.
@@ -116,6 +117,7 @@ def find_documents(
         include: patterns, such as *.py, of the files in folders that are read; none: all. A pattern is matched with a
             file's name and with its path in the folder. Files and folders that begin with a dot are left out.
         exclude: patterns of those that are not.
+        outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
         is_text: whether a document in a folder is one that can be read.
 
     Raises:
@@ -132,7 +134,8 @@ def find_documents(
         if path == STDIN:
             documents.append(_keep_stdin())
         elif Path(path).is_dir():
-            inside = [Document(str(file), file) for file in _walk(Path(path), include, exclude)]
+            files = (file for file in _walk(Path(path), include, exclude) if not _is_one_of(file, outputs))
+            inside = [Document(str(file), file) for file in files]
             texts = []
             for document in inside:
                 if is_text(document):
@@ -179,6 +182,10 @@ def _walk_entries(
 def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
     inner = path.relative_to(root).as_posix()
     return any(fnmatch(path.name, pattern) or fnmatch(inner, pattern) for pattern in patterns)
+
+
+def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
+    return any(file.name == other.name and file.resolve() == other.resolve() for other in others)
 
 
 def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: int) -> str:

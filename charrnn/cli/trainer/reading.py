@@ -69,11 +69,11 @@ def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:
     if not is_watched(request):
-        return read_corpus(request.texts, reading)
+        return read_corpus(request.texts, replace(reading, outputs=request.outputs))
     from charrnn.display.console import ReadingBar
 
     with ReadingBar(sys.stderr) as bar:
-        return read_corpus(request.texts, reading, bar)
+        return read_corpus(request.texts, replace(reading, outputs=request.outputs), bar)
 
 
 def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[np.generic]] | None]:
@@ -88,7 +88,7 @@ def _read_again(request: Request, reading: ReadOptions, facts: Corpus) -> Ids:
     """Read the texts on another host than the first rank's."""
     if STDIN in request.texts:
         raise CorpusError("-: standard input is too long to be sent to other hosts; give a file that all of them have")
-    corpus = read_corpus(request.texts, reading)
+    corpus = read_corpus(request.texts, replace(reading, outputs=request.outputs))
     if corpus.sha256 != facts.sha256:
         raise CorpusError(f"{corpus.name}: is another text here than on the first host; give all hosts the same")
     return corpus.ids

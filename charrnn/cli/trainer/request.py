@@ -85,6 +85,11 @@ class Request:
         return typed if reading.cache is not None else [*typed, "--no-cache"]
 
     @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The checkpoint and the log."""
+        return (self.path,) if self.log is None else (self.path, Path(self.log))
+
+    @property
     def source(self) -> Path:
         """Where the checkpoint to go on from is."""
         return self.path if self.resume_from is None else Path(self.resume_from)
