@@ -55,6 +55,7 @@ class Report:
         is_last: whether the training ends here.
         skipped: steps left out so far, because their loss or gradient was not finite.
         recoveries: how often training went back to its best weights so far, because the numbers went wrong.
+        rewinds: how often it went back to them so far, with a lower rate, because they got no better.
         trouble: what went wrong since the last report, in words; empty where nothing did.
     """
 
@@ -74,6 +75,7 @@ class Report:
     is_last: bool
     skipped: int
     recoveries: int
+    rewinds: int
     trouble: str
 
 

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import clean_environment, make_text
@@ -77,6 +79,17 @@ def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, te
     assert [r["step"] for r in reports] == sorted(r["step"] for r in reports)
     assert reports[-1]["val_perplexity"] > 1
     assert reports[-1]["best_cold_loss"] > 0
+
+
+def test_going_back_to_the_best_weights_is_told(charrnn, text):
+    text.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh\n"), 900)))  # nothing in it to be learned
+    flags = [*SMALL, "--dropout", 0, "--recall", 0, "--epochs", 40, "--learning-rate", 0.02, "--log", "verse.jsonl"]
+    result = charrnn("train", "verse.txt", *flags)
+    assert result.code == 0, result.stderr
+    rows = [json.loads(line) for line in text.with_name("verse.jsonl").read_text().splitlines()]
+    told = re.findall(r"no gain in 3 evaluations: back to the weights of step ([\d,]+), with a lower", result.stderr)
+    assert len(told) == rows[-1]["rewinds"] > 0
+    assert {int(step) for step in told} <= {row["step"] for row in rows if row["is_best"]}
 
 
 def test_json_has_the_samples_that_were_asked_for(charrnn, text):

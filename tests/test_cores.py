@@ -10,7 +10,7 @@ import torch
 from conftest import random_model
 
 from charrnn.cli.common import cores
-from charrnn.cli.common.cores import Neighbours, leave_busy_cores, threads_beside
+from charrnn.cli.common.cores import Neighbours, leave_busy_cores, prepare_training, threads_beside
 from charrnn.cli.trainer import threads
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
@@ -47,6 +47,18 @@ def test_what_the_user_says_counts(threads_with):
 def test_nothing_is_set_where_it_cannot_be_known(threads_with):
     assert threads_with("8.00 8.00 8.00 9/250 4711\n", usable=4) is None, "others run on cores of their own"
     assert threads_with("something else\n") is None
+
+
+@pytest.mark.parametrize(("machine", "threads"), [("x86_64", "1"), ("AMD64", "1"), ("aarch64", None)])
+def test_numpy_takes_one_core_of_a_training_where_torch_has_products_of_its_own(monkeypatch, machine, threads):
+    monkeypatch.setattr(cores.platform, "machine", lambda: machine)
+    environment = {"OMP_NUM_THREADS": "1"}
+    prepare_training(environment, is_launched=False)
+    assert (environment.get(NAME), environment["OMP_NUM_THREADS"]) == (threads, "1")
+    chosen = {NAME: "5", "OMP_NUM_THREADS": "1"}
+    prepare_training(chosen, is_launched=True)
+    assert chosen[NAME] == "5"
+    assert "OMP_NUM_THREADS" not in chosen, "torchrun's, not the user's"
 
 
 @pytest.fixture

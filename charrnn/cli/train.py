@@ -1,14 +1,13 @@
 """`charrnn train`: its flags, and what they ask for."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from charrnn.cli.common.cores import SPIN_COUNT
+from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.durations import parse_duration
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
@@ -207,11 +206,7 @@ def train(
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "--save-every")
         check_options(flags)
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read once, when torch loads its thread library
-    if (
-        read_place().job and os.environ.get("OMP_NUM_THREADS") == "1"
-    ):  # torchrun's doing; --threads 1 says it for certain
-        del os.environ["OMP_NUM_THREADS"]
+    prepare_training(is_launched=bool(read_place().job))
     from charrnn.cli.trainer.opening import run_training  # imports numpy, which --help must not wait for
     from charrnn.cli.trainer.request import Request, parse_reading
 

@@ -212,6 +212,7 @@ def _evaluate(run: TrainingRun) -> Report:
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale)
     if stale and stale % REWIND_AFTER == 0:
         _rewind(run)
+        report = replace(report, rewinds=run.rewinds)
     if run.finished:
         run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
         report = replace(report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True)
@@ -277,6 +278,7 @@ def _report(run: TrainingRun, train_loss: float, val_loss: float | None = None, 
         is_last=False,
         skipped=run.health.skipped,
         recoveries=run.health.recoveries,
+        rewinds=run.rewinds,
         trouble=trouble,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import time
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -18,7 +19,7 @@ STAT = Path("/proc/stat")
 """Linux's: what each core has done, in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
 
 NICE, IDLE, WAITING = 1, 3, 4
-"""Places of those figures that are no work of others: less important programs give way, and nothing is done else."""
+"""Indices of those figures that are no work of others: niced programs, which give way, and idle time."""
 
 SPIN_COUNT = "3000"
 """What torch's thread library is told of how long a thread is to look out for the others before it sleeps.
@@ -28,7 +29,7 @@ Shorter than by default, for a thread that looks out keeps the core from the oth
 """
 
 SHARED, FREE = 0.45, 0.35
-"""Of a core, what others may use before a thread on it is given up, and what they may use where it comes back.
+"""Share of a core that others may use before its thread is given up, and share below which the thread comes back.
 
 Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/RECIPES.md`.
 """
@@ -54,6 +55,24 @@ def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None
         return
     if others > 0:
         environment["OPENBLAS_NUM_THREADS"] = str(max(1, cores - others))
+
+
+def prepare_training(environment: MutableMapping[str, str] = os.environ, *, is_launched: bool) -> None:
+    """Settle what the libraries of threads read once, as they are loaded, where the user has not.
+
+    Numpy computes nothing in a training but the samples that are shown, between torch's steps: its threads would wait
+    for each other at every character where a core is taken, and a sample took ten seconds.
+
+    Args:
+        environment: where it is set.
+        is_launched: whether torchrun has started this process, which asks for one thread unless it is told otherwise;
+            `--threads 1` says that for certain.
+    """
+    environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    if is_launched and environment.get("OMP_NUM_THREADS") == "1":
+        del environment["OMP_NUM_THREADS"]
+    if platform.machine() in ("x86_64", "AMD64"):  # elsewhere torch computes with OpenBLAS too
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _others() -> int:
@@ -92,7 +111,7 @@ def usable_cores() -> int:
 
 
 def threads_beside(others: float, *, usable: int, threads: int, most: int) -> int:
-    """How many threads to go on with: they wait for each other all the time, and for one whose core is taken most.
+    """How many threads to go on with. All wait for the slowest, the one whose core others use most.
 
     Args:
         others: cores that other programs keep busy.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from charrnn.metrics import Report
 from charrnn.storage.archive import CorpusFacts
 from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
-from charrnn.training.loop import train
+from charrnn.training.loop import REWIND_AFTER, train
 from charrnn.training.ranks import Ranks
 from charrnn.training.recovery import ensure_finite, restore_best
 from charrnn.training.run import FINISH_SECONDS
@@ -90,7 +91,7 @@ class Session:
         self._saved_step = run.step if request.resume_from is None and request.resume else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
-        self._evaluations, self._job = 0, read_place().job
+        self._evaluations, self._rewinds, self._job = 0, run.rewinds, read_place().job
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
 
@@ -113,7 +114,7 @@ class Session:
                 self._handle(report)
                 if not report.is_last and self._keeper.look(self._run.model):
                     settle_precision_again(self._run, self._wanted_precision, self._precisions)
-                for told in (self._keeper.tell(), self._plan.review(self._run, report)):
+                for told in (self._of_rewind(report), self._keeper.tell(), self._plan.review(self._run, report)):
                     if told:
                         self._display.note(told)
                 save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
@@ -146,6 +147,16 @@ class Session:
             if self._display.shows_samples and self._sample_every and self._evaluations % self._sample_every == 0:
                 self._show_sample(report.step)
         self._display.update(report)
+
+    def _of_rewind(self, report: Report) -> str:
+        """Say that training has gone back to its best weights, if it has just now; nothing where it ends."""
+        if report.is_last or report.rewinds == self._rewinds:
+            return ""
+        self._rewinds = report.rewinds
+        return (
+            f"no gain in {REWIND_AFTER} evaluations: back to the weights of step {report.best_step:,}, with a lower "
+            "learning rate"
+        )
 
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
@@ -210,10 +221,13 @@ class Session:
             raise SaveError(f"{what}, but {told}; what was saved before goes on with --resume")
 
     def _show_sample(self, step: int) -> None:
+        """Show what the model writes; the time that it takes counts as no training."""
+        started = time.monotonic()
         try:
             self._display.sample(step, self._sample(seed=step))
         except DivergenceError:  # of the scores alone; whether training can go on shows in its losses
             self._display.warn(f"after step {step:,} no sample can be shown: the model's scores are not numbers")
+        self._run.pace.seconds += time.monotonic() - started
 
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""
