@@ -89,6 +89,19 @@ def test_a_blank_line_is_never_one_that_surprises(command):
     assert command(*lines, "--above", "0.001", stdin="\r\nTin\n\n").stdout.count(b"\n") == 1
 
 
+def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
+    lines = ("words.pt", "--score", "-", "--by", "line")
+    result = command(*lines, stdin="Banana tin\nTin \udcff\udce9 sole\nTin \udcff\nTin sole\n")
+    rows = [row.split(b"\t") for row in result.stdout.splitlines()]
+    assert [row[2] for row in rows] == [b"Banana tin", b"Tin \xff\xe9 sole", b"Tin \xff", b"Tin sole"]
+    assert min(float(row[0]) for row in rows[1:3]) > 3.5 > max(float(rows[0][0]), float(rows[3][0]))
+    told = b"standard input: line 2 is not valid UTF-8; such bytes count as characters that the model never saw\n"
+    assert (result.returncode, result.stderr) == (0, b"charrnn: " + told)
+    strict = command(*lines, "--unknown", "error", stdin="Tin\nTin \udcff\n")
+    assert (strict.returncode, strict.stdout.count(b"\n")) == (2, 1)
+    assert b"line 2 is not valid UTF-8 at byte 4 (0xff)" in strict.stderr
+
+
 def test_json_gives_an_object_per_line(command):
     result = command("words.pt", "--score", "-", "--by", "line", "--json", stdin='Tin "é"\n')
     (row,) = [json.loads(line) for line in result.stdout.decode().splitlines()]

@@ -4,7 +4,7 @@ import pytest
 
 from charrnn.errors import ConfigError, UnknownCharacterError
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.unknowns import check_rule, make_readable, unknown_surprisal
+from charrnn.text.unknowns import check_rule, make_readable, to_nearest, unknown_surprisal
 
 
 def test_known_characters_are_encoded_and_the_others_marked():
@@ -30,3 +30,24 @@ def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():
 def test_another_rule_is_refused():
     with pytest.raises(ConfigError, match="--unknown is 'drop'; it must be one of count, skip, nearest, error"):
         check_rule("drop")
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "text", "expected"),
+    [
+        ("Itaken's ", "It\u2019s t\u00e5ken", "It's taken"),
+        ("fish", "\ufb01sh", "fish"),
+        ("fsh", "\ufb01sh", "\ufb01sh"),  # a ligature, of which one letter is not known
+        ("12", "\u00bd", "\u00bd"),
+        ("tm", "\u2122", "tm"),
+        ("ab.", "a\u2026b", "a...b"),
+        ("a-", "a\u2013a\u2014a", "a-a-a"),
+        ('"a', "\u201ca\u201e", '"a"'),
+        ("\u00aba", '"a', "\u00aba"),
+        ("e\u0301", "\u00e9", "e"),
+        ("\u00df", "\u1e9e", "\u00df"),
+        ("x", "\u00e9\u00df", "\u00e9\u00df"),
+    ],
+)
+def test_the_nearest_is_another_form_of_the_same_and_never_a_part_of_it(alphabet, text, expected):
+    assert to_nearest(text, CharEncoder(alphabet)) == expected

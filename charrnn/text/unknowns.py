@@ -24,6 +24,13 @@ from charrnn.text.encoder import CharEncoder, Ids
 RULES = ("count", "skip", "nearest", "error")
 CODE_POINTS = 0x110000
 
+TWINS = (
+    "'\u2019\u2018\u201a\u201b\u02bc`\u00b4",  # apostrophes and single quotation marks
+    '"\u201c\u201d\u201e\u201f\u00ab\u00bb',  # double ones
+    "-\u2013\u2014\u2010\u2011\u2012\u2212",  # hyphens, dashes and the minus sign
+)
+"""Signs that are typed for each other, the commonest first."""
+
 
 @dataclass(frozen=True)
 class Readable:
@@ -89,23 +96,27 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
 
 
 def to_nearest(text: str, encoder: CharEncoder) -> str:
-    """Put the nearest known letter in the place of every unknown one that has such.
+    """Put what is nearest in the place of every unknown character, where the model knows all of that.
 
-    That is the same letter without its accent or in the other case, whichever the model knows first.
+    That is the same letter in the other case or without its accent, what a ligature or a sign is made of, or another
+    form of a quotation mark, a dash or a space.
     """
     return text.translate({ord(c): _nearest(c, encoder) for c in set(text) if c not in encoder})
 
 
 def _nearest(character: str, encoder: CharEncoder) -> str:
-    return next((known for known in _relatives(character) if len(known) == 1 and known in encoder), character)
+    return next((known for known in _relatives(character) if known and all(c in encoder for c in known)), character)
 
 
 def _relatives(character: str) -> Iterator[str]:
-    yield character.swapcase()
-    for form in ("NFC", "NFKD"):
-        for part in unicodedata.normalize(form, character):
-            yield part
-            yield part.swapcase()
+    whole = unicodedata.normalize("NFKD", character)  # a letter and its accents, or all that a ligature is made of
+    bare = "".join(part for part in whole if not unicodedata.combining(part))
+    for form in (character, unicodedata.normalize("NFC", character), bare):
+        yield form
+        yield form.swapcase()
+    for twins in TWINS:
+        if character in twins or bare in twins:
+            yield from twins
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

@@ -1,15 +1,17 @@
 """`charrnn inspect --score --by line`: a filter that says of every line how much it surprises each model.
 
 Every line is read by itself, after a line feed, as the first of a text: its score does not depend on its neighbours,
-and many lines are read side by side. What is there is answered at once; what is held is one piece of input.
+and many lines are read side by side. What is there is answered at once; what is held is one piece of input. Bytes that
+are not in the model's encoding end nothing, since a line that has them is just what one looks for.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,10 +21,16 @@ from charrnn.cli.common.shared import first_ids
 from charrnn.cli.common.tables import to_json
 from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
 from charrnn.cli.inspector.subject import Subject
+from charrnn.display.plain import write_error
 from charrnn.escape import visible
 from charrnn.metrics import finite_or_none
+from charrnn.standard_input import name_of
 from charrnn.text.encoder import to_bytes
 from charrnn.text.line_reader import read_lines
+from charrnn.text.options import BYTE
+
+NO_TEXT = re.compile("[\udc80-\udcff]")
+"""What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,26 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     """
     out = sys.stdout.buffer
     number = 0
-    for lines in read_lines(path, shared_encoding(subjects)):
+    options = shared_encoding(subjects)
+    is_tolerant = rule != "error" and options.unit != BYTE and options.errors == "strict"
+    is_told = not is_tolerant
+    for lines in read_lines(path, replace(options, errors="surrogateescape") if is_tolerant else options):
+        if not is_told and (bad := _first_bad(lines)) is not None:
+            write_error(
+                f"{name_of(path)}: line {number + bad + 1:,} is not valid {options.encoding.upper()}; such bytes count "
+                "as characters that the model never saw"
+            )
+            is_told = True
         for scored in score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path):
             if above is None or (min(scored.bits) > above and scored.text.strip("\r")):
                 out.write(to_bytes(_format(scored, subjects, as_json, out)))
         out.flush()
         number += len(lines)
+
+
+def _first_bad(lines: Sequence[str]) -> int | None:
+    """Which line is the first that has bytes in it that were no text."""
+    return next((i for i, line in enumerate(lines) if not line.isascii() and NO_TEXT.search(line)), None)
 
 
 def score_lines(
