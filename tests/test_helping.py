@@ -5,7 +5,9 @@ import re
 import pytest
 from conftest import ROOT
 
-from charrnn.cli import inspection, sample, train
+from charrnn.cli import COMMANDS, inspection, sample, train
+from charrnn.cli.common import mistakes
+from charrnn.cli.common.mistakes import find_mistake
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,11 @@ from charrnn.cli import inspection, sample, train
             ["train", "a.txt", "--hidden-size", "much"],
             "invalid value for '--hidden-size': 'much' is not a valid int; `charrnn train -h` tells more",
         ),
-        (["sample", "a.pt", "b.pt"], "got unexpected extra argument(s) (b.pt); `charrnn sample -h` tells more"),
+        (
+            ["sample", "a.pt", "b.pt"],
+            "got unexpected extra argument(s) (b.pt), a text or a name with spaces needs quotes; `charrnn sample -h` "
+            "tells more",
+        ),
         (["inspect", "a.pt", "--by"], "option '--by' requires an argument; `charrnn inspect -h` tells more"),
     ],
 )
@@ -27,10 +33,54 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
     assert (refused.code, refused.text, refused.stderr) == (2, "", f"charrnn: {told}\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("generate a.pt", "no such command 'generate'; here it is `charrnn sample`"),
+        ("train a.txt -out=my.pt", "no such option: -out; a long one begins with two hyphens: --out"),
+        ("train a.txt -rnn_size 128", "no such option: -rnn_size; a long one begins with two hyphens: --hidden-size"),
+        ("train a.txt --lr 0.1", "no such option: --lr (Possible options: --learning-rate)"),
+        ("train a.txt --hidden_size 9", "no such option: --hidden_size (Possible options: --hidden-size)"),
+        ("train a.txt \N{EN DASH}time 30s", "\N{EN DASH}time begins with a dash, and a flag with two hyphens: --time"),
+        ("train a.txt --temperature 1", "no such option: --temperature; it is a flag of `charrnn sample`; --sample-ev"),
+        ("train My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
+        ("sample a.pt -o poem.txt", "no such option: -o; the text goes to stdout: add > and a file's name"),
+    ],
+)
+def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, words, told):
+    (tmp_path / "My Poems.txt").write_text("verse")
+    refused = charrnn(*words.split())
+    assert (refused.code, refused.text) == (2, "")
+    assert refused.stderr.startswith(f"charrnn: {told}")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
+    known = {"--prompt": True, "-p": True, "--quiet": False, "--time": True}
+    assert find_mistake(["--prompt", "-time", "-p", "-quiet", "-n20", "--", "-time"], known) == ""
+    assert find_mistake(["--quiet", "-time"], known).startswith("no such option: -time; ")
+
+
+def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():
+    flags = {flag for module in (train, sample, inspection) for flag in flags_of(module)}
+    assert set(mistakes.SYNONYMS) <= flags
+    assert not {f"--{name}" for names in mistakes.SYNONYMS.values() for name in names.split()} & flags
+    assert set(mistakes.COMMANDS.values()) <= set(COMMANDS)
+
+
 def test_without_words_it_helps(charrnn):
     helped = charrnn()
     assert (helped.code, helped.text) == (2, "")
     assert helped.stderr.startswith("Usage: charrnn")
+
+
+def flags_of(module):
+    """The long flags of a command."""
+    function = getattr(module, {"charrnn.cli.inspection": "inspect"}.get(module.__name__, module.__name__[12:]))
+    options = [hint.__metadata__[0] for hint in function.__annotations__.values() if hasattr(hint, "__metadata__")]
+    declared = [name for option in options for name in (option.default, *(option.param_decls or ()))]
+    named = [f"--{name.replace('_', '-')}" for name in function.__annotations__]
+    return {name for name in (*declared, *named) if str(name).startswith("--")}
 
 
 @pytest.mark.parametrize("module", [train, sample, inspection])
@@ -39,12 +89,15 @@ def test_help_lists_every_flag_once_in_the_parts_and_the_order_of_the_readme(cha
     helped = charrnn(name, "--help").text
     titles = [line.rstrip(":") for line in helped.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles[0] == "Arguments"
-    assert [title for title in titles[1:] if title != "Options"] == list(module.PARTS.values())
+    assert [title for title in titles[1:] if title != "Options"] == [*module.PARTS.values(), "Examples"]
+    assert helped.rstrip().endswith(module.EXAMPLES[-1])
     flags = re.findall(r"^(\w.*):$|^  (?:-\w, )?(--[a-z0-9-]+)", helped, re.M)
     table = (ROOT / "README.md").read_text(encoding="utf-8").split(f"### `charrnn {name}")[1].split("\n\n|")[1]
     listed = re.findall(r"^\| \*\*(.*?)\*\*|^\| (.*?) \|", table.split("\n\n")[0], re.M)
     rows = [(title, flag) for title, flags in listed for flag in re.findall(r"`(--[a-z0-9-]+)`", flags) or [""]]
     rows = [(title, flag) for title, flag in rows if (title or flag) and not flag.startswith("--no-")]
-    shown = [(title, flag) for title, flag in flags if title not in ("Arguments", "Options") and flag != "--help"]
+    shown = [
+        (title, flag) for title, flag in flags if title not in ("Arguments", "Options", "Examples") and flag != "--help"
+    ]
     assert [pair for pair in shown if not pair[1].startswith("--no-")] == rows
     assert len({flag for _, flag in shown if flag}) == len([flag for _, flag in shown if flag])

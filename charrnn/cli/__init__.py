@@ -20,12 +20,17 @@ import typer
 from typer.core import TyperGroup
 
 from charrnn import __version__
+from charrnn.cli.common import mistakes
 from charrnn.cli.common.commands import Commands
 from charrnn.cli.common.helping import USAGE_ERROR, usage_error_line
 from charrnn.errors import CharRNNError
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of writing alone. One of a file names the file; one without a name came from standard output."""
 
 
 class OneLineErrors(TyperGroup):
@@ -42,16 +47,18 @@ class OneLineErrors(TyperGroup):
         with _one_line_errors():
             return super().make_context(info_name, args, parent, **kwargs)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; of what another program calls it, tell what it is called here."""
+        if args[0] in mistakes.COMMANDS:
+            raise USAGE_ERROR(f"no such command '{args[0]}'; here it is `charrnn {mistakes.COMMANDS[args[0]]}`", ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         with _one_line_errors():
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What befalls one who writes: of files the name is known, so that without one it was standard output."""
 
 
 @contextlib.contextmanager

@@ -24,6 +24,15 @@ PARTS = {
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
+EXAMPLES = (
+    "charrnn inspect mybook.pt",
+    'charrnn inspect mybook.pt --text "To be, or not to be" --top-k 3',
+    "tail -f app.log | charrnn inspect app.pt --score - --by line --above 3.5",
+    "charrnn inspect lstm.pt tanh.pt --gradients",
+)
+HINTS: dict[str, str] = {"--temperature": "it is a flag of `charrnn sample`"}
+"""By a flag that people try, what to do instead."""
+
 
 def inspect(
     context: typer.Context,

@@ -21,6 +21,15 @@ PARTS = {
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
+EXAMPLES = (
+    'charrnn sample mybook.pt --prompt "Once" --temperature 0.7 --length 500',
+    "charrnn sample names.pt --lines 20 --novel names.txt",
+    "charrnn sample verse.pt --length -1 | head -n 50",
+)
+_STDOUT = "the text goes to stdout: add > and a file's name"
+HINTS: dict[str, str] = {"--out": _STDOUT, "--output": _STDOUT, "-o": _STDOUT}
+"""By a flag that people try, what to do instead."""
+
 
 def sample(
     context: typer.Context,

@@ -9,6 +9,7 @@ import typer
 
 from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.durations import parse_duration
+from charrnn.cli.common.mistakes import check_quotes
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
@@ -26,6 +27,19 @@ PARTS = {
     "sample_every": "What is told",
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
+
+EXAMPLES = (
+    "charrnn train mybook.txt --time 10m",
+    "charrnn train names.txt --lines",
+    "cat logs | charrnn train - --out logs.pt",
+    "charrnn train mybook.txt --resume --time 20m",
+)
+_SAMPLES = "it is a flag of `charrnn sample`; --sample-every shows what it writes while it trains"
+HINTS: dict[str, str] = {
+    "--word-level": "it learns characters, or bytes with --unit byte",
+    **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),
+}
+"""By a flag that people try, what to do instead."""
 
 
 def train(
@@ -206,6 +220,7 @@ def train(
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "--save-every")
         check_options(flags)
+        check_quotes(texts)
     prepare_training(is_launched=bool(read_place().job))
     from charrnn.cli.trainer.opening import run_training  # imports numpy, which --help must not wait for
     from charrnn.cli.trainer.request import Request, parse_reading

@@ -13,7 +13,8 @@ class Commands(MutableMapping[str, Any]):
     """Typer's commands by name; to make one is to import its module and to go through all of its flags.
 
     Args:
-        modules: by a command's name, the module with a function of that name, and with `PARTS`.
+        modules: by a command's name, the module with a function of that name, and with `PARTS`, `EXAMPLES`
+            and `HINTS`, which `with_parts` takes.
     """
 
     def __init__(self, modules: Mapping[str, str]) -> None:
@@ -24,7 +25,8 @@ class Commands(MutableMapping[str, Any]):
         if self._commands[name] is None:
             module = importlib.import_module(self._modules[name])
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(cls=with_parts(module.PARTS))(getattr(module, name))
+            command = with_parts(module.PARTS, module.EXAMPLES, module.HINTS)
+            alone.command(cls=command)(getattr(module, name))
             self._commands[name] = typer.main.get_command(alone)
         return self._commands[name]
 

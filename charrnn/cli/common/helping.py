@@ -1,31 +1,50 @@
 """Help in parts, each with a title, and errors in the command line itself in one line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from charrnn.cli.common.mistakes import find_mistake, meant_by
+
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""What typer raises where a command line is none; it has no name of its own there."""
+"""Typer's class for errors of usage, which it does not export: the base of BadParameter."""
 
 
-def with_parts(titles: Mapping[str, str]) -> type[TyperCommand]:
+def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str]) -> type[TyperCommand]:
     """Make the class of a command whose flags are listed in parts.
 
     Args:
         titles: by the name of a part's first parameter; what stands before the first of them are "Options".
+        examples: command lines that stand at the end of the help.
+        hints: by a flag that the command does not have and people try, what to do instead.
     """
 
     class Command(TyperCommand):
         """A command whose flags are listed in these parts."""
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            """Parse; what is wrong is known to be this command's."""
+            """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
+            options = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "option"]
+            known = {
+                flag: not getattr(option, "is_flag", False)
+                for option in options
+                for flag in (*option.opts, *option.secondary_opts)
+            }
             try:
+                if mistake := find_mistake(args, known):
+                    raise USAGE_ERROR(mistake)
                 return super().parse_args(ctx, args)
             except USAGE_ERROR as error:
                 error.ctx = ctx  # type: ignore[attr-defined]  # typer's parser leaves it out at times
+                flag: str = getattr(error, "option_name", "")
+                if "extra argument" in str(error):
+                    error.message += ", a text or a name with spaces needs quotes"  # type: ignore[attr-defined]
+                if flag in hints:
+                    raise USAGE_ERROR(f"no such option: {flag}; {hints[flag]}", ctx) from None
+                if flag and (meant := meant_by(flag, known)):
+                    error.possibilities = [meant]  # type: ignore[attr-defined]
                 raise
 
         def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -43,6 +62,9 @@ def with_parts(titles: Mapping[str, str]) -> type[TyperCommand]:
                 if rows:
                     with formatter.section(name):
                         formatter.write_dl(rows)
+            with formatter.section("Examples"):
+                for example in examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
     return Command
 

@@ -1,0 +1,97 @@
+"""What people type who come from other programs, or from a word processor, and what they mean by it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from charrnn.errors import ConfigError
+
+SYNONYMS = {
+    "--learning-rate": "lr",
+    "--hidden-size": "rnn-size n-embd hidden units hidden-units",
+    "--num-layers": "n-layer layers",
+    "--embedding-dim": "embedding-size wordvec-size",
+    "--batch-size": "batchsize",
+    "--seq-len": "seq-length block-size bptt",
+    "--epochs": "num-epochs max-epochs",
+    "--max-steps": "max-iters steps iterations num-iters",
+    "--cell": "model rnn-type model-type",
+    "--grad-clip": "clip",
+    "--resume-from": "init-from",
+    "--out": "output out-dir save checkpoint-name o",
+    "--log": "csv plot loss-log",
+    "--val-fraction": "val-frac",
+    "--time": "timeout max-time",
+    "--prompt": "start start-text prime primetext prefix seed-text",
+    "--length": "max-new-tokens num-chars max-gen-length sample-length",
+    "--num-samples": "n-samples samples",
+    "--temperature": "temp",
+    "--device": "gpu gpuid gpu-id cuda",
+    "--score": "eval evaluate perplexity",
+}
+"""By one of our flags, what the same is called elsewhere."""
+
+_OURS = {other: ours for ours, others in SYNONYMS.items() for other in others.split()}
+
+COMMANDS = {
+    "generate": "sample", "write": "sample", "predict": "sample", "eval": "inspect", "evaluate": "inspect",
+    "score": "inspect", "test": "inspect", "info": "inspect", "resume": "train", "finetune": "train", "fit": "train",
+}  # fmt: skip
+"""What our commands are called elsewhere."""
+
+_ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
+_DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
+
+
+def meant_by(flag: str, known: Mapping[str, bool]) -> str:
+    """Which of a command's flags somebody means by one that it does not have; empty where that is not known.
+
+    Args:
+        flag: as it was typed, with or without hyphens before it.
+        known: the command's flags, and whether each takes a value.
+    """
+    name = flag.strip("-").replace("_", "-").lower()
+    return next((other for other in (f"--{name}", _OURS.get(name, "")) if other in known), "")
+
+
+def find_mistake(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
+    """Find a long flag that begins with one hyphen, which would be read as several short ones, or with a dash.
+
+    Args:
+        arguments: of a command.
+        known: its flags, and whether each takes a value.
+
+    Returns:
+        What is wrong, or nothing.
+    """
+    for word in _outside_of_values(arguments, known):
+        if word[:1] in _DASHES and word[1:] and not os.path.exists(word):
+            return f"{word} begins with a dash, and a flag with two hyphens: --{word.strip('-' + _DASHES)}"
+        found = _ONE_DASH.fullmatch(word)
+        if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
+            return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
+    return ""
+
+
+def check_quotes(paths: Sequence[str]) -> None:
+    """Refuse a path with spaces that has come in pieces.
+
+    Raises:
+        ConfigError: the words together are a path that is there, and one of them alone is none.
+    """
+    whole = " ".join(paths)
+    if len(paths) > 1 and os.path.exists(whole) and not all(map(os.path.exists, paths)):
+        raise ConfigError(f'{whole}: a name with spaces; put quotes around it: "{whole}"')
+
+
+def _outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[str]:
+    """The words of a command line that are no flag's value."""
+    is_value = False
+    for word in arguments:
+        if word == "--":
+            return
+        if not is_value:
+            yield word
+        is_value = not is_value and known.get(word, False)
