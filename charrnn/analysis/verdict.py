@@ -12,7 +12,7 @@ FLAT = 0.004
 WORSE = 0.01
 """A validation loss above its best by more than this share has risen."""
 
-FEWEST = 4
+FEWEST = 3
 """Evaluations that a verdict needs."""
 
 

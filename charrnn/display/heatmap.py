@@ -50,7 +50,7 @@ def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
         widths = [max(map(cell_width, (column.character, *column.below))) for column in row]
         cells = [_pad(column.character, size) for column, size in zip(row, widths, strict=True)]
         if colour:
-            cells = [_paint(cell, column.background) for cell, column in zip(cells, row, strict=True)]
+            cells = [paint(cell, column.background) for cell, column in zip(cells, row, strict=True)]
         lines.append("".join(cells))
         for level in range(len(row[0].below)):
             below = [_pad(column.below[level], size) for column, size in zip(row, widths, strict=True)]
@@ -63,6 +63,11 @@ def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
 def heat(bits: float) -> int:
     """The background of a surprisal in bits."""
     return HEAT[min(int(max(bits, 0)), len(HEAT) - 1)]
+
+
+def paint(cell: str, background: int) -> str:
+    """A harmless text in black on one of a terminal's 256 colours; as it is for 0."""
+    return _INK.format(background, cell) if background else cell
 
 
 def digit(bits: float) -> str:
@@ -106,10 +111,6 @@ def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
 def _pad(character: str, size: int) -> str:
     picture = _picture(character)
     return picture + " " * (size - sum(map(_width, picture)))
-
-
-def _paint(cell: str, background: int) -> str:
-    return _INK.format(background, cell) if background else cell
 
 
 def _picture(character: str) -> str:

@@ -52,6 +52,7 @@ def describe(subject: Subject) -> dict[str, Any]:
         "text": contents.text.to_dict(),
         "best": _describe_best(subject),
         "baseline": _describe_baseline(subject),
+        "losses_compare": contents.model.losses_compare,
         "verdict": verdict(contents.history, losses_compare=contents.model.losses_compare),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],

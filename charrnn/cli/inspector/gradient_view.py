@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +14,8 @@ from charrnn.display.curves import MIN_WIDTH, Curve, plot
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char
 
-LOWEST = 1e-6
-"""Share of a gradient below which a curve goes no lower."""
+LOWEST = 1e-9
+"""Share of a gradient at which a curve ends: it falls on, and what is above would be pressed flat."""
 
 _MARKS = "●○◆◇▲△■□"
 
@@ -84,7 +85,8 @@ def _curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
 
 
 def _falling(norms: list[float]) -> list[tuple[float, float]]:
-    return [(k, math.log10(max(norm / norms[0], LOWEST))) for k, norm in enumerate(norms)]
+    shares = itertools.takewhile(lambda share: share >= LOWEST, (norm / norms[0] for norm in norms))
+    return [(k, math.log10(share)) for k, share in enumerate(shares)]
 
 
 def _contexts(memories: Mapping[str, Memory]) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from charrnn.cli.common.tables import to_json
+from charrnn.display.heatmap import heat, paint
 from charrnn.display.plain import write_line
 from charrnn.escape import quoted, visible
 from charrnn.generation.endings import Drawn, Ending, Rules
@@ -20,8 +21,6 @@ from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import TextOptions
 
 FLUSH_SECONDS = 0.05
-COLOURS = (250, 187, 186, 180, 179, 215, 209, 203, 197)
-"""Terminal colours (of 256) for a surprisal of 0, 1, 2, ... bits: from grey to red."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +154,8 @@ def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> N
 def tell_refused(refused: int, source: str | None) -> None:
     """Say on stderr how many lines were left out since they stand in a file."""
     if source is not None:
-        noun = "line" if refused == 1 else "lines"
-        write_line(sys.stderr, f"{refused:,} {noun} left out that stand in {quoted(source)}")
+        told = "line left out that stands" if refused == 1 else "lines left out that stand"
+        write_line(sys.stderr, f"{refused:,} {told} in {quoted(source)}")
 
 
 def _samples(job: Job) -> Iterator[Sample]:
@@ -177,10 +176,7 @@ def _whole_texts(job: Job) -> Iterator[str]:
 
 
 def _colour(drawn: Drawn) -> str:
-    """A character in the colour of its surprisal; a line feed as it is."""
+    """A character on the colour of its surprisal; a line feed as it is."""
     character, log_probability = drawn
-    if character == "\n":
-        return character
-    bits = -log_probability / math.log(2)
-    colour = COLOURS[min(int(min(bits, 99)), len(COLOURS) - 1)]
-    return f"\x1b[38;5;{colour}m{visible(character)}\x1b[0m"
+    bits = min(-log_probability / math.log(2), 99)
+    return character if character == "\n" else paint(visible(character), heat(bits))

@@ -44,6 +44,14 @@ function table(parent, heads, rows, numeric = []) {
 
 // ---- curves
 
+// Three to eight round numbers from low to high, multiples of 1, 2 or 5 times a power of ten, no finer than finest.
+function ticks(low, high, finest) {
+  const rough = Math.max((high - low) / 6, Number.MIN_VALUE), power = 10 ** Math.floor(Math.log10(rough));
+  const step = Math.max(finest, power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999));
+  const first = Math.ceil(low / step - 1e-9), count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: Math.max(count, 0) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
 function chart(parent, curves, { height = 260, levels = [], x = "", log = false, format = (v) => number(v, 3) }) {
   const width = Math.max(300, Math.min(parent.clientWidth, 860)), left = 52, bottom = 26;
   const all = curves.flatMap((curve) => curve.points);
@@ -55,13 +63,14 @@ function chart(parent, curves, { height = 260, levels = [], x = "", log = false,
   const legend = make(figure, "div", { class: "legend" });
   const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
   const axis = make(svg, "g", { class: "axis" });
-  for (let i = 0; i <= 4; i++) {
-    const value = low[1] + (high[1] - low[1]) * i / 4, y = scaleY(value);
+  for (const value of ticks(low[1], high[1], log ? 1 : 0)) {
+    const y = scaleY(value);
     make(axis, "line", { x1: left, x2: width, y1: y, y2: y });
-    make(axis, "text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? "1e" + number(value, 1) : format(value));
-    const place = low[0] + (high[0] - low[0]) * i / 4;
-    const anchor = i === 0 ? "start" : i === 4 ? "end" : "middle";
-    make(axis, "text", { x: scaleX(place), y: height - 4, "text-anchor": anchor }, grouped(Math.round(place)));
+    make(axis, "text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? "1e" + value : format(value));
+  }
+  for (const place of ticks(low[0], high[0], 1)) {
+    const at = scaleX(place), anchor = at < left + 20 ? "start" : at > width - 20 ? "end" : "middle";
+    make(axis, "text", { x: at, y: height - 4, "text-anchor": anchor }, grouped(place));
   }
   for (const level of levels) {
     make(svg, "line", { class: "level", x1: left, x2: width, y1: scaleY(level.y), y2: scaleY(level.y) });
@@ -163,9 +172,10 @@ function header() {
 }
 
 function losses() {
-  const rows = data.card.history;
+  const card = data.card, rows = card.history;
   if (rows.length < 2) return;
-  const part = section("How it learned", `Loss in nats per ${unit}; the training loss has dropout in it.`);
+  const part = section("How it learned", `Loss in nats per ${unit}${card.losses_compare ? "" :
+    "; the training loss is that of a harder task, with things hidden, or of each member alone"}.`);
   const baseline = data.card.baseline;
   chart(part, [
     { name: "validation", colour: "var(--first)", points: rows.map((row) => [row.step, row.val_loss]) },
@@ -281,6 +291,12 @@ function gates() {
   }
 }
 
+// As in charrnn.cli.inspector.gradient_view: a curve ends where it has fallen to a billionth.
+function fallen(shares) {
+  const end = shares.findIndex((share) => !(share >= 1e-9));
+  return end < 0 ? shares : shares.slice(0, end);
+}
+
 function gradients() {
   const view = data.gradients;
   if (!view) return;
@@ -290,7 +306,7 @@ function gradients() {
   const colours = ["var(--first)", "var(--second)", "var(--third)", "var(--faint)"];
   chart(part, view.flow.filter((flow) => flow.norms[0] > 0).map((flow, i) => ({
     name: `layer ${flow.layer}, by ${flow.part}`, colour: colours[i % 4],
-    points: flow.norms.map((norm, k) => [k, Math.log10(Math.max(norm / flow.norms[0], 1e-6))]),
+    points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
   })), { x: `k, ${unit}s back`, log: true });
   const far = (k) => k === null ? "beyond " + (view.flow[0].norms.length - 1) : k;
   table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at"],
