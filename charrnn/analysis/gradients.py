@@ -59,6 +59,11 @@ class Flow:
         return int(below[0]) if len(below) else None
 
 
+def shortest_text(reach: int = REACH) -> int:
+    """Characters, or bytes, that it takes to go back so far."""
+    return WARM_UP + reach + 2
+
+
 def gradient_flow(
     config: ModelConfig, weights: Weights, ids: NDArray[Any], *, reach: int = REACH, places: int = PLACES
 ) -> list[Flow]:
@@ -82,7 +87,7 @@ def gradient_flow(
                 config.member, member_weights(config, weights, number), ids, reach=reach, places=places
             )
         ]
-    needed = WARM_UP + reach + 2
+    needed = shortest_text(reach)
     if len(ids) < needed:
         raise CorpusError(f"a text of {len(ids):,} characters is too short to go back in; give at least {needed}")
     starts = np.unique(np.linspace(0, len(ids) - needed, places).astype(int))

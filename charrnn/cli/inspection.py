@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
 """Flags that ask for something other than the card and the score, beside --text."""
+PICTURED = ("text", "text_file", "cell")
+"""Those of them that a picture shows."""
+
 Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
@@ -184,11 +187,18 @@ def _check(flags: Mapping[str, Any]) -> None:
             raise ConfigError(f"--{name} writes a file; leave --json out")
     if flags["svg"] is not None and flags["html"] is not None:
         raise ConfigError("--svg and --html both write a file; give one of them")
+    if flags["svg"] is not None and (others := [name for name in _views(flags) if name not in PICTURED]):
+        raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
     is_read = flags["text"] is not None or flags["text_file"] is not None
+    if flags["unknown"] != "count" and not is_read and flags["score"] is None:
+        raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
     if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
     if [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))].count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
+    for name in ("score", "verify", "export"):
+        if flags[name] not in (None, False) and flags["corpus"] is not None:
+            raise ConfigError(f"--{name} does not read the text that the model learned from; leave --corpus out")
     if flags["member"] is not None and flags["verify"]:
         raise ConfigError("--verify reads all of a checkpoint; leave --member out")
     for name in ("novelty", "corpus"):

@@ -38,6 +38,8 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
             f"{name}: the model reads {options.encoding}, in which a line feed is more than a byte, and so no line by "
             "itself; score the text as a whole"
         )
+    if not path:
+        raise CorpusError("a file's name is empty; give a text file, or - for standard input")
     if path == STDIN:
         yield from _split(sys.stdin.buffer, name, options)
         return

@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, spectral_radii
+from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, shortest_text, spectral_radii
 from charrnn.cli.common.tables import format_columns
 from charrnn.cli.inspector.views import View, Watched
 from charrnn.display.curves import MIN_WIDTH, Curve, plot
+from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char
 
@@ -27,6 +28,11 @@ def gradients_view(watched: Watched) -> View:
     """Show how far back gradients reach, and how far back context helps."""
     contents = watched.subject.contents
     ids = contents.encoder.encode(watched.text)
+    if len(ids) < shortest_text():
+        raise CorpusError(
+            f"{watched.source}: {len(ids):,} {contents.encoder.unit}s are too few for --gradients, which goes back "
+            f"{REACH}; give at least {shortest_text()} by --text-file"
+        )
     data = {
         "text": watched.source,
         "unit": contents.encoder.unit,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> 
     if subject.text is None:
         raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
     text = subject.contents.encoder.decode(subject.text.held_out[:length])
-    return Watched(subject, text, f"the held-out end of {subject.text.path}")
+    return Watched(subject, text, f"the held-out end of {Path(subject.text.path).name}")
 
 
 def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
