@@ -202,11 +202,12 @@ class TrainConfig:
         max_steps: optimizer updates after which training ends; None for no such end.
         time_limit: seconds of wall-clock time after which the whole command ends; None for no such end.
         learning_rate: what the rate falls from; its highest value, nearly, since it falls while it still warms up.
-        final_learning_rate: its last value as a share of the peak; the way there is linear in progress.
+        final_learning_rate: its last value as a share of it; the way there is linear in progress.
         warmup_steps: steps over which the rate is also multiplied by a factor that rises linearly to 1.
         optimizer: one of `CHOICES["optimizer"]`.
         beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.
-        weight_decay: decoupled decay, on matrices only (not on biases, normalisation or the embedding).
+        weight_decay: on matrices only, not on biases, normalisation or the embedding; with adamw decoupled from the
+            gradient, with the others a part of it.
         grad_clip: largest norm of the gradient of all parameters together; it is scaled down to it.
         val_fraction: share of the text, at its end, held out for validation.
         evaluations: how many times, at even distances, the held-out piece is evaluated.

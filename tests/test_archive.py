@@ -335,3 +335,15 @@ def test_reading_does_not_change_the_file(path, tmp_path):
     assert path.read_bytes() == (tmp_path / "copy.pt").read_bytes()
     assert isinstance(read_checkpoint(str(path)).weights["head.bias"], np.ndarray)
     assert io.BytesIO(path.read_bytes()).read(2) == b"PK"
+
+
+def test_the_checkpoint_beside_a_text_is_named_where_the_text_or_its_bare_name_is_given(tmp_path):
+    (tmp_path / "My Poems.txt").write_text("verse")
+    for name in ("My Poems.txt", "My Poems"):
+        with pytest.raises(CheckpointError) as without:
+            read_checkpoint(str(tmp_path / name))
+        assert "did you mean" not in str(without.value)
+    (tmp_path / "My Poems.pt").write_bytes(b"")
+    for name in ("My Poems.txt", "My Poems"):
+        with pytest.raises(CheckpointError, match=r"; did you mean .*My Poems\.pt\?$"):
+            read_checkpoint(str(tmp_path / name))

@@ -287,7 +287,7 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
     before = text.with_name("verse.pt").read_bytes()
     result = charrnn("train", "verse.txt", "--resume")
     assert (result.code, result.stdout) == (0, b"verse.pt\n")
-    assert "already at its end, give a later --epochs, --max-steps or --time to train on" in result.stderr
+    assert "already at its end; give a later --epochs, --max-steps or --time to train on" in result.stderr
     assert text.with_name("verse.pt").read_bytes() == before
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text.decoding import TextPreparer, decode_document, prepare
+from charrnn.text.decoding import DOCUMENTS, TextPreparer, decode_document, prepare
 from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
@@ -87,6 +87,16 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
 
 
+@pytest.mark.parametrize("head", [b"PK\x03\x04\xff", b"%PDF-1.4\n", b"{\\rtf1 text}"])
+def test_a_document_of_another_program_is_called_by_its_name(head):
+    with pytest.raises(
+        DecodingError, match=r"^t: is an? [\w -]+( as Word.*)?.*, no plain text; save it as that, in UTF-8$"
+    ):
+        list(decode_document([head], "t", TextOptions()))
+    assert "".join(decode_document([b"a ", head], "t", TextOptions(errors="replace"))).startswith("a ")
+    assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
+
+
 def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():
     with pytest.raises(DecodingError, match=r"name the right --encoding$"):
         list(decode_document([b"a..b"], "t", TextOptions(encoding="punycode")))
@@ -99,7 +109,7 @@ def test_a_model_that_is_there_names_no_flags_that_only_a_training_has(encoding,
     assert "--" not in str(caught.value)
 
 
-@given(st.binary(max_size=40), st.integers(1, 5))
+@given(st.binary(max_size=40).filter(lambda data: not data.startswith(tuple(DOCUMENTS))), st.integers(1, 5))
 def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
     try:
         data.decode("utf-8")

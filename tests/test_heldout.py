@@ -4,6 +4,8 @@ import os
 import pytest
 
 from charrnn.analysis.heldout import describe_absence, find_text
+from charrnn.cli.inspector.subject import read_subjects
+from charrnn.display.card import card
 from charrnn.errors import CorpusError
 from charrnn.storage.archive import read_checkpoint
 
@@ -78,3 +80,12 @@ def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, 
     of_folder = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name="letters"))
     with pytest.raises(CorpusError, match="give all that was read of it, in its order, as one file"):
         find_text(of_folder, "m.pt", "other.txt")
+
+
+def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(contents, trained, monkeypatch):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    assert subject.baseline_cut == 0
+    monkeypatch.setattr("charrnn.cli.inspector.subject.MAX_CHARACTERS", 5000)
+    assert subject.baseline_cut == 5000
+    row = dict(card(contents, 1.5, subject.baseline_cut))["  6-gram"]
+    assert " on the same text, learned from the last 5,000 characters alone: this model is " in row

@@ -51,6 +51,11 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
     assert list(read_lines(str(path))) == [["a\rb\u2028c\x0bd\r\n"], ["last"]]
 
 
+def test_a_compressed_pipe_is_called_that(monkeypatch):
+    with pytest.raises(CorpusError, match="standard input: compressed by gzip; pass it through a program that unpacks"):
+        list(read_pieces([gzip.compress(b"a\nb\n")], monkeypatch))
+
+
 def test_a_mark_at_the_beginning_is_left_out_of_characters_and_kept_of_bytes(tmp_path):
     path = tmp_path / "marked.txt"
     path.write_bytes(b"\xef\xbb\xbfa\nb\n")

@@ -2,9 +2,9 @@
 
 After every segment the weights take a step down the gradient of that segment's loss, and a step back towards where they
 began. No character is seen before it has been predicted, so the loss is as honest as the static one (Krause, Kahembwe,
-Murray, Renals 2017, "Dynamic evaluation of neural sequence models", section 4, https://arxiv.org/abs/1709.07432).
-As there, each weight's step is divided by the root of the mean square of its gradients; here that mean is taken over
-the segments so far, since a checkpoint does not have its text with it.
+Murray, Renals 2017, "Dynamic evaluation of neural sequence models", https://arxiv.org/abs/1709.07432). As there, each
+weight's step is divided by the root of the mean square of its gradients; here that mean is taken over the segments so
+far, since a checkpoint does not have its text with it, and the step back is the same share for all weights.
 """
 
 from __future__ import annotations

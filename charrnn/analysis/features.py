@@ -141,7 +141,7 @@ def _inside_comment(text: str) -> Values:
         elif not kind and (character == "#" or pair == "//"):
             kind = "line"
         elif not kind and pair == "/*":
-            kind = "block"
+            kind, character = "block", ""  # its star does not end it again
         values.append(bool(kind))
         previous = character
     return _yes(values)

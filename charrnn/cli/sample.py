@@ -71,7 +71,7 @@ def sample(
     temperature: Annotated[
         str,
         typer.Option(
-            "--temperature", "-t", help="Below 1 safer, above 1 wilder; 0: the likeliest; 0.3..1.2: over the text."
+            "--temperature", "-t", help="Below 1 safer, above 1 wilder; 0: the likeliest; 0.3..1.2: over --length."
         ),
     ] = "0.8",
     top_k: Annotated[

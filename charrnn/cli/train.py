@@ -114,13 +114,14 @@ def train(
         ),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help=f"Learning rate at its highest. {Chosen}", **Hidden)
+        float | None,
+        typer.Option(help=f"Learning rate that falls, after a rise over --warmup-steps. {Chosen}", **Hidden),
     ] = None,
     warmup_steps: Annotated[
         int, typer.Option(help="Steps over which the learning rate rises.")
     ] = TrainConfig.warmup_steps,
     final_learning_rate: Annotated[
-        float, typer.Option(help="The last learning rate, as a share of the highest; it falls in a straight line.")
+        float, typer.Option(help="The last learning rate, as a share of --learning-rate; it falls in a line.")
     ] = TrainConfig.final_learning_rate,
     optimizer: Annotated[str, typer.Option(help="adamw, adam, rmsprop or sgd.")] = TrainConfig.optimizer,
     beta2: Annotated[

@@ -54,12 +54,15 @@ def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
     return sorted(zip(checkpoint.encoder.spelled, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
 
 
-def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "") -> list[tuple[str, str]]:
+def card(
+    checkpoint: Checkpoint, baseline: float | None = None, learned: int = 0, absence: str = ""
+) -> list[tuple[str, str]]:
     """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
 
     Args:
         checkpoint: to tell of.
         baseline: loss of an n-gram model on the same held-out text, in nats per character.
+        learned: characters that it learned from, where these are but the end of the training text; else 0.
         absence: why there is none.
     """
     config, corpus, best = checkpoint.model, checkpoint.corpus, checkpoint.best
@@ -93,7 +96,8 @@ def card(checkpoint: Checkpoint, baseline: float | None = None, absence: str = "
     if cold_loss is not None:
         rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
     if baseline is not None or absence:
-        rows.append(("  6-gram", absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit)))
+        told = absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit, learned)
+        rows.append(("  6-gram", told))
     if checkpoint.history[-1] != best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
@@ -122,12 +126,13 @@ def _describe_parameter(weight: Parameter, members: int) -> str:
     return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 
-def _describe_baseline(baseline: float, loss: float, unit: str) -> str:
-    """The n-gram model's loss, and which of the two is better."""
+def _describe_baseline(baseline: float, loss: float, unit: str, learned: int) -> str:
+    """The n-gram model's loss, how much it learned from, and which of the two is better."""
     difference = bits_per_char(abs(baseline - loss))
     word = "better" if loss < baseline else "WORSE"
     relation = f"{word} by {difference:.3f} bits" if round(difference, 3) else "as good as that"
-    return f"{describe_loss(baseline, unit)} on the same text: this model is {relation}"
+    part = f", learned from the last {learned:,} {unit}s alone" if learned else ""
+    return f"{describe_loss(baseline, unit)} on the same text{part}: this model is {relation}"
 
 
 def _describe_frequencies(checkpoint: Checkpoint) -> str:

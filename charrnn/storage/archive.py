@@ -130,7 +130,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
             is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return _read_stream(file if is_held_already else _held(file), path, with_training)
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file; `charrnn train TEXT` writes one") from None
+        raise CheckpointError(f"{path}: no such file; {_another(path) or '`charrnn train TEXT` writes one'}") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
@@ -157,11 +157,15 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
                 else {name: training[name] for name in SUMMARY if name in training}
             )
     except DAMAGE as error:
-        raise CheckpointError(
-            f"{path}: not a whole charrnn checkpoint ({cause_of(error)}); it is damaged or of another kind, "
-            "use a copy or train again"
-        ) from None
+        advice = _another(path) or "it is damaged or of another kind, use a copy or train again"
+        raise CheckpointError(f"{path}: not a whole charrnn checkpoint ({cause_of(error)}); {advice}") from None
     return _build(header, weights)
+
+
+def _another(path: str) -> str:
+    """Name the checkpoint that a text's name, or one without its ending, may be meant for; nothing if there is none."""
+    likely = Path(path).with_suffix(".pt") if Path(path).name else Path(path)
+    return f"did you mean {likely}?" if str(likely) != path and likely.is_file() else ""
 
 
 def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:

@@ -16,6 +16,16 @@ from typing import Literal, cast
 from charrnn.errors import DecodingError
 from charrnn.text.options import BYTE, TextOptions
 
+DOCUMENTS = {
+    b"PK\x03\x04": "a zip archive, as Word, LibreOffice and EPUB write",
+    b"\xd0\xcf\x11\xe0": "an old Word document",
+    b"%PDF-": "a PDF document",
+    b"{\\rtf": "a rich-text document",
+}
+"""Files that hold a text and much else, by how they begin."""
+
+LONGEST_HEAD = max(map(len, DOCUMENTS))
+
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -74,7 +84,10 @@ def decode_document(
         return
     decoder = codecs.getincrementaldecoder(options.encoding)(options.errors)
     read, at_start = 0, True
-    for chunk, is_last in _mark_last(chunks):
+    for chunk, is_last in _mark_last(_with_whole_head(chunks)):
+        kind = next((kind for head, kind in DOCUMENTS.items() if not read and chunk.startswith(head)), None)
+        if kind and options.errors == "strict":
+            raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in UTF-8")
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, is_last)
@@ -110,6 +123,17 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
 def settled_advice(options: TextOptions) -> str:
     """What mends a text that a model is to read."""
     return f"pass it through iconv: the model reads {options.encoding}"
+
+
+def _with_whole_head(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, the first chunk long enough to tell what they are."""
+    rest, head = iter(chunks), b""
+    for chunk in rest:
+        head += chunk
+        if len(head) >= LONGEST_HEAD:
+            break
+    yield head
+    yield from rest
 
 
 def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -14,7 +14,7 @@ from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import BOM, settled_advice
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import CHUNK, decompressed, reading
+from charrnn.text.sources import CHUNK, compression_of, decompressed, reading
 
 
 def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
@@ -56,8 +56,12 @@ def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
 
 def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str]]:
     number, unfinished = 1, []
+    is_first = True
     # read1: what there is, and no waiting until it is much
     while piece := file.read1(CHUNK):  # type: ignore[attr-defined]  # all buffered files have it
+        if is_first and (kind := compression_of(piece)):
+            raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
+        is_first = False
         whole, feed, rest = piece.rpartition(b"\n")
         if not feed:
             unfinished.append(piece)

@@ -221,7 +221,7 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
     """
     head = file.read(_HEAD)
     file.seek(0)
-    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    kind = compression_of(head)
     if head[_TAR_MARK] == b"ustar":
         raise CorpusError(f"{name}: a tar archive; unpack it (tar -xf) and give the folder")
     if kind is None:
@@ -230,6 +230,11 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
         return _zstandard(file, name)
     openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
     return cast(contextlib.AbstractContextManager[Any], openers[kind](file))
+
+
+def compression_of(head: bytes) -> str | None:
+    """What packed a file, by its first bytes; None for nothing that is known."""
+    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def _zstandard(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:

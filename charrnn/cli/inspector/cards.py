@@ -25,7 +25,7 @@ def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     evaluated = bool(subject.contents.history)
     baseline = subject.baseline if evaluated else None
-    print_table(card(subject.contents, baseline, subject.absence if evaluated else ""))
+    print_table(card(subject.contents, baseline, subject.baseline_cut, subject.absence if evaluated else ""))
     curve = history_curve(subject.contents.history, terminal_width(), baseline, unit=subject.contents.encoder.unit)
     if curve:
         print_lines(["", *curve])
@@ -104,4 +104,8 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
 def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
     if subject.baseline is None or subject.text is None:
         return None
-    return {"model": "6-gram, Kneser-Ney", "text": subject.text.path, **loss_fields(subject.baseline)}
+    learned = subject.baseline_cut or len(subject.text.train)
+    return {
+        "model": "6-gram, Kneser-Ney", "text": subject.text.path, "learned_from": learned,
+        **loss_fields(subject.baseline),
+    }  # fmt: skip

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from charrnn.analysis.heldout import FoundText, describe_absence, find_text
-from charrnn.analysis.ngrams import NgramModel
+from charrnn.analysis.ngrams import MAX_CHARACTERS, NgramModel
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
@@ -81,6 +81,11 @@ class Subject:
             return None
         model = NgramModel(self.text.train, self.contents.model.vocab_size)
         return float(model.surprisals(self.text.held_out)[1:].mean())
+
+    @property
+    def baseline_cut(self) -> int:
+        """The characters at the end of the training text that this model learned from; 0 where it was all of it."""
+        return MAX_CHARACTERS if self.text is not None and len(self.text.train) > MAX_CHARACTERS else 0
 
     @property
     def absence(self) -> str:

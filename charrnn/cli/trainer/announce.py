@@ -92,7 +92,9 @@ def _duration(run: TrainingRun, chars_per_second: float) -> str:
             "a later --epochs, --max-steps or --time, to train on"
         )
     if run.finished:
-        return "already at its end, give a later --epochs, --max-steps or --time to train on"
+        by_time = run.config.time_limit is not None
+        used = f": {format_seconds(run.seconds)} are over, and --time counts from the very start" if by_time else ""
+        return f"already at its end{used}; give a later --epochs, --max-steps or --time to train on"
     seconds = []
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)

@@ -88,7 +88,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
         _take_history(run, stored)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale = 0
-    forced = [*(["another text"] if is_other_text else []), *(f"{flag_name(name)} {changes[name]}" for name in changes)]
+    forced = ["another text, with a new curve of losses"] if is_other_text else []
+    forced += [f"{flag_name(name)} {changes[name]}" for name in changes]
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
