@@ -141,7 +141,7 @@ class Memories:
         return forecasts
 
     def _make_room(self) -> None:
-        """Go on in arrays that are twice as large, or where no more can be recalled in such as leave room enough."""
+        """Move to arrays twice as long as what can still be recalled, so that there is room for more."""
         kept = min(self._length, self._reach)
         history = np.zeros((len(self._rows), 2 * kept), dtype=self._history.dtype)
         history[:, kept:] = self._history[:, :kept]

@@ -39,7 +39,7 @@ FEW = 1 << 10
 """Characters of a piece that are looked up without sorting all those before, at most: sixteen bits hold their names."""
 
 NEVER = -(1 << 40)
-"""In the place of a place, far before any."""
+"""Stands for a position where there is none; smaller than any position less any reach."""
 
 
 def recall_text(ids: Ids, reach: int, starts: Places | None = None) -> Forecasts:

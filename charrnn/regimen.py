@@ -20,8 +20,8 @@ LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512 and updates without hurry; see `peak_rate`."""
 
 UNHURRIED_STEPS, MOST_HASTE = 6000, 1.6
-"""Updates below which the rate is higher, by the square root, and by how much at most: who has few must take longer
-ones."""
+"""With fewer updates than this the rate grows with the square root of the shortfall, up to this factor: few steps must
+be longer ones."""
 
 STRETCHES = ((0.5, 256), (5.0, 512), (math.inf, 2048))
 """Characters that a lane is read on end where a text is passed over less often than this.

@@ -68,7 +68,7 @@ ALLOWED = {
         "optimizers": "config",
         "recovery": "errors",
         "randomness": "ensemble",
-        "resuming": "errors optimizers recovery",
+        "resuming": "errors optimizers pace recovery",
         "run": "config encoder ensemble errors gpu_lanes lanes line_lanes metrics model optimizers pace ranks "
         "randomness recalled_text recovery resuming updates",
         "loop": "config ensemble evaluation heap metrics model optimizers pace passes recovery run",

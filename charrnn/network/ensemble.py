@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -129,6 +130,12 @@ def side_by_side(model: Model, function: Callable[[Item], Result], items: Sequen
             return function(item)
 
     return list(_workers(model.at_once).map(call, items))
+
+
+def set_dropout(model: Model, **shares: Any) -> None:
+    """Hide other shares from now on, by the names that `ModelConfig` has for them: each pass reads them there."""
+    for part in {model, *members_of(model)}:
+        part.config = replace(part.config, **shares)
 
 
 def share_threads(model: Model, threads: int) -> None:

@@ -78,7 +78,8 @@ class Checkpoint:
         corpus: what the model learned from.
         made: versions, machine, command and time.
         training: what it takes to go on, or its `SUMMARY` where only the weights were asked for.
-        losses_of: members whose common predictions the losses are of; more than there are where this is one of them.
+        losses_of: members of the ensemble whose losses `history` holds; more than `model.members` where one member was
+            taken out of it.
     """
 
     model: ModelConfig

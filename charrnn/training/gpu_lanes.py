@@ -34,7 +34,7 @@ class ResidentLanes(Lanes):
         self._text = bring(ids, device)
         self._first = torch.from_numpy(self._starts).to(device)
 
-    def _piece(self, first: int, last: int) -> Tensor:  # type: ignore[override]  # a window holds either
+    def _piece(self, first: int, last: int) -> Tensor:
         positions = torch.arange(first, last + 1, device=self._text.device)[:, None] + self._first
         return self._text[positions].long()
 

@@ -59,7 +59,11 @@ class WithFigures(nn.Module):
         return self.network(*inputs)
 
     def send(self, loss: Tensor, seconds: float) -> Tensor:
-        """The loss whose gradient is to be found, in place of a loss that shall be sent with some time."""
+        """Add to a loss two terms that are zero, and whose gradients are the loss and the seconds to send.
+
+        Returns:
+            The loss to find the gradient of.
+        """
         self.zeros.grad = None
         return loss + (self.zeros * torch.stack([loss.detach(), torch.tensor(seconds)])).sum()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from charrnn.recall import Forecasts
 from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
 from charrnn.training.recalled_text import recalled_in
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IGNORED = -100
 """In the place of a target: nothing is to be predicted there. The value is torch's."""
@@ -46,8 +50,8 @@ class Window:
         recalled: the forecasts after the inputs, shape (T, B, C); None for a model that does not recall.
     """
 
-    inputs: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    inputs: NDArray[np.int64] | Tensor
+    targets: NDArray[np.int64] | Tensor
     begins_anew: bool
     num_targets: int
     share: float = 1.0
@@ -154,7 +158,7 @@ class Lanes:
         stretch, within = divmod(full, self._stretch)
         return int(self._order[stretch]) * self._stretch + within
 
-    def _piece(self, first: int, last: int) -> NDArray[np.int64]:
+    def _piece(self, first: int, last: int) -> NDArray[np.int64] | Tensor:
         """Characters `first` to `last` of each lane, shape (last - first + 1, B)."""
         piece: NDArray[np.int64] = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)
         return piece

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from charrnn.errors import CheckpointError
 from charrnn.training.optimizers import MOMENTS
+from charrnn.training.pace import Pace
 from charrnn.training.recovery import Health
 
 if TYPE_CHECKING:
@@ -106,14 +107,13 @@ def check_figures(state: Mapping[str, Any]) -> None:
     _require(not missing, f"it has no {', '.join(missing)}")
     lanes, pace, health = state["lanes"], state["pace"], state.get("health", {})
     _require(isinstance(lanes, dict) and set(lanes) == {"epoch", "index"}, "lanes does not hold an epoch and an index")
-    counts = {"steps", "chars", "step", "stale"}
-    _require(
-        isinstance(pace, dict) and set(pace) == {*counts, "loss", "seconds"}, "pace lacks a field or has an unknown one"
-    )
+    paces = {field.name for field in fields(Pace)}
+    _require(isinstance(pace, dict) and set(pace) == paces, "pace lacks a field or has an unknown one")
+    paced = [value for name, value in pace.items() if name not in ("loss", "seconds")]
     known = {field.name for field in fields(Health)}
     _require(isinstance(health, dict) and set(health) <= known, "health has an unknown field")
     healthy = [value for name, value in health.items() if name not in ("loss", "lowest", "trouble")]
-    _check_counts([state["step"], state["rewinds"], *lanes.values(), *(pace[name] for name in counts), *healthy])
+    _check_counts([state["step"], state["rewinds"], *lanes.values(), *paced, *healthy])
     first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
     _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "first_step is not an integer up to step")
     lowest = health.get("lowest", math.inf)

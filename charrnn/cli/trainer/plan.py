@@ -13,7 +13,7 @@ from typing import Any
 
 from charrnn.config import ModelConfig
 from charrnn.metrics import Report
-from charrnn.network.ensemble import members_of
+from charrnn.network.ensemble import set_dropout
 from charrnn.regimen import peak_rate, regularise
 from charrnn.training.run import TrainingRun
 
@@ -64,8 +64,7 @@ class Plan:
             if self._options.get(name) is None
         }
         before = run.model.config, run.config
-        for part in {run.model, *members_of(run.model)}:
-            part.config = replace(part.config, **shares)
+        set_dropout(run.model, **shares)
         if self._options.get("learning_rate") is None:
             rate = peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
             run.config = replace(run.config, learning_rate=rate)

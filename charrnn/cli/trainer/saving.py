@@ -32,22 +32,56 @@ SPARE_BYTES = 1 << 20
 """What a checkpoint may hold beside its tensors."""
 
 
-class Saver:
-    """Writes one checkpoint at a time, in a thread of its own.
-
-    Args:
-        path: of the checkpoint.
-        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save takes long.
-        tell: called, from the caller's thread, with what the user should know.
+class NoSaver:
+    """What a process has that leaves saving to another of the same training.
 
     Attributes:
         seconds: that the last save took, from the copy of the weights to the file.
         failure: why the last finished save failed; empty where it did not.
     """
 
-    def __init__(self, path: Path, save_every: float | None, tell: Callable[[str], None]) -> None:
+    def __init__(self) -> None:
         self.seconds = 0.0
         self.failure = ""
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether a save is under way."""
+        return False
+
+    def is_due(self, *, evaluated: bool) -> bool:
+        """Whether it is time to save.
+
+        Args:
+            evaluated: whether an evaluation has just been made.
+        """
+        return False
+
+    def save(self, contents: Callable[[], dict[str, Any]]) -> None:
+        """Begin to save, once the save before is done.
+
+        Args:
+            contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
+        """
+
+    def poll(self) -> None:
+        """Take note of a save that is done, and tell of one that failed."""
+
+    def wait(self, *, is_last: bool = False) -> None:
+        """Wait until nothing is being saved, and take note as `poll` does; the caller tells of the last one."""
+
+
+class Saver(NoSaver):
+    """Writes one checkpoint at a time, in a thread of its own.
+
+    Args:
+        path: of the checkpoint.
+        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save takes long.
+        tell: called, from the caller's thread, with what the user should know.
+    """
+
+    def __init__(self, path: Path, save_every: float | None, tell: Callable[[str], None]) -> None:
+        super().__init__()
         self._path, self._save_every, self._tell = path, save_every, tell
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -56,15 +90,11 @@ class Saver:
 
     @property
     def is_saving(self) -> bool:
-        """Whether a save is under way."""
+        """See `NoSaver.is_saving`."""
         return self._thread is not None and self._thread.is_alive()
 
     def is_due(self, *, evaluated: bool) -> bool:
-        """Whether it is time to save.
-
-        Args:
-            evaluated: whether an evaluation has just been made.
-        """
+        """See `NoSaver.is_due`."""
         if self._thread is not None:
             return False
         elapsed = time.monotonic() - self._begun
@@ -74,11 +104,7 @@ class Saver:
         return is_time and elapsed >= self.seconds / SHARE
 
     def save(self, contents: Callable[[], dict[str, Any]]) -> None:
-        """Begin to save, once the save before is done.
-
-        Args:
-            contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
-        """
+        """See `NoSaver.save`."""
         self.wait()
         self._begun = time.monotonic()
         copy = contents()
@@ -86,12 +112,12 @@ class Saver:
         self._thread.start()
 
     def poll(self) -> None:
-        """Take note of a save that is done, and tell of one that failed."""
+        """See `NoSaver.poll`."""
         if not self.is_saving:
             self.wait()
 
     def wait(self, *, is_last: bool = False) -> None:
-        """Wait until nothing is being saved, and take note as `poll` does; the caller tells of the last one."""
+        """See `NoSaver.wait`."""
         if self._thread is None:
             return
         self._thread.join()
@@ -115,27 +141,6 @@ class Saver:
         except Exception as error:  # raised again in the thread that waits, but for what is expected
             self._error = error
         self.seconds = time.monotonic() - self._begun
-
-
-class NoSaver(Saver):
-    """What a process has that leaves saving to another of the same training."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.failure = ""
-
-    def is_due(self, *, evaluated: bool) -> bool:
-        """See `Saver.is_due`."""
-        return False
-
-    def save(self, contents: Callable[[], dict[str, Any]]) -> None:
-        """See `Saver.save`."""
-
-    def poll(self) -> None:
-        """See `Saver.poll`."""
-
-    def wait(self, *, is_last: bool = False) -> None:
-        """See `Saver.wait`."""
 
 
 def _describe(error: Exception | None) -> str:

@@ -83,7 +83,7 @@ class Session:
         run = launch.run
         self._request, self._corpus, self._run, self._display = request, launch.corpus, run, display
         self._keeper, self._plan, self._ranks = launch.keeper, launch.plan, run.ranks
-        self._saver: Saver = NoSaver()
+        self._saver = NoSaver()
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
