@@ -115,7 +115,7 @@ ALLOWED = {
         "verdict": "metrics",
     },
     "display": {
-        "plain": "escape metrics",
+        "plain": "config escape metrics",
         "log": "errors",
         "echo": "",
         "console": "echo escape metrics plain",
@@ -123,7 +123,7 @@ ALLOWED = {
         "page": "outputs",
         "svg": "escape",
         "curves": "metrics options",
-        "card": "archive encoder escape metrics options plain shapes verdict",
+        "card": "archive config encoder escape metrics options plain shapes verdict",
     },
 }
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""

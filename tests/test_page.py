@@ -176,10 +176,10 @@ def test_a_page_needs_nothing_else_and_is_small(trained):
 
 
 def test_the_values_of_the_cells_have_a_bound_however_large_the_model():
-    from charrnn.cli.inspector.webpage import ACTIVATION_BYTES, SHOWN_CHARACTERS
+    from charrnn.cli.inspector.webpage import ACTIVATION_BYTES, PAGE_CHARACTERS
 
     assert ACTIVATION_BYTES * 4 / 3 < 1_500_000
-    assert SHOWN_CHARACTERS * 400 < 1_000_000, "about what a character of the heat map takes"
+    assert PAGE_CHARACTERS * 400 < 1_000_000, "about what a character of the heat map takes"
 
 
 def test_a_page_has_what_is_asked_for(trained):

@@ -20,7 +20,6 @@ from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.encoder import Ids
 
-DEFAULT_VAL_FRACTION = 0.1
 LARGEST_SOUGHT = 1 << 26
 """Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
 
@@ -120,6 +119,5 @@ def _is_same(checkpoint: Checkpoint, corpus: Corpus) -> bool:
 
 
 def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:
-    config = checkpoint.training.get("config") or {}
-    train, held_out = corpus.split(config.get("val_fraction", DEFAULT_VAL_FRACTION))
+    train, held_out = corpus.split(checkpoint.train_config.val_fraction)
     return FoundText(path, train, held_out)

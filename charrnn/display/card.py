@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from charrnn.analysis.verdict import verdict
-from charrnn.display.plain import describe_loss, format_seconds
+from charrnn.config import ModelConfig
+from charrnn.display.plain import describe_loss, describe_model, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
@@ -65,28 +66,17 @@ def card(
         learned: characters that it learned from, where these are but the end of the training text; else 0.
         absence: why there is none.
     """
-    config, corpus, best = checkpoint.model, checkpoint.corpus, checkpoint.best
-    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''} of {config.hidden_size}"
-    layers = f"{config.members} members of {layers}" if config.members > 1 else layers
-    options = [f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
-    options += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
-    options += [f"recall of {config.recall:,}"] * (config.recall > 0)
-    options += ["layer norm"] * config.layer_norm
-    options += ["residual"] * any(config.is_residual(layer) for layer in range(config.num_layers))
+    config, best = checkpoint.model, checkpoint.best
     training, unit = checkpoint.training, checkpoint.encoder.unit
     noun = unit if config.vocab_size == 1 else f"{unit}s"
-    length = f"{corpus.characters:,} characters, " if unit == CHARACTER else ""
     rows = [
-        ("model", f"{config.cell}, {layers}, {', '.join(options)}"),
+        ("model", summary(config)),
         ("parameters", f"{count_parameters(config):,}"),
         *((f"  {weight.name}", _describe_parameter(weight, config.members)) for weight in _by_name(checkpoint)),
         ("vocabulary", f"{config.vocab_size:,} {noun}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
-        ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
-        ("  sha256", quoted(corpus.sha256)),
-        ("made", _provenance(checkpoint.made)),
-        ("  by", quoted(checkpoint.made.get("command", "an unknown command"))),
-        ("trained", f"{training.get('step', 0):,} steps, {format_seconds(float(training.get('seconds', 0)))}"),
+        *origin(checkpoint),
+        ("trained", f"{training['step']:,} steps, {format_seconds(training['seconds'])}"),
     ]
     if best is None:
         return [*rows, ("best", "no loss on record")]
@@ -102,6 +92,25 @@ def card(
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
     return [*rows, ("verdict", verdict(checkpoint.history, losses_compare=config.losses_compare))]
+
+
+def summary(config: ModelConfig) -> str:
+    """The model in one phrase."""
+    built = ["layer norm"] * config.layer_norm
+    built += ["residual"] * any(config.is_residual(layer) for layer in range(config.num_layers))
+    return ", ".join([describe_model(config), *built])
+
+
+def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Where a model comes from: names and values."""
+    corpus = checkpoint.corpus
+    length = f"{corpus.characters:,} characters, " if checkpoint.encoder.unit == CHARACTER else ""
+    return [
+        ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
+        ("  sha256", quoted(corpus.sha256)),
+        ("made", _provenance(checkpoint.made)),
+        ("  by", quoted(checkpoint.made.get("command", "an unknown command"))),
+    ]
 
 
 def _by_name(checkpoint: Checkpoint) -> list[Parameter]:

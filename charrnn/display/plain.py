@@ -13,6 +13,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, TextIO
 
+from charrnn.config import ModelConfig
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
 
@@ -165,6 +166,16 @@ def write_error(message: str) -> None:
 def describe_loss(loss: float, unit: str = "character") -> str:
     """A loss, of a character or of another unit, with its two other faces."""
     return f"{loss:.4f} nats (perplexity {format_perplexity(loss)}, {bits_per_char(loss):.3f} bits per {unit})"
+
+
+def describe_model(config: ModelConfig) -> str:
+    """A model's shape and what is hidden from it while it trains, in one phrase."""
+    members = f"{config.members} members of " if config.members > 1 else ""
+    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''} of {config.hidden_size}"
+    parts = [config.cell, f"{members}{layers}", f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
+    parts += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
+    parts += [f"recall of {config.recall:,}"] * (config.recall > 0)
+    return ", ".join(parts)
 
 
 def describe_speed(chars_per_second: float, unit: str = "character") -> str:

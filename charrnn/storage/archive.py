@@ -34,7 +34,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import ModelConfig, config_from_dict
+from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
@@ -96,6 +96,11 @@ class Checkpoint:
         """The same with one member of an ensemble alone; its losses stay those of the whole."""
         weights = member_weights(self.model, self.weights, number)
         return replace(self, model=self.model.member, weights=weights, losses_of=self.model.members)
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """How it was trained."""
+        return config_from_dict(TrainConfig, self.training["config"])
 
     @property
     def best(self) -> HistoryRow | None:

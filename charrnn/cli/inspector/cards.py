@@ -69,15 +69,15 @@ def loss_fields(loss: float) -> dict[str, float | None]:
 def _comparable(subject: Subject) -> dict[str, str]:
     contents = subject.contents
     best, training, unit = contents.best, contents.training, contents.encoder.unit
-    config = training.get("config") or {}
+    config = training["config"]
     options = {name: f"{value:,}" if isinstance(value, int) else str(value) for name, value in config.items()}
     return {
         **{name.replace("_", " "): str(value) for name, value in asdict(contents.model).items()},
         "parameters": f"{count_parameters(contents.model):,}",
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
-        "steps": f"{training.get('step', 0):,}",
-        "time": format_seconds(float(training.get("seconds", 0))),
+        "steps": f"{training['step']:,}",
+        "time": format_seconds(training["seconds"]),
         **{name.replace("_", " "): options.get(name, "?") for name in COMPARED},
         "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
         f"bits per {unit}": "none on record" if best is None else f"{bits_per_char(best.val_loss):.4f}",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
-from charrnn.analysis.gradients import REACH, WARM_UP
+from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import strongest
 from charrnn.cli.common.shared import ON_A_TEXT, write_sample
 from charrnn.cli.inspector.cards import describe
@@ -26,14 +26,14 @@ from charrnn.cli.inspector.views import (
     surprise_view,
     unit_name,
 )
-from charrnn.display.card import card
+from charrnn.display.card import origin, summary
 from charrnn.display.page import check_page, render, write_page
 from charrnn.generation.filters import SamplingOptions
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""
 
-SHOWN_CHARACTERS = 1_500
+PAGE_CHARACTERS = 1_500
 DEFAULT_TOP_K = 5
 TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_LENGTH = 400
@@ -53,13 +53,12 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
 
 def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     """All values of the page."""
-    rows = card(subject.contents)
     data: dict[str, Any] = {
         "version": __version__,
         "name": subject.name,
-        "summary": rows[0][1],
+        "summary": summary(subject.contents.model),
         "card": describe(subject),
-        "origin": [[name.strip(), value] for name, value in rows if name.strip() in ("corpus", "sha256", "made", "by")],
+        "origin": [[name.strip(), value] for name, value in origin(subject.contents)],
         "samples": [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES],
     }
     given, source = read_given([subject], flags)
@@ -80,7 +79,7 @@ def _on_text(
     """What can be seen while the model reads; where everything is wanted, what cannot be shown is left out."""
     watched = choose_text(subject, given, source, flags["unknown"])
     whole = watched.text if given is None or flags["unknown"] == "skip" else given
-    shown = whole[:SHOWN_CHARACTERS]
+    shown = whole[:PAGE_CHARACTERS]
     top_k = flags["top_k"] or DEFAULT_TOP_K
     data = {"surprise": surprise_view(subject, shown, watched.source, rule=flags["unknown"], top_k=top_k).data}
     if everything or asked & {"neurons", "cell"}:
@@ -88,7 +87,7 @@ def _on_text(
         data["activations"] = _activations(watched, flags["cell"] or ())
     if "gates" in asked or (everything and watched.gates):
         data["gates"] = gates_view(watched).data
-    can_flow = subject.is_stream and len(watched.text) >= WARM_UP + REACH + 2
+    can_flow = subject.is_stream and len(watched.text) >= shortest_text()
     if "gradients" in asked or (everything and can_flow):
         data["gradients"] = gradients_view(watched).data
     return data
@@ -106,7 +105,7 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
     gates = list(dict.fromkeys(unit for unit in named if not unit.is_state))
     places = {unit: place for place, unit in enumerate(seen.units)}
     columns = [*states, *(places[unit] for unit in gates)]
-    length = min(len(watched.text), SHOWN_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
+    length = min(len(watched.text), PAGE_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
     values = seen.values[:length, columns].T  # (U, length)
     scale = max(1.0, float(np.abs(values).max(initial=0)))
     groups: list[dict[str, Any]] = [

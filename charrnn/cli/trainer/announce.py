@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from charrnn.cli.trainer.launch import Launch
-from charrnn.config import ModelConfig, TrainConfig
-from charrnn.display.plain import describe_loss, format_seconds
+from charrnn.config import TrainConfig
+from charrnn.display.plain import describe_loss, describe_model, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
@@ -19,8 +19,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     model, config = run.model.config, run.config
     return [
         *_describe_corpus(corpus, config.val_fraction, run.num_evaluated),
-        f"model: {model.cell}, {_members(model)}{_count(model.num_layers, 'layer')} of {model.hidden_size}, "
-        f"embedding {model.embedding_dim}, {_memory(model)}; {count_parameters(model):,} parameters, {launch.reason}",
+        f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
         f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.threads, config.threads)}; "
@@ -57,16 +56,6 @@ def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> lis
     if returns and corpus.options.unit == CHARACTER:
         lines.append(f"{_count(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     return lines
-
-
-def _members(config: ModelConfig) -> str:
-    return f"{config.members} members of " if config.members > 1 else ""
-
-
-def _memory(config: ModelConfig) -> str:
-    hidden = f", input dropout {config.input_dropout:g}" if config.input_dropout else ""
-    recall = f", recall of {config.recall:,}" if config.recall else ""
-    return f"dropout {config.dropout:g}{hidden}{recall}"
 
 
 def _processes(world: int) -> str:

@@ -50,7 +50,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     """
     path = str(request.source)
     stored = ranks.broadcast(lambda: _load_whole(path))
-    model, config = stored.model, config_from_dict(TrainConfig, stored.training["config"])
+    model, config = stored.model, stored.train_config
     before = {**asdict(stored.text), **asdict(model), **asdict(config)}
     changes = _changes(request.explicit, before)
     is_other_text = stored.corpus.sha256 != corpus.sha256
