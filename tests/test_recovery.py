@@ -73,15 +73,14 @@ def test_several_bad_steps_in_a_row_bring_back_the_best_weights_with_half_the_ra
     run = start(max_steps=40, evaluations=4, warmup_steps=2)
     break_forward(run, set(range(15, 15 + BAD_STEPS)))
     reports = iter(train(run))
-    first = next(reports)
-    assert first.val_loss is not None
+    first = next(report for report in reports if report.val_loss is not None)
     rate, best = first.learning_rate, {name: tensor.clone() for name, tensor in run.best_weights.items()}
     while run.health.recoveries == 0:
         take_step(run)
     torch.testing.assert_close(weights(run), best, rtol=0, atol=0)
     assert not run.optimizers[0].state
     assert (run.step, run.health.skipped) == (15, BAD_STEPS), "steps and the place in the text go on"
-    for _ in range(3):  # the rate rises anew
+    for _ in range(3):  # past the warm-up
         take_step(run)
     assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(rate * RECOVERY_RATE, rel=0.3)
     second = next(reports)
