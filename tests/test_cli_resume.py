@@ -12,6 +12,10 @@ import torch
 from conftest import make_text
 from processes import Training, train
 
+from charrnn.cli.trainer.resumption import _move_end
+from charrnn.config import TrainConfig
+from charrnn.suggest import evaluations
+
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
 
@@ -138,6 +142,18 @@ def test_flags_can_be_forced(folder):
 
 
 @pytest.mark.slow
+def test_another_seed_that_is_forced_begins_other_masks(folder):
+    weights = []
+    for seed in (5, 6):
+        flags = ["--resume-from", "verse.pt", "--out", f"{seed}.pt", "--max-steps", 22, "--dropout", 0.3]
+        # whole lanes: their order is the same for each seed, so that the masks alone can differ
+        forced = train(folder, "--force-resume", *flags, "--seed", seed, "--stretch", 0)
+        assert forced.process.exitcode == 0, forced.stderr
+        weights.append(torch.load(folder / f"{seed}.pt", weights_only=True)["training"]["weights"]["head.weight"])
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_into_another_file(folder):
     before = (folder / "verse.pt").read_bytes()
     flags = ["--resume-from", "verse.pt", "--max-steps", 25]
@@ -159,7 +175,7 @@ def test_a_run_goes_on_into_another_file(folder):
 
 
 @pytest.mark.slow
-def test_a_training_that_patience_ended_says_so(folder):
+def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patience(folder):
     state = contents(folder)
     state["training"]["pace"]["stale"] = 3
     state["training"]["config"]["patience"] = 3
@@ -167,6 +183,15 @@ def test_a_training_that_patience_ended_says_so(folder):
     training = train(folder, "--resume")
     assert training.process.exitcode == 0
     assert "already at its end, 3 evaluations without a gain; give a larger --patience, or a later" in training.stderr
+    assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
+    assert contents(folder)["training"]["step"] > 20
+
+
+def test_a_later_end_by_epochs_is_evaluated_as_often_as_one_from_the_start():
+    config = TrainConfig(max_steps=20, evaluations=4, batch_size=4, seq_len=16, learning_rate=0.1)
+    moved = _move_end(config, {"epochs": 24.0})
+    assert (moved.epochs, moved.max_steps, moved.time_limit) == (24.0, None, None)
+    assert moved.evaluations == evaluations(24.0, moved.val_fraction) != 4
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_option
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
 from charrnn.shapes import training_cost
-from charrnn.suggest import TYPICAL_FLOPS, suggest
+from charrnn.suggest import TYPICAL_FLOPS, suggest, wanted_epochs
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
@@ -107,6 +107,11 @@ def test_larger_texts_get_fewer_epochs():
     epochs = [suggest({}, num_chars=size, vocab_size=65).training.epochs for size in (10**4, 10**6, 10**8)]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[0] > epochs[2]
+
+
+def test_no_text_is_so_short_that_it_is_passed_over_more_than_24_times():
+    assert wanted_epochs(1_100_000) == 8
+    assert wanted_epochs(100) == 24
 
 
 @pytest.mark.parametrize(("num_chars", "minutes"), [(10**6, 3), (2 * 10**7, 30), (10**8, 65)])

@@ -10,7 +10,7 @@ from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.model import CharRNN
 from charrnn.text.encoder import CharEncoder
-from charrnn.training.evaluation import evaluate, evaluate_cold
+from charrnn.training.evaluation import WARM_UP, evaluate, evaluate_cold
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
 
@@ -94,3 +94,11 @@ def test_a_part_of_a_long_text_is_taken_from_all_over_it(ids):
     assert evaluate(model, text[:12_000]) != pytest.approx(whole, rel=0.1), "its beginning alone would not do"
     for function in (evaluate, evaluate_cold):
         assert function(model, text, most=10**9) == function(model, text)
+
+
+def test_no_more_is_read_than_is_asked_for_and_what_warms_it_up(ids):
+    model, read = CharRNN(model_config()), []
+    forward = model.forward
+    model.forward = lambda ids, *more: read.append(ids.numel()) or forward(ids, *more)
+    evaluate(model, np.tile(ids, 7), most=12_000, batch_size=8)
+    assert 12_000 <= sum(read) <= 12_000 + 8 * (WARM_UP + 1)

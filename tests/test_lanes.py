@@ -47,6 +47,12 @@ def test_no_window_is_a_runt(shape):
     assert max(lengths) - min(lengths) <= 1
 
 
+def test_lanes_of_one_rank_tell_the_targets_of_all_and_their_own_share():
+    window = next(Lanes(np.arange(101), batch_size=4, seq_len=10, own=slice(1, 2)))
+    assert window.num_targets == 4 * window.targets.size
+    assert window.share == 0.25
+
+
 def test_only_an_epochs_first_window_starts_it():
     lanes = Lanes(np.arange(50), batch_size=2, seq_len=10)
     starts = [window.begins_anew for window in itertools.islice(lanes, 6)]

@@ -84,6 +84,12 @@ def test_the_order_is_new_in_every_epoch_and_with_every_seed():
     assert [targets for _, targets in read_epoch(lanes[0])] != first
 
 
+def test_long_and_short_lines_come_in_a_mixed_order():
+    lanes = LineLanes(join([[1] * length for length in range(1, 81)]), LINE_FEED, batch_size=4, seq_len=99, seed=0)
+    lengths = [len(next(lanes).inputs) for _ in range(lanes.windows_per_epoch)]
+    assert lengths not in (sorted(lengths), sorted(lengths, reverse=True))
+
+
 def test_little_is_padded_where_lengths_differ():
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, 60, 400)

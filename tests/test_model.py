@@ -136,3 +136,21 @@ def test_dropout_acts_in_training_only(share):
     assert torch.equal(model.eval()(ids, model.initial_state(2))[0], run())
     model.train()
     assert not torch.equal(run(), run())
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_dropout_acts_between_the_layers_and_before_the_head(num_layers):
+    shape = {"cell": "gru", "hidden_size": 16, "embedding_dim": 6, "dropout": 0.5}
+    model = CharRNN(ModelConfig(vocab_size=11, num_layers=num_layers, **shape))
+    widths = []
+    model.dropout.forward = lambda x, share: widths.append((x.shape[-1], share)) or x
+    model(torch.from_numpy(random_ids(4, 2)), model.initial_state(2))
+    assert widths == [(16, 0.5)] * num_layers
+
+
+def test_nothing_is_dropped_where_torch_writes():
+    config = ModelConfig(vocab_size=11, cell="gru", hidden_size=16, num_layers=2, embedding_dim=6, dropout=0.5)
+    weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+    engine = TorchCharRNN(config, weights, "cpu")
+    np.testing.assert_array_equal(*(engine.readers(2)(np.array([3, 4])) for _ in range(2)))
+    np.testing.assert_array_equal(*(engine.reader()(3) for _ in range(2)))

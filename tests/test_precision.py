@@ -1,14 +1,18 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from conftest import random_model, skip_without
 from test_training import start
+from torch.nn import functional
 
 from charrnn.cli.trainer import launch
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import CharRNN
 from charrnn.training import precision
+from charrnn.training.passes import autocast, forward_and_backward
 from charrnn.training.precision import probe_precision, sustained_speed
 
 
@@ -103,3 +107,15 @@ def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(m
     finally:
         torch.set_num_threads(before)
     assert probed == [(1, 3, "auto"), (2, 3, "auto")], "once for each number"
+
+
+def test_the_loss_is_exact_whatever_the_products_are_rounded_to():
+    skip_without("bfloat16", "gru")
+    model = random_model(ModelConfig(vocab_size=11, cell="gru", hidden_size=16, num_layers=1, embedding_dim=6))
+    ids = torch.from_numpy(np.random.default_rng(0).integers(0, 11, (21, 4)))
+    how = {"precision": "bfloat16", "grad_clip": 1.0}
+    found = forward_and_backward(model, ids[:-1], ids[1:], model.initial_state(4), **how)
+    with torch.no_grad(), autocast(model.device, "bfloat16"):
+        logits, _ = model(ids[:-1], model.initial_state(4))
+    exact = functional.cross_entropy(logits.flatten(0, 1).double(), ids[1:].flatten())
+    assert found.losses[0].item() == pytest.approx(exact.item(), abs=1e-6)

@@ -13,7 +13,16 @@ from test_training import finish, start
 from charrnn.errors import CheckpointError, DivergenceError
 from charrnn.training import loop
 from charrnn.training.loop import take_step, train
-from charrnn.training.recovery import BAD_STEPS, RECOVERIES, RECOVERY_RATE, Health, ensure_finite, has_exploded
+from charrnn.training.recovery import (
+    BAD_STEPS,
+    RECOVERIES,
+    RECOVERY_RATE,
+    SMOOTHING_STEPS,
+    Health,
+    ensure_finite,
+    go_back,
+    has_exploded,
+)
 
 
 def break_forward(run, calls, value=math.nan):
@@ -90,6 +99,36 @@ def test_several_bad_steps_in_a_row_bring_back_the_best_weights_with_half_the_ra
     assert run.best.step == run.step == 40
 
 
+def test_after_going_back_the_rate_rises_from_its_beginning_again():
+    run = start(max_steps=1000, warmup_steps=9)
+    for _ in range(20):
+        take_step(run)
+    go_back(run, "a test says so")
+    rates = []
+    for _ in range(10):
+        take_step(run)
+        rates.append(run.learning_rate)
+    assert rates == sorted(rates)
+    assert rates[0] == pytest.approx(rates[-1] / 10, rel=0.05)
+
+
+def test_going_back_forgets_the_state_too():
+    """It was made by weights that are no more."""
+    run = start(max_steps=1000)
+    take_step(run)
+    assert any((tensor != 0).any() for layer in run.state for tensor in layer)
+    go_back(run, "a test says so")
+    assert all((tensor == 0).all() for layer in run.state for tensor in layer)
+
+
+def test_what_went_wrong_is_told_in_one_report_alone():
+    run = start(max_steps=40, evaluations=4)
+    take_step(run)
+    go_back(run, "a test says so")
+    told = [report.trouble for report in train(run)]
+    assert [bool(trouble) for trouble in told] == [True] + [False] * (len(told) - 1)
+
+
 def test_before_the_first_evaluation_it_goes_back_to_the_first_weights():
     run = start(max_steps=40, evaluations=1)
     first = weights(run)
@@ -141,6 +180,26 @@ def test_an_evaluation_that_explodes_leaves_the_weights_for_the_best(monkeypatch
     assert [row.step for row in run.history] == [10, 20, 30]
     assert run.history[1].val_loss == run.history[0].val_loss, "measured again, with the best weights"
     assert run.health.recoveries == 1
+
+
+def test_an_evaluation_far_above_the_best_brings_back_the_best_weights(monkeypatch):
+    losses = iter([1.0, 50.0, 1.0, 1.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
+    run = start(max_steps=30, evaluations=3)
+    finish(run)
+    assert [row.val_loss for row in run.history] == [1.0, 1.0, 1.0]
+    assert run.health.recoveries == 1
+
+
+def test_the_loss_that_is_judged_is_a_mean_from_the_first_step_on_and_judged_once_it_has_settled():
+    health = Health()
+    for loss in (1.0, 2.0, 6.0):
+        health.observe(loss)
+    assert health.loss == pytest.approx(3.0)
+    assert health.lowest == math.inf, "three steps tell nothing"
+    for _ in range(SMOOTHING_STEPS):
+        health.observe(3.0)
+    assert health.lowest == pytest.approx(3.0)
 
 
 def test_a_text_that_gets_harder_and_a_model_that_overfits_have_not_exploded():
@@ -260,6 +319,15 @@ def test_moments_of_every_optimizer_are_checked_and_taken(optimizer):
     moment[next(name for name in moment if name != "step")] = torch.zeros(3)
     with pytest.raises(CheckpointError, match="another shape"):
         other.load_state_dict(state)
+
+
+def test_a_mean_square_below_zero_is_refused():
+    run = start()
+    take_step(run)
+    state = run.state_dict()
+    state["optimizer"]["state"][0]["exp_avg_sq"].fill_(-1.0)
+    with pytest.raises(CheckpointError, match="a square is negative"):
+        start().load_state_dict(state)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.training import loop
 from charrnn.training.evaluation import evaluate_cold
 from charrnn.training.loop import REWIND_AFTER, REWIND_RATE, take_step, train
-from charrnn.training.optimizers import build_optimizer, scheduled_rate
+from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
 from charrnn.training.run import TrainingRun
 
 TEXT = make_text(6000)
@@ -163,6 +163,15 @@ def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
     assert not torch.equal(weights[20]["head.weight"], weights[40]["head.weight"])
 
 
+def test_of_equal_evaluations_the_weights_of_the_first_are_kept(monkeypatch):
+    """As the history says: what a card tells of the best step must be of the weights that are kept."""
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: 1.0)
+    run = start(max_steps=20, evaluations=2)
+    kept = [{name: t.clone() for name, t in run.best_weights.items()} for report in train(run) if report.val_loss]
+    assert run.best.step == 10
+    torch.testing.assert_close(run.best_weights, kept[0], rtol=0, atol=0)
+
+
 def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
     monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
@@ -184,6 +193,14 @@ def test_patience_ends_the_training():
     assert reports[-1].is_last
 
 
+def test_a_gain_begins_the_count_of_patience_anew(monkeypatch):
+    losses = iter([3.0, 4.0, 4.0, 2.0, 4.0, 4.0, 4.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
+    run = start(max_steps=1000, evaluations=100, patience=3)
+    finish(run)
+    assert len(run.history) == 7
+
+
 def _row():
     run = start(max_steps=1)
     finish(run)
@@ -201,6 +218,15 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
     assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_RATE, rel=0.05)
 
 
+def test_it_goes_back_again_where_there_is_still_no_gain():
+    run = start(max_steps=50, evaluations=50)
+    run.history.append(dataclasses.replace(_row(), val_loss=0.0))
+    run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    for _ in itertools.islice(train(run), 2 * REWIND_AFTER):
+        pass
+    assert run.rewinds == 2
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     runs = [start(seed=seed, dropout=0.2) for seed in (5, 5, 6)]
     for run in runs:
@@ -210,10 +236,60 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert not torch.equal(a, c)
 
 
+def test_another_seed_hides_other_units():
+    one, same, other = (start(seed=seed).model.random_state for seed in (5, 5, 6))
+    assert one == same != other
+
+
 def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_often(clock):
     run = start(max_steps=40, evaluations=4, time_limit=3600.0)
     finish(run)
     assert [row.step for row in run.history] == [10, 20, 30, 40]
+
+
+@pytest.mark.parametrize(("seconds", "since", "is_due"), [(15.0, 0.0, False), (30.0, 0.0, True), (94.0, 60.0, False)])
+def test_evaluations_by_the_clock_cost_no_more_than_their_share_and_none_is_made_just_before_the_last(
+    clock, seconds, since, is_due
+):
+    """Ten in 100 seconds would be one in 10; one of a second may be made every 25."""
+    run = start(max_steps=None, time_limit=100.0, evaluations=10)
+    clock[0], run.pace.seconds, run.evaluation_seconds = seconds, since, 1.0
+    assert loop._evaluation_is_due(run) == is_due
+
+
+def test_the_time_left_is_that_to_the_first_end():
+    run = start(max_steps=100, time_limit=1000.0)
+    run.pace.steps, run.step = 10, 10
+    assert loop._seconds_left(run, seconds=20.0, training_seconds=20.0) == pytest.approx(180.0)
+    assert loop._seconds_left(run, seconds=990.0, training_seconds=20.0) == pytest.approx(10.0)
+
+
+def test_steps_that_were_not_evaluated_leave_a_training_unfinished():
+    """As where it is stopped by a signal just before its end and goes on."""
+    run = start(max_steps=12, evaluations=1)
+    finish(run)
+    assert run.finished
+    run.config = dataclasses.replace(run.config, max_steps=14)
+    take_step(run)
+    take_step(run)
+    assert run.progress == 1
+    assert not run.finished
+
+
+def test_a_part_of_an_epoch_is_rounded_up():
+    run = start(max_steps=None, epochs=0.33)
+    assert run.lanes.windows_per_epoch == 50
+    assert run.total_steps == 17
+
+
+def test_the_time_before_counts_where_a_run_goes_on(clock):
+    run = start()
+    clock[0] = 500.0
+    take_step(run)
+    other = start()
+    other.started = clock[0]
+    other.load_state_dict(run.state_dict())
+    assert other.seconds == 500.0
 
 
 def test_where_passes_began_moves_no_end_by_steps():
@@ -249,6 +325,24 @@ def test_learning_rate_rises_then_falls_to_its_last_value():
     assert scheduled_rate(config, 9, 0.0) == pytest.approx(1.0)
     assert scheduled_rate(config, 500, 0.5) == pytest.approx(0.51)
     assert scheduled_rate(config, 1000, 1.0) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind", "figures"),
+    [
+        ("adamw", "AdamW", {"betas": (MOMENTUM, 0.7)}),
+        ("adam", "Adam", {"betas": (MOMENTUM, 0.7)}),
+        ("rmsprop", "RMSprop", {"alpha": 0.7}),
+        ("sgd", "SGD", {"momentum": MOMENTUM, "nesterov": True}),
+    ],
+)
+def test_the_optimizer_is_the_one_that_was_asked_for_with_its_figures(optimizer, kind, figures):
+    run = start(optimizer=optimizer, beta2=0.7, weight_decay=0.25)
+    built = build_optimizer(run.model, run.config)
+    assert type(built).__name__ == kind
+    for group in built.param_groups:
+        assert {name: group[name] for name in figures} == figures
+    assert built.param_groups[0]["weight_decay"] == 0.25
 
 
 def test_only_matrices_decay():
