@@ -1,5 +1,6 @@
 """`charrnn sample` as a user and a script run it."""
 
+import io
 import json
 import os
 import pty
@@ -9,14 +10,20 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import clean_environment, make_text
+from conftest import clean_environment, make_text, numpy_twin, random_model
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.common.shared import escaped, unescape
-from charrnn.cli.sampler.writing import write_stream, write_texts
+from charrnn.cli.sampler.writing import Job, write_many, write_stream, write_texts
+from charrnn.config import ModelConfig
+from charrnn.generation.endings import Rules
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import PLAIN
 
 
 @pytest.fixture
@@ -90,6 +97,23 @@ def test_many_samples_are_whole_and_in_order(sample):
     five = sample("-n", 40, "--seed", 9, "-N", 5).stdout.decode()
     assert three.startswith(alone)
     assert five.startswith(three)
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(lines=99)])
+def test_more_samples_than_are_computed_at_once_are_those_of_their_numbers(rules):
+    config = ModelConfig(vocab_size=9, cell="lstm", hidden_size=16, num_layers=1, embedding_dim=4)
+    sampler = Sampler(numpy_twin(random_model(config)), [1], SamplingOptions(), 3)
+    written = []
+    for at_once in (2, 5):
+        job = Job(
+            sampler=sampler, encoder=CharEncoder("abcdefghi"), text=PLAIN, before=[], prompt="", echo=True, length=20,
+            rules=rules, num_samples=5, separator="", at_once=at_once,
+        )  # fmt: skip
+        out = io.BytesIO()
+        write_many(out, job)
+        written.append(out.getvalue().split())
+    assert written[0] == written[1]
+    assert len(set(written[0])) == 5
 
 
 def test_texts_end_their_line_and_stand_apart(tmp_path):
@@ -231,6 +255,10 @@ def test_a_prompt_comes_from_stdin_or_from_a_file(sample, trained):
     assert sample("-p", "-", "-n", 30, "--seed", 1, input=b"Tin\n").stdout == given
     assert sample("-f", "prompt.txt", "-n", 30, "--seed", 1).stdout == given
     assert sample("-p", "Tin", "-n", 30, "--seed", 1, "--no-echo").stdout == given[3:]
+
+
+def test_of_a_prompt_from_stdin_the_last_line_end_alone_is_left_out(sample):
+    assert sample("-p", "-", "-n", 0, "-q", input=b"Tin \n\n").stdout == b"Tin \n"
 
 
 def test_a_checkpoint_comes_from_stdin(sample, trained):
@@ -386,6 +414,13 @@ def test_interactive_continues_each_line_of_stdin(sample):
     assert "\nBa" in second
     assert result.stderr.decode().splitlines()[1].startswith("charrnn: prompt has 'é'")
     assert result.returncode == 0
+
+
+def test_interactive_continues_the_same_beginning_in_another_way_each_time(sample):
+    first, second = (sample("-i", "-n", 40, "--seed", 1, "-q", input=b"Tin\n" * n).stdout for n in (1, 2))
+    assert second.startswith(first)
+    assert second[len(first) :].startswith(b"Tin")
+    assert second != 2 * first
 
 
 def test_interactive_continues_the_prompt_where_a_beginning_is_empty(sample):

@@ -16,6 +16,8 @@ import torch
 from conftest import clean_environment, make_text, random_model
 from torch.nn import functional
 
+from charrnn.cli.inspector.scoring import score_text, unknown_price
+from charrnn.cli.inspector.subject import read_subjects
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN, forecasts_on
 from charrnn.recall import recall_columns
@@ -183,6 +185,16 @@ def test_the_dynamic_score_stands_beside_the_static_one(command):
     assert result["dynamic"]["loss"] < result["loss"]
     table = command("words.pt", "--score", "-", "--dynamic", stdin=text).stdout.decode().splitlines()
     assert table[-1].startswith("dynamic ")
+
+
+def test_the_dynamic_score_counts_unknown_characters_as_the_static_one_does(trained):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    totals = []
+    for rule in ("count", "skip"):
+        score = score_text(subject, "Banana \u00e9 tin sole\n", "-", rule, dynamic=True)
+        totals.append((score.dynamic * score.static.characters, score.static.loss * score.static.characters))
+    (dynamic, static), (of_known, static_of_known) = totals
+    assert dynamic - of_known == pytest.approx(static - static_of_known) == pytest.approx(unknown_price(subject))
 
 
 ORDINARY = [

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from conftest import VARIANTS, make_text, numpy_twin, random_model
 
+from charrnn.analysis import dynamic
 from charrnn.analysis.dynamic import SEGMENT, adapt
 from charrnn.analysis.losses import read
 from charrnn.inference.engine import NumpyCharRNN
@@ -38,6 +39,24 @@ def test_the_weights_given_are_left_as_they_are():
     before = {name: weight.copy() for name, weight in weights.items()}
     adapt(config, weights, np.arange(100) % 11)
     assert all((weights[name] == before[name]).all() for name in weights)
+
+
+@pytest.mark.parametrize(("decay", "farthest"), [(1.0, 2.0), (0.0, None)])
+def test_weights_go_back_to_where_they_began(monkeypatch, decay, farthest):
+    """One character again and again moves the weights one way: as far as a step at most, or on and on."""
+    config, rate = VARIANTS[0].values[0], 1e-3
+    weights = weights_of(random_model(config))
+    moved, record = [], dynamic.record
+
+    def watch(config, moving, *more):
+        moved.append(max(float(np.abs(moving[name] - weights[name]).max()) for name in weights) / rate)
+        return record(config, moving, *more)
+
+    monkeypatch.setattr(dynamic, "record", watch)
+    adapt(config, weights, np.zeros(12 * SEGMENT + 1, dtype=np.uint8), rate=rate, decay=decay)
+    assert moved[0] == 0
+    assert moved[1] == pytest.approx(1, rel=0.01), "the first step is as long as any, whatever the gradient"
+    assert max(moved) < farthest if farthest else moved[-1] > 5
 
 
 def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):

@@ -79,6 +79,12 @@ def test_the_prompt_is_a_part_of_the_first_line():
     assert ending.refused == 1
 
 
+def test_the_prompt_is_a_part_of_the_first_line_alone():
+    pieces, ending = feed("x\nna\n", Rules(known_lines=frozenset({"Anna"})), beginning="An")
+    assert joined(pieces) == "x\nna\n"
+    assert ending.refused == 0
+
+
 @given(TEXTS)
 def test_values_stay_with_their_characters(text):
     pieces, _ = feed(text, Rules(stops=("ab",), known_lines=frozenset({"b"})))

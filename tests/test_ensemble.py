@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import make_text, numpy_twin, random_model
+from conftest import make_text, numpy_twin, random_model, skip_without
 from test_training import IDS, VOCAB_SIZE, finish, start
 
 from charrnn.analysis.dynamic import adapt, average_surprisals
@@ -18,6 +18,7 @@ from charrnn.analysis.neurons import Unit, watch
 from charrnn.config import GATES, ModelConfig
 from charrnn.display.card import card
 from charrnn.inference.numpy_ensemble import NumpyEnsemble, average
+from charrnn.loading import sampling_weights
 from charrnn.network.ensemble import build_model, members_of, share_threads, split_state
 from charrnn.network.model import CharRNN
 from charrnn.network.torch_engine import TorchCharRNN
@@ -25,6 +26,7 @@ from charrnn.shapes import member_name, member_weights, parameter_shapes
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.export import to_slim_checkpoint
 from charrnn.suggest import suggest
+from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import take_step
 from charrnn.training.recovery import ensure_finite
 
@@ -80,6 +82,14 @@ def test_what_no_member_ever_writes_the_mean_never_writes_and_what_is_unlikely_s
     assert average([unlikely, unlikely])[0, 1] == pytest.approx(-500 - math.log(1 + math.e), abs=1e-3)
 
 
+def test_no_member_writes_the_mark_of_rare_characters():
+    encoder = CharEncoder("abc", has_unknown=True)
+    weights = {f"members.{number}.head.bias": np.zeros(4, dtype=np.float32) for number in range(2)}
+    closed = sampling_weights(weights, encoder)
+    assert [bias[3] for bias in closed.values()] == [-np.inf] * 2
+    assert all((bias == 0).all() for bias in weights.values())
+
+
 def test_its_weights_are_those_that_the_config_lists():
     config = ensemble().config
     shapes = {name: tuple(tensor.shape) for name, tensor in build_model(config).state_dict().items()}
@@ -104,6 +114,22 @@ def test_a_member_learns_as_if_it_were_alone(at_once):
     assert not torch.equal(first.head.weight, second.head.weight)
     for layer, expected in zip(split_state(run.model, run.state)[0], alone.state, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(layer, expected, strict=True))
+
+
+def test_members_that_are_computed_at_once_have_the_callers_precision():
+    skip_without("bfloat16", "gru")
+    model, threads, logits = ensemble("gru"), torch.get_num_threads(), []
+    try:
+        for at_once in (1, 2):
+            share_threads(model, at_once)
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                logits.append(model(torch.from_numpy(READ), model.initial_state(5))[0])
+    finally:
+        torch.set_num_threads(threads)
+    with torch.no_grad():
+        exact = model(torch.from_numpy(READ), model.initial_state(5))[0]
+    assert torch.equal(*logits)
+    assert not torch.equal(logits[0], exact)
 
 
 def test_members_hide_different_characters_and_reset_different_lanes():

@@ -114,6 +114,11 @@ def test_characters_that_cannot_be_drawn_are_no_way_to_a_match():
         assert written(held_to("a(d|e)|d|f", length=3, allowed=(1, 6)), LINED, 3, number) == "f"
 
 
+def test_the_mark_of_rare_characters_fits_no_pattern():
+    encoder = CharEncoder("ab", has_unknown=True)
+    assert LineMatch.build(".", encoder).walk(1).open.tolist() == [True, True, False]
+
+
 def test_the_prompt_s_last_line_is_a_part_of_the_first():
     assert written(held_to("abc", prompt="ddd\nab", length=2), LINED, 2) == "c\n"
     assert written(held_to("a+b", prompt="aa\n", length=2), LINED, 2) == "ab"

@@ -9,9 +9,10 @@ from charrnn.generation.mixing import MixedModel, Part
 from charrnn.text.encoder import CharEncoder
 
 
-def part(characters, share, cell="lstm"):
-    config = ModelConfig(vocab_size=len(characters), cell=cell, hidden_size=7, num_layers=2, embedding_dim=4)
-    return Part(numpy_twin(random_model(config)), CharEncoder(characters), share)
+def part(characters, share, cell="lstm", has_unknown=False):
+    encoder = CharEncoder(characters, has_unknown=has_unknown)
+    config = ModelConfig(vocab_size=len(encoder), cell=cell, hidden_size=7, num_layers=2, embedding_dim=4)
+    return Part(numpy_twin(random_model(config)), encoder, share)
 
 
 PARTS = [part("abcd", 0.7), part("cdxyz", 0.3, "gru")]
@@ -56,3 +57,16 @@ def test_texts_side_by_side_keep_their_own_states():
         logits = read(np.array(pair))
     np.testing.assert_allclose(np.exp(logits[0]), expected_mixture("axcz"), atol=1e-6)
     np.testing.assert_allclose(np.exp(logits[1]), expected_mixture("zbdy"), atol=1e-6)
+
+
+def test_a_model_with_an_id_for_rare_characters_reads_the_others_characters_by_it():
+    lumping = part("abc", 0.6, has_unknown=True)
+    mixed = MixedModel([lumping, part("acxy", 0.4, "gru")])
+    one, many = mixed.reader(), mixed.readers(1)
+    for character in mixed.encoder.encode("axbya"):
+        read = [one(int(character)), many(np.array([character]))[0]]
+    state = lumping.model.initial_state()
+    for own in (0, 3, 1, 3, 0):
+        logits, state = lumping.model.step(np.array([own]), state)
+    own_b = 0.6 * softmax(logits[0])[1]
+    np.testing.assert_allclose([np.exp(logits[1]) for logits in read], [own_b] * 2, atol=1e-6)

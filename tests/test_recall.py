@@ -18,6 +18,7 @@ from charrnn.generation.mixing import MixedModel, Part
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import record, zero_state
 from charrnn.memory import FIRST_ROOM, Memories, Memory
+from charrnn.network.ensemble import build_model
 from charrnn.network.model import forecasts_on
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.recall import FEW, LONGEST, NONE, SPAN, recall_block, recall_columns, recall_text, recall_texts
@@ -143,6 +144,13 @@ def test_few_characters_are_looked_up_without_sorting_and_found_alike(monkeypatc
                 with monkeypatch.context() as patched:
                     patched.setattr(recall, "FEW", -1)
                     np.testing.assert_array_equal(recall_block(ids, first, first + count, reach, begins), few)
+
+
+@pytest.mark.parametrize("count", [3, 3000])
+def test_the_longest_contexts_are_found_at_the_very_edge_of_reach(count):
+    ids = np.tile(few_letters(200, letters=20), 30)
+    block = slice(1000, 1000 + count)
+    np.testing.assert_array_equal(recall_block(ids, block.start, block.stop, 200), recall_text(ids, 200)[block])
 
 
 @pytest.mark.parametrize("kept", [9 * BLOCK, 9 * BLOCK - 1])
@@ -285,6 +293,13 @@ def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(rea
                 own = np.exp(logits[0]) / np.exp(logits[0]).sum()
             expected[place, first : first + 5] += part.share * own
     np.testing.assert_allclose(np.exp(read), expected, atol=1e-5)
+
+
+def test_a_model_that_has_learned_nothing_trusts_no_forecast():
+    model = build_model(recalling("gru")).eval()
+    ids, recalled = torch.zeros(7, 2, dtype=torch.int64), torch.full((7, 2, len(CONTEXTS)), 3)
+    with_forecasts, without = (model(ids, model.initial_state(2), found)[0] for found in (recalled, None))
+    torch.testing.assert_close(with_forecasts, without, rtol=0, atol=1e-5)
 
 
 def test_forecasts_are_hidden_after_a_share_of_the_characters_while_training_alone():
