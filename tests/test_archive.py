@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import shutil
+import stat
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -294,6 +295,21 @@ def test_saving_replaces_the_file_whole_and_leaves_nothing_beside_it(path):
     write(path)
     assert path.read_bytes() != old
     assert os.listdir(path.parent) == ["m.pt"]
+
+
+def test_a_save_is_on_the_disk_before_it_gets_its_name_and_then_its_name_is_too(path, monkeypatch):
+    """Else a power cut could leave an empty file under the name of a checkpoint that was whole."""
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def sync(descriptor):
+        status = os.fstat(descriptor)
+        done.append("folder" if stat.S_ISDIR(status.st_mode) else status.st_size)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("rename") or replace(*paths))
+    write(path)
+    assert done == [path.stat().st_size, "rename", "folder"]
 
 
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_beside_it(path, monkeypatch):

@@ -75,6 +75,24 @@ def test_a_mapped_text_is_the_same_as_one_in_memory(tmp_path_factory, text):
         assert mapped.sha256 == held.sha256
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (([b"abba"], {}), ([b"abab"], {})),
+        (([b"abbccc+-"], {"min_count": 2}), ([b"abbccc+-"], {"min_count": 3})),
+        (([b"a+-", b"b"], {"separator": "+"}), ([b"a+-", b"b"], {"separator": "-"})),
+        ((["a\ufeffb".encode(), "\ufeffc".encode()], {}), ([b"a", "\ufeffb\ufeffc".encode()], {})),
+    ],
+    ids=["another text", "another alphabet", "another separator", "the mark in another place"],
+)
+def test_what_is_mapped_is_found_again_only_for_the_same_ids(tmp_path, monkeypatch, one, other):
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)
+    for number, (texts, options) in enumerate((one, other)):
+        paths = [write(tmp_path, data, f"{number}-{place}") for place, data in enumerate(texts)]
+        mapped = read_corpus(paths, ReadOptions(cache=Cache(tmp_path / "cache"), **options))
+        assert mapped.ids.tolist() == read_corpus(paths, ReadOptions(**options)).ids.tolist()
+
+
 def test_many_files_are_hashed_as_their_bytes_one_after_another(tmp_path):
     paths = [write(tmp_path, b"one\n", "a"), write(tmp_path, b"two\n", "b")]
     assert read_corpus(paths).sha256 == hashlib.sha256(b"one\ntwo\n").hexdigest()
@@ -112,12 +130,13 @@ def test_an_alphabet_that_is_given_is_kept(tmp_path):
     assert corpus.counts == [1, 1, 1, 0, 1]
 
 
-def test_a_file_that_changes_between_the_passes_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("after", [b"before and after", b"be"])
+def test_a_file_that_grows_or_shrinks_between_the_passes_is_refused(tmp_path, monkeypatch, after):
     path = write(tmp_path, b"before")
     choose = corpus_module.choose_alphabet
 
     def change(*arguments, **options):
-        write(tmp_path, b"before and after")
+        write(tmp_path, after)
         return choose(*arguments, **options)
 
     monkeypatch.setattr(corpus_module, "choose_alphabet", change)

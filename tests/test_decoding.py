@@ -80,6 +80,10 @@ def outcome(pieces, options):
         return str(error)
 
 
+def test_a_byte_order_mark_that_comes_in_pieces_is_left_out():
+    assert outcome([b"\xef", b"\xbb", b"\xbfa"], TextOptions()) == "a"
+
+
 def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     data = "hello".encode("utf-16-le")
     with pytest.raises(DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le"):

@@ -1,5 +1,6 @@
 """Weights for other programs, read back by torch, by our reader, and from the format's description."""
 
+import errno
 import json
 import os
 import struct
@@ -11,6 +12,8 @@ import pytest
 import torch
 from conftest import clean_environment
 
+from charrnn.errors import OutputError
+from charrnn.storage import outputs
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 
@@ -109,3 +112,14 @@ def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, messag
     assert result.stderr.startswith(f"charrnn: {message}")
     assert (tmp_path / "words.txt.pt").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["words.txt.pt"]
+
+
+def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "x").write_bytes(b"old")
+    monkeypatch.setattr(outputs, "put_in_place", refuse)
+    with pytest.raises(OutputError, match="Input/output error"):
+        outputs.write_whole(str(tmp_path / "x"), b"new", "--out")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from charrnn.analysis import heldout
 from charrnn.analysis.heldout import describe_absence, find_text
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.display.card import card
@@ -27,6 +28,13 @@ def test_the_text_is_found_beside_the_checkpoint_and_cut_as_in_training(contents
     assert contents.encoder.decode(found.held_out) == text[18_000:]
 
 
+def test_it_is_cut_by_the_share_that_was_held_out(contents, trained):
+    config = {**contents.training["config"], "val_fraction": 0.3}
+    other = dataclasses.replace(contents, training={**contents.training, "config": config})
+    found = find_text(other, str(trained / "words.pt"))
+    assert (len(found.train), len(found.held_out)) == (14_000, 6_000)
+
+
 def test_it_is_found_where_the_command_had_it_and_in_this_folder(contents, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nowhere = str(tmp_path / "other" / "words.pt")
@@ -45,6 +53,13 @@ def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, tr
     assert find_text(contents, str(tmp_path / "words.pt")) is None
     with pytest.raises(CorpusError, match=r"words.txt: is not the text that m.pt learned from, .*20,000 bytes"):
         find_text(contents, "m.pt", "words.txt")
+
+
+def test_a_file_of_another_size_is_not_even_read(contents, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("another text")
+    monkeypatch.setattr(heldout, "read_corpus", None)
+    assert find_text(contents, str(tmp_path / "words.pt")) is None
 
 
 def test_a_huge_text_is_not_read_unasked(contents, trained):

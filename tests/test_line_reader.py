@@ -63,6 +63,12 @@ def test_a_mark_at_the_beginning_is_left_out_of_characters_and_kept_of_bytes(tmp
     assert list(read_lines(str(path), TextOptions(unit="byte"))) == [["\ufeffa\n", "b\n"]]
 
 
+def test_a_mark_within_the_text_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_reader, "CHUNK", 4)
+    (tmp_path / "marked.txt").write_bytes("\ufeffa\n\ufeffb\n".encode())
+    assert [line for lines in read_lines(str(tmp_path / "marked.txt")) for line in lines] == ["a\n", "\ufeffb\n"]
+
+
 def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
     reader = read_pieces([b"a\nb\n", b"c\nd\xff\xfee\nf\n"], monkeypatch)
     assert [next(reader), next(reader)] == [["a\n", "b\n"], ["c\n"]]

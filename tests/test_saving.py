@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from conftest import make_text
 from processes import Training, train
 
+from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.saving import SHARE, TELL_EVERY, Saver
 from charrnn.display.log import TrainingLog
@@ -93,6 +95,27 @@ def test_saving_takes_a_hundredth_of_the_time_unless_a_flag_says_otherwise(monke
     assert saver.is_due(evaluated=False)
 
 
+def test_no_save_is_due_while_one_is_under_way(monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(checkpoint, "write", lambda *_: gate.wait(30))
+    saver = Saver(Path("x.pt"), 0.0, print)
+    saver.save(dict)
+    assert not saver.is_due(evaluated=True)
+    gate.set()
+    saver.wait()
+    assert saver.is_due(evaluated=False)
+
+
+def test_saves_are_written_one_after_another(monkeypatch):
+    done = []
+    monkeypatch.setattr(checkpoint, "write", lambda _, contents: time.sleep(contents["s"]) or done.append(contents))
+    saver = Saver(Path("x.pt"), None, print)
+    slow, fast = {"s": 0.3}, {"s": 0.0}
+    saver.save(lambda: slow)
+    save(saver, fast)
+    assert done == [slow, fast]
+
+
 def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch):
     done = written(monkeypatch)
     weight = torch.zeros(3)
@@ -124,6 +147,16 @@ def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
     assert saver.failure
 
 
+def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
+    written(monkeypatch, failures=[1])
+    told = []
+    saver = Saver(Path("x.pt"), None, told.append)
+    saver.save(dict)
+    saver.wait(is_last=True)
+    assert not told
+    assert saver.failure
+
+
 def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
     monkeypatch.setattr(checkpoint, "write", lambda *_: 1 / 0)
     saver = Saver(Path("x.pt"), None, print)
@@ -145,6 +178,20 @@ def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(
     with locked_output(path):
         pass
     assert sorted(os.listdir(tmp_path)) == ["link.pt"]
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    """Its owner ends, and removes it, between our opening and our locking it."""
+    flock, removed = lock.fcntl.flock, []
+
+    def late(descriptor, how):
+        if not removed:
+            removed.append((tmp_path / ".m.pt.lock").unlink())
+        flock(descriptor, how)
+
+    monkeypatch.setattr(lock.fcntl, "flock", late)
+    with locked_output(tmp_path / "m.pt"), pytest.raises(OutputError, match="is writing it"):
+        locked_output(tmp_path / "m.pt").__enter__()
 
 
 def test_what_killed_processes_left_is_cleared_away_and_nothing_else(tmp_path):

@@ -11,6 +11,8 @@ import pytest
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import sources
+from charrnn.text.documents import is_text
+from charrnn.text.options import PLAIN
 from charrnn.text.sources import find_documents
 
 
@@ -72,6 +74,17 @@ def test_files_in_folders_that_are_no_text_are_left_out_and_told(tmp_path):
     found = find_documents([str(tmp_path)], is_text=lambda document: document.name.endswith("a"))
     assert names(found) == [str(tmp_path / "a")]
     assert found.skipped == [str(tmp_path / "b")]
+
+
+def test_a_file_with_a_nul_character_is_no_text(tmp_path):
+    make(tmp_path, a=b"text", b=b"te\0xt")
+    assert [is_text(document, PLAIN) for document in find_documents([str(tmp_path)]).documents] == [True, False]
+
+
+def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once(tmp_path):
+    make(tmp_path, a=b"x")
+    (tmp_path / "back").symlink_to(tmp_path, target_is_directory=True)
+    assert names(find_documents([str(tmp_path)])) == [str(tmp_path / "a")]
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
