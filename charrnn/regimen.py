@@ -66,7 +66,7 @@ def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
         epochs: passes over it.
         seq_len: characters of a window.
     """
-    by_epochs = next(stretch for limit, stretch in STRETCHES if epochs < limit)
+    by_epochs = next(length for limit, length in STRETCHES if epochs < limit)
     return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
 
 

@@ -93,6 +93,27 @@ class Suggestion:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What a model is chosen for.
+
+    Attributes:
+        given: what is decided already, by field name of `ModelConfig` and `TrainConfig`.
+        num_chars: characters of the whole text.
+        train_chars: of them, those to train on.
+        step_chars: of a step.
+        vocab_size: distinct characters.
+        flops: training arithmetic per second here.
+    """
+
+    given: Mapping[str, Any]
+    num_chars: int
+    train_chars: float
+    step_chars: float
+    vocab_size: int
+    flops: float
+
+
 def suggest(
     flags: Mapping[str, Any],
     *,
@@ -127,13 +148,16 @@ def suggest(
     lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
     seq_len = given.get("seq_len", SEQ_LEN)
-    given["step_chars"] = given["batch_size"] * min(mean_line or seq_len, seq_len)
+    step_chars = given["batch_size"] * min(mean_line or seq_len, seq_len)
     if device == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
-    model, epochs = _choose_model(given, num_chars, train_chars, vocab_size, flops)
-    steps = epochs * train_chars / given["step_chars"]
-    rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, steps)
-    defaults = _training_defaults(train_chars, epochs, wanted_epochs(num_chars), given)
+    task = _Task(
+        given=given, num_chars=num_chars, train_chars=train_chars, step_chars=step_chars, vocab_size=vocab_size,
+        flops=flops,
+    )  # fmt: skip
+    model, epochs = _choose_model(task)
+    rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
+    defaults = _training_defaults(task, epochs)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_of(TrainConfig, given)})
     return Suggestion(model, training, epochs, f"chosen for {num_chars:,} {unit}s and about {_number(epochs)} epochs")
 
@@ -171,53 +195,49 @@ def evaluations(epochs: float, val_fraction: float) -> int:
     return int(max(4, min(40, EVALUATION_SHARE * FORWARD_SPEED * passes)))
 
 
-def _choose_model(
-    given: Mapping[str, Any], num_chars: int, train_chars: float, vocab_size: int, flops: float
-) -> tuple[ModelConfig, float]:
+def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
     """Choose the largest model that is worth it, and tell how many epochs it will train."""
-    wanted = wanted_epochs(num_chars)
-    count = next(count for limit, count in LARGEST if num_chars < limit)
+    given, vocab_size = task.given, task.vocab_size
+    count = next(count for limit, count in LARGEST if task.num_chars < limit)
     sizes = GPU_SIZES if given.get("device") == "cuda" else SIZES
     for hidden_size, num_layers, worth_chars in reversed(sizes[:count]):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 64 if vocab_size <= 512 else 128
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_of(ModelConfig, given)})
-        epochs = _planned_epochs(given, model, wanted, train_chars, flops)
-        if "time_limit" not in given or epochs >= min(ENOUGH_EPOCHS * wanted, worth_chars / train_chars):
+        enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
+        if "time_limit" not in given or _planned_epochs(task, model) >= enough:
             break
-    model = replace(model, members=_choose_members(given, model, wanted, train_chars, flops))
-    epochs = _planned_epochs(given, model, wanted, train_chars, flops)
+    model = replace(model, members=_choose_members(task, model))
+    epochs = _planned_epochs(task, model)
     shares = {**regularise(epochs, model), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 
-def _choose_members(
-    given: Mapping[str, Any], model: ModelConfig, wanted: float, train_chars: float, flops: float
-) -> int:
+def _choose_members(task: _Task, model: ModelConfig) -> int:
     """Choose as many as there is time for; one where the user has a network of some shape in mind."""
+    given = task.given
     if "members" in given:
         return int(given["members"])
     if not may_be_ensemble(given):
         return 1
     for count, share in MEMBERS if "time_limit" in given else MEMBERS[1:]:
-        if _planned_epochs(given, replace(model, members=count), wanted, train_chars, flops) >= share * wanted:
+        if _planned_epochs(task, replace(model, members=count)) >= share * wanted_epochs(task.num_chars):
             return count
     return 1
 
 
-def _planned_epochs(
-    given: Mapping[str, Any], model: ModelConfig, wanted: float, train_chars: float, flops: float
-) -> float:
+def _planned_epochs(task: _Task, model: ModelConfig) -> float:
     """Passes over the training piece until the first of the ends that are given."""
+    given, train_chars = task.given, task.train_chars
     ends = [given["epochs"]] if "epochs" in given else []
     if "max_steps" in given:
-        ends.append(given["max_steps"] * given["step_chars"] / train_chars)
+        ends.append(given["max_steps"] * task.step_chars / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
-        fastest = _gpu_speed(model, flops) if given.get("device") == "cuda" else FASTEST / model.members
-        ends.append(seconds * min(flops / training_cost(model), fastest) / train_chars)
+        fastest = _gpu_speed(model, task.flops) if given.get("device") == "cuda" else FASTEST / model.members
+        ends.append(seconds * min(task.flops / training_cost(model), fastest) / train_chars)
     patient = PATIENT_CHARS / model.members * math.sqrt(train_chars / 1_000_000) / train_chars
-    return float(min(ends, default=min(wanted, patient)))
+    return float(min(ends, default=min(wanted_epochs(task.num_chars), patient)))
 
 
 def _gpu_speed(model: ModelConfig, flops: float) -> float:
@@ -228,7 +248,8 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
     return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER)))
 
 
-def _training_defaults(train_chars: float, epochs: float, wanted: float, given: Mapping[str, Any]) -> dict[str, Any]:
+def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
+    given, train_chars = task.given, task.train_chars
     choices: dict[str, Any] = {
         "seq_len": SEQ_LEN,
         "stretch": stretch(train_chars, epochs, given.get("seq_len", SEQ_LEN)),
@@ -238,7 +259,7 @@ def _training_defaults(train_chars: float, epochs: float, wanted: float, given: 
         choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
     if "time_limit" in given:  # often enough to see overfitting begin; what it costs is bounded while training
-        choices["evaluations"] = round(min(100, max(12, 12 * epochs / wanted)))
+        choices["evaluations"] = round(min(100, max(12, 12 * epochs / wanted_epochs(task.num_chars))))
     else:
         choices["evaluations"] = evaluations(epochs, given.get("val_fraction", TrainConfig.val_fraction))
     return choices

@@ -102,7 +102,7 @@ ALLOWED = {
         "mixing": "config encoder filters memory numpy_ensemble recall sampling",
     },
     "analysis": {
-        "losses": "config errors numpy_ensemble recall",
+        "losses": "config errors metrics numpy_ensemble recall",
         "heldout": "archive corpus encoder errors escape standard_input",
         "ngrams": "",
         "dynamic": "backprop config losses recall tape",

@@ -68,7 +68,7 @@ def test_numpy_and_torch_agree_on_it_however_it_is_read(cell):
     for layer, own in zip(state, own_state, strict=True):
         for tensor, array in zip(layer, own, strict=True):
             np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=1e-5, atol=1e-5)
-    side_by_side, by_torch, one = engine.readers(5), on_torch.readers(5), engine.reader()
+    side_by_side, by_torch, one = engine.batch_reader(5), on_torch.batch_reader(5), engine.reader()
     for ids, logits in zip(READ, expected.detach().numpy(), strict=True):
         np.testing.assert_allclose(side_by_side(ids), logits, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(by_torch(ids), logits, rtol=1e-4, atol=1e-4)

@@ -7,10 +7,10 @@ from conftest import make_text, numpy_twin, random_model, skip_without
 
 from charrnn.analysis.losses import read
 from charrnn.config import GATES, ModelConfig, TrainConfig
-from charrnn.metrics import COLD_WINDOW
+from charrnn.metrics import COLD_WINDOW, WARM_UP
 from charrnn.network.model import CharRNN
 from charrnn.text.encoder import CharEncoder
-from charrnn.training.evaluation import WARM_UP, evaluate, evaluate_cold
+from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
 

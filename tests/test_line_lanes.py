@@ -175,8 +175,8 @@ def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell
         logits, state = plain.step(np.array([character]), state)
         expected.append(logits[0])
     expected = np.stack(expected)
-    read_one, read_many = engine.reader(), engine.readers(2)
-    on_torch = TorchCharRNN(model.config, weights, "cpu", resets_at=LINE_FEED).readers(2)
+    read_one, read_many = engine.reader(), engine.batch_reader(2)
+    on_torch = TorchCharRNN(model.config, weights, "cpu", resets_at=LINE_FEED).batch_reader(2)
     np.testing.assert_allclose(window[:, 0], expected, atol=1e-5)
     for position, pair in enumerate(zip(text, other, strict=True)):
         np.testing.assert_allclose(read_one(int(pair[0])), expected[position], atol=1e-5)

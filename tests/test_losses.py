@@ -7,11 +7,12 @@ from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
 from charrnn.analysis import losses as losses_module
-from charrnn.analysis.losses import WARM_UP, WINDOW, read, read_side_by_side, surprisals
+from charrnn.analysis.losses import WINDOW, read, read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
 from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.metrics import WARM_UP
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
 
@@ -86,8 +87,8 @@ def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
     expected = read_side_by_side(model, texts)
     monkeypatch.setattr(losses_module, "MOST_PADDED", 320)
     widths = []
-    readers = model.window_readers
-    monkeypatch.setattr(model, "window_readers", lambda count: widths.append(count) or readers(count))
+    readers = model.window_reader
+    monkeypatch.setattr(model, "window_reader", lambda count: widths.append(count) or readers(count))
     for found, alone in zip(read_side_by_side(model, texts), expected, strict=True):
         np.testing.assert_allclose(found.surprisals, alone.surprisals, atol=1e-5)
     assert widths[0] == 1
@@ -99,7 +100,7 @@ def test_only_texts_of_like_length_are_read_side_by_side(monkeypatch):
     generator = np.random.default_rng(3)
     texts = [generator.integers(0, 11, length) for length in (5, 100, 60, 49, 25, 4, 24, 50)]
     widths = []
-    readers = model.window_readers
-    monkeypatch.setattr(model, "window_readers", lambda count: widths.append(count) or readers(count))
+    readers = model.window_reader
+    monkeypatch.setattr(model, "window_reader", lambda count: widths.append(count) or readers(count))
     read_side_by_side(model, texts)
     assert widths == [3, 2, 1, 2], "100, 60 and 50; 49 and 25; 24; 5 and 4"

@@ -29,7 +29,7 @@ class Oblivious:
     def reader(self, own_from=None):
         return lambda _: self.logits
 
-    def readers(self, num_texts, own_from=None):
+    def batch_reader(self, num_texts, own_from=None):
         return lambda _: np.tile(self.logits, (num_texts, 1))
 
 

@@ -42,7 +42,7 @@ def expected_mixture(text):
 def test_one_text_and_many_have_the_mixtures_distribution(length):
     model = MixedModel(PARTS)
     assert model.encoder.characters == "abcdxyz"
-    read, read_many = model.reader(), model.readers(2)
+    read, read_many = model.reader(), model.batch_reader(2)
     for id_ in model.encoder.encode(TEXT[:length]):
         one = read(int(id_))
         many = read_many(np.array([id_, id_]))
@@ -52,7 +52,7 @@ def test_one_text_and_many_have_the_mixtures_distribution(length):
 
 def test_texts_side_by_side_keep_their_own_states():
     model = MixedModel(PARTS)
-    read = model.readers(2)
+    read = model.batch_reader(2)
     for pair in zip(model.encoder.encode("axcz"), model.encoder.encode("zbdy"), strict=True):
         logits = read(np.array(pair))
     np.testing.assert_allclose(np.exp(logits[0]), expected_mixture("axcz"), atol=1e-6)
@@ -62,7 +62,7 @@ def test_texts_side_by_side_keep_their_own_states():
 def test_a_model_with_an_id_for_rare_characters_reads_the_others_characters_by_it():
     lumping = part("abc", 0.6, has_unknown=True)
     mixed = MixedModel([lumping, part("acxy", 0.4, "gru")])
-    one, many = mixed.reader(), mixed.readers(1)
+    one, many = mixed.reader(), mixed.batch_reader(1)
     for character in mixed.encoder.encode("axbya"):
         read = [one(int(character)), many(np.array([character]))[0]]
     state = lumping.model.initial_state()

@@ -152,5 +152,5 @@ def test_nothing_is_dropped_where_torch_writes():
     config = ModelConfig(vocab_size=11, cell="gru", hidden_size=16, num_layers=2, embedding_dim=6, dropout=0.5)
     weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
     engine = TorchCharRNN(config, weights, "cpu")
-    np.testing.assert_array_equal(*(engine.readers(2)(np.array([3, 4])) for _ in range(2)))
+    np.testing.assert_array_equal(*(engine.batch_reader(2)(np.array([3, 4])) for _ in range(2)))
     np.testing.assert_array_equal(*(engine.reader()(3) for _ in range(2)))

@@ -226,7 +226,7 @@ def test_every_way_to_read_gives_the_same_logits(config):
     engine = numpy_twin(model)
     np.testing.assert_allclose(engine.forward(ids, engine.initial_state(3), recalled)[0], expected, atol=1e-4)
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    for many in (engine.readers(3), TorchCharRNN(config, weights, "cpu").readers(3)):
+    for many in (engine.batch_reader(3), TorchCharRNN(config, weights, "cpu").batch_reader(3)):
         np.testing.assert_allclose([many(row).copy() for row in ids], expected, atol=1e-4)
     for one in (engine.reader(), TorchCharRNN(config, weights, "cpu").reader()):
         np.testing.assert_allclose([one(int(i)).copy() for i in ids[:, 1]], expected[:, 1], atol=1e-4)
@@ -279,7 +279,7 @@ def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(rea
         parts.append(Part(numpy_twin(random_model(config, number)), CharEncoder(known), number / 3))
     mixed = MixedModel(parts)
     ids = few_letters(200, letters=6)
-    one, many = mixed.reader(), mixed.readers(2)
+    one, many = mixed.reader(), mixed.batch_reader(2)
     read = [many(np.array([character, 5 - character]))[0] for character in ids.tolist()]
     np.testing.assert_allclose(read, [one(character) for character in ids.tolist()], atol=1e-4)
     expected = np.zeros((200, 6))

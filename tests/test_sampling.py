@@ -34,7 +34,7 @@ class FixedModel:
         self.read.append(ids.tolist())
         return np.tile(self.logits, (len(ids), 1)), state + 1
 
-    def readers(self, num_texts, own_from=None):
+    def batch_reader(self, num_texts, own_from=None):
         return lambda ids: self.step(ids, 0)[0]
 
 

@@ -19,7 +19,7 @@ def test_the_stepper_gives_the_engines_logits(config):
 @pytest.mark.parametrize("config", VARIANTS)
 def test_texts_side_by_side_have_the_engines_logits(config):
     engine = numpy_twin(random_model(config))
-    read, state = engine.readers(3), engine.initial_state(3)
+    read, state = engine.batch_reader(3), engine.initial_state(3)
     for characters in np.random.default_rng(0).integers(0, config.vocab_size, (40, 3)):
         logits, state = engine.step(characters, state)
         np.testing.assert_allclose(read(characters), logits, atol=5e-5, rtol=1e-5)

@@ -25,11 +25,16 @@ SEGMENT = 32
 """Characters between two steps."""
 
 RATE = 1e-4
+"""How far a weight goes at a step, where its gradient is of its usual size."""
+
 DECAY = 3e-3
 """The share of its way that a weight goes back at each step."""
 
 SMOOTHING = 0.99
+"""Share of the mean square of a weight's gradients that stays at each segment."""
+
 EPSILON = 1e-8
+"""Added to its root, so that a weight without a gradient stays where it is."""
 
 
 def adapt(

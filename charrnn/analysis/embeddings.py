@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEIGHBOURS = 5
+"""Characters that are named as the most similar to one."""
+
 _ROWS_AT_ONCE = 512
 
 

@@ -31,10 +31,12 @@ PLACES = 32
 WARM_UP = 64
 """Characters read before the first one that a gradient reaches."""
 
-CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CONTEXT_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in."""
 
 WINDOWS = 512
+"""Places of the text over which losses by context are averaged, at most."""
+
 _WINDOWS_AT_ONCE = 64
 
 
@@ -131,10 +133,10 @@ def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[tuple[int, float]]
         ids: encoded text, shape (num_chars,).
 
     Returns:
-        For each length of `CONTEXTS` that the text allows, the mean loss in nats per character over characters with
-        a context of at most that and more than the length before.
+        For each length of `CONTEXT_LENGTHS` that the text allows, the mean loss in nats per character over characters
+        with a context of at most that and more than the length before.
     """
-    longest = min(CONTEXTS[-1], len(ids) - 1)
+    longest = min(CONTEXT_LENGTHS[-1], len(ids) - 1)
     starts = np.unique(np.linspace(0, len(ids) - 1 - longest, WINDOWS).astype(int)) if longest > 0 else np.zeros(0, int)
     sums = np.zeros(longest)
     for first in range(0, len(starts), _WINDOWS_AT_ONCE):
@@ -152,6 +154,6 @@ def _recall(config: ModelConfig, windows: NDArray[Any]) -> Forecasts | None:
 
 
 def _binned(losses: Sequence[float] | NDArray[Any]) -> list[tuple[int, float]]:
-    """Average losses by length of context, of which the first is 1, over the steps of `CONTEXTS`."""
-    pairs = zip((0, *CONTEXTS), CONTEXTS, strict=False)
+    """Average losses by length of context, of which the first is 1, over the steps of `CONTEXT_LENGTHS`."""
+    pairs = zip((0, *CONTEXT_LENGTHS), CONTEXT_LENGTHS, strict=False)
     return [(high, float(np.mean(losses[low:high]))) for low, high in pairs if low < len(losses)]

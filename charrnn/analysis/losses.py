@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
 from charrnn.inference.numpy_ensemble import Engine
+from charrnn.metrics import MAX_LANES, WARM_UP
 from charrnn.recall import Forecasts, recall_text, recall_texts
 
-WARM_UP = 512
-"""Characters that a lane reads before it counts: `charrnn.training.evaluation` does the same."""
-
-MAX_LANES = 64
 WINDOW = 256
 """Characters read at once, at most: the state is carried on, so that this changes the memory used and nothing else."""
 
@@ -153,7 +150,7 @@ def _read_sorted(model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecas
     found = None if recalled is None else _side_by_side(recalled)
     values = np.zeros((lengths[0], len(texts)))
     hits = np.zeros((lengths[0], len(texts)), dtype=bool)
-    read_window = model.window_readers(len(texts))
+    read_window = model.window_reader(len(texts))
     step = window_length(model.config, len(texts))
     for start in range(0, lengths[0], step):
         place = slice(start, min(start + step, lengths[0]))

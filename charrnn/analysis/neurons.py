@@ -24,6 +24,8 @@ from charrnn.inference.tape import GATE_LETTERS, GATE_NAMES, Weights, gate_value
 from charrnn.shapes import member_weights
 
 SIGNIFICANT = 0.05
+"""Chance at which a finding still counts, all comparisons taken together."""
+
 MIN_CASES = 20
 """Characters in each half at which a feature of yes and no must be either."""
 
@@ -37,7 +39,11 @@ UNITS_AT_ONCE = 256
 """Units that are compared with all features together, for what that takes of memory."""
 
 MAX_CHARACTERS = 20_000
+"""Of a text that is looked at, for what that takes of time."""
+
 SHUT, OPEN = 0.1, 0.9
+"""Values of a gate below and above which it is called that, as in Karpathy, Johnson and Fei-Fei 2015, section 4.2."""
+
 _WINDOW = 256
 
 

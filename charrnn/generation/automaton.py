@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from charrnn.generation.patterns import Choice, Node, One, Pattern, Repeat
 
-NEVER = 1 << 62
+UNREACHABLE = 1 << 62
 """The distance of what cannot be reached."""
 STATES_KEPT = 1000
 """States to keep; there may be many more in an endless text than memory holds."""
@@ -27,14 +27,14 @@ STATES_KEPT = 1000
 Mask = NDArray[np.bool_]
 
 
-class State:
+class PatternState:
     """What a line may be from here on.
 
     Args:
         ahead: the places that the next character may be laid on.
         complete: whether the line may end here.
-        distances: fewest characters that are still to come to a match after each kind of character, `NEVER` if there is
-            no match any more.
+        distances: fewest characters that are still to come to a match after each kind of character, `UNREACHABLE` if
+            there is no match any more.
         kinds: the kind of each character, shape (V,).
 
     Attributes:
@@ -48,11 +48,11 @@ class State:
         by_character = distances[kinds]
         self.ahead = ahead
         self.complete = complete
-        self.nearest = int(by_character.min(initial=NEVER))
-        self.distance = 0 if complete else min(self.nearest + 1, NEVER)
+        self.nearest = int(by_character.min(initial=UNREACHABLE))
+        self.distance = 0 if complete else min(self.nearest + 1, UNREACHABLE)
         self._distances = distances
         self._kinds = kinds
-        self._possible: Mask = by_character < NEVER
+        self._possible: Mask = by_character < UNREACHABLE
         self._farthest = int(by_character.max(where=self._possible, initial=0))
 
     def open(self, left: int) -> Mask:
@@ -89,10 +89,10 @@ class Automaton:
         self._drawn_kinds = np.where(drawable, self._kinds, len(examples) + 1)
         if self._line_feed >= 0 and drawable[self._line_feed]:
             self._drawn_kinds[self._line_feed] = len(examples)
-        self._states: dict[tuple[int, bool], State] = {}
+        self._states: dict[tuple[int, bool], PatternState] = {}
         self.start = self._state(layout.whole.first, layout.whole.nullable)
 
-    def step(self, state: State, character: int) -> State | None:
+    def step(self, state: PatternState, character: int) -> PatternState | None:
         """Read a character by its id, whether it can be drawn or not; None: no line that fits goes on so."""
         if character == self._line_feed:
             return self.start if state.complete else None
@@ -101,21 +101,21 @@ class Automaton:
             return None
         return self._state(_union(self._follow[place] for place in _members(places)), bool(places & self._last))
 
-    def _state(self, ahead: int, complete: bool) -> State:
+    def _state(self, ahead: int, complete: bool) -> PatternState:
         state = self._states.get((ahead, complete))
         if state is None:
             if len(self._states) >= STATES_KEPT:
                 self._states.clear()
             distances = [self._distance(ahead & places) for places in self._by_kind]
-            distances += [0 if complete else NEVER, NEVER]
-            state = State(ahead, complete, np.array(distances, dtype=np.int64), self._drawn_kinds)
+            distances += [0 if complete else UNREACHABLE, UNREACHABLE]
+            state = PatternState(ahead, complete, np.array(distances, dtype=np.int64), self._drawn_kinds)
             self._states[ahead, complete] = state
         return state
 
     def _distance(self, places: int) -> int:
         """Fewest characters that come after the best of some places."""
         if not (self._within and places & self._within[-1]):
-            return NEVER
+            return UNREACHABLE
         return bisect_left(self._within, True, key=lambda reached: places & reached != 0)
 
 

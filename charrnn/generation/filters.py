@@ -62,7 +62,7 @@ class SamplingOptions:
             raise ConfigError("--allow and --forbid leave no character of the model to write with")
 
     @property
-    def filters(self) -> bool:
+    def has_filters(self) -> bool:
         """Whether anything but the temperature acts."""
         return any(option is not None for option in (self.top_k, self.top_p, self.min_p, self.allowed))
 
@@ -95,7 +95,7 @@ def probabilities(logits: Floats, options: SamplingOptions) -> Floats:
 
 def weigh(logits: Floats, options: SamplingOptions, temperature: float) -> NDArray[np.float64]:
     """The distribution up to a factor, shape (N, V): the best of each row has weight 1."""
-    if options.filters:
+    if options.has_filters:
         logits = _filter(logits, options)
     if temperature == 0:
         logits = _keep_best(logits, 1)

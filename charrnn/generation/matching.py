@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from charrnn.errors import ConfigError
-from charrnn.generation.automaton import NEVER, Automaton, Mask, State
+from charrnn.generation.automaton import UNREACHABLE, Automaton, Mask, PatternState
 from charrnn.generation.filters import Floats
 from charrnn.generation.patterns import parse_pattern
 from charrnn.generation.sampling import ENDED, Ids
@@ -35,7 +35,7 @@ class LineMatch:
     pattern: str
     encoder: CharEncoder
     automaton: Automaton
-    state: State
+    state: PatternState
 
     @classmethod
     def build(cls, pattern: str, encoder: CharEncoder, allowed: tuple[int, ...] | None = None) -> LineMatch:
@@ -75,7 +75,7 @@ class LineMatch:
                 f"the prompt begins no line that fits --match {self.pattern!r}: not with {line[num_read]!r} as "
                 f"character {num_read + 1} of its last line"
             )
-        if state.distance == NEVER:
+        if state.distance == UNREACHABLE:
             raise ConfigError(
                 f"no line {'that goes on from the prompt ' if line else ''}with the model's characters fits --match "
                 f"{self.pattern!r}; `charrnn inspect` lists them, and --allow and --forbid take from them"
@@ -92,7 +92,7 @@ class LineMatch:
         state, num_read = self._read(line)
         return num_read == len(line) and state.complete
 
-    def _read(self, line: str) -> tuple[State, int]:
+    def _read(self, line: str) -> tuple[PatternState, int]:
         """The state after as many of a line's characters as can begin a match, and how many they are."""
         state = self.automaton.start
         for number, character in enumerate(self.encoder.encode(line).tolist()):
@@ -114,10 +114,10 @@ class LineMatch:
 class Walk:
     """One sample on its way through a pattern."""
 
-    def __init__(self, automaton: Automaton, state: State, length: int | None) -> None:
+    def __init__(self, automaton: Automaton, state: PatternState, length: int | None) -> None:
         self._automaton = automaton
         self._state = state
-        self._left = NEVER if length is None else length
+        self._left = UNREACHABLE if length is None else length
 
     @property
     def ended(self) -> bool:

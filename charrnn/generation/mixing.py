@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.generation.filters import Floats
-from charrnn.generation.sampling import Ids, Reader, Readers
+from charrnn.generation.sampling import BatchReader, Ids, Reader
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.memory import Memories, Memory
 from charrnn.recall import NONE, Forecasts
@@ -58,7 +58,7 @@ class MixedModel:
         self._reaches = {part.model.config.recall for part in parts} - {0}
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
-    def readers(self, num_texts: int, own_from: int | None = None) -> Readers:
+    def batch_reader(self, num_texts: int, own_from: int | None = None) -> BatchReader:
         """Begin N texts, to be read side by side; for `own_from` see `charrnn.memory.Memory`."""
         readers = [_readers_of_known(part, num_texts) for part in self._parts]
         memories = {reach: Memories(reach, len(self.encoder), num_texts, own_from) for reach in self._reaches}

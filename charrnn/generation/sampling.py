@@ -24,18 +24,25 @@ Ids = NDArray[np.integer[Any]]
 Reader = Callable[[int], Floats]
 """Read one more character of a text; give the logits of the next, shape (V,), valid until the next call."""
 
-Readers = Callable[[Ids], Floats]
+BatchReader = Callable[[Ids], Floats]
 """The same for N texts side by side: from ids, shape (N,), to logits, shape (N, V)."""
 
 ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
+
+GREEDY_BELOW = 1e-3
+"""Temperatures below which scores divided by them may overflow: there characters are drawn as with filters."""
+
 DRAWS_AT_ONCE = 256
 """Random numbers to fetch together for one text; the sequence is the same as one by one."""
+
 COLD = 0.25
 """Temperatures below which the best score is taken away before the exponential, which would overflow. Above, only a
 model that is out of hand has such scores, and the time is saved."""
+
 SMALLEST_SUM = 1e-290
 """Of exponentials with all their digits."""
+
 MANY_TEXTS = 64
 """From so many side by side on, one addition for all of them is worth a step of Python for each character."""
 
@@ -43,7 +50,7 @@ MANY_TEXTS = 64
 class StepModel(Protocol):
     """What sampling asks of a model, whatever computes it."""
 
-    def readers(self, num_texts: int, own_from: int | None = None) -> Readers:
+    def batch_reader(self, num_texts: int, own_from: int | None = None) -> BatchReader:
         """Begin N texts, to be read side by side."""
 
     def reader(self, own_from: int | None = None) -> Reader:
@@ -81,7 +88,7 @@ def generate(
     Raises:
         DivergenceError: the scores are not finite any more.
     """
-    read = model.readers(len(generators), None if options.recall_all else len(prompt))
+    read = model.batch_reader(len(generators), None if options.recall_all else len(prompt))
     for character in prompt:
         logits = read(np.full(len(generators), character))
     thresholds = _thresholds(generators)
@@ -223,7 +230,7 @@ def _overflow() -> DivergenceError:
 
 def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> Callable[[Floats, float, int], int]:
     """How one text's characters are drawn from their logits, a number in [0, 1) and their position."""
-    if options.filters or options.last_temperature is not None or options.temperature < 1e-3:
+    if options.has_filters or options.last_temperature is not None or options.temperature < GREEDY_BELOW:
 
         def choose(logits: Floats, threshold: float, position: int) -> int:
             weights = weigh(logits[None], options, options.temperature_at(position, length))

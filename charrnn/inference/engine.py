@@ -141,7 +141,7 @@ class NumpyCharRNN:
         remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
         return lambda character: read(character, remember(character))
 
-    def readers(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
+    def batch_reader(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
         """Begin N texts, to be read side by side; see `Stepper.read_many`, and for `own_from` see `Memory`."""
         read = self.stepper(num_texts).read_many
         if not self.config.recall:
@@ -149,7 +149,7 @@ class NumpyCharRNN:
         remember = Memories(self.config.recall, self.config.vocab_size, num_texts, own_from).read
         return lambda characters: read(characters, remember(characters))
 
-    def window_readers(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
+    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
         """Begin N texts, to be read side by side in windows; see `Stepper.read_window`."""
         return self.stepper(num_texts).read_window
 

@@ -38,7 +38,7 @@ class FoldedWeights:
             or one row where it does not depend on it.
         matrices: for each layer what is multiplied with its h: rows of its own W_hh, then of all that read it, then,
             with normalisation, the mean.
-        readers: for each layer, who has which rows of that product.
+        rows_by_reader: for each layer, who has which rows of that product.
     """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
@@ -49,12 +49,12 @@ class FoldedWeights:
         for layer in layers:
             sources.append({layer} | (sources[layer] if config.is_residual(layer) else set()))
         self.tables = [self._table(reader, -1 in sources[reader], sources[reader]) for reader in range(len(sources))]
-        self.matrices, self.readers = [], []
+        self.matrices, self.rows_by_reader = [], []
         for layer in layers:
             readers = [reader for reader in range(layer + 1, len(sources)) if layer in sources[reader]]
             matrix, places = self._matrix(layer, readers)
             self.matrices.append(matrix)
-            self.readers.append(places)
+            self.rows_by_reader.append(places)
 
     def _table(self, reader: int, reads_embedding: bool, sources: set[int]) -> Array:
         weight, bias = self._reading(reader)

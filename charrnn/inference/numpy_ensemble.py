@@ -70,8 +70,8 @@ class NumpyEnsemble:
 
         return read_recalling
 
-    def readers(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
-        """Begin N texts, to be read side by side; see `NumpyCharRNN.readers`."""
+    def batch_reader(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
+        """Begin N texts, to be read side by side; see `NumpyCharRNN.batch_reader`."""
         readers = [member.stepper(num_texts).read_many for member in self._members]
         if not self.config.recall:
             return lambda ids: average(read(ids) for read in readers)
@@ -83,9 +83,9 @@ class NumpyEnsemble:
 
         return read_recalling
 
-    def window_readers(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
+    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
         """Begin N texts, to be read side by side in windows, by one member after the other."""
-        readers = [member.window_readers(num_texts) for member in self._members]
+        readers = [member.window_reader(num_texts) for member in self._members]
         return lambda windows, recalled: average(read(windows, recalled) for read in readers)
 
 

@@ -41,7 +41,7 @@ class Stepper:
 
     Args:
         config: the model's shape.
-        plan: its weights.
+        folded: its weights.
         num_texts: N, or None for one text without that axis.
         resets_at: an id that is always read from a state of zeros.
     """
@@ -49,7 +49,7 @@ class Stepper:
     def __init__(
         self,
         config: ModelConfig,
-        plan: FoldedWeights,
+        folded: FoldedWeights,
         num_texts: int | None = None,
         resets_at: int | None = None,
     ) -> None:
@@ -57,8 +57,8 @@ class Stepper:
         self._recalls = config.recall > 0
         self._columns = np.arange(num_texts or 0)
         columns = () if num_texts is None else (num_texts,)
-        self._layers = [_Layer(config, plan, layer, columns) for layer in range(config.num_layers)]
-        self._gather = [_gatherer(plan, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
+        self._layers = [_Layer(config, folded, layer, columns) for layer in range(config.num_layers)]
+        self._gather = [_gatherer(folded, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
         scores = self._gather[-1](0 if num_texts is None else 0 * self._columns)  # in the same place ever after
         self._logits, self._raised = scores[: config.vocab_size], scores[config.vocab_size :]
         if num_texts is None:  # to change one logit costs half of what it does by way of numpy
@@ -134,10 +134,10 @@ class Stepper:
 
 
 def _gatherer(
-    plan: FoldedWeights, reader: int, layers: list[_Layer], columns: tuple[int, ...]
+    folded: FoldedWeights, reader: int, layers: list[_Layer], columns: tuple[int, ...]
 ) -> Callable[[Any], Array]:
     """Give what adds up all that a layer reads, or the head, which counts as the layer above the last."""
-    table = plan.tables[reader]
+    table = folded.tables[reader]
     parts = [layer.given[reader] for layer in layers[:reader] if reader in layer.given]
     total = np.empty((table.shape[-1], *columns), dtype=np.float32)
     by_character = table.ndim == 2
@@ -170,11 +170,11 @@ class _Layer:
         step: read inputs of shape (G * H,) or (G * H, N) and bring all up to date.
     """
 
-    def __init__(self, config: ModelConfig, plan: FoldedWeights, layer: int, columns: tuple[int, ...]) -> None:
-        matrix = plan.matrices[layer]
+    def __init__(self, config: ModelConfig, folded: FoldedWeights, layer: int, columns: tuple[int, ...]) -> None:
+        matrix = folded.matrices[layer]
         product = np.zeros((len(matrix), *columns), dtype=np.float32)
         rows = GATES[config.cell] * config.hidden_size
-        self.given = {reader: product[place] for reader, place in plan.readers[layer].items()}
+        self.given = {reader: product[place] for reader, place in folded.rows_by_reader[layer].items()}
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         recurrent = product[:rows]
         self._memory = [product, hidden]
@@ -183,7 +183,7 @@ class _Layer:
             self._memory.append(values)
             update = _lstm(recurrent, hidden, values)
         elif config.cell == "gru":
-            update = _gru(recurrent, hidden, plan.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
+            update = _gru(recurrent, hidden, folded.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
         else:
             update = {"rnn": _tanh, "rnn-relu": _relu}[config.cell](recurrent, hidden)
         multiply = _product(matrix, hidden, product, rows, config)

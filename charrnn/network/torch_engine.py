@@ -73,7 +73,7 @@ class TorchCharRNN:
 
     def reader(self, own_from: int | None = None) -> Callable[[int], NDArray[np.float32]]:
         """Begin one text, to be read character by character; for `own_from` see `charrnn.memory.Memory`."""
-        read = self.readers(1, own_from)
+        read = self.batch_reader(1, own_from)
 
         def read_one(character: int) -> NDArray[np.float32]:
             row: NDArray[np.float32] = read(np.array([character]))[0]
@@ -81,7 +81,7 @@ class TorchCharRNN:
 
         return read_one
 
-    def readers(
+    def batch_reader(
         self, num_texts: int, own_from: int | None = None
     ) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]:
         """Begin N texts, to be read side by side."""

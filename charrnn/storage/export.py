@@ -23,6 +23,8 @@ from charrnn.storage.archive import FORMAT, FORMAT_VERSION, Checkpoint
 from charrnn.storage.header import store_text_options
 
 ALIGNMENT = 8
+"""The header of a safetensors file is filled up to a multiple of so many bytes."""
+
 _FOLDER = "slim"
 
 

@@ -27,7 +27,10 @@ SECTIONS: dict[str, type] = {
     "training": dict,
 }  # fmt: skip
 LAST_BYTE = "\xff"
+"""The highest byte, as a code point."""
+
 LARGEST_NUMBER = 2**63
+"""Counts are below it: torch has no larger integers."""
 
 
 def check_header(header: Any, path: str, *, format_name: str, latest_version: int) -> None:

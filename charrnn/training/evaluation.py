@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from charrnn.metrics import COLD_WINDOW
+from charrnn.metrics import COLD_WINDOW, MAX_LANES, WARM_UP
 from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on, ids_on, to_device
 from charrnn.recall import Forecasts, recall_columns
@@ -33,11 +33,8 @@ Positions = NDArray[np.int64]
 LookUp = Callable[[int, int], Forecasts]
 """Give the forecasts after characters `first` to before `last` of each lane, shape (last - first, lanes, C)."""
 
-WARM_UP = 512
-"""Characters that a lane reads before it counts. The state forgets its start long before: see the tests."""
-
-MAX_LANES = 64
 VALUES_AT_ONCE = 1 << 21
+"""Activations, or scores, of one window, at most: eight megabytes."""
 
 
 def evaluate(

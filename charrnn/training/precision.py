@@ -24,8 +24,14 @@ PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "f
 """What a device computes in. float16 pays where a GPU, or its cuDNN, knows no bfloat16: on a CPU it never does."""
 
 PROBE_SEQ_LEN = 32
+"""Characters of a lane in a trial step: half of a usual window, since the ratio of two precisions is the same there."""
+
 PROBE_STEPS = 3
+"""Trial steps in each precision, of which the fastest counts."""
+
 PRODUCT_SECONDS = 0.02
+"""Time for the products of two small matrices in each precision."""
+
 CRAWL = 8
 """A precision is not tried where a product of two small matrices takes this many times as long in it as in float32."""
 

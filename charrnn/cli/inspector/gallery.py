@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.cli.common.shared import ON_A_TEXT
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width
-from charrnn.cli.inspector.gradient_view import draw_memories, gradients_view
+from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view
 from charrnn.cli.inspector.scoring import shared_encoding
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
 from charrnn.cli.inspector.subject import Subject
@@ -36,18 +36,18 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
         objects = [_as_json(subject, list(views(subject, given, source, flags))) for subject in subjects]
         print(json.dumps(objects[0] if len(objects) == 1 else objects))
         return
-    memories: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     blank: list[str] = []  # between views, and before none
     for subject in subjects:
         heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []
         for view in views(subject, given, source, flags):
             if view.name == "gradients" and len(subjects) > 1:
-                memories[subject.name] = view.data  # shown side by side, when all have been measured
+                figures[subject.name] = view.data  # shown side by side, when all have been measured
                 continue
             print_lines([*blank, *heading, *view.lines(terminal_width(), shows_colour())])
             blank, heading = [""], []
-    if memories:
-        print_lines([*blank, *draw_memories(memories, terminal_width())])
+    if figures:
+        print_lines([*blank, *draw_gradients(figures, terminal_width())])
 
 
 def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ LOWEST = 1e-9
 
 _MARKS = "●○◆◇▲△■□"
 
-Memory = Mapping[str, Any]
+GradientFigures = Mapping[str, Any]
 """What `gradients_view` finds out about a model, as plain values."""
 
 
@@ -51,26 +51,26 @@ def gradients_view(watched: Watched) -> View:
             {"length": length, "loss": loss} for length, loss in loss_by_context(watched.subject.engine, ids)
         ],
     }  # fmt: skip
-    return View("gradients", data, lambda width, _: draw_memories({"": data}, width))
+    return View("gradients", data, lambda width, _: draw_gradients({"": data}, width))
 
 
-def draw_memories(memories: Mapping[str, Memory], width: int) -> list[str]:
-    """Draw the memories of one model or of several, by name; the name of one alone is left out."""
-    flows = [(quoted(name), flow) for name, memory in memories.items() for flow in memory["flow"]]
+def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
+    """Draw the figures of one model or of several, by name; the name of one alone is left out."""
+    flows = [(quoted(name), flow) for name, each in figures.items() for flow in each["flow"]]
     rows = [
         [name, f"{flow['layer']}", flow["part"], _reach(flow, "half"), _reach(flow, "hundredth")]
         for name, flow in flows
     ]  # fmt: skip
-    lines = _table(["model", "layer", "by", "falls to a half at", "to a hundredth at"], rows, len(memories))
+    lines = _table(["model", "layer", "by", "falls to a half at", "to a hundredth at"], rows, len(figures))
     if width >= MIN_WIDTH:
         lines += ["", *_curves(flows, width)]
     radii = [
         [quoted(name), str(entry["layer"]), entry["gate"], f"{entry['radius']:.3f}"]
-        for name, memory in memories.items()
-        for entry in memory["spectral_radius"]
+        for name, each in figures.items()
+        for entry in each["spectral_radius"]
     ]
-    lines += ["", *_table(["model", "layer", "gate", "spectral radius of its recurrent weights"], radii, len(memories))]
-    return [*lines, "", *_contexts(memories)]
+    lines += ["", *_table(["model", "layer", "gate", "spectral radius of its recurrent weights"], radii, len(figures))]
+    return [*lines, "", *_contexts(figures)]
 
 
 def _table(head: list[str], rows: list[list[str]], num_models: int) -> list[str]:
@@ -95,16 +95,16 @@ def _falling(norms: list[float]) -> list[tuple[float, float]]:
     return [(k, math.log10(share)) for k, share in enumerate(shares)]
 
 
-def _contexts(memories: Mapping[str, Memory]) -> list[str]:
+def _contexts(figures: Mapping[str, GradientFigures]) -> list[str]:
     """Bits per character or byte by length of context, a column for each model."""
-    lengths = sorted({row["length"] for memory in memories.values() for row in memory["loss_by_context"]})
-    by_model = [{row["length"]: row["loss"] for row in memory["loss_by_context"]} for memory in memories.values()]
+    lengths = sorted({row["length"] for each in figures.values() for row in each["loss_by_context"]})
+    by_model = [{row["length"]: row["loss"] for row in each["loss_by_context"]} for each in figures.values()]
     rows = [
         [str(length), *(f"{bits_per_char(losses[length]):.4f}" if length in losses else "" for losses in by_model)]
         for length in lengths
     ]
-    names = [f"bits per {memory['unit']} {quoted(name)}".rstrip() for name, memory in memories.items()]
-    units = dict.fromkeys(f"{memory['unit']}s" for memory in memories.values())
+    names = [f"bits per {each['unit']} {quoted(name)}".rstrip() for name, each in figures.items()]
+    units = dict.fromkeys(f"{each['unit']}s" for each in figures.values())
     return format_columns([f"{' or '.join(units)} of context, up to", *names], rows)
 
 

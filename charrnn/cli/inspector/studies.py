@@ -20,7 +20,10 @@ from charrnn.text.documents import read_text
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000
+"""Characters that are looked for in the text, at most."""
+
 MAP_LINES = 20
+"""Lines of the map of an alphabet, and characters in the list below it."""
 
 
 def novelty_view(subject: Subject, wanted: str) -> View:
