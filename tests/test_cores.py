@@ -49,6 +49,23 @@ def test_nothing_is_set_where_it_cannot_be_known(threads_with):
     assert threads_with("something else\n") is None
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "function"),
+    [
+        (["sample", "words.pt", "-n", "5"], "sample", "leave_busy_cores"),
+        (["inspect", "words.pt"], "inspection", "leave_busy_cores"),
+        (["train", "words.txt", "--max-steps", "1", "--out", "new.pt"], "train", "prepare_training"),
+    ],
+)
+def test_threads_are_settled_before_numpy_reads_how_many_there_are_to_be(trained, command, module, function):
+    script = (
+        f"import sys\nsys.argv = ['charrnn', *{command}]\nfrom charrnn.cli import main, {module}\n"
+        f"{module}.{function} = lambda **_: sys.exit('late' if 'numpy' in sys.modules else 'early')\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=trained, capture_output=True, text=True, timeout=60)
+    assert done.stderr == "early\n"
+
+
 @pytest.mark.parametrize(("machine", "threads"), [("x86_64", "1"), ("AMD64", "1"), ("aarch64", None)])
 def test_numpy_takes_one_core_of_a_training_where_torch_has_products_of_its_own(monkeypatch, machine, threads):
     monkeypatch.setattr(cores.platform, "machine", lambda: machine)

@@ -107,8 +107,8 @@ def inspect(
     Losses are in nats per character; perplexity is exp(loss), bits per character is loss / ln 2.
     """
     flags = dict(context.params)
+    leave_busy_cores()  # before anything imports numpy
     _check(flags)
-    leave_busy_cores()
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
 

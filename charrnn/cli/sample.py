@@ -126,8 +126,8 @@ def sample(
     The text goes to stdout as it comes, and nothing else does.
     """
     flags = _with_defaults(context.params)
+    leave_busy_cores()  # before anything imports numpy
     _check(flags)
-    leave_busy_cores()
     # Imported here: --help must not wait for numpy.
     import secrets
 
