@@ -69,7 +69,7 @@ ALLOWED = {
         "recovery": "errors",
         "randomness": "ensemble",
         "resuming": "errors optimizers pace recovery",
-        "run": "config encoder ensemble errors gpu_lanes lanes line_lanes metrics model optimizers pace ranks "
+        "run": "config encoder ensemble errors gpu_lanes lanes metrics model optimizers pace ranks "
         "randomness recalled_text recovery resuming updates",
         "loop": "config ensemble evaluation heap metrics model optimizers pace passes recovery run",
         "checkpoint": "archive config encoder errors header metrics options outputs tensorfile",

@@ -109,9 +109,8 @@ class LiveDisplay(Display):
             redirect_stderr=False,
         )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """See `Display.close`."""
         if self._live.is_started:
             self._live.stop()
         if self._show_control_characters is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from charrnn.config import TrainConfig
 from charrnn.text.encoder import Ids
-from charrnn.training.lanes import Lanes
+from charrnn.training.lanes import Lanes, WindowReader
 from charrnn.training.line_lanes import LineLanes
 
 MEMORY_SHARE = 0.25
@@ -39,7 +39,7 @@ class ResidentLanes(Lanes):
         return self._text[positions].long()
 
 
-def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice, reach: int = 0) -> Lanes | LineLanes:
+def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice, reach: int = 0) -> WindowReader:
     """Choose how a text is read: line by line, from the GPU where it fits there, or from the host.
 
     What is recalled is looked up on the host: it is six integers a character, and needs the text in its own order.

@@ -58,7 +58,53 @@ class Window:
     recalled: Forecasts | None = None
 
 
-class Lanes:
+class WindowReader:
+    """An endless reader of windows, which plans an order for each pass over a text.
+
+    Attributes:
+        windows_per_epoch: windows of a pass; the same in each.
+        epoch: passes begun before this one.
+        index: windows of this pass already read.
+    """
+
+    windows_per_epoch: int
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.index = 0
+        self._planned = -1  # the epoch whose order is known
+
+    def __iter__(self) -> WindowReader:
+        return self
+
+    def __next__(self) -> Window:
+        if self.index == self.windows_per_epoch:
+            self.epoch, self.index = self.epoch + 1, 0
+        if self._planned != self.epoch:
+            self._plan()
+            self._planned = self.epoch
+        self.index += 1
+        return self._read(self.index - 1)
+
+    @property
+    def chars_per_window(self) -> float:
+        """Characters of all lanes together, on average."""
+        raise NotImplementedError
+
+    def seek(self, epoch: int, index: int) -> None:
+        """Go to the place where `epoch` and `index` had these values."""
+        self.epoch, self.index = epoch, index
+
+    def _plan(self) -> None:
+        """Decide on the order of this epoch."""
+        raise NotImplementedError
+
+    def _read(self, index: int) -> Window:
+        """The window that stands at an index of this epoch."""
+        raise NotImplementedError
+
+
+class Lanes(WindowReader):
     """An endless reader of windows over a text.
 
     The lengths of an epoch's windows differ by one at most, so that none is a runt. Where B does not divide the
@@ -72,10 +118,6 @@ class Lanes:
         seed: of the stretches' order.
         own: of the lanes, those that are read here; the rest is other ranks'.
         reach: characters of the text back in which forecasts are looked up; 0 for none.
-
-    Attributes:
-        epoch: passes begun before this one.
-        index: windows of this pass already read.
 
     Raises:
         ConfigError: fewer than B + 1 characters.
@@ -92,6 +134,7 @@ class Lanes:
         own: slice = EVERY,
         reach: int = 0,
     ) -> None:
+        super().__init__()
         transitions = len(ids) - 1
         if transitions < batch_size:
             raise ConfigError(
@@ -106,28 +149,19 @@ class Lanes:
         self._stretch = max(1, stretch // seq_len) if stretch else self.windows_per_epoch  # in windows
         self._seed = seed
         self._recalled = recalled_in(ids, reach, self._stretch * seq_len) if reach else None
-        self._planned = -1
-        self.epoch = 0
-        self.index = 0
+        self._order = np.arange(0, dtype=np.uint32)
+        self._missing = self._after_shorter = 0  # windows: of the shorter stretch, and the first one after it
 
-    def __iter__(self) -> Lanes:
-        return self
-
-    def __next__(self) -> Window:
-        if self.index == self.windows_per_epoch:
-            self.epoch, self.index = self.epoch + 1, 0
-        if self._planned != self.epoch:
-            self._plan()
-        place = self._place(self.index)  # of the window in the lane
+    def _read(self, index: int) -> Window:
+        place = self._place(index)  # of the window in the lane
         first, last = self._boundary(place), self._boundary(place + 1)
         piece = self._piece(first, last)  # (T + 1, B)
-        self.index += 1
-        if self.index % LET_GO_EVERY == 0:
+        if (index + 1) % LET_GO_EVERY == 0:
             let_go(self._ids)
         return Window(
             inputs=piece[:-1],
             targets=piece[1:],
-            begins_anew=self.index == 1,
+            begins_anew=index == 0,
             num_targets=(last - first) * self._batch_size,
             share=len(self._starts) / self._batch_size,
             recalled=None if self._recalled is None else self._recalled.at(self._starts, first, last),
@@ -135,12 +169,8 @@ class Lanes:
 
     @property
     def chars_per_window(self) -> float:
-        """Characters of all lanes together, on average."""
+        """See `WindowReader.chars_per_window`."""
         return self.lane_length * self._batch_size / self.windows_per_epoch
-
-    def seek(self, epoch: int, index: int) -> None:
-        """Go to the place where `epoch` and `index` had these values."""
-        self.epoch, self.index = epoch, index
 
     def _plan(self) -> None:
         """Decide on this epoch's order of the stretches; the one at the lane's end may be shorter."""
@@ -148,9 +178,8 @@ class Lanes:
         self._order = np.arange(count, dtype=np.uint32)
         if count > 1:
             np.random.default_rng([self._seed, self.epoch]).shuffle(self._order)
-        self._missing = count * self._stretch - self.windows_per_epoch  # windows, in the shorter one
+        self._missing = count * self._stretch - self.windows_per_epoch
         self._after_shorter = (int(np.argmax(self._order)) + 1) * self._stretch - self._missing
-        self._planned = self.epoch
 
     def _place(self, index: int) -> int:
         """Which of the lane's windows is read at this index of the epoch."""

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from charrnn.errors import ConfigError
 from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
-from charrnn.training.lanes import EVERY, IGNORED, Window
+from charrnn.training.lanes import EVERY, IGNORED, Window, WindowReader
 
 Positions = NDArray[np.int64]
 
 
-class LineLanes:
-    """An endless reader of windows over lines; called as `charrnn.training.lanes.Lanes` is.
+class LineLanes(WindowReader):
+    """An endless reader of windows over lines.
 
     Each epoch reads every line once. Which lines of one length meet, and in what order they come, is new in each; how
     many windows there are is not.
@@ -31,10 +31,6 @@ class LineLanes:
         seed: of the order.
         own: of the lanes, those that are read here; the rest is other ranks'.
 
-    Attributes:
-        epoch: passes begun before this one.
-        index: windows of this pass already read.
-
     Raises:
         ConfigError: fewer lines than B.
     """
@@ -42,6 +38,7 @@ class LineLanes:
     def __init__(
         self, ids: Ids, line_feed: int, *, batch_size: int, seq_len: int, seed: int, own: slice = EVERY
     ) -> None:
+        super().__init__()
         self._ids, self._line_feed, self._seed = ids, line_feed, seed
         self._starts, self._lengths = find_lines(ids, line_feed)
         if len(self._starts) < batch_size:
@@ -54,34 +51,20 @@ class LineLanes:
         longest = np.sort(self._lengths)[::-1][::batch_size]  # of each batch, from the longest to the shortest
         self._windows = -(-longest // seq_len)
         self.windows_per_epoch = int(self._windows.sum())
-        self.epoch = 0
-        self.index = 0
-        self._planned = -1
+        self._lines = self._order = self._ends = np.arange(0)
 
-    def __iter__(self) -> LineLanes:
-        return self
-
-    def __next__(self) -> Window:
-        if self.index == self.windows_per_epoch:
-            self.epoch, self.index = self.epoch + 1, 0
-        if self._planned != self.epoch:
-            self._plan()
-        place = int(np.searchsorted(self._ends, self.index, side="right"))
-        batch, piece = self._order[place], self.index - int(self._ends[place] - self._windows[self._order[place]])
+    def _read(self, index: int) -> Window:
+        place = int(np.searchsorted(self._ends, index, side="right"))
+        batch, piece = self._order[place], index - int(self._ends[place] - self._windows[self._order[place]])
         lines = self._lines[batch * self._batch_size : (batch + 1) * self._batch_size]
         longest, pieces = int(self._lengths[lines].max()), int(self._windows[batch])
         first, last = piece * longest // pieces, (piece + 1) * longest // pieces
-        self.index += 1
         return self._window(lines, first, last, begins_anew=piece == 0)
 
     @property
     def chars_per_window(self) -> float:
-        """Characters of all lines that are read together, on average."""
+        """See `WindowReader.chars_per_window`."""
         return len(self._ids) / self.windows_per_epoch
-
-    def seek(self, epoch: int, index: int) -> None:
-        """Go to the place where `epoch` and `index` had these values."""
-        self.epoch, self.index = epoch, index
 
     def _plan(self) -> None:
         """Decide on this epoch's order: lines from long to short, equals mixed; then batches mixed."""
@@ -90,7 +73,6 @@ class LineLanes:
         self._lines = mixed[np.argsort(-self._lengths[mixed], kind="stable")]
         self._order = generator.permutation(self._num_batches)
         self._ends = np.cumsum(self._windows[self._order])
-        self._planned = self.epoch
 
     def _window(self, lines: Positions, first: int, last: int, *, begins_anew: bool) -> Window:
         """Characters `first` to `last` of some lines; a last, smaller batch has empty lanes beside them."""

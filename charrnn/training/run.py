@@ -19,8 +19,7 @@ from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.text.encoder import Ids
 from charrnn.training.gpu_lanes import build_lanes
-from charrnn.training.lanes import Lanes
-from charrnn.training.line_lanes import LineLanes
+from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.randomness import get_random_states, kept_random_state, seed_masks, set_random_states
@@ -68,7 +67,7 @@ class TrainingRun:
     config: TrainConfig
     optimizers: list[torch.optim.Optimizer]
     updates: list[Update]
-    lanes: Lanes | LineLanes
+    lanes: WindowReader
     val_ids: Ids
     state: State
     started: float

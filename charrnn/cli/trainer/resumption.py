@@ -13,7 +13,7 @@ from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
-from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict, flag_name
+from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
 from charrnn.storage.archive import Checkpoint
@@ -50,53 +50,83 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     """
     path = str(request.source)
     stored = ranks.broadcast(lambda: _load_whole(path))
-    model, config = stored.model, stored.train_config
-    before = {**asdict(stored.text), **asdict(model), **asdict(config)}
+    before = {**asdict(stored.text), **asdict(stored.model), **asdict(stored.train_config)}
     changes = _changes(request.explicit, before)
     is_other_text = stored.corpus.sha256 != corpus.sha256
-    if "recall_dropout" in changes and not model.recall:
-        raise ConfigError(
-            f"--recall-dropout hides what is recalled, and the model in {path} recalls nothing; leave it out"
-        )
-    if request.force:
-        _check_forced(changes, path)
-        model, config = _replace_fields(model, changes), _replace_fields(config, changes)
-    else:
-        _check_unchanged(changes, before, path)
-        _check_text(stored, corpus, path)
+    model, config = _change(stored, changes, before, request, corpus)
     config = _move_end(config, request.explicit)
     config = _settle_device(config, before["device"], request.explicit, ranks)
     config = _settle_precision(config, before["device"], request.explicit)
-    others = stored.training.get("other_ranks", [])
-    world = 1 + (len(others) if isinstance(others, list) else 0)
-    if world != ranks.world_size and "threads" not in request.explicit:
-        config = replace(config, threads=default_threads())
-    config = replace(config, threads=min(config.threads, MOST_THREADS * (os.cpu_count() or 1)))
+    world = _world_before(stored)
+    config = _settle_threads(config, is_other_world=world != ranks.world_size, explicit=request.explicit)
     is_chosen = "threads" in request.explicit or config.threads != default_threads()
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
+    _restore(run, stored, set(changes), is_other_text, path)
+    if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
+        run.pace.stale = 0
+    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
+    if world != ranks.world_size:
+        reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
+    forced = ["another text, with a new curve of losses"] if is_other_text else []
+    forced += [f"{flag_name(name)} {changes[name]}" for name in changes]
+    if forced:
+        reason += f", forced: {', '.join(forced)}"
+    keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
+    return complete_launch(run, corpus, reason, keeper)
+
+
+def _change(
+    stored: Checkpoint, changes: Mapping[str, Any], before: Mapping[str, Any], request: Request, corpus: Corpus
+) -> tuple[ModelConfig, TrainConfig]:
+    """The stored configs with what was changed by force.
+
+    Raises:
+        CheckpointError: the text is another one, and that is not forced.
+        ConfigError: a change that is not forced, or that nothing can force.
+    """
+    path = str(request.source)
+    if "recall_dropout" in changes and not stored.model.recall:
+        raise ConfigError(
+            f"--recall-dropout hides what is recalled, and the model in {path} recalls nothing; leave it out"
+        )
+    if not request.force:
+        _check_unchanged(changes, before, path)
+        _check_text(stored, corpus, path)
+        return stored.model, stored.train_config
+    _check_forced(changes, path)
+    return _replace_fields(stored.model, changes), _replace_fields(stored.train_config, changes)
+
+
+def _world_before(stored: Checkpoint) -> int:
+    """How many processes trained together."""
+    others = stored.training.get("other_ranks", [])
+    return 1 + (len(others) if isinstance(others, list) else 0)
+
+
+def _settle_threads(config: TrainConfig, *, is_other_world: bool, explicit: Mapping[str, Any]) -> TrainConfig:
+    """As many threads as before, as far as this machine has cores; those of another number of processes are chosen."""
+    threads = default_threads() if is_other_world and "threads" not in explicit else config.threads
+    return replace(config, threads=min(threads, MOST_THREADS * (os.cpu_count() or 1)))
+
+
+def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], is_other_text: bool, path: str) -> None:
+    """Take up the stored training state and its losses, as far as they mean something.
+
+    Raises:
+        CheckpointError: the state is damaged.
+    """
     try:
         check_figures(stored.training)
-        run.load_state_dict(_adapt(stored.training, run, set(changes), is_other_text))
+        run.load_state_dict(_adapt(stored.training, run, changed, is_other_text))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: its training state is damaged ({error}); train anew") from None
     # A file of the first days evaluated a long piece's beginning, and now it is pieces from all over it.
     is_other_piece = "evaluated" not in stored.training["config"] and len(run.val_ids) > MOST_EVALUATED
     if is_other_piece:
         run.pace.stale, run.cold_loss = 0, None
-    if not (is_other_text or is_other_piece or "val_fraction" in changes):  # losses on another cannot be compared
+    if not (is_other_text or is_other_piece or "val_fraction" in changed):  # losses on another cannot be compared
         _take_history(run, stored)
-    if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
-        run.pace.stale = 0
-    forced = ["another text, with a new curve of losses"] if is_other_text else []
-    forced += [f"{flag_name(name)} {changes[name]}" for name in changes]
-    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
-    if world != ranks.world_size:
-        reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
-    if forced:
-        reason += f", forced: {', '.join(forced)}"
-    keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
-    return complete_launch(run, corpus, reason, keeper)
 
 
 def _load_whole(path: str) -> Checkpoint:

@@ -26,7 +26,7 @@ from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
 from charrnn.cli.trainer.signals import TrainingSignals
-from charrnn.cli.trainer.waiting import is_live, waiting
+from charrnn.cli.trainer.waiting import is_watched, waiting
 from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
 from charrnn.errors import DivergenceError, LostRankError, SaveError
@@ -59,8 +59,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
-    with _make_display(request) if ranks.is_first else MuteDisplay() as display:
-        display.unit = corpus.encoder.unit
+    with _make_display(request, corpus.encoder.unit) if ranks.is_first else MuteDisplay() as display:
         with waiting(request, ranks, "measuring this machine"):
             launch = (resume_run if request.resume else start_run)(request, corpus, neighbours, ranks)
         if ranks.is_first:
@@ -241,7 +240,7 @@ class Session:
     def _stop(self, signal_number: int) -> None:
         self._save_at_the_end(f"stopped after step {self._run.step:,}")
         self._display.interrupted(self._run.step)
-        self._display.__exit__(None, None, None)  # so that what follows stands below it
+        self._display.close()  # so that what follows stands below it
         if self._ranks.is_first and not self._request.quiet and not self._request.as_json:
             out = f" --out {as_typed(self._request.out)}" if self._request.out else ""
             log = f" --log {as_typed(self._request.log)}" if self._request.log else ""
@@ -252,17 +251,19 @@ class Session:
         raise typer.Exit(128 + signal_number)
 
 
-def _make_display(request: Request) -> Display:
-    if request.quiet:
-        return Display()
+def _make_display(request: Request, unit: str) -> Display:
     asks_for_samples = bool(request.options["sample_every"])
-    if request.as_json:
-        return JsonDisplay(sys.stderr, str(request.path), shows_samples=asks_for_samples)
-    if is_live():
+    display = Display()
+    if request.as_json and not request.quiet:
+        display = JsonDisplay(sys.stderr, str(request.path), shows_samples=asks_for_samples)
+    elif is_watched(request):
         from charrnn.display.console import LiveDisplay
 
-        return LiveDisplay(sys.stderr)
-    return PlainDisplay(sys.stderr, shows_samples=asks_for_samples)
+        display = LiveDisplay(sys.stderr)
+    elif not request.quiet:
+        display = PlainDisplay(sys.stderr, shows_samples=asks_for_samples)
+    display.unit = unit
+    return display
 
 
 def _provenance() -> dict[str, str]:
