@@ -202,7 +202,7 @@ class TrainConfig:
         max_steps: optimizer updates after which training ends; None for no such end.
         time_limit: seconds of wall-clock time after which the whole command ends; None for no such end.
         learning_rate: what the rate falls from; its highest value, nearly, since it falls while it still warms up.
-        final_learning_rate: its last value as a share of it; the way there is linear in progress.
+        final_learning_rate: the rate's last value as a share of `learning_rate`; the way there is linear in progress.
         warmup_steps: steps over which the rate is also multiplied by a factor that rises linearly to 1.
         optimizer: one of `CHOICES["optimizer"]`.
         beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SMALLEST_SHARE = 1e-9
 """What must be left for the first model in a mixture: less is what rounding leaves of nothing."""
 
+MIX_ON_GPU = "--mix runs on the CPU; leave --device out"
+
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -43,7 +45,7 @@ def load_for_sampling(
         CheckpointError: another model cannot be read.
     """
     if mix and device == "cuda":
-        raise ConfigError("--mix runs on the CPU; leave --device out")
+        raise ConfigError(MIX_ON_GPU)
     if device == "cuda":
         from charrnn.network.torch_engine import TorchCharRNN
 

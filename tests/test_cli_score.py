@@ -97,7 +97,7 @@ def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
     rows = [row.split(b"\t") for row in result.stdout.splitlines()]
     assert [row[2] for row in rows] == [b"Banana tin", b"Tin \xff\xe9 sole", b"Tin \xff", b"Tin sole"]
     assert min(float(row[0]) for row in rows[1:3]) > 3.5 > max(float(rows[0][0]), float(rows[3][0]))
-    told = b"standard input: line 2 is not valid UTF-8; such bytes count as characters that the model never saw\n"
+    told = b"standard input: line 2 is not valid UTF-8; such bytes are taken as characters that the model never saw\n"
     assert (result.returncode, result.stderr) == (0, b"charrnn: " + told)
     strict = command(*lines, "--unknown", "error", stdin="Tin\nTin \udcff\n")
     assert (strict.returncode, strict.stdout.count(b"\n")) == (2, 1)

@@ -97,6 +97,8 @@ def test_a_document_of_another_program_is_called_by_its_name(head):
         DecodingError, match=r"^t: is an? [\w -]+( as Word.*)?.*, no plain text; save it as that, in UTF-8$"
     ):
         list(decode_document([head], "t", TextOptions()))
+    with pytest.raises(DecodingError, match="no plain text"):
+        list(decode_document([head[:2], head[2:3], head[3:]], "t", TextOptions()))
     assert "".join(decode_document([b"a ", head], "t", TextOptions(errors="replace"))).startswith("a ")
     assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
 

@@ -102,5 +102,5 @@ def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(cont
     assert subject.baseline_cut == 0
     monkeypatch.setattr("charrnn.cli.inspector.subject.MAX_CHARACTERS", 5000)
     assert subject.baseline_cut == 5000
-    row = dict(card(contents, 1.5, subject.baseline_cut))["  6-gram"]
+    row = dict(card(contents, 1.5, learned=subject.baseline_cut))["  6-gram"]
     assert " on the same text, learned from the last 5,000 characters alone: this model is " in row

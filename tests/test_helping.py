@@ -22,8 +22,8 @@ from charrnn.cli.common.mistakes import find_mistake
         ),
         (
             ["sample", "a.pt", "b.pt"],
-            "got unexpected extra argument(s) (b.pt), a text or a name with spaces needs quotes; `charrnn sample -h` "
-            "tells more",
+            "got unexpected extra argument(s) (b.pt), quotes make one of a text or a name with spaces; `charrnn sample "
+            "-h` tells more",
         ),
         (["inspect", "a.pt", "--by"], "option '--by' requires an argument; `charrnn inspect -h` tells more"),
     ],
@@ -36,12 +36,12 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("generate a.pt", "no such command 'generate'; here it is `charrnn sample`"),
+        ("generate a.pt", "no such command 'generate'; here it is `charrnn sample MODEL`"),
         ("train a.txt -out=my.pt", "no such option: -out; a long one begins with two hyphens: --out"),
         ("train a.txt -rnn_size 128", "no such option: -rnn_size; a long one begins with two hyphens: --hidden-size"),
         ("train a.txt --lr 0.1", "no such option: --lr (Possible options: --learning-rate)"),
         ("train a.txt --hidden_size 9", "no such option: --hidden_size (Possible options: --hidden-size)"),
-        ("train a.txt \N{EN DASH}time 30s", "\N{EN DASH}time begins with a dash, and a flag with two hyphens: --time"),
+        ("train a.txt \N{EN DASH}time 30s", "\N{EN DASH}time begins with a dash and no hyphen; the flag is --time"),
         ("train a.txt --temperature 1", "no such option: --temperature; it is a flag of `charrnn sample`; --sample-ev"),
         ("train My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
         ("sample a.pt -o poem.txt", "no such option: -o; the text goes to stdout: add > and a file's name"),
@@ -58,14 +58,16 @@ def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, wor
 def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
     known = {"--prompt": True, "-p": True, "--quiet": False, "--time": True}
     assert find_mistake(["--prompt", "-time", "-p", "-quiet", "-n20", "--", "-time"], known) == ""
+    assert find_mistake(["-qp", "-time", "-q", "\N{EM DASH}Who?"], {**known, "-q": False}) == ""
     assert find_mistake(["--quiet", "-time"], known).startswith("no such option: -time; ")
+    assert find_mistake(["\N{EN DASH}p", "x"], known).endswith("; the flag is -p")
 
 
 def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():
     flags = {flag for module in (train, sample, inspection) for flag in flags_of(module)}
     assert set(mistakes.SYNONYMS) <= flags
     assert not {f"--{name}" for names in mistakes.SYNONYMS.values() for name in names.split()} & flags
-    assert set(mistakes.COMMANDS.values()) <= set(COMMANDS)
+    assert {told.split()[0] for told in mistakes.COMMANDS.values()} <= set(COMMANDS)
 
 
 def test_without_words_it_helps(charrnn):

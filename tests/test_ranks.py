@@ -408,6 +408,15 @@ def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_
 
 
 @pytest.mark.slow
+def test_samples_that_one_rank_shows_leave_all_of_them_to_evaluate_after_the_same_step(folder):
+    ranks = start_ranks(folder, 2, *FLAGS, "--time", "8s", "--sample-every", 1)
+    assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
+    history = checkpoint.load(str(folder / "verse.pt")).history
+    assert ranks[0].stderr.count(" writes: ") == len(history) > 2
+    assert ranks[1].stderr == ""
+
+
+@pytest.mark.slow
 def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(folder):
     ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 5000)
     ranks[0].wait_for("validation")

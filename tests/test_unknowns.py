@@ -38,6 +38,11 @@ def test_another_rule_is_refused():
         ("Itaken's ", "It\u2019s t\u00e5ken", "It's taken"),
         ("fish", "\ufb01sh", "fish"),
         ("fsh", "\ufb01sh", "\ufb01sh"),  # a ligature, of which one letter is not known
+        ("FIfish", "\ufb01sh", "fish"),
+        ("SSs", "\u00df", "ss"),
+        ("Ss", "\u017f", "s"),
+        ("' ", "\u00b4", "'"),
+        ("a'", "a\u0301", "a\u0301"),
         ("12", "\u00bd", "\u00bd"),
         ("tm", "\u2122", "tm"),
         ("ab.", "a\u2026b", "a...b"),

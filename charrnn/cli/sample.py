@@ -27,7 +27,10 @@ EXAMPLES = (
     "charrnn sample verse.pt --length -1 | head -n 50",
 )
 _STDOUT = "the text goes to stdout: add > and a file's name"
-HINTS: dict[str, str] = {"--out": _STDOUT, "--output": _STDOUT, "-o": _STDOUT}
+HINTS: dict[str, str] = {
+    **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
+    **dict.fromkeys(("--model", "--checkpoint"), "a checkpoint is given without a flag"),
+}
 """By a flag that people try, what to do instead."""
 
 
@@ -192,7 +195,9 @@ def _check(flags: Mapping[str, Any]) -> None:
     if flags["interactive"]:
         _check_conversation(flags)
     if flags["mix"] and flags["device"] == "cuda":
-        raise ConfigError("--mix runs on the CPU; leave --device out")
+        from charrnn.loading import MIX_ON_GPU
+
+        raise ConfigError(MIX_ON_GPU)
     if "" in (flags["stop"] or []):
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
     if flags["match"] is not None:

@@ -36,6 +36,7 @@ EXAMPLES = (
 )
 _SAMPLES = "it is a flag of `charrnn sample`; --sample-every shows what it writes while it trains"
 HINTS: dict[str, str] = {
+    "--model": "--cell chooses the kind of network, and --out names the checkpoint",
     "--word-level": "it learns characters, or bytes with --unit byte",
     **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),
 }

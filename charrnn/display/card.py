@@ -56,7 +56,7 @@ def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
 
 
 def card(
-    checkpoint: Checkpoint, baseline: float | None = None, learned: int = 0, absence: str = ""
+    checkpoint: Checkpoint, baseline: float | None = None, *, learned: int = 0, absence: str = ""
 ) -> list[tuple[str, str]]:
     """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
 

@@ -30,7 +30,7 @@ BatchReader = Callable[[Ids], Floats]
 ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
 
-GREEDY_BELOW = 1e-3
+OVERFLOWS_BELOW = 1e-3
 """Temperatures below which scores divided by them may overflow: there characters are drawn as with filters."""
 
 DRAWS_AT_ONCE = 256
@@ -230,7 +230,7 @@ def _overflow() -> DivergenceError:
 
 def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> Callable[[Floats, float, int], int]:
     """How one text's characters are drawn from their logits, a number in [0, 1) and their position."""
-    if options.has_filters or options.last_temperature is not None or options.temperature < GREEDY_BELOW:
+    if options.has_filters or options.last_temperature is not None or options.temperature < OVERFLOWS_BELOW:
 
         def choose(logits: Floats, threshold: float, position: int) -> int:
             weights = weigh(logits[None], options, options.temperature_at(position, length))

@@ -163,7 +163,8 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
                 else {name: training[name] for name in SUMMARY if name in training}
             )
     except DAMAGE as error:
-        advice = _another(path) or "it is damaged or of another kind, use a copy or train again"
+        advice = _another(path) if path != STDIN_NAME else ""
+        advice = advice or "it is damaged or of another kind, use a copy or train again"
         raise CheckpointError(f"{path}: not a whole charrnn checkpoint ({cause_of(error)}); {advice}") from None
     return _build(header, weights)
 
@@ -171,7 +172,7 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
 def _another(path: str) -> str:
     """Name the checkpoint that a text's name, or one without its ending, may be meant for; nothing if there is none."""
     likely = Path(path).with_suffix(".pt") if Path(path).name else Path(path)
-    return f"did you mean {likely}?" if str(likely) != path and likely.is_file() else ""
+    return f"did you mean {likely}?" if str(likely) != path and os.path.isfile(likely) else ""
 
 
 def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:

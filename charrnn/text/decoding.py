@@ -87,7 +87,8 @@ def decode_document(
     for chunk, is_last in _mark_last(_with_whole_head(chunks)):
         kind = next((kind for head, kind in DOCUMENTS.items() if not read and chunk.startswith(head)), None)
         if kind and options.errors == "strict":
-            raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in UTF-8")
+            encoding = options.encoding if is_settled else "UTF-8"
+            raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in {encoding}")
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, is_last)

@@ -26,8 +26,6 @@ from typing import IO, Any, BinaryIO, cast
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.standard_input import STDIN, STDIN_NAME
 
-"""The path that stands for standard input, and what the text is called that comes from there."""
-
 CHUNK = 1 << 18
 """Bytes to read at once: what is made of them stays in the processor's cache."""
 

@@ -109,14 +109,17 @@ def _nearest(character: str, encoder: CharEncoder) -> str:
 
 
 def _relatives(character: str) -> Iterator[str]:
-    whole = unicodedata.normalize("NFKD", character)  # a letter and its accents, or all that a ligature is made of
-    bare = "".join(part for part in whole if not unicodedata.combining(part))
-    for form in (character, unicodedata.normalize("NFC", character), bare):
-        yield form
-        yield form.swapcase()
+    parts = unicodedata.normalize("NFKD", character)  # a letter and its accents, or all that a ligature is made of
+    bare = "".join(part for part in parts if not unicodedata.combining(part))
     for twins in TWINS:
-        if character in twins or bare in twins:
+        if character in twins or (bare and bare in twins):
             yield from twins
+    if bare == parts:
+        yield bare
+    yield unicodedata.normalize("NFC", character)
+    if len(character.swapcase()) == 1:
+        yield character.swapcase()
+    yield from (bare, character.casefold(), bare.swapcase())
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

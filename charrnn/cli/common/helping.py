@@ -39,8 +39,8 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
             except USAGE_ERROR as error:
                 error.ctx = ctx  # type: ignore[attr-defined]  # typer's parser leaves it out at times
                 flag: str = getattr(error, "option_name", "")
-                if "extra argument" in str(error):
-                    error.message += ", a text or a name with spaces needs quotes"  # type: ignore[attr-defined]
+                if getattr(error, "message", "").startswith("Got unexpected extra argument"):
+                    error.message += ", quotes make one of a text or a name with spaces"  # type: ignore[attr-defined]
                 if flag in hints:
                     raise USAGE_ERROR(f"no such option: {flag}; {hints[flag]}", ctx) from None
                 if flag and (meant := meant_by(flag, known)):

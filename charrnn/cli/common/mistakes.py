@@ -17,7 +17,7 @@ SYNONYMS = {
     "--seq-len": "seq-length block-size bptt",
     "--epochs": "num-epochs max-epochs",
     "--max-steps": "max-iters steps iterations num-iters",
-    "--cell": "model rnn-type model-type",
+    "--cell": "rnn-type model-type",
     "--grad-clip": "clip",
     "--resume-from": "init-from",
     "--out": "output out-dir save checkpoint-name o",
@@ -36,8 +36,9 @@ SYNONYMS = {
 _OURS = {other: ours for ours, others in SYNONYMS.items() for other in others.split()}
 
 COMMANDS = {
-    "generate": "sample", "write": "sample", "predict": "sample", "eval": "inspect", "evaluate": "inspect",
-    "score": "inspect", "test": "inspect", "info": "inspect", "resume": "train", "finetune": "train", "fit": "train",
+    "generate": "sample MODEL", "write": "sample MODEL", "predict": "sample MODEL", "info": "inspect MODEL",
+    "eval": "inspect MODEL --score TEXT", "evaluate": "inspect MODEL --score TEXT", "fit": "train TEXT",
+    "score": "inspect MODEL --score TEXT", "test": "inspect MODEL --score TEXT", "resume": "train TEXT --resume",
 }  # fmt: skip
 """What our commands are called elsewhere."""
 
@@ -66,9 +67,9 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
     Returns:
         What is wrong, or nothing.
     """
-    for word in _outside_of_values(arguments, known):
-        if word[:1] in _DASHES and word[1:] and not os.path.exists(word):
-            return f"{word} begins with a dash, and a flag with two hyphens: --{word.strip('-' + _DASHES)}"
+    for word in filter(None, _outside_of_values(arguments, known)):
+        if word[0] in _DASHES and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
+            return f"{word} begins with a dash and no hyphen; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
         if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
             return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
@@ -94,4 +95,18 @@ def _outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> I
             return
         if not is_value:
             yield word
-        is_value = not is_value and known.get(word, False)
+        is_value = not is_value and _wants_value(word, known)
+
+
+def _wants_value(word: str, known: Mapping[str, bool]) -> bool:
+    """Whether the next word is the value of this one, a flag or several short ones of which the last takes it."""
+    if word in known or word.startswith("--") or not word.startswith("-"):
+        return known.get(word, False)
+    takes = [known.get(f"-{letter}", False) for letter in word[1:]]
+    return True in takes and takes.index(True) == len(takes) - 1
+
+
+def _behind_dashes(word: str, known: Mapping[str, bool]) -> str:
+    """The flag that a word processor has put a dash before; empty where it is none."""
+    name = word.strip("-" + _DASHES).partition("=")[0]
+    return f"-{name}" if f"-{name}" in known else meant_by(name, known)

@@ -24,8 +24,8 @@ COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
 def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     evaluated = bool(subject.contents.history)
-    baseline = subject.baseline if evaluated else None
-    print_table(card(subject.contents, baseline, subject.baseline_cut, subject.absence if evaluated else ""))
+    baseline, absence = (subject.baseline, subject.absence) if evaluated else (None, "")
+    print_table(card(subject.contents, baseline, learned=subject.baseline_cut, absence=absence))
     curve = history_curve(subject.contents.history, terminal_width(), baseline, unit=subject.contents.encoder.unit)
     if curve:
         print_lines(["", *curve])

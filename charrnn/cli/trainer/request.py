@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -86,8 +87,9 @@ class Request:
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """The checkpoint and the log."""
-        return (self.path,) if self.log is None else (self.path, Path(self.log))
+        """What a training reads and writes beside its text: checkpoints and the log."""
+        log = () if self.log is None else (Path(self.log),)
+        return (self.path, self.source, *log)
 
     @property
     def source(self) -> Path:
@@ -113,7 +115,7 @@ def check_output(request: Request) -> None:
             require_name(given, flag)
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
-    if request.resume_from is not None and Path(request.resume_from).is_fifo():
+    if request.resume_from is not None and _is_pipe(request.resume_from):
         raise ConfigError(f"--resume-from {request.resume_from} is a pipe, and it is read twice; give a file")
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -143,6 +145,13 @@ def check_output(request: Request) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
     _try_to_write(path)
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):  # nothing there, or no name at all, which whoever opens it tells
+        return False
 
 
 def _try_to_write(path: Path) -> None:

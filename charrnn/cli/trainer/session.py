@@ -143,8 +143,9 @@ class Session:
         self._saver.poll()
         if report.val_loss is not None:
             self._evaluations += 1
-            if self._display.shows_samples and self._sample_every and self._evaluations % self._sample_every == 0:
-                self._show_sample(report.step)
+            is_wanted = self._sample_every and self._evaluations % self._sample_every == 0
+            spent = self._show_sample(report.step) if self._display.shows_samples and is_wanted else 0.0
+            self._run.pace.seconds += self._ranks.all_reduce_max(spent)[0]  # all decide alike when to evaluate next
         self._display.update(report)
 
     def _of_rewind(self, report: Report) -> str:
@@ -219,14 +220,14 @@ class Session:
             told = told or "the first process could not save it"
             raise SaveError(f"{what}, but {told}; what was saved before goes on with --resume")
 
-    def _show_sample(self, step: int) -> None:
-        """Show what the model writes; the time that it takes counts as no training."""
+    def _show_sample(self, step: int) -> float:
+        """Show what the model writes; give the seconds that it took, which are no training."""
         started = time.monotonic()
         try:
             self._display.sample(step, self._sample(seed=step))
         except DivergenceError:  # of the scores alone; whether training can go on shows in its losses
             self._display.warn(f"after step {step:,} no sample can be shown: the model's scores are not numbers")
-        self._run.pace.seconds += time.monotonic() - started
+        return time.monotonic() - started
 
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""

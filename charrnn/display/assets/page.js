@@ -44,15 +44,16 @@ function table(parent, heads, rows, numeric = []) {
 
 // ---- curves
 
-// Three to eight round numbers from low to high, multiples of 1, 2 or 5 times a power of ten, no finer than finest.
+// Two to seven round numbers from low to high, multiples of 1, 2 or 5 times a power of ten, no finer than finest.
 function ticks(low, high, finest) {
+  if (!(high > low)) return [low];
   const rough = Math.max((high - low) / 6, Number.MIN_VALUE), power = 10 ** Math.floor(Math.log10(rough));
   const step = Math.max(finest, power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999));
   const first = Math.ceil(low / step - 1e-9), count = Math.floor(high / step + 1e-9) - first + 1;
   return Array.from({ length: Math.max(count, 0) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-function chart(parent, curves, { height = 260, levels = [], x = "", log = false, format = (v) => number(v, 3) }) {
+function chart(parent, curves, { height = 260, levels = [], x = "", log = false, finest = 0.001, format = (v) => number(v, 3) }) {
   const width = Math.max(300, Math.min(parent.clientWidth, 860)), left = 52, bottom = 26;
   const all = curves.flatMap((curve) => curve.points);
   const xs = all.map((p) => p[0]), ys = all.map((p) => p[1]).concat(levels.map((level) => level.y));
@@ -63,7 +64,7 @@ function chart(parent, curves, { height = 260, levels = [], x = "", log = false,
   const legend = make(figure, "div", { class: "legend" });
   const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
   const axis = make(svg, "g", { class: "axis" });
-  for (const value of ticks(low[1], high[1], log ? 1 : 0)) {
+  for (const value of ticks(low[1], high[1], log ? 1 : finest)) {
     const y = scaleY(value);
     make(axis, "line", { x1: left, x2: width, y1: y, y2: y });
     make(axis, "text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? "1e" + value : format(value));
@@ -183,7 +184,7 @@ function losses() {
   ], { x: "step", levels: baseline ? [{ name: "6-gram", y: baseline.loss }] : [] });
   const rates = rows.map((row) => [row.step, row.learning_rate]);
   chart(part, [{ name: "learning rate", colour: "var(--third)", points: rates }],
-        { height: 120, x: "step", format: (v) => v.toExponential(1) });
+        { height: 120, x: "step", finest: 0, format: (v) => v.toExponential(1) });
 }
 
 function surprise() {
