@@ -91,7 +91,7 @@ RANGES: dict[str, Range] = {
     "warmup_steps": Range(0, 1e9),
     "beta2": Range(0, 1, open_high=True),
     "weight_decay": Range(0, 1000),
-    "grad_clip": Range(0, 1e9, open_low=True),
+    "grad_clip": Range(0, 1e9),
     "val_fraction": Range(0, 0.5, open_low=True),
     "evaluations": Range(1, 1e9),
     "evaluated": Range(1, 1e15),
@@ -208,7 +208,7 @@ class TrainConfig:
         beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.
         weight_decay: on matrices only, not on biases, normalisation or the embedding; with adamw decoupled from the
             gradient, with the others a part of it.
-        grad_clip: largest norm of the gradient of all parameters together; it is scaled down to it.
+        grad_clip: largest norm of the gradient of all parameters together, which is scaled down to it; 0: any.
         val_fraction: share of the text, at its end, held out for validation.
         evaluations: how many times, at even distances, the held-out piece is evaluated.
         evaluated: characters of it, at most, in pieces from all over it.

@@ -133,11 +133,14 @@ def test_the_gradient_is_that_of_a_window_from_a_state_that_is_cut_off():
         assert not torch.equal(parameter, before[name]), name
 
 
-def test_the_gradients_norm_is_clipped():
-    run = start(grad_clip=0.01)
-    take_step(run)
-    norms = [torch.linalg.vector_norm(p.grad) for p in run.model.parameters()]
-    assert torch.linalg.vector_norm(torch.stack(norms)).item() == pytest.approx(0.01, rel=1e-3)
+def test_the_gradients_norm_is_clipped_unless_any_is_wanted():
+    def norm_with(grad_clip):
+        run = start(grad_clip=grad_clip)
+        take_step(run)
+        return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in run.model.parameters()]))
+
+    assert norm_with(0.01).item() == pytest.approx(0.01, rel=1e-3)
+    assert norm_with(0.0) == norm_with(1e9) > 0.02
 
 
 def test_reports_tell_steps_losses_and_the_best():

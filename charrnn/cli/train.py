@@ -129,7 +129,7 @@ def train(
         float, typer.Option(help="How slowly the optimizer forgets the squares of gradients.")
     ] = TrainConfig.beta2,
     weight_decay: Annotated[float, typer.Option(help="Decay of the weight matrices.")] = TrainConfig.weight_decay,
-    grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = TrainConfig.grad_clip,
+    grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0: any.")] = TrainConfig.grad_clip,
     val_fraction: Annotated[
         float, typer.Option(help="Share of the text, at its end, held out for validation.")
     ] = TrainConfig.val_fraction,

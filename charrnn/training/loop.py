@@ -95,7 +95,7 @@ def take_step(run: TrainingRun) -> bool:
         targets,
         state,
         precision=config.precision,
-        grad_clip=config.grad_clip,
+        grad_clip=config.grad_clip or math.inf,
         recalled=forecasts_on(model.device, window.recalled),
         updates=run.updates,
         ranks=run.ranks,
