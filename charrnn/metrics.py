@@ -17,7 +17,7 @@ WARM_UP = 512
 before, as tests show."""
 
 MAX_LANES = 64
-"""Lanes that a text is scored in, at most: more would make no step faster by as much as they take of memory."""
+"""Lanes that a text is scored in, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)

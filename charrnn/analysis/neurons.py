@@ -42,7 +42,7 @@ MAX_CHARACTERS = 20_000
 """Of a text that is looked at, for what that takes of time."""
 
 SHUT, OPEN = 0.1, 0.9
-"""Values of a gate below and above which it is called that, as in Karpathy, Johnson and Fei-Fei 2015, section 4.2."""
+"""Values of a gate below and above which it is called that, as in Karpathy, Johnson and Fei-Fei 2015."""
 
 _WINDOW = 256
 

@@ -28,7 +28,6 @@ from charrnn.errors import CharRNNError
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in."""
 
-
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of writing alone. One of a file names the file; one without a name came from standard output."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
 """Flags that ask for something other than the card and the score, beside --text."""
+
 PICTURED = ("text", "text_file", "cell")
 """Those of them that a picture shows."""
 

@@ -22,7 +22,7 @@ State = tuple[LayerState, ...]
 class CharRNN(nn.Module):
     """Scores of the next character, given the characters so far.
 
-    Layer l computes x <- x + norm(cell(dropout(x))); where widths differ, as at most first layers, norm(cell(x)).
+    Layer l computes x <- x + norm(cell(dropout(x))); where widths differ, as in most first layers, norm(cell(x)).
     The logits are W x + b; where the model recalls, W_r x + b_r says for each forecast what is added to its logit.
 
     Args:

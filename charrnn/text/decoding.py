@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Literal, cast
@@ -84,11 +85,12 @@ def decode_document(
         return
     decoder = codecs.getincrementaldecoder(options.encoding)(options.errors)
     read, at_start = 0, True
-    for chunk, is_last in _mark_last(_with_whole_head(chunks)):
-        kind = next((kind for head, kind in DOCUMENTS.items() if not read and chunk.startswith(head)), None)
-        if kind and options.errors == "strict":
-            encoding = options.encoding if is_settled else "UTF-8"
-            raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in {encoding}")
+    head, rest = _take_head(chunks)
+    kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
+    if kind and options.errors == "strict":
+        encoding = options.encoding if is_settled else "UTF-8"
+        raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in {encoding}")
+    for chunk, is_last in _mark_last(itertools.chain([head], rest)):
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, is_last)
@@ -126,15 +128,12 @@ def settled_advice(options: TextOptions) -> str:
     return f"pass it through iconv: the model reads {options.encoding}"
 
 
-def _with_whole_head(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, the first chunk long enough to tell what they are."""
+def _take_head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first chunks as one that is long enough to tell what the bytes are, and the rest."""
     rest, head = iter(chunks), b""
-    for chunk in rest:
+    while len(head) < LONGEST_HEAD and (chunk := next(rest, b"")):
         head += chunk
-        if len(head) >= LONGEST_HEAD:
-            break
-    yield head
-    yield from rest
+    return head, rest
 
 
 def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

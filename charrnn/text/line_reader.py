@@ -55,13 +55,12 @@ def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
 
 
 def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str]]:
-    number, unfinished = 1, []
-    is_first = True
+    number = 1
+    unfinished: list[bytes] = []
     # read1: what there is, and no waiting until it is much
     while piece := file.read1(CHUNK):  # type: ignore[attr-defined]  # all buffered files have it
-        if is_first and (kind := compression_of(piece)):
+        if number == 1 and not unfinished and (kind := compression_of(piece)):
             raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
-        is_first = False
         whole, feed, rest = piece.rpartition(b"\n")
         if not feed:
             unfinished.append(piece)

@@ -24,7 +24,7 @@ PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "f
 """What a device computes in. float16 pays where a GPU, or its cuDNN, knows no bfloat16: on a CPU it never does."""
 
 PROBE_SEQ_LEN = 32
-"""Characters of a lane in a trial step: half of a usual window, since the ratio of two precisions is the same there."""
+"""Characters of a lane in a trial step."""
 
 PROBE_STEPS = 3
 """Trial steps in each precision, of which the fastest counts."""

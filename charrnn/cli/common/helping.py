@@ -26,26 +26,13 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
-            options = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "option"]
-            known = {
-                flag: not getattr(option, "is_flag", False)
-                for option in options
-                for flag in (*option.opts, *option.secondary_opts)
-            }
+            known = _flags(self.get_params(ctx))
             try:
                 if mistake := find_mistake(args, known):
                     raise USAGE_ERROR(mistake)
                 return super().parse_args(ctx, args)
             except USAGE_ERROR as error:
-                error.ctx = ctx  # type: ignore[attr-defined]  # typer's parser leaves it out at times
-                flag: str = getattr(error, "option_name", "")
-                if getattr(error, "message", "").startswith("Got unexpected extra argument"):
-                    error.message += ", quotes make one of a text or a name with spaces"  # type: ignore[attr-defined]
-                if flag in hints:
-                    raise USAGE_ERROR(f"no such option: {flag}; {hints[flag]}", ctx) from None
-                if flag and (meant := meant_by(flag, known)):
-                    error.possibilities = [meant]  # type: ignore[attr-defined]
-                raise
+                raise _explained(error, ctx, known, hints) from None
 
         def format_options(self, ctx: Any, formatter: Any) -> None:
             """Write the arguments, and then part after part."""
@@ -67,6 +54,29 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
                     formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
     return Command
+
+
+def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
+    """The flags among a command's parameters, and whether each takes a value."""
+    options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
+    return {
+        flag: not getattr(option, "is_flag", False)
+        for option in options
+        for flag in (*option.opts, *option.secondary_opts)
+    }
+
+
+def _explained(error: Any, ctx: Any, known: Mapping[str, bool], hints: Mapping[str, str]) -> Exception:
+    """An error of usage that knows its command, which typer's parser leaves out at times, and what may be meant."""
+    error.ctx = ctx
+    flag: str = getattr(error, "option_name", "")
+    if flag in hints:
+        return USAGE_ERROR(f"no such option: {flag}; {hints[flag]}", ctx)
+    if error.message.startswith("Got unexpected extra argument"):
+        error.message += ", quotes make one of a text or a name with spaces"
+    if flag and (meant := meant_by(flag, known)):
+        error.possibilities = [meant]
+    return error  # type: ignore[no-any-return]
 
 
 def usage_error_line(error: Any) -> str:

@@ -42,6 +42,7 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
     Raises:
         CorpusError: see `read_corpus`; or the texts of another host are other texts.
     """
+    reading = replace(reading, outputs=request.outputs)
     corpus = _read(request, reading) if ranks.is_first else None
     if ranks.world_size == 1:
         assert corpus is not None, "one that is alone is the first"
@@ -69,11 +70,11 @@ def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:
     if not is_watched(request):
-        return read_corpus(request.texts, replace(reading, outputs=request.outputs))
+        return read_corpus(request.texts, reading)
     from charrnn.display.console import ReadingBar
 
     with ReadingBar(sys.stderr) as bar:
-        return read_corpus(request.texts, replace(reading, outputs=request.outputs), bar)
+        return read_corpus(request.texts, reading, bar)
 
 
 def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[np.generic]] | None]:
@@ -88,7 +89,7 @@ def _read_again(request: Request, reading: ReadOptions, facts: Corpus) -> Ids:
     """Read the texts on another host than the first rank's."""
     if STDIN in request.texts:
         raise CorpusError("-: standard input is too long to be sent to other hosts; give a file that all of them have")
-    corpus = read_corpus(request.texts, replace(reading, outputs=request.outputs))
+    corpus = read_corpus(request.texts, reading)
     if corpus.sha256 != facts.sha256:
         raise CorpusError(f"{corpus.name}: is another text here than on the first host; give all hosts the same")
     return corpus.ids

@@ -177,7 +177,7 @@ function losses() {
   if (rows.length < 2) return;
   const part = section("How it learned", `Loss in nats per ${unit}${card.losses_compare ? "" :
     "; the training loss is that of a harder task, with things hidden, or of each member alone"}.`);
-  const baseline = data.card.baseline;
+  const baseline = card.baseline;
   chart(part, [
     { name: "validation", colour: "var(--first)", points: rows.map((row) => [row.step, row.val_loss]) },
     { name: "training", colour: "var(--second)", points: rows.map((row) => [row.step, row.train_loss]) },
