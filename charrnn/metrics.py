@@ -56,6 +56,8 @@ class Report:
         best_cold_loss: of the best weights in windows that start cold, measured when the training ends.
         is_best: whether this report's evaluation is it.
         learning_rate: of the last step.
+        gradient_norm: mean since the last evaluation, before clipping; of several members, the largest of each step.
+        clipped: share of the steps since then whose gradient was scaled down.
         chars_per_second: training speed since the last evaluation, evaluation left out.
         seconds: wall-clock time of the run.
         seconds_left: expected.
@@ -76,6 +78,8 @@ class Report:
     best_cold_loss: float | None
     is_best: bool
     learning_rate: float
+    gradient_norm: float
+    clipped: float
     chars_per_second: float
     seconds: float
     seconds_left: float

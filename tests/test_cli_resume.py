@@ -174,6 +174,15 @@ def test_a_run_goes_on_into_another_file(folder):
     assert train(folder, *flags).process.exitcode == 0, "verse.pt itself"
 
 
+def test_a_checkpoint_from_before_gradients_were_counted_goes_on(folder):
+    state = contents(folder)
+    for name in ("norm", "clipped"):
+        del state["training"]["pace"][name]
+    torch.save(state, folder / "verse.pt")
+    assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
+    assert contents(folder)["training"]["step"] == 24
+
+
 @pytest.mark.slow
 def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patience(folder):
     state = contents(folder)

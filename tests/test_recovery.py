@@ -13,6 +13,7 @@ from test_training import finish, start
 from charrnn.errors import CheckpointError, DivergenceError
 from charrnn.training import loop
 from charrnn.training.loop import take_step, train
+from charrnn.training.pace import Pace
 from charrnn.training.recovery import (
     BAD_STEPS,
     RECOVERIES,
@@ -150,6 +151,13 @@ def test_numbers_that_never_come_right_end_with_one_clear_error():
     assert run.health.skipped == BAD_STEPS * (RECOVERIES + 1)
 
 
+def test_where_no_gradient_was_clipped_clipping_is_what_may_help():
+    run = start(max_steps=100, grad_clip=0.0)
+    break_forward(run, set(range(10**6)))
+    with pytest.raises(DivergenceError, match=r"lower --learning-rate \(0\.003\) or give --grad-clip 1$"):
+        finish(run)
+
+
 def test_a_new_best_gives_back_the_tries():
     run = start(max_steps=60, evaluations=6)
     bad = {call for begin in (12, 26, 40, 54) for call in range(begin, begin + BAD_STEPS)}
@@ -284,6 +292,9 @@ def test_denormal_numbers_are_flushed_in_every_thread():
         ("health", {"skipped": 1.5}, "a count is not an integer"),
         ("health", {"lowest": "low"}, "a figure is not a finite number"),
         ("health", {"luck": 1}, "health has an unknown field"),
+        ("health", {"recovered_at": 2}, "health.recovered_at is a step that was not made yet"),
+        ("pace", {**vars(Pace()), "norm": math.inf}, "a figure is not a finite number"),
+        ("pace", {**vars(Pace()), "clipped": 0.5}, "a count is not an integer"),
         ("weights", {}, "missing or unknown names"),
     ],
 )

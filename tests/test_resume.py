@@ -84,6 +84,10 @@ def resume(path, run):
     run.best_weights = {name: torch.from_numpy(a) for name, a in stored.weights.items()} if stored.history else {}
 
 
+def figures(report):
+    return report.step, report.train_loss, report.val_loss, report.gradient_norm, report.clipped
+
+
 def everything(run):
     """All that a run is, but for the clock."""
     state = run.state_dict()
@@ -115,14 +119,14 @@ def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, 
     """Fifty-five kinds of run, each cut three times: at random or at evaluations, and on the last step."""
     skip_without(precision, cell)
     straight = begin(cell, precision, settings)
-    told = [(report.step, report.train_loss, report.val_loss) for report in train(straight)]
+    told = [figures(report) for report in train(straight)]
     chance = random.Random(f"{cell} {precision} {settings} {cut}")
     places = range(1, straight.step + 1) if cut == "anywhere" else range(EVERY, straight.step + 1, EVERY)
     cuts = {*chance.sample(places, 2), straight.step}
     run, retold = begin(cell, precision, settings), []
     while not run.finished:
         for report in train(run):
-            retold.append((report.step, report.train_loss, report.val_loss))
+            retold.append(figures(report))
             if report.step in cuts:
                 cuts.remove(report.step)
                 break

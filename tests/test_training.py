@@ -153,6 +153,24 @@ def test_reports_tell_steps_losses_and_the_best():
     assert run.best.val_loss == min(row.val_loss for row in run.history) == evaluated[-1].best_val_loss
 
 
+def test_reports_tell_how_large_gradients_are_and_how_many_are_clipped(monkeypatch):
+    norms = iter([0.5, 3.0, 1.0, 1.5, 0.25, 0.75, 0.5, 0.5])
+    forward_and_backward = loop.forward_and_backward
+
+    def with_norms(*args, **kwargs):
+        return dataclasses.replace(forward_and_backward(*args, **kwargs), norms=torch.tensor([0.1, next(norms)]))
+
+    monkeypatch.setattr(loop, "forward_and_backward", with_norms)
+    evaluated = [r for r in finish(start(max_steps=8, evaluations=2, grad_clip=1.0)) if r.val_loss is not None]
+    assert [(report.gradient_norm, report.clipped) for report in evaluated] == [(1.5, 0.5), (0.5, 0.0)]
+
+
+def test_no_gradient_is_clipped_where_any_is_wanted():
+    reports = finish(start(max_steps=8, grad_clip=0.0))
+    assert reports[-1].clipped == 0
+    assert reports[-1].gradient_norm > 0
+
+
 def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
     monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))

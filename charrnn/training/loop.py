@@ -74,7 +74,7 @@ def train(run: TrainingRun) -> Iterator[Report]:
         if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
             continue
         if is_due or run.ranks.now() - reported >= REPORT_SECONDS:
-            report = _evaluate(run) if is_due else _report(run, run.pace.loss / run.pace.chars)
+            report = _evaluate(run) if is_due else _report(run)
             yield report
             reported, is_over = run.ranks.now(), report.is_last
 
@@ -115,7 +115,7 @@ def take_step(run: TrainingRun) -> bool:
         skip_step(run)
         return False
     _update(run, found.state)
-    _count(run, loss, figures.num_targets)
+    _count(run, loss, norm, figures.num_targets)
     return True
 
 
@@ -129,7 +129,7 @@ def read_figures(run: TrainingRun) -> None:
     recoveries = run.health.recoveries
     for loss, norm, figures in zip(values[::2], values[1::2], unread, strict=True):
         if is_sound(loss, norm):
-            _count(run, loss, figures.num_targets)
+            _count(run, loss, norm, figures.num_targets)
         else:
             run.step -= 1
             skip_step(run)
@@ -144,9 +144,11 @@ def _update(run: TrainingRun, state: State) -> None:
     run.step += 1
 
 
-def _count(run: TrainingRun, loss: float, num_targets: int) -> None:
-    """Add up a step's loss, and see whether training still goes well."""
+def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None:
+    """Add up a step's figures, and see whether training still goes well."""
     run.pace.loss += loss * num_targets
+    run.pace.norm += norm
+    run.pace.clipped += norm > (run.config.grad_clip or math.inf)
     run.pace.steps += 1
     run.pace.chars += num_targets
     run.health.observe(loss)
@@ -191,14 +193,13 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
 
 def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
-    train_loss = run.pace.loss / run.pace.chars
     val_loss = _validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
     run.history.append(
         HistoryRow(
             step=run.step,
             epoch=run.epoch,
-            train_loss=train_loss,
+            train_loss=run.pace.loss / run.pace.chars,
             val_loss=val_loss,
             learning_rate=run.learning_rate,
             seconds=run.seconds,
@@ -207,7 +208,7 @@ def _evaluate(run: TrainingRun) -> Report:
     if is_best:
         run.cold_loss, run.health.tries = None, 0
         run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
-    report = _report(run, train_loss, val_loss=val_loss, is_best=is_best)
+    report = _report(run, val_loss=val_loss, is_best=is_best)
     stale = 0 if is_best else run.pace.stale + 1
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale)
     if stale and stale % REWIND_AFTER == 0:
@@ -257,7 +258,7 @@ def _rewind(run: TrainingRun) -> None:
     run.rewinds += 1
 
 
-def _report(run: TrainingRun, train_loss: float, val_loss: float | None = None, is_best: bool = False) -> Report:
+def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:
     trouble, run.health.trouble = run.health.trouble, ""
     seconds = run.seconds
     training_seconds = seconds - run.pace.seconds - (run.evaluation_seconds if val_loss is not None else 0)
@@ -265,13 +266,15 @@ def _report(run: TrainingRun, train_loss: float, val_loss: float | None = None, 
         step=run.step,
         epoch=run.epoch,
         progress=run.progress,
-        train_loss=train_loss,
+        train_loss=run.pace.loss / run.pace.chars,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
         best_step=run.best.step if run.best else None,
         best_cold_loss=None,
         is_best=is_best,
         learning_rate=run.learning_rate,
+        gradient_norm=run.pace.norm / run.pace.steps,
+        clipped=run.pace.clipped / run.pace.steps,
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
         seconds=seconds,
         seconds_left=_seconds_left(run, seconds, training_seconds),

@@ -15,6 +15,8 @@ class Pace:
         loss: sum over characters, in nats.
         steps: steps summed.
         chars: characters read in them.
+        norm: sum over steps of the gradient's norm before it is clipped, of several members the largest.
+        clipped: steps whose norm was over `TrainConfig.grad_clip`.
         step: of the last evaluation.
         seconds: of the run at the last evaluation.
         stale: evaluations in a row without a better loss.
@@ -23,6 +25,8 @@ class Pace:
     loss: float = 0.0
     steps: int = 0
     chars: int = 0
+    norm: float = 0.0
+    clipped: int = 0
     step: int = 0
     seconds: float = 0.0
     stale: int = 0

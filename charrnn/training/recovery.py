@@ -120,7 +120,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
     if health.tries >= RECOVERIES:
         raise DivergenceError(
             f"{where}, and going back {RECOVERIES} times with half the learning rate has not helped; "
-            f"lower --learning-rate ({config.learning_rate:g}) or --grad-clip ({config.grad_clip:g})"
+            f"lower --learning-rate ({config.learning_rate:g}) or {_of_clipping(config.grad_clip)}"
         )
     best = run.best
     restore_best(run)
@@ -130,6 +130,10 @@ def go_back(run: TrainingRun, reason: str) -> None:
     run.health.trouble = (
         f"{where}: back to {weights} with half the learning rate ({run.health.tries} of {RECOVERIES} tries)"
     )
+
+
+def _of_clipping(grad_clip: float) -> str:
+    return f"--grad-clip ({grad_clip:g})" if grad_clip else "give --grad-clip 1"
 
 
 def restore_best(run: TrainingRun) -> None:
