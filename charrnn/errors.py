@@ -3,6 +3,7 @@
     CharRNNError                    exit code 1
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
+    │   ├── ArchiveError            2  an archive of several files, where one text is wanted
     │   ├── DecodingError           2  bytes that are not valid in the text's encoding
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
@@ -34,6 +35,10 @@ class CorpusError(CharRNNError):
     """A text that cannot be read, decoded or learned from."""
 
     exit_code = 2
+
+
+class ArchiveError(CorpusError):
+    """An archive of several files, where one text is wanted."""
 
 
 class DecodingError(CorpusError):
@@ -80,6 +85,12 @@ class UnknownCharacterError(CharRNNError):
         self.characters = characters
         self.vocab_size = vocab_size
         super().__init__(f"{describe_characters(characters)}, which this model never saw ({vocab_size} characters)")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
+    signs = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
 def describe_characters(characters: str, limit: int = 8) -> str:

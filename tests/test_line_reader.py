@@ -1,6 +1,7 @@
 import gzip
 import io
 import os
+import tarfile
 import threading
 import types
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.errors import CorpusError
+from charrnn.errors import ArchiveError, CorpusError
 from charrnn.text import line_reader
 from charrnn.text.line_reader import read_lines
 from charrnn.text.options import TextOptions
@@ -90,6 +91,10 @@ def test_a_compressed_file_is_unpacked_and_a_pipe_is_read_as_it_comes(tmp_path):
     (tmp_path / "damaged.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-9])
     with pytest.raises(CorpusError, match=r"damaged\.gz: cannot be read"):
         list(read_lines(str(tmp_path / "damaged.gz")))
+    with tarfile.open(tmp_path / "lines.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "lines.gz")
+    with pytest.raises(ArchiveError, match=r"lines\.tgz: a tar archive"):
+        list(read_lines(str(tmp_path / "lines.tgz")))
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"one\n",))
     writer.start()

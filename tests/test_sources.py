@@ -4,12 +4,13 @@ import io
 import lzma
 import os
 import sys
+import tarfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ArchiveError, ConfigError, CorpusError
 from charrnn.text import sources
 from charrnn.text.documents import is_text
 from charrnn.text.options import PLAIN
@@ -84,6 +85,8 @@ def test_a_file_with_a_nul_character_is_no_text(tmp_path):
 def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once(tmp_path):
     make(tmp_path, a=b"x")
     (tmp_path / "back").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    (tmp_path / "itself").symlink_to("itself")
     assert names(find_documents([str(tmp_path)])) == [str(tmp_path / "a")]
 
 
@@ -117,14 +120,24 @@ def test_zstandard_without_its_library_is_one_clear_error(tmp_path, monkeypatch)
         read(find_documents([str(tmp_path / "packed")]).documents[0])
 
 
-def test_a_tar_archive_is_refused_with_what_to_do(tmp_path):
-    import tarfile
-
-    make(tmp_path, a=b"x")
-    with tarfile.open(tmp_path / "all.tar", "w") as archive:
-        archive.add(tmp_path / "a", "a")
-    with pytest.raises(CorpusError, match="tar archive; unpack it"):
+@pytest.mark.parametrize("packed", ["", "gz", "bz2", "xz"])
+def test_a_tar_archive_is_refused_with_what_to_do(tmp_path, packed):
+    make_archive(tmp_path, packed)
+    with pytest.raises(ArchiveError, match=r"all\.tar: a tar archive; unpack it"):
         read(find_documents([str(tmp_path / "all.tar")]).documents[0])
+
+
+def test_a_tar_archive_in_a_folder_is_no_text(tmp_path):
+    make_archive(tmp_path, "gz")
+    found = find_documents([str(tmp_path)], is_text=lambda document: is_text(document, PLAIN))
+    assert [document.name for document in found.documents] == [str(tmp_path / "a")]
+    assert found.skipped == [str(tmp_path / "all.tar")]
+
+
+def make_archive(folder, packed):
+    make(folder, a=b"x")
+    with tarfile.open(folder / "all.tar", f"w:{packed}") as archive:
+        archive.add(folder / "a", "a")
 
 
 @pytest.mark.parametrize("held", [10, 1 << 20])

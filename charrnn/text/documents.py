@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from charrnn.errors import CorpusError, DecodingError
+from charrnn.errors import ArchiveError, CorpusError, DecodingError
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
 from charrnn.text.sources import Document, find_documents
@@ -42,5 +42,5 @@ def is_text(document: Document, options: TextOptions) -> bool:
     chunks = document.chunks()
     try:
         return all("\0" not in text for text in decode_document(chunks, document.name, options))
-    except DecodingError:
+    except (DecodingError, ArchiveError):
         return False

@@ -14,7 +14,7 @@ from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import BOM, settled_advice
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import CHUNK, compression_of, decompressed, reading
+from charrnn.text.sources import CHUNK, compression_of, decompressed, reading, refuse_archive
 
 
 def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
@@ -59,8 +59,8 @@ def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str
     unfinished: list[bytes] = []
     # read1: what there is, and no waiting until it is much
     while piece := file.read1(CHUNK):  # type: ignore[attr-defined]  # all buffered files have it
-        if number == 1 and not unfinished and (kind := compression_of(piece)):
-            raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
+        if number == 1 and not unfinished:
+            _refuse_packed(piece, name)
         whole, feed, rest = piece.rpartition(b"\n")
         if not feed:
             unfinished.append(piece)
@@ -70,6 +70,12 @@ def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str
         number, unfinished = number + len(lines), [rest]
     if last := b"".join(unfinished):
         yield from _decode([last], number, name, options)
+
+
+def _refuse_packed(head: bytes, name: str) -> None:
+    refuse_archive(head, name)
+    if kind := compression_of(head):
+        raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
 
 
 def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) -> Iterator[list[str]]:

@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ArchiveError, ConfigError, CorpusError
 from charrnn.standard_input import STDIN, STDIN_NAME
 
 CHUNK = 1 << 18
@@ -32,7 +32,7 @@ CHUNK = 1 << 18
 HELD_BYTES = 64 << 20
 """Bytes of standard input that are held in memory; more go to a temporary file."""
 
-_HEAD = 4096
+_HEAD = 16
 _TAR_MARK = slice(257, 262)
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "Zstandard"}
 _DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
@@ -58,17 +58,22 @@ class Document:
         if self.kept is not None:
             return self.kept.seek(0, os.SEEK_END)
         assert self.path is not None, "a document is kept or has a path"
-        return self.path.stat().st_size
+        with reading(self.name):
+            return self.path.stat().st_size
 
     def chunks(self) -> Iterator[bytes]:
         """Read it from its beginning, decompressed.
 
         Raises:
             CorpusError: it is missing, unreadable or damaged.
+            ArchiveError: it is an archive of several files.
         """
         with reading(self.name), self._open() as file, decompressed(file, self.name) as plain:
-            while chunk := plain.read(CHUNK):
+            chunk = plain.read(CHUNK)
+            refuse_archive(chunk, self.name)
+            while chunk:
                 yield chunk
+                chunk = plain.read(CHUNK)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
@@ -126,54 +131,41 @@ def find_documents(
         raise ConfigError("- stands for standard input, which can be read once; give it once")
     if "" in paths:
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
-    documents: list[Document] = []
-    skipped: list[str] = []
+    found = Found([])
     for path in paths:
         if path == STDIN:
-            documents.append(_keep_stdin())
+            found.documents.append(_keep_stdin())
         elif Path(path).is_dir():
-            files = (file for file in _walk(Path(path), include, exclude) if not _is_one_of(file, outputs))
+            files = (file for file in _walk(Path(path), Path(path), include, exclude) if not _is_one_of(file, outputs))
             inside = [Document(str(file), file) for file in files]
-            texts = []
-            for document in inside:
-                if is_text(document):
-                    texts.append(document)
-                else:
-                    skipped.append(document.name)
+            texts = [document for document in inside if is_text(document)]
+            names = {document.name for document in texts}
             if not texts:
                 raise CorpusError(f"{path}: {_nothing_found(include, exclude, len(inside))}")
-            documents += texts
+            found.documents.extend(texts)
+            found.skipped.extend(document.name for document in inside if document.name not in names)
         else:
-            documents.append(_file(path))
-    return Found(documents, skipped)
+            found.documents.append(_file(path))
+    return found
 
 
 def _file(path: str) -> Document:
     with reading(path):
-        if not Path(path).is_file() and Path(path).stat():
-            return _keep_pipe(path)
-        return Document(path, Path(path))
+        Path(path).stat()  # a missing file is found out here, and not in the midst of others
+        return Document(path, Path(path)) if Path(path).is_file() else _keep_pipe(path)
 
 
-def _walk(folder: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
-    """Files below a folder, sorted by their paths' parts."""
+def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
+    """Files below a folder, sorted by their paths' parts; patterns are matched with paths from the root on."""
     with reading(str(folder)):
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    yield from _walk_entries(entries, folder, include, exclude)
-
-
-def _walk_entries(
-    entries: list[os.DirEntry[str]], root: Path, include: Sequence[str], exclude: Sequence[str]
-) -> Iterator[Path]:
     for entry in entries:
         path = Path(entry.path)
         if entry.name.startswith(".") or _matches(path, root, exclude):
             continue
         if entry.is_dir(follow_symlinks=False):
-            with reading(entry.path):
-                below = sorted(os.scandir(entry.path), key=lambda entry: entry.name)
-            yield from _walk_entries(below, root, include, exclude)
-        elif entry.is_file() and (not include or _matches(path, root, include)):
+            yield from _walk(path, root, include, exclude)
+        elif path.is_file() and (not include or _matches(path, root, include)):  # no link to nowhere, or to itself
             yield path
 
 
@@ -215,19 +207,26 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
     """A reader of the plain bytes of a file that may be compressed, which its first bytes tell.
 
     Raises:
-        CorpusError: it is an archive of several files, or what can unpack it is not there.
+        CorpusError: what can unpack it is not there.
     """
-    head = file.read(_HEAD)
+    kind = compression_of(file.read(_HEAD))
     file.seek(0)
-    kind = compression_of(head)
-    if head[_TAR_MARK] == b"ustar":
-        raise CorpusError(f"{name}: a tar archive; unpack it (tar -xf) and give the folder")
     if kind is None:
         return contextlib.nullcontext(file)
     if kind == "Zstandard":
         return _zstandard(file, name)
     openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
     return cast(contextlib.AbstractContextManager[Any], openers[kind](file))
+
+
+def refuse_archive(head: bytes, name: str) -> None:
+    """Refuse a tar archive by its first plain bytes: it would be learned with the names and sizes in it.
+
+    Raises:
+        ArchiveError: it is one.
+    """
+    if head[_TAR_MARK] == b"ustar":
+        raise ArchiveError(f"{name}: a tar archive; unpack it (tar -xf) and give the folder")
 
 
 def compression_of(head: bytes) -> str | None:
