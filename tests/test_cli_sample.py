@@ -423,6 +423,13 @@ def test_interactive_continues_the_same_beginning_in_another_way_each_time(sampl
     assert second != 2 * first
 
 
+def test_interactive_does_not_count_a_beginning_that_it_cannot_continue(sample):
+    with_typo, without = (
+        sample("-i", "-n", 40, "--seed", 1, "-q", input=typed) for typed in (b"\xc3\xa9\nTin\n", b"Tin\n")
+    )
+    assert with_typo.stdout == without.stdout != b""
+
+
 def test_interactive_continues_the_prompt_where_a_beginning_is_empty(sample):
     flags = ["-p", "Ba", "--match", "Ba[a-z ]+", "--stop", "o", "-n", 20, "--seed", 1, "-q", "--no-echo"]
     assert sample("-i", *flags, input=b"\n").stdout.rstrip(b"\n") == sample(*flags).stdout.rstrip(b"\n") != b""

@@ -57,7 +57,7 @@ def written(monkeypatch, failures=()):
 
 
 def save(saver, contents=None):
-    saver.save(lambda: contents or {})
+    saver.save(lambda: contents or {}, 1)
     saver.wait()
 
 
@@ -99,7 +99,7 @@ def test_no_save_is_due_while_one_is_under_way(monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(checkpoint, "write", lambda *_: gate.wait(30))
     saver = Saver(Path("x.pt"), 0.0, print)
-    saver.save(dict)
+    saver.save(dict, 1)
     assert not saver.is_due(evaluated=True)
     gate.set()
     saver.wait()
@@ -111,7 +111,7 @@ def test_saves_are_written_one_after_another(monkeypatch):
     monkeypatch.setattr(checkpoint, "write", lambda _, contents: time.sleep(contents["s"]) or done.append(contents))
     saver = Saver(Path("x.pt"), None, print)
     slow, fast = {"s": 0.3}, {"s": 0.0}
-    saver.save(lambda: slow)
+    saver.save(lambda: slow, 1)
     save(saver, fast)
     assert done == [slow, fast]
 
@@ -120,7 +120,7 @@ def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch):
     done = written(monkeypatch)
     weight = torch.zeros(3)
     saver = Saver(tmp_path / "x.pt", None, print)
-    saver.save(lambda: {"weight": weight.clone()})
+    saver.save(lambda: {"weight": weight.clone()}, 1)
     weight += 1
     saver.wait()
     assert done[0]["weight"].sum() == 0
@@ -151,10 +151,42 @@ def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
     written(monkeypatch, failures=[1])
     told = []
     saver = Saver(Path("x.pt"), None, told.append)
-    saver.save(dict)
+    saver.save(dict, 1)
     saver.wait(is_last=True)
     assert not told
     assert saver.failure
+
+
+def test_what_was_saved_last_is_what_succeeded_last(monkeypatch):
+    written(monkeypatch, failures=[1, 0, 1])
+    saver, known = Saver(Path("x.pt"), None, lambda _: None), []
+    for step in (10, 20, 30):
+        saver.save(dict, step)
+        saver.wait()
+        known.append(saver.saved_step)
+    assert known == [None, 20, 20]
+
+
+def out_of_memory(error):
+    raise error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tri")])
+def test_memory_that_does_not_suffice_for_a_copy_is_told_and_training_goes_on(monkeypatch, error):
+    done, told = written(monkeypatch), []
+    saver = Saver(Path("x.pt"), None, told.append)
+    saver.save(lambda: out_of_memory(error), 10)
+    saver.wait()
+    assert told == ["x.pt: the checkpoint cannot be written (out of memory); training goes on, and tries again"]
+    assert not done
+    assert saver.saved_step is None
+    save(saver)
+    assert told[1:] == ["x.pt: saved again"]
+
+
+def test_another_error_while_it_is_copied_is_not_taken_for_missing_memory():
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        Saver(Path("x.pt"), None, print).save(lambda: out_of_memory(RuntimeError("size mismatch")), 10)
 
 
 def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
@@ -363,7 +395,7 @@ def test_where_the_last_save_fails_the_exit_code_tells(folder, number):
     assert last.startswith("charrnn: the training is done, but " if number is None else "charrnn: stopped after step ")
     assert last.endswith(
         "verse.pt: the checkpoint cannot be written (File too large); an older one, if any, is untouched; "
-        "what was saved before goes on with --resume"
+        "nothing was saved before"
     )
     assert sorted(os.listdir(folder)) == ["verse.txt"]
 

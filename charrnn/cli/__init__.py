@@ -23,7 +23,7 @@ from charrnn import __version__
 from charrnn.cli.common import mistakes
 from charrnn.cli.common.commands import Commands
 from charrnn.cli.common.helping import USAGE_ERROR, usage_error_line
-from charrnn.errors import CharRNNError
+from charrnn.errors import CharRNNError, is_out_of_memory
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in."""
@@ -77,7 +77,7 @@ def _one_line_errors() -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
             _leave(_of_gpu(str(error)), 1)
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         _leave("out of memory; lower --hidden-size, --batch-size, --seq-len, --length or --num-samples", 1)
 
@@ -89,12 +89,6 @@ def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
     """
     nameless = error.filename is None and getattr(error, "winerror", None) is None
     return isinstance(error, BrokenPipeError) or (system == "nt" and error.errno == errno.EINVAL and nameless)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
-    signs = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
 def _of_gpu(message: str) -> str:

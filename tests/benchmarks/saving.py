@@ -41,7 +41,7 @@ def _seconds_lost(run: TrainingRun, path: Path) -> float:
     """Time from the start of a save to its end, less what the steps made meanwhile take without one."""
     saver = Saver(path, None, print)
     started, steps = time.perf_counter(), 0
-    saver.save(lambda: _snapshot(run))
+    saver.save(lambda: _snapshot(run), run.step)
     while saver.is_saving:
         take_step(run)
         steps += 1

@@ -30,7 +30,8 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
     """
     with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
         import readline  # noqa: F401
-    for number, line in enumerate(_lines()):
+    number = 0
+    for line in _lines():
         try:
             prompt = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
             match = job.sampler.match
@@ -44,6 +45,7 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
             sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, prompt))
         ending = Ending(job.rules, prompt or job.prompt)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
+        number += 1
         last = ""
         with contextlib.suppress(KeyboardInterrupt):
             opening = prompt if job.echo else ""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from charrnn.errors import OutputError
+from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
 from charrnn.training import checkpoint
 from charrnn.training.optimizers import MOMENTS
@@ -38,16 +38,13 @@ class NoSaver:
     Attributes:
         seconds: that the last save took, from the copy of the weights to the file.
         failure: why the last finished save failed; empty where it did not.
+        saved_step: the step that the checkpoint is of, as far as this process knows; None where none was saved.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.failure = ""
-
-    @property
-    def is_saving(self) -> bool:
-        """Whether a save is under way."""
-        return False
+        self.saved_step: int | None = None
 
     def is_due(self, *, evaluated: bool) -> bool:
         """Whether it is time to save.
@@ -57,18 +54,24 @@ class NoSaver:
         """
         return False
 
-    def save(self, contents: Callable[[], dict[str, Any]]) -> None:
+    def save(self, contents: Callable[[], dict[str, Any]], step: int) -> None:
         """Begin to save, once the save before is done.
 
         Args:
             contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
+            step: that it is of.
         """
+        self.saved_step = step
 
     def poll(self) -> None:
         """Take note of a save that is done, and tell of one that failed."""
 
     def wait(self, *, is_last: bool = False) -> None:
-        """Wait until nothing is being saved, and take note as `poll` does; the caller tells of the last one."""
+        """Wait until nothing is being saved, and take note as `poll` does.
+
+        Args:
+            is_last: no more saves follow, and the caller tells of a failure.
+        """
 
 
 class Saver(NoSaver):
@@ -85,13 +88,8 @@ class Saver(NoSaver):
         self._path, self._save_every, self._tell = path, save_every, tell
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        self._begun = time.monotonic()
+        self._begun, self._step = time.monotonic(), 0
         self._told = float("-inf")
-
-    @property
-    def is_saving(self) -> bool:
-        """See `NoSaver.is_saving`."""
-        return self._thread is not None and self._thread.is_alive()
 
     def is_due(self, *, evaluated: bool) -> bool:
         """See `NoSaver.is_due`."""
@@ -103,17 +101,22 @@ class Saver(NoSaver):
         is_time = evaluated or (self._save_every is None and elapsed >= SAVE_EVERY)
         return is_time and elapsed >= self.seconds / SHARE
 
-    def save(self, contents: Callable[[], dict[str, Any]]) -> None:
-        """See `NoSaver.save`."""
+    def save(self, contents: Callable[[], dict[str, Any]], step: int) -> None:
+        """See `NoSaver.save`; memory that does not suffice for a copy is a failure like others."""
         self.wait()
-        self._begun = time.monotonic()
-        copy = contents()
+        self._begun, self._step = time.monotonic(), step
+        try:
+            copy = contents()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            copy = None
         self._thread = threading.Thread(target=self._write, args=(copy,), daemon=True)  # none to wait for on leaving
         self._thread.start()
 
     def poll(self) -> None:
         """See `NoSaver.poll`."""
-        if not self.is_saving:
+        if self._thread is None or not self._thread.is_alive():
             self.wait()
 
     def wait(self, *, is_last: bool = False) -> None:
@@ -123,9 +126,11 @@ class Saver(NoSaver):
         self._thread.join()
         self._thread = None
         error, self._error = self._error, None
-        if error is not None and not isinstance(error, (OutputError, MemoryError)):
+        if error is not None and not isinstance(error, OutputError):
             raise error
-        failed_before, self.failure = self.failure, _describe(error)
+        failed_before, self.failure = self.failure, str(error or "")
+        if not self.failure:
+            self.saved_step = self._step
         if is_last:
             return
         if self.failure and time.monotonic() - self._told >= TELL_EVERY:
@@ -135,16 +140,17 @@ class Saver(NoSaver):
             self._told = float("-inf")
             self._tell(f"{self._path}: saved again")
 
-    def _write(self, contents: dict[str, Any]) -> None:
+    def _write(self, contents: dict[str, Any] | None) -> None:
+        """Write the contents; None where memory did not suffice for a copy of them."""
         try:
+            if contents is None:
+                raise MemoryError
             checkpoint.write(self._path, contents)
+        except MemoryError:
+            self._error = OutputError(f"{self._path}: the checkpoint cannot be written (out of memory)")
         except Exception as error:  # raised again in the thread that waits, but for what is expected
             self._error = error
         self.seconds = time.monotonic() - self._begun
-
-
-def _describe(error: Exception | None) -> str:
-    return "the checkpoint cannot be copied: out of memory" if isinstance(error, MemoryError) else str(error or "")
 
 
 def check_space(path: Path, run: TrainingRun) -> None:

@@ -87,7 +87,7 @@ class Session:
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
             self._log = None if request.log is None else TrainingLog(Path(request.log), after_step=run.step)
-        self._saved_step = run.step if request.resume_from is None and request.resume else None
+        self._saver.saved_step = run.step if request.resume_from is None and request.resume else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations, self._rewinds, self._job = 0, run.rewinds, read_place().job
@@ -104,7 +104,7 @@ class Session:
             typer.Exit: a signal asked for it, and the checkpoint is saved.
         """
         if self._run.finished:
-            if self._saved_step is None:  # it comes from another file
+            if self._saver.saved_step is None:  # it comes from another file
                 self._save_at_the_end("the training was done before")
             self._display.finished(self._run.step)
         signals.under_way = True
@@ -162,17 +162,16 @@ class Session:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
         ensure_finite(self._run)
         training = self._run.state_dict()
-        self._saver.save(lambda: self._snapshot(training))
+        self._saver.save(lambda: self._snapshot(training), self._run.step)
         (seconds,) = self._ranks.all_reduce_max(self._saver.seconds)
         self._run.finish_seconds = FINISH_SECONDS + seconds
-        self._saved_step = self._run.step
 
     def _keep_the_best(self) -> str:
         """Save the best weights, where what is saved is older than they are; tell what the file holds then."""
         best = self._run.best
         if best is None:
             return ""
-        if self._last_save_failed() or self._saved_step is None or self._saved_step < best.step:
+        if self._last_save_failed() or (self._saver.saved_step or 0) < best.step:
             restore_best(self._run)
             self._save()
         if self._last_save_failed():
@@ -185,9 +184,9 @@ class Session:
         return bool(self._ranks.all_reduce_max(bool(self._saver.failure))[0])
 
     def _what_is_kept(self) -> str:
-        if self._saved_step is None:
+        if self._saver.saved_step is None:
             return "nothing was saved before"
-        return f"{self._request.path} is as it was after step {self._saved_step:,}; go on with --resume"
+        return f"{self._request.path} is as it was after step {self._saver.saved_step:,}; go on with --resume"
 
     def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
         run, corpus = self._run, self._corpus
@@ -218,7 +217,7 @@ class Session:
         (some_failed,) = self._ranks.all_reduce_max(bool(told))
         if some_failed:
             told = told or "the first process could not save it"
-            raise SaveError(f"{what}, but {told}; what was saved before goes on with --resume")
+            raise SaveError(f"{what}, but {told}; {self._what_is_kept()}")
 
     def _show_sample(self, step: int) -> float:
         """Show what the model writes; give the seconds that it took, which are no training."""
