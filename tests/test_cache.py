@@ -10,6 +10,8 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.text.cache import KEPT_DAYS, Cache, cache_key, default_folder, let_go
 from charrnn.training.lanes import Lanes
 
+ON_LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="another system than Linux's")
+
 IDS = np.arange(1000, dtype=np.uint16)
 DAY = 86400
 
@@ -106,7 +108,19 @@ def test_memory_of_a_mapped_text_is_given_back_and_its_ids_stay(tmp_path):
     np.testing.assert_array_equal(mapped, ids)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="another system than Linux's")
+@ON_LINUX
+def test_what_is_let_go_takes_no_memory(tmp_path):
+    np.ones(20_000_000, dtype=np.uint8).tofile(tmp_path / "ids")
+    mapped = np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r")
+    before = mapped_memory()
+    assert mapped.sum() == 20_000_000
+    read = mapped_memory()
+    assert read > before + 15_000, "kilobytes"
+    let_go(mapped[1000:])
+    assert mapped_memory() < read - 15_000
+
+
+@ON_LINUX
 def test_reading_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tmp_path):
     np.zeros(200_000_000, dtype=np.uint8).tofile(tmp_path / "ids")
     lanes = Lanes(np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r"), batch_size=16, seq_len=64, stretch=256)
