@@ -77,7 +77,7 @@ LEAST_EVALUATED = 1 << 15
 """Characters that are evaluated in any case: fewer would tell too little."""
 
 FASTEST = 150_000.0
-"""Characters per second that even the smallest model does not train on: it is the steps that cost then."""
+"""Characters per second that no model trains faster than: below some size, what a step costs in any case decides."""
 
 TYPICAL_FLOPS = 2e11
 """Training arithmetic per second where it was not measured: two cores of a recent laptop or server."""
@@ -143,12 +143,12 @@ def suggest(
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
     given |= _recall(given, mean_line is not None)
-    train_chars = num_chars * (1 - given.get("val_fraction", TrainConfig.val_fraction))
+    given = {"seq_len": SEQ_LEN, "val_fraction": TrainConfig.val_fraction, **given}
+    train_chars = num_chars * (1 - given["val_fraction"])
     device = given.get("device", TrainConfig.device)
-    lanes = _batch_size(train_chars, given.get("seq_len", SEQ_LEN), mean_line, device, processes)
+    lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
-    seq_len = given.get("seq_len", SEQ_LEN)
-    step_chars = given["batch_size"] * min(mean_line or seq_len, seq_len)
+    step_chars = given["batch_size"] * min(mean_line or given["seq_len"], given["seq_len"])
     if device == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = _Task(
@@ -251,9 +251,8 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
 def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     given, train_chars = task.given, task.train_chars
     choices: dict[str, Any] = {
-        "seq_len": SEQ_LEN,
-        "stretch": stretch(train_chars, epochs, given.get("seq_len", SEQ_LEN)),
-        "evaluated": _evaluated(train_chars, epochs, given.get("val_fraction", TrainConfig.val_fraction)),
+        "stretch": stretch(train_chars, epochs, given["seq_len"]),
+        "evaluated": _evaluated(train_chars, epochs, given["val_fraction"]),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
@@ -261,7 +260,7 @@ def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     if "time_limit" in given:  # often enough to see overfitting begin; what it costs is bounded while training
         choices["evaluations"] = round(min(100, max(12, 12 * epochs / wanted_epochs(task.num_chars))))
     else:
-        choices["evaluations"] = evaluations(epochs, given.get("val_fraction", TrainConfig.val_fraction))
+        choices["evaluations"] = evaluations(epochs, given["val_fraction"])
     return choices
 
 

@@ -28,7 +28,7 @@ ALLOWED = {
         "recall": "config",
         "memory": "config recall",
         "suggest": "config errors regimen shapes",
-        "loading": "archive encoder errors mixing numpy_ensemble options sampling torch_engine",
+        "loading": "archive encoder errors mixing numpy_ensemble options torch_engine",
     },
     "text": {
         "options": "config errors",
@@ -72,14 +72,14 @@ ALLOWED = {
         "run": "config encoder ensemble errors gpu_lanes lanes metrics model optimizers pace ranks "
         "randomness recalled_text recovery resuming updates",
         "loop": "config ensemble evaluation heap metrics model optimizers pace passes recovery run",
-        "checkpoint": "archive config encoder errors header metrics options outputs tensorfile",
+        "checkpoint": "archive config encoder errors metrics options outputs tensorfile",
     },
     "storage": {
         "tensorfile": "",
         "header": "config encoder errors metrics options shapes tensorfile",
         "archive": "config encoder errors header metrics options shapes standard_input tensorfile",
         "outputs": "errors",
-        "export": "archive header",
+        "export": "archive",
         "verification": "archive errors tensorfile",
     },
     "inference": {

@@ -19,20 +19,20 @@ TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
     [("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("45", 45), ("0.5m", 30), (" 3M ", 180)],
 )
 def test_durations_are_read(text, seconds):
-    assert parse_duration(text) == seconds
+    assert parse_duration(text, "time_limit") == seconds
 
 
 def test_a_time_that_is_none_is_told_as_it_was_typed():
     with pytest.raises(
         ConfigError, match=r"--save-every is 0m; it must be at least 0\.1 and at most 1,000,000,000 sec"
     ):
-        parse_duration("0m", "--save-every")
+        parse_duration("0m", "save_every")
 
 
 @pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "5d", "-3s", "1m2h"])
 def test_what_is_no_duration_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="write it as 90s, 10m"):
-        parse_duration(text)
+        parse_duration(text, "time_limit")
 
 
 @pytest.mark.parametrize(

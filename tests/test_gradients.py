@@ -6,7 +6,7 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
-from charrnn.analysis.gradients import WARM_UP, Flow, gradient_flow, loss_by_context, spectral_radii
+from charrnn.analysis.gradients import LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
 
@@ -59,7 +59,7 @@ def torch_flow(model, ids):
 def test_the_flow_is_autograds_on_every_cell(config):
     model = random_model(config)
     weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-    ids = np.random.default_rng(0).integers(0, 11, WARM_UP + REACH + 2)
+    ids = np.random.default_rng(0).integers(0, 11, LEAD_IN + REACH + 2)
     flows = gradient_flow(config, weights, ids, reach=REACH, places=1)
     expected = torch_flow(model, ids)
     assert len(flows) == config.num_layers * (2 if config.cell == "lstm" else 1)
@@ -81,7 +81,7 @@ def test_a_linear_recurrence_fades_by_its_own_factor():
         "embedding.weight": np.ones((2, 1)), "layers.0.weight_ih": np.ones((1, 1)), "layers.0.bias": np.zeros(1),
         "layers.0.weight_hh": np.full((1, 1), 0.8), "head.weight": np.array([[1.0], [-1.0]]), "head.bias": np.zeros(2),
     }  # fmt: skip
-    (flow,) = gradient_flow(config, weights, np.ones(WARM_UP + 40, dtype=int), reach=30, places=3)
+    (flow,) = gradient_flow(config, weights, np.ones(LEAD_IN + 40, dtype=int), reach=30, places=3)
     np.testing.assert_allclose(flow.norms, flow.norms[0] * 0.8 ** np.arange(31), rtol=1e-12)
     assert flow.distance(0.5) == 4
     assert spectral_radii(config, weights) == [(0, "state", pytest.approx(0.8))]

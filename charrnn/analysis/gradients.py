@@ -28,7 +28,7 @@ REACH = 100
 PLACES = 32
 """Characters of the text whose losses are followed back."""
 
-WARM_UP = 64
+LEAD_IN = 64
 """Characters read before the first one that a gradient reaches."""
 
 CONTEXT_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -63,7 +63,7 @@ class Flow:
 
 def shortest_text(reach: int = REACH) -> int:
     """Characters, or bytes, that it takes to go back so far."""
-    return WARM_UP + reach + 2
+    return LEAD_IN + reach + 2
 
 
 def gradient_flow(
@@ -94,10 +94,10 @@ def gradient_flow(
         raise CorpusError(f"a text of {len(ids):,} characters is too short to go back in; give at least {needed}")
     starts = np.unique(np.linspace(0, len(ids) - needed, places).astype(int))
     windows = np.asarray(ids, dtype=np.int64)[starts + np.arange(needed)[:, None]]  # (needed, N)
-    state = record(config, weights, windows[:WARM_UP], zero_state(config, weights, len(starts))).state
+    state = record(config, weights, windows[:LEAD_IN], zero_state(config, weights, len(starts))).state
     recalled = _recall(config, windows[:-1])
-    tape = record(config, weights, windows[WARM_UP:-1], state, None if recalled is None else recalled[WARM_UP:])
-    by_logits = cross_entropy_gradient(tape.logits, windows[WARM_UP + 1 :])
+    tape = record(config, weights, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
+    by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
     by_logits[:-1] = 0  # the last character's loss alone
     found = backpropagate(config, weights, tape, by_logits)
     return [

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LENGTHS = (10, 20, 40, 80)
-"""A character counts as copied from the stretch of this many on."""
+"""A character counts as copied where it lies in a stretch of at least this many that stands in the other text."""
 
 
 @dataclass(frozen=True)

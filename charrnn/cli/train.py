@@ -219,8 +219,8 @@ def train(
     """
     flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
     with _one_of_several_tells():
-        flags["time_limit"] = None if time_limit is None else parse_duration(time_limit)
-        flags["save_every"] = None if save_every is None else parse_duration(save_every, "--save-every")
+        flags["time_limit"] = None if time_limit is None else parse_duration(time_limit, "time_limit")
+        flags["save_every"] = None if save_every is None else parse_duration(save_every, "save_every")
         check_options(flags)
         check_quotes(texts)
     prepare_training(is_launched=bool(read_place().job))

@@ -22,7 +22,7 @@ class Gradients:
     Attributes:
         weights: by each weight, by name, shaped as it is.
         hidden: by each layer's h at every character, all its effects on later ones included, shape (T, N, H) each.
-        cells: by each LSTM layer's c, likewise, what it does by way of the h beside it included; else empty lists.
+        cells: by each LSTM layer's c, likewise, what it does by way of the h beside it included; else an empty list.
     """
 
     weights: dict[str, Array]

@@ -117,7 +117,7 @@ def record(
 
 def _record_layer(config: ModelConfig, weights: Weights, layer: int, x: Array, before: tuple[Array, ...]) -> LayerTape:
     width, cell = config.hidden_size, config.cell
-    gates = x @ weights[f"layers.{layer}.weight_ih"].T + weights[f"layers.{layer}.bias"]  # not yet: W_xh x + b
+    gates = x @ weights[f"layers.{layer}.weight_ih"].T + weights[f"layers.{layer}.bias"]  # W_xh x + b, then the gates
     weight_hh = weights[f"layers.{layer}.weight_hh"]
     bias_hn = weights.get(f"layers.{layer}.bias_hn")
     hidden = np.empty((*x.shape[:2], width), dtype=x.dtype)

@@ -26,8 +26,8 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -39,7 +39,7 @@ from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, STDIN_NAME
-from charrnn.storage.header import check_header, read_text_options
+from charrnn.storage.header import check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
@@ -106,6 +106,27 @@ class Checkpoint:
     def best(self) -> HistoryRow | None:
         """The evaluation that `weights` come from."""
         return best_row(self.history)
+
+
+def describe_checkpoint(
+    model: ModelConfig,
+    encoder: CharEncoder,
+    text: TextOptions,
+    history: Sequence[HistoryRow],
+    corpus: CorpusFacts,
+    made: Mapping[str, str],
+) -> dict[str, Any]:
+    """All that a checkpoint holds but for its tensors and its training, as it is written."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "model": asdict(model),
+        "characters": encoder.characters,
+        "text": store_text_options(text, encoder),
+        "history": [asdict(row) for row in history],
+        "corpus": asdict(corpus),
+        "made": dict(made),
+    }
 
 
 def begins_as_checkpoint(path: Path) -> bool:

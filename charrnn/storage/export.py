@@ -13,14 +13,12 @@ import json
 import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.storage.archive import FORMAT, FORMAT_VERSION, Checkpoint
-from charrnn.storage.header import store_text_options
+from charrnn.storage.archive import Checkpoint, describe_checkpoint
 
 ALIGNMENT = 8
 """The header of a safetensors file is filled up to a multiple of so many bytes."""
@@ -30,15 +28,9 @@ _FOLDER = "slim"
 
 def to_safetensors(checkpoint: Checkpoint) -> bytes:
     """Write the best weights, with the model's shape and its alphabet as metadata."""
-    header: dict[str, Any] = {
-        "__metadata__": {
-            "format": FORMAT,
-            "format_version": str(FORMAT_VERSION),
-            "model": json.dumps(asdict(checkpoint.model)),
-            "characters": json.dumps(checkpoint.encoder.characters),
-            "text": json.dumps(store_text_options(checkpoint.text, checkpoint.encoder)),
-        }
-    }
+    described = _describe(checkpoint)
+    metadata = {name: json.dumps(described[name]) for name in ("format_version", "model", "characters", "text")}
+    header: dict[str, Any] = {"__metadata__": {"format": described["format"], **metadata}}
     offset = 0
     for name, weight in checkpoint.weights.items():
         end = offset + weight.size * 4
@@ -60,18 +52,9 @@ def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
     """
     has_losses = checkpoint.losses_of <= checkpoint.model.members
     training = {name: value for name, value in checkpoint.training.items() if has_losses or name != "cold_loss"}
-    contents = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "model": asdict(checkpoint.model),
-        "characters": checkpoint.encoder.characters,
-        "text": store_text_options(checkpoint.text, checkpoint.encoder),
-        "weights": checkpoint.weights,
-        "history": [asdict(row) for row in checkpoint.history if has_losses],
-        "corpus": asdict(checkpoint.corpus),
-        "made": checkpoint.made,
-        "training": training,
-    }
+    contents = {**_describe(checkpoint), "weights": checkpoint.weights, "training": training}
+    if not has_losses:
+        contents["history"] = []
     arrays: list[NDArray[Any]] = []
     structure = b"\x80\x02" + _pickle(contents, arrays) + b"."
     buffer = io.BytesIO()
@@ -81,6 +64,11 @@ def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
         for name, data in records.items():
             archive.writestr(zipfile.ZipInfo(f"{_FOLDER}/{name}"), data)  # a fixed date: the same model, the same bytes
     return buffer.getvalue()
+
+
+def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    stored = (checkpoint.model, checkpoint.encoder, checkpoint.text, checkpoint.history)
+    return describe_checkpoint(*stored, checkpoint.corpus, checkpoint.made)
 
 
 def _pickle(value: Any, arrays: list[NDArray[Any]]) -> bytes:

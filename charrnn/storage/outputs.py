@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,23 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
         raise OutputError(f"{path}: cannot be written ({reason}); choose another place with {flag}") from None
 
 
+def temporary_beside(path: Path) -> Path:
+    """Where this process writes what will be put at a path; a link is followed, and stays one."""
+    target = Path(os.path.realpath(path))
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def strays_beside(path: Path) -> list[Path]:
+    """The temporary files that killed processes left beside a path.
+
+    Raises:
+        OSError: its folder cannot be read.
+    """
+    target = Path(os.path.realpath(path))
+    pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
+    return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
+
+
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
 
@@ -80,8 +98,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
         OSError: it cannot be written; the temporary file is gone and the path is as it was.
         ValueError: the path has a NUL byte in it.
     """
-    target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    target, temporary = Path(os.path.realpath(path)), temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
             write(file)

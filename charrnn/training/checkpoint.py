@@ -6,7 +6,7 @@ What is in the file is described, and checked, in `charrnn.storage.archive`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -17,8 +17,7 @@ from torch import Tensor
 from charrnn.config import ModelConfig
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
-from charrnn.storage.archive import FORMAT, FORMAT_VERSION, Checkpoint, CorpusFacts, read_checkpoint
-from charrnn.storage.header import store_text_options
+from charrnn.storage.archive import Checkpoint, CorpusFacts, describe_checkpoint, read_checkpoint
 from charrnn.storage.outputs import replace_file
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder
@@ -56,15 +55,8 @@ def snapshot(
         training: what it takes to go on, plain values and tensors.
     """
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "model": asdict(model),
-        "characters": encoder.characters,
-        "text": store_text_options(text, encoder),
+        **describe_checkpoint(model, encoder, text, history, corpus, made),
         "weights": map_leaves(dict(weights), _bring if weights_stay else _copy),
-        "history": [asdict(row) for row in history],
-        "corpus": asdict(corpus),
-        "made": dict(made),
         "training": map_leaves(dict(training), _copy),
     }
 

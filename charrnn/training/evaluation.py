@@ -59,7 +59,7 @@ def evaluate(
         ranks: the processes that do this together.
 
     Returns:
-        Mean loss in nats per character over the characters that have one before them: num_chars - 1 if not fewer.
+        Mean loss in nats per character, over all characters but the first, or about `most` of them.
     """
     whole = len(ids) - 1
     count = whole if most is None else min(most, whole)

@@ -5,8 +5,8 @@ window k ended, so a hidden state carried from one window to the next is always 
 
 In that order a model would always have just learned from what lies nearby, and of a text too long to be read whole it
 would know the beginnings of its lanes alone. So each lane is read in stretches, in a new order in each epoch. The state
-is carried into a stretch as into a chapter of another kind: a model that never met a foreign state, or never one older
-than a stretch, would not know what to do with one.
+is carried into a stretch although it comes from elsewhere: so the model learns to handle a state that does not fit the
+text, and one that is older than a stretch.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ class TrainingRun:
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
-        first_step: at which the passes over the text would have begun with the lanes as they are now: 0, unless another
-            text, or another way to read it, was forced on the run; less than 0 where a pass has more steps than before.
+        first_step: the step that counts as the start of epoch 0: 0, unless another text, or another way to read it, was
+            forced on the run; negative where a pass has more steps than before.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         pace: sums since the last evaluation.

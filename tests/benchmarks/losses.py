@@ -41,6 +41,6 @@ def train(text: Path, duration: str, seed: int = 0) -> str:
 def compare_losses(text: Path, duration: str) -> Iterator[str]:
     """The command and two others on one text, each for the same time."""
     yield train(text, duration)
-    seconds = parse_duration(duration)
+    seconds = parse_duration(duration, "time_limit")
     for name, peer in {"char-rnn's defaults": small_lstm, "nanoGPT's CPU recipe": small_transformer}.items():
         yield f"{text.name}, {name} for {duration}: {peer(text, seconds):.4f} nats"

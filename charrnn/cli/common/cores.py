@@ -97,7 +97,7 @@ class Neighbours:
         self.began, self._last = time.monotonic(), _work_done()
 
     def look(self) -> float:
-        """Give it for the time since the last look."""
+        """The mean number of cores that other programs kept busy since the last look."""
         last, self._last = self._last, _work_done()
         if last is None or self._last is None:
             return 0.0

@@ -50,7 +50,7 @@ class Launch:
         run: its state.
         corpus: what it learns from.
         chars_per_second: of training, as a few trial steps have shown.
-        reason: why it is as it is, in a few words.
+        reason: for the announcement: why this model was chosen, or what has changed at the resume.
         keeper: of its threads.
         plan: what it was set up for.
     """

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.errors import OutputError
+from charrnn.storage.outputs import strays_beside
 
 try:
     import fcntl
@@ -35,7 +35,7 @@ def locked_output(path: Path) -> Iterator[None]:
     lock = target.with_name(f".{target.name}.lock")
     descriptor = _acquire(lock, path)
     try:
-        for stray in _stray_files(path):
+        for stray in strays_beside(path):
             with contextlib.suppress(PermissionError):  # Windows, where another training may write it
                 stray.unlink(missing_ok=True)
         yield
@@ -46,13 +46,6 @@ def locked_output(path: Path) -> Iterator[None]:
         if fcntl is None:  # Windows removes no file that is open, here or in another training
             with contextlib.suppress(OSError):
                 lock.unlink(missing_ok=True)
-
-
-def _stray_files(path: Path) -> list[Path]:
-    """Find the temporary files that killed processes left beside a path."""
-    target = Path(os.path.realpath(path))
-    pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
-    return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
 
 
 def _acquire(lock: Path, path: Path) -> int:

@@ -18,7 +18,7 @@ from charrnn.display.log import begins_as_log
 from charrnn.errors import ConfigError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint
-from charrnn.storage.outputs import require_name
+from charrnn.storage.outputs import require_name, temporary_beside
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import ReadOptions
 from charrnn.text.options import CHARACTER, TextOptions
@@ -156,8 +156,7 @@ def _is_pipe(path: str) -> bool:
 
 def _try_to_write(path: Path) -> None:
     """Make a file beside a path, and remove it: a disk may be read-only, and Windows tells only what is tried."""
-    target = Path(os.path.realpath(path))
-    probe = target.with_name(f".{target.name}.{os.getpid()}.tmp")  # the checkpoint's own: a killed process' is found
+    probe = temporary_beside(path)  # the checkpoint's own: what a killed process leaves is found
     try:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         probe.unlink()

@@ -40,11 +40,11 @@ class ThreadKeeper:
         most: threads that there are.
         options: how the training is set up, by field name of `TrainConfig`.
         neighbours: the other programs, watched for some time already.
-        is_chosen: whether the user has said how many threads there are to be: then that is all there is to it.
+        is_chosen: whether --threads was given: the number never changes then.
 
     Attributes:
         threads: that there are now.
-        news: what is to be told; empty where that is nothing, or was told.
+        news: a message that was not shown yet; empty if there is none.
     """
 
     def __init__(self, most: int, options: Mapping[str, Any], neighbours: Neighbours, *, is_chosen: bool) -> None:
