@@ -3,8 +3,8 @@
     CharRNNError                    exit code 1
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
-    │   ├── ArchiveError            2  an archive of several files, where one text is wanted
-    │   ├── DecodingError           2  bytes that are not valid in the text's encoding
+    │   ├── DamagedError            2  a compressed file that is damaged, or that nothing here can unpack
+    │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
@@ -37,12 +37,12 @@ class CorpusError(CharRNNError):
     exit_code = 2
 
 
-class ArchiveError(CorpusError):
-    """An archive of several files, where one text is wanted."""
+class DamagedError(CorpusError):
+    """A compressed file that is damaged, or that nothing here can unpack."""
 
 
 class DecodingError(CorpusError):
-    """Bytes that are not valid in the text's encoding."""
+    """A file that is no text in the encoding that it is read in."""
 
 
 class ForeignTextError(CorpusError):

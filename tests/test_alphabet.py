@@ -1,28 +1,19 @@
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
-from charrnn.text.alphabet import NUM_POINTS, RARE_SHARE, SMALL_VOCAB, add_counts, choose_alphabet, counts_by_id
+from charrnn.text.alphabet import RARE_SHARE, SMALL_VOCAB, choose_alphabet, counts_by_id
 from charrnn.text.encoder import code_points
-
-ANY_TEXT = st.text(st.characters(exclude_categories=[]))
-
-
-def count(*texts):
-    counts = np.zeros(NUM_POINTS, dtype=np.int64)
-    for text in texts:
-        add_counts(counts, code_points(text))
-    return counts
+from charrnn.text.tally import Tally
 
 
-@given(st.lists(st.one_of(ANY_TEXT, st.text("abc"))))
-def test_every_character_is_counted(texts):
-    counts = count(*texts)
-    assert {chr(point): counts[point] for point in np.flatnonzero(counts)} == Counter("".join(texts))
+def count(text):
+    tally = Tally(0)
+    tally.add(code_points(text))
+    return tally.counts
 
 
 @given(st.text("abcdef", min_size=1), st.integers(1, 9), st.integers(1, 7))

@@ -65,6 +65,15 @@ def test_what_was_not_used_for_long_is_deleted_when_another_is_written(tmp_path)
     }  # fmt: skip
 
 
+def test_what_is_there_is_used_where_nothing_may_be_written(tmp_path, monkeypatch):
+    def refuse(path, times=None):
+        raise OSError(30, "Read-only file system")
+
+    Cache(tmp_path).keep("key", [IDS], IDS.dtype)
+    monkeypatch.setattr(os, "utime", refuse)
+    np.testing.assert_array_equal(Cache(tmp_path).find("key", len(IDS), IDS.dtype), IDS)
+
+
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CorpusError, match="choose another folder by --cache, or keep it in memory by --no-cache"):

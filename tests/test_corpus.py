@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,18 +131,59 @@ def test_an_alphabet_that_is_given_is_kept(tmp_path):
     assert corpus.counts == [1, 1, 1, 0, 1]
 
 
-@pytest.mark.parametrize("after", [b"before and after", b"be"])
-def test_a_file_that_grows_or_shrinks_between_the_passes_is_refused(tmp_path, monkeypatch, after):
-    path = write(tmp_path, b"before")
+def change_between_passes(monkeypatch, path, after):
+    """Let a text be long, so that it is read twice, and another when it is read again."""
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 4)
     choose = corpus_module.choose_alphabet
 
     def change(*arguments, **options):
-        write(tmp_path, after)
+        path.write_bytes(after)
         return choose(*arguments, **options)
 
     monkeypatch.setattr(corpus_module, "choose_alphabet", change)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("after", [b"be", b"BEFORE", b"", b"before\xff"[:5] + b"g"])
+def test_a_file_that_changes_between_the_passes_is_refused_and_not_kept(tmp_path, monkeypatch, after, cached):
+    path = Path(write(tmp_path, b"before"))
+    change_between_passes(monkeypatch, path, after)
+    cache = Cache(tmp_path / "cache")
     with pytest.raises(CorpusError, match="was changed while it was read"):
-        read_corpus([path])
+        read_corpus([str(path)], ReadOptions(cache=cache if cached else None))
+    assert not list(tmp_path.glob("cache/*"))
+
+
+def test_of_a_file_that_grows_between_the_passes_what_was_there_first_is_read(tmp_path, monkeypatch):
+    path, other = Path(write(tmp_path, b"before")), write(tmp_path, b"other", "other.txt")
+    change_between_passes(monkeypatch, path, b"before and after")
+    corpus = read_corpus([str(path), other], ReadOptions(separator="|"))
+    assert decoded(corpus) == "before|other"
+    assert corpus.sha256 == hashlib.sha256(b"before|other").hexdigest()
+
+
+def test_a_short_text_is_read_once(tmp_path, monkeypatch):
+    path = Path(write(tmp_path, b"before"))
+    change_between_passes(monkeypatch, path, b"another")
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 6)
+    assert decoded(read_corpus([str(path)])) == "before"
+
+
+@pytest.mark.parametrize("newline", ["keep", "lf"])
+@pytest.mark.parametrize("unit", ["character", "byte"])
+def test_line_by_line_the_end_of_a_file_ends_a_line(tmp_path, newline, unit):
+    paths = [write(tmp_path, data, name) for name, data in {"a": b"x\ny", "b": b"z\n", "c": b"", "d": b"w"}.items()]
+    how = TextOptions(lines=True, newline="keep" if unit == "byte" else newline, unit=unit)
+    assert decoded(read_corpus(paths, ReadOptions(options=how))) == "x\ny\nz\nw"
+    assert decoded(read_corpus(paths)) == "x\nyz\nw"
+    assert decoded(read_corpus(paths, ReadOptions(options=how, separator="\n\n"))).count("\n\n") == 3
+
+
+def test_lines_that_end_with_carriage_returns_are_told_what_makes_lines_of_them(tmp_path):
+    path = write(tmp_path, b"a\rb\rc\r")
+    with pytest.raises(CorpusError, match="no line feed, and --lines needs lines; give --newline lf"):
+        read_corpus([path], ReadOptions(options=TextOptions(lines=True)))
+    assert decoded(read_corpus([path], ReadOptions(options=TextOptions(lines=True, newline="lf")))) == "a\nb\nc\n"
 
 
 def test_text_that_is_not_utf8_is_refused_with_place_and_remedies(tmp_path):
@@ -159,11 +201,13 @@ def test_utf16_is_recognised_by_its_mark(tmp_path):
     assert decoded(read_corpus([path], ReadOptions(options=TextOptions(encoding="utf-16")))) == "hello"
 
 
-def test_progress_counts_every_byte_of_both_passes(tmp_path):
+@pytest.mark.parametrize(("mapped_bytes", "passes"), [(2000, 1), (500, 2)])
+def test_progress_counts_every_byte_of_every_pass(tmp_path, monkeypatch, mapped_bytes, passes):
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", mapped_bytes)
     seen = []
     read_corpus([write(tmp_path, b"x" * 1000)], progress=seen.append)
     assert seen == sorted(seen)
-    assert seen[-1] == 2000
+    assert seen[-1] == passes * 1000
 
 
 @pytest.mark.parametrize(

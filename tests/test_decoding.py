@@ -55,6 +55,15 @@ def test_what_preparing_does_is_what_unicode_says(text):
     assert prepare(without_sigma, TextOptions(lowercase=True)) == without_sigma.lower()
 
 
+@given(st.text(st.one_of(st.sampled_from(TRICKY + "𝐁™ℌ℃"), st.characters())))
+def test_what_is_made_small_after_normalising_has_no_capitals_and_is_normal(text):
+    for form in ("NFC", "NFKC"):
+        prepared = prepare(text, TextOptions(normalize=form.lower(), lowercase=True))
+        assert prepared == prepared.lower() or "Σ" in text
+        assert prepared == unicodedata.normalize(form, prepared)
+    assert prepare("𝐁old Brand™ ℃", TextOptions(normalize="nfkc", lowercase=True)) == "bold brandtm °c"
+
+
 def test_normalising_keeps_back_no_more_than_a_letter_with_its_accents():
     preparer = TextPreparer(TextOptions(normalize="nfc"))
     assert preparer.feed("cafe") == "caf"
@@ -86,7 +95,9 @@ def test_a_byte_order_mark_that_comes_in_pieces_is_left_out():
 
 def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     data = "hello".encode("utf-16-le")
-    with pytest.raises(DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le"):
+    with pytest.raises(
+        DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le or -be"
+    ):
         list(decode_document([data], "t", TextOptions(encoding="utf-16")))
     assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
 
@@ -101,6 +112,32 @@ def test_a_document_of_another_program_is_called_by_its_name(head):
         list(decode_document([head[:2], head[2:3], head[3:]], "t", TextOptions()))
     assert "".join(decode_document([b"a ", head], "t", TextOptions(errors="replace"))).startswith("a ")
     assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
+
+
+def test_a_tar_archive_is_refused_with_what_to_do():
+    head = b"a.txt".ljust(257, b"\0") + b"ustar  "
+    for pieces in ([head], [head[:100], head[100:259], head[259:]]):
+        with pytest.raises(DecodingError, match=r"^t: is a tar archive; unpack it \(tar -xf\) and give the folder$"):
+            list(decode_document(pieces, "t", TextOptions()))
+    assert "".join(decode_document([head], "t", TextOptions(errors="replace"))) == head.decode()
+    assert "".join(decode_document([head], "t", TextOptions(unit="byte"))) == head.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "likely"),
+    [
+        ("hello", "utf-16", "UTF-16"),
+        ("hello", "utf-32", "UTF-32"),
+        ("\ufeffhello", "utf-32-be", "UTF-32"),
+        ("caf\xe9", "latin-1", "Latin-1"),
+        ("it’s", "cp1252", "Windows-1252"),
+    ],
+)
+def test_bytes_that_are_not_valid_tell_which_encoding_is_likely(text, encoding, likely):
+    with pytest.raises(DecodingError, match=f"; if it is {likely}, give --encoding {likely.lower()}, or pass"):
+        list(decode_document([text.encode(encoding)], "t", TextOptions()))
+    read = decode_document([text.encode(encoding)], "t", TextOptions(encoding=likely.lower()))
+    assert "".join(read) == text.removeprefix("\ufeff")
 
 
 def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():

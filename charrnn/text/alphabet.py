@@ -7,45 +7,17 @@ learned but takes its share of every prediction.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
-from charrnn.text.encoder import CharEncoder, Points, from_code_points
+from charrnn.text.encoder import CharEncoder, from_code_points
 from charrnn.text.options import CHARACTER
-
-Counts = NDArray[np.int64]
-
-NUM_POINTS = 0x110000
-"""Unicode's code points: the size of the counts."""
+from charrnn.text.tally import Counts
 
 SMALL_VOCAB = 1000
 """An alphabet of at most so many characters is kept whole unless a flag says otherwise."""
 
 RARE_SHARE = 0.001
 """Share of a text with a large alphabet that may be lost to characters too rare to be learned."""
-
-_COMMON = 0x20000
-"""Code points below it, emoji among them, are counted by a table of all of them."""
-
-
-def add_counts(counts: Counts, points: Points) -> None:
-    """Count code points.
-
-    Args:
-        counts: by code point, shape (NUM_POINTS,); changed in place.
-        points: shape (num_chars,).
-    """
-    if points.dtype == np.uint8:  # two at a time: half as many steps
-        pairs = np.bincount(points[: len(points) & ~1].view(np.uint16), minlength=0x10000).reshape(256, 256)
-        counts[:256] += pairs.sum(0) + pairs.sum(1)
-        counts[points[len(points) & ~1 :]] += 1
-        return
-    if points.max(initial=0) >= _COMMON:  # few texts, and it takes long
-        values, times = np.unique(points[points >= _COMMON], return_counts=True)
-        counts[values] += times
-        points = points[points < _COMMON]
-    found = np.bincount(points)
-    counts[: len(found)] += found
 
 
 def choose_alphabet(

@@ -46,8 +46,9 @@ class Cache:
         """Map what was kept under a key; None where there is nothing, or something of another size."""
         path = self._path(key)
         with contextlib.suppress(OSError):
+            os.utime(path)  # used today; a folder that may only be read is used all the same
+        with contextlib.suppress(OSError):
             if path.stat().st_size == num_ids * dtype.itemsize:
-                os.utime(path)  # used today
                 return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
         return None
 

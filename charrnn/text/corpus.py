@@ -1,13 +1,14 @@
 """Turning texts into ids, in memory that does not grow with them, and what a checkpoint remembers of them.
 
-Two passes: the first reads the bytes, hashes them and counts the characters; the second turns them into ids, in memory
-or, where there are many, in a memory-mapped file that is used again (`charrnn.text.cache`). How ids become training
-windows is the matter of `charrnn.training.lanes`.
+One pass reads the bytes, hashes them and counts the characters, which are kept while they are few and become ids in the
+end. A large text is read again for that, and its ids go to a memory-mapped file that is used again
+(`charrnn.text.cache`). How ids become training windows is the matter of `charrnn.training.lanes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_characters
 from charrnn.standard_input import STDIN, STDIN_NAME
-from charrnn.text.alphabet import NUM_POINTS, Counts, add_counts, choose_alphabet, counts_by_id
+from charrnn.text.alphabet import choose_alphabet, counts_by_id
 from charrnn.text.cache import Cache, cache_key
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.documents import is_text
@@ -24,6 +25,7 @@ from charrnn.text.encoder import CharEncoder, Ids, code_points, to_bytes
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.text.sources import Document, Found, find_documents
+from charrnn.text.tally import Counts, Tally
 
 MIN_PIECE = 2
 """Characters that either piece of a split must have: one to read and one to predict."""
@@ -146,20 +148,22 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
 
 
 def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> Corpus:
-    counts = np.zeros(NUM_POINTS, dtype=np.int64)
-    for text in _read(found.documents, reading, meter.hash):
-        add_counts(counts, code_points(text))
+    tally = Tally(MAPPED_BYTES)
+    for text in _read(found.documents, reading, meter):
+        tally.add(code_points(text))
+    counts = tally.counts
     if not counts.any():
         raise CorpusError(f"{name}: no characters; give a text to learn from")
     if reading.options.lines and not counts[ord("\n")]:
-        raise CorpusError(f"{name}: no line feed, and --lines needs lines; leave it out")
+        mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else "leave it out"
+        raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
     encoder = reading.encoder or _choose(counts, reading)
     if reading.encoder is not None:
         _check_known(counts, encoder, name)
         _check_chosen(counts, encoder, reading)
     return Corpus(
         name=name,
-        ids=_encode(found.documents, encoder, int(counts.sum()), reading, meter),
+        ids=_encode(found.documents, encoder, tally, reading, meter),
         encoder=encoder,
         counts=counts_by_id(counts, encoder),
         num_bytes=meter.num_bytes,
@@ -171,22 +175,22 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     )
 
 
-def _read(documents: Sequence[Document], reading: ReadOptions, watch: Callable[[bytes], None]) -> Iterator[str]:
-    """All documents as one prepared text, in pieces; `watch` sees every byte before."""
-    preparer = TextPreparer(reading.options)
-    separator = to_bytes(reading.separator)
+def _read(documents: Sequence[Document], reading: ReadOptions, meter: Meter) -> Iterator[str]:
+    """All documents as one prepared text, in pieces; the meter sees every byte before.
 
-    def watched(chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            watch(chunk)
-            yield chunk
-
+    Where each line is a text of its own, one that a document's end leaves open ends there.
+    """
+    preparer, encoding = TextPreparer(reading.options), "latin-1" if reading.options.unit == BYTE else "utf-8"
+    last = ""
     for number, document in enumerate(documents):
-        if number and separator:
-            watch(separator)
-            yield preparer.feed(separator.decode("latin-1" if reading.options.unit == BYTE else "utf-8"))
-        chunks, is_settled = watched(document.chunks()), reading.encoder is not None
+        between = reading.separator if number else ""
+        if reading.options.lines and not between and last not in ("", "\n"):
+            between = "\n"
+        for chunk in meter.watch([to_bytes(between)]):
+            yield preparer.feed(chunk.decode(encoding))
+        chunks, is_settled = meter.watch(document.chunks()), reading.encoder is not None
         for text in decode_document(chunks, document.name, reading.options, is_settled=is_settled):
+            last = text[-1:] or last
             yield preparer.feed(text)
     yield preparer.feed("", final=True)
 
@@ -226,21 +230,26 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
 
 
 def _encode(
-    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: ReadOptions, meter: Meter
+    documents: Sequence[Document], encoder: CharEncoder, tally: Tally, reading: ReadOptions, meter: Meter
 ) -> Ids:
-    """The second pass: ids in memory, or in the cache where they are many."""
-    pieces = _counted((encoder.look_up(code_points(text)) for text in _read(documents, reading, meter.see)), num_chars)
+    """The text's ids: of what was kept of it, or of a second reading, in memory or in the cache where they are many."""
+    kept, num_chars = tally.ids(encoder), int(tally.counts.sum())
+    if kept is not None:
+        return kept
     if reading.cache is None or num_chars * encoder.dtype.itemsize < MAPPED_BYTES:
-        return _gather(pieces, num_chars, encoder)
+        return _gather(_read_again(documents, encoder, num_chars, reading, meter), num_chars, encoder)
     key = cache_key(
         sha256=meter.sha256,
-        sizes=[document.num_bytes for document in documents],
+        sizes=meter.sizes,
         text=reading.options.to_dict(),
+        unicode=unicodedata.unidata_version,
         characters=encoder.characters,
         has_unknown=encoder.has_unknown,
     )
     known = reading.cache.find(key, num_chars, encoder.dtype)
-    return known if known is not None else reading.cache.keep(key, pieces, encoder.dtype)
+    if known is not None:
+        return known
+    return reading.cache.keep(key, _read_again(documents, encoder, num_chars, reading, meter), encoder.dtype)
 
 
 def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
@@ -252,20 +261,23 @@ def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
     return ids
 
 
-def _counted(pieces: Iterator[Ids], num_chars: int) -> Iterator[Ids]:
-    """The same pieces, as long as they are as many as the first pass has counted.
+def _read_again(
+    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: ReadOptions, meter: Meter
+) -> Iterator[Ids]:
+    """The second pass: each document up to where it ended in the first, in ids.
 
     Raises:
-        CorpusError: a file has changed meanwhile.
+        CorpusError: it is not what it was in the first.
     """
-    total = 0
-    for piece in pieces:
-        total += len(piece)
-        if total > num_chars:
+    meter.begin_again()
+    left = num_chars
+    for text in _read(documents, reading, meter):
+        left -= len(text)
+        if left < 0:
             break
-        yield piece
-    if total != num_chars:
-        raise CorpusError("the text was changed while it was read; try again when nothing writes to it")
+        yield encoder.look_up(code_points(text))
+    if left or not meter.is_same:
+        raise CorpusError("the text was changed while it was read; try again when nothing changes it")
 
 
 def _name(path: str) -> str:

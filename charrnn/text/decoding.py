@@ -25,7 +25,12 @@ DOCUMENTS = {
 }
 """Files that hold a text and much else, by how they begin."""
 
-LONGEST_HEAD = max(map(len, DOCUMENTS))
+_TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
+
+LONGEST_HEAD = _TAR_MARK.stop
+"""Bytes that tell what a file is."""
+
+Form = Literal["NFC", "NFKC"]
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
@@ -40,22 +45,30 @@ class TextPreparer:
     def __init__(self, options: TextOptions) -> None:
         self._newlines = io.IncrementalNewlineDecoder(None, translate=True) if options.newline == "lf" else None
         self._lowercase = options.lowercase
-        self._form = None if options.normalize == "none" else options.normalize.upper()
+        self._form = None if options.normalize == "none" else cast(Form, options.normalize.upper())
         self._held = ""
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """Take the next chunk; give what is certain by now."""
         if self._newlines is not None:
             text = self._newlines.decode(text, final)
+        if self._form is not None:
+            text = self._take_piece(text, final)
+            text = self._normalise(text)
         if self._lowercase:
             text = text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
-        return text if self._form is None else self._normalise(text, self._form, final)
+            text = self._normalise(text)  # again: a small letter may be of several characters
+        return text
 
-    def _normalise(self, text: str, form: str, final: bool) -> str:
+    def _take_piece(self, text: str, final: bool) -> str:
+        """The text so far, up to where normalising what follows cannot change it."""
         text = self._held + text
         cut = len(text) if final else next((i for i in range(len(text) - 1, 0, -1) if _begins_piece(text[i])), 0)
         self._held = text[cut:]
-        return unicodedata.normalize(cast(Literal["NFC", "NFKC"], form), text[:cut])
+        return text[:cut]
+
+    def _normalise(self, text: str) -> str:
+        return text if self._form is None else unicodedata.normalize(self._form, text)
 
 
 def prepare(text: str, options: TextOptions) -> str:
@@ -86,10 +99,7 @@ def decode_document(
     decoder = codecs.getincrementaldecoder(options.encoding)(options.errors)
     read, at_start = 0, True
     head, rest = _take_head(chunks)
-    kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
-    if kind and options.errors == "strict":
-        encoding = options.encoding if is_settled else "UTF-8"
-        raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in {encoding}")
+    refuse_document(head, name, options, is_settled=is_settled)
     for chunk, is_last in _mark_last(itertools.chain([head], rest)):
         pending = len(decoder.getstate()[0])
         try:
@@ -100,13 +110,31 @@ def decode_document(
         except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark, or of an encoding that tells no place
             is_wide = codecs.lookup(options.encoding).name in ("utf-16", "utf-32")
             advice = (
-                f"name its byte order: --encoding {options.encoding}-le" if is_wide else "name the right --encoding"
+                f"name its byte order: --encoding {options.encoding}-le or -be"
+                if is_wide
+                else "name the right --encoding"
             )
             raise DecodingError(f"{name}: {error}; {settled_advice(options) if is_settled else advice}") from None
         read += len(chunk)
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
         yield text
+
+
+def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool = False) -> None:
+    """Refuse a file that holds a text and much else, by its first bytes, unless any bytes are to be taken for text.
+
+    Raises:
+        DecodingError: it is one.
+    """
+    if options.errors != "strict":
+        return
+    if head[_TAR_MARK] == _IN_TAR:
+        raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
+    kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
+    if kind:
+        encoding = options.encoding if is_settled else "UTF-8"
+        raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in {encoding}")
 
 
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
@@ -118,9 +146,19 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
     """What mends a training's text."""
     if codecs.lookup(options.encoding).name != "utf-8":
         return "name the right --encoding, or pass over such bytes by --errors replace"
-    is_wide = offset + error.start == 0 and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    likely = ("UTF-16", "utf-16") if is_wide else ("Latin-1", "latin-1")
-    return f"if it is {likely[0]}, give --encoding {likely[1]}, or pass over such bytes by --errors replace"
+    likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
+    if likely is None:  # where Latin-1 has control characters, Windows' own has quotation marks and dashes
+        likely = "Windows-1252" if error.object[error.start] < 0xA0 else "Latin-1"
+    return f"if it is {likely}, give --encoding {likely.lower()}, or pass over such bytes by --errors replace"
+
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""How texts in wide encodings begin; UTF-32's mark first, which begins as UTF-16's does."""
 
 
 def settled_advice(options: TextOptions) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from charrnn.errors import ArchiveError, CorpusError, DecodingError
+from charrnn.errors import CorpusError, DamagedError, DecodingError
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
 from charrnn.text.sources import Document, find_documents
@@ -32,7 +32,7 @@ def read_text(path: str, options: TextOptions | None = None) -> str:
 
 
 def is_text(document: Document, options: TextOptions) -> bool:
-    """Whether a document is one in its encoding and holds no NUL character, as texts do not.
+    """Whether a document is one in its encoding and holds no NUL character, as texts do not; a damaged one is none.
 
     Raises:
         CorpusError: it cannot be read.
@@ -42,5 +42,5 @@ def is_text(document: Document, options: TextOptions) -> bool:
     chunks = document.chunks()
     try:
         return all("\0" not in text for text in decode_document(chunks, document.name, options))
-    except (DecodingError, ArchiveError):
+    except (DecodingError, DamagedError):
         return False

@@ -12,9 +12,13 @@ from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
-from charrnn.text.decoding import BOM, settled_advice
+from charrnn.text.decoding import BOM, refuse_document, settled_advice
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import CHUNK, compression_of, decompressed, reading, refuse_archive
+from charrnn.text.sources import reading
+from charrnn.text.unpacking import CHUNK, compression_of, decompressed
+
+_SHIFTING = ("iso2022", "hz", "utf-7")
+"""Encodings in which bytes change the meaning of those that follow, beyond a line's end too."""
 
 
 def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
@@ -22,7 +26,8 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
 
     Args:
         path: of the file, which may be compressed, or "-" for standard input, as it is.
-        options: its encoding, in which a line feed must be the one byte that it is in ASCII.
+        options: its encoding, in which a line feed must be the one byte that it is in ASCII, and no line may depend
+            on those before it.
 
     Yields:
         The whole lines that were there, one or more, each with its line feed; the last may lack one.
@@ -33,10 +38,10 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
     if codecs.lookup(options.encoding).name == "utf-8-sig":  # the mark is left out in any case
         options = replace(options, encoding="utf-8")
     name = name_of(path)
-    if "\n".encode(options.encoding) != b"\n":
+    if not _has_lines(options.encoding):
         raise CorpusError(
-            f"{name}: the model reads {options.encoding}, in which a line feed is more than a byte, and so no line by "
-            "itself; score the text as a whole"
+            f"{name}: the model reads {options.encoding}, in which no line can be read without those before it; score "
+            "the text as a whole"
         )
     if not path:
         raise CorpusError("a file's name is empty; give a text file, or - for standard input")
@@ -60,7 +65,7 @@ def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str
     # read1: what there is, and no waiting until it is much
     while piece := file.read1(CHUNK):  # type: ignore[attr-defined]  # all buffered files have it
         if number == 1 and not unfinished:
-            _refuse_packed(piece, name)
+            _refuse_packed(piece, name, options)
         whole, feed, rest = piece.rpartition(b"\n")
         if not feed:
             unfinished.append(piece)
@@ -72,8 +77,14 @@ def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str
         yield from _decode([last], number, name, options)
 
 
-def _refuse_packed(head: bytes, name: str) -> None:
-    refuse_archive(head, name)
+def _has_lines(encoding: str) -> bool:
+    name = codecs.lookup(encoding).name
+    return "\n".encode(encoding) == b"\n" and not name.startswith(_SHIFTING)
+
+
+def _refuse_packed(head: bytes, name: str, options: TextOptions) -> None:
+    if options.unit != BYTE:
+        refuse_document(head, name, options, is_settled=True)
     if kind := compression_of(head):
         raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
 

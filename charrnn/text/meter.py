@@ -1,39 +1,66 @@
-"""How far the reading of a text is, and what its bytes were."""
+"""What the bytes of a text were, and whether they are the same when it is read again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 Progress = Callable[[int], None]
-"""Told, now and then, how many bytes were read; each byte is read twice."""
+"""Told, now and then, how many bytes were read; those of a large text are read twice."""
 
 
 class Meter:
-    """What is learned of the bytes on their way: how many they are, and their hash.
+    """Watches bytes on their way: how many they are, and their hash.
 
     Args:
         progress: told of every chunk, if anyone wants to know.
+
+    Attributes:
+        sizes: bytes of each document, and of each piece of text between two of them, in the first pass.
     """
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress or (lambda done: None)
-        self._hash = hashlib.sha256()
-        self._seen = 0
-        self.num_bytes = 0
+        self._first = self._hash = hashlib.sha256()
+        self._seen, self._place = 0, 0
+        self.sizes: list[int] = []
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the first pass."""
+        return sum(self.sizes)
 
     @property
     def sha256(self) -> str:
         """Of the bytes of the first pass, in hexadecimal."""
-        return self._hash.hexdigest()
+        return self._first.hexdigest()
 
-    def hash(self, chunk: bytes) -> None:
-        """Take a chunk of the first pass."""
-        self._hash.update(chunk)
-        self.num_bytes += len(chunk)
-        self.see(chunk)
+    @property
+    def is_same(self) -> bool:
+        """Whether the last pass had the bytes of the first."""
+        return self._hash.digest() == self._first.digest()
 
-    def see(self, chunk: bytes) -> None:
-        """Take a chunk of any pass."""
-        self._seen += len(chunk)
-        self._progress(self._seen)
+    def begin_again(self) -> None:
+        """Begin another pass, of which each document ends where it ended in the first: it may have grown since."""
+        self._hash, self._place = hashlib.sha256(), 0
+
+    def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Hand on the next document's bytes."""
+        is_first, place, size = self._hash is self._first, self._place, 0
+        self._place += 1
+        for chunk in chunks:
+            if not is_first:
+                chunk = chunk[: self._size(place) - size]
+            if not chunk:
+                break
+            size += len(chunk)
+            self._hash.update(chunk)
+            self._seen += len(chunk)
+            self._progress(self._seen)
+            yield chunk
+        if is_first:
+            self.sizes.append(size)
+
+    def _size(self, place: int) -> int:
+        """Of a document in the first pass; of one that was not there, nothing."""
+        return self.sizes[place] if place < len(self.sizes) else 0

@@ -1,41 +1,29 @@
 """Where text comes from: files in the order given, folders walked in sorted order, standard input, compressed or not.
 
-Everything is a `Document` that can be opened twice, since encoding takes two passes; what comes from standard input is
-kept for that, on disk where it is large.
+Everything is a `Document` that can be opened twice, since encoding a large text takes two passes; what comes from
+standard input is kept for that, on disk where it is large.
 """
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
-import importlib
-import lzma
+import errno
 import os
 import shutil
 import sys
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
-from charrnn.errors import ArchiveError, ConfigError, CorpusError
+from charrnn.errors import ConfigError, CorpusError, DamagedError
 from charrnn.standard_input import STDIN, STDIN_NAME
-
-CHUNK = 1 << 18
-"""Bytes to read at once: what is made of them stays in the processor's cache."""
+from charrnn.text.unpacking import CHUNK, DAMAGE, decompressed
 
 HELD_BYTES = 64 << 20
 """Bytes of standard input that are held in memory; more go to a temporary file."""
-
-_HEAD = 16
-_TAR_MARK = slice(257, 262)
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "Zstandard"}
-_DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -52,28 +40,16 @@ class Document:
     path: Path | None
     kept: IO[bytes] | None = None
 
-    @cached_property
-    def num_bytes(self) -> int:
-        """Size as it lies there, compressed or not."""
-        if self.kept is not None:
-            return self.kept.seek(0, os.SEEK_END)
-        assert self.path is not None, "a document is kept or has a path"
-        with reading(self.name):
-            return self.path.stat().st_size
-
     def chunks(self) -> Iterator[bytes]:
         """Read it from its beginning, decompressed.
 
         Raises:
-            CorpusError: it is missing, unreadable or damaged.
-            ArchiveError: it is an archive of several files.
+            CorpusError: it is missing or unreadable.
+            DamagedError: it is compressed, and damaged.
         """
         with reading(self.name), self._open() as file, decompressed(file, self.name) as plain:
-            chunk = plain.read(CHUNK)
-            refuse_archive(chunk, self.name)
-            while chunk:
+            while chunk := plain.read(CHUNK):
                 yield chunk
-                chunk = plain.read(CHUNK)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
@@ -188,61 +164,27 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: i
 
 def _keep_stdin() -> Document:
     with reading(STDIN_NAME):
-        return Document(STDIN_NAME, None, _keep(sys.stdin.buffer))
+        return Document(STDIN_NAME, None, _keep(sys.stdin.buffer, STDIN_NAME))
 
 
 def _keep_pipe(path: str) -> Document:
     """What can be read only once, such as a shell's <(...)."""
     with open(path, "rb") as pipe:
-        return Document(path, None, _keep(pipe))
+        return Document(path, None, _keep(pipe, path))
 
 
-def _keep(stream: BinaryIO) -> IO[bytes]:
+def _keep(stream: BinaryIO, name: str) -> IO[bytes]:
     kept = tempfile.SpooledTemporaryFile(max_size=HELD_BYTES)  # noqa: SIM115  # lives as long as its document
-    shutil.copyfileobj(stream, kept, CHUNK)
+    try:
+        shutil.copyfileobj(stream, kept, CHUNK)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise CorpusError(
+            f"{name}: is kept in {tempfile.gettempdir()} meanwhile, where there is no space left; let TMPDIR name a "
+            "folder that has some, or give a file"
+        ) from None
     return cast(IO[bytes], kept)
-
-
-def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:
-    """A reader of the plain bytes of a file that may be compressed, which its first bytes tell.
-
-    Raises:
-        CorpusError: what can unpack it is not there.
-    """
-    kind = compression_of(file.read(_HEAD))
-    file.seek(0)
-    if kind is None:
-        return contextlib.nullcontext(file)
-    if kind == "Zstandard":
-        return _zstandard(file, name)
-    openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
-    return cast(contextlib.AbstractContextManager[Any], openers[kind](file))
-
-
-def refuse_archive(head: bytes, name: str) -> None:
-    """Refuse a tar archive by its first plain bytes: it would be learned with the names and sizes in it.
-
-    Raises:
-        ArchiveError: it is one.
-    """
-    if head[_TAR_MARK] == b"ustar":
-        raise ArchiveError(f"{name}: a tar archive; unpack it (tar -xf) and give the folder")
-
-
-def compression_of(head: bytes) -> str | None:
-    """What packed a file, by its first bytes; None for nothing that is known."""
-    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-
-
-def _zstandard(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:
-    """By whichever of the libraries is at hand: Python's own from 3.14 on, or zstandard."""
-    for module in ("compression.zstd", "zstandard"):
-        with contextlib.suppress(ImportError):
-            library: Any = importlib.import_module(module)
-            return cast(contextlib.AbstractContextManager[Any], library.open(file, "rb"))
-    raise CorpusError(
-        f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it by zstd -d"
-    )
 
 
 @contextlib.contextmanager
@@ -251,13 +193,15 @@ def reading(name: str) -> Iterator[None]:
 
     Raises:
         CorpusError: it did.
+        DamagedError: what is compressed cannot be unpacked.
     """
     try:
         yield
     except FileNotFoundError:
         raise CorpusError(f"{name}: no such file; give a text file, or - for standard input") from None
-    except _DAMAGE as error:
+    except (OSError, *DAMAGE) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "it ends too early"
-        raise CorpusError(f"{name}: cannot be read ({reason})") from None
+        kind = CorpusError if isinstance(error, OSError) and error.errno else DamagedError
+        raise kind(f"{name}: cannot be read ({reason})") from None
     except ValueError as error:  # a NUL byte in the path
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None

@@ -52,9 +52,27 @@ def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> lis
         files, first = _count(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
         more = ", ..." if len(corpus.skipped) > 1 else ""
         lines.append(f"{files} left out as no {corpus.options.encoding} text: {first}{more}")
-    returns = corpus.counts[corpus.encoder.characters.index("\r")] if "\r" in corpus.encoder.characters else 0
-    if returns and corpus.options.unit == CHARACTER:
+    return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
+
+
+def _doubts(corpus: Corpus) -> list[str]:
+    """Characters that seldom belong in a text, and what may have brought them there."""
+
+    def times(characters: str) -> int:
+        return sum(corpus.counts[corpus.encoder.characters.index(c)] for c in characters if c in corpus.encoder)
+
+    lines = []
+    if returns := times("\r"):
         lines.append(f"{_count(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
+    if nulls := times("\0"):
+        lines.append(
+            f"{_count(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
+        )
+    if controls := times("".join(map(chr, range(0x80, 0xA0)))):
+        lines.append(
+            f"{_count(controls, 'control character')} of U+0080 to U+009F kept; where these should be quotation marks "
+            "and dashes, --encoding windows-1252 reads them as such"
+        )
     return lines
 
 

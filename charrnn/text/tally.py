@@ -1,0 +1,93 @@
+"""What one pass over a text finds: how often each character stands in it and, of a text that is not large, all of it.
+
+Characters are numbered as they come, ASCII's by their codes and all others from 128 on. Once the text is at its end and
+its alphabet known, the numbers become ids: what was read need not be read and decoded again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.text.encoder import CharEncoder, Ids, Points
+
+Counts = NDArray[np.int64]
+
+NUM_POINTS = 0x110000
+"""Unicode's code points: the size of the counts."""
+
+NUM_ASCII = 128
+
+
+class Tally:
+    """The characters of a text that comes in pieces.
+
+    Args:
+        kept_bytes: how many bytes of numbers are kept at most; of a longer text the counts alone stay.
+    """
+
+    def __init__(self, kept_bytes: int) -> None:
+        self._kept_bytes = kept_bytes
+        self._points = np.arange(NUM_ASCII, dtype=np.uint32)  # by number
+        self._times = np.zeros(NUM_ASCII, dtype=np.int64)
+        self._numbers = self._number_points(np.dtype(np.uint8))
+        self._pieces: list[Ids] | None = []
+        self._size = 0
+
+    def add(self, points: Points) -> None:
+        """Take the next piece as code points, shape (num_chars,), bytes where all are ASCII."""
+        numbers = points if points.dtype == np.uint8 else self._number(points)
+        found = _count(numbers)
+        self._times[: len(found)] += found[: len(self._times)]
+        if self._pieces is not None:
+            self._pieces.append(numbers)
+            self._size += numbers.nbytes
+            if self._size > self._kept_bytes:
+                self._pieces = None
+
+    @property
+    def counts(self) -> Counts:
+        """How often each code point stands in the text, shape (NUM_POINTS,)."""
+        counts = np.zeros(NUM_POINTS, dtype=np.int64)
+        counts[self._points] = self._times
+        return counts
+
+    def ids(self, encoder: CharEncoder) -> Ids | None:
+        """The whole text as ids, shape (num_chars,); None where it was too long to be kept."""
+        if self._pieces is None:
+            return None
+        table = encoder.look_up(self._points)
+        ids = np.empty(sum(map(len, self._pieces)), dtype=encoder.dtype)
+        position = 0
+        for piece in self._pieces:
+            table.take(piece, mode="clip", out=ids[position : position + len(piece)])
+            position += len(piece)
+        return ids
+
+    def _number(self, points: Points) -> Ids:
+        numbers = self._numbers.take(points, mode="clip")
+        mark = np.iinfo(self._numbers.dtype).max
+        if numbers.max(initial=0) < mark:
+            return numbers
+        self._points = np.append(self._points, np.unique(points[numbers == mark]))
+        self._times = np.append(self._times, np.zeros(len(self._points) - len(self._times), dtype=np.int64))
+        self._numbers = self._number_points(np.min_scalar_type(len(self._points)))
+        return self._numbers.take(points, mode="clip")
+
+    def _number_points(self, dtype: np.dtype[Any]) -> Ids:
+        """The number of each code point; the largest that the type holds marks those that have none yet."""
+        numbers = np.full(NUM_POINTS, np.iinfo(dtype).max, dtype=dtype)
+        numbers[self._points] = np.arange(len(self._points), dtype=dtype)
+        return numbers
+
+
+def _count(numbers: Ids) -> Counts:
+    if numbers.dtype != np.uint8:
+        return np.bincount(numbers)
+    even = len(numbers) & ~1  # two at a time: half as many steps
+    pairs = np.bincount(numbers[:even].view(np.uint16), minlength=0x10000).reshape(256, 256)
+    counts: Counts = pairs.sum(0) + pairs.sum(1)
+    counts[numbers[even:]] += 1
+    return counts

@@ -1,0 +1,73 @@
+import bz2
+import gzip
+import io
+import lzma
+import sys
+
+import pytest
+
+from charrnn.errors import DamagedError
+from charrnn.text.unpacking import ZstandardReader, compression_of, decompressed
+
+zstandard = pytest.importorskip("zstandard", reason="the zstandard library is not installed")
+PACKERS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "Zstandard": zstandard.compress}
+
+
+def unpack(data, size=-1):
+    with decompressed(io.BytesIO(data), "t") as plain:
+        return b"".join(iter(lambda: plain.read(size), b"")) if size > 0 else plain.read()
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("data", [b"", b"a", b"some text " * 9999])
+def test_what_is_compressed_is_known_and_unpacked(kind, data):
+    packed = PACKERS[kind](data)
+    assert compression_of(packed) == kind
+    assert unpack(packed) == unpack(packed, size=7) == data
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_one_after_another_are_read_on_end(kind):
+    assert unpack(PACKERS[kind](b"one ") + PACKERS[kind](b"two")) == b"one two"
+
+
+@pytest.mark.parametrize("text", [b"BZhang is a name.", b"BZh", b"\x1f\x8bell", b"(\xb5", b""])
+def test_a_text_that_begins_alike_is_not_compressed(text):
+    assert compression_of(text) is None
+    assert unpack(text) == text
+
+
+def test_a_zstandard_file_of_which_the_end_is_missing_is_damaged():
+    packed = zstandard.compress(bytes(range(256)) * 999)
+    for end in (4, len(packed) // 2, len(packed) - 1):
+        with pytest.raises(EOFError):
+            unpack(packed[:end])
+
+
+def test_a_zstandard_file_with_something_else_behind_it_is_damaged():
+    with pytest.raises(EOFError, match="Unknown frame"):
+        unpack(zstandard.compress(b"text") + b"and more")
+
+
+def test_pythons_own_library_comes_first(monkeypatch):
+    """As from Python 3.14 on: one that has no object for each frame, since it is one itself."""
+
+    class Unpacker:
+        eof, unused_data = False, b""
+
+        def decompress(self, data):
+            self.eof = True
+            return data[4:].upper()
+
+    library = type(sys)("compression.zstd")
+    library.ZstdDecompressor, library.ZstdError = Unpacker, ValueError
+    monkeypatch.setitem(sys.modules, "compression", type(sys)("compression"))
+    monkeypatch.setitem(sys.modules, "compression.zstd", library)
+    assert unpack(b"\x28\xb5\x2f\xfdtext") == b"TEXT"
+
+
+def test_without_a_library_one_clear_error_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
+    with pytest.raises(DamagedError, match=r"^t: compressed by Zstandard.*pip install zstandard"):
+        ZstandardReader(io.BytesIO(), "t")
