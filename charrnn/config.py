@@ -94,6 +94,7 @@ RANGES: dict[str, Range] = {
     "grad_clip": Range(0, 1e9),
     "val_fraction": Range(0, 0.5, open_low=True),
     "evaluations": Range(1, 1e9),
+    "evaluate_every": Range(1, 1e15),
     "evaluated": Range(1, 1e15),
     "patience": Range(1, 1e9),
     "seed": Range(0, 2**63 - 1),
@@ -211,6 +212,7 @@ class TrainConfig:
         grad_clip: largest norm of the gradient of all parameters together, which is scaled down to it; 0: any.
         val_fraction: share of the text, at its end, held out for validation.
         evaluations: how many times, at even distances, the held-out piece is evaluated.
+        evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
         evaluated: characters of it, at most, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None for no such end.
         state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
@@ -239,6 +241,7 @@ class TrainConfig:
     grad_clip: float = 1.0
     val_fraction: float = 0.1
     evaluations: int = 12
+    evaluate_every: int | None = None
     evaluated: int = MOST_EVALUATED
     patience: int | None = None
     state_reset: float = 0.02

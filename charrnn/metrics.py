@@ -49,7 +49,7 @@ class Report:
         step: optimizer updates made.
         epoch: passes over the training piece, as a fraction.
         progress: share of the whole training that is done, from 0 to 1.
-        train_loss: mean since the last evaluation, with dropout, in nats per character.
+        train_loss: moving average over some 32 steps, with dropout, in nats per character.
         val_loss: as in `HistoryRow`, if this report is an evaluation's.
         best_val_loss: the lowest so far, if there is one.
         best_step: the step that it was reached at, if there is one.
@@ -62,6 +62,7 @@ class Report:
         seconds: wall-clock time of the run.
         seconds_left: expected.
         is_last: whether the training ends here.
+        ended_by: what ends it, "patience", "steps" (of `--epochs` too) or "time"; empty where it goes on.
         skipped: steps left out so far, because their loss or gradient was not finite.
         recoveries: how often training went back to its best weights so far, because the numbers went wrong.
         rewinds: how often it went back to them so far, with a lower rate, because they got no better.
@@ -84,6 +85,7 @@ class Report:
     seconds: float
     seconds_left: float
     is_last: bool
+    ended_by: str
     skipped: int
     recoveries: int
     rewinds: int

@@ -118,7 +118,7 @@ ALLOWED = {
     },
     "display": {
         "plain": "config escape metrics",
-        "log": "errors",
+        "log": "errors metrics",
         "echo": "",
         "console": "echo escape metrics plain",
         "heatmap": "escape",

@@ -215,6 +215,50 @@ def test_one_is_singular_and_a_folder_takes_the_checkpoint(folder):
     assert missing.stderr == "charrnn: nowhere: no such folder; make it, or give another file with --out\n"
 
 
+def test_the_log_of_another_training_is_left_alone(folder):
+    other = train(folder, *SMALL, "--max-steps", 60, "--seed", 5, "--out", "other.pt", "--log", "other.log")
+    assert other.process.exitcode == 0
+    before = (folder / "other.log").read_bytes()
+    refused = train(folder, "--resume", "--max-steps", 70, "--log", "other.log")
+    assert refused.process.exitcode == 2
+    assert refused.stderr.endswith("other.log: is the log of another training; give another file with --log\n")
+    assert (folder / "other.log").read_bytes() == before
+    assert train(folder, "--out", "other.pt", "--resume", "--max-steps", 70, "--log", "other.log").process.exitcode == 0
+    assert (folder / "other.log").read_bytes().startswith(before)
+
+
+@pytest.mark.slow
+def test_a_training_on_another_text_begins_with_its_weights_and_at_the_full_rate(folder):
+    state = contents(folder)
+    state["training"]["rewinds"] = 2
+    state["training"]["health"]["recoveries"] = 1
+    torch.save(state, folder / "verse.pt")
+    (folder / "verse.txt").write_text(make_text(3000)[::-1], encoding="utf-8")
+    flags = ["--max-steps", 30, "--evaluate-every", 1, "--log", "on.log", "--warmup-steps", 0]
+    forced = train(folder, "--force-resume", *flags)
+    assert forced.process.exitcode == 0, forced.stderr
+    rows = [json.loads(line) for line in (folder / "on.log").read_text().splitlines()]
+    config = state["training"]["config"]
+    share = 1 - (1 - config["final_learning_rate"]) * 20 / 30
+    assert rows[0]["learning_rate"] == pytest.approx(config["learning_rate"] * share)
+    assert rows[-1]["rewinds"] <= 10
+
+
+@pytest.mark.slow
+def test_another_optimizer_gets_a_rate_of_its_own(folder):
+    flags = ["--force-resume", "--max-steps", 24, "--optimizer", "sgd"]
+    assert "sgd at 1;" in train(folder, *flags).stderr
+    assert "sgd at 0.5;" in train(folder, *flags, "--learning-rate", 0.5).stderr
+
+
+@pytest.mark.slow
+def test_a_larger_held_out_piece_of_which_some_was_learned_is_told(folder):
+    flags = ["--force-resume", "--max-steps", 24, "--val-fraction"]
+    told = "--val-fraction 0.2, so that some of what is held out was learned from before"
+    assert told in train(folder, *flags, 0.2).stderr
+    assert "learned from before" not in train(folder, *flags, 0.1).stderr
+
+
 @pytest.mark.slow
 def test_a_log_is_not_clobbered(folder):
     training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", "--log", "verse.log")

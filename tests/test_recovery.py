@@ -175,7 +175,7 @@ def test_a_loss_that_explodes_after_having_been_good_is_handled_the_same_way():
             good = run.best.val_loss
             run.model.head.weight.data.mul_(-100)
     assert run.health.recoveries == 1
-    assert any("the training loss rose from" in trouble for trouble in told)
+    assert any(" at its lowest: back to the best weights" in trouble for trouble in told)
     assert run.best.val_loss < good
     assert run.best.step > 250
 
@@ -215,6 +215,26 @@ def test_a_text_that_gets_harder_and_a_model_that_overfits_have_not_exploded():
     assert not has_exploded(3.3, 1.3, vocab_size=60)
     assert not has_exploded(100.0, math.inf, vocab_size=60), "it was never good"
     assert has_exploded(5.2, 1.3, vocab_size=60)
+
+
+def test_a_loss_that_never_was_good_has_exploded_where_it_is_far_worse_than_guessing():
+    assert has_exploded(9.0, 9.0, vocab_size=60), "guessing costs ln 60 = 4.1"
+    assert not has_exploded(8.0, 8.0, vocab_size=60)
+    run = start(learning_rate=30.0, warmup_steps=0, max_steps=300)
+    with pytest.raises(DivergenceError, match="going back 3 times"):
+        finish(run)
+
+
+def test_a_run_that_began_with_other_weights_goes_back_to_these():
+    run = start()
+    run.beginning = {name: tensor + 1 for name, tensor in run.model.state_dict().items()}
+    state = run.state_dict()
+    other = start()
+    other.load_state_dict(state)
+    go_back(other, "a test")
+    torch.testing.assert_close(dict(other.model.state_dict()), run.beginning)
+    finish(other)
+    assert "beginning" not in other.state_dict(), "the best weights are what it would go back to"
 
 
 def test_a_weight_that_is_not_finite_is_never_saved():
@@ -296,6 +316,7 @@ def test_denormal_numbers_are_flushed_in_every_thread():
         ("pace", {**vars(Pace()), "norm": math.inf}, "a figure is not a finite number"),
         ("pace", {**vars(Pace()), "clipped": 0.5}, "a count is not an integer"),
         ("weights", {}, "missing or unknown names"),
+        ("beginning", {"embedding.weight": torch.zeros(3)}, "beginning: missing or unknown names"),
     ],
 )
 def test_a_state_that_could_go_wrong_later_is_refused_at_once(part, value, message):

@@ -285,6 +285,35 @@ def test_the_time_left_is_that_to_the_first_end():
     assert loop._seconds_left(run, seconds=990.0, training_seconds=20.0) == pytest.approx(10.0)
 
 
+def test_evaluations_come_as_often_as_asked_for_and_at_the_end():
+    run = start(max_steps=12, evaluations=2, evaluate_every=5)
+    assert [report.step for report in finish(run) if report.val_loss is not None] == [5, 10, 12]
+
+
+@pytest.mark.parametrize(
+    ("options", "ended_by"),
+    [({"max_steps": 4}, "steps"), ({"max_steps": None, "epochs": 0.5}, "steps"), ({"patience": 1}, "patience")],
+)
+def test_the_last_report_tells_what_ended_the_training(options, ended_by):
+    reports = finish(start(**{"max_steps": 400, "evaluate_every": 1, "learning_rate": 1.0, **options}))
+    assert reports[-1].ended_by == ended_by
+    assert not any(report.ended_by for report in reports[:-1])
+
+
+def test_the_training_loss_that_is_shown_is_that_of_the_last_steps(monkeypatch):
+    losses = iter([5.0] * 60 + [1.0] * 60)
+    forward_and_backward = loop.forward_and_backward
+
+    def with_losses(*args, **kwargs):
+        return dataclasses.replace(forward_and_backward(*args, **kwargs), losses=torch.tensor([next(losses)]))
+
+    monkeypatch.setattr(loop, "forward_and_backward", with_losses)
+    run = start(max_steps=120, evaluate_every=120)
+    last = finish(run)[-1]
+    assert 1 < last.train_loss < 1.7
+    assert run.history[0].train_loss == pytest.approx(3.0), "the history has the mean since the evaluation before"
+
+
 def test_steps_that_were_not_evaluated_leave_a_training_unfinished():
     """As where it is stopped by a signal just before its end and goes on."""
     run = start(max_steps=12, evaluations=1)

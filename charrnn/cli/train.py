@@ -133,6 +133,9 @@ def train(
     val_fraction: Annotated[
         float, typer.Option(help="Share of the text, at its end, held out for validation.")
     ] = TrainConfig.val_fraction,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]", **Hidden)
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
     ] = TrainConfig.seed,

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from charrnn.errors import OutputError
+from charrnn.metrics import HistoryRow
 
 BEGINNING = b'{"step": '
 """Of every line."""
@@ -42,20 +43,21 @@ class TrainingLog:
     Args:
         path: of the file; it is made where it is not there.
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
+        history: the run's evaluations so far, by which its log is known.
 
     Attributes:
         failure: why the last line could not be written; empty where it could.
 
     Raises:
-        OutputError: the file cannot be written, or is something else than a log.
+        OutputError: the file cannot be written, or is something else than this run's log.
     """
 
-    def __init__(self, path: Path, *, after_step: int) -> None:
+    def __init__(self, path: Path, *, after_step: int, history: Sequence[HistoryRow] = ()) -> None:
         self.failure = ""
         self._path = path
         self._pending = b""
         try:
-            end = _end_of(path.read_bytes(), after_step, path) if path.exists() else 0
+            end = _end_of(path.read_bytes(), after_step, history, path) if path.exists() else 0
             with self._open() as file:
                 file.truncate(end)
         except OSError as error:
@@ -89,18 +91,30 @@ class TrainingLog:
             raise
 
 
-def _end_of(data: bytes, after_step: int, path: Path) -> int:
+def _end_of(data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path) -> int:
     """Where the lines of steps up to `after_step` end."""
     end = 0
     while (line_end := data.find(b"\n", end)) >= 0:
         try:
-            is_later = json.loads(data[end:line_end])["step"] > after_step
+            row = json.loads(data[end:line_end])
+            is_later, is_own = row["step"] > after_step, _is_of(row, history)
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
+        if not is_own:
+            raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later:
             break
         end = line_end + 1
     return end
+
+
+def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
+    """Whether the best evaluation that a line names is one of a run's; where the run has had none, it may be."""
+    known = [(past.step, past.val_loss) for past in history if past.step <= row["step"]]
+    if not known:
+        return True
+    best = row["best_step"], row["best_val_loss"]
+    return best in known or (best[0] is not None and best[0] > history[-1].step)
 
 
 def _plain(value: Any) -> Any:

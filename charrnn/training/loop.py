@@ -153,7 +153,7 @@ def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None
     run.pace.chars += num_targets
     run.health.observe(loss)
     if has_exploded(run.health.loss, run.health.lowest, run.model.config.vocab_size):
-        go_back(run, f"the training loss rose from {run.health.lowest:.2f} to {run.health.loss:.2f}")
+        go_back(run, f"the training loss is {run.health.loss:.2f}, and was {run.health.lowest:.2f} at its lowest")
 
 
 def _to_device(ids: NDArray[np.int64] | Tensor, device: torch.device) -> Tensor:
@@ -181,6 +181,8 @@ def _rate(run: TrainingRun) -> float:
 def _evaluation_is_due(run: TrainingRun) -> bool:
     if run.progress >= 1:
         return True
+    if run.config.evaluate_every is not None:
+        return run.step - run.pace.step >= run.config.evaluate_every
     planned, limit = run.planned_steps, run.config.time_limit
     by_steps = planned is not None and run.step - run.pace.step >= math.ceil(planned / run.config.evaluations)
     if limit is None:  # by steps alone: the same in every run
@@ -216,7 +218,7 @@ def _evaluate(run: TrainingRun) -> Report:
         report = replace(report, rewinds=run.rewinds)
     if run.finished:
         run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
-        report = replace(report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True)
+        report = replace(report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True, ended_by=run.ended_by)
     return report
 
 
@@ -266,7 +268,7 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         step=run.step,
         epoch=run.epoch,
         progress=run.progress,
-        train_loss=run.pace.loss / run.pace.chars,
+        train_loss=run.health.loss if run.health.steps else run.pace.loss / run.pace.chars,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
         best_step=run.best.step if run.best else None,
@@ -279,6 +281,7 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         seconds=seconds,
         seconds_left=_seconds_left(run, seconds, training_seconds),
         is_last=False,
+        ended_by="",
         skipped=run.health.skipped,
         recoveries=run.health.recoveries,
         rewinds=run.rewinds,

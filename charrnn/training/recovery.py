@@ -47,7 +47,7 @@ class Health:
         recovered_at: step of the last one, from which the learning rate rises anew.
         steps: good steps since then.
         loss: moving average over `SMOOTHING_STEPS` of the training loss since then, in nats per character.
-        lowest: the lowest value that this average had; infinity before there is one.
+        lowest: the lowest value that this average had, over as many steps; infinity before there is one.
         trouble: what went wrong since the last report, in words; empty where nothing did.
     """
 
@@ -81,17 +81,18 @@ def is_sound(loss: float, gradient_norm: float = 0.0) -> bool:
 
 
 def has_exploded(loss: float, lowest: float, vocab_size: int) -> bool:
-    """Whether a loss that was good is so no longer.
+    """Whether a loss is far worse than it was, or than guessing.
 
     Far above its lowest value, and a nat worse than guessing all characters alike: a text that merely gets harder, or
     a model that overfits, does not reach that.
 
     Args:
         loss: in nats per character.
-        lowest: what it has been; infinity where it never was anything.
+        lowest: what it has been; infinity where that is not known yet.
         vocab_size: V.
     """
-    return loss > max(2 * lowest + 0.5, math.log(vocab_size) + 1)
+    guessing = math.log(vocab_size)
+    return lowest < math.inf and loss > max(2 * min(lowest, guessing) + 0.5, guessing + 1)
 
 
 def skip_step(run: TrainingRun) -> None:

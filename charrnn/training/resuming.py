@@ -42,6 +42,8 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     missing = [name for name in parts if name not in state]
     _require(not missing, f"it has no {', '.join(missing)}")
     _check_tensors("weights", state["weights"], dict(run.model.state_dict()))
+    if "beginning" in state:
+        _check_tensors("beginning", state["beginning"], dict(run.model.state_dict()))
     for optimizer, moments in zip(run.optimizers, _of_members(run, state["optimizer"]), strict=True):
         _check_moments(run, optimizer, moments)
     _check_hidden_state(run, state["state"])

@@ -53,6 +53,7 @@ class TrainingRun:
             forced on the run; negative where a pass has more steps than before.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
+        beginning: the weights that another training gave; empty where the seed did.
         pace: sums since the last evaluation.
         health: what went wrong so far.
         evaluation_seconds: what an evaluation takes, expected or as the last one took.
@@ -83,6 +84,7 @@ class TrainingRun:
     cold_loss: float | None = None
     line_feed: int | None = None
     val_recalled: Recalled | None = None
+    beginning: dict[str, Tensor] = field(default_factory=dict)
     ranks: Ranks = ALONE
     unread: list[Figures] = field(default_factory=list)
 
@@ -139,10 +141,10 @@ class TrainingRun:
         )
 
     def first_weights(self) -> dict[str, Tensor]:
-        """The weights that the seed gives; torch's own random numbers go on as if nothing had happened."""
+        """The weights that it began with; torch's own random numbers go on as if nothing had happened."""
         with kept_random_state(self.model):
             torch.manual_seed(self.config.seed)
-            return dict(build_model(self.model.config).state_dict())
+            return self.beginning or dict(build_model(self.model.config).state_dict())
 
     def settle_precision(self, precision: str) -> None:
         """Compute in this precision from now on."""
@@ -211,9 +213,15 @@ class TrainingRun:
         return bool(self.history) and self.progress >= 1 and self.pace.steps == 0
 
     @property
+    def ended_by(self) -> str:
+        """What has ended the run: "patience", "steps" or "time"."""
+        by_steps = self.total_steps is not None and self.step >= self.total_steps
+        return "patience" if self.is_out_of_patience else "steps" if by_steps else "time"
+
+    @property
     def epoch(self) -> float:
         """Passes over the training piece, as a fraction."""
-        return self.lanes.epoch + self.lanes.index / self.lanes.windows_per_epoch
+        return (self.step - self.first_step) / self.lanes.windows_per_epoch
 
     @property
     def best(self) -> HistoryRow | None:
@@ -254,6 +262,7 @@ class TrainingRun:
             "health": dict(vars(self.health)),
             **mine,
             **({"other_ranks": others} if others else {}),
+            **({} if self.best_weights or not self.beginning else {"beginning": self.beginning}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -276,13 +285,13 @@ class TrainingRun:
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]
         self.cold_loss = state.get("cold_loss")
+        self.beginning = state.get("beginning", {})
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])
         self.health = Health(**state.get("health", {}))  # a file of the first days has none
         stored = [state, *state.get("other_ranks", [])]
-        if len(stored) != self.ranks.world_size:  # nobody's numbers go on: each begins anew
-            return
-        set_random_states(self.model, stored[self.ranks.rank])
+        if len(stored) == self.ranks.world_size:  # else nobody's numbers go on: each begins anew
+            set_random_states(self.model, stored[self.ranks.rank])
 
 
 def _one_or_all(values: list[Any]) -> Any:

@@ -116,5 +116,6 @@ def farewell(run: TrainingRun, unit: str) -> str:
     assert best is not None, "a finished run has been evaluated"
     cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
     skipped = f"; {_count(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
-    seconds = format_seconds(run.seconds)
-    return f"best validation loss {describe_loss(best.val_loss, unit)}, step {best.step:,}{cold}{skipped}; {seconds}"
+    early = f"; ended early, {_count(run.pace.stale, 'evaluation')} without a gain" if run.is_out_of_patience else ""
+    told = f"{cold}{skipped}{early}; {format_seconds(run.seconds)}"
+    return f"best validation loss {describe_loss(best.val_loss, unit)}, step {best.step:,}{told}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -16,6 +17,7 @@ from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
+from charrnn.regimen import peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.suggest import evaluations
 from charrnn.text.corpus import Corpus
@@ -27,7 +29,7 @@ from charrnn.training.resuming import check_figures
 from charrnn.training.run import TrainingRun
 
 ENDS = ("epochs", "max_steps", "time_limit")
-MAY_CHANGE = {*ENDS, "patience", "threads", "device", "deterministic"}
+MAY_CHANGE = {*ENDS, "patience", "evaluate_every", "threads", "device", "deterministic"}
 """Options that a resumed run may give anew."""
 
 SHAPE = {"cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall"}
@@ -70,6 +72,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     forced = ["another text, with a new curve of losses"] if is_other_text else []
     forced += [f"{flag_name(name)} {changes[name]}" for name in changes]
+    if changes.get("val_fraction", 0.0) > before["val_fraction"] and not is_other_text:
+        forced.append("so that some of what is held out was learned from before")
     if forced:
         reason += f", forced: {', '.join(forced)}"
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
@@ -95,7 +99,10 @@ def _change(
         _check_text(stored, corpus, path)
         return stored.model, stored.train_config
     _check_forced(changes, path)
-    return _replace_fields(stored.model, changes), _replace_fields(stored.train_config, changes)
+    config = _replace_fields(stored.train_config, changes)
+    if "optimizer" in changes and "learning_rate" not in request.explicit:
+        config = replace(config, learning_rate=peak_rate(config.optimizer, stored.model, math.inf))
+    return _replace_fields(stored.model, changes), config
 
 
 def _world_before(stored: Checkpoint) -> int:
@@ -120,7 +127,9 @@ def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], is_other_t
         check_figures(stored.training)
         run.load_state_dict(_adapt(stored.training, run, changed, is_other_text))
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: its training state is damaged ({error}); train anew") from None
+        raise CheckpointError(
+            f"{path}: its training state is damaged, or of a later version ({error}); train anew"
+        ) from None
     # A file of the first days evaluated a long piece's beginning, and now it is pieces from all over it.
     is_other_piece = "evaluated" not in stored.training["config"] and len(run.val_ids) > MOST_EVALUATED
     if is_other_piece:
@@ -237,7 +246,10 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_
             "state": fresh["state"],
         }
     if is_other_text or "val_fraction" in changed:
-        state = {**state, "cold_loss": None, "pace": {**state["pace"], "stale": 0}}
+        beginning = {name: tensor.clone() for name, tensor in state["weights"].items()}
+        state = {**state, "cold_loss": None, "pace": {**state["pace"], "stale": 0}, "beginning": beginning}
+    if is_other_text or changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
+        state = {**state, "rewinds": 0, "health": fresh["health"]}
     if "optimizer" in changed:
         state = {**state, "optimizer": fresh["optimizer"]}
     if "seed" in changed:

@@ -86,7 +86,8 @@ class Session:
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
-            self._log = None if request.log is None else TrainingLog(Path(request.log), after_step=run.step)
+            if request.log is not None:
+                self._log = TrainingLog(Path(request.log), after_step=run.step, history=run.history)
         self._saver.saved_step = run.step if request.resume_from is None and request.resume else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
@@ -246,7 +247,8 @@ class Session:
             log = f" --log {as_typed(self._request.log)}" if self._request.log else ""
             found = "".join(f" {flag}" for flag in self._request.finding)
             again = f"charrnn train {as_typed(*self._request.texts)}{found}{out}{log} --resume"
-            again = again if self._ranks.world_size == 1 else f"torchrun ... -m {again}"
+            if self._ranks.world_size > 1:
+                again = f"torchrun ... -m {'-- ' if log else ''}{again}"  # else it takes --log for its own
             write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 
