@@ -1,5 +1,6 @@
 """The live display, driven through a pseudo-terminal with stdout read apart."""
 
+import dataclasses
 import fcntl
 import io
 import os
@@ -16,6 +17,7 @@ import time
 import pytest
 import torch
 from conftest import clean_environment, make_text
+from test_card import REPORT
 
 from charrnn.display import console
 from charrnn.text.corpus import read_corpus
@@ -205,3 +207,25 @@ def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seco
     shown = plain(stream.getvalue())
     assert ("reading" in shown and "3.0 MB" in shown) == is_shown
     assert bool(shown) == is_shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_display_fits_its_terminal_and_leaves_out_nothing(monkeypatch, width):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = Terminal()
+    with console.LiveDisplay(stream) as display:
+        display.update(dataclasses.replace(REPORT, step=123_456, best_step=120_000))
+        display.sample(1200, "Now is the winter\nof our discontent")
+    shown = plain(stream.getvalue())
+    words = " ".join(shown.split())
+    for told in (
+        "25%",
+        "epoch 1.50, step 123,456, 3 min 05 s left",
+        "2.0000 nats (perplexity 7.39, 2.885 bits per character)",
+        "1.5000 nats, at step 120,000",
+        "34,568 char/s, learning rate 0.004",
+        "of our discontent",
+    ):
+        assert told in words
+    assert "…" not in shown

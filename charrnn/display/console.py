@@ -85,6 +85,10 @@ class ReadingBar:
         self._bar.update(self._task, completed=done)
 
 
+NARROW = 60
+"""Columns of a terminal; where they are fewer, the place in the training stands below the bar and not beside it."""
+
+
 class LiveDisplay(Display):
     """A display that redraws itself on a terminal: progress, losses, speed and what the model writes by now.
 
@@ -147,25 +151,25 @@ class LiveDisplay(Display):
         return Group(*parts)
 
     def _progress_line(self, report: Report) -> RenderableType:
+        bar = ProgressBar(total=1.0, completed=report.progress), Text(f"{report.progress:4.0%}", style="bold")
+        place = Text(f"epoch {report.epoch:.2f}, step {report.step:,}, {format_seconds(report.seconds_left)} left")
         grid = Table.grid(padding=(0, 1), expand=True)
-        for ratio in (1, None, None):
-            grid.add_column(ratio=ratio, no_wrap=True)
-        grid.add_row(
-            ProgressBar(total=1.0, completed=report.progress),
-            Text(f"{report.progress:4.0%}", style="bold"),
-            Text(f"epoch {report.epoch:.2f}, step {report.step:,}, {format_seconds(report.seconds_left)} left"),
-        )
+        grid.add_column(ratio=1, no_wrap=True)
+        if self._console.width < NARROW:
+            grid.add_row(*bar)
+            return Group(grid, place)
+        grid.add_row(*bar, place)
         return grid
 
     def _figures(self, report: Report) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True, min_width=len("validation"))
-        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_column()
         grid.add_row("training", describe_loss(report.train_loss, self.unit))
         if self._evaluated is not None and self._evaluated.val_loss is not None:
             grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss, self.unit), style="bold"))
         if report.best_val_loss is not None:
-            best = f"{describe_loss(report.best_val_loss, self.unit)} at step {report.best_step:,}"
+            best = f"{report.best_val_loss:.4f} nats, at step {report.best_step:,}"
             grid.add_row("best", Text(best, style="green"))
         grid.add_row(
             "speed", f"{describe_speed(report.chars_per_second, self.unit)}, learning rate {report.learning_rate:.2g}"
