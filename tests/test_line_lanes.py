@@ -9,9 +9,10 @@ from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.torch_engine import TorchCharRNN
+from charrnn.training import line_lanes
 from charrnn.training.evaluation import evaluate_lines
 from charrnn.training.lanes import IGNORED
-from charrnn.training.line_lanes import LineLanes, find_lines, take_lines
+from charrnn.training.line_lanes import LineLanes, count_lines, find_lines, take_lines
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
 
@@ -41,6 +42,29 @@ def read_epoch(lanes):
             row[0].extend(inputs[counted].tolist())
             row[1].extend(targets[counted].tolist())
     return [row for row in read if row[1]]
+
+
+@given(LINES, st.booleans(), st.integers(1, 30))
+def test_lines_are_found_piece_by_piece(lines, ends, piece):
+    ids = join(lines, ends)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_lanes, "PIECE", piece)
+        starts, lengths = find_lines(ids, LINE_FEED)
+        assert count_lines(ids, LINE_FEED) == len(starts)
+    assert [ids[start : start + length].tolist() for start, length in zip(starts, lengths, strict=True)] == split_lines(
+        ids
+    )
+    assert starts.dtype == lengths.dtype == np.int32
+
+
+def split_lines(ids):
+    """Line by line, as one reads."""
+    found = [[]]
+    for value in ids.tolist():
+        found[-1].append(value)
+        if value == LINE_FEED:
+            found.append([])
+    return found if found[-1] else found[:-1]
 
 
 @given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 7))

@@ -125,7 +125,7 @@ def evaluate_lines(
     total = 0.0
     with _reading(model, precision):
         for lines in _pieces(by_length):
-            begin = starts[lines]  # in `opened`, where the character before a line's first lies
+            begin = starts[lines].astype(np.int64)  # in `opened`, where the character before a line's first lies
             total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
     return ranks.all_reduce_sum(total)[0] / len(ids)
 

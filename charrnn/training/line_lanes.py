@@ -6,6 +6,8 @@ nearly the same length are read together, so that little is padded, and in a new
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,11 @@ from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
 from charrnn.training.lanes import EVERY, IGNORED, Window, WindowReader
 
-Positions = NDArray[np.int64]
+Positions = NDArray[np.signedinteger[Any]]
+"""Places in a text, in four bytes where that is enough: of each line there are three such numbers."""
+
+PIECE = 1 << 22
+"""Characters in which line feeds are sought at once."""
 
 
 class LineLanes(WindowReader):
@@ -69,7 +75,7 @@ class LineLanes(WindowReader):
     def _plan(self) -> None:
         """Decide on this epoch's order: lines from long to short, equals mixed; then batches mixed."""
         generator = np.random.default_rng([self._seed, self.epoch])
-        mixed = generator.permutation(len(self._starts))
+        mixed = generator.permutation(np.arange(len(self._starts), dtype=self._starts.dtype))
         self._lines = mixed[np.argsort(-self._lengths[mixed], kind="stable")]
         self._order = generator.permutation(self._num_batches)
         self._ends = np.cumsum(self._windows[self._order])
@@ -89,10 +95,20 @@ class LineLanes(WindowReader):
 
 def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
     """Find where each line of a text begins and how long it is, its line feed included; both shape (num_lines,)."""
-    ends = np.flatnonzero(ids == line_feed) + 1
-    starts = np.concatenate([[0], ends])
-    starts = starts[starts < len(ids)]
-    return starts, np.append(starts[1:], len(ids)) - starts
+    dtype = np.int32 if len(ids) <= np.iinfo(np.int32).max else np.int64
+    starts = [np.zeros(min(1, len(ids)), dtype=dtype)]
+    for place in range(0, len(ids) - 1, PIECE):  # a line feed at the very end begins no line
+        found = np.flatnonzero(ids[: len(ids) - 1][place : place + PIECE] == line_feed)
+        starts.append((found + (place + 1)).astype(dtype))
+        let_go(ids)
+    of_all = np.concatenate(starts)
+    return of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype))
+
+
+def count_lines(ids: Ids, line_feed: int) -> int:
+    """How many lines a text has."""
+    pieces = (ids[place : place + PIECE] for place in range(0, len(ids), PIECE))
+    return sum(int(np.count_nonzero(piece == line_feed)) for piece in pieces) + bool(len(ids) and ids[-1] != line_feed)
 
 
 def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:

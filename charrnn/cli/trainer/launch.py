@@ -29,7 +29,7 @@ from charrnn.suggest import (
 )
 from charrnn.text.corpus import Corpus
 from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
-from charrnn.training.line_lanes import find_lines, take_lines
+from charrnn.training.line_lanes import count_lines, take_lines
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
@@ -99,7 +99,7 @@ def _num_lines(corpus: Corpus, val_fraction: float) -> int | None:
     if corpus.line_feed is None:
         return None
     train_ids, _ = corpus.split(val_fraction)
-    return len(find_lines(train_ids, corpus.line_feed)[0])
+    return count_lines(train_ids, corpus.line_feed)
 
 
 def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, ranks: Ranks) -> TrainingRun:
