@@ -38,11 +38,13 @@ most, they are fewer than 2 to the power of 16."""
 FEW = 1 << 10
 """Characters of a piece that are looked up without sorting all those before, at most: sixteen bits hold their names."""
 
+WHOLE = slice(None)
+
 NEVER = -(1 << 40)
 """Stands for a position where there is none; smaller than any position less any reach."""
 
 
-def recall_text(ids: Ids, reach: int, starts: Places | None = None) -> Forecasts:
+def recall_text(ids: Ids, reach: int, starts: Places | None = None, piece: slice = WHOLE) -> Forecasts:
     """Look up the forecasts after every character of a text, shape (num_chars, C).
 
     Args:
@@ -50,8 +52,10 @@ def recall_text(ids: Ids, reach: int, starts: Places | None = None) -> Forecasts
         reach: characters back in which contexts are looked for: from the end of one to that of the other.
         starts: for each character, where the text begins that it belongs to, shape (num_chars,): what is before is not
             looked at; None for one text.
+        piece: of the text, for whose characters alone they are looked up.
     """
-    blocks = [recall_block(ids, first, first + SPAN, reach, starts) for first in range(0, len(ids), SPAN)]
+    first, last, _ = piece.indices(len(ids))
+    blocks = [recall_block(ids, at, min(at + SPAN, last), reach, starts) for at in range(first, last, SPAN)]
     return np.concatenate(blocks) if blocks else recall_block(ids, 0, 0, reach)
 
 

@@ -68,6 +68,20 @@ def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into():
         np.testing.assert_allclose(read(model, ids, lanes=lanes).surprisals, one, atol=1e-5)
 
 
+@pytest.mark.parametrize("recall", [0, 50])
+def test_a_text_longer_than_a_piece_is_read_as_the_whole(monkeypatch, recall):
+    config = ModelConfig(vocab_size=11, cell="lstm", hidden_size=12, num_layers=1, embedding_dim=8, recall=recall)
+    model = numpy_twin(random_model(config))
+    ids = np.tile(np.random.default_rng(6).integers(0, 11, 90), 60)
+    whole, watched = read(model, ids, lanes=1), []
+    monkeypatch.setattr(losses_module, "PIECE", 1000)
+    in_pieces = read(model, ids, watch=watched.append)
+    np.testing.assert_allclose(in_pieces.surprisals, whole.surprisals, atol=1e-5)
+    assert (in_pieces.hits == whole.hits).mean() > 0.999
+    assert len(ids) - 1 <= sum(watched) <= len(ids) - 1 + 5 * WARM_UP
+    assert len(read(model, ids[:1]).surprisals) == 0
+
+
 def test_no_window_holds_more_than_its_share():
     from charrnn.analysis.losses import VALUES_AT_ONCE, window_length
     from charrnn.config import ModelConfig

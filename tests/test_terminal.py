@@ -198,7 +198,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize(("seconds", "is_shown"), [(0.0, True), (1000.0, False)])
 def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seconds, is_shown):
-    monkeypatch.setattr(console, "READING_SECONDS", seconds)
+    monkeypatch.setattr(console, "QUIET_SECONDS", seconds)
     monkeypatch.setenv("TERM", "xterm")
     (tmp_path / "t.txt").write_bytes(b"x" * 3_000_000)
     stream = Terminal()
@@ -207,6 +207,17 @@ def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seco
     shown = plain(stream.getvalue())
     assert ("reading" in shown and "3.0 MB" in shown) == is_shown
     assert bool(shown) == is_shown
+
+
+def test_scoring_shows_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with console.ScoringBar(stream, total=2000) as bar:
+        for _ in range(3):
+            bar.advance(500)
+    assert "scoring" in plain(stream.getvalue())
+    assert "75%" in plain(stream.getvalue())
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])

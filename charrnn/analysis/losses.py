@@ -6,7 +6,7 @@ lanes for the same reason: a lane that begins in the middle first reads the char
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ from charrnn.recall import Forecasts, recall_text, recall_texts
 WINDOW = 256
 """Characters read at once, at most: the state is carried on, so that this changes the memory used and nothing else."""
 
+PIECE = 1 << 20
+"""Characters of a long text that are read at once: what is recalled in them, and all but the results, is held."""
+
 LEAST_SHARE = 0.5
 """Length of a text over that of the longest that is read beside it, at least: what it lacks is computed in vain."""
 
@@ -33,6 +36,7 @@ VALUES_AT_ONCE = 1 << 19
 
 Ids = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+Watch = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -48,38 +52,55 @@ class Reading:
     hits: NDArray[np.bool_]
 
 
-def read(model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None) -> Reading:
+def read(
+    model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None, watch: Watch = lambda read: None
+) -> Reading:
     """Read one text from a zero state.
 
     Args:
         model: reads the text.
         ids: encoded text, shape (num_chars,).
-        lanes: to cut it into; None for as many as pay.
+        lanes: to cut each piece of it into; None for as many as pay.
+        watch: told, now and then, how many more characters were read, those before a lane included.
 
     Raises:
         DivergenceError: a surprisal is not finite.
     """
     ids = np.asarray(ids)
-    lanes = max(1, min(MAX_LANES, len(ids) // (4 * WARM_UP))) if lanes is None else lanes
-    bounds = np.linspace(0, len(ids) - 1, lanes + 1).astype(int)
+    count = len(ids) - 1
+    pieces = []
+    for first in range(0, max(count, 1), PIECE):
+        pieces.append(_read_piece(model, ids, first, min(first + PIECE, count), lanes, watch))
+    return _join(pieces)
+
+
+def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | None, watch: Watch) -> Reading:
+    """Read the characters after the first to the last of a long text, in lanes that read a little before them."""
+    lanes = max(1, min(MAX_LANES, (last + 1 - first) // (4 * WARM_UP))) if lanes is None else lanes
+    bounds = np.linspace(first, last, lanes + 1).astype(int)
     starts = np.maximum(bounds[:-1] - WARM_UP, 0)
     places = [slice(start, end + 1) for start, end in zip(starts, bounds[1:], strict=True)]
     recalled = None
     if model.config.recall:
-        of_all = recall_text(ids, model.config.recall)
-        recalled = [of_all[place] for place in places]
-    readings = read_side_by_side(model, [ids[place] for place in places], recalled)
+        of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
+        recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
+    readings = read_side_by_side(model, [ids[place] for place in places], recalled, watch)
     skipped = bounds[:-1] - starts
-    found = np.concatenate([piece.surprisals[skip:] for piece, skip in zip(readings, skipped, strict=True)])
-    require_finite(found)
-    return Reading(
-        found,
-        np.concatenate([piece.hits[skip:] for piece, skip in zip(readings, skipped, strict=True)]),
-    )
+    found = [Reading(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
+    whole = _join(found)
+    require_finite(whole.surprisals)
+    return whole
+
+
+def _join(readings: Sequence[Reading]) -> Reading:
+    return Reading(np.concatenate([r.surprisals for r in readings]), np.concatenate([r.hits for r in readings]))
 
 
 def read_side_by_side(
-    model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None = None
+    model: Engine,
+    texts: Sequence[Ids],
+    recalled: Sequence[Forecasts] | None = None,
+    watch: Watch = lambda read: None,
 ) -> list[Reading]:
     """Read many texts, each from a zero state, with one product for all of them.
 
@@ -87,6 +108,7 @@ def read_side_by_side(
         model: reads the texts.
         texts: encoded, each of shape (num_chars,) with at least one character.
         recalled: the forecasts after each of their characters; None where each of them recalls itself alone.
+        watch: told, now and then, how many more characters were read.
     """
     if recalled is None and model.config.recall and texts:
         recalled = recall_texts(texts, model.config.recall)
@@ -98,7 +120,8 @@ def read_side_by_side(
         columns = sum(len(texts[index]) >= LEAST_SHARE * longest for index in order[:columns])
         chosen, order = order[:columns], order[columns:]
         found = None if recalled is None else [recalled[index] for index in chosen]
-        for index, reading in zip(chosen, _read_sorted(model, [texts[index] for index in chosen], found), strict=True):
+        together = _read_sorted(model, [texts[index] for index in chosen], found, watch)
+        for index, reading in zip(chosen, together, strict=True):
             readings[index] = reading
     return readings
 
@@ -143,7 +166,9 @@ def _side_by_side(texts: Sequence[Ids]) -> Ids:
     return padded
 
 
-def _read_sorted(model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None) -> list[Reading]:
+def _read_sorted(
+    model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None, watch: Watch
+) -> list[Reading]:
     """Read texts, the longest first, window after window of all of them."""
     lengths = [len(text) - 1 for text in texts]
     padded = _side_by_side(texts)
@@ -158,4 +183,5 @@ def _read_sorted(model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecas
         targets = padded[start + 1 : place.stop + 1]
         values[place] = surprisals(logits, targets)
         hits[place] = logits.argmax(axis=-1) == targets
+        watch(targets.size)
     return [Reading(values[:length, c].copy(), hits[:length, c].copy()) for c, length in enumerate(lengths)]

@@ -10,12 +10,21 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, TextIO, cast
+from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress import BarColumn, FileSizeColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    FileSizeColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +35,8 @@ from charrnn.escape import visible
 from charrnn.metrics import Report
 
 SAMPLE_LINES = 8
+
+Bar = TypeVar("Bar", bound="WorkBar")
 
 
 class _Patient:
@@ -47,26 +58,28 @@ class _Patient:
         return getattr(self._stream, name)
 
 
-READING_SECONDS = 1.0
-"""Reading that takes no longer is not shown."""
+QUIET_SECONDS = 1.0
+"""Work that takes no longer is not shown."""
 
 
-class ReadingBar:
-    """How far the reading of a large text is, on a terminal; nothing where it is quick.
+class WorkBar:
+    """How far a long piece of work is, on a terminal; nothing where it is quick.
 
     Args:
         stream: a terminal.
+        columns: what is shown.
+        total: of what is done when all is; None where nobody knows.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *columns: ProgressColumn, total: int | None = None) -> None:
         console = Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
-        columns = (TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
         self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("", total=total)
         self._begun = time.monotonic()
+        self._done = 0
         self._is_shown = False
 
-    def __enter__(self) -> ReadingBar:
+    def __enter__(self: Bar) -> Bar:
         return self
 
     def __exit__(
@@ -76,13 +89,33 @@ class ReadingBar:
             self._bar.stop()
 
     def __call__(self, done: int) -> None:
-        """Show how many bytes were read; every byte is read twice."""
+        """Show how much is done."""
+        self._done = done
         if not self._is_shown:
-            if time.monotonic() - self._begun < READING_SECONDS:
+            if time.monotonic() - self._begun < QUIET_SECONDS:
                 return
             self._bar.start()
             self._is_shown = True
         self._bar.update(self._task, completed=done)
+
+    def advance(self, more: int) -> None:
+        """Show that more is done than before."""
+        self(self._done + more)
+
+
+class ReadingBar(WorkBar):
+    """How many bytes of a text are read; those of a large one are read twice."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream, TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
+
+
+class ScoringBar(WorkBar):
+    """How many characters of a text are scored, by all models together."""
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        columns = (TextColumn("scoring"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
+        super().__init__(stream, *columns, total=total)
 
 
 NARROW = 60
