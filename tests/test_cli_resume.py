@@ -118,7 +118,7 @@ def test_another_text_is_refused_and_can_be_forced(folder):
     assert after["corpus"]["characters"] == sum(after["corpus"]["counts"]) == 4000
     assert after["corpus"]["counts"][after["characters"].index("b")] == 0
     assert [row["step"] > 20 for row in after["history"]] == [True] * len(after["history"]), "losses of another text"
-    assert after["training"]["step"] == 30
+    assert after["training"]["step"] == 20 + 30
     (folder / "verse.txt").write_text(other + "é", encoding="utf-8")
     unknown = train(folder, "--force-resume", "--max-steps", 40)
     assert unknown.process.exitcode == 1
@@ -231,17 +231,18 @@ def test_the_log_of_another_training_is_left_alone(folder):
 def test_a_training_on_another_text_begins_with_its_weights_and_at_the_full_rate(folder):
     state = contents(folder)
     state["training"]["rewinds"] = 2
+    state["training"]["seconds"] = 1000.0
     state["training"]["health"]["recoveries"] = 1
     torch.save(state, folder / "verse.pt")
     (folder / "verse.txt").write_text(make_text(3000)[::-1], encoding="utf-8")
-    flags = ["--max-steps", 30, "--evaluate-every", 1, "--log", "on.log", "--warmup-steps", 0]
+    flags = ["--max-steps", 30, "--evaluate-every", 1, "--log", "on.log"]
     forced = train(folder, "--force-resume", *flags)
     assert forced.process.exitcode == 0, forced.stderr
     rows = [json.loads(line) for line in (folder / "on.log").read_text().splitlines()]
     config = state["training"]["config"]
-    share = 1 - (1 - config["final_learning_rate"]) * 20 / 30
-    assert rows[0]["learning_rate"] == pytest.approx(config["learning_rate"] * share)
-    assert rows[-1]["rewinds"] <= 10
+    assert rows[0]["learning_rate"] == pytest.approx(config["learning_rate"] / (config["warmup_steps"] + 1))
+    assert (rows[0]["step"], rows[-1]["step"]) == (21, 50), "thirty steps of the new text"
+    assert 0 < rows[0]["seconds"] < 100
 
 
 @pytest.mark.slow

@@ -49,8 +49,9 @@ class TrainingRun:
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
-        first_step: the step that counts as the start of epoch 0: 0, unless another text, or another way to read it, was
-            forced on the run; negative where a pass has more steps than before.
+        text_step: the step at which the text was taken up: 0, unless another was forced on the run.
+        first_step: the step that counts as the start of epoch 0: likewise, or, where another way to read the text was
+            forced, what it would have been in that way; negative where a pass has more steps than before.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         beginning: the weights that another training gave; empty where the seed did.
@@ -73,6 +74,7 @@ class TrainingRun:
     state: State
     started: float
     step: int = 0
+    text_step: int = 0
     first_step: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
@@ -175,7 +177,8 @@ class TrainingRun:
     @property
     def _limits(self) -> list[tuple[int, int]]:
         """The first step and the last by each limit there is, the clock's apart."""
-        limits = [(0, self.config.max_steps)] if self.config.max_steps is not None else []
+        first = self.text_step
+        limits = [(first, first + self.config.max_steps)] if self.config.max_steps is not None else []
         if self.config.epochs is not None:
             steps = max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch))
             limits.append((self.first_step, self.first_step + steps))
@@ -229,11 +232,6 @@ class TrainingRun:
         return best_row(self.history)
 
     @property
-    def num_evaluated(self) -> int:
-        """Characters that an evaluation counts, nearly."""
-        return min(len(self.val_ids), self.config.evaluated)
-
-    @property
     def num_lanes(self) -> int:
         """Lanes that this process reads."""
         return len(range(self.config.batch_size)[self.ranks.shard(self.config.batch_size)])
@@ -252,6 +250,7 @@ class TrainingRun:
             "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
             "state": join_lanes(self.ranks.all_gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
             "step": self.step,
+            "text_step": self.text_step,
             "first_step": self.first_step,
             "seconds": self.seconds,
             "evaluation_seconds": self.evaluation_seconds,
@@ -280,7 +279,7 @@ class TrainingRun:
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
         self.step = state["step"]
-        self.first_step = state.get("first_step", 0)  # an older file has none
+        self.text_step, self.first_step = (state.get(name, 0) for name in ("text_step", "first_step"))  # once none
         self.started -= state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]

@@ -249,7 +249,9 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_
         beginning = {name: tensor.clone() for name, tensor in state["weights"].items()}
         state = {**state, "cold_loss": None, "pace": {**state["pace"], "stale": 0}, "beginning": beginning}
     if is_other_text or changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
-        state = {**state, "rewinds": 0, "health": fresh["health"]}
+        state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
+    if is_other_text:
+        state = {**state, "text_step": state["step"], "seconds": 0.0, "pace": {**state["pace"], "seconds": 0.0}}
     if "optimizer" in changed:
         state = {**state, "optimizer": fresh["optimizer"]}
     if "seed" in changed:
