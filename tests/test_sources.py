@@ -3,6 +3,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import sys
 import tarfile
 import threading
@@ -126,15 +127,27 @@ def test_a_folders_file_that_may_not_be_read_is_not_passed_over(tmp_path, monkey
         find_documents([str(tmp_path)], is_text=lambda document: is_text(document, PLAIN))
 
 
-def test_standard_input_for_which_there_is_no_space_says_where_it_is_kept(monkeypatch):
+@pytest.mark.parametrize(("folder", "mend"), [("new", "choose another folder by --cache"), (None, "let TMPDIR name")])
+def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path, monkeypatch, folder, mend):
+    monkeypatch.setattr(sources, "HELD_BYTES", 3)
+    monkeypatch.setattr(sources.tempfile, "tempdir", str(tmp_path))
+    place = tmp_path / folder if folder else None
+
+    def read_stdin():
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
+        return find_documents(["-"], kept_in=place).documents[0]
+
+    assert read(read_stdin()) == b"text"
+    assert place is None or place.is_dir()
+
     class Full(io.BytesIO):
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sources.tempfile, "SpooledTemporaryFile", lambda max_size: Full())
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
-    with pytest.raises(CorpusError, match=r"^stdin: is kept in .*, where there is no space left; let TMPDIR name"):
-        find_documents(["-"])
+    monkeypatch.setattr(sources.tempfile, "TemporaryFile", lambda dir: Full())
+    told = f"stdin: cannot be kept in {place or tmp_path} while it is read (No space left on device); {mend}"
+    with pytest.raises(CorpusError, match=re.escape(told)):
+        read_stdin()
 
 
 @pytest.mark.parametrize("held", [10, 1 << 20])

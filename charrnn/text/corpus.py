@@ -141,6 +141,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         include=reading.include,
         exclude=reading.exclude,
         outputs=reading.outputs,
+        kept_in=reading.cache.folder if reading.cache else None,
         is_text=lambda document: is_text(document, reading.options),
     )
     with closing(found):

@@ -7,7 +7,7 @@ standard input is kept for that, on disk where it is large.
 from __future__ import annotations
 
 import contextlib
-import errno
+import io
 import os
 import shutil
 import sys
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError, DamagedError
 from charrnn.standard_input import STDIN, STDIN_NAME
@@ -87,6 +87,7 @@ def find_documents(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     outputs: Sequence[Path] = (),
+    kept_in: Path | None = None,
     is_text: Callable[[Document], bool] = lambda document: True,
 ) -> Found:
     """Find all documents that the paths name.
@@ -97,6 +98,7 @@ def find_documents(
             file's name and with its path in the folder. Files and folders that begin with a dot are left out.
         exclude: patterns of those that are not.
         outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
+        kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
         is_text: whether a document in a folder is one that can be read.
 
     Raises:
@@ -110,7 +112,7 @@ def find_documents(
     found = Found([])
     for path in paths:
         if path == STDIN:
-            found.documents.append(_keep_stdin())
+            found.documents.append(_keep_stdin(kept_in))
         elif Path(path).is_dir():
             files = (file for file in _walk(Path(path), Path(path), include, exclude) if not _is_one_of(file, outputs))
             inside = [Document(str(file), file) for file in files]
@@ -121,14 +123,14 @@ def find_documents(
             found.documents.extend(texts)
             found.skipped.extend(document.name for document in inside if document.name not in names)
         else:
-            found.documents.append(_file(path))
+            found.documents.append(_file(path, kept_in))
     return found
 
 
-def _file(path: str) -> Document:
+def _file(path: str, kept_in: Path | None) -> Document:
     with reading(path):
         Path(path).stat()  # a missing file is found out here, and not in the midst of others
-        return Document(path, Path(path)) if Path(path).is_file() else _keep_pipe(path)
+        return Document(path, Path(path)) if Path(path).is_file() else _keep_pipe(path, kept_in)
 
 
 def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
@@ -162,29 +164,33 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: i
     return "a folder without files; give another"
 
 
-def _keep_stdin() -> Document:
+def _keep_stdin(folder: Path | None) -> Document:
     with reading(STDIN_NAME):
-        return Document(STDIN_NAME, None, _keep(sys.stdin.buffer, STDIN_NAME))
+        return Document(STDIN_NAME, None, _keep(sys.stdin.buffer, STDIN_NAME, folder))
 
 
-def _keep_pipe(path: str) -> Document:
+def _keep_pipe(path: str, folder: Path | None) -> Document:
     """What can be read only once, such as a shell's <(...)."""
     with open(path, "rb") as pipe:
-        return Document(path, None, _keep(pipe, path))
+        return Document(path, None, _keep(pipe, path, folder))
 
 
-def _keep(stream: BinaryIO, name: str) -> IO[bytes]:
-    kept = tempfile.SpooledTemporaryFile(max_size=HELD_BYTES)  # noqa: SIM115  # lives as long as its document
+def _keep(stream: BinaryIO, name: str, folder: Path | None) -> IO[bytes]:
+    head = stream.read(HELD_BYTES + 1)
+    if len(head) <= HELD_BYTES:
+        return io.BytesIO(head)
     try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        kept = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as its document
+        kept.write(head)
         shutil.copyfileobj(stream, kept, CHUNK)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
+        mend = "choose another folder by --cache" if folder else "let TMPDIR name another folder"
         raise CorpusError(
-            f"{name}: is kept in {tempfile.gettempdir()} meanwhile, where there is no space left; let TMPDIR name a "
-            "folder that has some, or give a file"
+            f"{name}: cannot be kept in {folder or tempfile.gettempdir()} while it is read ({error.strerror}); {mend}"
         ) from None
-    return cast(IO[bytes], kept)
+    return kept
 
 
 @contextlib.contextmanager
