@@ -52,7 +52,7 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
     flags = ["--max-steps", 40, "--patience", 50, "--json", "--save-every", "5m", "--log", "verse.log"]
     training = train(folder, "--resume", *flags, "--sample-every", 2)
     assert (training.process.exitcode, training.stdout) == (0, "verse.pt\n")
-    told = [json.loads(line) for line in training.stderr.splitlines()]
+    _, *told = (json.loads(line) for line in training.stderr.splitlines())
     reported = [line["step"] for line in told if "sample" not in line]
     assert steps(folder) == before + reported == sorted({*before, *reported})
     assert len(told) == len(reported) + 1, "a sample at every second evaluation"

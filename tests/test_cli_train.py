@@ -73,6 +73,11 @@ def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, te
     result = charrnn("train", "verse.txt", *SMALL, "--epochs", 1, "--json")
     reports = [json.loads(line) for line in result.stderr.splitlines()]
     assert result.stdout == b"verse.pt\n"
+    settings, *reports = reports
+    assert settings["told"][0].startswith("verse.txt: ")
+    assert (settings["step"], settings["corpus"], settings["files"], settings["left_out"]) == (0, "verse.txt", 1, [])
+    assert (settings["model"]["hidden_size"], settings["training"]["epochs"]) == (16, 1)
+    assert settings["parameters"] > 16 * 16
     assert reports[-1]["checkpoint"] == "verse.pt"
     assert reports[-1]["progress"] == 1
     assert all("checkpoint" not in report for report in reports[:-1])

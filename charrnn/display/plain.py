@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, TextIO
@@ -42,6 +43,11 @@ class Display:
 
     def close(self) -> None:
         """Leave the terminal as it was; again does no harm."""
+
+    def begin(self, lines: Sequence[str], settings: Mapping[str, Any]) -> None:
+        """Show what was found and what was chosen, in words or for programs."""
+        for line in lines:
+            self.note(line)
 
     def note(self, message: str) -> None:
         """Say something once."""
@@ -107,7 +113,7 @@ class PlainDisplay(Display):
 
 
 class JsonDisplay(Display):
-    """One JSON object per report; the last carries the checkpoint's path too.
+    """One JSON object for what was chosen, and one per report; the last carries the checkpoint's path too.
 
     Args:
         stream: to write to.
@@ -119,6 +125,10 @@ class JsonDisplay(Display):
         self._stream = stream
         self._path = path
         self.shows_samples = shows_samples
+
+    def begin(self, lines: Sequence[str], settings: Mapping[str, Any]) -> None:
+        """See `Display.begin`."""
+        self._write({**settings, "told": lines})
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""

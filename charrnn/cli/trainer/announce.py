@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from charrnn.cli.trainer.launch import Launch
 from charrnn.config import TrainConfig
 from charrnn.display.plain import describe_loss, describe_model, format_seconds
@@ -25,6 +28,22 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
         f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.threads, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}",
     ]
+
+
+def settings(launch: Launch, corpus: Corpus) -> dict[str, Any]:
+    """The same for programs: what is learned from, the model's shape, and how it is trained."""
+    run = launch.run
+    return {
+        "step": run.step,
+        "corpus": corpus.name,
+        "characters": len(corpus.ids),
+        "distinct": corpus.num_distinct,
+        "files": corpus.num_documents,
+        "left_out": list(corpus.skipped),
+        "parameters": count_parameters(run.model.config),
+        "model": asdict(run.model.config),
+        "training": asdict(run.config),
+    }
 
 
 def _threads(now: int, most: int) -> str:

@@ -20,7 +20,7 @@ import typer
 from charrnn import __version__
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
-from charrnn.cli.trainer.announce import announcement, farewell
+from charrnn.cli.trainer.announce import announcement, farewell, settings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
@@ -65,8 +65,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         if ranks.is_first:
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
-        for line in announcement(launch, launch.corpus):
-            display.note(line)
+        display.begin(announcement(launch, launch.corpus), settings(launch, launch.corpus))
         session.train(signals)
     if ranks.is_first and not request.quiet and not request.as_json:
         write_line(sys.stderr, farewell(launch.run, launch.corpus.encoder.unit))
