@@ -23,6 +23,10 @@ UNHURRIED_STEPS, MOST_HASTE = 6000, 1.6
 """With fewer updates than this the rate grows with the square root of the shortfall, up to this factor: few steps must
 be longer ones."""
 
+LONGEST_WARM_UP, WARM_UP_SHARE = 100, 0.1
+"""Steps over which the rate rises, and their share of all where these are few: a rise that is never over costs a short
+training more than too high a rate at its beginning."""
+
 STRETCHES = ((0.5, 256), (5.0, 512), (math.inf, 2048))
 """Characters that a lane is read on end where a text is passed over less often than this.
 
@@ -68,6 +72,11 @@ def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
     """
     by_epochs = next(length for limit, length in STRETCHES if epochs < limit)
     return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
+
+
+def warm_up(steps: float) -> int:
+    """Steps over which the rate rises, of a training that is planned to make so many."""
+    return min(LONGEST_WARM_UP, math.ceil(WARM_UP_SHARE * steps))
 
 
 def peak_rate(optimizer: str, model: ModelConfig, steps: float) -> float:

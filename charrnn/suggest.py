@@ -17,7 +17,7 @@ from typing import Any
 
 from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
-from charrnn.regimen import MIN_WINDOWS, RECALL, peak_rate, regularise, stretch
+from charrnn.regimen import MIN_WINDOWS, RECALL, peak_rate, regularise, stretch, warm_up
 from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
@@ -251,6 +251,7 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
 def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     given, train_chars = task.given, task.train_chars
     choices: dict[str, Any] = {
+        "warmup_steps": warm_up(epochs * train_chars / task.step_chars),
         "stretch": stretch(train_chars, epochs, given["seq_len"]),
         "evaluated": _evaluated(train_chars, epochs, given["val_fraction"]),
     }

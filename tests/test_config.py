@@ -225,6 +225,15 @@ def test_a_training_of_few_steps_takes_longer_ones():
     assert rate(20.0, learning_rate=1e-3) == 1e-3
 
 
+@pytest.mark.parametrize(("steps", "warm_up"), [(1, 1), (60, 6), (995, 100), (10_000, 100)])
+def test_a_training_of_few_steps_warms_up_over_a_tenth_of_them(steps, warm_up):
+    def chosen(**flags):
+        return suggest({"max_steps": steps, **flags}, num_chars=1_000_000, vocab_size=65).training.warmup_steps
+
+    assert chosen() == warm_up
+    assert chosen(warmup_steps=7) == 7
+
+
 def test_steps_over_lines_count_the_characters_of_lines():
     sizes = {"num_chars": 1_000_000, "vocab_size": 65, "mean_line": 8.0}
     few = suggest({"max_steps": 1000, "hidden_size": 256}, **sizes)

@@ -119,8 +119,9 @@ def train(
         typer.Option(help=f"Learning rate that falls, after a rise over --warmup-steps. {Chosen}", **Hidden),
     ] = None,
     warmup_steps: Annotated[
-        int, typer.Option(help="Steps over which the learning rate rises.")
-    ] = TrainConfig.warmup_steps,
+        int | None,
+        typer.Option(help="Steps over which the learning rate rises. [default: 100, or a tenth of all]", **Hidden),
+    ] = None,
     final_learning_rate: Annotated[
         float, typer.Option(help="The last learning rate, as a share of --learning-rate; it falls in a line.")
     ] = TrainConfig.final_learning_rate,
