@@ -165,7 +165,7 @@ def test_of_a_file_that_grows_between_the_passes_what_was_there_first_is_read(tm
 def test_a_short_text_is_read_once(tmp_path, monkeypatch):
     path = Path(write(tmp_path, b"before"))
     change_between_passes(monkeypatch, path, b"another")
-    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 6)
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 200)
     assert decoded(read_corpus([str(path)])) == "before"
 
 
@@ -177,6 +177,9 @@ def test_line_by_line_the_end_of_a_file_ends_a_line(tmp_path, newline, unit):
     assert decoded(read_corpus(paths, ReadOptions(options=how))) == "x\ny\nz\nw"
     assert decoded(read_corpus(paths)) == "x\nyz\nw"
     assert decoded(read_corpus(paths, ReadOptions(options=how, separator="\n\n"))).count("\n\n") == 3
+    empty = [write(tmp_path, b"", name) for name in ("d", "e")]
+    assert decoded(read_corpus([paths[0], *empty, paths[1]], ReadOptions(options=how))) == "x\ny\nz\n"
+    assert decoded(read_corpus(paths[:2], ReadOptions(options=how, separator=" "))) == "x\ny\n z\n"
 
 
 def test_lines_that_end_with_carriage_returns_are_told_what_makes_lines_of_them(tmp_path):

@@ -19,6 +19,7 @@ from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.saving import SHARE, TELL_EVERY, Saver
 from charrnn.display.log import TrainingLog
 from charrnn.errors import OutputError
+from charrnn.metrics import HistoryRow
 from charrnn.training import checkpoint
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
@@ -194,6 +195,34 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
     saver = Saver(Path("x.pt"), None, print)
     with pytest.raises(ZeroDivisionError):
         save(saver)
+
+
+OWN = [HistoryRow(step=100, epoch=1, train_loss=2.0, val_loss=1.5, learning_rate=1, seconds=1)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([(50, None, None), (100, 100, 1.5), (140, 100, 1.5), (160, 160, 1.4)], 3),
+        ([(50, None, None), (100, 100, 1.6)], None),
+        ([(50, None, None), (120, None, None)], None),
+        ([(110, 100, 1.5), (140, 130, 1.4)], 2),
+        ([(151, 100, 1.5)], None),
+        ([(1001, 1000, 1.2), (2000, 1000, 1.2)], None),
+    ],
+)
+def test_a_log_goes_on_where_its_evaluations_are_the_runs_and_else_is_left_alone(tmp_path, rows, kept):
+    names = ("step", "best_step", "best_val_loss")
+    lines = [json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
+    path = tmp_path / "run.log"
+    path.write_text("".join(lines))
+    if kept is None:
+        with pytest.raises(OutputError, match="give another file with --log"):
+            TrainingLog(path, after_step=150, history=OWN)
+        kept = len(rows)
+    else:
+        TrainingLog(path, after_step=150, history=OWN)
+    assert path.read_text() == "".join(lines[:kept])
 
 
 def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(tmp_path):

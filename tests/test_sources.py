@@ -8,13 +8,14 @@ import sys
 import tarfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import sources
 from charrnn.text.documents import is_text
-from charrnn.text.options import PLAIN
+from charrnn.text.options import PLAIN, TextOptions
 from charrnn.text.sources import find_documents
 
 
@@ -114,6 +115,34 @@ def test_an_archive_and_a_damaged_file_in_a_folder_are_no_texts(tmp_path):
     found = find_documents([str(tmp_path)], is_text=lambda document: is_text(document, PLAIN))
     assert names(found) == [str(tmp_path / "a")]
     assert found.skipped == [str(tmp_path / "all.tgz"), str(tmp_path / "damaged")]
+    as_bytes = TextOptions(unit="byte")
+    assert find_documents([str(tmp_path)], is_text=lambda document: is_text(document, as_bytes)).skipped == [
+        str(tmp_path / "damaged")
+    ]
+
+
+def test_a_folders_file_of_which_nothing_may_be_known_is_one_clear_error(tmp_path, monkeypatch):
+    make(tmp_path, a=b"x")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(CorpusError, match=r"a: cannot be read \(Permission denied\)"):
+        find_documents([str(tmp_path)])
+
+
+def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, monkeypatch):
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > sources.HELD_BYTES:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    monkeypatch.setattr(sources, "HELD_BYTES", 3)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Broken(b"text" * 9)))
+    with pytest.raises(CorpusError, match=r"stdin: cannot be read \(Input/output error\)"):
+        find_documents(["-"], kept_in=tmp_path)
 
 
 def test_a_folders_file_that_may_not_be_read_is_not_passed_over(tmp_path, monkeypatch):

@@ -292,7 +292,12 @@ def test_evaluations_come_as_often_as_asked_for_and_at_the_end():
 
 @pytest.mark.parametrize(
     ("options", "ended_by"),
-    [({"max_steps": 4}, "steps"), ({"max_steps": None, "epochs": 0.5}, "steps"), ({"patience": 1}, "patience")],
+    [
+        ({"max_steps": 4}, "steps"),
+        ({"max_steps": None, "epochs": 0.5}, "steps"),
+        ({"patience": 1}, "patience"),
+        ({"max_steps": 10**6, "time_limit": 1.0, "evaluate_every": None}, "time"),
+    ],
 )
 def test_the_last_report_tells_what_ended_the_training(options, ended_by):
     reports = finish(start(**{"max_steps": 400, "evaluate_every": 1, "learning_rate": 1.0, **options}))

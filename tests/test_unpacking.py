@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from charrnn.errors import DamagedError
+from charrnn.errors import CorpusError
 from charrnn.text.unpacking import ZstandardReader, compression_of, decompressed
 
 zstandard = pytest.importorskip("zstandard", reason="the zstandard library is not installed")
@@ -49,6 +49,18 @@ def test_a_zstandard_file_with_something_else_behind_it_is_damaged():
         unpack(zstandard.compress(b"text") + b"and more")
 
 
+def test_little_is_unpacked_at_once_however_much_it_stands_for(monkeypatch):
+    sizes = []
+    unpack_piece = ZstandardReader._unpack
+    monkeypatch.setattr(ZstandardReader, "_unpack", lambda reader: sizes.append(len(p := unpack_piece(reader))) or p)
+    assert len(unpack(zstandard.compress(bytes(1 << 28)), size=1 << 20)) == 1 << 28
+    assert max(sizes) <= 1 << 25
+
+
+def test_a_frame_to_pass_over_may_come_first():
+    assert unpack(b"\x5a\x2a\x4d\x18\x03\0\0\0abc" + zstandard.compress(b"text")) == b"text"
+
+
 def test_pythons_own_library_comes_first(monkeypatch):
     """As from Python 3.14 on: one that has no object for each frame, since it is one itself."""
 
@@ -69,5 +81,5 @@ def test_pythons_own_library_comes_first(monkeypatch):
 def test_without_a_library_one_clear_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
     monkeypatch.setitem(sys.modules, "compression.zstd", None)
-    with pytest.raises(DamagedError, match=r"^t: compressed by Zstandard.*pip install zstandard"):
+    with pytest.raises(CorpusError, match=r"^t: compressed by Zstandard.*pip install zstandard"):
         ZstandardReader(io.BytesIO(), "t")

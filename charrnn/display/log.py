@@ -49,7 +49,7 @@ class TrainingLog:
         failure: why the last line could not be written; empty where it could.
 
     Raises:
-        OutputError: the file cannot be written, or is something else than this run's log.
+        OutputError: the file cannot be written, or is something else than this run's log, as far as that shows.
     """
 
     def __init__(self, path: Path, *, after_step: int, history: Sequence[HistoryRow] = ()) -> None:
@@ -103,6 +103,8 @@ def _end_of(data: bytes, after_step: int, history: Sequence[HistoryRow], path: P
         if not is_own:
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later:
+            if not end and history:
+                raise OutputError(f"{path}: has nothing of this training; give another file with --log")
             break
         end = line_end + 1
     return end

@@ -185,8 +185,9 @@ def _read(documents: Sequence[Document], reading: ReadOptions, meter: Meter) -> 
     last = ""
     for number, document in enumerate(documents):
         between = reading.separator if number else ""
-        if reading.options.lines and not between and last not in ("", "\n"):
-            between = "\n"
+        if reading.options.lines and last not in ("", "\n") and not between.startswith("\n"):
+            between = "\n" + between
+        last = between[-1:] or last
         for chunk in meter.watch([to_bytes(between)]):
             yield preparer.feed(chunk.decode(encoding))
         chunks, is_settled = meter.watch(document.chunks()), reading.encoder is not None

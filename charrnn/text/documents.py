@@ -32,15 +32,16 @@ def read_text(path: str, options: TextOptions | None = None) -> str:
 
 
 def is_text(document: Document, options: TextOptions) -> bool:
-    """Whether a document is one in its encoding and holds no NUL character, as texts do not; a damaged one is none.
+    """Whether a document is one in its encoding and holds no NUL character, as texts do not.
+
+    Where the unit is the byte, all are that are not damaged.
 
     Raises:
         CorpusError: it cannot be read.
     """
-    if options.unit == BYTE:
-        return True
     chunks = document.chunks()
     try:
-        return all("\0" not in text for text in decode_document(chunks, document.name, options))
+        texts = decode_document(chunks, document.name, options)
+        return all("\0" not in text or options.unit == BYTE for text in texts)
     except (DecodingError, DamagedError):
         return False

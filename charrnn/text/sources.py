@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -143,8 +142,11 @@ def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[st
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(path, root, include, exclude)
-        elif path.is_file() and (not include or _matches(path, root, include)):  # no link to nowhere, or to itself
-            yield path
+        elif not include or _matches(path, root, include):
+            with reading(entry.path):
+                is_file = path.is_file()  # no link to nowhere, or to itself
+            if is_file:
+                yield path
 
 
 def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
@@ -179,18 +181,29 @@ def _keep(stream: BinaryIO, name: str, folder: Path | None) -> IO[bytes]:
     head = stream.read(HELD_BYTES + 1)
     if len(head) <= HELD_BYTES:
         return io.BytesIO(head)
+    with contextlib.ExitStack() as closed_if_it_fails:
+        with _keeping(name, folder):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+            kept = closed_if_it_fails.enter_context(tempfile.TemporaryFile(dir=folder))
+            kept.write(head)
+        while chunk := stream.read(CHUNK):
+            with _keeping(name, folder):
+                kept.write(chunk)
+        closed_if_it_fails.pop_all()
+    return kept
+
+
+@contextlib.contextmanager
+def _keeping(name: str, folder: Path | None) -> Iterator[None]:
+    """Turn what can go wrong with the copy of a pipe into one line."""
     try:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        kept = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as its document
-        kept.write(head)
-        shutil.copyfileobj(stream, kept, CHUNK)
+        yield
     except OSError as error:
         mend = "choose another folder by --cache" if folder else "let TMPDIR name another folder"
         raise CorpusError(
             f"{name}: cannot be kept in {folder or tempfile.gettempdir()} while it is read ({error.strerror}); {mend}"
         ) from None
-    return kept
 
 
 @contextlib.contextmanager

@@ -20,6 +20,12 @@ NUM_POINTS = 0x110000
 
 NUM_ASCII = 128
 
+LONG_PIECE = 1 << 15
+"""Characters of a piece from which on counting pairs is faster: there are as many kinds of pairs as that."""
+
+ARRAY_BYTES = 128
+"""What an array takes beside its values."""
+
 
 class Tally:
     """The characters of a text that comes in pieces.
@@ -43,7 +49,7 @@ class Tally:
         self._times[: len(found)] += found[: len(self._times)]
         if self._pieces is not None:
             self._pieces.append(numbers)
-            self._size += numbers.nbytes
+            self._size += numbers.nbytes + ARRAY_BYTES
             if self._size > self._kept_bytes:
                 self._pieces = None
 
@@ -84,8 +90,8 @@ class Tally:
 
 
 def _count(numbers: Ids) -> Counts:
-    if numbers.dtype != np.uint8:
-        return np.bincount(numbers)
+    if numbers.dtype != np.uint8 or len(numbers) < LONG_PIECE:
+        return np.bincount(numbers, minlength=1)
     even = len(numbers) & ~1  # two at a time: half as many steps
     pairs = np.bincount(numbers[:even].view(np.uint16), minlength=0x10000).reshape(256, 256)
     counts: Counts = pairs.sum(0) + pairs.sum(1)

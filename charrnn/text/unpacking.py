@@ -12,13 +12,13 @@ import re
 import zlib
 from typing import IO, Any, cast
 
-from charrnn.errors import DamagedError
+from charrnn.errors import CorpusError
 
 CHUNK = 1 << 18
 """Bytes to read at once: what is made of them stays in the processor's cache."""
 
-PACKED_CHUNK = 1 << 14
-"""Compressed bytes to unpack at once, which may become a thousand times as many."""
+PACKED_CHUNK = 1 << 10
+"""Bytes of Zstandard's to unpack at once: four may stand for 128 KiB, and what a piece becomes comes all at once."""
 
 DAMAGE = (gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
 """What a damaged file leads to; bz2's is an OSError without a number."""
@@ -28,10 +28,10 @@ _KINDS = {
     "gzip": rb"\x1f\x8b\x08",
     "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
     "xz": rb"\xfd7zXZ\x00",
-    "Zstandard": rb"[\x28\x22-\x27]\xb5\x2f\xfd",
+    "Zstandard": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",
 }
 """How files begin that are compressed; of bzip2 the first block or, of an empty one, the end is a part of that, since a
-text may well begin with "BZh"."""
+text may well begin with "BZh"; of Zstandard's the second is that of a frame to pass over."""
 
 
 def compression_of(head: bytes) -> str | None:
@@ -43,7 +43,7 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
     """A reader of the plain bytes of a file that may be compressed.
 
     Raises:
-        DamagedError: what can unpack it is not there.
+        CorpusError: what can unpack it is not there.
     """
     kind = compression_of(file.read(_HEAD))
     file.seek(0)
@@ -65,7 +65,7 @@ class ZstandardReader(io.RawIOBase):
         name: of the file, for the message.
 
     Raises:
-        DamagedError: neither Python's own library, from 3.14 on, nor zstandard is at hand.
+        CorpusError: neither Python's own library, from 3.14 on, nor zstandard is at hand.
     """
 
     def __init__(self, file: IO[bytes], name: str) -> None:
@@ -112,6 +112,6 @@ def _find_library(name: str) -> Any:
     for module in ("compression.zstd", "zstandard"):
         with contextlib.suppress(ImportError):
             return importlib.import_module(module)
-    raise DamagedError(
+    raise CorpusError(
         f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it by zstd -d"
     )

@@ -208,7 +208,7 @@ def _evaluate(run: TrainingRun) -> Report:
         )
     )
     if is_best:
-        run.cold_loss, run.health.tries = None, 0
+        run.cold_loss, run.health.tries, run.beginning = None, 0, {}
         run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
     report = _report(run, val_loss=val_loss, is_best=is_best)
     stale = 0 if is_best else run.pace.stale + 1

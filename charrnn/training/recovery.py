@@ -47,7 +47,7 @@ class Health:
         recovered_at: step of the last one, from which the learning rate rises anew.
         steps: good steps since then.
         loss: moving average over `SMOOTHING_STEPS` of the training loss since then, in nats per character.
-        lowest: the lowest value that this average had, over as many steps; infinity before there is one.
+        lowest: the lowest value that this average had; infinity before there is one.
         trouble: what went wrong since the last report, in words; empty where nothing did.
     """
 
@@ -71,8 +71,7 @@ class Health:
         self.skipped_in_row = 0
         self.steps += 1
         self.loss += (loss - self.loss) / min(self.steps, SMOOTHING_STEPS)
-        if self.steps >= SMOOTHING_STEPS:
-            self.lowest = min(self.lowest, self.loss)
+        self.lowest = min(self.lowest, self.loss)
 
 
 def is_sound(loss: float, gradient_norm: float = 0.0) -> bool:
@@ -81,18 +80,17 @@ def is_sound(loss: float, gradient_norm: float = 0.0) -> bool:
 
 
 def has_exploded(loss: float, lowest: float, vocab_size: int) -> bool:
-    """Whether a loss is far worse than it was, or than guessing.
+    """Whether a loss that was better is so no longer.
 
     Far above its lowest value, and a nat worse than guessing all characters alike: a text that merely gets harder, or
     a model that overfits, does not reach that.
 
     Args:
         loss: in nats per character.
-        lowest: what it has been; infinity where that is not known yet.
+        lowest: what it has been; infinity where it never was anything.
         vocab_size: V.
     """
-    guessing = math.log(vocab_size)
-    return lowest < math.inf and loss > max(2 * min(lowest, guessing) + 0.5, guessing + 1)
+    return loss > max(2 * lowest + 0.5, math.log(vocab_size) + 1)
 
 
 def skip_step(run: TrainingRun) -> None:

@@ -42,10 +42,10 @@ def _seconds_lost(run: TrainingRun, path: Path) -> float:
     saver = Saver(path, None, print)
     started, steps = time.perf_counter(), 0
     saver.save(lambda: _snapshot(run), run.step)
-    while saver.is_saving:
+    while saver.saved_step is None:
         take_step(run)
         steps += 1
-    saver.wait()
+        saver.poll()
     while time.perf_counter() - started < SHORTEST:
         take_step(run)
         steps += 1

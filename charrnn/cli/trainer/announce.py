@@ -70,7 +70,7 @@ def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> lis
     if corpus.skipped:
         files, first = _count(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
         more = ", ..." if len(corpus.skipped) > 1 else ""
-        lines.append(f"{files} left out as no {corpus.options.encoding} text: {first}{more}")
+        lines.append(f"{files} left out, damaged or no {corpus.options.encoding} text: {first}{more}")
     return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
 
 

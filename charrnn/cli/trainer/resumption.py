@@ -23,6 +23,7 @@ from charrnn.suggest import evaluations
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import TextOptions
 from charrnn.training import checkpoint
+from charrnn.training.pace import Pace
 from charrnn.training.precision import crawls_in
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.resuming import check_figures
@@ -247,11 +248,11 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_
         }
     if is_other_text or "val_fraction" in changed:
         beginning = {name: tensor.clone() for name, tensor in state["weights"].items()}
-        state = {**state, "cold_loss": None, "pace": {**state["pace"], "stale": 0}, "beginning": beginning}
+        state = {**state, "cold_loss": None, "pace": vars(Pace(step=state["step"])), "beginning": beginning}
     if is_other_text or changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
         state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
     if is_other_text:
-        state = {**state, "text_step": state["step"], "seconds": 0.0, "pace": {**state["pace"], "seconds": 0.0}}
+        state = {**state, "text_step": state["step"], "seconds": 0.0}
     if "optimizer" in changed:
         state = {**state, "optimizer": fresh["optimizer"]}
     if "seed" in changed:
