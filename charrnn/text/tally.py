@@ -47,7 +47,7 @@ class Tally:
         numbers = points if points.dtype == np.uint8 else self._number(points)
         found = _count(numbers)
         self._times[: len(found)] += found[: len(self._times)]
-        if self._pieces is not None:
+        if self._pieces is not None and len(numbers):
             self._pieces.append(numbers)
             self._size += numbers.nbytes + ARRAY_BYTES
             if self._size > self._kept_bytes:
