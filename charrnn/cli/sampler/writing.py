@@ -64,7 +64,7 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> int:
     ending = Ending(job.rules, job.prompt)
     if coloured:
         drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
-        write_stream(out, itertools.chain(job.opening, map(_colour, drawn)), ready=True)
+        write_stream(out, itertools.chain(visible(job.opening), map(_colour, drawn)), ready=True)
     elif job.rules.are_none:
         ids = job.sampler.stream(job.length)
         write_stream(out, itertools.chain(job.opening, job.encoder.spell(ids)))

@@ -1,0 +1,49 @@
+"""Samples on their way to stdout: what reaches a terminal, a pipe and a program that reads JSON."""
+
+import io
+
+import numpy as np
+import pytest
+
+from charrnn.cli.sampler.writing import Job, write_one
+from charrnn.generation.endings import Rules
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import PLAIN
+
+
+class Reciting:
+    """A model that says the same again and again, whatever it reads."""
+
+    def __init__(self, encoder, text):
+        self._rows = [np.eye(len(encoder))[id_] * 50 for id_ in encoder.encode(text)]
+
+    def reader(self, own_from=None):
+        read = self.batch_reader(1, own_from)
+        return lambda id_: read([id_])[0]
+
+    def batch_reader(self, num_texts, own_from=None):
+        places = iter(range(10**9))
+        return lambda _: np.tile(self._rows[next(places) % len(self._rows)], (num_texts, 1))
+
+
+@pytest.fixture
+def reciting():
+    """Make a job whose every text is the same one, again and again."""
+
+    def make(text, *, prompt="", length=None, rules=None, num_samples=1, options=None):
+        encoder = CharEncoder(text + prompt)
+        sampler = Sampler(Reciting(encoder, text), [0], options or SamplingOptions(), 3)
+        return Job(
+            sampler=sampler, encoder=encoder, text=PLAIN, before=[], prompt=prompt, echo=True, rules=rules or Rules(),
+            length=len(text) if length is None else length, num_samples=num_samples, separator="", at_once=2,
+        )  # fmt: skip
+
+    return make
+
+
+def test_what_would_command_a_terminal_is_shown_in_colour_too_in_the_prompt_as_in_the_text(reciting):
+    out = io.BytesIO()
+    write_one(out, reciting("ab\x1b", prompt="\x1b[2J\na"), coloured=True)
+    assert out.getvalue().decode() == "\u241b[2J\naab\u241b"
