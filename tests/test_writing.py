@@ -1,10 +1,15 @@
 """Samples on their way to stdout: what reaches a terminal, a pipe and a program that reads JSON."""
 
 import io
+import json
+import unicodedata
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from charrnn.cli.common.tables import to_json
 from charrnn.cli.sampler.writing import Job, write_one
 from charrnn.generation.endings import Rules
 from charrnn.generation.filters import SamplingOptions
@@ -47,3 +52,23 @@ def test_what_would_command_a_terminal_is_shown_in_colour_too_in_the_prompt_as_i
     out = io.BytesIO()
     write_one(out, reciting("ab\x1b", prompt="\x1b[2J\na"), coloured=True)
     assert out.getvalue().decode() == "\u241b[2J\naab\u241b"
+
+
+@given(st.text(st.characters(exclude_categories=())))
+@example("\x7f\x85\x9b2J\u2028\u2029 \u202eabc\u202c \u2066x\u2069 \u200e\u200f\u061c")
+@example("\x7f\udcff")
+@example("caf\u00e9 \U0001f469\u200d\U0001f680")
+def test_json_holds_every_text_on_one_line_that_commands_nothing(text):
+    line = to_json({"text": text})
+    assert json.loads(line) == {"text": text}
+    assert len(line.splitlines()) == 1
+    assert not [c for c in line if unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in BIDI_COMMANDS]
+
+
+BIDI_COMMANDS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def test_json_writes_what_is_harmless_as_it_is():
+    assert (
+        to_json({"text": "caf\u00e9 \U0001f469\u200d\U0001f680"}) == '{"text": "caf\u00e9 \U0001f469\u200d\U0001f680"}'
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,9 @@ from typing import Any
 MAX_WIDTH = 100
 NARROW = 48
 """Columns of a terminal below which a value stands under its name, not beside it."""
+
+_COMMANDING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is, and what a terminal obeys or a reader of lines takes for a line's end."""
 
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
@@ -60,10 +64,10 @@ def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
 
 
 def to_json(record: Mapping[str, Any]) -> str:
-    """One line of JSON; what UTF-8 cannot hold, such as a byte that is not text, is escaped."""
+    """One line of JSON; what UTF-8 cannot hold, such as a byte that is not text, and what commands is escaped."""
     line = json.dumps(record, ensure_ascii=False)
     try:
         line.encode("utf-8")
     except UnicodeEncodeError:
-        return json.dumps(record)
-    return line
+        line = json.dumps(record)
+    return _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
