@@ -6,11 +6,36 @@ they are certain.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 Drawn = tuple[str, float]
 """A character and its log-probability in nats."""
+
+
+class KnownLines:
+    """Lines that a sample must not hold, sorted, so that what begins with a text is found at once.
+
+    Args:
+        lines: in any order, without their line ends; empty ones are left out: an empty line is never a copy.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = sorted({*lines} - {""})
+
+    def __contains__(self, line: str) -> bool:
+        return self._from(line) == line
+
+    def have_one_that_begins_with(self, text: str) -> bool:
+        """Whether one of them begins with a text."""
+        found = self._from(text)
+        return found is not None and found.startswith(text)
+
+    def _from(self, text: str) -> str | None:
+        """The first line that is not before a text."""
+        place = bisect_left(self._lines, text)
+        return self._lines[place] if place < len(self._lines) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +45,13 @@ class Rules:
     Attributes:
         stops: texts that end it; they are not part of it.
         lines: whole lines after which it ends.
-        known_lines: lines that are left out, each without its line end; they do not count.
+        known_lines: lines that are left out; they do not count.
         fits: tells whether a line that a stop has cut may stand; None: any may.
     """
 
     stops: tuple[str, ...] = ()
     lines: int | None = None
-    known_lines: frozenset[str] | None = None
+    known_lines: KnownLines | None = None
     fits: Callable[[str], bool] | None = None
 
     @property
@@ -52,6 +77,7 @@ class Ending:
         self._beginning = beginning.rpartition("\n")[2]
         self._held: list[Drawn] = []
         self._text = ""
+        self._is_within_line = False  # of which a part was given out
         self._lines = 0
         self.reason: str | None = None
         self.refused = 0
@@ -66,15 +92,21 @@ class Ending:
                 self._drop(len(stop))
                 if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                     self._drop(self._line_length(self._text))
-                return self.finish()
+                return self._finish(is_whole=stop.startswith("\n"))
         if character == "\n" and self._end_line():
-            return self.finish()
+            return self._release(len(self._held))
         return self._release(self._certain())
 
     def finish(self) -> list[Drawn]:
-        """Give what is still held: nothing more comes."""
+        """Give what is still held, but for a known line and the beginning of one: nothing more comes."""
+        return self._finish(is_whole=False)
+
+    def _finish(self, *, is_whole: bool) -> list[Drawn]:
+        """Give what is still held; where lines fit a pattern, the last one is whole in any case."""
         if self._is_known(self._text):
             self._refuse(self._line_length(self._text))
+        elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
+            self._drop(self._line_length(self._text))
         return self._release(len(self._held))
 
     def _end_line(self) -> bool:
@@ -82,7 +114,6 @@ class Ending:
         if self._is_known(self._text[:-1]):
             self._refuse(self._line_length(self._text[:-1]) + 1)
             return False
-        self._beginning = ""
         self._lines += 1
         if self._lines == self._rules.lines:
             self.reason = "lines"
@@ -91,7 +122,18 @@ class Ending:
     def _is_known(self, text: str) -> bool:
         """Whether the line that a text ends in is to be left out; a carriage return is a part of its end."""
         known = self._rules.known_lines
-        return known is not None and self._line(text).removesuffix("\r") in known
+        return known is not None and self._is_held(text) and self._line(text).removesuffix("\r") in known
+
+    def _begins_known(self, text: str) -> bool:
+        """Whether the line that a text ends in may still become one that is to be left out."""
+        known = self._rules.known_lines
+        if known is None or not self._is_held(text):
+            return False
+        return known.have_one_that_begins_with(self._line(text).removesuffix("\r"))
+
+    def _is_held(self, text: str) -> bool:
+        """Whether the line that a text, the one held or its beginning, ends in is held from its start on."""
+        return not self._is_within_line or "\n" in text
 
     def _line(self, text: str) -> str:
         """The line that a text ends in, with what stood before the sample."""
@@ -104,20 +146,22 @@ class Ending:
         if length:
             self.refused += 1
         self._drop(length)
-        self._beginning = ""
+        if not self._text:
+            self._beginning = ""
 
     def _certain(self) -> int:
         """How many of the held characters no rule can take back any more."""
-        uncertain = 0
-        if self._rules.known_lines is not None:
-            uncertain = self._line_length(self._text)
-        for stop in self._rules.stops:
-            longest = min(len(stop) - 1, len(self._text))
-            begun = next((n for n in range(longest, 0, -1) if self._text.endswith(stop[:n])), 0)
-            if self._rules.fits is not None:  # the stop may take the rest of its line with it
-                begun += self._line_length(self._text[: len(self._text) - begun])
-            uncertain = max(uncertain, begun)
-        return len(self._held) - uncertain
+        stops = self._rules.stops
+        rest = self._text[: len(self._text) - max(map(self._begun, stops), default=0)]
+        takes_all_of_a_line = bool(stops) and self._rules.fits is not None
+        if takes_all_of_a_line or self._begins_known(rest):
+            return len(rest) - self._line_length(rest)
+        return len(rest)
+
+    def _begun(self, stop: str) -> int:
+        """How many of the last characters may be the beginning of a stop."""
+        longest = min(len(stop) - 1, len(self._text))
+        return next((n for n in range(longest, 0, -1) if self._text.endswith(stop[:n])), 0)
 
     def _drop(self, count: int) -> None:
         """Take back the last characters that are held."""
@@ -127,5 +171,8 @@ class Ending:
 
     def _release(self, count: int) -> list[Drawn]:
         released, self._held = self._held[:count], self._held[count:]
-        self._text = self._text[count:]
+        if released:
+            self._is_within_line = self._text[count - 1] != "\n"
+            self._beginning = ""
+            self._text = self._text[count:]
         return released

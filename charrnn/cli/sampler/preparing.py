@@ -10,7 +10,7 @@ from charrnn.cli.common.shared import encode_ids, first_ids, unescape
 from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
 from charrnn.cli.sampler.writing import Job
 from charrnn.errors import ConfigError
-from charrnn.generation.endings import Rules
+from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
@@ -69,11 +69,11 @@ def _rules(flags: Mapping[str, Any], text: TextOptions) -> Rules:
     return Rules(stops=tuple(map(unescape, flags["stop"] or ())), lines=flags["lines"], known_lines=known_lines)
 
 
-def _known_lines(path: str, options: TextOptions) -> frozenset[str]:
-    """The lines of a file, read as the model's text was; empty ones are left out: an empty line is never a copy."""
+def _known_lines(path: str, options: TextOptions) -> KnownLines:
+    """The lines of a file, read as the model's text was."""
     from charrnn.text.documents import read_text  # here: most samples start without
 
-    return frozenset(line.removesuffix("\r") for line in read_text(path, options).split("\n")) - {""}
+    return KnownLines(line.removesuffix("\r") for line in read_text(path, options).split("\n"))
 
 
 def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
