@@ -94,13 +94,14 @@ ALLOWED = {
         "backprop": "config recall tape",
     },
     "generation": {
+        "course": "",
         "filters": "errors",
         "patterns": "errors",
         "automaton": "patterns",
-        "sampling": "errors filters",
+        "sampling": "course errors filters",
         "matching": "automaton encoder errors filters options patterns sampling",
         "endings": "",
-        "samples": "encoder endings filters options sampling",
+        "samples": "course encoder endings filters options sampling",
         "mixing": "encoder filters memory numpy_ensemble recall sampling",
     },
     "analysis": {

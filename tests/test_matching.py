@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
+from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.matching import LineMatch
@@ -63,7 +64,7 @@ def test_a_choice_is_made_among_what_fits_in_the_model_s_proportions(pattern, fi
     if one_by_one:
         drawn = np.array(list(sampler.stream(40_000)))
     else:
-        drawn = np.concatenate([ids for ids, _ in sampler.steps(range(2000), 20)])
+        drawn = np.concatenate([ids for ids, _ in sampler.steps(range(2000), [Course(20)] * 2000)])
     counts = np.bincount(drawn, minlength=7)
     assert counts[expected == 0].sum() == 0
     share = len(drawn) * expected[expected > 0]
@@ -116,7 +117,7 @@ def test_characters_that_cannot_be_drawn_are_no_way_to_a_match():
 
 def test_the_mark_of_rare_characters_fits_no_pattern():
     encoder = CharEncoder("ab", has_unknown=True)
-    assert LineMatch.build(".", encoder).walk(1).open.tolist() == [True, True, False]
+    assert LineMatch.build(".", encoder).walk().open(1).tolist() == [True, True, False]
 
 
 def test_the_prompt_s_last_line_is_a_part_of_the_first():

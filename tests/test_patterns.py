@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from charrnn.errors import ConfigError
 from charrnn.generation import automaton
 from charrnn.generation.automaton import Automaton
+from charrnn.generation.course import ENDLESS
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.patterns import MAX_SIZE, parse_pattern
 from charrnn.text.encoder import CharEncoder
@@ -79,9 +80,9 @@ def test_open_is_exactly_what_some_text_of_at_most_that_length_completes(pattern
 def test_a_walk_at_random_writes_whole_lines_that_fit_and_stops_behind_one(pattern, length, seed):
     match = LineMatch.build(pattern, ALPHABET)
     assume(match.state.distance <= length)
-    walk, generator, text = match.walk(length), np.random.default_rng(seed), ""
-    while len(text) < length and not walk.ended:
-        character = int(generator.choice(np.flatnonzero(walk.open)))
+    walk, generator, text = match.walk(), np.random.default_rng(seed), ""
+    while not walk.ended(length - len(text)):
+        character = int(generator.choice(np.flatnonzero(walk.open(length - len(text)))))
         text += ALPHABET.characters[character]
         walk.advance(character)
     lines = text.removesuffix("\n").split("\n")
@@ -163,10 +164,10 @@ def test_the_states_of_an_endless_text_are_bounded(monkeypatch):
     for kept in (automaton.STATES_KEPT, 10):
         monkeypatch.setattr(automaton, "STATES_KEPT", kept)
         match = LineMatch.build(pattern, ALPHABET)
-        walk, generator = match.walk(None), np.random.default_rng(1)
+        walk, generator = match.walk(), np.random.default_rng(1)
         ids = []
         for _ in range(3000):
-            ids.append(int(generator.choice(np.flatnonzero(walk.open))))
+            ids.append(int(generator.choice(np.flatnonzero(walk.open(ENDLESS)))))
             walk.advance(ids[-1])
         assert len(match.automaton._states) <= kept
         texts.append(ALPHABET.decode(ids))

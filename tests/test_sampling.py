@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
+from charrnn.generation.course import Course
 from charrnn.generation.filters import SamplingOptions, probabilities, weigh
 from charrnn.generation.sampling import Sampler, _chooser, _draw, generate, generate_one
 
@@ -86,11 +87,11 @@ def test_the_empirical_distribution_is_the_filtered_softmax(filters, one_by_one)
     model, options = FixedModel(LOGITS), SamplingOptions(**filters)
     if one_by_one:
         generator = np.random.default_rng(7)
-        stream = generate_one(lambda _: LOGITS, [0], generator=generator, options=options, length=draws)
+        stream = generate_one(lambda _: LOGITS, [0], generator=generator, options=options, course=Course(draws))
         drawn = np.array([character for character, _ in stream])
     else:
         generators = [np.random.default_rng([7, i]) for i in range(2000)]
-        stream = generate(model, [0], generators=generators, options=options, length=100)
+        stream = generate(model, [0], generators=generators, options=options, courses=[Course(100)] * 2000)
         drawn = np.concatenate([ids for ids, _ in stream])
     counts = np.bincount(drawn, minlength=len(LOGITS))
     kept = expected > 0
@@ -120,9 +121,30 @@ def test_the_best_are_chosen_among_what_is_allowed():
 
 def test_a_temperature_range_runs_evenly_over_the_text():
     options = SamplingOptions(temperature=0.4, last_temperature=1.2)
-    assert [options.temperature_at(position, 5) for position in range(5)] == pytest.approx([0.4, 0.6, 0.8, 1.0, 1.2])
-    assert options.temperature_at(10**9, None) == 0.4
-    assert options.temperature_at(0, 1) == 0.4
+    temperatures = [options.temperature_at(Course(5).share(drawn)) for drawn in range(5)]
+    assert temperatures == pytest.approx([0.4, 0.6, 0.8, 1.0, 1.2])
+    assert options.temperature_at(Course(None).share(10**9)) == 0.4
+    assert options.temperature_at(Course(1).share(0)) == 0.4
+
+
+def test_texts_side_by_side_have_each_their_own_place_in_a_range_of_temperatures():
+    options = SamplingOptions(temperature=0, last_temperature=2)
+    rows = weigh(np.tile(LOGITS, (3, 1)), options, np.array([[0.0], [0.7], [2.0]]))
+    for row, temperature in zip(rows, (0.0, 0.7, 2.0), strict=True):
+        assert row.tolist() == weigh(LOGITS[None], options, temperature)[0].tolist()
+
+
+def test_what_does_not_count_leaves_room_for_more_up_to_ten_times_the_length():
+    course = Course(20)
+    course.give_back(5)
+    assert (course.left(20), course.left(25)) == (5, 0)
+    assert course.share(5) == 0
+    assert course.share(24) == 1
+    course.give_back(1000)
+    assert course.left(199) == 1
+    endless = Course(None)
+    endless.give_back(9)
+    assert endless.left(10**15) > 10**15
 
 
 @pytest.mark.parametrize("first", [0, 0.3])
@@ -132,7 +154,7 @@ def test_a_temperature_range_is_what_is_drawn_from(first):
     logits, rows = np.array([2.0, 0.0, 0.0, 0.0]), []
     for seed in range(400):
         generator = np.random.default_rng(seed)
-        drawn = generate_one(lambda _: logits, [0], generator=generator, options=options, length=9)
+        drawn = generate_one(lambda _: logits, [0], generator=generator, options=options, course=Course(9))
         rows.append([character for character, _ in drawn])
     shares = (np.array(rows) == 0).mean(axis=0)
     assert shares[0] > 0.95
@@ -178,7 +200,8 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
 
 def test_the_prompt_is_read_and_each_drawn_character_too():
     model = CountingModel(None)
-    ids = generate(model, [7, 3], generators=[np.random.default_rng(0)] * 2, options=SamplingOptions(), length=4)
+    generators, courses = [np.random.default_rng(0)] * 2, [Course(4)] * 2
+    ids = generate(model, [7, 3], generators=generators, options=SamplingOptions(), courses=courses)
     assert [row.tolist() for row, _ in ids] == [[4, 4], [5, 5], [6, 6], [7, 7]]
     assert model.read[:5] == [[7, 7], [3, 3], [4, 4], [5, 5], [6, 6]]
 
@@ -206,8 +229,8 @@ def test_the_logits_given_are_those_of_the_model_and_drawn_from(engine):
     sampler = Sampler(engine, [1], SamplingOptions(top_k=1), 5)
     state = engine.initial_state(2)
     logits, state = engine.step(np.array([1, 1]), state)
-    one = ((character, values.copy()) for character, values in sampler.trace(30))
-    for (ids, given_two), (character, given_one) in zip(sampler.steps([0, 1], 30), one, strict=True):
+    one = ((character, values.copy()) for character, values in sampler.trace(Course(30)))
+    for (ids, given_two), (character, given_one) in zip(sampler.steps([0, 1], [Course(30)] * 2), one, strict=True):
         np.testing.assert_allclose(given_two, logits, atol=1e-5)
         np.testing.assert_allclose(given_one, logits[0], atol=1e-5)
         assert ids.tolist() == [character] * 2 == logits.argmax(axis=-1).tolist()

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.common.tables import to_json
-from charrnn.cli.sampler.writing import Job, write_one
-from charrnn.generation.endings import Rules
+from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one
+from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.text.encoder import CharEncoder
@@ -37,9 +37,10 @@ class Reciting:
 def reciting():
     """Make a job whose every text is the same one, again and again."""
 
-    def make(text, *, prompt="", length=None, rules=None, num_samples=1, options=None):
-        encoder = CharEncoder(text + prompt)
-        sampler = Sampler(Reciting(encoder, text), [0], options or SamplingOptions(), 3)
+    def make(text, *, prompt="", length=None, rules=None, num_samples=1, unit="character"):
+        alphabet = text + prompt if unit == "character" else (text + prompt).encode().decode("latin-1")
+        encoder = CharEncoder(alphabet, unit)
+        sampler = Sampler(Reciting(encoder, text), [0], SamplingOptions(), 3)
         return Job(
             sampler=sampler, encoder=encoder, text=PLAIN, before=[], prompt=prompt, echo=True, rules=rules or Rules(),
             length=len(text) if length is None else length, num_samples=num_samples, separator="", at_once=2,
@@ -52,6 +53,39 @@ def test_what_would_command_a_terminal_is_shown_in_colour_too_in_the_prompt_as_i
     out = io.BytesIO()
     write_one(out, reciting("ab\x1b", prompt="\x1b[2J\na"), coloured=True)
     assert out.getvalue().decode() == "\u241b[2J\naab\u241b"
+
+
+def written_in_every_way(make):
+    """The text of a job as it is written alone, beside others, and as JSON."""
+    one, many, records = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    write_one(one, make(1))
+    write_many(many, make(2))
+    write_json(records, make(2), with_log_probabilities=False)
+    texts = [json.loads(line)["text"] for line in records.getvalue().splitlines()]
+    assert many.getvalue().decode() == "".join(text.removesuffix("\n") + "\n" for text in texts)
+    assert texts == [one.getvalue().decode()] * 2
+    return texts[0]
+
+
+def test_known_lines_do_not_count_as_a_part_of_the_length(reciting):
+    rules = Rules(known_lines=KnownLines(["ab"]))
+    for length, kept in ((12, 4), (11, 3), (10, 3)):  # where the last line begins as a known one it is left out
+        text = written_in_every_way(lambda n, end=length: reciting("ab\ncd\n", length=end, rules=rules, num_samples=n))
+        assert text == kept * "cd\n"
+
+
+def test_known_lines_of_bytes_count_as_bytes(reciting):
+    rules = Rules(known_lines=KnownLines(["\u00e4b"]))
+    text = written_in_every_way(lambda n: reciting("\u00e4b\nc\n", length=10, rules=rules, num_samples=n, unit="byte"))
+    assert text == "c\nc\nc\nc\n"
+
+
+def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
+    rules = Rules(known_lines=KnownLines(["ab"]))
+    text = written_in_every_way(lambda n: reciting("ab\n", length=30, rules=rules, num_samples=n))
+    assert text == ""
+    job = reciting("ab\n", length=30, rules=rules)
+    assert write_one(io.BytesIO(), job) == 100, "lines in ten times the length"
 
 
 @given(st.text(st.characters(exclude_categories=())))

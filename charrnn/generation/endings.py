@@ -79,6 +79,7 @@ class Ending:
         self._text = ""
         self._is_within_line = False  # of which a part was given out
         self._lines = 0
+        self._refused_text = ""
         self.reason: str | None = None
         self.refused = 0
 
@@ -100,6 +101,11 @@ class Ending:
     def finish(self) -> list[Drawn]:
         """Give what is still held, but for a known line and the beginning of one: nothing more comes."""
         return self._finish(is_whole=False)
+
+    def take_refused(self) -> str:
+        """The characters left out of known lines since the last call."""
+        text, self._refused_text = self._refused_text, ""
+        return text
 
     def _finish(self, *, is_whole: bool) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole in any case."""
@@ -145,6 +151,7 @@ class Ending:
     def _refuse(self, length: int) -> None:
         if length:
             self.refused += 1
+            self._refused_text += self._text[-length:]
         self._drop(length)
         if not self._text:
             self._beginning = ""

@@ -66,16 +66,15 @@ class SamplingOptions:
         """Whether anything but the temperature acts."""
         return any(option is not None for option in (self.top_k, self.top_p, self.min_p, self.allowed))
 
-    def temperature_at(self, position: int, length: int | None) -> float:
-        """The temperature for one character of a text.
+    def temperature_at(self, share: float) -> float:
+        """The temperature for the next character of a text.
 
         Args:
-            position: characters drawn before it.
-            length: of the whole text; None where it has no end, and then the temperature stays.
+            share: of the text that is behind, from 0 to 1.
         """
-        if self.last_temperature is None or length is None:
+        if self.last_temperature is None:
             return self.temperature
-        return self.temperature + (self.last_temperature - self.temperature) * min(position / max(length - 1, 1), 1)
+        return self.temperature + (self.last_temperature - self.temperature) * share
 
 
 def probabilities(logits: Floats, options: SamplingOptions) -> Floats:
@@ -93,14 +92,21 @@ def probabilities(logits: Floats, options: SamplingOptions) -> Floats:
     return weights
 
 
-def weigh(logits: Floats, options: SamplingOptions, temperature: float) -> NDArray[np.float64]:
-    """The distribution up to a factor, shape (N, V): the best of each row has weight 1."""
+def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats) -> NDArray[np.float64]:
+    """The distribution up to a factor, shape (N, V): the best of each row has weight 1.
+
+    Args:
+        logits: shape (N, V).
+        options: applied in the order that the module tells.
+        temperature: of all rows, or of each, shape (N, 1).
+    """
     if options.has_filters:
         logits = _filter(logits, options)
-    if temperature == 0:
-        logits = _keep_best(logits, 1)
+    is_greedy = np.equal(temperature, 0)
+    if is_greedy.any():
+        logits = np.where(is_greedy, _keep_best(logits, 1), logits)
     scaled = logits - logits.max(axis=-1, keepdims=True)
-    weights: NDArray[np.float64] = np.exp(scaled.astype(np.float64) / max(temperature, _COLDEST))
+    weights: NDArray[np.float64] = np.exp(scaled.astype(np.float64) / np.maximum(temperature, _COLDEST))
     return weights
 
 

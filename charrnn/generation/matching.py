@@ -16,7 +16,7 @@ from charrnn.errors import ConfigError
 from charrnn.generation.automaton import UNREACHABLE, Automaton, Mask, PatternState
 from charrnn.generation.filters import Floats
 from charrnn.generation.patterns import parse_pattern
-from charrnn.generation.sampling import ENDED, Ids
+from charrnn.generation.sampling import Ids
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE
 
@@ -102,66 +102,59 @@ class LineMatch:
             state = following
         return state, len(line)
 
-    def walk(self, length: int | None) -> Walk:
-        """Follow one sample of at most `length` characters."""
-        return Walk(self.automaton, self.state, length)
+    def walk(self) -> Walk:
+        """Follow one sample."""
+        return Walk(self.automaton, self.state)
 
-    def walks(self, length: int | None, num_samples: int) -> Walks:
+    def walks(self, num_samples: int) -> Walks:
         """Follow several samples side by side."""
-        return Walks([self.walk(length) for _ in range(num_samples)])
+        return Walks([self.walk() for _ in range(num_samples)])
 
 
 class Walk:
     """One sample on its way through a pattern."""
 
-    def __init__(self, automaton: Automaton, state: PatternState, length: int | None) -> None:
+    def __init__(self, automaton: Automaton, state: PatternState) -> None:
         self._automaton = automaton
         self._state = state
-        self._left = UNREACHABLE if length is None else length
 
-    @property
-    def ended(self) -> bool:
-        """Whether it is over: no character may follow."""
-        return self._state.nearest >= self._left
+    def ended(self, left: int) -> bool:
+        """Whether it is over: no character may follow where only so many are left."""
+        return self._state.nearest >= left
 
-    @property
-    def open(self) -> Mask:
-        """The characters that may follow, shape (V,); all False once it is over."""
-        return self._state.open(self._left - 1)
+    def open(self, left: int) -> Mask:
+        """The characters that may follow where so many are left, shape (V,); all False once it is over."""
+        return self._state.open(left - 1)
 
     def advance(self, character: int) -> None:
         """Go on by a character that may follow."""
         following = self._automaton.step(self._state, character)
         assert following is not None, "an open character was drawn"
         self._state = following
-        self._left -= 1
 
 
 class Walks:
-    """Several samples side by side.
+    """Several samples side by side, with what is left of each, shape (N,).
 
     Args:
         walks: of each.
-
-    Attributes:
-        ended: which are over, shape (N,).
     """
 
     def __init__(self, walks: Sequence[Walk]) -> None:
         self._walks = walks
-        self.ended = np.array([walk.ended for walk in walks])
 
-    def narrow(self, logits: Floats) -> Floats:
+    def ended(self, lefts: Ids) -> Mask:
+        """Which are over, shape (N,)."""
+        return np.array([walk.ended(left) for walk, left in zip(self._walks, lefts.tolist(), strict=True)])
+
+    def narrow(self, logits: Floats, lefts: Ids, over: Mask) -> Floats:
         """Set the logits, shape (N, V), of characters that may not follow to minus infinity, but for what is over."""
-        open_ = np.stack([walk.open for walk in self._walks])
-        narrowed: Floats = np.where(open_ | self.ended[:, None], logits, -np.inf)
+        open_ = np.stack([walk.open(left) for walk, left in zip(self._walks, lefts.tolist(), strict=True)])
+        narrowed: Floats = np.where(open_ | over[:, None], logits, -np.inf)
         return narrowed
 
-    def advance(self, ids: Ids) -> Ids:
-        """Go on by the characters drawn, shape (N,); give them with `ENDED` for what was over before."""
-        drawn = np.where(self.ended, ENDED, ids)
-        for number, walk in enumerate(self._walks):
-            if not self.ended[number]:
-                walk.advance(int(ids[number]))
-                self.ended[number] = walk.ended
-        return drawn
+    def advance(self, ids: Ids, over: Mask) -> None:
+        """Go on by the characters drawn, shape (N,), but for what is over."""
+        for walk, character, is_over in zip(self._walks, ids.tolist(), over.tolist(), strict=True):
+            if not is_over:
+                walk.advance(character)

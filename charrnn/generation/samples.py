@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from charrnn.generation.course import Course
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import ENDED, Sampler
@@ -63,6 +64,48 @@ class Spelling:
         return drawn
 
 
+class Growing:
+    """A sample on its way from ids to characters, as far as they are certain to belong to it.
+
+    Args:
+        encoder: of the ids.
+        length: characters to draw at most; None for no limit. Those of known lines that are left out do not count.
+        ending: what else ends it; tells afterwards what has.
+
+    Attributes:
+        course: how much of it is left to draw.
+        ending: as given.
+    """
+
+    def __init__(self, encoder: CharEncoder, length: int | None, ending: Ending) -> None:
+        self.course = Course(length)
+        self.ending = ending
+        self._encoder = encoder
+        self._spelling = Spelling(encoder)
+
+    def feed(self, character: int, log_probability: float) -> list[Drawn]:
+        """Take the next id; give the characters that have become certain."""
+        return self._end(self._spelling.feed(character, log_probability))
+
+    def finish(self, drawn: int) -> list[Drawn]:
+        """Give the rest: after so many ids no more come."""
+        certain = self._end(self._spelling.finish())
+        if self.ending.reason is None:
+            self.ending.reason = "match" if self.course.left(drawn) > 0 else "length"
+            certain += self.ending.finish()
+        return certain
+
+    def _end(self, characters: list[Drawn]) -> list[Drawn]:
+        certain = []
+        for character in characters:
+            certain += self.ending.feed(*character)
+            if self.ending.reason is not None:
+                break
+        if refused := self.ending.take_refused():
+            self.course.give_back(int(self._encoder.widths(refused).sum()))
+        return certain
+
+
 def draw_characters(
     sampler: Sampler, encoder: CharEncoder, length: int | None, ending: Ending, number: int = 0
 ) -> Iterator[Drawn]:
@@ -78,15 +121,13 @@ def draw_characters(
     Yields:
         A character and its log-probability as the model sees it.
     """
-    spelling = Spelling(encoder)
-    for character, logits in sampler.trace(length, number):
-        for drawn in spelling.feed(character, log_probabilities(logits)[character]):
-            yield from ending.feed(*drawn)
-        if ending.reason:
+    growing, drawn = Growing(encoder, length, ending), 0
+    for character, logits in sampler.trace(growing.course, number):
+        yield from growing.feed(character, log_probabilities(logits)[character])
+        if ending.reason is not None:
             return
-    for drawn in spelling.finish():
-        yield from ending.feed(*drawn)
-    yield from ending.finish()
+        drawn += 1
+    yield from growing.finish(drawn)
 
 
 def draw_samples(
@@ -102,35 +143,29 @@ def draw_samples(
         numbers: of the samples.
         beginning: the prompt, the end of which counts as a part of each sample's first line.
     """
-    endings = [Ending(rules, beginning) for _ in numbers]
-    spellings = [Spelling(encoder) for _ in numbers]
-    drawn: list[list[Drawn]] = [[] for _ in numbers]
-    unfinished = list(range(len(numbers)))
-    for ids, logits in sampler.steps(numbers, length):
+    growing = [Growing(encoder, length, Ending(rules, beginning)) for _ in numbers]
+    written: list[list[Drawn]] = [[] for _ in numbers]
+    unfinished, drawn = list(range(len(numbers))), 0
+    for ids, logits in sampler.steps(numbers, [one.course for one in growing]):
         values = log_probabilities(logits)[np.arange(len(ids)), ids]
         for row in unfinished:
-            if ids[row] == ENDED:
-                endings[row].reason = "match"
-                drawn[row] += endings[row].finish()
-                continue
-            for character in spellings[row].feed(int(ids[row]), float(values[row])):
-                drawn[row] += endings[row].feed(*character)
-        unfinished = [row for row in unfinished if endings[row].reason is None]
+            over = ids[row] == ENDED
+            written[row] += growing[row].finish(drawn) if over else growing[row].feed(int(ids[row]), float(values[row]))
+        unfinished = [row for row in unfinished if growing[row].ending.reason is None]
         if not unfinished:
             break
+        drawn += 1
     for row in unfinished:
-        for character in spellings[row].finish():
-            drawn[row] += endings[row].feed(*character)
-        drawn[row] += endings[row].finish()
+        written[row] += growing[row].finish(drawn)
     return [
         Sample(
             number=number,
             text="".join(character for character, _ in characters),
             log_probabilities=[value for _, value in characters],
-            reason=ending.reason or "length",
-            refused=ending.refused,
+            reason=one.ending.reason or "length",
+            refused=one.ending.refused,
         )
-        for number, characters, ending in zip(numbers, drawn, endings, strict=True)
+        for number, characters, one in zip(numbers, written, growing, strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import DivergenceError
+from charrnn.generation.course import Course
 from charrnn.generation.filters import Floats, SamplingOptions, weigh
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def generate(
     *,
     generators: Sequence[np.random.Generator],
     options: SamplingOptions,
-    length: int | None,
+    courses: Sequence[Course],
     match: LineMatch | None = None,
 ) -> Iterator[tuple[Ids, Floats]]:
     """Continue a prompt in N ways at once, in constant memory.
@@ -78,7 +79,7 @@ def generate(
         prompt: ids that every text begins with, at least one; they are read and not yielded.
         generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
         options: how a character is chosen.
-        length: characters to draw for each text; None for no end.
+        courses: how much is to be drawn of each text, all of one length; they may change between characters.
         match: what their lines must fit; a text may then be over before its length. None for anything.
 
     Yields:
@@ -92,14 +93,20 @@ def generate(
     for character in prompt:
         logits = read(np.full(len(generators), character))
     thresholds = _thresholds(generators)
-    walks = None if match is None else match.walks(length, len(generators))
-    for position in itertools.count() if length is None else range(length):
-        open_logits = logits if walks is None else walks.narrow(logits)
-        ids = _draw(weigh(open_logits, options, options.temperature_at(position, length)), next(thresholds))
-        drawn = ids if walks is None else walks.advance(ids)
-        yield drawn, logits
-        if walks is not None and (drawn == ENDED).all():
-            return
+    walks = None if match is None else match.walks(len(generators))
+    length, over = courses[0].left(0), np.zeros(len(courses), dtype=np.bool_)
+    for drawn in itertools.count():
+        open_logits = logits
+        if walks is not None or drawn >= length:  # before, none can be over
+            lefts = np.array([course.left(drawn) for course in courses])
+            over = lefts <= 0 if walks is None else walks.ended(lefts)
+            if over.all():
+                return
+            open_logits = logits if walks is None else walks.narrow(logits, lefts, over)
+        ids = _draw(weigh(open_logits, options, _temperatures(options, courses, drawn)), next(thresholds))
+        if walks is not None:
+            walks.advance(ids, over)
+        yield np.where(over, ENDED, ids), logits
         logits = read(ids)
 
 
@@ -109,7 +116,7 @@ def generate_one(
     *,
     generator: np.random.Generator,
     options: SamplingOptions,
-    length: int | None,
+    course: Course,
     match: LineMatch | None = None,
 ) -> Iterator[tuple[int, Floats]]:
     """Continue a prompt in one way: as `generate`, with as little as possible done for a character.
@@ -119,7 +126,7 @@ def generate_one(
         prompt: ids that the text begins with, at least one; they are read and not yielded.
         generator: of the draws.
         options: how a character is chosen.
-        length: characters to draw; None for no end.
+        course: how much is to be drawn; it may change between characters.
         match: what its lines must fit; it may then be over before its length. None for anything.
 
     Yields:
@@ -130,15 +137,17 @@ def generate_one(
     """
     for character in prompt:
         logits = read(int(character))  # an array's numbers do not grow
-    choose = _chooser(options, length, len(logits))
+    choose = _chooser(options, course, len(logits))
     thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE))
-    positions: Iterable[int] = itertools.count() if length is None else range(length)
+    walk = None
     if match is not None:
-        walk = match.walk(length)
-        choose = _held_to(walk, choose)
-        positions = itertools.takewhile(lambda _: not walk.ended, positions)
-    for position in positions:
-        character = choose(logits, next(thresholds), position)
+        walk = match.walk()
+        choose = _held_to(walk, course, choose)
+    for drawn in itertools.count():
+        left = course.left(drawn)
+        if left <= 0 or (walk is not None and walk.ended(left)):
+            return
+        character = choose(logits, next(thresholds), drawn)
         if character >= len(logits):
             raise _overflow()
         yield character, logits
@@ -165,30 +174,31 @@ class Sampler:
 
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
         """One sample, id by id; without end where `length` is None and no pattern ends it."""
-        return (character for character, _ in self.trace(length, number))
+        return (character for character, _ in self.trace(Course(length), number))
 
-    def trace(self, length: int | None, number: int = 0) -> Iterator[tuple[int, Floats]]:
+    def trace(self, course: Course, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
         return generate_one(
             self.model.reader(None if self.options.recall_all else len(self.prompt)),
             self.prompt,
             generator=self._generator(number),
             options=self.options,
-            length=length,
+            course=course,
             match=self.match,
         )
 
-    def steps(self, numbers: Sequence[int], length: int | None) -> Iterator[tuple[Ids, Floats]]:
+    def steps(self, numbers: Sequence[int], courses: Sequence[Course]) -> Iterator[tuple[Ids, Floats]]:
         """Several samples computed side by side; see `generate`."""
         generators = [self._generator(number) for number in numbers]
         return generate(
-            self.model, self.prompt, generators=generators, options=self.options, length=length, match=self.match
+            self.model, self.prompt, generators=generators, options=self.options, courses=courses, match=self.match
         )
 
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
         """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended."""
         texts = np.full((len(numbers), length), ENDED, dtype=np.intp)
-        for position, (ids, _) in enumerate(self.steps(numbers, length)):
+        courses = [Course(length) for _ in numbers]
+        for position, (ids, _) in enumerate(self.steps(numbers, courses)):
             texts[:, position] = ids
         return texts
 
@@ -228,12 +238,19 @@ def _overflow() -> DivergenceError:
     )
 
 
-def _chooser(options: SamplingOptions, length: int | None, vocab_size: int) -> Callable[[Floats, float, int], int]:
-    """How one text's characters are drawn from their logits, a number in [0, 1) and their position."""
+def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: int) -> float | Floats:
+    """The temperature of all texts, or, where it changes, of each, shape (N, 1), after so many characters."""
+    if options.last_temperature is None:
+        return options.temperature
+    return np.array([[options.temperature_at(course.share(drawn))] for course in courses])
+
+
+def _chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Callable[[Floats, float, int], int]:
+    """How one text's characters are drawn: from logits, a number in [0, 1) and the number of those before."""
     if options.has_filters or options.last_temperature is not None or options.temperature < OVERFLOWS_BELOW:
 
-        def choose(logits: Floats, threshold: float, position: int) -> int:
-            weights = weigh(logits[None], options, options.temperature_at(position, length))
+        def choose(logits: Floats, threshold: float, drawn: int) -> int:
+            weights = weigh(logits[None], options, options.temperature_at(course.share(drawn)))
             return int(_draw(weights, np.array([threshold]))[0])
 
         return choose
@@ -253,23 +270,25 @@ def _temperature_chooser(temperature: float, vocab_size: int) -> Callable[[Float
         accumulate(scaled, out=scaled)
         return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
 
-    def choose(logits: Floats, threshold: float, position: int) -> int:
+    def choose(logits: Floats, threshold: float, drawn: int) -> int:
         multiply(logits, rate, scaled)
         exp(scaled, scaled)
         accumulate(scaled, out=scaled)
         total = scaled[-1]
         if SMALLEST_SUM < total < math.inf:
             return int(scaled.searchsorted(threshold * total, side="right"))
-        return choose_below_best(logits, threshold, position)
+        return choose_below_best(logits, threshold, drawn)
 
     return choose_below_best if temperature < COLD else choose
 
 
-def _held_to(walk: Walk, choose: Callable[[Floats, float, int], int]) -> Callable[[Floats, float, int], int]:
+def _held_to(
+    walk: Walk, course: Course, choose: Callable[[Floats, float, int], int]
+) -> Callable[[Floats, float, int], int]:
     """The same choice among the characters that may follow, with which the walk goes on."""
 
-    def choose_open(logits: Floats, threshold: float, position: int) -> int:
-        character = choose(np.where(walk.open, logits, -np.inf), threshold, position)
+    def choose_open(logits: Floats, threshold: float, drawn: int) -> int:
+        character = choose(np.where(walk.open(course.left(drawn)), logits, -np.inf), threshold, drawn)
         if character < len(logits):  # else the caller tells what went wrong
             walk.advance(character)
         return character

@@ -1,0 +1,39 @@
+"""How far a text is on its way: how much of it is left to draw, and where between its beginning and its end it is.
+
+Who takes the characters knows more of that than who draws them: some are left out again, and do not count then.
+"""
+
+from __future__ import annotations
+
+ENDLESS = 1 << 61
+"""Characters that are left of a text without end."""
+
+MOST_DRAWN = 10
+"""Times its length that are drawn of a text, what is left out of it included: a model may have nothing else to say."""
+
+
+class Course:
+    """One text on its way.
+
+    Args:
+        length: characters that count, at most; None for no limit.
+    """
+
+    def __init__(self, length: int | None) -> None:
+        self._length = length
+        self._end = ENDLESS if length is None else length
+        self._latest = ENDLESS if length is None else length * MOST_DRAWN
+
+    def left(self, drawn: int) -> int:
+        """Characters that may still come after so many."""
+        return self._end - drawn
+
+    def give_back(self, count: int) -> None:
+        """Let so many of the characters drawn not count, as far as there is room for others."""
+        self._end = min(self._end + count, self._latest)
+
+    def share(self, drawn: int) -> float:
+        """How far it is after so many characters, from 0 to 1; without end it never leaves its beginning."""
+        if self._length is None:
+            return 0.0
+        return min((drawn - (self._end - self._length)) / max(self._length - 1, 1), 1.0)
