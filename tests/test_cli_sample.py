@@ -327,6 +327,29 @@ def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
     assert len(sample("--lines", 90, "-n", 40, "--seed", 1, "-q").stdout) == 40
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--lines", 90, "-n", 100], "{} of 90 lines: --length 100 was reached\n"),
+        (["--lines", 1, "-n", 2], "0 of 1 line: --length 2 was reached\n"),
+        (["--lines", 9, "-n", 100, "-N", 3], "3 of 3 texts have fewer than 9 lines: --length 100 was reached\n"),
+        (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 30 was reached\n"),
+        (["--lines", 9, "-n", 30, "--novel", "words.txt"], "0 lines left out that stand in words.txt\n0 of 9 l"),
+        (["--lines", 9, "-n", 30, "--forbid", "\n"], "0 of 9 lines: the model writes no line feed\n"),
+        (["--lines", 9, "-n", 100, "--stop", "a"], ""),
+        (["--lines", 9, "-n", 100, "--json"], ""),
+        (["--lines", 9, "-n", 100, "-q"], ""),
+        (["--match", "[A-Z][a-z]{4}", "-n", 5], ""),
+        (["--lines", 2], ""),
+    ],
+)  # fmt: skip
+def test_lines_that_were_asked_for_and_did_not_come_are_told(sample, arguments, told):
+    result = sample("--seed", 1, *arguments)
+    stderr = result.stderr.decode().removeprefix("seed 1\n")
+    assert stderr.startswith(told.format(result.stdout.count(b"\n")))
+    assert bool(stderr) == bool(told)
+
+
 def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained):
     checkpoint = str(trained / "lines.pt")
     train = [sys.executable, "-m", "charrnn", "train", str(trained / "words.txt"), "-o", checkpoint, "-q"]

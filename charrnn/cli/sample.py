@@ -135,7 +135,7 @@ def sample(
     import secrets
 
     from charrnn.cli.sampler.preparing import prepare_job
-    from charrnn.cli.sampler.writing import tell_refused, write_json, write_many, write_one
+    from charrnn.cli.sampler.writing import tell_refused, tell_short, write_json, write_many, write_one
     from charrnn.display.plain import write_line
 
     seed = secrets.randbits(32) if seed is None else seed
@@ -149,13 +149,15 @@ def sample(
         converse(job, unknown, checkpoint)
         return
     if as_json:
-        refused = write_json(out, job, with_log_probabilities=logprobs)
+        tally = write_json(out, job, with_log_probabilities=logprobs)
     elif num_samples == 1:
-        refused = write_one(out, job, coloured=surprisal)
+        tally = write_one(out, job, coloured=surprisal)
     else:
-        refused = write_many(out, job)
-    if not quiet:
-        tell_refused(refused, novel)
+        tally = write_many(out, job)
+    if novel is not None and not quiet:
+        tell_refused(tally.refused, novel)
+    if not (as_json or quiet):  # a record tells itself why it ended
+        tell_short(tally, job)
 
 
 def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:

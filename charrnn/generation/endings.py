@@ -69,6 +69,7 @@ class Ending:
 
     Attributes:
         reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
+        lines: whole lines that were written.
         refused: known lines left out.
     """
 
@@ -78,9 +79,9 @@ class Ending:
         self._held: list[Drawn] = []
         self._text = ""
         self._is_within_line = False  # of which a part was given out
-        self._lines = 0
         self._refused_text = ""
         self.reason: str | None = None
+        self.lines = 0
         self.refused = 0
 
     def feed(self, character: str, log_probability: float) -> list[Drawn]:
@@ -113,15 +114,17 @@ class Ending:
             self._refuse(self._line_length(self._text))
         elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
             self._drop(self._line_length(self._text))
-        return self._release(len(self._held))
+        released = self._release(len(self._held))
+        self.lines += self._is_within_line and self._rules.fits is not None
+        return released
 
     def _end_line(self) -> bool:
         """Count a line, or leave it out; tell whether it was the last."""
         if self._is_known(self._text[:-1]):
             self._refuse(self._line_length(self._text[:-1]) + 1)
             return False
-        self._lines += 1
-        if self._lines == self._rules.lines:
+        self.lines += 1
+        if self.lines == self._rules.lines:
             self.reason = "lines"
         return self.reason is not None
 

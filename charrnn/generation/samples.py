@@ -24,6 +24,7 @@ class Sample:
         text: what was drawn.
         log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
         reason: "length", "stop", "lines", or "match" where no character can follow by the pattern.
+        lines: whole lines of it.
         refused: known lines left out of it.
     """
 
@@ -31,6 +32,7 @@ class Sample:
     text: str
     log_probabilities: list[float] = field(default_factory=list)
     reason: str = "length"
+    lines: int = 0
     refused: int = 0
 
 
@@ -163,6 +165,7 @@ def draw_samples(
             text="".join(character for character, _ in characters),
             log_probabilities=[value for _, value in characters],
             reason=one.ending.reason or "length",
+            lines=one.ending.lines,
             refused=one.ending.refused,
         )
         for number, characters, one in zip(numbers, written, growing, strict=True)

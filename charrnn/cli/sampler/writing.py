@@ -58,9 +58,37 @@ class Job:
         """What every sample is written with first."""
         return self.prompt if self.echo else ""
 
+    @property
+    def writes_line_feeds(self) -> bool:
+        """Whether a line can end."""
+        allowed = self.sampler.options.allowed
+        return "\n" in self.encoder and (allowed is None or self.encoder.characters.index("\n") in allowed)
 
-def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> int:
-    """Write one sample as it comes; tell how many known lines were left out."""
+
+@dataclass
+class Tally:
+    """What is to be told of samples once they are written.
+
+    Attributes:
+        refused: known lines left out of them.
+        num_short: how many have fewer lines than were asked for, since their length was over before.
+        lines: whole lines of the last of these.
+    """
+
+    refused: int = 0
+    num_short: int = 0
+    lines: int = 0
+
+    def add(self, written: Sample | Ending, wanted: int | None) -> None:
+        """Count one more, of which so many lines were wanted."""
+        self.refused += written.refused
+        if wanted is not None and written.reason in ("length", "match") and written.lines < wanted:
+            self.num_short += 1
+            self.lines = written.lines
+
+
+def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Tally:
+    """Write one sample as it comes."""
     ending = Ending(job.rules, job.prompt)
     if coloured:
         drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
@@ -71,31 +99,32 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> int:
     else:
         drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
         write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
-    return ending.refused
+    tally = Tally()
+    tally.add(ending, job.rules.lines)
+    return tally
 
 
-def write_many(out: BinaryIO, job: Job) -> int:
-    """Write samples whole, in order; tell how many known lines were left out of them."""
-    if job.rules.are_none:
-        write_texts(out, (job.opening + text for text in _whole_texts(job)), separator=job.separator)
-        return 0
-    refused = 0
+def write_many(out: BinaryIO, job: Job) -> Tally:
+    """Write samples whole, in order."""
+    tally = Tally()
 
     def texts() -> Iterator[str]:
-        nonlocal refused
         for sample in _samples(job):
-            refused += sample.refused
+            tally.add(sample, job.rules.lines)
             yield job.opening + sample.text
 
-    write_texts(out, texts(), separator=job.separator)
-    return refused
+    if job.rules.are_none:
+        write_texts(out, (job.opening + text for text in _whole_texts(job)), separator=job.separator)
+    else:
+        write_texts(out, texts(), separator=job.separator)
+    return tally
 
 
-def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> int:
-    """Write samples as JSON lines, in order; tell how many known lines were left out of them."""
-    refused = 0
+def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Tally:
+    """Write samples as JSON lines, in order."""
+    tally = Tally()
     for sample in _samples(job):
-        refused += sample.refused
+        tally.add(sample, job.rules.lines)
         values = [round(value, 5) if math.isfinite(value) else None for value in sample.log_probabilities]
         known = [value for value in values if value is not None]
         record = {
@@ -110,7 +139,7 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> int:
             record["logprobs"] = values
         out.write(to_bytes(to_json(record) + "\n"))
         out.flush()
-    return refused
+    return tally
 
 
 def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> str:
@@ -151,11 +180,22 @@ def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> N
         out.flush()
 
 
-def tell_refused(refused: int, source: str | None) -> None:
+def tell_refused(refused: int, source: str) -> None:
     """Say on stderr how many lines were left out since they stand in a file."""
-    if source is not None:
-        told = "line left out that stands" if refused == 1 else "lines left out that stand"
-        write_line(sys.stderr, f"{refused:,} {told} in {quoted(source)}")
+    told = "line left out that stands" if refused == 1 else "lines left out that stand"
+    write_line(sys.stderr, f"{refused:,} {told} in {quoted(source)}")
+
+
+def tell_short(tally: Tally, job: Job) -> None:
+    """Say on stderr where there are fewer lines than were asked for, and why."""
+    if not tally.num_short:
+        return
+    wanted = f"{job.rules.lines:,} line{'s' if job.rules.lines != 1 else ''}"
+    told = f"{tally.lines:,} of {wanted}"
+    if job.num_samples > 1:
+        told = f"{tally.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
+    reason = f"--length {job.length} was reached" if job.writes_line_feeds else "the model writes no line feed"
+    write_line(sys.stderr, f"{told}: {reason}")
 
 
 def _samples(job: Job) -> Iterator[Sample]:
