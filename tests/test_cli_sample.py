@@ -25,6 +25,8 @@ from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN
 
+RANGE_OVER_LINES = "--temperature as a range runs over the lines"
+
 
 @pytest.fixture
 def sample(trained):
@@ -161,6 +163,10 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
             2,
             "--temperature as a range runs over the text, and --length -1 has no end; give a length",
         ),
+        *(
+            (["-t", "0.1..1", *one_line], 2, f"{RANGE_OVER_LINES}, and there is one; give --length to run over that")
+            for one_line in (["--lines", "1"], ["--match", "[a-z]+"])
+        ),
         (["--top-p", "0"], 2, "--top-p is 0.0; it must be more than 0 and at most 1"),
         (["--min-p", "2"], 2, "--min-p is 2.0; it must be at least 0 and at most 1"),
         (["--allow", "~"], 2, "--allow and --forbid leave no character of the model to write with"),
@@ -246,6 +252,14 @@ def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_
 def test_a_range_of_temperatures_is_taken(sample):
     assert len(sample("-n", 90, "-t", "0..2", "--seed", 1).stdout) == 90
     assert sample("-n", 1, "-t", "0..2", "--seed", 1).stdout == sample("-n", 1, "-t", 0, "--seed", 2).stdout
+
+
+def test_a_range_of_temperatures_runs_over_lines_or_over_the_length_that_is_given(sample):
+    flags = ["-t", "0.5..1.5", "--seed", 1, "-q"]
+    assert sample("--lines", 4, *flags).stdout.count(b"\n") == 4
+    with_length = sample("--lines", 4, "-n", 300, *flags).stdout
+    assert sample("-n", 300, *flags).stdout.startswith(with_length)
+    assert sample("--lines", 1, "-n", 300, *flags).stdout == with_length.splitlines(True)[0]
 
 
 def test_a_prompt_comes_from_stdin_or_from_a_file(sample, trained):

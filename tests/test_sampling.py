@@ -12,8 +12,11 @@ from hypothesis.extra import numpy as hnp
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.course import Course
+from charrnn.generation.endings import Ending, KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions, probabilities, weigh
+from charrnn.generation.samples import draw_characters, draw_samples
 from charrnn.generation.sampling import Sampler, _chooser, _draw, generate, generate_one
+from charrnn.text.encoder import CharEncoder
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
 ANY_LOGITS = hnp.arrays(
@@ -132,6 +135,31 @@ def test_texts_side_by_side_have_each_their_own_place_in_a_range_of_temperatures
     rows = weigh(np.tile(LOGITS, (3, 1)), options, np.array([[0.0], [0.7], [2.0]]))
     for row, temperature in zip(rows, (0.0, 0.7, 2.0), strict=True):
         assert row.tolist() == weigh(LOGITS[None], options, temperature)[0].tolist()
+
+
+class Cycle:
+    """A model of one line, "ab": at temperature 0 it writes nothing else, and in great heat anything."""
+
+    def reader(self, own_from=None):
+        return lambda id_: 20 * np.eye(3)[(id_ + 1) % 3]
+
+    def batch_reader(self, num_texts, own_from=None):
+        return lambda ids: 20 * np.eye(3)[(ids + 1) % 3]
+
+
+@pytest.mark.parametrize("known", [[], ["a", "b", "aa"]])
+@pytest.mark.parametrize(("first", "last", "sure"), [(0, 1e4, 0), (1e4, 0, -1)])
+def test_over_lines_each_line_has_its_own_temperature_and_those_left_out_do_not_count(known, first, last, sure):
+    encoder, rules = CharEncoder("ab\n"), Rules(lines=3, known_lines=KnownLines(known))
+    options = SamplingOptions(temperature=first, last_temperature=last, over_lines=3)
+    sampler = Sampler(Cycle(), [0], options, 1)
+    samples = draw_samples(sampler, encoder, 1000, rules, range(40))
+    lines = [sample.text.split("\n")[:-1] for sample in samples]
+    assert {len(text) for text in lines} == {3}
+    assert {text[sure] for text in lines} == {"ab"}
+    assert len({text[1] for text in lines}) > 5
+    alone = draw_characters(sampler, encoder, 1000, Ending(rules), 7)
+    assert "".join(character for character, _ in alone) == samples[7].text
 
 
 def test_what_does_not_count_leaves_room_for_more_up_to_ten_times_the_length():

@@ -74,7 +74,7 @@ def sample(
     temperature: Annotated[
         str,
         typer.Option(
-            "--temperature", "-t", help="Below 1 safer, above 1 wilder; 0: the likeliest; 0.3..1.2: over --length."
+            "--temperature", "-t", help="Below 1 safer, above 1 wilder; 0: the likeliest; 0.3..1.2: over the text."
         ),
     ] = "0.8",
     top_k: Annotated[
@@ -161,13 +161,17 @@ def sample(
 
 
 def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one."""
-    one_line = flags["match"] is not None and flags["length"] is None and flags["lines"] is None
-    lines = 1 if one_line else flags["lines"]
-    length = flags["length"]
-    if length is None:
-        length = min(DEFAULT_LENGTH * max(lines or 1, 1), MOST_CHARACTERS)
-    return {**flags, "length": length, "lines": lines}
+    """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one.
+
+    Lines without a length are what a text consists of: "over_lines" says how many.
+    """
+    length, lines = flags["length"], flags["lines"]
+    if length is not None:
+        return {**flags, "over_lines": None}
+    if lines is None and flags["match"] is not None:
+        lines = 1
+    length = min(DEFAULT_LENGTH * max(lines or 1, 1), MOST_CHARACTERS)
+    return {**flags, "length": length, "lines": lines, "over_lines": lines}
 
 
 def _check(flags: Mapping[str, Any]) -> None:

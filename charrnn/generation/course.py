@@ -1,6 +1,7 @@
 """How far a text is on its way: how much of it is left to draw, and where between its beginning and its end it is.
 
-Who takes the characters knows more of that than who draws them: some are left out again, and do not count then.
+Who takes the characters knows more of that than who draws them: some are left out again, and do not
+count then, and lines may count in their place.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ class Course:
 
     Args:
         length: characters that count, at most; None for no limit.
+        over_lines: lines, at least two, that make up all of it; None: its characters do.
+
+    Attributes:
+        line: whole lines that are behind, told by who takes the characters.
     """
 
-    def __init__(self, length: int | None) -> None:
+    def __init__(self, length: int | None, over_lines: int | None = None) -> None:
+        self.line = 0
+        self._over_lines = over_lines
         self._length = length
         self._end = ENDLESS if length is None else length
         self._latest = ENDLESS if length is None else length * MOST_DRAWN
@@ -34,6 +41,8 @@ class Course:
 
     def share(self, drawn: int) -> float:
         """How far it is after so many characters, from 0 to 1; without end it never leaves its beginning."""
+        if self._over_lines is not None:
+            return min(self.line / (self._over_lines - 1), 1.0)
         if self._length is None:
             return 0.0
         return min((drawn - (self._end - self._length)) / max(self._length - 1, 1), 1.0)

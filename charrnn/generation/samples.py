@@ -71,16 +71,16 @@ class Growing:
 
     Args:
         encoder: of the ids.
-        length: characters to draw at most; None for no limit. Those of known lines that are left out do not count.
+        course: how much of it is left to draw, told what of it counts: known lines that are left out do not.
         ending: what else ends it; tells afterwards what has.
 
     Attributes:
-        course: how much of it is left to draw.
+        course: as given.
         ending: as given.
     """
 
-    def __init__(self, encoder: CharEncoder, length: int | None, ending: Ending) -> None:
-        self.course = Course(length)
+    def __init__(self, encoder: CharEncoder, course: Course, ending: Ending) -> None:
+        self.course = course
         self.ending = ending
         self._encoder = encoder
         self._spelling = Spelling(encoder)
@@ -103,6 +103,7 @@ class Growing:
             certain += self.ending.feed(*character)
             if self.ending.reason is not None:
                 break
+        self.course.line = self.ending.lines
         if refused := self.ending.take_refused():
             self.course.give_back(int(self._encoder.widths(refused).sum()))
         return certain
@@ -123,7 +124,7 @@ def draw_characters(
     Yields:
         A character and its log-probability as the model sees it.
     """
-    growing, drawn = Growing(encoder, length, ending), 0
+    growing, drawn = Growing(encoder, sampler.course(length), ending), 0
     for character, logits in sampler.trace(growing.course, number):
         yield from growing.feed(character, log_probabilities(logits)[character])
         if ending.reason is not None:
@@ -145,7 +146,7 @@ def draw_samples(
         numbers: of the samples.
         beginning: the prompt, the end of which counts as a part of each sample's first line.
     """
-    growing = [Growing(encoder, length, Ending(rules, beginning)) for _ in numbers]
+    growing = [Growing(encoder, sampler.course(length), Ending(rules, beginning)) for _ in numbers]
     written: list[list[Drawn]] = [[] for _ in numbers]
     unfinished, drawn = list(range(len(numbers))), 0
     for ids, logits in sampler.steps(numbers, [one.course for one in growing]):

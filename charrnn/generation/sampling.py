@@ -172,9 +172,13 @@ class Sampler:
     seed: int
     match: LineMatch | None = None
 
+    def course(self, length: int | None) -> Course:
+        """The way of one sample that is to be of so many characters; None for no end."""
+        return Course(length, self.options.over_lines)
+
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
         """One sample, id by id; without end where `length` is None and no pattern ends it."""
-        return (character for character, _ in self.trace(Course(length), number))
+        return (character for character, _ in self.trace(self.course(length), number))
 
     def trace(self, course: Course, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
@@ -197,7 +201,7 @@ class Sampler:
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
         """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended."""
         texts = np.full((len(numbers), length), ENDED, dtype=np.intp)
-        courses = [Course(length) for _ in numbers]
+        courses = [self.course(length) for _ in numbers]
         for position, (ids, _) in enumerate(self.steps(numbers, courses)):
             texts[:, position] = ids
         return texts

@@ -23,7 +23,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     """Read all that is to be read and put together what is to be written.
 
     Args:
-        flags: those of `charrnn sample`, checked one by one, with a length and a seed.
+        flags: those of `charrnn sample`, checked one by one, with a length, the lines that it stands for, and a seed.
         at_once: how many samples to compute side by side, at most.
 
     Raises:
@@ -81,9 +81,15 @@ def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
     temperature, last = _parse_temperature(flags["temperature"])
     if last is not None and flags["length"] == -1:
         raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
+    over_lines = flags["over_lines"] if last is not None else None
+    if over_lines == 1:
+        raise ConfigError(
+            "--temperature as a range runs over the lines, and there is one; give --length to run over that"
+        )
     return SamplingOptions(
         temperature=temperature,
         last_temperature=last,
+        over_lines=over_lines,
         top_k=flags["top_k"],
         top_p=flags["top_p"],
         min_p=flags["min_p"],
