@@ -170,6 +170,21 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
         (["--top-p", "0"], 2, "--top-p is 0.0; it must be more than 0 and at most 1"),
         (["--min-p", "2"], 2, "--min-p is 2.0; it must be at least 0 and at most 1"),
         (["--allow", "~"], 2, "--allow and --forbid leave no character of the model to write with"),
+        (
+            ["-p", r"Tin\nBa"],
+            1,
+            "prompt has '\\\\' (U+005C), which this model never saw (23 characters; see `charrnn inspect words.pt`); "
+            r"--unknown skip or nearest passes over them; a line feed is typed as $'...\n' in the shell, or comes by "
+            "--prompt-file",
+        ),
+        *(
+            (
+                [*flags, "--lines", "3"],
+                2,
+                rf"{flags[0]} leaves no line feed to end a line with, and --lines asks for lines; allow \n too",
+            )
+            for flags in (["--allow", "aeio "], ["--forbid", r"e\n"])
+        ),
         (["--stop", ""], 2, "--stop is empty, and would end every text at once; give a text"),
         (["-n", "-2"], 2, "--length is -2; it must be from 0 to 1,000,000,000,000, or -1 for no end"),
         (["--lines", "0"], 2, "--lines is 0; it must be at least 1"),
@@ -310,6 +325,35 @@ def test_allowed_and_forbidden_characters(sample):
     assert set(sample("-n", 300, "--allow", "aeio t", "--seed", 1).stdout.decode()) <= set("aeio t")
 
 
+def test_escapes_are_read_in_what_is_allowed_and_forbidden(sample):
+    assert sample("--lines", 2, "--allow", r"abnti \n", "--seed", 1).stdout.count(b"\n") == 2
+    assert b"\n" not in sample("-n", 300, "--forbid", r"\n", "--seed", 1).stdout
+    assert set(sample("-n", 90, "--allow", r"a\x\\", "--seed", 1).stdout.decode()) == {"a"}, "of the others it has none"
+
+
+def test_a_stop_that_the_model_cannot_write_is_told(sample):
+    result = sample("-n", 20, "--seed", 1, "-q", "--stop", r"\nx9", "--stop", "a", "--forbid", "n", "--stop", "tin")
+    lines = result.stderr.decode().splitlines()
+    assert lines == [
+        r"charrnn: --stop '\nx9' can end no text: the model never writes 'x' (U+0078), '9' (U+0039)",
+        "charrnn: --stop 'tin' can end no text: the model never writes 'n' (U+006E)",
+    ]
+
+
+def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
+    (trained / "accents.txt").write_text("CAFÉ TUNA\r\nTÜR NAP\r\n" * 300)
+    train = [sys.executable, "-m", "charrnn", "train", "accents.txt", "-q", "--hidden-size", "8", "--max-steps", "2"]
+    flags = ["--lowercase", "--normalize", "nfc", "--newline", "lf", "--overwrite"]
+    subprocess.run([*train, *flags], cwd=trained, check=True, capture_output=True, timeout=300)
+    flags = {"checkpoint": "accents.pt"}
+    assert "é" not in sample("-n", 300, "--seed", 1, "--forbid", "E\u0301", **flags).stdout.decode()
+    assert set(sample("-n", 300, "--seed", 1, "--allow", "U\u0308N", **flags).stdout.decode()) == set("ün")
+    whole = sample("-n", 300, "--seed", 1, "-q", **flags).stdout.decode()
+    for typed, stop in (("E\u0301", "é"), ("\r\n", "\n"), ("N", "n")):
+        result = sample("-n", 300, "--seed", 1, "-q", "--stop", typed, **flags)
+        assert (result.stdout.decode(), result.stderr) == (whole[: whole.index(stop)], b"")
+
+
 def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     plain = sample("-n", 1200, "--seed", 5, "-t", "0.5", "-q").stdout.decode().splitlines(True)
     known = plain[:3]
@@ -349,7 +393,7 @@ def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
         (["--lines", 9, "-n", 100, "-N", 3], "3 of 3 texts have fewer than 9 lines: --length 100 was reached\n"),
         (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 30 was reached\n"),
         (["--lines", 9, "-n", 30, "--novel", "words.txt"], "0 lines left out that stand in words.txt\n0 of 9 l"),
-        (["--lines", 9, "-n", 30, "--forbid", "\n"], "0 of 9 lines: the model writes no line feed\n"),
+        (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}", "--forbid", r"\n"], "1 of 9 lines: the model wri"),
         (["--lines", 9, "-n", 100, "--stop", "a"], ""),
         (["--lines", 9, "-n", 100, "--json"], ""),
         (["--lines", 9, "-n", 100, "-q"], ""),

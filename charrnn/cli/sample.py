@@ -102,10 +102,10 @@ def sample(
         int | None, typer.Option(min=0, help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
     ] = None,
     allow: Annotated[
-        str | None, typer.Option(help="Write with these characters only. [default: all]", **Hidden)
+        str | None, typer.Option(help=r"Write with these characters only; \n is read. [default: all]", **Hidden)
     ] = None,
     forbid: Annotated[
-        str | None, typer.Option(help="Write without these characters. [default: none]", **Hidden)
+        str | None, typer.Option(help=r"Write without these characters; \n is read. [default: none]", **Hidden)
     ] = None,
     match: Annotated[
         str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from charrnn.cli.common.shared import encode_ids, first_ids, unescape
 from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
 from charrnn.cli.sampler.writing import Job
-from charrnn.errors import ConfigError
+from charrnn.display.plain import write_error
+from charrnn.errors import ConfigError, describe_characters
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
+from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, TextOptions
 
@@ -39,7 +41,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     if not prompt:
         opening = encode_ids(encoder, contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts)))
     length = None if flags["length"] == -1 else flags["length"]
-    options = _options(flags, encoder)
+    options = _options(flags, encoder, contents.text)
     rules = _rules(flags, contents.text)
     check_novel(prompt, rules)
     match = None
@@ -48,6 +50,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
 
         match = LineMatch.build(flags["match"], encoder, options.allowed).after(prompt, length)
         rules = replace(rules, fits=match.fits)
+    _warn_of_stops(rules.stops, encoder, options.allowed)
     return Job(
         sampler=Sampler(model, opening, options, flags["seed"], match),
         encoder=encoder,
@@ -66,7 +69,25 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
 def _rules(flags: Mapping[str, Any], text: TextOptions) -> Rules:
     """What ends a sample before its length, and which lines are left out of it."""
     known_lines = None if flags["novel"] is None else _known_lines(flags["novel"], text)
-    return Rules(stops=tuple(map(unescape, flags["stop"] or ())), lines=flags["lines"], known_lines=known_lines)
+    stops = tuple(_as_text(stop, text) for stop in flags["stop"] or ())
+    return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
+
+
+def _as_text(typed: str, options: TextOptions) -> str:
+    """What is typed with escapes, in the form that the model's text has."""
+    return prepare(unescape(typed), options)
+
+
+def _warn_of_stops(stops: Sequence[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
+    """Say on stderr which texts can end nothing, since the model never writes one of their characters."""
+    for stop in stops:
+        never = "".join(dict.fromkeys(c for c in stop if not _writes(c, encoder, allowed)))
+        if never:
+            write_error(f"--stop {stop!r} can end no text: the model never writes {describe_characters(never)}")
+
+
+def _writes(character: str, encoder: CharEncoder, allowed: tuple[int, ...] | None) -> bool:
+    return character in encoder and (allowed is None or set(encode_ids(encoder, character)) <= set(allowed))
 
 
 def _known_lines(path: str, options: TextOptions) -> KnownLines:
@@ -76,7 +97,7 @@ def _known_lines(path: str, options: TextOptions) -> KnownLines:
     return KnownLines(line.removesuffix("\r") for line in read_text(path, options).split("\n"))
 
 
-def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
+def _options(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) -> SamplingOptions:
     """How the next character is chosen."""
     temperature, last = _parse_temperature(flags["temperature"])
     if last is not None and flags["length"] == -1:
@@ -93,19 +114,24 @@ def _options(flags: Mapping[str, Any], encoder: CharEncoder) -> SamplingOptions:
         top_k=flags["top_k"],
         top_p=flags["top_p"],
         min_p=flags["min_p"],
-        allowed=_allowed(flags["allow"], flags["forbid"], encoder),
+        allowed=_allowed(flags, encoder, text),
         recall_all=flags["recall_all"],
     )
 
 
-def _allowed(allow: str | None, forbid: str | None, encoder: CharEncoder) -> tuple[int, ...] | None:
+def _allowed(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) -> tuple[int, ...] | None:
     """The ids to write with; None for all."""
+    allow, forbid = (None if flags[name] is None else _as_text(flags[name], text) for name in ("allow", "forbid"))
     if allow is None and forbid is None:
         return None
-    if encoder.unit == BYTE and not f"{allow or ''}{forbid or ''}".isascii():
+    if encoder.unit == BYTE and not f"{allow}{forbid}".isascii():
         raise ConfigError("--allow and --forbid take ASCII alone for a model of bytes: other characters are several")
-    allow = encoder.characters if allow is None else allow
-    return tuple(i for i, c in enumerate(encoder.characters) if c in allow and c not in (forbid or ""))
+    allow, forbid = encoder.characters if allow is None else allow, forbid or ""
+    written = {i: c for i, c in enumerate(encoder.characters) if c in allow and c not in forbid}
+    if flags["lines"] is not None and flags["match"] is None and "\n" in encoder and "\n" not in written.values():
+        flag = "--forbid" if "\n" in allow else "--allow"
+        raise ConfigError(f"{flag} leaves no line feed to end a line with, and --lines asks for lines; allow \\n too")
+    return tuple(written)
 
 
 def _parse_temperature(text: str) -> tuple[float, float | None]:

@@ -93,6 +93,8 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
     lacking = encoder.lacking(prompt)
     if lacking:
         help_ = "" if unknown == "nearest" else "; --unknown skip or nearest passes over them"
+        if "\\" in lacking:
+            help_ += r"; a line feed is typed as $'...\n' in the shell, or comes by --prompt-file"
         raise CharRNNError(
             f"prompt has {describe_characters(lacking)}, which this model never saw ({len(encoder)} {encoder.unit}s; "
             f"see `charrnn inspect {model}`){help_}"
