@@ -303,6 +303,12 @@ def test_unknown_characters_are_passed_over_on_request(sample, rule, prompt):
     assert text == sample("-p", prompt, "-n", 5, "--seed", 1).stdout.decode()
 
 
+def test_a_prompt_s_lines_may_end_with_a_carriage_return_that_the_model_lacks(sample):
+    expected = sample("-p", "-", "-n", 5, "--seed", 1, input=b"Tin\nBa").stdout
+    assert sample("-p", "-", "-n", 5, "--seed", 1, input=b"Tin\r\nBa\r\n").stdout == expected
+    assert sample("-p", "-", "-n", 5, "--seed", 1, input=b"Tin\rBa").returncode == 1
+
+
 @given(st.text())
 @example(r"\textbf \n")
 def test_what_is_escaped_is_read_as_it_was(text):

@@ -11,6 +11,7 @@ nothing of which.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,12 @@ TWINS = (
     "-\u2013\u2014\u2010\u2011\u2012\u2212",  # hyphens, dashes and the minus sign
 )
 """Signs that are typed for each other, the commonest first."""
+
+SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " "}
+"""What is written in the place of letters that no Unicode form takes apart, and of a tab."""
+
+INVISIBLE = "\u200b\u200c\u200d\ufe0f\ufeff"
+"""A space and joiners of no width, what asks for an emoji, a byte-order mark: nobody sees that they are not there."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +105,39 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
 def to_nearest(text: str, encoder: CharEncoder) -> str:
     """Put what is nearest in the place of every unknown character, where the model knows all of that.
 
-    That is the same letter in the other case or without its accent, what a ligature or a sign is made of, or another
-    form of a quotation mark, a dash or a space.
+    That is the same letter with its accent as a character of its own or within it, in the other case or without its
+    accent, what a ligature or a sign is made of, or another form of a quotation mark, a dash, a space or a line's end;
+    nothing, for what cannot be seen.
     """
+    text = with_known_line_ends(text, encoder)
+    marks = "".join(c for c in set(text) if unicodedata.combining(c))
+    if marks:
+        text = re.sub(f"[^{marks}]?[{marks}]+", lambda found: _nearest_accents(found[0], encoder), text)
     return text.translate({ord(c): _nearest(c, encoder) for c in set(text) if c not in encoder})
 
 
+def with_known_line_ends(text: str, encoder: CharEncoder) -> str:
+    """Turn CR LF into LF where the model does not know the carriage return."""
+    return text if "\r" in encoder else text.replace("\r\n", "\n")
+
+
+def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
+    """A letter and the accents behind it, as one character or several, or without those that are unknown."""
+    composed = unicodedata.normalize("NFC", letter)
+    for form in (letter, composed, unicodedata.normalize("NFD", letter)):
+        if all(c in encoder for c in form):
+            return form
+    return "".join(c for c in composed if c in encoder or not unicodedata.combining(c))
+
+
 def _nearest(character: str, encoder: CharEncoder) -> str:
+    if character in INVISIBLE:
+        return ""
     return next((known for known in _relatives(character) if known and all(c in encoder for c in known)), character)
 
 
 def _relatives(character: str) -> Iterator[str]:
+    yield unicodedata.normalize("NFD", character)
     parts = unicodedata.normalize("NFKD", character)  # a letter and its accents, or all that a ligature is made of
     bare = "".join(part for part in parts if not unicodedata.combining(part))
     for twins in TWINS:
@@ -120,6 +149,8 @@ def _relatives(character: str) -> Iterator[str]:
     if len(character.swapcase()) == 1:
         yield character.swapcase()
     yield from (bare, character.casefold(), bare.swapcase())
+    spelled = SPELLED.get(character.lower(), "")
+    yield from (spelled.capitalize() if character.isupper() else spelled, spelled, spelled.upper())
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

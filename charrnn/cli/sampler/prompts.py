@@ -10,7 +10,7 @@ from charrnn.standard_input import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
-from charrnn.text.unknowns import to_nearest
+from charrnn.text.unknowns import to_nearest, with_known_line_ends
 
 if TYPE_CHECKING:
     from charrnn.generation.endings import Rules
@@ -77,7 +77,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
     """Bring a prompt to the characters that a model knows.
 
     Args:
-        prompt: any text.
+        prompt: any text; where the model lacks the carriage return, lines may end with one and are read without it.
         encoder: of the model's alphabet.
         unknown: what becomes of other characters, one of `UNKNOWN_RULES`: nothing, they are left out, or the nearest
             one stands for them.
@@ -86,6 +86,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
     Raises:
         CharRNNError: characters are left that the model does not know.
     """
+    prompt = with_known_line_ends(prompt, encoder)
     if unknown == "nearest":
         prompt = to_nearest(prompt, encoder)
     if unknown == "skip":
