@@ -120,6 +120,24 @@ def test_the_mark_of_rare_characters_fits_no_pattern():
     assert LineMatch.build(".", encoder).walk().open(1).tolist() == [True, True, False]
 
 
+@pytest.mark.parametrize(
+    "pattern", ["\u00df.*", "[^\u00df]*", "[\u00df\ufffd]b*", "(?i)\u0130?.b+", r"\w+", "\ufffd.*", "a.*"]
+)
+@pytest.mark.parametrize("prompt", ["\u00df", "a\n\u00df", "\u0130", "\ufffd", "a\u20ac", "\u00dfb\u00df"])
+def test_a_prompt_s_rare_characters_are_matched_as_themselves(pattern, prompt):
+    match = LineMatch.build(pattern, CharEncoder("ab\n", has_unknown=True))
+    line = prompt.rpartition("\n")[2]
+    if any(re.fullmatch(pattern, line + rest) for rest in ("", "b", "bb")):
+        walk = match.after(prompt, 9).walk()
+        assert walk.open(1).tolist() == [
+            bool(re.fullmatch(pattern, line if c == "\n" else line + c)) for c in "\nab"
+        ] + [False]
+        assert match.fits(line) == bool(re.fullmatch(pattern, line))
+    else:
+        with pytest.raises(ConfigError, match="the prompt begins no line that fits"):
+            match.after(prompt, 9)
+
+
 def test_the_prompt_s_last_line_is_a_part_of_the_first():
     assert written(held_to("abc", prompt="ddd\nab", length=2), LINED, 2) == "c\n"
     assert written(held_to("a+b", prompt="aa\n", length=2), LINED, 2) == "ab"

@@ -82,7 +82,8 @@ class Automaton:
         self._last = layout.whole.last
         self._within = layout.distances({one for one, mask in members.items() if mask[drawable].any()})
         self._kinds, examples = _kinds(list(members.values()), len(alphabet))
-        places = layout.by_one()
+        self._pattern = pattern
+        self._places = places = layout.by_one()
         self._by_kind = [_union(places[one] for one, mask in members.items() if mask[example]) for example in examples]
         self._line_feed = alphabet.find("\n")
         # Two kinds more: the line feed, which ends a line, and what cannot be drawn.
@@ -96,7 +97,15 @@ class Automaton:
         """Read a character by its id, whether it can be drawn or not; None: no line that fits goes on so."""
         if character == self._line_feed:
             return self.start if state.complete else None
-        places = state.ahead & self._by_kind[self._kinds[character]]
+        return self._lay_on(state.ahead & self._by_kind[self._kinds[character]])
+
+    def step_beyond(self, state: PatternState, character: str) -> PatternState | None:
+        """Read a character that is not in the alphabet."""
+        fitting = _union(places for one, places in self._places.items() if self._pattern.members(one, character))
+        return self._lay_on(state.ahead & fitting)
+
+    def _lay_on(self, places: int) -> PatternState | None:
+        """The state after a character that was laid on some places; None if there are none."""
         if not places:
             return None
         return self._state(_union(self._follow[place] for place in _members(places)), bool(places & self._last))

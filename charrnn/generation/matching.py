@@ -62,7 +62,7 @@ class LineMatch:
         """For samples that continue a prompt, the last line of which is a part of their first.
 
         Args:
-            prompt: of the model's characters.
+            prompt: of the model's characters, or, where it has one id for rare ones, of any.
             length: characters to draw at most; None for no limit.
 
         Raises:
@@ -94,9 +94,10 @@ class LineMatch:
 
     def _read(self, line: str) -> tuple[PatternState, int]:
         """The state after as many of a line's characters as can begin a match, and how many they are."""
-        state = self.automaton.start
-        for number, character in enumerate(self.encoder.encode(line).tolist()):
-            following = self.automaton.step(state, character)
+        state, automaton = self.automaton.start, self.automaton
+        for number, (character, id_) in enumerate(zip(line, self.encoder.encode(line).tolist(), strict=True)):
+            has_own_id = id_ != self.encoder.unknown_id
+            following = automaton.step(state, id_) if has_own_id else automaton.step_beyond(state, character)
             if following is None:
                 return state, number
             state = following
