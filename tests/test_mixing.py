@@ -70,3 +70,21 @@ def test_a_model_with_an_id_for_rare_characters_reads_the_others_characters_by_i
         logits, state = lumping.model.step(np.array([own]), state)
     own_b = 0.6 * softmax(logits[0])[1]
     np.testing.assert_allclose([np.exp(logits[1]) for logits in read], [own_b] * 2, atol=1e-6)
+
+
+def test_a_first_model_with_an_id_for_rare_characters_reads_those_that_no_model_knows_and_none_writes_them():
+    lumping = part("abc", 0.6, has_unknown=True)
+    mixed = MixedModel([lumping, part("acxy", 0.4, "gru")])
+    assert not MixedModel([part("acxy", 0.4, "gru"), lumping]).encoder.has_unknown
+    prompt = mixed.encoder.encode("a\u20acb\u00df")
+    one, many = mixed.reader(), mixed.batch_reader(1)
+    for character in prompt:
+        read = [one(int(character)), many(np.array([character]))[0]]
+    state, other = lumping.model.initial_state(), part("acxy", 0.4, "gru")
+    for own in (0, 3, 1, 3):
+        logits, state = lumping.model.step(np.array([own]), state)
+    of_other, _ = other.model.step(np.array([0]), other.model.initial_state())  # of a alone
+    expected = 0.6 * softmax(logits[0])[0] + 0.4 * softmax(of_other[0])[0]
+    for logits in read:
+        assert np.exp(logits[0]) == pytest.approx(expected, abs=1e-6)
+        assert np.isneginf(logits[-1])

@@ -1,6 +1,7 @@
 """Several models that write one text together: their predictions, mixed.
 
-Each reads the characters that it knows and passes over the others; the text may hold any that one of them knows.
+Each reads the characters that it knows and passes over the others; the text may hold any that one of them knows. What
+a prompt holds beside these is read by the models with one id for all rare characters, where the first is such a one.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ class MixedModel:
     likely.
 
     Attributes:
-        encoder: of the union.
+        encoder: of the union; with one id for all other characters, which is never written, where the first has one.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self.encoder = CharEncoder("".join(part.encoder.characters for part in parts), parts[0].encoder.unit)
+        first = parts[0].encoder
+        characters = "".join(part.encoder.characters for part in parts)
+        self.encoder = CharEncoder(characters, first.unit, first.has_unknown)
         self._parts = parts
         # Shape (V + 1,), UNKNOWN where it has none, and at the end, for a forecast that there is not.
         self._own_ids = [_ids_in(part.encoder, self.encoder) for part in parts]
@@ -128,7 +131,8 @@ def _readers_of_known(part: Part, num_texts: int) -> Callable[[Ids, Forecasts | 
 def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:
     own = dict(zip(encoder.characters, range(len(encoder.characters)), strict=True))
     other = UNKNOWN if encoder.unknown_id is None else encoder.unknown_id
-    return np.array([*(own.get(character, other) for character in union.characters), UNKNOWN], dtype=np.intp)
+    ids = [own.get(character, other) for character in union.characters] + [other] * union.has_unknown
+    return np.array([*ids, UNKNOWN], dtype=np.intp)
 
 
 def _softmax(logits: Floats) -> Floats:
