@@ -520,6 +520,18 @@ def test_interactive_continues_the_prompt_where_a_beginning_is_empty(sample):
     assert sample("-i", *flags, input=b"\n").stdout.rstrip(b"\n") == sample(*flags).stdout.rstrip(b"\n") != b""
 
 
+def test_interactive_reads_the_prompt_before_each_beginning_and_writes_it_with_none(sample):
+    """A temperature of 0: what is written depends on what was read alone."""
+    flags = ["-n", 30, "-t", 0, "-q", "--lines", 1]
+    result = sample("-i", "-p", "Sole nap\nT", *flags, input=b"in\n\nuna\n")
+    written = [sample("-p", f"Sole nap\nT{typed}", *flags).stdout.decode() for typed in ("in", "", "una")]
+    alone = [text.removeprefix("Sole nap\nT") for text in written]
+    assert (result.returncode, result.stdout.decode()) == (0, "".join(text.rstrip("\n") + "\n" for text in alone))
+    matched = sample("-i", "-p", "Ti", "--match", "Tin t[a-z]+", "-q", input=b"n\nx\n")
+    assert re.fullmatch(b"n t[a-z]+\n", matched.stdout)
+    assert matched.stderr.startswith(b"charrnn: prompt has 'x'")
+
+
 def test_interactive_echoes_a_beginning_that_is_not_continued(sample):
     assert sample("-i", "-n", 0, "-q", input=b"Tin\nBa\n").stdout == b"Tin\nBa\n"
 

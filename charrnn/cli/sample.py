@@ -119,7 +119,10 @@ def sample(
         bool, typer.Option("--surprisal", help="Colour each character by how surprising it was, on a terminal.")
     ] = False,
     interactive: Annotated[
-        bool, typer.Option("--interactive", "-i", help="Type a beginning, read on, again; Ctrl-D leaves.")
+        bool,
+        typer.Option(
+            "--interactive", "-i", help="Type a beginning, read on, again; --prompt stands before each; Ctrl-D leaves."
+        ),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,

@@ -24,7 +24,7 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
     Ctrl-C ends the text that is being written, not the conversation. The n-th text of a seed is the same every time.
 
     Args:
-        job: how to write; an empty beginning is continued as its prompt is.
+        job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
         unknown: what becomes of characters that the model lacks; see `fit_prompt`.
         checkpoint: how the user calls the model.
     """
@@ -33,22 +33,23 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
     number = 0
     for line in _lines():
         try:
-            prompt = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
+            typed = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
+            beginning = job.prompt + typed
             match = job.sampler.match
             if match is not None:
-                match = match.after(prompt or job.prompt, job.length)
+                match = match.after(beginning, job.length)
         except CharRNNError as error:
             write_error(str(error))
             continue
         sampler = replace(job.sampler, match=match)
-        if prompt:
-            sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, prompt))
-        ending = Ending(job.rules, prompt or job.prompt)
+        if typed:
+            sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, beginning))
+        ending = Ending(job.rules, beginning)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
         number += 1
         last = ""
         with contextlib.suppress(KeyboardInterrupt):
-            opening = prompt if job.echo else ""
+            opening = typed if job.echo else ""
             last = write_stream(sys.stdout.buffer, itertools.chain(opening, (character for character, _ in drawn)))
         if last != "\n" and not sys.stdout.isatty():  # a program that talks to this one waits for the line's end
             sys.stdout.buffer.write(b"\n")
