@@ -96,13 +96,14 @@ ALLOWED = {
     "generation": {
         "course": "",
         "filters": "errors",
+        "choosing": "course errors filters",
         "patterns": "errors",
         "automaton": "patterns",
-        "sampling": "course errors filters",
-        "matching": "automaton encoder errors filters options patterns sampling",
+        "sampling": "choosing course filters",
+        "matching": "automaton choosing encoder errors filters options patterns",
         "endings": "",
         "samples": "course encoder endings filters options sampling",
-        "mixing": "encoder filters memory numpy_ensemble recall sampling",
+        "mixing": "choosing encoder filters memory numpy_ensemble recall sampling",
     },
     "analysis": {
         "losses": "config errors metrics numpy_ensemble recall",

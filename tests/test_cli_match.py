@@ -147,6 +147,8 @@ def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert [record["stop_reason"] for record in records] == ["match"] * 3
     assert all(record["text"] in ("tin tuna", "nap tuna") for record in records)
+    many = run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-N", 2, "-n", 10**12, "--separator", "")
+    assert re.fullmatch(b"((tin|nap) tuna\n){2}", many.stdout), "memory follows what is written"
     assert run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-n", -1).stdout in (b"tin tuna", b"nap tuna")
 
 

@@ -1,6 +1,8 @@
 """The command line's own help and errors."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -68,6 +70,27 @@ def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():
     assert set(mistakes.SYNONYMS) <= flags
     assert not {f"--{name}" for names in mistakes.SYNONYMS.values() for name in names.split()} & flags
     assert {told.split()[0] for told in mistakes.COMMANDS.values()} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "words", "told"),
+    [
+        ("charrnn.cli.sampler.preparing", "prepare_job", "sample a.pt", "lower --length or --num-samples"),
+        (
+            "charrnn.cli.trainer.opening",
+            "run_training",
+            "train a.txt",
+            "lower --hidden-size, --batch-size or --seq-len",
+        ),
+        ("charrnn.cli.inspector.subject", "read_subjects", "inspect a.pt", "give it less text"),
+    ],
+)
+def test_too_little_memory_names_flags_that_the_command_has(tmp_path, module, function, words, told):
+    script = f"import sys, {module} as module\nfrom charrnn.cli import main\ndef fail(*_, **__): raise MemoryError\n"
+    script += f"module.{function} = fail\nsys.argv[1:] = {words.split()}\nmain()"
+    (tmp_path / "a.txt").write_text("verse " * 99)
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (1, "", f"charrnn: out of memory; {told}\n")
 
 
 def test_without_words_it_helps(charrnn):

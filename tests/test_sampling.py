@@ -11,11 +11,12 @@ from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
+from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions, probabilities, weigh
 from charrnn.generation.samples import draw_characters, draw_samples
-from charrnn.generation.sampling import Sampler, _chooser, _draw, generate, generate_one
+from charrnn.generation.sampling import Sampler, generate, generate_one
 from charrnn.text.encoder import CharEncoder
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
@@ -216,12 +217,12 @@ def test_a_low_temperature_tends_to_the_greedy_choice():
 @pytest.mark.parametrize("shift", [0, 200, 3000, -200, -3000])
 def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
     options = SamplingOptions(temperature=temperature)
-    choose = _chooser(options, None, 7)
+    choose = make_chooser(options, None, 7)
     generator = np.random.default_rng(0)
     with np.errstate(over="ignore"):
         for threshold in generator.random(300):
             logits = generator.normal(0, 2, 7).astype(np.float32) + np.float32(shift)
-            assert choose(logits, threshold, 0) == _draw(weigh(logits[None], options, temperature), threshold[None])
+            assert choose(logits, threshold, 0) == draw(weigh(logits[None], options, temperature), threshold[None])
         broken = np.full(7, np.nan, dtype=np.float32)
         assert choose(broken, 0.5, 0) == 7, "no id: the caller tells what is wrong"
 
@@ -276,6 +277,20 @@ def test_a_sample_does_not_depend_on_how_many_there_are(engine):
 def test_a_length_of_zero_draws_nothing(engine):
     assert list(Sampler(engine, [1], SamplingOptions(), 0).stream(0)) == []
     assert Sampler(engine, [1], SamplingOptions(), 0).batch(range(3), 0).shape == (3, 0)
+
+
+def test_many_texts_take_the_memory_of_what_is_drawn(engine):
+    sampler = Sampler(engine, [1], SamplingOptions(), 5)
+    tracemalloc.start()
+    try:
+        whole = sampler.batch(range(4), 2500)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert whole.shape == (4, 2500)
+    assert whole.nbytes == 10_000
+    assert peak < 300_000, "some columns at a time as arrays of their own"
+    assert whole[2].tolist() == list(sampler.stream(2500, 2))
 
 
 def test_an_endless_stream_runs_in_constant_memory(engine):

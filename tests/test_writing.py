@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.common.tables import to_json
+from charrnn.cli.sampler import writing
 from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
@@ -65,6 +66,24 @@ def written_in_every_way(make):
     assert many.getvalue().decode() == "".join(text.removesuffix("\n") + "\n" for text in texts)
     assert texts == [one.getvalue().decode()] * 2
     return texts[0]
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(stops=("ba",))])
+def test_texts_are_computed_side_by_side_as_far_as_they_may_be_held(monkeypatch, reciting, rules):
+    monkeypatch.setattr(writing, "MOST_AT_ONCE", 10)
+    at_once, steps = [], Sampler.steps
+
+    def count_and_step(sampler, numbers, courses):
+        at_once.append(len(numbers))
+        return steps(sampler, numbers, courses)
+
+    monkeypatch.setattr(Sampler, "steps", count_and_step)
+    for length, expected in ((5, [2, 1]), (6, [1, 1, 1]), (11, [1, 1, 1])):
+        out = io.BytesIO()
+        write_many(out, reciting("abc", length=length, rules=rules, num_samples=3))
+        assert at_once == expected
+        assert out.getvalue().count(b"\n") == 3
+        at_once.clear()
 
 
 def test_known_lines_do_not_count_as_a_part_of_the_length(reciting):

@@ -28,6 +28,13 @@ from charrnn.errors import CharRNNError, is_out_of_memory
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in."""
 
+SMALLER = {
+    "train": "lower --hidden-size, --batch-size or --seq-len",
+    "sample": "lower --length or --num-samples",
+    "inspect": "give it less text",
+}
+"""What takes less memory, by the command."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of writing alone. One of a file names the file; one without a name came from standard output."""
 
@@ -54,14 +61,14 @@ class OneLineErrors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with _one_line_errors():
+        with _one_line_errors(ctx):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
 
 
 @contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
+def _one_line_errors(ctx: Any = None) -> Iterator[None]:
     try:
         yield
     except CharRNNError as error:
@@ -75,11 +82,12 @@ def _one_line_errors() -> Iterator[None]:
         where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
         _leave(f"{where}{error.strerror or error}", 1)
     except (MemoryError, RuntimeError) as error:
+        smaller = SMALLER.get(ctx.invoked_subcommand if ctx else "", "ask for less")
         if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
-            _leave(_of_gpu(str(error)), 1)
+            _leave(_of_gpu(str(error), smaller), 1)
         if not is_out_of_memory(error):
             raise
-        _leave("out of memory; lower --hidden-size, --batch-size, --seq-len, --length or --num-samples", 1)
+        _leave(f"out of memory; {smaller}", 1)
 
 
 def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
@@ -91,10 +99,10 @@ def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
     return isinstance(error, BrokenPipeError) or (system == "nt" and error.errno == errno.EINVAL and nameless)
 
 
-def _of_gpu(message: str) -> str:
+def _of_gpu(message: str, smaller: str) -> str:
     """What to do where a GPU gives up; of torch's message, which goes on for many lines, the first."""
     if "out of memory" in message:
-        return "the GPU is out of memory; lower --hidden-size, --batch-size or --num-samples, or use --device cpu"
+        return f"the GPU is out of memory; {smaller}, or use --device cpu"
     return f"the GPU has failed ({message.splitlines()[0].rstrip('.')}); try again, or use --device cpu"
 
 

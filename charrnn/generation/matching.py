@@ -14,9 +14,9 @@ import numpy as np
 
 from charrnn.errors import ConfigError
 from charrnn.generation.automaton import UNREACHABLE, Automaton, Mask, PatternState
+from charrnn.generation.choosing import Ids
 from charrnn.generation.filters import Floats
 from charrnn.generation.patterns import parse_pattern
-from charrnn.generation.sampling import Ids
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE
 

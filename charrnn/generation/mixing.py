@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.generation.choosing import Ids
 from charrnn.generation.filters import Floats
-from charrnn.generation.sampling import BatchReader, Ids, Reader
+from charrnn.generation.sampling import BatchReader, Reader
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.memory import Memories, Memory
 from charrnn.recall import NONE, Forecasts

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,7 +32,7 @@ class Sample:
 
     number: int
     text: str
-    log_probabilities: list[float] = field(default_factory=list)
+    log_probabilities: Sequence[float]
     reason: str = "length"
     lines: int = 0
     refused: int = 0
@@ -147,30 +149,43 @@ def draw_samples(
         beginning: the prompt, the end of which counts as a part of each sample's first line.
     """
     growing = [Growing(encoder, sampler.course(length), Ending(rules, beginning)) for _ in numbers]
-    written: list[list[Drawn]] = [[] for _ in numbers]
+    pages = [_Page() for _ in numbers]
     unfinished, drawn = list(range(len(numbers))), 0
     for ids, logits in sampler.steps(numbers, [one.course for one in growing]):
         values = log_probabilities(logits)[np.arange(len(ids)), ids]
         for row in unfinished:
             over = ids[row] == ENDED
-            written[row] += growing[row].finish(drawn) if over else growing[row].feed(int(ids[row]), float(values[row]))
+            pages[row].add(growing[row].finish(drawn) if over else growing[row].feed(int(ids[row]), float(values[row])))
         unfinished = [row for row in unfinished if growing[row].ending.reason is None]
         if not unfinished:
             break
         drawn += 1
     for row in unfinished:
-        written[row] += growing[row].finish(drawn)
+        pages[row].add(growing[row].finish(drawn))
     return [
         Sample(
             number=number,
-            text="".join(character for character, _ in characters),
-            log_probabilities=[value for _, value in characters],
+            text=page.text.getvalue(),
+            log_probabilities=page.log_probabilities,
             reason=one.ending.reason or "length",
             lines=one.ending.lines,
             refused=one.ending.refused,
         )
-        for number, characters, one in zip(numbers, written, growing, strict=True)
+        for number, page, one in zip(numbers, pages, growing, strict=True)
     ]
+
+
+class _Page:
+    """A text that is written, with the log-probabilities of its characters, in little memory."""
+
+    def __init__(self) -> None:
+        self.text = io.StringIO()
+        self.log_probabilities = array("d")
+
+    def add(self, characters: list[Drawn]) -> None:
+        for character, log_probability in characters:
+            self.text.write(character)
+            self.log_probabilities.append(log_probability)
 
 
 def log_probabilities(logits: Floats) -> Floats:

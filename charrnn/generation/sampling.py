@@ -6,22 +6,20 @@ Any model that can begin to read texts will do; ids go in and ids come out.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.errors import DivergenceError
+from charrnn.generation.choosing import Chooser, Ids, draw, make_chooser, overflow
 from charrnn.generation.course import Course
 from charrnn.generation.filters import Floats, SamplingOptions, weigh
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch, Walk
 
-Ids = NDArray[np.integer[Any]]
 Reader = Callable[[int], Floats]
 """Read one more character of a text; give the logits of the next, shape (V,), valid until the next call."""
 
@@ -31,21 +29,11 @@ BatchReader = Callable[[Ids], Floats]
 ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
 
-OVERFLOWS_BELOW = 1e-3
-"""Temperatures below which scores divided by them may overflow: there characters are drawn as with filters."""
-
 DRAWS_AT_ONCE = 256
 """Random numbers to fetch together for one text; the sequence is the same as one by one."""
 
-COLD = 0.25
-"""Temperatures below which the best score is taken away before the exponential, which would overflow. Above, only a
-model that is out of hand has such scores, and the time is saved."""
-
-SMALLEST_SUM = 1e-290
-"""Of exponentials with all their digits."""
-
-MANY_TEXTS = 64
-"""From so many side by side on, one addition for all of them is worth a step of Python for each character."""
+COLUMNS_AT_ONCE = 256
+"""Characters of texts side by side to put together, which takes less memory than as many arrays."""
 
 
 class StepModel(Protocol):
@@ -103,7 +91,7 @@ def generate(
             if over.all():
                 return
             open_logits = logits if walks is None else walks.narrow(logits, lefts, over)
-        ids = _draw(weigh(open_logits, options, _temperatures(options, courses, drawn)), next(thresholds))
+        ids = draw(weigh(open_logits, options, _temperatures(options, courses, drawn)), next(thresholds))
         if walks is not None:
             walks.advance(ids, over)
         yield np.where(over, ENDED, ids), logits
@@ -137,7 +125,7 @@ def generate_one(
     """
     for character in prompt:
         logits = read(int(character))  # an array's numbers do not grow
-    choose = _chooser(options, course, len(logits))
+    choose = make_chooser(options, course, len(logits))
     thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE))
     walk = None
     if match is not None:
@@ -149,7 +137,7 @@ def generate_one(
             return
         character = choose(logits, next(thresholds), drawn)
         if character >= len(logits):
-            raise _overflow()
+            raise overflow()
         yield character, logits
         logits = read(character)
 
@@ -199,12 +187,17 @@ class Sampler:
         )
 
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
-        """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended."""
-        texts = np.full((len(numbers), length), ENDED, dtype=np.intp)
+        """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended.
+
+        Memory grows with what is drawn: where a pattern has ended all of them before the length, there is no more.
+        """
         courses = [self.course(length) for _ in numbers]
-        for position, (ids, _) in enumerate(self.steps(numbers, courses)):
-            texts[:, position] = ids
-        return texts
+        steps = self.steps(numbers, courses)
+        drawn = (ids.astype(np.min_scalar_type(-logits.shape[-1])) for ids, logits in steps)
+        blocks: list[Ids] = [np.empty((len(numbers), 0), dtype=np.int8)]
+        while block := list(itertools.islice(drawn, COLUMNS_AT_ONCE)):
+            blocks.append(np.stack(block, axis=1))
+        return np.concatenate(blocks, axis=1)
 
     def _generator(self, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number])
@@ -216,32 +209,6 @@ def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[n
         yield from np.stack([generator.random(DRAWS_AT_ONCE) for generator in generators], axis=1)
 
 
-def _draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
-    """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
-    cumulative = _accumulate(weights)
-    if not np.isfinite(cumulative[:, -1]).all():
-        raise _overflow()
-    return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
-
-
-def _accumulate(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum up each row, shape (N, V), from its first value on; numpy's own way is slow for many short rows."""
-    if len(weights) < MANY_TEXTS:
-        return np.ascontiguousarray(weights).cumsum(axis=-1)
-    columns = weights.T.copy(order="C")
-    add, total = np.add, columns[0]
-    for column in columns[1:]:
-        total = add(total, column, column)
-    return columns.T
-
-
-def _overflow() -> DivergenceError:
-    return DivergenceError(
-        "the model's scores are not numbers any more: its weights let them grow without bound; "
-        "give a prompt that is shorter, ask for less text, or use another checkpoint"
-    )
-
-
 def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: int) -> float | Floats:
     """The temperature of all texts, or, where it changes, of each, shape (N, 1), after so many characters."""
     if options.last_temperature is None:
@@ -249,46 +216,7 @@ def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: in
     return np.array([[options.temperature_at(course.share(drawn))] for course in courses])
 
 
-def _chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Callable[[Floats, float, int], int]:
-    """How one text's characters are drawn: from logits, a number in [0, 1) and the number of those before."""
-    if options.has_filters or options.last_temperature is not None or options.temperature < OVERFLOWS_BELOW:
-
-        def choose(logits: Floats, threshold: float, drawn: int) -> int:
-            weights = weigh(logits[None], options, options.temperature_at(course.share(drawn)))
-            return int(_draw(weights, np.array([threshold]))[0])
-
-        return choose
-    return _temperature_chooser(options.temperature, vocab_size)
-
-
-def _temperature_chooser(temperature: float, vocab_size: int) -> Callable[[Floats, float, int], int]:
-    """The same where nothing but a temperature that does not change acts."""
-    scaled = np.empty(vocab_size, dtype=np.float64)
-    multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
-    rate = 1 / temperature
-
-    def choose_below_best(logits: Floats, threshold: float, _: int) -> int:
-        multiply(logits, rate, scaled)
-        subtract(scaled, scaled[scaled.argmax()], scaled)
-        exp(scaled, scaled)
-        accumulate(scaled, out=scaled)
-        return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
-
-    def choose(logits: Floats, threshold: float, drawn: int) -> int:
-        multiply(logits, rate, scaled)
-        exp(scaled, scaled)
-        accumulate(scaled, out=scaled)
-        total = scaled[-1]
-        if SMALLEST_SUM < total < math.inf:
-            return int(scaled.searchsorted(threshold * total, side="right"))
-        return choose_below_best(logits, threshold, drawn)
-
-    return choose_below_best if temperature < COLD else choose
-
-
-def _held_to(
-    walk: Walk, course: Course, choose: Callable[[Floats, float, int], int]
-) -> Callable[[Floats, float, int], int]:
+def _held_to(walk: Walk, course: Course, choose: Chooser) -> Chooser:
     """The same choice among the characters that may follow, with which the walk goes on."""
 
     def choose_open(logits: Floats, threshold: float, drawn: int) -> int:

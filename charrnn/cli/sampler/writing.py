@@ -22,6 +22,9 @@ from charrnn.text.options import TextOptions
 
 FLUSH_SECONDS = 0.05
 
+MOST_AT_ONCE = 1 << 24
+"""Characters of samples that are computed side by side, and held until they are written, in all."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -200,19 +203,23 @@ def tell_short(tally: Tally, job: Job) -> None:
 
 def _samples(job: Job) -> Iterator[Sample]:
     """All samples in order, a bounded number of them computed side by side."""
-    assert job.length is not None, "many samples have an end"
-    for first in range(0, job.num_samples, job.at_once):
-        numbers = range(first, min(first + job.at_once, job.num_samples))
-        yield from draw_samples(job.sampler, job.encoder, job.length, job.rules, numbers, job.prompt)
+    for numbers, length in _blocks(job):
+        yield from draw_samples(job.sampler, job.encoder, length, job.rules, numbers, job.prompt)
 
 
 def _whole_texts(job: Job) -> Iterator[str]:
     """The same where no rule ends a sample."""
-    assert job.length is not None, "many samples have an end"
-    for first in range(0, job.num_samples, job.at_once):
-        numbers = range(first, min(first + job.at_once, job.num_samples))
-        for ids in job.sampler.batch(numbers, job.length):
+    for numbers, length in _blocks(job):
+        for ids in job.sampler.batch(numbers, length):
             yield job.encoder.decode(ids[ids != ENDED])
+
+
+def _blocks(job: Job) -> Iterator[tuple[range, int]]:
+    """The numbers of samples to compute side by side, and their length."""
+    assert job.length is not None, "many samples have an end"
+    at_once = max(1, min(job.at_once, MOST_AT_ONCE // max(job.length, 1)))
+    for first in range(0, job.num_samples, at_once):
+        yield range(first, min(first + at_once, job.num_samples)), job.length
 
 
 def _colour(drawn: Drawn) -> str:

@@ -1,0 +1,95 @@
+"""One character out of scores: the draw, for texts side by side, and for one alone with as little as possible done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import DivergenceError
+from charrnn.generation.course import Course
+from charrnn.generation.filters import Floats, SamplingOptions, weigh
+
+Ids = NDArray[np.integer[Any]]
+Chooser = Callable[[Floats, float, int], int]
+"""How one text's characters are drawn: from logits, a number in [0, 1) and how many were drawn before."""
+
+OVERFLOWS_BELOW = 1e-3
+"""Temperatures below which scores divided by them may overflow: there characters are drawn as with filters."""
+
+COLD = 0.25
+"""Temperatures below which the best score is taken away before the exponential, which would overflow. Above, only a
+model that is out of hand has such scores, and the time is saved."""
+
+SMALLEST_SUM = 1e-290
+"""Of exponentials with all their digits."""
+
+MANY_TEXTS = 64
+"""From so many side by side on, one addition for all of them is worth a step of Python for each character."""
+
+
+def draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
+    """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
+    cumulative = _accumulate(weights)
+    if not np.isfinite(cumulative[:, -1]).all():
+        raise overflow()
+    return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
+
+
+def _accumulate(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum up each row, shape (N, V), from its first value on; numpy's own way is slow for many short rows."""
+    if len(weights) < MANY_TEXTS:
+        return np.ascontiguousarray(weights).cumsum(axis=-1)
+    columns = weights.T.copy(order="C")
+    add, total = np.add, columns[0]
+    for column in columns[1:]:
+        total = add(total, column, column)
+    return columns.T
+
+
+def overflow() -> DivergenceError:
+    """What is wrong where nothing can be drawn."""
+    return DivergenceError(
+        "the model's scores are not numbers any more: its weights let them grow without bound; "
+        "give a prompt that is shorter, ask for less text, or use another checkpoint"
+    )
+
+
+def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
+    """How one text's characters are drawn: from logits, a number in [0, 1) and the number of those before."""
+    if options.has_filters or options.last_temperature is not None or options.temperature < OVERFLOWS_BELOW:
+
+        def choose(logits: Floats, threshold: float, drawn: int) -> int:
+            weights = weigh(logits[None], options, options.temperature_at(course.share(drawn)))
+            return int(draw(weights, np.array([threshold]))[0])
+
+        return choose
+    return _temperature_chooser(options.temperature, vocab_size)
+
+
+def _temperature_chooser(temperature: float, vocab_size: int) -> Chooser:
+    """The same where nothing but a temperature that does not change acts."""
+    scaled = np.empty(vocab_size, dtype=np.float64)
+    multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
+    rate = 1 / temperature
+
+    def choose_below_best(logits: Floats, threshold: float, _: int) -> int:
+        multiply(logits, rate, scaled)
+        subtract(scaled, scaled[scaled.argmax()], scaled)
+        exp(scaled, scaled)
+        accumulate(scaled, out=scaled)
+        return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
+
+    def choose(logits: Floats, threshold: float, drawn: int) -> int:
+        multiply(logits, rate, scaled)
+        exp(scaled, scaled)
+        accumulate(scaled, out=scaled)
+        total = scaled[-1]
+        if SMALLEST_SUM < total < math.inf:
+            return int(scaled.searchsorted(threshold * total, side="right"))
+        return choose_below_best(logits, threshold, drawn)
+
+    return choose_below_best if temperature < COLD else choose
