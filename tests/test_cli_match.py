@@ -187,3 +187,13 @@ def test_what_cannot_be_followed_is_one_line_and_nothing_is_written(sample, argu
     result = sample("--match", *arguments)
     assert (result.returncode, result.stdout) == (2, b"")
     assert result.stderr.decode() == f"charrnn: {message}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["(?=a)"], ["", "--forbid", "Tin"], ["", "-p", "nap"], ["", "-n", 9], ["{9999}"]]
+)
+def test_a_message_repeats_no_more_than_the_beginning_of_a_long_pattern(sample, arguments):
+    end, *rest = arguments
+    stderr = sample("--match", f"{'Tin' * 1000}{end}", *rest).stderr.decode()
+    assert f" '{'Tin' * 20}'..." in stderr
+    assert len(stderr) < 300

@@ -16,7 +16,7 @@ from charrnn.errors import ConfigError
 from charrnn.generation.automaton import UNREACHABLE, Automaton, Mask, PatternState
 from charrnn.generation.choosing import Ids
 from charrnn.generation.filters import Floats
-from charrnn.generation.patterns import parse_pattern
+from charrnn.generation.patterns import parse_pattern, shown
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE
 
@@ -72,17 +72,17 @@ class LineMatch:
         state, num_read = self._read(line)
         if num_read < len(line):
             raise ConfigError(
-                f"the prompt begins no line that fits --match {self.pattern!r}: not with {line[num_read]!r} as "
+                f"the prompt begins no line that fits --match {shown(self.pattern)}: not with {line[num_read]!r} as "
                 f"character {num_read + 1} of its last line"
             )
         if state.distance == UNREACHABLE:
             raise ConfigError(
                 f"no line {'that goes on from the prompt ' if line else ''}with the model's characters fits --match "
-                f"{self.pattern!r}; `charrnn inspect` lists them, and --allow and --forbid take from them"
+                f"{shown(self.pattern)}; `charrnn inspect` lists them, and --allow and --forbid take from them"
             )
         if length is not None and state.distance > length:
             raise ConfigError(
-                f"--length is {length}, and a line that fits --match {self.pattern!r} takes at least "
+                f"--length is {length}, and a line that fits --match {shown(self.pattern)} takes at least "
                 f"{state.distance:,}{' more' if line else ''}"
             )
         return replace(self, state=state)

@@ -26,6 +26,9 @@ MAX_SIZE = 5000
 MAX_DEPTH = 50
 """Groups within groups, at most."""
 
+SHOWN = 60
+"""Characters of a pattern that a message repeats, at most."""
+
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[dwsDWSafrtv]|[^0-9A-Za-z])", re.DOTALL)
 _CLASS = re.compile(r"\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]", re.DOTALL)
 _REPEAT = re.compile(r"([*+?])|\{(?!\})([0-9]*)(,?)([0-9]*)\}")
@@ -119,6 +122,11 @@ def parse_pattern(text: str) -> Pattern:
     return Pattern(text, _Parser(text, len("(?i)") if ignore_case else 0).parse(), ignore_case)
 
 
+def shown(pattern: str) -> str:
+    """A pattern as a message repeats it: of a long one its beginning."""
+    return repr(pattern) if len(pattern) <= SHOWN else f"{pattern[:SHOWN]!r}..."
+
+
 class _Parser:
     """A reader by recursive descent; each method reads from `_place` on what it is named for."""
 
@@ -201,14 +209,14 @@ class _Parser:
     def _bounded(self, size: int) -> int:
         if size > MAX_SIZE:
             raise ConfigError(
-                f"--match is {self._text!r}; with its repeats written out it has more than {MAX_SIZE:,} characters: "
-                "repeat less, or without a limit"
+                f"--match is {shown(self._text)}; with its repeats written out it has more than {MAX_SIZE:,} "
+                "characters: repeat less, or without a limit"
             )
         return size
 
     def _refuse(self, why: str) -> NoReturn:
         """Raise an error that tells what the next character does wrong."""
-        raise ConfigError(f"--match is {self._text!r}; its character {self._place + 1} {why} ({_KNOWN})")
+        raise ConfigError(f"--match is {shown(self._text)}; its character {self._place + 1} {why} ({_KNOWN})")
 
 
 def _counts(repeat: re.Match[str]) -> tuple[int, int | None]:
