@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 
@@ -131,6 +132,17 @@ def test_a_closed_pipe_ends_it_quietly(trained, length):
     assert result.stdout.endswith(b"0\n")
     assert len(result.stdout) == 102
     assert result.stderr == b""
+
+
+def test_ctrl_c_ends_the_line_and_leaves_by_130(trained):
+    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "-n", "-1", "--allow", "aeiou"]
+    with subprocess.Popen(command, cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.read(10)
+        process.send_signal(signal.SIGINT)
+        rest, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, b"")
+    assert rest.count(b"\n") == 1
+    assert rest.endswith(b"\n")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from charrnn.cli.common.tables import to_json
 from charrnn.cli.sampler import writing
-from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one
+from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one, write_stream
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
@@ -84,6 +84,18 @@ def test_texts_are_computed_side_by_side_as_far_as_they_may_be_held(monkeypatch,
         assert at_once == expected
         assert out.getvalue().count(b"\n") == 3
         at_once.clear()
+
+
+@pytest.mark.parametrize(("text", "written"), [("ab", b"ab\n"), ("ab\n", b"ab\n"), ("", b"")])
+def test_ctrl_c_ends_a_line_that_it_cuts(text, written):
+    def interrupted():
+        yield from text
+        raise KeyboardInterrupt
+
+    out = io.BytesIO()
+    with pytest.raises(KeyboardInterrupt):
+        write_stream(out, interrupted())
+    assert out.getvalue() == written
 
 
 def test_known_lines_do_not_count_as_a_part_of_the_length(reciting):

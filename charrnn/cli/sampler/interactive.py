@@ -47,13 +47,10 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
         ending = Ending(job.rules, beginning)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
         number += 1
-        last = ""
         with contextlib.suppress(KeyboardInterrupt):
             opening = typed if job.echo else ""
-            last = write_stream(sys.stdout.buffer, itertools.chain(opening, (character for character, _ in drawn)))
-        if last != "\n" and not sys.stdout.isatty():  # a program that talks to this one waits for the line's end
-            sys.stdout.buffer.write(b"\n")
-            sys.stdout.buffer.flush()
+            characters = itertools.chain(opening, (character for character, _ in drawn))
+            write_stream(sys.stdout.buffer, characters, ends_line=True)
 
 
 def _lines() -> Iterator[str]:

@@ -145,32 +145,33 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Tall
     return tally
 
 
-def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False) -> str:
-    """Write characters as they come, and end the line.
+def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False, ends_line: bool = False) -> None:
+    """Write characters as they come.
 
-    On a terminal each is shown at once, and what would command the terminal is shown and not obeyed; elsewhere they are
-    handed on unaltered every `FLUSH_SECONDS`.
+    On a terminal each is shown at once, what would command the terminal is shown and not obeyed, and the line is ended;
+    elsewhere they are handed on unaltered every `FLUSH_SECONDS`, and a line is ended where Ctrl-C cuts it.
 
     Args:
         out: to write to.
         characters: to write.
         ready: they are made for a terminal already.
-
-    Returns:
-        The last of them; nothing if there was none.
+        ends_line: whether the line is ended elsewhere too, as a program wants it that waits for its end.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
+    ends_line = ends_line or is_terminal
     try:
         for last in characters:
             out.write(to_bytes(visible(last) if is_terminal and not ready else last))
             if is_terminal or time.monotonic() - flushed > FLUSH_SECONDS:
                 out.flush()
                 flushed = time.monotonic()
+    except KeyboardInterrupt:
+        ends_line = ends_line or last != ""
+        raise
     finally:
-        if is_terminal and last != "\n":
+        if ends_line and last != "\n":
             out.write(b"\n")
         out.flush()
-    return last
 
 
 def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> None:
