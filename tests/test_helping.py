@@ -46,6 +46,12 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt \N{EN DASH}time 30s", "\N{EN DASH}time begins with a dash and no hyphen; the flag is --time"),
         ("train a.txt --temperature 1", "no such option: --temperature; it is a flag of `charrnn sample`; --sample-ev"),
         ("train My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
+        ("sample a.pt --greedy", "no such option: --greedy; -t 0 always takes the likeliest character"),
+        ("sample a.pt --count 3", "no such option: --count (Possible options: --num-samples)"),
+        ("sample a.pt --max-tokens 9", "no such option: --max-tokens (Possible options: --length)"),
+        ("sample a.pt --ignore-case", "no such option: --ignore-case; (?i) at the start of --match makes both"),
+        ("sample a.pt --repeat-penalty 1.1", "no such option: --repeat-penalty; there is none; where a text repeats"),
+        ("sample a.pt --color", "no such option: --color; --surprisal colours each character"),
         ("sample a.pt -o poem.txt", "no such option: -o; the text goes to stdout: add > and a file's name"),
     ],
 )

@@ -30,6 +30,13 @@ _STDOUT = "the text goes to stdout: add > and a file's name"
 HINTS: dict[str, str] = {
     **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
     **dict.fromkeys(("--model", "--checkpoint"), "a checkpoint is given without a flag"),
+    **dict.fromkeys(("--color", "--colour"), "--surprisal colours each character by how surprising it was"),
+    **dict.fromkeys(
+        ("--repeat-penalty", "--repetition-penalty", "--frequency-penalty", "--presence-penalty"),
+        "there is none; where a text repeats itself, raise --temperature",
+    ),
+    "--greedy": "-t 0 always takes the likeliest character",
+    "--ignore-case": "(?i) at the start of --match makes both cases of a letter equal",
 }
 """By a flag that people try, what to do instead."""
 
