@@ -496,7 +496,7 @@ def test_json_lines_hold_what_is_promised(sample):
         assert (record["sample"], record["seed"], record["stop_reason"]) == (number, 4, "length")
         assert len(record["logprobs"]) == len(record["text"]) == 30
         assert max(record["logprobs"]) <= 0
-        assert record["mean_logprob"] == pytest.approx(sum(record["logprobs"]) / 30)
+        assert record["mean_logprob"] == pytest.approx(sum(record["logprobs"]) / 30, abs=1e-5)
 
 
 def test_a_mixture_writes_what_both_would(sample, trained):
@@ -548,16 +548,26 @@ def test_interactive_echoes_a_beginning_that_is_not_continued(sample):
     assert sample("-i", "-n", 0, "-q", input=b"Tin\nBa\n").stdout == b"Tin\nBa\n"
 
 
-def test_surprisal_colours_a_terminal(trained):
-    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "-n", "20", "--surprisal", "--seed", "1"]
+def in_terminal(folder, *arguments, **environment):
+    """What `charrnn sample words.pt` shows on a terminal."""
+    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "--seed", "1", *arguments]
     master, slave = pty.openpty()
-    subprocess.run(command, cwd=trained, stdout=slave, check=True, timeout=60)
+    subprocess.run(
+        command, cwd=folder, stdout=slave, check=True, timeout=60, env={**clean_environment(), **environment}
+    )
     os.close(slave)
     shown = os.read(master, 10_000).decode().replace("\r\n", "\n")
     os.close(master)
-    plain = subprocess.run([*command[:-3], *command[-2:]], cwd=trained, capture_output=True, check=True).stdout.decode()
+    return shown
+
+
+def test_surprisal_colours_a_terminal_that_wants_colour(sample, trained):
+    shown = in_terminal(trained, "-n", "20", "--surprisal", TERM="xterm")
+    plain = sample("-q", "-n", "20", "--seed", 1).stdout.decode()
     assert "\x1b[38;5;16;48;5;" in shown, "black on a colour, whatever the terminal's own are"
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown).rstrip("\n") == plain.rstrip("\n")
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert in_terminal(trained, "-n", "20", "--surprisal", **environment).rstrip("\n") == plain.rstrip("\n")
 
 
 def test_no_text_is_repaired_by_the_locale(sample):

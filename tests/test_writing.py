@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import unicodedata
 
 import numpy as np
@@ -14,6 +15,7 @@ from charrnn.cli.sampler import writing
 from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one, write_stream
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.samples import Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN
@@ -117,6 +119,19 @@ def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
     assert text == ""
     job = reciting("ab\n", length=30, rules=rules)
     assert write_one(io.BytesIO(), job).refused == 100, "lines in ten times the length"
+
+
+def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, reciting):
+    values = [-0.000004] * 9
+    monkeypatch.setattr(writing, "draw_samples", lambda *_: [Sample(0, "abcabcabc", [*values, -math.inf])])
+    out = io.BytesIO()
+    write_json(out, reciting("abc"), with_log_probabilities=True)
+    record = json.loads(out.getvalue())
+    assert record["logprobs"] == [0.0] * 9 + [None]
+    monkeypatch.setattr(writing, "draw_samples", lambda *_: [Sample(0, "a", [-0.1, -0.100009]), Sample(1, "", [])])
+    out = io.BytesIO()
+    write_json(out, reciting("abc"), with_log_probabilities=False)
+    assert [json.loads(line)["mean_logprob"] for line in out.getvalue().splitlines()] == [-0.1, None]
 
 
 @given(st.text(st.characters(exclude_categories=())))

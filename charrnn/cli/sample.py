@@ -144,6 +144,7 @@ def sample(
     # Imported here: --help must not wait for numpy.
     import secrets
 
+    from charrnn.cli.common.tables import shows_colour
     from charrnn.cli.sampler.preparing import prepare_job
     from charrnn.cli.sampler.writing import tell_refused, tell_short, write_json, write_many, write_one
     from charrnn.display.plain import write_line
@@ -161,7 +162,7 @@ def sample(
     if as_json:
         tally = write_json(out, job, with_log_probabilities=logprobs)
     elif num_samples == 1:
-        tally = write_one(out, job, coloured=surprisal)
+        tally = write_one(out, job, coloured=surprisal and shows_colour())
     else:
         tally = write_many(out, job)
     if novel is not None and not quiet:

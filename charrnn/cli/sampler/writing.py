@@ -128,18 +128,17 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Tall
     tally = Tally()
     for sample in _samples(job):
         tally.add(sample, job.rules.lines)
-        values = [round(value, 5) if math.isfinite(value) else None for value in sample.log_probabilities]
-        known = [value for value in values if value is not None]
+        finite = [value for value in sample.log_probabilities if math.isfinite(value)]
         record = {
             "sample": sample.number,
             "prompt": job.prompt,
             "text": sample.text,
-            "mean_logprob": sum(known) / len(known) if known else None,
+            "mean_logprob": round(sum(finite) / len(finite), 5) if finite else None,
             "seed": job.sampler.seed,
             "stop_reason": sample.reason,
         }
         if with_log_probabilities:
-            record["logprobs"] = values
+            record["logprobs"] = [round(x, 5) if math.isfinite(x) else None for x in sample.log_probabilities]
         out.write(to_bytes(to_json(record) + "\n"))
         out.flush()
     return tally
