@@ -298,6 +298,17 @@ def test_a_prompt_comes_from_stdin_or_from_a_file(sample, trained):
     assert sample("-p", "Tin", "-n", 30, "--seed", 1, "--no-echo").stdout == given[3:]
 
 
+def test_a_prompt_from_stdin_or_a_file_may_be_in_another_encoding(sample, trained):
+    expected = sample("-n", 5, "--seed", 1, "-p", "Tin").stdout
+    wide = "Tin".encode("utf-16")
+    assert sample("-n", 5, "--seed", 1, "-p", "-", "--encoding", "utf-16", input=wide).stdout == expected
+    (trained / "wide.txt").write_bytes(wide)
+    assert sample("-n", 5, "--seed", 1, "-f", "wide.txt", "--encoding", "utf-16").stdout == expected
+    refused = sample("-p", "-", "--encoding", "klingon", input=b"Tin")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert b"--encoding is 'klingon'; give one that Python knows" in refused.stderr
+
+
 def test_of_a_prompt_from_stdin_the_last_line_end_alone_is_left_out(sample):
     assert sample("-p", "-", "-n", 0, "-q", input=b"Tin \n\n").stdout == b"Tin \n"
 

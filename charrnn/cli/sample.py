@@ -52,6 +52,9 @@ def sample(
     prompt_file: Annotated[
         str | None, typer.Option("--prompt-file", "-f", help="A file that holds the text to continue.", **Hidden)
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of a prompt from a file or stdin. [default: that of the model's text]", **Hidden)
+    ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,
     unknown: Annotated[
         str, typer.Option(help="What becomes of a prompt's unknown characters: error, skip or nearest.")

@@ -33,7 +33,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     """
     check_inputs(flags)
     contents = read_checkpoint(flags["checkpoint"])
-    prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text)
+    prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text, flags["encoding"])
     model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"])
     prompt = fit_prompt(prompt, encoder, flags["unknown"], flags["checkpoint"])
     before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line

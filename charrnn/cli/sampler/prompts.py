@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
@@ -55,18 +56,25 @@ def check_novel(prompt: str, rules: Rules) -> None:
         )
 
 
-def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions) -> str:
+def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, encoding: str | None = None) -> str:
     """Find the prompt, as given, from a file, or from standard input for "-", and read it as the model's text was.
+
+    Args:
+        prompt: itself, or "-".
+        prompt_file: path of a file that holds it; None for none.
+        options: how the model's text was read.
+        encoding: of what is read; None for that of the model's text.
 
     Raises:
         CorpusError: it cannot be read.
+        ConfigError: there is no such encoding.
     """
     source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
     if source is None:
         return prepare(prompt, options)
     from charrnn.text.documents import read_text
 
-    text = read_text(source, options)
+    text = read_text(source, options if encoding is None else replace(options, encoding=encoding))
     if prompt != STDIN:
         return text
     end = "\r\n" if text.endswith("\r\n") else "\n"
