@@ -16,11 +16,11 @@ from charrnn.cli.inspector.views import (
     SHOWN_CHARACTERS,
     View,
     cell_view,
-    choose_text,
     gates_view,
     neurons_view,
     surprise_view,
 )
+from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
 from charrnn.display.svg import MARK, picture
 from charrnn.errors import ConfigError
 from charrnn.escape import quoted
@@ -32,15 +32,22 @@ from charrnn.text.documents import read_text
 def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
     """Print what the flags ask for of each model."""
     given, source = read_given(subjects, flags)
+    pieces = read_pieces(subjects, given, source, flags)
     if flags["as_json"]:
-        objects = [_as_json(subject, list(views(subject, given, source, flags))) for subject in subjects]
+        objects = [
+            _as_json(subject, list(views(subject, given, source, piece, flags)))
+            for subject, piece in zip(subjects, pieces, strict=True)
+        ]
         print(json.dumps(objects[0] if len(objects) == 1 else objects))
         return
     figures: dict[str, Any] = {}
     blank: list[str] = []  # between views, and before none
-    for subject in subjects:
+    if given is None and pieces[0] is not None and not share_text(subjects):
+        print_lines([TEXTS_DIFFER])
+        blank = [""]
+    for subject, piece in zip(subjects, pieces, strict=True):
         heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []
-        for view in views(subject, given, source, flags):
+        for view in views(subject, given, source, piece, flags):
             if view.name == "gradients" and len(subjects) > 1:
                 figures[subject.name] = view.data  # shown side by side, when all have been measured
                 continue
@@ -59,7 +66,8 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
     """
     check_replaceable(path, MARK, "a picture", "--svg")  # before the work
     given, source = read_given([subject], flags)
-    found = [view for view in views(subject, given, source, flags) if view.tinted]
+    (piece,) = read_pieces([subject], given, source, flags)
+    found = [view for view in views(subject, given, source, piece, flags) if view.tinted]
     if len(found) != 1:
         raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
     drawn = picture(found[0].tinted, f"{subject.name}: {found[0].name}")
@@ -75,13 +83,23 @@ def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> tuple[s
     return flags["text"], "--text"
 
 
-def views(subject: Subject, given: str | None, source: str, flags: Mapping[str, Any]) -> Iterator[View]:
+def read_pieces(
+    subjects: Sequence[Subject], given: str | None, source: str, flags: Mapping[str, Any]
+) -> Sequence[Piece | None]:
+    """What each model reads while it is watched; None where nothing is asked for that watches it."""
+    if not any(flags[name] for name in ON_A_TEXT):
+        return [None] * len(subjects)
+    return choose_pieces(subjects, given, source, flags["unknown"])
+
+
+def views(
+    subject: Subject, given: str | None, source: str, piece: Piece | None, flags: Mapping[str, Any]
+) -> Iterator[View]:
     """Make the views, each when the one before has been shown."""
-    on_text = any(flags[name] for name in ON_A_TEXT)
-    if given is not None and not on_text:
+    if given is not None and piece is None:
         yield surprise_view(subject, given, source, rule=flags["unknown"], top_k=flags["top_k"])
-    if on_text:
-        watched = choose_text(subject, given, source, flags["unknown"])
+    if piece is not None:
+        watched = Watched(subject, piece)
         if flags["neurons"]:
             yield neurons_view(watched)
         for name in flags["cell"] or ():

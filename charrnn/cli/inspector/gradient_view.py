@@ -9,7 +9,8 @@ from typing import Any
 
 from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, shortest_text, spectral_radii
 from charrnn.cli.common.tables import format_columns
-from charrnn.cli.inspector.views import View, Watched
+from charrnn.cli.inspector.views import View
+from charrnn.cli.inspector.watching import Watched, describe_extent
 from charrnn.display.curves import MIN_WIDTH, Curve, plot
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
@@ -20,7 +21,7 @@ LOWEST = 1e-9
 
 _MARKS = "●○◆◇▲△■□"
 
-GradientFigures = Mapping[str, Any]
+GradientFigures = dict[str, Any]
 """What `gradients_view` finds out about a model, as plain values."""
 
 
@@ -30,11 +31,11 @@ def gradients_view(watched: Watched) -> View:
     ids = contents.encoder.encode(watched.text)
     if len(ids) < shortest_text():
         raise CorpusError(
-            f"{watched.source}: {len(ids):,} {contents.encoder.unit}s are too few for --gradients, which goes back "
-            f"{REACH}; give at least {shortest_text()} by --text-file"
+            f"{watched.piece.source}: {len(ids):,} {contents.encoder.unit}s are too few for --gradients, which goes "
+            f"back {REACH}; give at least {shortest_text()} by --text-file"
         )
     data = {
-        "text": watched.source,
+        **watched.piece.fields,
         "unit": contents.encoder.unit,
         "flow": [
             {
@@ -61,7 +62,8 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
         [name, f"{flow['layer']}", flow["part"], _reach(flow, "half"), _reach(flow, "hundredth")]
         for name, flow in flows
     ]  # fmt: skip
-    lines = _table(["model", "layer", "by", "falls to a half at", "to a hundredth at"], rows, len(figures))
+    lines = [*_describe_texts(figures), ""]
+    lines += _table(["model", "layer", "by", "falls to a half at", "to a hundredth at"], rows, len(figures))
     if width >= MIN_WIDTH:
         lines += ["", *_curves(flows, width)]
     radii = [
@@ -71,6 +73,14 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
     ]
     lines += ["", *_table(["model", "layer", "gate", "spectral radius of its recurrent weights"], radii, len(figures))]
     return [*lines, "", *_contexts(figures)]
+
+
+def _describe_texts(figures: Mapping[str, GradientFigures]) -> list[str]:
+    """What was read: in one line, where all read the same."""
+    extents = {name: describe_extent(each) for name, each in figures.items()}
+    if len(set(extents.values())) == 1:
+        return [next(iter(extents.values()))]
+    return [f"{quoted(name)}: {extent}" for name, extent in extents.items()]
 
 
 def _table(head: list[str], rows: list[list[str]], num_models: int) -> list[str]:

@@ -5,37 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from charrnn.analysis.features import Values, text_features
-from charrnn.analysis.losses import require_finite
-from charrnn.analysis.neurons import (
-    OPEN,
-    SHUT,
-    Activations,
-    Finding,
-    GateUse,
-    Unit,
-    find_neurons,
-    parts_of,
-    readable_length,
-    strongest,
-    watch,
-)
+from charrnn.analysis.features import Values
+from charrnn.analysis.neurons import OPEN, SHUT, Unit, parts_of, strongest
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.common.shared import first_ids
 from charrnn.cli.common.tables import format_columns
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.watching import Watched
 from charrnn.display.heatmap import Column, digit, draw, heat, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
-from charrnn.loading import reset_id
 
 SHOWN_CHARACTERS = 2_000
 """Characters that a picture shows of a text that was not given for it."""
@@ -59,69 +42,6 @@ class View:
     data: dict[str, Any]
     lines: Callable[[int, bool], list[str]]
     tinted: tuple[Tinted, ...] = ()
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A model, a text, and what its units did while it read it.
-
-    Attributes:
-        subject: the model.
-        text: as far as it was read.
-        source: where it comes from, in words.
-        is_cut: whether it is the beginning of a longer text that was given.
-    """
-
-    subject: Subject
-    text: str
-    source: str
-    is_cut: bool = False
-
-    @cached_property
-    def _seen(self) -> tuple[Activations, list[GateUse]]:
-        contents, encoder = self.subject.contents, self.subject.contents.encoder
-        resets_at = reset_id(contents.text, encoder)
-        before = [] if resets_at is None else [resets_at]  # what a first line is read after
-        ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
-        activations, gates = watch(contents.model, contents.weights, ids, resets_at)
-        require_finite(activations.values)
-        last = len(before) + np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
-        return Activations(activations.units, activations.values[last]), gates
-
-    @property
-    def activations(self) -> Activations:
-        """The values of every unit."""
-        return self._seen[0]
-
-    @property
-    def gates(self) -> list[GateUse]:
-        """How open the gates of every layer were."""
-        return self._seen[1]
-
-    @cached_property
-    def findings(self) -> list[Finding]:
-        """The units that follow something in the text, and those that seem to."""
-        return find_neurons(self.activations, text_features(self.text))
-
-
-def choose_text(subject: Subject, given: str | None, source: str, rule: str) -> Watched:
-    """Take the given text, or else the piece of the corpus that was held out.
-
-    Raises:
-        CharRNNError: there is neither, or nothing in it that the model knows.
-    """
-    length = readable_length(subject.contents.model)
-    if given is not None:
-        readable = fit_text(subject, given, source, rule)
-        known = readable.known_text
-        if not known:
-            raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
-        is_cut = len(known) > length
-        return Watched(subject, known[:length], f"the beginning of {source}" if is_cut else source, is_cut)
-    if subject.text is None:
-        raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
-    text = subject.contents.encoder.decode(subject.text.held_out[:length])
-    return Watched(subject, text, f"the held-out end of {Path(subject.text.path).name}")
 
 
 def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
@@ -152,8 +72,7 @@ def neurons_view(watched: Watched) -> View:
     """List the units that follow a feature of the text."""
     found = strongest(watched.findings)
     data = {
-        "text": watched.source,
-        "characters": len(watched.text),
+        **watched.piece.fields,
         "units": len(watched.activations.units),
         "features": len(watched.findings),
         "found": [{**asdict(f), "unit": unit_name(f.unit)} for f in found],
@@ -162,7 +81,7 @@ def neurons_view(watched: Watched) -> View:
     rows = [[quoted(row[0]), *row[1:]] for row in rows]
     head = ["feature", "cell", "r", "chosen by", "p"]
     lines = [
-        f"{len(watched.text):,} characters of {quoted(watched.source)}",
+        watched.piece.extent,
         f"{len(watched.activations.units):,} states and gates of cells, {len(watched.findings)} features; "
         f"{len(found)} are followed by one beyond chance",
         *(["", *format_columns(head, rows)] if found else []),
@@ -175,21 +94,22 @@ def neurons_view(watched: Watched) -> View:
 def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
     """Show the text coloured by one unit, and what that unit follows."""
     unit = parse_unit(name, watched.subject)
-    values = watched.activations.of(unit)[:shown]
-    text = watched.text[: len(values)]
+    values, piece = watched.activations.of(unit)[:shown], watched.piece.first(shown)
     followed = [f for f in strongest(watched.findings) if f.unit == unit]
     data = {
         "unit": unit_name(unit),
-        "text": watched.source,
-        "characters": list(text),
+        "text": piece.source,
+        "characters": list(piece.text),
         "values": [round(float(value), 4) for value in values],
         "follows": [{"feature": f.feature, "effect": f.effect} for f in followed],
     }
     headline = f"cell {unit_name(unit)}, {values.min():.2f} to {values.max():.2f}"
-    headline += f" on {quoted(watched.source)}" if watched.is_cut else ""
+    headline += f" on {piece.extent}" if piece.is_cut else ""
     headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
-    tinted = tuple(Tinted(*pair) for pair in zip(text, (values / _scale(values)).tolist(), strict=True))
-    return View("cell", data, lambda width, colour: [headline, "", *_draw_values(text, values, width, colour)], tinted)
+    tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / _scale(values)).tolist(), strict=True))
+    return View(
+        "cell", data, lambda width, colour: [headline, "", *_draw_values(piece.text, values, width, colour)], tinted
+    )
 
 
 def gates_view(watched: Watched) -> View:
@@ -214,8 +134,8 @@ def gates_view(watched: Watched) -> View:
     head = ["layer", "gate", "mean", f"above {OPEN}", f"below {SHUT}", "cells always open", "always shut"]
     return View(
         "gates",
-        {"text": watched.source, "gates": data},
-        lambda _width, _colour: format_columns(head, rows),
+        {**watched.piece.fields, "gates": data},
+        lambda _width, _colour: [watched.piece.extent, "", *format_columns(head, rows)],
     )
 
 

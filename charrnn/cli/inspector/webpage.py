@@ -18,14 +18,13 @@ from charrnn.cli.inspector.gradient_view import gradients_view
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import (
-    Watched,
-    choose_text,
     gates_view,
     neurons_view,
     parse_unit,
     surprise_view,
     unit_name,
 )
+from charrnn.cli.inspector.watching import Watched, choose_pieces
 from charrnn.display.card import origin, summary
 from charrnn.display.page import check_page, render, write_page
 from charrnn.generation.filters import SamplingOptions
@@ -77,11 +76,12 @@ def _on_text(
     subject: Subject, given: str | None, source: str, flags: Mapping[str, Any], asked: set[str], everything: bool
 ) -> dict[str, Any]:
     """What can be seen while the model reads; where everything is wanted, what cannot be shown is left out."""
-    watched = choose_text(subject, given, source, flags["unknown"])
+    (piece,) = choose_pieces([subject], given, source, flags["unknown"])
+    watched = Watched(subject, piece)
     whole = watched.text if given is None or flags["unknown"] == "skip" else given
     shown = whole[:PAGE_CHARACTERS]
     top_k = flags["top_k"] or DEFAULT_TOP_K
-    data = {"surprise": surprise_view(subject, shown, watched.source, rule=flags["unknown"], top_k=top_k).data}
+    data = {"surprise": surprise_view(subject, shown, piece.source, rule=flags["unknown"], top_k=top_k).data}
     if everything or asked & {"neurons", "cell"}:
         data["neurons"] = neurons_view(watched).data
         data["activations"] = _activations(watched, flags["cell"] or ())
@@ -115,7 +115,7 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
         groups.append({"units": [unit_name(unit) for unit in gates]})
     rounded = np.rint(values / scale * 127).astype(np.int8)
     return {
-        "source": watched.source, "characters": list(watched.text[:length]), "groups": groups, "size": size,
+        "source": watched.piece.source, "characters": list(watched.text[:length]), "groups": groups, "size": size,
         "scale": scale, "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
     }  # fmt: skip
 

@@ -1,0 +1,151 @@
+"""What models read while they are watched, a text that was given or their own, and what they do on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.analysis.features import text_features
+from charrnn.analysis.losses import require_finite
+from charrnn.analysis.neurons import Activations, Finding, GateUse, find_neurons, readable_length, watch
+from charrnn.cli.inspector.scoring import fit_text
+from charrnn.cli.inspector.subject import Subject
+from charrnn.errors import CharRNNError
+from charrnn.escape import quoted
+from charrnn.loading import reset_id
+
+TEXTS_DIFFER = (
+    "these models learned from different texts, and each reads its own: figures of different texts do not compare; "
+    "--text-file FILE gives all of them one"
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A text, as far as a model reads it.
+
+    Attributes:
+        text: what is read.
+        source: where it comes from, in words.
+        whole: characters that there were to read.
+    """
+
+    text: str
+    source: str
+    whole: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is the beginning alone."""
+        return len(self.text) < self.whole
+
+    @property
+    def extent(self) -> str:
+        """How much of what is read, in words for a terminal."""
+        return describe_extent(self.fields)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {"text": self.source, "characters": len(self.text), "of": self.whole}
+
+    def first(self, length: int | None) -> Piece:
+        """No more than its beginning; None for all of it."""
+        return replace(self, text=self.text[:length])
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A model, a text, and what its units did while it read it.
+
+    Attributes:
+        subject: the model.
+        piece: what it reads.
+    """
+
+    subject: Subject
+    piece: Piece
+
+    @property
+    def text(self) -> str:
+        """What it reads."""
+        return self.piece.text
+
+    @cached_property
+    def _seen(self) -> tuple[Activations, list[GateUse]]:
+        contents, encoder = self.subject.contents, self.subject.contents.encoder
+        resets_at = reset_id(contents.text, encoder)
+        before = [] if resets_at is None else [resets_at]  # what a first line is read after
+        ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
+        activations, gates = watch(contents.model, contents.weights, ids, resets_at)
+        require_finite(activations.values)
+        last = len(before) + np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
+        return Activations(activations.units, activations.values[last]), gates
+
+    @property
+    def activations(self) -> Activations:
+        """The values of every unit."""
+        return self._seen[0]
+
+    @property
+    def gates(self) -> list[GateUse]:
+        """How open the gates of every layer were."""
+        return self._seen[1]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The units that follow something in the text, and those that seem to."""
+        return find_neurons(self.activations, text_features(self.text))
+
+
+def describe_extent(fields: dict[str, Any]) -> str:
+    """How much was read of what: see `Piece.fields`."""
+    read, whole = fields["characters"], fields["of"]
+    part = f"{read:,}" if read == whole else f"the first {read:,} of {whole:,}"
+    return f"{part} characters of {quoted(fields['text'])}"
+
+
+def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, rule: str) -> list[Piece]:
+    """Take the given text for every model, or else the piece of its corpus that was held out; of all the same length.
+
+    Raises:
+        CharRNNError: there is neither, or nothing in it that a model knows.
+    """
+    length = min(readable_length(subject.contents.model) for subject in subjects)
+    if given is not None:
+        return [_given_piece(subject, given, source, rule, length) for subject in subjects]
+    texts = [_held_out(subject) for subject in subjects]
+    shortest = min(map(len, texts))
+    if share_text(subjects):
+        texts = [text[len(text) - shortest :] for text in texts]  # one may have held out more: the end is common
+    length = min(length, shortest)
+    return [
+        Piece(text[:length], f"the held-out end of {Path(subject.text.path).name}", len(text))
+        for subject, text in zip(subjects, texts, strict=True)
+        if subject.text is not None
+    ]
+
+
+def share_text(subjects: Sequence[Subject]) -> bool:
+    """Whether models learned from the same text, read in the same way but for its unit."""
+    ways = [replace(subject.contents.text, unit="character", lines=False) for subject in subjects]
+    return len({(subject.contents.corpus.sha256, way) for subject, way in zip(subjects, ways, strict=True)}) == 1
+
+
+def _given_piece(subject: Subject, given: str, source: str, rule: str, length: int) -> Piece:
+    readable = fit_text(subject, given, source, rule)
+    known = replace(readable, text=readable.text[:length], known=readable.known[:length]).known_text
+    if not known:
+        raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
+    return Piece(known, source, len(readable.known_text))
+
+
+def _held_out(subject: Subject) -> str:
+    if subject.text is None:
+        raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
+    return subject.contents.encoder.decode(subject.text.held_out)

@@ -1,0 +1,93 @@
+"""What `charrnn inspect` has its models read for --neurons, --gates and --gradients, and how it says so."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+import torch
+from conftest import clean_environment, make_text, random_model
+
+from charrnn.config import ModelConfig
+
+SMALL = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8}
+
+
+@pytest.fixture
+def inspect(trained):
+    def run(*arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "charrnn", "inspect", *map(str, arguments)],
+            cwd=trained, capture_output=True, text=True, env=clean_environment(), timeout=60, **options,
+        )  # fmt: skip
+
+    return run
+
+
+def save_like(trained, name, changes=None, **shape):
+    """A checkpoint like the trained one, with another model or another text."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    if shape:
+        config = ModelConfig(**{**SMALL, **shape})
+        contents |= {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
+    torch.save({**contents, **(changes or {})}, trained / name)
+
+
+def shown_in(folder, *arguments):
+    """What a command in a fresh process prints, where only few values can be held."""
+    script = (
+        "import sys\nfrom charrnn.analysis import neurons\nneurons.VALUES_AT_ONCE = 1200 * 48 * 5\n"
+        "from charrnn.cli import main\nsys.argv[0] = 'charrnn'\nmain()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, "inspect", *arguments],
+        cwd=folder, capture_output=True, text=True, env=clean_environment(), check=True,
+    ).stdout  # fmt: skip
+
+
+def test_several_models_read_the_same_text_as_far_as_the_largest_can(trained):
+    save_like(trained, "tanh.pt", cell="rnn")
+    objects = json.loads(shown_in(trained, "words.pt", "tanh.pt", "--gradients", "--neurons", "--json"))
+    for each in objects:
+        for view in ("gradients", "neurons"):
+            read = {name: each[view][name] for name in ("text", "characters", "of")}
+            assert read == {"text": "the held-out end of words.txt", "characters": 1200, "of": 2000}
+    lines = shown_in(trained, "words.pt", "tanh.pt", "--gradients").splitlines()
+    assert lines[0] == "the first 1,200 of 2,000 characters of the held-out end of words.txt"
+
+
+def test_a_model_alone_says_how_much_it_read(inspect):
+    for view in ("--gates", "--neurons", "--gradients"):
+        shown = inspect("words.pt", view).stdout
+        assert shown.startswith("2,000 characters of the held-out end of words.txt\n"), view
+
+
+def test_a_given_text_is_read_as_far_by_all(trained):
+    (trained / "long.txt").write_text(make_text(3000, seed=1))
+    save_like(trained, "tanh.pt", cell="rnn")
+    shown = shown_in(trained, "words.pt", "tanh.pt", "--gradients", "--text-file", "long.txt")
+    assert shown.startswith("the first 1,200 of 3,000 characters of long.txt\n")
+
+
+def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    training = {**contents["training"], "config": {**contents["training"]["config"], "val_fraction": 0.2}}
+    save_like(trained, "more.pt", {"training": training})
+    words, more = json.loads(inspect("words.pt", "more.pt", "--gradients", "--json").stdout)
+    assert {**words["gradients"], "checkpoint": 0} == {**more["gradients"], "checkpoint": 0}
+    assert more["gradients"]["of"] == 2000
+
+
+def test_models_of_different_texts_are_told_apart(inspect, trained):
+    (trained / "other.txt").write_text(make_text(9_000, seed=3))
+    flags = ("other.txt", "--hidden-size", "16", "--max-steps", "3", "--quiet")
+    subprocess.run([sys.executable, "-m", "charrnn", "train", *flags], cwd=trained, check=True, env=clean_environment())
+    shown = inspect("words.pt", "other.pt", "--gradients").stdout.splitlines()
+    assert shown[0].startswith("these models learned from different texts, and each reads its own: figures of")
+    assert shown[2:4] == [
+        "words: the first 900 of 2,000 characters of the held-out end of words.txt",
+        "other: 900 characters of the held-out end of other.txt",
+    ]
+    given = inspect("words.pt", "other.pt", "--gradients", "--text", make_text(400)).stdout
+    assert given.startswith("400 characters of --text\n")
