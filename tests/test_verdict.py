@@ -22,7 +22,16 @@ def history(train, val):
         ([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "underfitting: .*higher by 0.2000"),
         ([2.0, 1.8, 1.5, 1.4, 1.4, 1.4], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "levelled off: .*is 0.2000 below"),
         ([3.2, 2.9, 2.7, 2.5, 2.3, 2.2], [2.2, 2.0, 1.9, 1.9, 1.9, 1.9], "levelled off: .*training loss still falls"),
-        ([2.0, 1.8], [1.9, 1.7], "too early to tell: 2 evaluations"),
+        (
+            [2.0, 1.8],
+            [1.9, 1.7],
+            "too early to tell: 2 evaluations; the validation loss fell by 0.2000 nats between the two$",
+        ),
+        (
+            [2.0, 1.8],
+            [1.9, 2.0],
+            "too early to tell: 2 evaluations; the validation loss rose by 0.1000 nats between the two$",
+        ),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
         ([], [], "no evaluation on record"),
     ],
@@ -34,6 +43,23 @@ def test_what_the_losses_say_is_said_in_words(train, val, words):
 def test_a_training_loss_of_a_harder_task_is_no_sign_of_a_model_too_small():
     losses = history([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6])
     assert verdict(losses, losses_compare=False).startswith("levelled off: the validation loss fell by 0.0000 nats")
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "words"),
+    [
+        (
+            [2.0, 1.5, 1.2, 1.0, 0.9, 0.9],
+            [1.9, 1.7, 1.6, 1.6, 1.6, 1.6],
+            "overfitting: the training loss is 0.7000 nats",
+        ),
+        ([2.0, 1.5, 1.2, 1.0, 0.9, 0.8], [2.2, 2.0, 1.8, 1.7, 1.6, 1.5], "still improving"),
+        ([2.0, 1.8, 1.7, 1.6, 1.57, 1.57], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "levelled off: .*or a larger model, would"),
+        ([2.0, 1.5, 1.2, 1.0, 0.8, 0.6], [1.9, 1.6, 1.5, 1.52, 1.6, 1.7], "overfitting since step 300"),
+    ],
+)
+def test_a_loss_of_a_harder_task_that_is_clearly_the_lower_proves_overfitting(train, val, words):
+    assert re.match(words, verdict(history(train, val), losses_compare=False))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ FLAT = 0.004
 WORSE = 0.01
 """A validation loss above its best by more than this share has risen."""
 
+CLEAR = 0.05
+"""A training loss below the validation loss by more than this share is clearly below it: no text is so much easier."""
+
 FEWEST = 3
 """Evaluations that a verdict needs."""
 
@@ -21,12 +24,13 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
 
     Args:
         history: evaluations in order.
-        losses_compare: see `ModelConfig.losses_compare`; otherwise only the directions of the two losses count.
+        losses_compare: see `ModelConfig.losses_compare`; otherwise the training loss is that of a harder task, and says
+            something beside the other only where it is the lower all the same.
     """
     if not history:  # of a young training, or of one member of several
         return "no evaluation on record"
     if len(history) < FEWEST:
-        return f"too early to tell: {len(history)} evaluation{'' if len(history) == 1 else 's'}"
+        return _too_early(history)
     best, last = best_row(history), history[-1]
     assert best is not None, "there are evaluations"
     if last.val_loss > best.val_loss * (1 + WORSE):
@@ -43,9 +47,15 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
             "more time would help"
         )
     levelled = f"levelled off: the validation loss fell by {fall:.4f} nats over the last third of the steps"
+    gap = last.val_loss - last.train_loss
+    if not losses_compare and gap > last.val_loss * CLEAR:
+        return (
+            f"overfitting: the training loss is {gap:.4f} nats below the validation loss, though it is that of a "
+            f"harder task, and the validation loss fell by {fall:.4f} over the last third of the steps; more text, a "
+            "smaller model or more dropout would help, more time would not"
+        )
     if not losses_compare:
         return f"{levelled}; more text, or a larger model, would help more than time"
-    gap = last.val_loss - last.train_loss
     if gap < 0 and before.train_loss - last.train_loss > last.train_loss * FLAT:
         return f"{levelled}, and the training loss still falls; more text would help most"
     if gap < 0:
@@ -54,6 +64,15 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
             "a larger model, less dropout or a longer training would help"
         )
     return f"{levelled}, and the training loss is {gap:.4f} below it; more text would help most"
+
+
+def _too_early(history: Sequence[HistoryRow]) -> str:
+    """What one or two evaluations say."""
+    if len(history) == 1:
+        return "too early to tell: 1 evaluation"
+    change = history[1].val_loss - history[0].val_loss
+    moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.4f} nats between the two"
+    return f"too early to tell: {len(history)} evaluations; the validation loss {moved}"
 
 
 def _near(history: Sequence[HistoryRow], step: float) -> HistoryRow:
