@@ -126,7 +126,7 @@ def _rates(history: Sequence[HistoryRow], width: int) -> list[str]:
     rates = [(row.step, row.learning_rate) for row in history]
     high = max(rate for _, rate in rates)
     blocks = sparkline(_sample(rates, (0, history[-1].step), width - _MARGIN), high or 1.0)
-    return [f"learning rate, {rates[0][1]:.2g} to {rates[-1][1]:.2g}", f"{high:>8.1e} ┤{blocks}".rstrip()]
+    return [f"learning rate, {high:.2g} to {rates[-1][1]:.2g}", f"{high:>8.1e} ┤{blocks}".rstrip()]
 
 
 def _sample(points: Points, x_range: tuple[float, float], columns: int) -> list[float | None]:
