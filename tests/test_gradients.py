@@ -7,6 +7,7 @@ from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
 from charrnn.analysis.gradients import LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
+from charrnn.cli.inspector.gradient_view import _reach, _remainder
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
 
@@ -74,17 +75,41 @@ def test_distances_are_where_the_norm_has_fallen_to_a_share():
     assert (flow.distance(0.5), flow.distance(0.01), flow.distance(0.0001)) == (2, 4, None)
 
 
-def test_a_linear_recurrence_fades_by_its_own_factor():
-    """One ReLU unit that keeps 0.8 of itself: the gradient falls by 0.8 a character, and so its half is at 4."""
+def linear(factor):
+    """One ReLU unit that keeps so much of itself at each character."""
     config = ModelConfig(vocab_size=2, cell="rnn-relu", hidden_size=1, num_layers=1, embedding_dim=1, layer_norm=False)
     weights = {
         "embedding.weight": np.ones((2, 1)), "layers.0.weight_ih": np.ones((1, 1)), "layers.0.bias": np.zeros(1),
-        "layers.0.weight_hh": np.full((1, 1), 0.8), "head.weight": np.array([[1.0], [-1.0]]), "head.bias": np.zeros(2),
+        "layers.0.weight_hh": np.full((1, 1), factor), "head.weight": np.array([[1.0], [-1.0]]), "head.bias": np.zeros(2),
     }  # fmt: skip
+    return config, weights
+
+
+def test_a_linear_recurrence_fades_by_its_own_factor():
+    """One that keeps 0.8 of itself: the gradient falls by 0.8 a character, and so its half is at 4."""
+    config, weights = linear(0.8)
     (flow,) = gradient_flow(config, weights, np.ones(LEAD_IN + 40, dtype=int), reach=30, places=3)
+    assert flow.remainder == pytest.approx(0.8**30)
     np.testing.assert_allclose(flow.norms, flow.norms[0] * 0.8 ** np.arange(31), rtol=1e-12)
     assert flow.distance(0.5) == 4
     assert spectral_radii(config, weights) == [(0, "state", pytest.approx(0.8))]
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"), [(1.1, "it grows"), (1.0, "beyond 100"), (0.999, "beyond 100"), (0.8, "4")]
+)
+def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
+    (flow,) = gradient_flow(*linear(factor), np.ones(LEAD_IN + 120, dtype=int), reach=100, places=1)
+    values = {"half": flow.distance(0.5), "hundredth": flow.distance(0.01), "remainder": flow.remainder}
+    assert flow.remainder == pytest.approx(factor**100)
+    assert _reach(values, "half") == told
+    assert _remainder(values) == {1.1: "1.4e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
+
+
+def test_a_gradient_that_is_none_leaves_no_number():
+    assert Flow(0, "h", np.zeros(3)).remainder is None
+    with np.errstate(over="ignore"):
+        assert Flow(0, "h", np.array([1e-300, 1e300])).remainder is None
 
 
 def test_every_gate_has_a_spectral_radius():

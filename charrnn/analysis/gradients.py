@@ -6,6 +6,7 @@ explodes with k (Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013, h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,6 +60,14 @@ class Flow:
         """The first k at which the norm has fallen to a share of that at 0; None where it does not."""
         below = np.flatnonzero(self.norms <= share * self.norms[0])
         return int(below[0]) if len(below) else None
+
+    @property
+    def remainder(self) -> float | None:
+        """What of the norm at 0 is left at the largest k: above 1 it has grown; None where that is no number."""
+        if not self.norms[0] > 0:
+            return None
+        share = float(self.norms[-1] / self.norms[0])
+        return share if math.isfinite(share) else None
 
 
 def shortest_text(reach: int = REACH) -> int:

@@ -41,6 +41,7 @@ def gradients_view(watched: Watched) -> View:
             {
                 "layer": flow.layer, "part": flow.part, "norms": flow.norms.tolist(),
                 "half": flow.distance(0.5), "hundredth": flow.distance(0.01),
+                "remainder": flow.remainder,
             }
             for flow in gradient_flow(contents.model, contents.weights, ids)
         ],
@@ -59,11 +60,13 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
     """Draw the figures of one model or of several, by name; the name of one alone is left out."""
     flows = [(quoted(name), flow) for name, each in figures.items() for flow in each["flow"]]
     rows = [
-        [name, f"{flow['layer']}", flow["part"], _reach(flow, "half"), _reach(flow, "hundredth")]
+        [name, f"{flow['layer']}", flow["part"], _reach(flow, "half"), _reach(flow, "hundredth"), _remainder(flow)]
         for name, flow in flows
     ]  # fmt: skip
     lines = [*_describe_texts(figures), ""]
-    lines += _table(["model", "layer", "by", "falls to a half at", "to a hundredth at"], rows, len(figures))
+    lines += _table(
+        ["model", "layer", "by", "falls to a half at", "to a hundredth at", f"left at {REACH}"], rows, len(figures)
+    )
     if width >= MIN_WIDTH:
         lines += ["", *_curves(flows, width)]
     radii = [
@@ -119,4 +122,14 @@ def _contexts(figures: Mapping[str, GradientFigures]) -> list[str]:
 
 
 def _reach(flow: Mapping[str, Any], share: str) -> str:
-    return f"beyond {len(flow['norms']) - 1}" if flow[share] is None else str(flow[share])
+    """Where a gradient has fallen to a share; one that has not has stayed, or grown."""
+    if flow[share] is not None:
+        return str(flow[share])
+    return f"beyond {REACH}" if (flow["remainder"] or math.inf) <= 1 else "it grows"
+
+
+def _remainder(flow: Mapping[str, Any]) -> str:
+    remainder = flow["remainder"]
+    if remainder is None:
+        return "no number"
+    return f"{remainder:.2g}" if remainder <= 1 else f"{remainder:.2g} times"

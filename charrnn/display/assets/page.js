@@ -309,9 +309,13 @@ function gradients() {
     name: `layer ${flow.layer}, by ${flow.part}`, colour: colours[i % 4],
     points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
   })), { x: `k, ${unit}s back`, log: true });
-  const far = (k) => k === null ? "beyond " + (view.flow[0].norms.length - 1) : k;
-  table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at"],
-        view.flow.map((flow) => [flow.layer, flow.part, far(flow.half), far(flow.hundredth)]), [2, 3]);
+  const last = view.flow[0].norms.length - 1;
+  const grows = (flow) => flow.remainder === null || flow.remainder > 1;
+  const far = (flow, k) => k !== null ? k : grows(flow) ? "it grows" : "beyond " + last;
+  const left = (share) => share === null ? "no number" : share > 1 ? share.toPrecision(2) + " times" : share.toPrecision(2);
+  table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`],
+        view.flow.map((flow) => [flow.layer, flow.part, far(flow, flow.half), far(flow, flow.hundredth),
+                                 left(flow.remainder)]), [2, 3, 4]);
   table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
         view.loss_by_context.map((row) => [row.length, number(row.loss), number(row.loss / Math.LN2)]), [0, 1, 2]);
 }
