@@ -6,8 +6,8 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
-from charrnn.analysis.gradients import LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
-from charrnn.cli.inspector.gradient_view import _reach, _remainder
+from charrnn.analysis.gradients import CONTEXT_LENGTHS, LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
+from charrnn.cli.inspector.gradient_view import _in_bits, _reach, _remainder
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
 
@@ -80,7 +80,8 @@ def linear(factor):
     config = ModelConfig(vocab_size=2, cell="rnn-relu", hidden_size=1, num_layers=1, embedding_dim=1, layer_norm=False)
     weights = {
         "embedding.weight": np.ones((2, 1)), "layers.0.weight_ih": np.ones((1, 1)), "layers.0.bias": np.zeros(1),
-        "layers.0.weight_hh": np.full((1, 1), factor), "head.weight": np.array([[1.0], [-1.0]]), "head.bias": np.zeros(2),
+        "layers.0.weight_hh": np.full((1, 1), factor), "head.weight": np.array([[1.0], [-1.0]]),
+        "head.bias": np.zeros(2),
     }  # fmt: skip
     return config, weights
 
@@ -122,15 +123,38 @@ def test_every_gate_has_a_spectral_radius():
         assert radii[-1][2] == pytest.approx(float(torch.linalg.eigvals(block).abs().max()), rel=1e-4)
 
 
-def test_the_loss_with_a_context_of_one_is_that_of_pairs():
-    config = VARIANTS[0].values[0]
-    model = numpy_twin(random_model(config))
-    ids = np.random.default_rng(1).integers(0, 11, 200)
-    losses = dict(loss_by_context(model, ids))
-    assert list(losses) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
-    logits, _ = model.forward(ids[None, :1], model.initial_state(1))  # 199 characters: one window, the whole text
-    shifted = np.exp(logits[0, 0] - logits.max())
-    assert losses[1] == pytest.approx(-np.log(shifted[ids[1]] / shifted.sum()), rel=1e-5)
+def naive_losses(model, ids, low, high):
+    """-ln p of every character after windows of its own, by reading each window alone."""
+    found = []
+    for start in range(0, len(ids) - high, high - low):
+        logits, _ = model.forward(ids[start : start + high, None], model.initial_state())
+        for context in range(low + 1, high + 1):
+            row = logits[context - 1, 0].astype(np.float64)
+            found.append(np.log(np.exp(row - row.max()).sum()) - row[ids[start + context]] + row.max())
+    return found
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 200, 700])
+def test_the_loss_by_context_predicts_every_character_once_with_each(length):
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    ids = np.random.default_rng(1).integers(0, 11, length)
+    rows = loss_by_context(model, ids)
+    assert [row.length for row in rows] == [n for n, low in zip(CONTEXT_LENGTHS, (0, *CONTEXT_LENGTHS), strict=False)
+                                            if low < length - 1]  # fmt: skip
+    for row, low in zip(rows, (0, *CONTEXT_LENGTHS), strict=False):
+        expected = naive_losses(model, ids, low, min(row.length, length - 1))
+        assert row.length > 2 or len(expected) == length - 1 - low, "each character but the first ones"
+        assert row.loss == pytest.approx(np.mean(expected), rel=1e-4)
+        assert row.error == pytest.approx(np.std(expected) / np.sqrt(len(expected)), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "told"),
+    [(1.0, 0.01, "1.44"), (1.0, 0.1, "1.4"), (1.0, 0.002, "1.443"), (1.0, 0.0, "1.4427"), (1e9, 1e8, "1.4e+09")],
+)
+def test_a_loss_has_the_decimals_that_its_error_leaves_it(loss, error, told):
+    assert _in_bits({"length": 1, "loss": loss, "error": error}) == told
+    assert _in_bits({"length": 1, "loss": None, "error": None}) == "no number"
 
 
 def test_a_short_text_is_refused():

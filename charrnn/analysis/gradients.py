@@ -7,8 +7,8 @@ explodes with k (Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013, h
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,8 @@ LEAD_IN = 64
 CONTEXT_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in."""
 
-WINDOWS = 512
-"""Places of the text over which losses by context are averaged, at most."""
-
-_WINDOWS_AT_ONCE = 64
+_CHARACTERS_AT_ONCE = 4096
+"""Of windows that are read side by side, at least 64 of them."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,21 @@ class Flow:
             return None
         share = float(self.norms[-1] / self.norms[0])
         return share if math.isfinite(share) else None
+
+
+@dataclass(frozen=True)
+class ContextLoss:
+    """The loss with so much context and no more.
+
+    Attributes:
+        length: the most characters of context; the fewest are one more than the length before has.
+        loss: mean in nats per character.
+        error: the standard error of that mean.
+    """
+
+    length: int
+    loss: float
+    error: float
 
 
 def shortest_text(reach: int = REACH) -> int:
@@ -134,35 +147,41 @@ def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str
     ]  # fmt: skip
 
 
-def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[tuple[int, float]]:
+def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
     """Measure the loss of characters with only so many before them, the state being zero before those.
+
+    For each length the text is read in windows that overlap just so that every character is predicted once.
 
     Args:
         model: reads the text.
         ids: encoded text, shape (num_chars,).
 
     Returns:
-        For each length of `CONTEXT_LENGTHS` that the text allows, the mean loss in nats per character over characters
-        with a context of at most that and more than the length before.
+        A loss for each length of `CONTEXT_LENGTHS` that the text allows, over characters with a context of at most
+        that and more than the length before.
     """
-    longest = min(CONTEXT_LENGTHS[-1], len(ids) - 1)
-    starts = np.unique(np.linspace(0, len(ids) - 1 - longest, WINDOWS).astype(int)) if longest > 0 else np.zeros(0, int)
-    sums = np.zeros(longest)
-    for first in range(0, len(starts), _WINDOWS_AT_ONCE):
-        chosen = starts[first : first + _WINDOWS_AT_ONCE]
-        windows = np.asarray(ids, dtype=np.int64)[chosen + np.arange(longest + 1)[:, None]]
+    rows = []
+    for low, high in pairwise((0, *CONTEXT_LENGTHS)):
+        if low < len(ids) - 1:
+            values = _context_surprisals(model, ids, low, min(high, len(ids) - 1))
+            rows.append(ContextLoss(high, float(values.mean()), float(values.std() / math.sqrt(len(values)))))
+    return rows
+
+
+def _context_surprisals(model: Engine, ids: NDArray[Any], low: int, high: int) -> NDArray[np.float64]:
+    """The surprisal of every character, given more than `low` and at most `high` before it."""
+    starts = np.arange(0, len(ids) - high, high - low)
+    at_once = max(64, _CHARACTERS_AT_ONCE // high)
+    found = []
+    for first in range(0, len(starts), at_once):
+        chosen = starts[first : first + at_once]
+        windows = np.asarray(ids, dtype=np.int64)[chosen + np.arange(high + 1)[:, None]]  # (high + 1, N)
         recalled = _recall(model.config, windows[:-1])
         logits, _ = model.forward(windows[:-1], model.initial_state(len(chosen)), recalled)
-        sums += surprisals(logits, windows[1:]).sum(axis=1)
-    return _binned(sums / max(len(starts), 1))
+        found.append(surprisals(logits[low:], windows[low + 1 :]).ravel())
+    return np.concatenate(found)
 
 
 def _recall(config: ModelConfig, windows: NDArray[Any]) -> Forecasts | None:
     """The forecasts in windows, shape (T, N), of which each is all that is known of its text."""
     return recall_columns(windows, config.recall) if config.recall else None
-
-
-def _binned(losses: Sequence[float] | NDArray[Any]) -> list[tuple[int, float]]:
-    """Average losses by length of context, of which the first is 1, over the steps of `CONTEXT_LENGTHS`."""
-    pairs = zip((0, *CONTEXT_LENGTHS), CONTEXT_LENGTHS, strict=False)
-    return [(high, float(np.mean(losses[low:high]))) for low, high in pairs if low < len(losses)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, shortest_text, spectral_radii
@@ -14,10 +15,13 @@ from charrnn.cli.inspector.watching import Watched, describe_extent
 from charrnn.display.curves import MIN_WIDTH, Curve, plot
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
-from charrnn.metrics import bits_per_char
+from charrnn.metrics import bits_per_char, finite_or_none
 
 LOWEST = 1e-9
 """Share of a gradient at which a curve ends: it falls on, and what is above would be pressed flat."""
+
+LARGEST_BITS = 1e6
+"""A loss from which on its decimals say nothing."""
 
 _MARKS = "●○◆◇▲△■□"
 
@@ -39,7 +43,7 @@ def gradients_view(watched: Watched) -> View:
         "unit": contents.encoder.unit,
         "flow": [
             {
-                "layer": flow.layer, "part": flow.part, "norms": flow.norms.tolist(),
+                "layer": flow.layer, "part": flow.part, "norms": [finite_or_none(norm) for norm in flow.norms.tolist()],
                 "half": flow.distance(0.5), "hundredth": flow.distance(0.01),
                 "remainder": flow.remainder,
             }
@@ -50,7 +54,8 @@ def gradients_view(watched: Watched) -> View:
             for layer, gate, radius in spectral_radii(contents.model, contents.weights)
         ],
         "loss_by_context": [
-            {"length": length, "loss": loss} for length, loss in loss_by_context(watched.subject.engine, ids)
+            {name: finite_or_none(value) for name, value in asdict(row).items()}
+            for row in loss_by_context(watched.subject.engine, ids)
         ],
     }  # fmt: skip
     return View("gradients", data, lambda width, _: draw_gradients({"": data}, width))
@@ -95,7 +100,7 @@ def _curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
     curves = [
         Curve(f"{name} {flow['layer']} {flow['part']}".strip(), _MARKS[number % len(_MARKS)], _falling(flow["norms"]))
         for number, (name, flow) in enumerate(flows)
-        if flow["norms"][0] > 0
+        if flow["norms"][0]
     ]
     if not curves:
         return []
@@ -104,21 +109,30 @@ def _curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
 
 
 def _falling(norms: list[float]) -> list[tuple[float, float]]:
-    shares = itertools.takewhile(lambda share: share >= LOWEST, (norm / norms[0] for norm in norms))
+    """A curve as far as it is one: what is no number any more has none."""
+    shares = itertools.takewhile(lambda share: share >= LOWEST, ((norm or 0.0) / norms[0] for norm in norms))
     return [(k, math.log10(share)) for k, share in enumerate(shares)]
 
 
 def _contexts(figures: Mapping[str, GradientFigures]) -> list[str]:
     """Bits per character or byte by length of context, a column for each model."""
     lengths = sorted({row["length"] for each in figures.values() for row in each["loss_by_context"]})
-    by_model = [{row["length"]: row["loss"] for row in each["loss_by_context"]} for each in figures.values()]
-    rows = [
-        [str(length), *(f"{bits_per_char(losses[length]):.4f}" if length in losses else "" for losses in by_model)]
-        for length in lengths
-    ]
+    by_model = [{row["length"]: row for row in each["loss_by_context"]} for each in figures.values()]
+    rows = [[str(length), *(_in_bits(found.get(length)) for found in by_model)] for length in lengths]
     names = [f"bits per {each['unit']} {quoted(name)}".rstrip() for name, each in figures.items()]
     units = dict.fromkeys(f"{each['unit']}s" for each in figures.values())
     return format_columns([f"{' or '.join(units)} of context, up to", *names], rows)
+
+
+def _in_bits(row: Mapping[str, Any] | None) -> str:
+    """A loss with as many decimals as its standard error leaves it."""
+    if row is None:
+        return ""
+    if row["loss"] is None or row["error"] is None:
+        return "no number"
+    bits, error = bits_per_char(row["loss"]), bits_per_char(row["error"])
+    decimals = -math.floor(math.log10(error)) if error > 0 else 4
+    return f"{bits:.{min(max(decimals, 1), 4)}f}" if bits < LARGEST_BITS else f"{bits:.2g}"
 
 
 def _reach(flow: Mapping[str, Any], share: str) -> str:

@@ -15,6 +15,9 @@ function make(parent, tag, attributes, ...children) {
   return node;
 }
 const number = (value, digits = 4) => value === null || value === undefined ? "?" : Number(value).toFixed(digits);
+// With as many decimals as the standard error leaves, as in charrnn.cli.inspector.gradient_view.
+const measured = (value, error) => error === null || !(value < 1e6) ? number(value, 0) :
+  number(value, error > 0 ? Math.min(4, Math.max(1, -Math.floor(Math.log10(error)))) : 4);
 const grouped = (value) => Number(value).toLocaleString("en");
 const NAMES = { " ": "space", "\n": "line feed", "\t": "tab" };
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
@@ -317,7 +320,8 @@ function gradients() {
         view.flow.map((flow) => [flow.layer, flow.part, far(flow, flow.half), far(flow, flow.hundredth),
                                  left(flow.remainder)]), [2, 3, 4]);
   table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
-        view.loss_by_context.map((row) => [row.length, number(row.loss), number(row.loss / Math.LN2)]), [0, 1, 2]);
+        view.loss_by_context.map((row) => [row.length, measured(row.loss, row.error),
+                                           measured(row.loss / Math.LN2, row.error / Math.LN2)]), [0, 1, 2]);
 }
 
 function embeddings() {
