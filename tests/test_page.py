@@ -6,13 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from html import unescape
 
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text
+from conftest import clean_environment, make_text, random_model
 
+from charrnn.cli.inspector import webpage
+from charrnn.cli.inspector.subject import read_subjects
+from charrnn.cli.inspector.webpage import LONGEST_STRETCH, MOST_GUESSES
+from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render, write_page
 from charrnn.errors import OutputError
 
@@ -39,6 +44,37 @@ window.addEventListener("load", () => {
   found.next = tipText();
   document.getElementById("surprise").dispatchEvent(new PointerEvent("pointerleave", {}));
   found.after = tipText();
+  const tap = (node) => {
+    const at = node.getBoundingClientRect();
+    const place = { bubbles: true, pointerType: "touch", clientX: at.left + 3, clientY: at.top + 3 };
+    for (const kind of ["pointerover", "pointerdown", "pointerup"]) node.dispatchEvent(new PointerEvent(kind, place));
+    node.dispatchEvent(new PointerEvent("pointerleave", { ...place, bubbles: false }));
+    node.dispatchEvent(new PointerEvent("click", place));
+  };
+  found.taps = {};
+  const curves = document.querySelectorAll("svg.chart");
+  const gate = document.querySelector(".small svg"), letter = document.querySelector("text.character");
+  for (const [name, node] of Object.entries({ text: surprise[5], curve: curves[0], gate, map: letter })) {
+    if (!node) continue;
+    tap(node);
+    const shown = tipText();
+    tap(document.querySelector("h1"));
+    found.taps[name] = [shown, tipText()];
+  }
+  tap(surprise[5]);
+  document.getElementById("surprise").dispatchEvent(new Event("scroll"));
+  found.scrolled = tipText();
+  const map = document.querySelector('svg[tabindex="0"]');
+  map.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  found.walked = tipText();
+  map.dispatchEvent(new FocusEvent("blur"));
+  found.list = document.querySelector("details").textContent;
+  const before = curves[0].getAttribute("viewBox");
+  document.getElementById("page").style.width = "400px";
+  window.dispatchEvent(new Event("resize"));
+  found.redrawn = [before, document.querySelector("svg.chart").getAttribute("viewBox")];
+  document.getElementById("page").style.width = "";
+  window.dispatchEvent(new Event("resize"));
   const cells = document.querySelectorAll("#activations span");
   const colours = () => [...cells].map((node) => node.style.background);
   const name = () => document.getElementById("cell").textContent;
@@ -107,8 +143,9 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     assert (found["requests"], found["markup"], found["wide"]) == (0, 0, 0)
     assert found["title"] == "words: charrnn"
     assert found["heads"] == [
-        "How it learned", "Where it is surprised", "Its neurons", "Its gates", "How long its memory is", "Its alphabet",
-        "What it writes", "Its parameters", "Its vocabulary", "Where it comes from",
+        "How it learned", "Where it is surprised", "What its neurons do", "How its gates open and shut",
+        "How far back it remembers", "Its alphabet", "What it writes", "Its weights", "Its vocabulary",
+        "Where it comes from",
     ]  # fmt: skip
     shown = data["surprise"]["characters"]
     assert found["characters"] == "".join(one["char"] for one in shown).replace("\n", "↵")
@@ -116,6 +153,17 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     for text, one in ((found["hover"], shown[3]), (found["next"], shown[4])):
         assert f"{one['bits']:.2f} bits" in text
         assert f"{100 * one['top'][0][1]:.1f}%" in text
+    for name, (shown_tip, closed) in found["taps"].items():
+        assert shown_tip, f"a tap on the {name} opens the tip"
+        assert closed is None, f"a tap elsewhere closes the tip of the {name}"
+    assert set(found["taps"]) == {"text", "curve", "gate", "map"}
+    assert found["scrolled"] is None
+    first = data["embeddings"]["characters"][0]
+    assert (first["char"], found["walked"].split(":")[0]) == (" ", "space")
+    assert found["walked"].split(": ")[1] in found["list"], "what the tip says stands there as text too"
+    assert found["redrawn"][0] != found["redrawn"][1] == "0 0 360 260"
+    radii = [f"{one['radius']:.3f}" for one in data["gradients"]["spectral_radius"]]
+    assert all(radius in found["said"] for radius in radii)
     seen = data["activations"]
     values = np.frombuffer(base64.b64decode(seen["values"]), dtype=np.int8)
     states = [group for group in seen["groups"] if "layer" in group]
@@ -130,7 +178,7 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     assert len(set(negative)) == 2
     assert found["first"]["colours"] != found["second"]["colours"]
     assert f"{seen['scale'] * values[1, 7, 4] / 127:.2f}" in found["value"]
-    assert found["third"].startswith(f"cell {data['neurons']['found'][-1]['unit']}, ")
+    assert found["third"].startswith(f"cell {data['neurons']['found'][-1]['unit']}, follows ")
     assert gates, "some follow something in this text"
     assert found["gate"]["name"].split(",")[0] == f"cell {gates[-1]}"
     assert found["gate"]["number"] == len(gates) - 1
@@ -173,6 +221,95 @@ def test_a_page_needs_nothing_else_and_is_small(trained):
     assert set(re.findall(r"\w+://[^\s\"'<)]*", page)) <= {"http://www.w3.org/2000/svg"}, "a name, not an address"
     assert not re.search(r"url\(|@import|<link|src=", page)
     assert "prefers-color-scheme: dark" in page
+
+
+def colours_of(page, is_dark):
+    """The palette of the page, each colour as red, green and blue."""
+    blocks = re.findall(r":root \{(.*?)\}", page, re.S)
+    names = dict(re.findall(r"--([a-z]+): ([^;]+);", blocks[0] + (blocks[1] if is_dark else "")))
+    return {name: rgb(value) for name, value in names.items() if name != "shade"}
+
+
+def rgb(value):
+    return (
+        [int(value[i : i + 2], 16) for i in (1, 3, 5)] if value[0] == "#" else [int(part) for part in value.split(",")]
+    )
+
+
+def over(colour, ground, alpha):
+    return [alpha * a + (1 - alpha) * b for a, b in zip(colour, ground, strict=True)]
+
+
+def contrast(one, other):
+    """By WCAG 2.2: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio."""
+
+    def luminance(colour):
+        parts = [value / 255 for value in colour]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_every_text_stands_out_from_what_it_stands_on(is_dark):
+    colours = colours_of(render({}), is_dark)
+    grounds = [
+        over(colours[tint], colours["panel"], step / 20 * 0.85) for tint in ("hot", "cold") for step in range(21)
+    ]
+    assert all(contrast(colours["ink"], ground) >= 4.5 for ground in grounds), "of a heat or a cell"
+    for ground in (colours["paper"], colours["panel"]):
+        assert contrast(colours["faint"], ground) >= 4.5
+    for name in ("first", "second", "third", "fourth", "fifth", "sixth"):
+        assert contrast(colours[name], colours["paper"]) >= 4.5, f"{name}: characters of the map"
+
+
+def test_a_page_stays_small_whatever_is_asked_for(trained):
+    page = write_report(trained, "--top-k", "100000", "--novelty", "20000", "--embeddings", "--neurons", "--gates")
+    assert len(page.encode()) < 3_000_000
+    data = data_of(page)
+    assert max(len(one["top"]) for one in data["surprise"]["characters"]) == MOST_GUESSES
+    assert all(len(one["text"]) <= LONGEST_STRETCH for one in data["novelty"]["sample"]["longest"])
+
+
+def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr(webpage, "MOST_CHARACTERS", 7)
+    monkeypatch.setattr(webpage, "MOST_POINTS", 20)
+    (subject,) = read_subjects(["words.pt"])
+    shown = webpage._alphabet(subject)
+    counts = subject.contents.corpus.counts
+    assert (len(shown["characters"]), shown["all"]) == (7, len(counts))
+    assert shown["characters"][0]["char"] == subject.contents.encoder.spelled[counts.index(max(counts))]
+    assert {one["kind"] for one in shown["characters"]} <= {"vowel", "letter", "space", "capital"}
+    gates = webpage._gates(webpage.Watched(subject, webpage.Piece("Tin sole", "x", 8)))
+    assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3
+    assert webpage._thinned(list(range(11)), 4) == [1, 4, 7, 10]
+    assert webpage._thinned([1, 2], 4) == [1, 2]
+
+
+@needs_browser
+def test_what_cannot_be_shown_says_why(trained, tmp_path):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    config = ModelConfig(vocab_size=23, cell="rnn", hidden_size=12, num_layers=2, embedding_dim=8, members=2)
+    changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict()), "history": []}
+    torch.save({**contents, **changed}, tmp_path / "words.pt")
+    page = write_report(tmp_path)
+    reason = "the text that it learned from was not found: words.txt is not where it was, or has changed"
+    absent = data_of(page)["absent"]
+    assert absent == {**dict.fromkeys(("baseline", "surprise", "neurons", "gradients"), reason),
+                      "gates": "its cells are of the kind rnn, which has no gates"}  # fmt: skip
+    path = tmp_path / "page.html"
+    path.write_text(page)
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    shown = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    assert f"Not shown: {reason}." in shown
+    assert "Not shown: it was never evaluated, which makes no curve." in shown
+    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text())
+    shown = data_of(write_report(tmp_path))
+    assert set(shown["absent"]) == {"gates"}
+    assert [weight["shape"] for weight in shown["weights"]][:2] == [[2, 23, 8], [2, 12, 8]]
 
 
 def test_the_values_of_the_cells_have_a_bound_however_large_the_model():

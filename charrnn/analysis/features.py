@@ -41,6 +41,12 @@ def picture(character: str) -> str:
     return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, character)
 
 
+def kind(character: str) -> str:
+    """The one kind that a character is of: a vowel, another small letter, a capital, a digit, and so on."""
+    order = ("capital", "vowel", "letter", "digit", "space", "punctuation")
+    return next((name for name in order if _KINDS[name](character)), "other")
+
+
 def _is_vowel(character: str) -> bool:
     return unicodedata.normalize("NFD", character)[0].lower() in VOWELS
 

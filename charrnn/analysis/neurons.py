@@ -130,6 +130,11 @@ def readable_length(config: ModelConfig) -> int:
     return min(MAX_CHARACTERS, VALUES_AT_ONCE // units)
 
 
+def has_gates(config: ModelConfig) -> bool:
+    """Whether a model's cells have gates."""
+    return config.cell in GATE_NAMES
+
+
 def parts_of(config: ModelConfig) -> str:
     """What there is of a model's unit, a letter each, states first; see `Unit`."""
     states = "hc"[: STATES[config.cell]]

@@ -50,6 +50,23 @@ def parameter_table(checkpoint: Checkpoint) -> list[Parameter]:
     ]
 
 
+def merged_parameters(checkpoint: Checkpoint) -> list[Parameter]:
+    """List the weights, those of the same name in all members taken together, whose number is then the first size."""
+    table = parameter_table(checkpoint)
+    own = len(table) // checkpoint.model.members
+    return [
+        replace(
+            parts[0],
+            shape=(*((len(parts),) if len(parts) > 1 else ()), *parts[0].shape),
+            name=parts[0].name.removeprefix(member_name(0, "")),
+            count=sum(part.count for part in parts),
+            share=sum(part.share for part in parts),
+            norm=math.hypot(*(part.norm for part in parts)),
+        )
+        for parts in (table[place::own] for place in range(own))
+    ]
+
+
 def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
     """Count the characters of the corpus, the most frequent first."""
     return sorted(zip(checkpoint.encoder.spelled, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
@@ -68,11 +85,12 @@ def card(
     """
     config, best = checkpoint.model, checkpoint.best
     training, unit = checkpoint.training, checkpoint.encoder.unit
+    width = 13 if config.members == 1 else 17
     noun = unit if config.vocab_size == 1 else f"{unit}s"
     rows = [
         ("model", summary(config)),
         ("parameters", f"{count_parameters(config):,}"),
-        *((f"  {weight.name}", _describe_parameter(weight, config.members)) for weight in _by_name(checkpoint)),
+        *((f"  {weight.name}", _describe_parameter(weight, width)) for weight in merged_parameters(checkpoint)),
         ("vocabulary", f"{config.vocab_size:,} {noun}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         *origin(checkpoint),
@@ -113,25 +131,8 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     ]
 
 
-def _by_name(checkpoint: Checkpoint) -> list[Parameter]:
-    """The weights, those of the same name in all members taken together."""
-    table = parameter_table(checkpoint)
-    own = len(table) // checkpoint.model.members
-    return [
-        replace(
-            parts[0],
-            name=parts[0].name.removeprefix(member_name(0, "")),
-            count=sum(part.count for part in parts),
-            share=sum(part.share for part in parts),
-            norm=math.hypot(*(part.norm for part in parts)),
-        )
-        for parts in (table[place::own] for place in range(own))
-    ]
-
-
-def _describe_parameter(weight: Parameter, members: int) -> str:
-    shape = " x ".join(f"{size:,}" for size in (*((members,) if members > 1 else ()), *weight.shape))
-    width = 13 if members == 1 else 17
+def _describe_parameter(weight: Parameter, width: int) -> str:
+    shape = " x ".join(f"{size:,}" for size in weight.shape)
     return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 

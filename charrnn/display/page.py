@@ -18,12 +18,13 @@ _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
 def render(data: Mapping[str, Any]) -> str:
-    """Put data into the page; what the script reads of it is in `assets/page.js`."""
+    """Put data into the page; what the scripts read of it is in `assets/page.js`."""
     written = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII alone, U+2028 escaped too
     for character, escape in _ESCAPES.items():
         written = written.replace(character, escape)
     page = _asset("page.html")
-    for name, value in {"style": _asset("page.css"), "script": _asset("page.js"), "data": written}.items():
+    parts = {"style": "page.css", "tools": "tools.js", "script": "page.js"}
+    for name, value in {**{name: _asset(file) for name, file in parts.items()}, "data": written}.items():
         before, _, after = page.partition("{{" + name + "}}")
         page = before + value + after
     return page

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from charrnn import __version__
+from charrnn.analysis.features import kind
 from charrnn.analysis.gradients import shortest_text
-from charrnn.analysis.neurons import strongest
+from charrnn.analysis.neurons import has_gates, strongest
 from charrnn.cli.common.shared import ON_A_TEXT, write_sample
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gallery import read_given
@@ -24,15 +26,23 @@ from charrnn.cli.inspector.views import (
     surprise_view,
     unit_name,
 )
-from charrnn.cli.inspector.watching import Watched, choose_pieces
-from charrnn.display.card import origin, summary
+from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
+from charrnn.display.card import merged_parameters, origin, summary
 from charrnn.display.page import check_page, render, write_page
 from charrnn.generation.filters import SamplingOptions
+from charrnn.inference.tape import GATE_LETTERS
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""
 
 PAGE_CHARACTERS = 1_500
+MOST_GUESSES = 20
+MOST_POINTS = 500
+MOST_EVALUATIONS = 1_000
+LONGEST_STRETCH = 400
+MOST_CHARACTERS = 120
+"""Of an alphabet's map: more would lie on each other."""
+
 DEFAULT_TOP_K = 5
 TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_LENGTH = 400
@@ -51,25 +61,56 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
 
 
 def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """All values of the page."""
+    """All values of the page; what was to be in it and cannot be is told by the reason."""
+    card = {name: value for name, value in describe(subject).items() if name != "parameters"}
     data: dict[str, Any] = {
         "version": __version__,
         "name": subject.name,
         "summary": summary(subject.contents.model),
-        "card": describe(subject),
+        "card": {**card, "history": _thinned(card["history"], MOST_EVALUATIONS)},
+        "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
         "origin": [[name.strip(), value] for name, value in origin(subject.contents)],
         "samples": [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES],
+        "absent": {},
     }
     given, source = read_given([subject], flags)
     asked = {name for name in ON_A_TEXT if flags[name]}
     everything = not asked and not flags["embeddings"] and flags["novelty"] is None
+    if subject.text is None:
+        data["absent"]["baseline"] = _reason(subject)
     if given is not None or subject.text is not None or asked:
-        data |= _on_text(subject, given, source, flags, asked, everything)
+        found = _on_text(subject, given, source, flags, asked, everything)
+        data["absent"] |= found.pop("absent", {})
+        data |= found
+    elif everything:
+        data["absent"] |= dict.fromkeys(("surprise", "neurons", "gates", "gradients"), _reason(subject))
+    if everything:
+        data["absent"] |= _impossible(subject)
     if everything or flags["embeddings"]:
-        data["embeddings"] = embeddings_view(subject).data
+        data["embeddings"] = _alphabet(subject)
     if flags["novelty"] is not None:
-        data["novelty"] = novelty_view(subject, flags["novelty"]).data
+        data["novelty"] = _novelty(subject, flags["novelty"])
     return data
+
+
+def _reason(subject: Subject) -> str:
+    """Why there is no text, without the flag that gives one: a page may be read by someone else."""
+    return "the text that it learned from was not found: " + subject.absence.partition(";")[0]
+
+
+def _extent(piece: Piece) -> str:
+    """What was read, for someone who never saw a flag."""
+    return replace(piece, source="the text that was given" if piece.source == "--text" else piece.source).extent
+
+
+def _impossible(subject: Subject) -> dict[str, str]:
+    """Sections that a model of its kind cannot have."""
+    reasons = {}
+    if not has_gates(subject.contents.model):
+        reasons["gates"] = f"its cells are of the kind {subject.contents.model.cell}, which has no gates"
+    if not subject.is_stream:
+        reasons["gradients"] = "it learned line by line and forgets at every line's end"
+    return reasons
 
 
 def _on_text(
@@ -79,18 +120,62 @@ def _on_text(
     (piece,) = choose_pieces([subject], given, source, flags["unknown"])
     watched = Watched(subject, piece)
     whole = watched.text if given is None or flags["unknown"] == "skip" else given
-    shown = whole[:PAGE_CHARACTERS]
-    top_k = flags["top_k"] or DEFAULT_TOP_K
-    data = {"surprise": surprise_view(subject, shown, piece.source, rule=flags["unknown"], top_k=top_k).data}
+    of = piece.whole if given is None else len(whole)
+    shown = Piece(whole[:PAGE_CHARACTERS], source if given is not None else piece.source, of)
+    top_k = min(flags["top_k"] or DEFAULT_TOP_K, MOST_GUESSES)
+    seen = surprise_view(subject, shown.text, shown.source, rule=flags["unknown"], top_k=top_k).data
+    data: dict[str, Any] = {"surprise": {**seen, "extent": _extent(shown)}}
     if everything or asked & {"neurons", "cell"}:
         data["neurons"] = neurons_view(watched).data
         data["activations"] = _activations(watched, flags["cell"] or ())
-    if "gates" in asked or (everything and watched.gates):
-        data["gates"] = gates_view(watched).data
+    if "gates" in asked or (everything and has_gates(subject.contents.model)):
+        data["gates"] = {"gates": _gates(watched), "extent": _extent(piece)}
     can_flow = subject.is_stream and len(watched.text) >= shortest_text()
     if "gradients" in asked or (everything and can_flow):
-        data["gradients"] = gradients_view(watched).data
+        data["gradients"] = {**gradients_view(watched).data, "extent": _extent(piece)}
+    elif everything:
+        data["absent"] = {"gradients": f"a text of {len(watched.text)} characters is too short to go back in"}
     return data
+
+
+def _gates(watched: Watched) -> list[dict[str, Any]]:
+    """How each gate is used, in few enough points: of many units every second, or third, ..."""
+    found = []
+    for gate, use in zip(gates_view(watched).data["gates"], watched.gates, strict=True):
+        step = -(-len(gate["open"]) // MOST_POINTS)
+        found.append({
+            **gate, "open": gate["open"][::step], "shut": gate["shut"][::step], "step": step,
+            "open_share": float(use.open.mean()), "shut_share": float(use.shut.mean()),
+            "letter": GATE_LETTERS[use.gate],
+        })  # fmt: skip
+    return found
+
+
+def _alphabet(subject: Subject) -> dict[str, Any]:
+    """The most frequent characters, where they lie, and what lies near them."""
+    view, counts = embeddings_view(subject).data, subject.contents.corpus.counts
+    spelled = subject.contents.encoder.spelled
+    order = sorted(range(len(spelled)), key=lambda i: -counts[i])[:MOST_CHARACTERS]
+    return {
+        "all": len(spelled),
+        "characters": [
+            {"char": c, "kind": kind(c), "place": view["places"][c], "near": view["expected_alike"][c]}
+            for c in (spelled[i] for i in order)
+        ],
+    }
+
+
+def _novelty(subject: Subject, wanted: str) -> dict[str, Any]:
+    """What is copied; of the longest stretches no more than one wants to read."""
+    data = novelty_view(subject, wanted).data
+    longest = [{"length": len(text), "text": text[:LONGEST_STRETCH]} for text in data["sample"]["longest"]]
+    return {**data, "sample": {**data["sample"], "longest": longest}}
+
+
+def _thinned(rows: list[Any], most: int) -> list[Any]:
+    """Some of many rows, the last among them."""
+    step = -(-len(rows) // most) or 1
+    return rows[::-step][::-1]
 
 
 def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
@@ -115,8 +200,8 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
         groups.append({"units": [unit_name(unit) for unit in gates]})
     rounded = np.rint(values / scale * 127).astype(np.int8)
     return {
-        "source": watched.piece.source, "characters": list(watched.text[:length]), "groups": groups, "size": size,
-        "scale": scale, "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
+        "extent": _extent(watched.piece.first(length)), "characters": list(watched.text[:length]), "groups": groups,
+        "size": size, "scale": scale, "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
     }  # fmt: skip
 
 

@@ -1,0 +1,223 @@
+"use strict";
+// What the sections of the page are made of: nodes, tables, tips, charts and coloured texts.
+// Everything shown comes from the JSON in this page, and reaches the document as text only, never as markup.
+const data = JSON.parse(document.getElementById("data").textContent);
+const unit = data.card.text.unit;
+const page = document.getElementById("page");
+const tip = document.getElementById("tip");
+const SVG = "http://www.w3.org/2000/svg";
+
+function make(parent, tag, attributes, ...children) {
+  const node = parent && (parent.namespaceURI === SVG || tag === "svg")
+    ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) node.setAttribute(name, value);
+  node.append(...children.map(String));
+  if (parent) parent.append(node);
+  return node;
+}
+const number = (value, digits = 4) => value === null || value === undefined ? "?" : Number(value).toFixed(digits);
+// With as many decimals as the standard error leaves, as in charrnn.cli.inspector.gradient_view.
+const measured = (value, error) => error === null || !(value < 1e6) ? number(value, 0) :
+  number(value, error > 0 ? Math.min(4, Math.max(1, -Math.floor(Math.log10(error)))) : 4);
+const grouped = (value) => Number(value).toLocaleString("en");
+const percent = (share, digits = 0) => (100 * share).toFixed(digits) + "%";
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
+const NAMES = { " ": "space", "\n": "line feed", "\t": "tab" };
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+const point = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+const isNumber = (c) => unit === "byte" && c >= "\x80" && c <= "\xff";
+const byteNamed = (c) => isNumber(c) ? "0x" + c.codePointAt(0).toString(16).toUpperCase() : named(c);
+const named = (c) => NAMES[c] || (HIDDEN.test(c) ? point(c) : c);
+const drawn = (c) => HIDDEN.test(c) && c !== "\n" && c !== "\t" ? "\u25a1" : c;
+const layers = data.card.num_layers, members = data.card.members;
+const layerNamed = (k) => members > 1 ? `member ${Math.floor(k / layers)}, layer ${k % layers}` : `layer ${k}`;
+
+function section(title, about) {
+  const part = make(page, "section");
+  make(part, "h2", {}, title);
+  if (about) make(part, "p", { class: "faint" }, about);
+  return part;
+}
+
+// A section that is not there says why, where the page was to have it.
+function missing(title, name) {
+  if (data.absent[name]) section(title, `Not shown: ${data.absent[name]}.`);
+}
+
+function table(parent, heads, rows, numeric = []) {
+  const node = make(make(parent, "div", { class: "scroll", tabindex: 0 }), "table", { class: heads.length ? "" : "facts" });
+  if (heads.length) {
+    const top = make(make(node, "thead"), "tr");
+    heads.forEach((head, i) => make(top, "th", { class: numeric.includes(i) ? "number" : "" }, head));
+  }
+  const body = make(node, "tbody");
+  for (const row of rows) {
+    const line = make(body, "tr");
+    row.forEach((cell, i) => make(line, "td", { class: numeric.includes(i) ? "number" : i ? "wrap" : "" }, cell));
+  }
+}
+
+// What depends on the width is drawn again when that changes.
+const drawings = [];
+function drawing(parent, draw) {
+  const figure = make(parent, "figure");
+  const again = () => { figure.replaceChildren(); draw(figure, Math.max(240, Math.min(parent.clientWidth, 860))); };
+  drawings.push(again);
+  again();
+}
+let lastWidth = page.clientWidth;
+addEventListener("resize", () => {
+  if (page.clientWidth === lastWidth) return;
+  lastWidth = page.clientWidth;
+  closeTip();
+  for (const again of drawings) again();
+});
+addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+
+// ---- the tip: a mouse opens it by its place, a finger by a tap; the next tap elsewhere, or scrolling, closes it
+
+let opened = null;
+function closeTip() {
+  tip.hidden = true;
+  if (!opened) return;
+  const { close } = opened;
+  opened = null;
+  close();
+}
+function showTip(owner, x, y, close, byKey = false) {
+  if (opened && opened.owner !== owner) closeTip();
+  opened = { owner, close, byKey };
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(8, Math.min(x + 14, innerWidth - box.width - 8)) + "px";
+  tip.style.top = (y + box.height + 24 > innerHeight ? Math.max(8, y - box.height - 14) : y + 18) + "px";
+}
+document.addEventListener("pointerdown", (event) => { if (opened && !opened.owner.contains(event.target)) closeTip(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeTip(); });
+document.addEventListener("scroll", () => { if (opened && !opened.byKey) closeTip(); }, { capture: true, passive: true });
+
+function pointing(owner, kind, show) {
+  const isFinger = (event) => event.pointerType === "touch";
+  owner.addEventListener(kind, (event) => { if (kind === "pointermove" || !isFinger(event)) show(event); });
+  owner.addEventListener("click", show);
+  owner.addEventListener("pointerleave", (event) => { if (!isFinger(event)) closeTip(); });
+}
+
+// Things of which one is looked at: by mouse, by tap, or by the arrow keys where the box has the focus.
+function explore({ box, spans }, fill) {
+  let current = null;
+  const leave = () => {
+    if (current !== null && spans[current]) spans[current].classList.remove("on");
+    current = null;
+  };
+  function show(i, x, y, byKey) {
+    if (i === null) return closeTip();
+    leave();
+    current = i;
+    spans[i].classList.add("on");
+    tip.replaceChildren();
+    fill(i);
+    const at = spans[i].getBoundingClientRect();
+    showTip(box, x ?? at.left, y ?? at.bottom, leave, byKey);
+  }
+  const index = (event) => event.target.dataset && event.target.dataset.i !== undefined ? Number(event.target.dataset.i) : null;
+  pointing(box, "pointerover", (event) => show(index(event), event.clientX, event.clientY));
+  box.addEventListener("blur", closeTip);
+  box.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step || !spans.length) return;
+    event.preventDefault();
+    const next = current === null ? 0 : Math.max(0, Math.min(spans.length - 1, current + step));
+    spans[next].scrollIntoView({ block: "nearest" });
+    show(next, undefined, undefined, true);
+  });
+}
+
+// ---- curves
+
+const COLOURS = ["first", "second", "third", "fourth", "fifth", "sixth"].map((name) => `var(--${name})`);
+const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
+const stroke = (i) => `stroke:${COLOURS[i % 6]};stroke-dasharray:${DASHES[Math.floor(i / 6) % 4] || "none"}`;
+
+// Two to seven round numbers from low to high, multiples of 1, 2 or 5 times a power of ten, no finer than finest.
+function ticks(low, high, finest, most = 6) {
+  if (!(high > low)) return [low];
+  const rough = Math.max((high - low) / most, Number.MIN_VALUE), power = 10 ** Math.floor(Math.log10(rough));
+  const step = Math.max(finest, power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999));
+  const first = Math.ceil(low / step - 1e-9), count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: Math.max(count, 0) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+function legend(figure, entries) {
+  const list = make(figure, "div", { class: "legend" });
+  for (const [name, style] of entries) {
+    const entry = make(list, "span");
+    const sign = make(entry, "svg", { viewBox: "0 0 26 8", "aria-hidden": "true" });
+    make(sign, "line", { class: "curve", x1: 0, x2: 26, y1: 4, y2: 4, style });
+    entry.append(name);
+  }
+}
+
+function chart(parent, curves, options) {
+  if (curves.length) drawing(parent, (figure, width) => drawChart(figure, width, curves, options));
+}
+
+function drawChart(figure, width, curves, { height = 260, levels = [], x = "", log = false, finest = 0.001, format = (v) => number(v, 3) }) {
+  const left = 52, bottom = 26;
+  const all = curves.flatMap((curve) => curve.points);
+  const xs = all.map((p) => p[0]), ys = all.map((p) => p[1]).concat(levels.map((level) => level.y));
+  const low = [Math.min(...xs), Math.min(...ys)], high = [Math.max(...xs), Math.max(...ys)];
+  const scaleX = (v) => left + (v - low[0]) / (high[0] - low[0] || 1) * (width - left);
+  const scaleY = (v) => 8 + (high[1] - v) / (high[1] - low[1] || 1) * (height - bottom - 16);
+  legend(figure, curves.map((curve, i) => [curve.name, stroke(curve.style ?? i)]));
+  const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "chart", "aria-label": `${curves.map((curve) => curve.name).join(", ")} by ${x}` });
+  const axis = make(svg, "g", { class: "axis" });
+  for (const value of ticks(low[1], high[1], log ? 1 : finest)) {
+    const y = scaleY(value);
+    make(axis, "line", { x1: left, x2: width, y1: y, y2: y });
+    make(axis, "text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? "1e" + value : format(value));
+  }
+  for (const place of ticks(low[0], high[0], 1, width < 480 ? 3 : 6)) {
+    const at = scaleX(place), anchor = at < left + 20 ? "start" : at > width - 20 ? "end" : "middle";
+    make(axis, "text", { x: at, y: height - 4, "text-anchor": anchor }, grouped(place));
+  }
+  for (const level of levels) {
+    make(svg, "line", { class: "level", x1: left, x2: width, y1: scaleY(level.y), y2: scaleY(level.y) });
+    make(svg, "text", { x: width, y: scaleY(level.y) - 5, "text-anchor": "end" }, `${level.name} ${format(level.y)}`);
+  }
+  curves.forEach((curve, i) => {
+    const path = curve.points.map((p, j) => `${j ? "L" : "M"}${scaleX(p[0]).toFixed(1)} ${scaleY(p[1]).toFixed(1)}`);
+    make(svg, "path", { class: "curve", d: path.join(""), style: stroke(curve.style ?? i) });
+  });
+  make(figure, "figcaption", {}, x);
+  const cursor = make(svg, "line", { class: "level", y1: 0, y2: height - bottom, visibility: "hidden" });
+  const nearest = (points, at) => points.reduce((a, b) => Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a);
+  pointing(svg, "pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    const at = nearest(all, low[0] + ((event.clientX - box.left) / box.width * width - left) / (width - left) * (high[0] - low[0]))[0];
+    for (const end of ["x1", "x2"]) cursor.setAttribute(end, scaleX(at));
+    cursor.setAttribute("visibility", "visible");
+    tip.replaceChildren();
+    make(tip, "div", { class: "faint" }, `${x}: ${grouped(at)}`);
+    for (const curve of curves) {
+      if (at > curve.points[curve.points.length - 1][0]) continue; // it has ended before
+      const value = nearest(curve.points, at)[1];
+      make(tip, "div", {}, `${curve.name} ${log ? (10 ** value).toPrecision(2) : format(value)}`);
+    }
+    showTip(svg, event.clientX, event.clientY, () => cursor.setAttribute("visibility", "hidden"));
+  });
+}
+
+// ---- texts with a colour for each character
+
+function colouredText(parent, characters, label) {
+  const box = make(parent, "div", { class: "text", tabindex: 0, role: "group", "aria-label": label });
+  const spans = characters.map((c, i) => {
+    const span = make(box, "span", { "data-i": i }, c === "\n" ? "\u21b5" : drawn(c));
+    if (c === "\n") box.append("\n");
+    return span;
+  });
+  return { box, spans };
+}
+const heat = (bits) => `rgba(var(--hot), ${Math.min(bits / 8, 1) * 0.85})`;
+const signed = (v) => `rgba(var(${v < 0 ? "--cold" : "--hot"}), ${Math.min(Math.abs(v), 1) * 0.85})`;
