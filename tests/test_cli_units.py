@@ -103,12 +103,14 @@ def test_what_is_counted_in_bytes_is_called_so(folder):
     assert seen["unit"] == "byte"
     assert seen["loss_by_context"][0]["length"] == 1
     told = command(folder, "inspect", "bytes.pt", "--gradients").stdout
-    assert "bytes of context, up to  bits per byte" in told
+    assert "bits per byte, by bytes of context" in told
     assert (
         command(folder, "train", "words.txt", "--hidden-size", 16, "--max-steps", 2, "--out", "two.pt").returncode == 0
     )
     both = command(folder, "inspect", "bytes.pt", "two.pt", "--gradients").stdout
-    assert "bytes or characters of context, up to  bits per byte bytes  bits per character two" in both
+    assert (
+        "bits per byte or character, by bytes or characters of context\nup to  bytes, per byte  two, per char" in both
+    )
     more = ("--hidden-size", 16, "--max-steps", 60, "--unit", "byte", "--out", "curve.pt")
     assert command(folder, "train", "words.txt", *more).returncode == 0
     card = command(folder, "inspect", "curve.pt").stdout

@@ -165,7 +165,7 @@ def spell(character: str, unit: str) -> str:
 def _alphabet(encoder: CharEncoder, limit: int = 120) -> str:
     characters = encoder.characters
     if encoder.unit == CHARACTER:
-        shown = quoted(characters[:limit])
+        shown = quoted(characters[:limit]).replace(" ", "␣")  # at the end of a line it would be lost
     else:
         shown = " ".join(_name(character, encoder.unit) for character in characters[:limit])
     return shown if len(characters) <= limit else f"{shown} and {len(characters) - limit:,} more"

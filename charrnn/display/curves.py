@@ -11,6 +11,9 @@ from charrnn.text.options import CHARACTER
 
 CURVE_HEIGHT = 10
 MIN_WIDTH = 48
+NO_ROOM = f"curves need {MIN_WIDTH} columns"
+"""What is said in the place of curves on a terminal that is too narrow for them."""
+
 BLOCKS = "▁▂▃▄▅▆▇█"
 _TRAIN, _VAL, _LEVEL = "·", "●", "┄"
 _MARGIN = 10

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,8 +23,8 @@ _COMMANDING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
     """Print names and values: wrapped and in colour on a terminal, a line each elsewhere."""
     if sys.stdout.isatty() and terminal_width() < NARROW:
-        for name, value in rows:
-            print(f"{name}\n    {value}")
+        width = terminal_width()
+        print_lines(line for name, value in rows for line in (name, *wrapped(value, width, indent=4)))
         return
     if sys.stdout.isatty():
         from charrnn.display.console import print_table
@@ -50,17 +52,90 @@ def shows_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
-def print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of texts that are harmless already."""
-    print_lines(format_columns(head, rows))
+def wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:
+    """Cut a sentence between words into lines that fit; a word that is longer than a line is cut too."""
+    margin = " " * indent
+    return textwrap.wrap(
+        sentence, max(width, indent + 8), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+    ) or [""]  # fmt: skip
 
 
-def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Format a table, its columns as wide as they need to be."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Format a table of texts that are harmless already, so that it fits: a head may take several lines.
+
+    Where that is not enough, each row becomes a sentence of names and values.
+    """
+    table = _in_columns(head, rows, width)
+    if table:
+        return table
+    sentences = [
+        ", ".join(f"{name} {cell}".strip() for name, cell in zip(head, row, strict=True) if cell) for row in rows
     ]
+    return [line for sentence in sentences for line in _hung(sentence, width)]
+
+
+def format_comparison(
+    labels: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> list[str]:
+    """Format a table with a column for each of several things, with a row for each where only that fits.
+
+    Where neither does, the columns stand some below the others.
+
+    Args:
+        labels: what stands above the first columns.
+        names: of the things.
+        rows: cells of the first columns, and of each thing.
+        width: columns to fit in.
+    """
+    own, lines = len(labels), list[str]()
+    first, start = [max(map(len, column)) for column in zip(labels, *(row[:own] for row in rows), strict=True)], 0
+    sizes = [max(map(len, column)) for column in zip(names, *(row[own:] for row in rows), strict=True)]
+    if own == 1 and _total([*first, *sizes]) > width:
+        turned = [list(row) for row in zip(names, *(row[1:] for row in rows), strict=True)]
+        table = _in_columns([labels[0], *(row[0] for row in rows)], turned, width)
+        if table:
+            return table
+    while start < len(names):
+        end = start + 1
+        while end < len(names) and _total([*first, *sizes[start : end + 1]]) <= width:
+            end += 1
+        shown = [[*row[:own], *row[own + start : own + end]] for row in rows]
+        lines += ["", *_chunk([*labels, *names[start:end]], shown, width)]
+        start = end
+    return lines[1:]
+
+
+def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """A table whose head may take several lines; nothing where it is too wide all the same."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    if _total(widths) <= width:
+        return _lay_out([head, *rows], widths)
+    narrow = [max(*map(len, column), *map(len, name.split()), 0) for name, *column in zip(head, *rows, strict=True)]
+    if _total(narrow) <= width:
+        heads = [textwrap.wrap(name, size) if name else [] for name, size in zip(head, narrow, strict=True)]
+        return _lay_out([*itertools.zip_longest(*heads, fillvalue=""), *rows], narrow)
+    return []
+
+
+def _chunk(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Some of the things of a comparison; a single one that is too wide is told in sentences."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    if _total(widths) <= width:
+        return _lay_out([head, *rows], widths)
+    told = [" ".join(cell for cell in row[:-1] if cell) + f": {row[-1]}" for row in rows if row[-1]]
+    return [*_hung(head[-1], width), *(line for one in told for line in _hung(one, width))]
+
+
+def _hung(sentence: str, width: int) -> list[str]:
+    return textwrap.wrap(sentence, max(width, 10), subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _lay_out(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
+    return ["  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def to_json(record: Mapping[str, Any]) -> str:

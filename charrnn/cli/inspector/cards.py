@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from charrnn.analysis.verdict import verdict
-from charrnn.cli.common.tables import print_columns, print_lines, print_table, terminal_width
+from charrnn.cli.common.tables import format_comparison, print_lines, print_table, terminal_width, wrapped
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.card import card, parameter_table
-from charrnn.display.curves import history_curve
+from charrnn.display.curves import NO_ROOM, history_curve
 from charrnn.display.plain import format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, perplexity
@@ -26,9 +26,10 @@ def show_card(subject: Subject) -> None:
     evaluated = bool(subject.contents.history)
     baseline, absence = (subject.baseline, subject.absence) if evaluated else (None, "")
     print_table(card(subject.contents, baseline, learned=subject.baseline_cut, absence=absence))
-    curve = history_curve(subject.contents.history, terminal_width(), baseline, unit=subject.contents.encoder.unit)
-    if curve:
-        print_lines(["", *curve])
+    history, width = subject.contents.history, terminal_width()
+    curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
+    if len(history) > 1:
+        print_lines(["", *(curve or wrapped(NO_ROOM, width))])
 
 
 def show_comparison(subjects: Sequence[Subject]) -> None:
@@ -37,7 +38,7 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
-    print_columns(["", "", *(quoted(subject.name) for subject in subjects)], marked)
+    print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, terminal_width()))
 
 
 def describe(subject: Subject) -> dict[str, Any]:

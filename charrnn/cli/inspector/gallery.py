@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from charrnn.cli.common.shared import ON_A_TEXT
-from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width
+from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width, wrapped
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view
 from charrnn.cli.inspector.scoring import shared_encoding
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
@@ -43,7 +43,7 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
     figures: dict[str, Any] = {}
     blank: list[str] = []  # between views, and before none
     if given is None and pieces[0] is not None and not share_text(subjects):
-        print_lines([TEXTS_DIFFER])
+        print_lines(wrapped(TEXTS_DIFFER, terminal_width()))
         blank = [""]
     for subject, piece in zip(subjects, pieces, strict=True):
         heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []

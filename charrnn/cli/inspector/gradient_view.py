@@ -9,10 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, shortest_text, spectral_radii
-from charrnn.cli.common.tables import format_columns
+from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.views import View
 from charrnn.cli.inspector.watching import Watched, describe_extent
-from charrnn.display.curves import MIN_WIDTH, Curve, plot
+from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none
@@ -68,19 +68,17 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
         [name, f"{flow['layer']}", flow["part"], _reach(flow, "half"), _reach(flow, "hundredth"), _remainder(flow)]
         for name, flow in flows
     ]  # fmt: skip
-    lines = [*_describe_texts(figures), ""]
-    lines += _table(
-        ["model", "layer", "by", "falls to a half at", "to a hundredth at", f"left at {REACH}"], rows, len(figures)
-    )
-    if width >= MIN_WIDTH:
-        lines += ["", *_curves(flows, width)]
+    lines = [line for text in _describe_texts(figures) for line in wrapped(text, width)]
+    head = ["model", "layer", "by", "falls to a half at", "to a hundredth at", f"left at {REACH}"]
+    lines += ["", *_table(head, rows, len(figures), width)]
+    lines += ["", *(_curves(flows, width) if width >= MIN_WIDTH else wrapped(NO_ROOM, width))]
     radii = [
         [quoted(name), str(entry["layer"]), entry["gate"], f"{entry['radius']:.3f}"]
         for name, each in figures.items()
         for entry in each["spectral_radius"]
     ]
-    lines += ["", *_table(["model", "layer", "gate", "spectral radius of its recurrent weights"], radii, len(figures))]
-    return [*lines, "", *_contexts(figures)]
+    head = ["model", "layer", "gate", "spectral radius of its recurrent weights"]
+    return [*lines, "", *_table(head, radii, len(figures), width), "", *_contexts(figures, width)]
 
 
 def _describe_texts(figures: Mapping[str, GradientFigures]) -> list[str]:
@@ -91,9 +89,9 @@ def _describe_texts(figures: Mapping[str, GradientFigures]) -> list[str]:
     return [f"{quoted(name)}: {extent}" for name, extent in extents.items()]
 
 
-def _table(head: list[str], rows: list[list[str]], num_models: int) -> list[str]:
+def _table(head: list[str], rows: list[list[str]], num_models: int, width: int) -> list[str]:
     skipped = int(num_models == 1)
-    return format_columns(head[skipped:], [row[skipped:] for row in rows])
+    return format_columns(head[skipped:], [row[skipped:] for row in rows], width)
 
 
 def _curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
@@ -114,14 +112,17 @@ def _falling(norms: list[float]) -> list[tuple[float, float]]:
     return [(k, math.log10(share)) for k, share in enumerate(shares)]
 
 
-def _contexts(figures: Mapping[str, GradientFigures]) -> list[str]:
+def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
     """Bits per character or byte by length of context, a column for each model."""
     lengths = sorted({row["length"] for each in figures.values() for row in each["loss_by_context"]})
     by_model = [{row["length"]: row for row in each["loss_by_context"]} for each in figures.values()]
     rows = [[str(length), *(_in_bits(found.get(length)) for found in by_model)] for length in lengths]
-    names = [f"bits per {each['unit']} {quoted(name)}".rstrip() for name, each in figures.items()]
-    units = dict.fromkeys(f"{each['unit']}s" for each in figures.values())
-    return format_columns([f"{' or '.join(units)} of context, up to", *names], rows)
+    units = list(dict.fromkeys(each["unit"] for each in figures.values()))
+    told = f"bits per {' or '.join(units)}, by {' or '.join(f'{unit}s' for unit in units)} of context"
+    names = [quoted(name) for name in figures]
+    if len(units) > 1:
+        names = [f"{quoted(name)}, per {each['unit']}" for name, each in figures.items()]
+    return [*wrapped(told, width), *format_comparison(["up to"], names, rows, width)]
 
 
 def _in_bits(row: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import read
-from charrnn.cli.common.tables import print_columns, print_table, to_json
+from charrnn.cli.common.tables import format_comparison, print_lines, print_table, terminal_width, to_json, wrapped
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.plain import format_perplexity
@@ -73,11 +73,9 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         print_table([("text", quoted(path)), *_rows(scores[0])])
     else:
         best = best_fit([_final_loss(result) for result in scores])
-        columns = [dict(_rows(result)) for result in scores]
-        names = dict.fromkeys(name for column in columns for name in column)
-        rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
-        print_columns(["", *(quoted(subject.name) for subject in subjects)], rows)
-        print(f"fits best: {quoted(subjects[best].name)}")
+        names = [quoted(subject.name) for subject in subjects]
+        print_lines(format_comparison([""], names, _compared(scores), terminal_width()))
+        print_lines(wrapped(f"fits best: {quoted(subjects[best].name)}", terminal_width()))
 
 
 def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool = False) -> TextScore:
@@ -169,6 +167,23 @@ def _rows(result: TextScore) -> list[tuple[str, str]]:
         rows.append(("unknown", f"{result.num_unknown:,} characters that it never saw"))
     if result.dynamic is not None:
         rows.append(("dynamic", f"{bits_per_char(result.dynamic):.4f} bits per character, adapting as it reads"))
+    return rows
+
+
+def _compared(scores: Sequence[TextScore]) -> list[list[str]]:
+    """The figures of several models, a row for each, with the unit in its name."""
+    rows = [
+        ["characters predicted", *(f"{result.static.characters:,}" for result in scores)],
+        ["loss, nats per character", *(f"{result.static.loss:.4f}" for result in scores)],
+        ["perplexity", *(format_perplexity(result.static.loss, 3) for result in scores)],
+        ["bits per character", *(f"{bits_per_char(result.static.loss):.4f}" for result in scores)],
+        ["first guesses that are right", *(f"{result.static.accuracy:.1%}" for result in scores)],
+    ]
+    if any(result.num_unknown for result in scores):
+        rows.append(["characters that it never saw", *(f"{result.num_unknown:,}" for result in scores)])
+    if any(result.dynamic is not None for result in scores):
+        adapted = ["" if result.dynamic is None else f"{bits_per_char(result.dynamic):.4f}" for result in scores]
+        rows.append(["bits, adapting as it reads", *adapted])
     return rows
 
 

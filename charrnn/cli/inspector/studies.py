@@ -9,7 +9,7 @@ from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
 from charrnn.analysis.novelty import Novelty, novelty
 from charrnn.cli.common.shared import write_sample
-from charrnn.cli.common.tables import format_columns
+from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell
@@ -92,9 +92,15 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
             for n in found.copied
         ),
     ]
-    lines = format_columns(["stands in the training text", "here", "held-out text"], rows)
+    lines = format_columns(["stands in the training text", "here", "held-out text"], rows, width)
     longest = [f"{len(stretch):>4}  {quoted(stretch)}" for stretch in found.longest]
-    return [f"here: {name}", *lines, "", "the longest stretches here", *(line[: max(width, 20)] for line in longest)]
+    return [
+        *wrapped(f"here: {name}", width),
+        *lines,
+        "",
+        "the longest stretches here",
+        *(line[: max(width, 20)] for line in longest),
+    ]
 
 
 def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int, unit: str) -> list[str]:
@@ -114,5 +120,5 @@ def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], wid
         for i in order[:MAP_LINES]
     ]
     headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
-    lines = [headline, *("".join(row).rstrip() for row in grid), ""]
-    return [*lines, *format_columns([unit, "expected where it is"], rows)]
+    lines = [*wrapped(headline, width), *("".join(row).rstrip() for row in grid), ""]
+    return [*lines, *format_columns([unit, "expected where it is"], rows, width)]

@@ -11,7 +11,7 @@ from charrnn.analysis.features import Values
 from charrnn.analysis.neurons import OPEN, SHUT, Unit, parts_of, strongest
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.common.shared import first_ids
-from charrnn.cli.common.tables import format_columns
+from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.watching import Watched
@@ -79,16 +79,7 @@ def neurons_view(watched: Watched) -> View:
     }
     rows = [[f.feature, unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"] for f in found]
     rows = [[quoted(row[0]), *row[1:]] for row in rows]
-    head = ["feature", "cell", "r", "chosen by", "p"]
-    lines = [
-        watched.piece.extent,
-        f"{len(watched.activations.units):,} states and gates of cells, {len(watched.findings)} features; "
-        f"{len(found)} are followed by one beyond chance",
-        *(["", *format_columns(head, rows)] if found else []),
-        "",
-        "r is measured on the half of the text that the cell was not chosen on; p is corrected for all comparisons",
-    ]
-    return View("neurons", data, lambda _width, _colour: lines)
+    return View("neurons", data, lambda width, _colour: _draw_findings(watched, rows, width))
 
 
 def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
@@ -108,7 +99,10 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
     headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
     tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / _scale(values)).tolist(), strict=True))
     return View(
-        "cell", data, lambda width, colour: [headline, "", *_draw_values(piece.text, values, width, colour)], tinted
+        "cell",
+        data,
+        lambda width, colour: [*wrapped(headline, width), "", *_draw_values(piece.text, values, width, colour)],
+        tinted,
     )
 
 
@@ -135,7 +129,7 @@ def gates_view(watched: Watched) -> View:
     return View(
         "gates",
         {**watched.piece.fields, "gates": data},
-        lambda _width, _colour: [watched.piece.extent, "", *format_columns(head, rows)],
+        lambda width, _colour: [*wrapped(watched.piece.extent, width), "", *format_columns(head, rows, width)],
     )
 
 
@@ -179,8 +173,24 @@ def _draw_surprise(seen: Sequence[SeenCharacter], width: int, colour: bool, top_
         guesses = [character for character, _ in one.guesses]
         columns.append(Column(one.character, heat(one.bits), (*digits, *guesses, *" " * (top_k - len(guesses)))))
     means = "the colour" if colour else "the digit below"
-    return [f"{mean_bits(seen):.3f} bits per character; {means} is a character's", "",
-            *draw(columns, width, colour=colour)]  # fmt: skip
+    headline = wrapped(f"{mean_bits(seen):.3f} bits per character; {means} is a character's", width)
+    return [*headline, "", *draw(columns, width, colour=colour)]
+
+
+def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """What was compared, what was found, and what the figures mean."""
+    compared = (
+        f"{len(watched.activations.units):,} states and gates of cells, {len(watched.findings)} features; "
+        f"{len(rows)} are followed by one beyond chance"
+    )
+    meaning = (
+        "r is measured on the half of the text that the cell was not chosen on; p is corrected for all comparisons"
+    )
+    table = format_columns(["feature", "cell", "r", "chosen by", "p"], rows, width)
+    return [
+        *wrapped(watched.piece.extent, width), *wrapped(compared, width), *(["", *table] if rows else []), "",
+        *wrapped(meaning, width),
+    ]  # fmt: skip
 
 
 def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[str]:

@@ -1,0 +1,93 @@
+"""Tables and sentences that fit a terminal, however narrow."""
+
+import itertools
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import clean_environment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
+
+HEAD = ["layer", "gate", "mean value", "cells always open"]
+ROWS = [["0", "input", "0.53", "12 of 128"], ["1", "forget", "0.61", "3 of 128"]]
+
+
+def test_a_table_has_its_head_in_one_line_or_in_several_or_is_told_in_sentences():
+    assert format_columns(HEAD, ROWS, 80)[:2] == [
+        "layer  gate    mean value  cells always open", "0      input   0.53        12 of 128",
+    ]  # fmt: skip
+    assert format_columns(HEAD, ROWS, 34) == [
+        "layer  gate    mean   cells", "               value  always", "                      open",
+        "0      input   0.53   12 of 128", "1      forget  0.61   3 of 128",
+    ]  # fmt: skip
+    assert format_columns(HEAD, ROWS, 30) == [
+        "layer 0, gate input, mean", "  value 0.53, cells always", "  open 12 of 128",
+        "layer 1, gate forget, mean", "  value 0.61, cells always", "  open 3 of 128",
+    ]  # fmt: skip
+
+
+def test_a_comparison_has_columns_or_rows_or_columns_below_each_other():
+    names, rows = ["one", "another"], [["loss, nats", "1.2345", "2.3456"], ["perplexity", "3.437", "10.44"]]
+    assert format_comparison([""], names, rows, 40) == [
+        "            one     another", "loss, nats  1.2345  2.3456", "perplexity  3.437   10.44",
+    ]  # fmt: skip
+    many = [f"model-{number}" for number in range(9)]
+    table = format_comparison(["model"], many, [[label, *[value] * 9] for label, value, _ in rows], 40)
+    assert table[:2] == ["model    loss, nats  perplexity", "model-0  1.2345      3.437"]
+    assert len(table) == 10
+    assert format_comparison([""], names, rows, 22) == [
+        "            one", "loss, nats  1.2345", "perplexity  3.437", "",
+        "            another", "loss, nats  2.3456", "perplexity  10.44",
+    ]  # fmt: skip
+    assert format_comparison(["", ""], names, [["*", *row] for row in rows], 18)[:3] == [
+        "one", "* loss, nats:", "  1.2345",
+    ]  # fmt: skip
+
+
+words = st.text("abc ", min_size=1, max_size=12).map(lambda text: text.strip() or "x")
+
+
+@given(st.data(), st.integers(12, 90), st.integers(1, 4), st.integers(1, 4))
+def test_nothing_is_wider_than_it_may_be_and_no_cell_is_lost(data, width, columns, rows):
+    numbers = itertools.count(1000)
+    head = [data.draw(words) for _ in range(columns + 1)]
+    cells = [[str(next(numbers)) for _ in range(columns + 1)] for _ in range(rows)]
+    for lines in (format_columns(head, cells, width), format_comparison(head[:1], head[1:], cells, width)):
+        assert all(len(line) <= width for line in lines)
+        assert set(re.findall(r"\d{4}", " ".join(lines))) == {cell for row in cells for cell in row}
+    assert all(len(line) <= width for line in wrapped(" ".join(head * 9), width, indent=4))
+
+
+VIEWS = [
+    [], ["tanh.pt"], ["--neurons"], ["--gates"], ["--gradients"], ["--score", "words.txt"],
+    ["tanh.pt", "--score", "words.txt"], ["tanh.pt", "--gradients"], ["--novelty", "200", "--embeddings"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("arguments", VIEWS, ids=" ".join)
+def test_whatever_inspect_shows_fits_the_terminal(trained, arguments, width):
+    (trained / "tanh.pt").write_bytes((trained / "words.pt").read_bytes())
+    shown = in_terminal(trained, width, "words.pt", *arguments)
+    too_wide = [line for line in shown.splitlines() if len(line) > width]
+    assert not too_wide
+    if not arguments:
+        assert ("curves need 48 columns" in shown) == (width == 40)
+        assert "␣" in shown.split("vocabulary")[1].split("most frequent")[0]
+
+
+def in_terminal(folder, width, *arguments):
+    """What is shown on a terminal of a width, without its colours."""
+    script = (
+        "import sys\nfrom charrnn.cli import main\nsys.stdout.isatty = lambda: True\nsys.argv[0] = 'charrnn'\nmain()"
+    )
+    environment = {**clean_environment(), "COLUMNS": str(width), "NO_COLOR": "1", "TERM": "xterm"}
+    result = subprocess.run(
+        [sys.executable, "-c", script, "inspect", *arguments],
+        cwd=folder, capture_output=True, text=True, env=environment, timeout=60, check=True,
+    )  # fmt: skip
+    return re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)
