@@ -1,6 +1,7 @@
 """What `charrnn inspect` has its models read for --neurons, --gates and --gradients, and how it says so."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -91,3 +92,36 @@ def test_models_of_different_texts_are_told_apart(inspect, trained):
     ]
     given = inspect("words.pt", "foreign.pt", "--gradients", "--text", make_text(400)).stdout
     assert given.startswith("400 characters of --text\n")
+
+
+def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained):
+    save_like(trained, "tanh.pt", cell="rnn")
+    for names in (["words.pt", "tanh.pt"], ["tanh.pt", "words.pt"]):
+        result = inspect(*names, "--gates")
+        assert (result.returncode, result.stderr) == (0, "")
+        told = dict(re.findall(r"^# (\w+)\n\n([^#]*)", result.stdout, re.M))
+        assert told["tanh"].strip() == "its cell is rnn, which has no gates; --neurons shows its states"
+        assert "forget" in told["words"]
+        gates = {each["checkpoint"]: len(each["gates"]["gates"]) for each in json.loads(
+            inspect(*names, "--gates", "--json").stdout)}  # fmt: skip
+        assert gates == {"words.pt": 3, "tanh.pt": 0}
+    for more in ([], ["--neurons"], ["--html", "g.html"], ["--text", "Tin"]):
+        alone = inspect("tanh.pt", "--gates", *more)
+        assert (alone.returncode, alone.stdout) == (1, ""), "refused before anything is printed"
+        assert alone.stderr.startswith("charrnn: tanh.pt: its cell is rnn, which has no gates; --neurons shows")
+
+
+@pytest.mark.parametrize(
+    ("length", "told"),
+    [
+        (30, "30 characters are too few to find much; 80 at least, and 2,000 or more, would do"),
+        (1000, "1,000 characters are few; in 2,000 or more, more would be found"), (2000, ""),
+    ],
+)  # fmt: skip
+def test_a_text_too_short_for_neurons_says_how_much_would_do(inspect, length, told):
+    text = make_text(length, seed=4)
+    note = json.loads(inspect("words.pt", "--neurons", "--json", "--text", text).stdout)["neurons"].get("note", "")
+    assert note == told
+    shown = inspect("words.pt", "--neurons", "--text", text).stdout
+    assert told in " ".join(shown.split())
+    assert bool(told) == ("would" in shown)

@@ -29,6 +29,12 @@ SIGNIFICANT = 0.05
 MIN_CASES = 20
 """Characters in each half at which a feature of yes and no must be either."""
 
+SHORTEST_TEXT = 4 * MIN_CASES
+"""Characters of a text in which anything can be found."""
+
+ENOUGH = 2_000
+"""Characters in which most of what a neuron follows is found."""
+
 SHORTEST_SHIFT = 0.05
 """Share of a half by which a feature is shifted at least: nearer, it may still be about itself."""
 
@@ -214,7 +220,7 @@ def find_neurons(activations: Activations, features: Mapping[str, Values]) -> li
     """
     half = len(activations.values) // 2
     names = [name for name, values in features.items() if _varies(values[:half]) and _varies(values[half:])]
-    if not names or half < 2 * MIN_CASES:
+    if not names or len(activations.values) < SHORTEST_TEXT:
         return []
     table = np.stack([features[name] for name in names], axis=1)
     wanted = _standard(table[:half]).T

@@ -216,6 +216,10 @@ def _check_subjects(subjects: "list[Subject]", flags: Mapping[str, Any]) -> None
     Raises:
         CharRNNError: there is such a one.
     """
+    if flags["gates"]:
+        from charrnn.cli.inspector.views import require_gates
+
+        require_gates(subjects)
     for subject in subjects:
         for name in ("gradients", "dynamic"):
             if flags[name]:

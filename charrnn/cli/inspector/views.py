@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from charrnn.analysis.features import Values
-from charrnn.analysis.neurons import OPEN, SHUT, Unit, parts_of, strongest
+from charrnn.analysis.neurons import ENOUGH, OPEN, SHORTEST_TEXT, SHUT, Unit, has_gates, parts_of, strongest
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.common.shared import first_ids
 from charrnn.cli.common.tables import format_columns, wrapped
@@ -25,6 +25,9 @@ SHOWN_CHARACTERS = 2_000
 
 MANY = 0.9
 """A gate that is open, or shut, at this share of characters is called always so."""
+
+
+NO_GATES = "its cell is {}, which has no gates; --neurons shows its states"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def neurons_view(watched: Watched) -> View:
         "features": len(watched.findings),
         "found": [{**asdict(f), "unit": unit_name(f.unit)} for f in found],
     }
+    if note := _shortness(watched):
+        data["note"] = note
     rows = [[f.feature, unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"] for f in found]
     rows = [[quoted(row[0]), *row[1:]] for row in rows]
     return View("neurons", data, lambda width, _colour: _draw_findings(watched, rows, width))
@@ -107,11 +112,11 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
 
 
 def gates_view(watched: Watched) -> View:
-    """Tell how open the gates are."""
+    """Tell how open the gates are, or that there are none."""
+    cell = watched.subject.contents.model.cell
     if not watched.gates:
-        cell = watched.subject.contents.model.cell
-        raise CharRNNError(
-            f"{watched.subject.path}: its cell is {cell}, which has no gates; --neurons shows its states"
+        return View(
+            "gates", {**watched.piece.fields, "gates": []}, lambda width, _: wrapped(NO_GATES.format(cell), width)
         )
     rows, data = [], []
     for use in watched.gates:
@@ -131,6 +136,16 @@ def gates_view(watched: Watched) -> View:
         {**watched.piece.fields, "gates": data},
         lambda width, _colour: [*wrapped(watched.piece.extent, width), "", *format_columns(head, rows, width)],
     )
+
+
+def require_gates(subjects: Sequence[Subject]) -> None:
+    """Refuse to look at gates where no model has any.
+
+    Raises:
+        CharRNNError: that is so.
+    """
+    if not any(has_gates(subject.contents.model) for subject in subjects):
+        raise CharRNNError(f"{subjects[0].path}: {NO_GATES.format(subjects[0].contents.model.cell)}")
 
 
 def unit_name(unit: Unit) -> str:
@@ -189,8 +204,19 @@ def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) 
     table = format_columns(["feature", "cell", "r", "chosen by", "p"], rows, width)
     return [
         *wrapped(watched.piece.extent, width), *wrapped(compared, width), *(["", *table] if rows else []), "",
+        *(wrapped(note, width) if (note := _shortness(watched)) else []),
         *wrapped(meaning, width),
     ]  # fmt: skip
+
+
+def _shortness(watched: Watched) -> str:
+    """What to say of a text in which little can be found, or nothing; nothing where it is long enough."""
+    length = len(watched.text)
+    if watched.findings and length >= ENOUGH:
+        return ""
+    if watched.findings and strongest(watched.findings):
+        return f"{length:,} characters are few; in {ENOUGH:,} or more, more would be found"
+    return f"{length:,} characters are too few to find much; {SHORTEST_TEXT} at least, and {ENOUGH:,} or more, would do"
 
 
 def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[str]:
