@@ -28,6 +28,21 @@ def test_copied_stretches_are_found_and_measured():
     assert novelty("", source).longest == []
 
 
+def test_of_stretches_that_overlap_or_say_the_same_one_is_shown():
+    source = "the old grey mare|grey mare and foal"
+    overlapping = novelty("the old grey mare and foal", source)
+    assert overlapping.longest == ["grey mare and foal"], "not the old grey mare too"
+    assert novelty("grey mare and foal!grey mare and", source).longest == ["grey mare and foal"]
+
+
+@given(SMALL, SMALL)
+def test_the_longest_stretches_are_apart(text, source):
+    longest = novelty(text, source).longest
+    assert [len(one) for one in longest] == sorted(map(len, longest), reverse=True)
+    assert not any(one in other for i, one in enumerate(longest) for other in longest[:i])
+    assert sum(map(len, longest)) <= len(text)
+
+
 def test_neighbours_are_the_rows_of_the_nearest_directions():
     rows = np.array([[1, 0.1, 0], [3, 0, 0], [0, 1, 0], [0, 2, 0.1], [0, 0, -1]])
     found = map_embeddings(rows, count=2)

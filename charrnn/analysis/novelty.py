@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ class Novelty:
 
     Attributes:
         characters: of the text.
-        longest: its longest stretches that stand in the other, longest first; none lies in another.
+        longest: its longest stretches that stand in the other, longest first; of those that overlap, one.
         median: length of the stretch that the median character begins.
         copied: for each of `LENGTHS`, the share of its characters that lie in a stretch at least so long.
     """
@@ -39,9 +40,21 @@ def novelty(text: str, source: str, *, shown: int = 5) -> Novelty:
     lengths = matching_lengths(text, source)
     starts = [i for i, length in enumerate(lengths) if length and (i == 0 or lengths[i - 1] <= length)]
     starts.sort(key=lambda start: -lengths[start])
-    longest = list(dict.fromkeys(text[start : start + lengths[start]] for start in starts))[:shown]
+    longest = _apart(text, [(start, start + int(lengths[start])) for start in starts], shown)
     copied = {minimum: _covered(lengths, minimum) for minimum in LENGTHS}
     return Novelty(len(text), longest, float(np.median(lengths)) if len(lengths) else 0.0, copied)
+
+
+def _apart(text: str, spans: Sequence[tuple[int, int]], most: int) -> list[str]:
+    """The first of the spans, without those that overlap one of them or whose text stands in one."""
+    chosen: list[tuple[int, int]] = []
+    for start, end in spans:
+        if len(chosen) == most:
+            break
+        overlaps = any(start < other_end and other < end for other, other_end in chosen)
+        if not overlaps and not any(text[start:end] in text[slice(*other)] for other in chosen):
+            chosen.append((start, end))
+    return [text[slice(*span)] for span in chosen]
 
 
 def matching_lengths(text: str, source: str) -> NDArray[np.int64]:
