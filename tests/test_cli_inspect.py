@@ -86,6 +86,18 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     rows = inspect("other.pt").stdout.splitlines()
     marked = {re.split("  +", line)[1] for line in rows if line.startswith("*")}
     assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "recall", "parameters"}
+    shown = dict(re.split("  +", line.removeprefix("*").strip())[:2] for line in rows[1:])
+    assert (shown["residual"], shown["characters"]) == ("yes", "20,000")
+    card = json.loads(inspect("--json").stdout)
+    assert shown["cold loss, nats"] == f"{card['best']['cold_loss']:.4f}"
+    assert shown["6-gram, nats"] == f"{card['baseline']['loss']:.4f}"
+    assert shown["verdict"] == card["verdict"].partition(":")[0]
+    torch.save({**contents, "corpus": {**contents["corpus"], "sha256": "0" * 64}}, trained / "other.pt")
+    apart = " ".join(inspect("other.pt").stdout.split())
+    assert apart.endswith(
+        "these models learned from different texts: their losses do not compare; --score FILE gives them one"
+    )
+    torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
     assert [card["cell"] for card in json.loads(inspect("other.pt", "--json").stdout)] == ["lstm", "gru"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.analysis.verdict import verdict
 from charrnn.cli.common.tables import format_comparison, print_lines, print_table, terminal_width, wrapped
-from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.display.card import card, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
 from charrnn.display.plain import format_seconds
@@ -16,6 +16,8 @@ from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, perplexity
 from charrnn.shapes import count_parameters
 from charrnn.storage.archive import FORMAT_VERSION
+
+LOSSES_DIFFER = "these models learned from different texts: their losses do not compare; --score FILE gives them one"
 
 COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
 """Options of the training that stand in a comparison."""
@@ -34,11 +36,21 @@ def show_card(subject: Subject) -> None:
 
 def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
-    columns = [_comparable(subject) for subject in subjects]
+    baselines: dict[Any, float | None] = {}  # models of one text have one, which takes a while to count
+    columns = []
+    for subject in subjects:
+        contents = subject.contents
+        key = (way_of(subject), contents.train_config.val_fraction, contents.encoder.unit, contents.model.vocab_size)
+        if contents.best is not None and key not in baselines:
+            baselines[key] = subject.baseline
+        columns.append(_comparable(subject, baselines.get(key)))
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
-    print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, terminal_width()))
+    width = terminal_width()
+    print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
+    if len({way_of(subject) for subject in subjects}) > 1:
+        print_lines(["", *wrapped(LOSSES_DIFFER, width)])
 
 
 def describe(subject: Subject) -> dict[str, Any]:
@@ -67,22 +79,34 @@ def loss_fields(loss: float) -> dict[str, float | None]:
     return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
 
 
-def _comparable(subject: Subject) -> dict[str, str]:
+def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
     contents = subject.contents
     best, training, unit = contents.best, contents.training, contents.encoder.unit
-    config = training["config"]
-    options = {name: f"{value:,}" if isinstance(value, int) else str(value) for name, value in config.items()}
-    return {
-        **{name.replace("_", " "): str(value) for name, value in asdict(contents.model).items()},
+    options, cold = training["config"], training.get("cold_loss")
+    rows = {
+        **{name.replace("_", " "): _plain(value) for name, value in asdict(contents.model).items()},
         "parameters": f"{count_parameters(contents.model):,}",
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
         "steps": f"{training['step']:,}",
         "time": format_seconds(training["seconds"]),
-        **{name.replace("_", " "): options.get(name, "?") for name in COMPARED},
+        **{name.replace("_", " "): _plain(options.get(name, "?")) for name in COMPARED},
         "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
         f"bits per {unit}": "none on record" if best is None else f"{bits_per_char(best.val_loss):.4f}",
     }
+    if cold is not None:
+        rows["cold loss, nats"] = f"{cold:.4f}"
+    if baseline is not None:
+        rows["6-gram, nats"] = f"{baseline:.4f}"
+    said = verdict(contents.history, losses_compare=contents.model.losses_compare)
+    return {**rows, "verdict": said.partition(":")[0]}
+
+
+def _plain(value: Any) -> str:
+    """An option's value as one reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _describe_best(subject: Subject) -> dict[str, Any] | None:

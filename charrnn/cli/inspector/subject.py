@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from charrnn.inference.numpy_ensemble import Engine
 from charrnn.loading import load_for_sampling, load_for_scoring
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.text.options import CHARACTER, TextOptions
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ def read_subjects(paths: Sequence[str], given_text: str | None = None, member: i
         Subject(path, name, _choose_member(read_checkpoint(path), path, member), given_text)
         for path, name in zip(paths, names, strict=True)
     ]
+
+
+def way_of(subject: Subject) -> tuple[str, TextOptions]:
+    """The text that a model learned from, and how it was read but for its unit: the same in models that compare."""
+    return subject.contents.corpus.sha256, replace(subject.contents.text, unit=CHARACTER, lines=False)
 
 
 def _choose_member(contents: Checkpoint, path: str, member: int | None) -> Checkpoint:

@@ -14,7 +14,7 @@ from charrnn.analysis.features import text_features
 from charrnn.analysis.losses import require_finite
 from charrnn.analysis.neurons import Activations, Finding, GateUse, find_neurons, readable_length, watch
 from charrnn.cli.inspector.scoring import fit_text
-from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.loading import reset_id
@@ -132,9 +132,8 @@ def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, r
 
 
 def share_text(subjects: Sequence[Subject]) -> bool:
-    """Whether models learned from the same text, read in the same way but for its unit."""
-    ways = [replace(subject.contents.text, unit="character", lines=False) for subject in subjects]
-    return len({(subject.contents.corpus.sha256, way) for subject, way in zip(subjects, ways, strict=True)}) == 1
+    """Whether models learned from the same text."""
+    return len({way_of(subject) for subject in subjects}) == 1
 
 
 def _given_piece(subject: Subject, given: str, source: str, rule: str, length: int) -> Piece:
