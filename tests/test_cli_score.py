@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -107,7 +108,8 @@ def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
 def test_json_gives_an_object_per_line(command):
     result = command("words.pt", "--score", "-", "--by", "line", "--json", stdin='Tin "é"\n')
     (row,) = [json.loads(line) for line in result.stdout.decode().splitlines()]
-    assert {**row, "bits_per_char": None} == {"line": 1, "length": 7, "text": 'Tin "é"', "bits_per_char": None}
+    figures = {"bits_per_char": None, "worst": None}
+    assert {**row, **figures} == {"line": 1, "length": 7, "text": 'Tin "é"', **figures}
 
 
 def test_it_answers_a_line_before_the_next_one_comes_and_ends_silently_with_its_reader(trained):
@@ -163,12 +165,35 @@ def test_several_models_get_a_column_each_and_the_best_fit_is_named(command, tra
     assert set(telling) == {"words"}
     table = command("zoo.pt", "words.pt", "--score", "-", stdin=text).stdout.decode()
     assert table.splitlines()[0].split() == ["zoo", "words"]
-    assert table.endswith("fits best: words\n")
+    last = re.fullmatch(r"fits best: words, by (\d\.\d{4}) bits per character", table.splitlines()[-1])
     scores = json.loads(command("zoo.pt", "words.pt", "--score", "-", "--json", stdin=text).stdout)
     assert scores["best"] == "words"
+    assert float(last[1]) == pytest.approx(scores["margin_bits"], abs=1e-4)
+    bits = [scores["models"][name]["bits_per_char"] for name in ("words", "zoo")]
+    assert scores["margin_bits"] == pytest.approx(bits[1] - bits[0])
+    (trained / "twin.pt").write_bytes((trained / "words.pt").read_bytes())
+    twins = command("words.pt", "twin.pt", "--score", "-", stdin=text).stdout.decode()
+    assert twins.endswith("fits best: no difference\n")
     assert scores["models"]["words"]["loss"] < scores["models"]["zoo"]["loss"]
     one = json.loads(command("words.pt", "--score", "-", "--json", stdin=text).stdout)
     assert scores["models"]["words"] == {name: value for name, value in one.items() if name != "text"}
+
+
+@pytest.mark.parametrize("rule", ["count", "skip"])
+def test_the_worst_place_of_a_line_is_the_most_that_five_neighbours_take(command, rule):
+    lines = ["Banana tin sole qq mare", "Tin§ sole§§ nap", "Tin", "§", ""]
+    arguments = ("words.pt", "--unknown", rule, "--json")
+    scored = command(*arguments, "--score", "-", "--by", "line", stdin="".join(line + "\n" for line in lines))
+    for line, found in zip(lines, map(json.loads, scored.stdout.splitlines()), strict=True):
+        seen = json.loads(command(*arguments, f"--text={line}\n").stdout)["surprise"]["characters"]
+        bits = [one["bits"] for one in seen]
+        means = [sum(bits[i : i + 5]) / 5 for i in range(len(bits) - 4)] or [sum(bits) / len(bits)]
+        assert found["worst"] == pytest.approx(max(means), abs=1e-3)
+        assert found["bits_per_char"] == pytest.approx(sum(bits) / len(bits), abs=1e-3)
+    both = json.loads(
+        command("words.pt", "zoo.pt", "--json", "--score", "-", "--by", "line", stdin="Tin sole\n").stdout
+    )
+    assert set(both["worst"]) == {"words", "zoo"}
 
 
 def test_above_with_several_models_leaves_out_what_fits_any_of_them(command):

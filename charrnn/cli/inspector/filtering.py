@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from charrnn.analysis.losses import read_side_by_side
+from charrnn.analysis.losses import Floats, read_side_by_side
 from charrnn.cli.common.shared import first_ids
 from charrnn.cli.common.tables import to_json
 from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
@@ -33,6 +33,10 @@ NO_TEXT = re.compile("[\udc80-\udcff]")
 """What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""
 
 
+NEIGHBOURS = 5
+"""Characters over which a line's worst place is measured: fewer would be one odd character, more half a line."""
+
+
 @dataclass(frozen=True)
 class ScoredLine:
     """A line of a text.
@@ -41,11 +45,13 @@ class ScoredLine:
         number: from 1.
         text: without its line feed.
         bits: per character and model; the line feed, where there is one, is a character too.
+        worst: by model, the most bits per character that as many as `NEIGHBOURS` beside each other take.
     """
 
     number: int
     text: str
     bits: list[float]
+    worst: list[float]
 
 
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:
@@ -89,13 +95,16 @@ def score_lines(
     """Score lines, each by itself; see `filter_lines`."""
     columns = [_bits(subject, lines, rule, path) for subject in subjects]
     return [
-        ScoredLine(first_number + index, line.removesuffix("\n"), [column[index] for column in columns])
+        ScoredLine(
+            first_number + index, line.removesuffix("\n"), [_mean(column[index]) for column in columns],
+            [_worst(column[index]) for column in columns],
+        )
         for index, line in enumerate(lines)
-    ]
+    ]  # fmt: skip
 
 
-def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[float]:
-    """Bits per character of each line."""
+def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[Floats]:
+    """Bits of each character of each line that counts; of one that the model does not know its price."""
     encoder, price = subject.contents.encoder, unknown_price(subject)
     beginning = first_ids(encoder, subject.contents.corpus.counts)
     if "\n" not in encoder:  # a model of one long line: where it ends says nothing
@@ -104,11 +113,25 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
     readings = read_side_by_side(subject.engine, [np.concatenate([beginning, text.ids]) for text in texts])
     result = []
     for text, reading in zip(texts, readings, strict=True):
-        counted = text.num_counted(rule)
-        nats = float(reading.surprisals.sum()) + counted * price
-        bits = nats / math.log(2) / max(len(text.known_text) + counted, 1)
-        result.append(bits if math.isfinite(bits) else math.inf)  # a line on which the model's numbers overflow
+        widths = encoder.widths(text.known_text)
+        values = np.full(len(text.known), price)
+        if len(widths):
+            values[text.known] = np.add.reduceat(reading.surprisals, np.cumsum(widths) - widths)
+        values = values[text.known] if rule == "skip" else values
+        result.append(np.where(np.isfinite(values), values / math.log(2), math.inf))  # where its numbers overflow
     return result
+
+
+def _mean(bits: Floats) -> float:
+    return float(bits.mean()) if len(bits) else 0.0
+
+
+def _worst(bits: Floats) -> float:
+    """The largest mean over `NEIGHBOURS` characters, or over all of a line that has fewer."""
+    if not len(bits):
+        return 0.0
+    count = min(NEIGHBOURS, len(bits))
+    return float(np.convolve(bits, np.ones(count) / count, "valid").max())
 
 
 def _format(scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO) -> str:
@@ -123,8 +146,9 @@ def _format(scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out:
 
 def _fields(scored: ScoredLine, subjects: Sequence[Subject]) -> dict[str, Any]:
     known = {"line": scored.number, "length": len(scored.text), "text": scored.text}
-    values = [finite_or_none(round(value, 6)) for value in scored.bits]
+    values, worst = ([finite_or_none(round(value, 6)) for value in each] for each in (scored.bits, scored.worst))
     if len(subjects) == 1:
-        return {"bits_per_char": values[0], **known}
-    by_name = dict(zip([subject.name for subject in subjects], values, strict=True))
-    return {"bits_per_char": by_name, "best": subjects[best_fit(scored.bits)].name, **known}
+        return {"bits_per_char": values[0], "worst": worst[0], **known}
+    names = [subject.name for subject in subjects]
+    by_name = {"bits_per_char": dict(zip(names, values, strict=True)), "worst": dict(zip(names, worst, strict=True))}
+    return {**by_name, "best": subjects[best_fit(scored.bits)].name, **known}

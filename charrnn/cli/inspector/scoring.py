@@ -16,7 +16,7 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.display.plain import format_perplexity
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError, describe_characters
 from charrnn.escape import quoted
-from charrnn.metrics import bits_per_char
+from charrnn.metrics import bits_per_char, finite_or_none
 from charrnn.standard_input import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
@@ -72,10 +72,9 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     elif len(subjects) == 1:
         print_table([("text", quoted(path)), *_rows(scores[0])])
     else:
-        best = best_fit([_final_loss(result) for result in scores])
         names = [quoted(subject.name) for subject in subjects]
         print_lines(format_comparison([""], names, _compared(scores), terminal_width()))
-        print_lines(wrapped(f"fits best: {quoted(subjects[best].name)}", terminal_width()))
+        print_lines(wrapped(f"fits best: {_describe_fit(subjects, scores)}", terminal_width()))
 
 
 def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool = False) -> TextScore:
@@ -170,6 +169,20 @@ def _rows(result: TextScore) -> list[tuple[str, str]]:
     return rows
 
 
+def _margin(scores: Sequence[TextScore]) -> float:
+    """Bits per character by which the best is better than the second."""
+    best, second, *_ = sorted(map(_final_loss, scores))
+    return bits_per_char(second - best)
+
+
+def _describe_fit(subjects: Sequence[Subject], scores: Sequence[TextScore]) -> str:
+    margin = f"{_margin(scores):.4f}"
+    if float(margin) == 0:
+        return "no difference"
+    best = best_fit([_final_loss(result) for result in scores])
+    return f"{quoted(subjects[best].name)}, by {margin} bits per character"
+
+
 def _compared(scores: Sequence[TextScore]) -> list[list[str]]:
     """The figures of several models, a row for each, with the unit in its name."""
     rows = [
@@ -193,7 +206,8 @@ def _as_json(subjects: Sequence[Subject], scores: Sequence[TextScore], path: str
     if len(subjects) == 1:
         return {"text": path, **fields[0]}
     best = subjects[best_fit([_final_loss(result) for result in scores])].name
-    return {"text": path, "models": {s.name: f for s, f in zip(subjects, fields, strict=True)}, "best": best}
+    models = {subject.name: each for subject, each in zip(subjects, fields, strict=True)}
+    return {"text": path, "models": models, "best": best, "margin_bits": finite_or_none(_margin(scores))}
 
 
 def _fields(result: TextScore) -> dict[str, Any]:
