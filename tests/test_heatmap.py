@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.analysis.surprise import follow, mean_bits
-from charrnn.display.heatmap import Column, digit, draw, heat, signed_block, signed_colour
+from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
 
@@ -42,6 +42,19 @@ def test_no_text_commands_the_terminal_or_breaks_the_line(text, width, colour):
         assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in plain)
         assert colour or plain == line
         assert sum(terminal_width(c) for c in plain) <= width
+
+
+def test_guesses_are_shaded_by_their_probability_and_the_scale_says_how():
+    assert [share_ground(share) for share in (0.05, 0.1, 0.3, 0.5, 0.99)] == [0, 194, 157, 120, 77]
+    column = Column("a", 0, ("b", "c"), (194, 0))
+    assert draw([column], 9, colour=True) == ["a", "\x1b[38;5;16;48;5;194mb\x1b[0m", "c", ""]
+    assert draw([column], 9, colour=False) == ["a", "b", "c", ""]
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in heat_scale(colour=True, guesses=True)]
+    assert plain == ["bits 012345678+", "guess 10%25%50%75%+"]
+    bits, shares = heat_scale(colour=True, guesses=True)
+    assert [int(ground) for ground in re.findall(r"48;5;(\d+)m", bits)] == [heat(n) for n in range(1, 9)]
+    assert [int(ground) for ground in re.findall(r"48;5;(\d+)m", shares)] == [194, 157, 120, 77]
+    assert heat_scale(colour=False, guesses=True) == ["digits: bits, 9 for nine or more"]
 
 
 def test_markup_in_a_text_is_text():

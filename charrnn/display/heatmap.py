@@ -18,6 +18,9 @@ HEAT = (0, 230, 229, 228, 222, 216, 210, 203, 197)
 COLD_AND_HOT = (33, 39, 75, 117, 159, 0, 229, 222, 216, 209, 203)
 """Backgrounds from -1 over 0 to 1."""
 
+SHARES = {0.1: 194, 0.25: 157, 0.5: 120, 0.75: 77}
+"""Backgrounds of a guess, by the least probability that each stands for."""
+
 BLOCKS = "▁▂▃▄▅▆▇█"
 _INK = "\x1b[38;5;16;48;5;{}m{}\x1b[0m"
 
@@ -30,11 +33,13 @@ class Column:
         character: itself.
         background: one of a terminal's 256 colours; 0 for none.
         below: what stands under it, a character for each row.
+        grounds: the backgrounds of these, where they have some.
     """
 
     character: str
     background: int
     below: tuple[str, ...] = ()
+    grounds: tuple[int, ...] = ()
 
 
 def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
@@ -54,6 +59,8 @@ def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
         lines.append("".join(cells))
         for level in range(len(row[0].below)):
             below = [_pad(column.below[level], size) for column, size in zip(row, widths, strict=True)]
+            if colour and any(column.grounds for column in row):
+                below = [paint(cell, column.grounds[level]) for cell, column in zip(below, row, strict=True)]
             lines.append("".join(below).rstrip())
         if row[0].below:
             lines.append("")
@@ -63,6 +70,20 @@ def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
 def heat(bits: float) -> int:
     """The background of a surprisal in bits."""
     return HEAT[min(int(max(bits, 0)), len(HEAT) - 1)]
+
+
+def heat_scale(*, colour: bool, guesses: bool) -> list[str]:
+    """What the colours, or the digits, stand for."""
+    if not colour:
+        return ["digits: bits, 9 for nine or more"]
+    cells = "".join(paint(str(bits), ground) for bits, ground in enumerate(HEAT))
+    shares = "".join(paint(f"{share:.0%}", ground) for share, ground in SHARES.items())
+    return [f"bits {cells}+", *([f"guess {shares}+"] if guesses else [])]
+
+
+def share_ground(share: float) -> int:
+    """The background of a guess by its probability; 0, none, for one of little."""
+    return next((ground for least, ground in reversed(SHARES.items()) if share >= least), 0)
 
 
 def paint(cell: str, background: int) -> str:

@@ -15,7 +15,7 @@ from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.watching import Watched
-from charrnn.display.heatmap import Column, digit, draw, heat, signed_block, signed_colour
+from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
@@ -186,10 +186,16 @@ def _draw_surprise(seen: Sequence[SeenCharacter], width: int, colour: bool, top_
     for one in seen:
         digits = () if colour else (digit(one.bits),)
         guesses = [character for character, _ in one.guesses]
-        columns.append(Column(one.character, heat(one.bits), (*digits, *guesses, *" " * (top_k - len(guesses)))))
+        below = (*digits, *guesses, *" " * (top_k - len(guesses)))
+        grounds = [share_ground(share) for _, share in one.guesses]
+        padded = (*grounds, *[0] * (top_k - len(grounds))) if colour else ()
+        columns.append(Column(one.character, heat(one.bits), below, padded))
     means = "the colour" if colour else "the digit below"
     headline = wrapped(f"{mean_bits(seen):.3f} bits per character; {means} is a character's", width)
-    return [*headline, "", *draw(columns, width, colour=colour)]
+    scale = heat_scale(colour=colour, guesses=top_k > 0)
+    scale = scale if colour else [line for one in scale for line in wrapped(one, width)]
+    drawn = draw(columns, width, colour=colour)
+    return [*headline, "", *drawn, *([""] if drawn[-1] else []), *scale]
 
 
 def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) -> list[str]:
