@@ -289,6 +289,23 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     assert webpage._thinned([1, 2], 4) == [1, 2]
 
 
+def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained, tmp_path):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    config = ModelConfig(
+        vocab_size=23, cell="rnn-relu", hidden_size=12, num_layers=1, embedding_dim=8, layer_norm=False
+    )
+    weights = {name: tensor.detach() for name, tensor in random_model(config).state_dict().items()}
+    weights["layers.0.weight_hh"] += 5
+    torch.save({**contents, "model": asdict(config), "weights": weights}, tmp_path / "words.pt")
+    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text())
+    data = data_of(write_report(tmp_path))
+    told = "are not numbers any more: its weights let them grow without bound"
+    assert data["absent"]["neurons"] == f"the model's values {told} on this text"
+    assert data["absent"]["samples"] == f"the model's scores {told}"
+    assert "activations" not in data
+    assert data["samples"] == []
+
+
 @needs_browser
 def test_what_cannot_be_shown_says_why(trained, tmp_path):
     contents = torch.load(trained / "words.pt", weights_only=True)

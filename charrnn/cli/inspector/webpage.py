@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from charrnn.cli.inspector.views import (
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
 from charrnn.display.card import merged_parameters, origin, summary
 from charrnn.display.page import check_page, render, write_page
+from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.inference.tape import GATE_LETTERS
 
@@ -70,9 +71,13 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
         "card": {**card, "history": _thinned(card["history"], MOST_EVALUATIONS)},
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
         "origin": [[name.strip(), value] for name, value in origin(subject.contents)],
-        "samples": [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES],
+        "samples": [],
         "absent": {},
     }
+    try:
+        data["samples"] = [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES]
+    except DivergenceError as error:
+        data["absent"]["samples"] = _cause(error)
     given, source = read_given([subject], flags)
     asked = {name for name in ON_A_TEXT if flags[name]}
     everything = not asked and not flags["embeddings"] and flags["novelty"] is None
@@ -98,6 +103,11 @@ def _reason(subject: Subject) -> str:
     return "the text that it learned from was not found: " + subject.absence.partition(";")[0]
 
 
+def _cause(error: DivergenceError) -> str:
+    """What is wrong, without what a reader of the page cannot do about it."""
+    return str(error).partition(";")[0]
+
+
 def _extent(piece: Piece) -> str:
     """What was read, for someone who never saw a flag."""
     return replace(piece, source="the text that was given" if piece.source == "--text" else piece.source).extent
@@ -116,26 +126,47 @@ def _impossible(subject: Subject) -> dict[str, str]:
 def _on_text(
     subject: Subject, given: str | None, source: str, flags: Mapping[str, Any], asked: set[str], everything: bool
 ) -> dict[str, Any]:
-    """What can be seen while the model reads; where everything is wanted, what cannot be shown is left out."""
+    """What can be seen while the model reads; of what cannot, where everything is wanted, the reason."""
     (piece,) = choose_pieces([subject], given, source, flags["unknown"])
     watched = Watched(subject, piece)
-    whole = watched.text if given is None or flags["unknown"] == "skip" else given
-    of = piece.whole if given is None else len(whole)
-    shown = Piece(whole[:PAGE_CHARACTERS], source if given is not None else piece.source, of)
-    top_k = min(flags["top_k"] or DEFAULT_TOP_K, MOST_GUESSES)
-    seen = surprise_view(subject, shown.text, shown.source, rule=flags["unknown"], top_k=top_k).data
-    data: dict[str, Any] = {"surprise": {**seen, "extent": _extent(shown)}}
-    if everything or asked & {"neurons", "cell"}:
-        data["neurons"] = neurons_view(watched).data
-        data["activations"] = _activations(watched, flags["cell"] or ())
-    if "gates" in asked or (everything and has_gates(subject.contents.model)):
-        data["gates"] = {"gates": _gates(watched), "extent": _extent(piece)}
-    can_flow = subject.is_stream and len(watched.text) >= shortest_text()
-    if "gradients" in asked or (everything and can_flow):
-        data["gradients"] = {**gradients_view(watched).data, "extent": _extent(piece)}
-    elif everything:
-        data["absent"] = {"gradients": f"a text of {len(watched.text)} characters is too short to go back in"}
+    whole = piece.text if given is None or flags["unknown"] == "skip" else given
+    shown = piece.first(PAGE_CHARACTERS) if given is None else Piece(whole[:PAGE_CHARACTERS], source, len(whole))
+    wanted = {"surprise", *asked, *(("neurons",) if "cell" in asked else ())}
+    absent: dict[str, str] = {}
+    if everything:
+        wanted |= {"neurons", *(("gates",) if has_gates(subject.contents.model) else ())}
+        if subject.is_stream and len(piece.text) >= shortest_text():
+            wanted.add("gradients")
+        else:
+            absent["gradients"] = f"a text of {len(piece.text):,} characters is too short to go back in"
+    data: dict[str, Any] = {"absent": absent}
+    for name, make in _makers(watched, shown, flags).items():
+        try:
+            data |= make() if name in wanted else {}
+        except DivergenceError as error:
+            if not everything:
+                raise
+            absent[name] = _cause(error)
     return data
+
+
+def _makers(watched: Watched, shown: Piece, flags: Mapping[str, Any]) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What makes each section about a text that is read."""
+    top_k, rule = min(flags["top_k"] or DEFAULT_TOP_K, MOST_GUESSES), flags["unknown"]
+    told = {"extent": _extent(watched.piece)}
+
+    def surprise() -> dict[str, Any]:
+        seen = surprise_view(watched.subject, shown.text, shown.source, rule=rule, top_k=top_k)
+        return {"surprise": {**seen.data, "extent": _extent(shown)}}
+
+    return {
+        "surprise": surprise,
+        "neurons": lambda: {
+            "neurons": neurons_view(watched).data, "activations": _activations(watched, flags["cell"] or ()),
+        },
+        "gates": lambda: {"gates": {"gates": _gates(watched), **told}},
+        "gradients": lambda: {"gradients": {**gradients_view(watched).data, **told}},
+    }  # fmt: skip
 
 
 def _gates(watched: Watched) -> list[dict[str, Any]]:

@@ -200,7 +200,7 @@ function gradients() {
   make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps.");
   table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
         view.loss_by_context.map((row) => [row.length, measured(row.loss, row.error),
-                                           measured(row.loss / Math.LN2, row.error / Math.LN2)]), [0, 1, 2]);
+                                           measured(row.loss, row.error, Math.LN2)]), [0, 1, 2]);
 }
 
 // Moves labels that would lie on each other apart, the more frequent ones the least.
@@ -272,7 +272,7 @@ function novelty() {
 }
 
 function samples() {
-  if (!data.samples.length) return;
+  if (!data.samples.length) return missing("What it writes", "samples");
   const part = section("What it writes", "From the same beginning, the higher the temperature, the more daring.");
   for (const sample of data.samples) {
     make(part, "p", { class: "faint" }, `temperature ${sample.temperature}`);

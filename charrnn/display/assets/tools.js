@@ -17,8 +17,11 @@ function make(parent, tag, attributes, ...children) {
 }
 const number = (value, digits = 4) => value === null || value === undefined ? "?" : Number(value).toFixed(digits);
 // With as many decimals as the standard error leaves, as in charrnn.cli.inspector.gradient_view.
-const measured = (value, error) => error === null || !(value < 1e6) ? number(value, 0) :
-  number(value, error > 0 ? Math.min(4, Math.max(1, -Math.floor(Math.log10(error)))) : 4);
+function measured(loss, error, unitOfLoss = 1) {
+  if (loss === null || error === null) return "no number";
+  const value = loss / unitOfLoss, decimals = error > 0 ? -Math.floor(Math.log10(error / unitOfLoss)) : 4;
+  return value < 1e6 ? number(value, Math.min(4, Math.max(1, decimals))) : value.toPrecision(2);
+}
 const grouped = (value) => Number(value).toLocaleString("en");
 const percent = (share, digits = 0) => (100 * share).toFixed(digits) + "%";
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
