@@ -98,7 +98,9 @@ def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
     rows = [row.split(b"\t") for row in result.stdout.splitlines()]
     assert [row[2] for row in rows] == [b"Banana tin", b"Tin \xff\xe9 sole", b"Tin \xff", b"Tin sole"]
     assert min(float(row[0]) for row in rows[1:3]) > 3.5 > max(float(rows[0][0]), float(rows[3][0]))
-    told = b"standard input: line 2 is not valid UTF-8; such bytes are taken as characters that the model never saw\n"
+    told = (
+        b"standard input: line 2 is not valid UTF-8; such bytes are taken as characters that the model does not know\n"
+    )
     assert (result.returncode, result.stderr) == (0, b"charrnn: " + told)
     strict = command(*lines, "--unknown", "error", stdin="Tin\nTin \udcff\n")
     assert (strict.returncode, strict.stdout.count(b"\n")) == (2, 1)
@@ -392,3 +394,22 @@ def test_files_in_different_encodings_are_not_one_text(command, trained):
         refused = command("words.pt", "latin.pt", *way)
         assert (refused.returncode, refused.stdout) == (2, b"")
         assert b"different encodings (utf-8, latin-1)" in refused.stderr
+
+
+def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "encoding": "utf-16"}}, trained / "wide.pt")
+    expected = command("words.pt", "--score", "words.txt").stdout
+    refused = command("wide.pt", "--score", "words.txt")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert command("wide.pt", "--score", "words.txt", "--encoding", "utf-8").stdout == expected
+    lines = command("words.pt", "--score", "words.txt", "--by", "line").stdout
+    assert command("wide.pt", "--score", "words.txt", "--by", "line", "--encoding", "utf-8").stdout == lines
+    assert b"fits best" in command("words.pt", "wide.pt", "--score", "words.txt", "--encoding", "ascii").stdout
+    for flags, told in (
+        (["--text", "a", "--encoding", "utf-8"], b"--encoding is about a file that is read; give --score, --text-file"),
+        (["--score", "words.txt", "--encoding", "klingon"], b"--encoding is 'klingon'; give one that Python knows"),
+    ):
+        refused = command("words.pt", *flags)
+        assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1)
+        assert told in refused.stderr

@@ -32,6 +32,11 @@ def history(train, val):
             [1.9, 2.0],
             "too early to tell: 2 evaluations; the validation loss rose by 0.1000 nats between the two$",
         ),
+        (
+            [1.9, 1.8, 1.7, 1.65, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6],
+            [2.5, 2.3, 2.1, 2.0, 2.0, 2.01, 1.96, 1.97, 1.97, 1.97],
+            "levelled off: no gain in 3 evaluations, since step 700",
+        ),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
         ([], [], "no evaluation on record"),
     ],
@@ -42,7 +47,7 @@ def test_what_the_losses_say_is_said_in_words(train, val, words):
 
 def test_a_training_loss_of_a_harder_task_is_no_sign_of_a_model_too_small():
     losses = history([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6])
-    assert verdict(losses, losses_compare=False).startswith("levelled off: the validation loss fell by 0.0000 nats")
+    assert verdict(losses, losses_compare=False).startswith("levelled off: no gain in 3 evaluations, since step 300")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_losses_compare_only_where_training_is_no_harder(changes, compare):
         ([2.0, 1.5, 1.4, 2.4, 2.5], [1.9, 1.6, 1.5, 2.5, 2.6], "worse since step 300: .*risen by 1.1000 nats"),
         ([2.1, 1.6, 1.6, 1.6], [2.0, 1.5, 1.6, 1.7], "worse since step 200: .*training loss has not fallen"),
         ([2.2, 2.1, 2.0, 1.9, 1.8, 1.9], [2.3, 2.18, 2.18, 2.15, 2.13, 2.26], "worse since step 500"),
-        ([1.4] * 6, [2.0, 1.5, 1.507, 1.508, 1.51, 1.514], "levelled off: the validation loss fell by 0.0000"),
+        ([1.4] * 6, [2.0, 1.5, 1.507, 1.508, 1.51, 1.514], "levelled off: no gain in 4 evaluations"),
     ],
 )
 def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words):

@@ -41,12 +41,15 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
         return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {kept}"
     before = _near(history, last.step * 2 / 3)
     fall = before.val_loss - min(row.val_loss for row in history if row.step >= before.step)
-    if fall > best.val_loss * FLAT and best.step > before.step:
+    since = len(history) - 1 - history.index(best)
+    if fall > best.val_loss * FLAT and best.step > before.step and since < FEWEST:
         return (
             f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
             "more time would help"
         )
     levelled = f"levelled off: the validation loss fell by {fall:.4f} nats over the last third of the steps"
+    if since >= FEWEST:
+        levelled = f"levelled off: no gain in {since} evaluations, since step {best.step:,}"
     gap = last.val_loss - last.train_loss
     if not losses_compare and gap > last.val_loss * CLEAR:
         return (

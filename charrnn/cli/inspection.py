@@ -60,6 +60,9 @@ def inspect(
     unknown: Annotated[
         str, typer.Option(help="What becomes of characters it never saw: count, skip, nearest or error.")
     ] = "count",
+    encoding: Annotated[
+        str | None, typer.Option(help="Of a text that is read. [default: that of the model's text]", **Hidden)
+    ] = None,
     text: Annotated[
         str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **Hidden)
     ] = None,
@@ -127,7 +130,7 @@ def inspect(
                 rows = [("checkpoint", path if as_json else quoted(path)), *rows]
             print(json.dumps(dict(rows))) if as_json else print_table(rows)
         return
-    subjects = read_subjects(checkpoints, corpus, member)
+    subjects = read_subjects(checkpoints, corpus, member, encoding)
     _check_subjects(subjects, flags)
     if by is not None and score is not None:
         from charrnn.cli.inspector.filtering import filter_lines
@@ -196,6 +199,8 @@ def _check(flags: Mapping[str, Any]) -> None:
     is_read = flags["text"] is not None or flags["text_file"] is not None
     if flags["unknown"] != "count" and not is_read and flags["score"] is None:
         raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
+    if flags["encoding"] is not None and all(flags[name] is None for name in ("score", "text_file", "novelty")):
+        raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
     if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
     if [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))].count(STDIN) > 1:

@@ -74,7 +74,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         if not is_told and (bad := _first_bad(lines)) is not None:
             write_error(
                 f"{name_of(path)}: line {number + bad + 1:,} is not valid {options.encoding.upper()}; such bytes are "
-                "taken as characters that the model never saw"
+                "taken as characters that the model does not know"
             )
             is_told = True
         for scored in score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path):

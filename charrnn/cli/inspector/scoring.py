@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.losses import read
-from charrnn.cli.common.tables import format_comparison, print_lines, print_table, terminal_width, to_json, wrapped
+from charrnn.analysis.losses import Watch, read
+from charrnn.cli.common.tables import (
+    format_comparison,
+    is_live,
+    print_lines,
+    print_table,
+    terminal_width,
+    to_json,
+    wrapped,
+)
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.plain import format_perplexity
@@ -66,7 +76,8 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         as_json: print an object.
     """
     text = read_text(path, shared_encoding(subjects))
-    scores = [score_text(subject, text, path, rule, dynamic) for subject in subjects]
+    with watched(len(text) * len(subjects), as_json=as_json) as watch:
+        scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
     if as_json:
         print(to_json(_as_json(subjects, scores, path)))
     elif len(subjects) == 1:
@@ -77,15 +88,29 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         print_lines(wrapped(f"fits best: {_describe_fit(subjects, scores)}", terminal_width()))
 
 
-def score_text(subject: Subject, text: str, path: str, rule: str, dynamic: bool = False) -> TextScore:
-    """Score a text by one model; see `show_score`."""
+@contextlib.contextmanager
+def watched(num_chars: int, *, as_json: bool) -> Iterator[Watch]:
+    """Show on a terminal how many of so many characters are read; give who is to be told."""
+    if as_json or not is_live():
+        yield lambda read: None
+        return
+    from charrnn.display.console import ScoringBar  # imports rich, which takes a tenth of a second
+
+    with ScoringBar(sys.stderr, num_chars) as bar:
+        yield bar.advance
+
+
+def score_text(
+    subject: Subject, text: str, path: str, rule: str, dynamic: bool = False, watch: Watch = lambda read: None
+) -> TextScore:
+    """Score a text by one model; see `show_score`. What is read is told to `watch`."""
     options, encoder = subject.contents.text, subject.contents.encoder
     readable = fit_text(subject, text, path, rule)
     ids, known = readable.ids, readable.known_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
     if len(before) + len(known) < 2:
         raise CorpusError(f"{name_of(path)}: too few characters that {subject.path} knows to be scored; give 2 or more")
-    reading = read(subject.engine, np.concatenate([before, ids]))
+    reading = read(subject.engine, np.concatenate([before, ids]), watch=watch)
     # The first character of a stream is not predicted, nor is the rest of its bytes counted.
     first = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
     counted = readable.num_counted(rule)
@@ -113,12 +138,13 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
     Raises:
         ConfigError: they learned from texts in different encodings.
     """
-    encodings = {codecs.lookup(encoding).name: encoding for s in subjects for encoding in [s.contents.text.encoding]}
+    encodings = {codecs.lookup(encoding).name: encoding for s in subjects for encoding in [s.reading.encoding]}
     if len(encodings) > 1:
         raise ConfigError(
-            f"these models read files in different encodings ({', '.join(encodings.values())}); look at them one by one"
+            f"these models read files in different encodings ({', '.join(encodings.values())}); say by --encoding in "
+            "which the text is"
         )
-    return subjects[0].contents.text.as_bytes_are
+    return subjects[0].reading.as_bytes_are
 
 
 def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
@@ -133,7 +159,7 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
         return make_readable(text, encoder, rule)
     except UnknownCharacterError as error:
         raise CharRNNError(
-            f"{name_of(path)} has {describe_characters(error.characters)}, which this model never saw "
+            f"{name_of(path)} has {describe_characters(error.characters)}, which this model does not know "
             f"({error.vocab_size} {encoder.unit}s; see `charrnn inspect {subject.path}`); --unknown count, skip or "
             "nearest passes over them"
         ) from None
@@ -163,7 +189,7 @@ def _rows(result: TextScore) -> list[tuple[str, str]]:
         ("accuracy", f"{static.accuracy:.1%} of first guesses are right"),
     ]
     if result.num_unknown:
-        rows.append(("unknown", f"{result.num_unknown:,} characters that it never saw"))
+        rows.append(("unknown", f"{result.num_unknown:,} characters that it does not know"))
     if result.dynamic is not None:
         rows.append(("dynamic", f"{bits_per_char(result.dynamic):.4f} bits per character, adapting as it reads"))
     return rows
@@ -193,7 +219,7 @@ def _compared(scores: Sequence[TextScore]) -> list[list[str]]:
         ["first guesses that are right", *(f"{result.static.accuracy:.1%}" for result in scores)],
     ]
     if any(result.num_unknown for result in scores):
-        rows.append(["characters that it never saw", *(f"{result.num_unknown:,}" for result in scores)])
+        rows.append(["characters that it does not know", *(f"{result.num_unknown:,}" for result in scores)])
     if any(result.dynamic is not None for result in scores):
         adapted = ["" if result.dynamic is None else f"{bits_per_char(result.dynamic):.4f}" for result in scores]
         rows.append(["bits, adapting as it reads", *adapted])

@@ -40,7 +40,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
         raise CharRNNError(f"nothing to compare with: {subject.absence}")
     decode = subject.contents.encoder.decode
     is_length = wanted.isdecimal() and wanted.isascii()
-    text = _sample(subject, wanted) if is_length else read_text(wanted, subject.contents.text)
+    text = _sample(subject, wanted) if is_length else read_text(wanted, subject.reading)
     source = decode(subject.text.train)
     found = novelty(text[:MAX_JUDGED], source)
     yardstick = novelty(decode(subject.text.held_out)[: found.characters], source)

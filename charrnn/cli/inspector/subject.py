@@ -27,12 +27,24 @@ class Subject:
         name: what to call it where many are shown.
         contents: what is in it.
         given_text: where the user says that its text is, if they do.
+        encoding: that the user names of texts that it reads; None: that of its own.
     """
 
     path: str
     name: str
     contents: Checkpoint
     given_text: str | None = None
+    encoding: str | None = None
+
+    @property
+    def reading(self) -> TextOptions:
+        """How a text is read that is given to it.
+
+        Raises:
+            ConfigError: it reads bytes, which have no encoding, or there is no such one.
+        """
+        text = self.contents.text
+        return text if self.encoding is None else replace(text, encoding=self.encoding)
 
     @cached_property
     def inside(self) -> Checkpoint:
@@ -94,13 +106,16 @@ class Subject:
         return describe_absence(self.contents, self.path)
 
 
-def read_subjects(paths: Sequence[str], given_text: str | None = None, member: int | None = None) -> list[Subject]:
+def read_subjects(
+    paths: Sequence[str], given_text: str | None = None, member: int | None = None, encoding: str | None = None
+) -> list[Subject]:
     """Read checkpoints, or standard input for "-", and give each a name of its own.
 
     Args:
         paths: of the files.
         given_text: where the user says that their text is.
         member: whom of an ensemble to look at alone; None for all together.
+        encoding: of the texts that they are to read; None for that of their own.
 
     Raises:
         CheckpointError: one cannot be read.
@@ -111,7 +126,7 @@ def read_subjects(paths: Sequence[str], given_text: str | None = None, member: i
         names = [f"{path} ({paths[:place].count(path) + 1})" if paths.count(path) > 1 else path
                  for place, path in enumerate(paths)]  # fmt: skip
     return [
-        Subject(path, name, _choose_member(read_checkpoint(path), path, member), given_text)
+        Subject(path, name, _choose_member(read_checkpoint(path), path, member), given_text, encoding)
         for path, name in zip(paths, names, strict=True)
     ]
 

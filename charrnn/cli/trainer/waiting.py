@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 
+from charrnn.cli.common.tables import is_live
 from charrnn.cli.trainer.request import Request
 from charrnn.training.ranks import Ranks
-
-
-def is_live() -> bool:
-    """Whether stderr is a terminal that can be drawn on; Windows' older ones are known through stdout alone."""
-    is_known = os.name != "nt" or sys.stdout.isatty()
-    return is_known and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def is_watched(request: Request) -> bool:
