@@ -47,7 +47,9 @@ def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_o
         assert result.code == 0, result.stderr
         assert ": 2,000 bytes, " in result.stderr
     other = charrnn("train", ".", *SMALL, "--out", "other.pt", "--exclude", "*.jsonl")
-    assert "1 file left out, damaged or no utf-8 text: here.pt" in other.stderr, "another training's checkpoint is a file"
+    assert "1 file left out, damaged or no utf-8 text: here.pt" in other.stderr, (
+        "another training's checkpoint is a file"
+    )
 
 
 @pytest.mark.slow
