@@ -349,7 +349,7 @@ def test_lines_that_are_kept_apart_are_not_recalled(charrnn, tmp_path):
     both = charrnn("inspect", "both.pt")
     assert (both.code, both.stderr) == (
         1,
-        "charrnn: both.pt: lines that are kept apart are recalled; the file is damaged\n",
+        "charrnn: both.pt: lines that are kept apart are recalled; the file is damaged, or a later charrnn wrote it\n",
     )
     changed = charrnn("train", "names.txt", "--out", "stream.pt", "--resume", "--recall", 50, "--max-steps", 4)
     assert changed.code == 2

@@ -57,7 +57,7 @@ def check_header(header: Any, path: str, *, format_name: str, latest_version: in
         _check_sections(header)
         _check_weights(config_from_dict(ModelConfig, header["model"]), header["weights"])
     except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}; the file is damaged") from None
+        raise CheckpointError(f"{path}: {error}; the file is damaged, or a later charrnn wrote it") from None
 
 
 def _check_sections(header: Mapping[str, Any]) -> None:
