@@ -413,3 +413,17 @@ def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained)
         refused = command("words.pt", *flags)
         assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1)
         assert told in refused.stderr
+
+
+def test_models_of_characters_say_how_a_text_is_decoded_that_a_model_of_bytes_reads_too(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    ascii_only = "".join(c for c in contents["characters"] if c < "\x80")
+    assert ascii_only == contents["characters"], "bytes are their characters then"
+    torch.save({**contents, "text": {**contents["text"], "unit": "byte"}}, trained / "bytes.pt")
+    torch.save({**contents, "text": {**contents["text"], "encoding": "utf-16"}}, trained / "wide.pt")
+    (trained / "wide.txt").write_text((trained / "words.txt").read_text(), encoding="utf-16")
+    for order in (("wide.pt", "bytes.pt"), ("bytes.pt", "wide.pt")):
+        assert b"no difference" in command(*order, "--score", "wide.txt").stdout
+        assert b"no difference" in command(*order, "--score", "words.txt", "--encoding", "utf-8").stdout
+    refused = command("bytes.pt", "--score", "words.txt", "--encoding", "latin-1")
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1)

@@ -82,6 +82,8 @@ def test_no_more_is_held_back_than_begins_a_known_line(text, known):
 def test_a_line_that_a_stop_ends_is_whole_and_stands_though_a_known_one_begins_so():
     pieces, _ = feed("Ann\n", Rules(stops=("\n",), known_lines=KnownLines({"Anna"})))
     assert joined(pieces) == "Ann"
+    pieces, _ = feed("Ann\r\n", Rules(stops=("\r\n",), known_lines=KnownLines({"Anna"})))
+    assert joined(pieces) == "Ann"
     pieces, _ = feed("Ann.", Rules(stops=(".",), known_lines=KnownLines({"Anna"})))
     assert joined(pieces) == ""
 

@@ -101,9 +101,10 @@ def test_a_linear_recurrence_fades_by_its_own_factor():
 )
 def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
     (flow,) = gradient_flow(*linear(factor), np.ones(LEAD_IN + 120, dtype=int), reach=100, places=1)
-    values = {"half": flow.distance(0.5), "hundredth": flow.distance(0.01), "remainder": flow.remainder}
+    values = {"half": flow.distance(0.5), "hundredth": flow.distance(0.01), "remainder": flow.remainder, "norms": [1.0]}
     assert flow.remainder == pytest.approx(factor**100)
     assert _reach(values, "half") == told
+    assert _reach({**values, "half": None, "norms": [None]}, "half") == "no number"
     assert _remainder(values) == {1.1: "1.4e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
 
 
@@ -146,6 +147,15 @@ def test_the_loss_by_context_predicts_every_character_once_with_each(length):
         assert row.length > 2 or len(expected) == length - 1 - low, "each character but the first ones"
         assert row.loss == pytest.approx(np.mean(expected), rel=1e-4)
         assert row.error == pytest.approx(np.std(expected) / np.sqrt(len(expected)), rel=1e-3, abs=1e-6)
+
+
+def test_a_character_that_the_model_does_not_tell_apart_has_its_price_in_the_loss_by_context():
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    ids = np.random.default_rng(1).integers(0, 11, 300)
+    for row in loss_by_context(model, ids, unknown_id=3, unknown_price=25.0)[:2]:
+        values = np.array(naive_losses(model, ids, row.length - 1, row.length))
+        values[ids[row.length :] == 3] = 25.0
+        assert row.loss == pytest.approx(values.mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_another_rule_is_refused():
         ("oa", "\u0153", "\u0153"),
         ("a b", "a\tb", "a b"),
         ("ab", "\ufeffa\u200b\u200d\u200cb\ufe0f", "ab"),
+        ("ab", "\u200ea\u00ad\u2060b\ufe0e", "ab"),
         ("ab\u200d", "a\u200db\u200c", "a\u200db"),
         ("a\n", "a\r\na\r", "a\na\r"),
         ("a\n\r", "a\r\na\r", "a\r\na\r"),

@@ -37,6 +37,11 @@ def history(train, val):
             [2.5, 2.3, 2.1, 2.0, 2.0, 2.01, 1.96, 1.97, 1.97, 1.97],
             "levelled off: no gain in 3 evaluations, since step 700",
         ),
+        (
+            [1.5] * 60,
+            [3.0 - 0.025 * k for k in range(57)] + [1.6001, 1.6002, 1.6003],
+            "still improving: .*fell by 0.4250 nats",
+        ),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
         ([], [], "no evaluation on record"),
     ],

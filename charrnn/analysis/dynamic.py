@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.analysis.losses import surprisals
+from charrnn.analysis.losses import Watch, surprisals
 from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import Weights, record, zero_state
@@ -45,6 +45,7 @@ def adapt(
     rate: float = RATE,
     decay: float = DECAY,
     segment: int = SEGMENT,
+    watch: Watch = lambda read: None,
 ) -> NDArray[np.float64]:
     """Read a text from a zero state and learn from each segment after it has been predicted.
 
@@ -55,6 +56,7 @@ def adapt(
         rate: of a step, about what each weight moves.
         decay: towards the first weights at each step.
         segment: characters between two steps.
+        watch: told, now and then, how many more characters were read.
 
     Returns:
         -ln p of each character but the first, in nats, shape (num_chars - 1,).
@@ -69,6 +71,7 @@ def adapt(
         place = slice(start, start + len(targets))
         tape = record(config, moving, ids[place, None], state, None if recalled is None else recalled[place])
         losses.append(surprisals(tape.logits[:, 0], targets[:, 0]))
+        watch(len(targets))
         gradients = backpropagate(config, moving, tape, cross_entropy_gradient(tape.logits, targets)).weights
         bias = 1 - SMOOTHING**number
         for name, gradient in gradients.items():

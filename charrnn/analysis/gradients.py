@@ -147,7 +147,9 @@ def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str
     ]  # fmt: skip
 
 
-def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
+def loss_by_context(
+    model: Engine, ids: NDArray[Any], *, unknown_id: int | None = None, unknown_price: float = 0.0
+) -> list[ContextLoss]:
     """Measure the loss of characters with only so many before them, the state being zero before those.
 
     For each length the text is read in windows that overlap just so that every character is predicted once.
@@ -155,6 +157,8 @@ def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
     Args:
         model: reads the text.
         ids: encoded text, shape (num_chars,).
+        unknown_id: of the characters that the model does not tell apart, where there are such.
+        unknown_price: what each of these costs, in nats; see `charrnn.text.unknowns`.
 
     Returns:
         A loss for each length of `CONTEXT_LENGTHS` that the text allows, over characters with a context of at most
@@ -163,13 +167,17 @@ def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
     rows = []
     for low, high in pairwise((0, *CONTEXT_LENGTHS)):
         if low < len(ids) - 1:
-            values = _context_surprisals(model, ids, low, min(high, len(ids) - 1))
+            values, targets = _context_surprisals(model, ids, low, min(high, len(ids) - 1))
+            if unknown_id is not None:
+                values[targets == unknown_id] = unknown_price
             rows.append(ContextLoss(high, float(values.mean()), float(values.std() / math.sqrt(len(values)))))
     return rows
 
 
-def _context_surprisals(model: Engine, ids: NDArray[Any], low: int, high: int) -> NDArray[np.float64]:
-    """The surprisal of every character, given more than `low` and at most `high` before it."""
+def _context_surprisals(
+    model: Engine, ids: NDArray[Any], low: int, high: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The surprisal of every character, given more than `low` and at most `high` before it, and its id."""
     starts = np.arange(0, len(ids) - high, high - low)
     at_once = max(64, _CHARACTERS_AT_ONCE // high)
     found = []
@@ -178,8 +186,10 @@ def _context_surprisals(model: Engine, ids: NDArray[Any], low: int, high: int) -
         windows = np.asarray(ids, dtype=np.int64)[chosen + np.arange(high + 1)[:, None]]  # (high + 1, N)
         recalled = _recall(model.config, windows[:-1])
         logits, _ = model.forward(windows[:-1], model.initial_state(len(chosen)), recalled)
-        found.append(surprisals(logits[low:], windows[low + 1 :]).ravel())
-    return np.concatenate(found)
+        targets = windows[low + 1 :]
+        found.append((surprisals(logits[low:], targets).ravel(), targets.ravel()))
+    values, ids_of = zip(*found, strict=True)
+    return np.concatenate(values), np.concatenate(ids_of)
 
 
 def _recall(config: ModelConfig, windows: NDArray[Any]) -> Forecasts | None:

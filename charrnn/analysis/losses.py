@@ -36,7 +36,7 @@ VALUES_AT_ONCE = 1 << 19
 
 Ids = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
-Watch = Callable[[int], object]
+Watch = Callable[[float], object]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read(
         model: reads the text.
         ids: encoded text, shape (num_chars,).
         lanes: to cut each piece of it into; None for as many as pay.
-        watch: told, now and then, how many more characters were read, those before a lane included.
+        watch: told, now and then, how many more characters were read.
 
     Raises:
         DivergenceError: a surprisal is not finite.
@@ -84,7 +84,8 @@ def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | Non
     if model.config.recall:
         of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
         recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
-    readings = read_side_by_side(model, [ids[place] for place in places], recalled, watch)
+    share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # of what counts
+    readings = read_side_by_side(model, [ids[place] for place in places], recalled, lambda read: watch(share * read))
     skipped = bounds[:-1] - starts
     found = [Reading(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
     whole = _join(found)

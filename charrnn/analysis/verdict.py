@@ -18,6 +18,9 @@ CLEAR = 0.05
 FEWEST = 3
 """Evaluations that a verdict needs."""
 
+LONG_SHARE = 1 / 6
+"""Share of the evaluations, and three at least, without a gain after which none is expected any more."""
+
 
 def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> str:
     """Say whether a model still improves, overfits, has got worse, underfits or has levelled off.
@@ -42,20 +45,21 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
     before = _near(history, last.step * 2 / 3)
     fall = before.val_loss - min(row.val_loss for row in history if row.step >= before.step)
     since = len(history) - 1 - history.index(best)
-    if fall > best.val_loss * FLAT and best.step > before.step and since < FEWEST:
+    is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
+    if fall > best.val_loss * FLAT and best.step > before.step and not is_stalled:
         return (
             f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
             "more time would help"
         )
-    levelled = f"levelled off: the validation loss fell by {fall:.4f} nats over the last third of the steps"
-    if since >= FEWEST:
-        levelled = f"levelled off: no gain in {since} evaluations, since step {best.step:,}"
+    seen = f"the validation loss fell by {fall:.4f} nats over the last third of the steps"
+    if is_stalled:
+        seen = f"no gain in {since} evaluations, since step {best.step:,}"
+    levelled = f"levelled off: {seen}"
     gap = last.val_loss - last.train_loss
     if not losses_compare and gap > last.val_loss * CLEAR:
         return (
             f"overfitting: the training loss is {gap:.4f} nats below the validation loss, though it is that of a "
-            f"harder task, and the validation loss fell by {fall:.4f} over the last third of the steps; more text, a "
-            "smaller model or more dropout would help, more time would not"
+            f"harder task, and {seen}; more text, a smaller model or more dropout would help, more time would not"
         )
     if not losses_compare:
         return f"{levelled}; more text, or a larger model, would help more than time"

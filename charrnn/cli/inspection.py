@@ -199,7 +199,8 @@ def _check(flags: Mapping[str, Any]) -> None:
     is_read = flags["text"] is not None or flags["text_file"] is not None
     if flags["unknown"] != "count" and not is_read and flags["score"] is None:
         raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
-    if flags["encoding"] is not None and all(flags[name] is None for name in ("score", "text_file", "novelty")):
+    files = [flags["score"], flags["text_file"], None if str(flags["novelty"]).isdecimal() else flags["novelty"]]
+    if flags["encoding"] is not None and not any(file is not None for file in files):
         raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
     if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")

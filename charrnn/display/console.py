@@ -76,7 +76,7 @@ class WorkBar:
         self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
         self._task = self._bar.add_task("", total=total)
         self._begun = time.monotonic()
-        self._done = 0
+        self._done = 0.0
         self._is_shown = False
 
     def __enter__(self: Bar) -> Bar:
@@ -88,7 +88,7 @@ class WorkBar:
         if self._is_shown:
             self._bar.stop()
 
-    def __call__(self, done: int) -> None:
+    def __call__(self, done: float) -> None:
         """Show how much is done."""
         self._done = done
         if not self._is_shown:
@@ -98,7 +98,7 @@ class WorkBar:
             self._is_shown = True
         self._bar.update(self._task, completed=done)
 
-    def advance(self, more: int) -> None:
+    def advance(self, more: float) -> None:
         """Show that more is done than before."""
         self(self._done + more)
 
@@ -111,7 +111,7 @@ class ReadingBar(WorkBar):
 
 
 class ScoringBar(WorkBar):
-    """How many characters of a text are scored, by all models together."""
+    """How far the scoring of a text is, by all models together, each of which is one."""
 
     def __init__(self, stream: TextIO, total: int) -> None:
         columns = (TextColumn("scoring"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())

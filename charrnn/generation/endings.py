@@ -94,7 +94,7 @@ class Ending:
                 self._drop(len(stop))
                 if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                     self._drop(self._line_length(self._text))
-                return self._finish(is_whole=stop.startswith("\n"))
+                return self._finish(is_whole=stop.startswith(("\n", "\r\n")))
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
         return self._release(self._certain())
@@ -162,6 +162,8 @@ class Ending:
     def _certain(self) -> int:
         """How many of the held characters no rule can take back any more."""
         stops = self._rules.stops
+        if not stops and self._rules.known_lines is None:
+            return len(self._text)
         rest = self._text[: len(self._text) - max(map(self._begun, stops), default=0)]
         takes_all_of_a_line = bool(stops) and self._rules.fits is not None
         if takes_all_of_a_line or self._begins_known(rest):
@@ -180,6 +182,8 @@ class Ending:
             self._text = self._text[:-count]
 
     def _release(self, count: int) -> list[Drawn]:
+        if not count:
+            return []
         released, self._held = self._held[:count], self._held[count:]
         if released:
             self._is_within_line = self._text[count - 1] != "\n"

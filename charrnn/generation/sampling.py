@@ -213,6 +213,9 @@ def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: in
     """The temperature of all texts, or, where it changes, of each, shape (N, 1), after so many characters."""
     if options.last_temperature is None:
         return options.temperature
+    shares = {course.share(drawn) for course in courses}
+    if len(shares) == 1:
+        return options.temperature_at(shares.pop())
     return np.array([[options.temperature_at(course.share(drawn))] for course in courses])
 
 

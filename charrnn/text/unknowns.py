@@ -35,8 +35,9 @@ TWINS = (
 SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " "}
 """What is written in the place of letters that no Unicode form takes apart, and of a tab."""
 
-INVISIBLE = "\u200b\u200c\u200d\ufe0f\ufeff"
-"""A space and joiners of no width, what asks for an emoji, a byte-order mark: nobody sees that they are not there."""
+SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+"""What asks for another form of the character before, such as an emoji's. Nobody sees that they are not there, nor that
+what is of Unicode's category Cf is not: joiners, marks of direction, the soft hyphen."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
 
 
 def _nearest(character: str, encoder: CharEncoder) -> str:
-    if character in INVISIBLE:
+    if unicodedata.category(character) == "Cf" or character in SELECTORS:
         return ""
     return next((known for known in _relatives(character) if known and all(c in encoder for c in known)), character)
 

@@ -116,7 +116,7 @@ def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     if _total(widths) <= width:
         return _lay_out([head, *rows], widths)
-    narrow = [max(*map(len, column), *map(len, name.split()), 0) for name, *column in zip(head, *rows, strict=True)]
+    narrow = [max([0, *map(len, column), *map(len, name.split())]) for name, *column in zip(head, *rows, strict=True)]
     if _total(narrow) <= width:
         heads = [textwrap.wrap(name, size) if name else [] for name, size in zip(head, narrow, strict=True)]
         return _lay_out([*itertools.zip_longest(*heads, fillvalue=""), *rows], narrow)

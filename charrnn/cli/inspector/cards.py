@@ -40,8 +40,9 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
     columns = []
     for subject in subjects:
         contents = subject.contents
-        key = (way_of(subject), contents.train_config.val_fraction, contents.encoder.unit, contents.model.vocab_size)
-        if contents.best is not None and key not in baselines:
+        way = way_of(subject), contents.text.lines
+        key = (*way, contents.train_config.val_fraction, contents.encoder.unit, contents.model.vocab_size)
+        if contents.best is not None and baselines.get(key) is None:
             baselines[key] = subject.baseline
         columns.append(_comparable(subject, baselines.get(key)))
     names = dict.fromkeys(name for column in columns for name in column)

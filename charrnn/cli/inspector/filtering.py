@@ -77,7 +77,8 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
                 "taken as characters that the model does not know"
             )
             is_told = True
-        for scored in score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path):
+        scores = score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path, finds_worst=as_json)
+        for scored in scores:
             if above is None or (min(scored.bits) > above and scored.text.strip("\r")):
                 out.write(to_bytes(_format(scored, subjects, as_json, out)))
         out.flush()
@@ -90,14 +91,20 @@ def _first_bad(lines: Sequence[str]) -> int | None:
 
 
 def score_lines(
-    subjects: Sequence[Subject], lines: Sequence[str], *, rule: str, first_number: int = 1, path: str = "-"
+    subjects: Sequence[Subject],
+    lines: Sequence[str],
+    *,
+    rule: str,
+    first_number: int = 1,
+    path: str = "-",
+    finds_worst: bool = True,
 ) -> list[ScoredLine]:
-    """Score lines, each by itself; see `filter_lines`."""
+    """Score lines, each by itself, and find the worst place of each if that is wanted; see `filter_lines`."""
     columns = [_bits(subject, lines, rule, path) for subject in subjects]
     return [
         ScoredLine(
             first_number + index, line.removesuffix("\n"), [_mean(column[index]) for column in columns],
-            [_worst(column[index]) for column in columns],
+            [_worst(column[index]) for column in columns] if finds_worst else [],
         )
         for index, line in enumerate(lines)
     ]  # fmt: skip
@@ -113,11 +120,13 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
     readings = read_side_by_side(subject.engine, [np.concatenate([beginning, text.ids]) for text in texts])
     result = []
     for text, reading in zip(texts, readings, strict=True):
-        widths = encoder.widths(text.known_text)
-        values = np.full(len(text.known), price)
-        if len(widths):
-            values[text.known] = np.add.reduceat(reading.surprisals, np.cumsum(widths) - widths)
-        values = values[text.known] if rule == "skip" else values
+        values = reading.surprisals
+        if encoder.unit == BYTE or not text.known.all():
+            widths = encoder.widths(text.known_text)
+            values = np.full(len(text.known), price)
+            if len(widths):
+                values[text.known] = np.add.reduceat(reading.surprisals, np.cumsum(widths) - widths)
+            values = values[text.known] if rule == "skip" else values
         result.append(np.where(np.isfinite(values), values / math.log(2), math.inf))  # where its numbers overflow
     return result
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, shortest_text, spectral_radii
 from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
+from charrnn.cli.inspector.scoring import unknown_price
 from charrnn.cli.inspector.views import View
 from charrnn.cli.inspector.watching import Watched, describe_extent
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
@@ -55,7 +56,12 @@ def gradients_view(watched: Watched) -> View:
         ],
         "loss_by_context": [
             {name: finite_or_none(value) for name, value in asdict(row).items()}
-            for row in loss_by_context(watched.subject.engine, ids)
+            for row in loss_by_context(
+                watched.subject.engine,
+                ids,
+                unknown_id=watched.subject.contents.encoder.unknown_id,
+                unknown_price=unknown_price(watched.subject),
+            )
         ],
     }  # fmt: skip
     return View("gradients", data, lambda width, _: draw_gradients({"": data}, width))
@@ -140,6 +146,8 @@ def _reach(flow: Mapping[str, Any], share: str) -> str:
     """Where a gradient has fallen to a share; one that has not has stayed, or grown."""
     if flow[share] is not None:
         return str(flow[share])
+    if not flow["norms"][0]:
+        return "no number"
     return f"beyond {REACH}" if (flow["remainder"] or math.inf) <= 1 else "it grows"
 
 

@@ -30,7 +30,7 @@ from charrnn.metrics import bits_per_char, finite_or_none
 from charrnn.standard_input import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
-from charrnn.text.options import TextOptions
+from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 
 
@@ -76,7 +76,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         as_json: print an object.
     """
     text = read_text(path, shared_encoding(subjects))
-    with watched(len(text) * len(subjects), as_json=as_json) as watch:
+    with watched(len(subjects), as_json=as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
     if as_json:
         print(to_json(_as_json(subjects, scores, path)))
@@ -89,28 +89,33 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
 
 
 @contextlib.contextmanager
-def watched(num_chars: int, *, as_json: bool) -> Iterator[Watch]:
-    """Show on a terminal how many of so many characters are read; give who is to be told."""
+def watched(num_models: int, *, as_json: bool) -> Iterator[Watch]:
+    """Show on a terminal how far so many models are; give who is to be told, in shares of one's work."""
     if as_json or not is_live():
         yield lambda read: None
         return
     from charrnn.display.console import ScoringBar  # imports rich, which takes a tenth of a second
 
-    with ScoringBar(sys.stderr, num_chars) as bar:
+    with ScoringBar(sys.stderr, num_models) as bar:
         yield bar.advance
 
 
 def score_text(
     subject: Subject, text: str, path: str, rule: str, dynamic: bool = False, watch: Watch = lambda read: None
 ) -> TextScore:
-    """Score a text by one model; see `show_score`. What is read is told to `watch`."""
+    """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`."""
     options, encoder = subject.contents.text, subject.contents.encoder
     readable = fit_text(subject, text, path, rule)
     ids, known = readable.ids, readable.known_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
     if len(before) + len(known) < 2:
         raise CorpusError(f"{name_of(path)}: too few characters that {subject.path} knows to be scored; give 2 or more")
-    reading = read(subject.engine, np.concatenate([before, ids]), watch=watch)
+    work = len(ids) * (1 + dynamic * len(subject.members))
+
+    def tell(read: float) -> None:
+        watch(read / work)
+
+    reading = read(subject.engine, np.concatenate([before, ids]), watch=tell)
     # The first character of a stream is not predicted, nor is the rest of its bytes counted.
     first = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
     counted = readable.num_counted(rule)
@@ -127,24 +132,25 @@ def score_text(
     if dynamic:
         from charrnn.analysis.dynamic import adapt, average_surprisals
 
-        losses = [adapt(one.model, one.weights, readable.ids) for one in subject.members]
+        losses = [adapt(one.model, one.weights, readable.ids, watch=tell) for one in subject.members]
         adapted = (float(average_surprisals(losses)[first:].sum()) + price) / predicted
     return TextScore(whole, readable.num_unknown, adapted)
 
 
 def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
-    """How one text is decoded that several models are to read.
+    """How one text is decoded that several models are to read; bytes alone where all of them read bytes.
 
     Raises:
         ConfigError: they learned from texts in different encodings.
     """
-    encodings = {codecs.lookup(encoding).name: encoding for s in subjects for encoding in [s.reading.encoding]}
+    readings = [s.reading for s in subjects if s.contents.text.unit == CHARACTER] or [subjects[0].reading]
+    encodings = {codecs.lookup(reading.encoding).name: reading.encoding for reading in readings}
     if len(encodings) > 1:
         raise ConfigError(
             f"these models read files in different encodings ({', '.join(encodings.values())}); say by --encoding in "
             "which the text is"
         )
-    return subjects[0].reading.as_bytes_are
+    return readings[0].as_bytes_are
 
 
 def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -133,7 +134,9 @@ def read_subjects(
 
 def way_of(subject: Subject) -> tuple[str, TextOptions]:
     """The text that a model learned from, and how it was read but for its unit: the same in models that compare."""
-    return subject.contents.corpus.sha256, replace(subject.contents.text, unit=CHARACTER, lines=False)
+    text = subject.contents.text
+    encoding = codecs.lookup(text.encoding).name  # one has several
+    return subject.contents.corpus.sha256, replace(text, unit=CHARACTER, lines=False, encoding=encoding)
 
 
 def _choose_member(contents: Checkpoint, path: str, member: int | None) -> Checkpoint:

@@ -197,7 +197,8 @@ def tell_short(tally: Tally, job: Job) -> None:
     told = f"{tally.lines:,} of {wanted}"
     if job.num_samples > 1:
         told = f"{tally.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
-    reason = f"--length {job.length} was reached" if job.writes_line_feeds else "the model writes no line feed"
+    drawn = ", or ten times as many characters drawn," if tally.refused else ""
+    reason = f"--length {job.length}{drawn} was reached" if job.writes_line_feeds else "the model writes no line feed"
     write_line(sys.stderr, f"{told}: {reason}")
 
 

@@ -188,7 +188,7 @@ function gradients() {
     points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
   })), { x: `k, ${unit}s back`, log: true });
   const grows = (flow) => flow.remainder === null || flow.remainder > 1;
-  const far = (flow, k) => k !== null ? k : grows(flow) ? "it grows" : "beyond " + last;
+  const far = (flow, k) => k !== null ? k : !flow.norms[0] ? "no number" : grows(flow) ? "it grows" : "beyond " + last;
   const left = (share) => share === null ? "no number" : share > 1 ? share.toPrecision(2) + " times" : share.toPrecision(2);
   table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`],
         view.flow.map((flow) => [layerNamed(flow.layer), flow.part, far(flow, flow.half), far(flow, flow.hundredth),
