@@ -162,11 +162,39 @@ def test_of_a_file_that_grows_between_the_passes_what_was_there_first_is_read(tm
     assert corpus.sha256 == hashlib.sha256(b"before|other").hexdigest()
 
 
-def test_a_short_text_is_read_once(tmp_path, monkeypatch):
-    path = Path(write(tmp_path, b"before"))
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (gzip.compress(b"before"), {}),
+        (b"before", {"normalize": "nfc"}),
+        (b"before", {"newline": "lf"}),
+        ("before".encode("utf-16"), {"encoding": "utf-16"}),
+    ],
+)
+def test_a_short_text_that_takes_long_to_read_is_read_once(tmp_path, monkeypatch, data, options):
+    path = Path(write(tmp_path, data))
     change_between_passes(monkeypatch, path, b"another")
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 200)
+    assert decoded(read_corpus([str(path)], ReadOptions(options=TextOptions(**options)))) == "before"
+
+
+def test_a_file_that_is_touched_only_is_compared_and_read(tmp_path, monkeypatch):
+    path = Path(write(tmp_path, b"before"))
+    change_between_passes(monkeypatch, path, b"before")
     assert decoded(read_corpus([str(path)])) == "before"
+
+
+def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeypatch):
+    path = Path(write(tmp_path, b"before"))
+    look_up = CharEncoder.look_up
+
+    def change(*arguments):
+        path.write_bytes(b"behind")
+        return look_up(*arguments)
+
+    monkeypatch.setattr(CharEncoder, "look_up", change)
+    with pytest.raises(CorpusError, match="was changed while it was read"):
+        read_corpus([str(path)])
 
 
 @pytest.mark.parametrize("newline", ["keep", "lf"])
@@ -204,11 +232,10 @@ def test_utf16_is_recognised_by_its_mark(tmp_path):
     assert decoded(read_corpus([path], ReadOptions(options=TextOptions(encoding="utf-16")))) == "hello"
 
 
-@pytest.mark.parametrize(("mapped_bytes", "passes"), [(2000, 1), (500, 2)])
-def test_progress_counts_every_byte_of_every_pass(tmp_path, monkeypatch, mapped_bytes, passes):
-    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", mapped_bytes)
+@pytest.mark.parametrize(("pack", "passes"), [(gzip.compress, 1), (bytes, 2)])
+def test_progress_counts_every_byte_of_every_pass(tmp_path, pack, passes):
     seen = []
-    read_corpus([write(tmp_path, b"x" * 1000)], progress=seen.append)
+    read_corpus([write(tmp_path, pack(b"x" * 1000))], progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == passes * 1000
 

@@ -5,22 +5,32 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from charrnn.text import tally
 from charrnn.text.encoder import CharEncoder, code_points
-from charrnn.text.tally import ARRAY_BYTES, NUM_ASCII, Tally
+from charrnn.text.tally import NUM_ASCII, Tally
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 
 
 def tally_of(texts, kept_bytes=1 << 20):
-    tally = Tally(kept_bytes)
+    result = Tally(kept_bytes)
     for text in texts:
-        tally.add(code_points(text))
-    return tally
+        result.add(code_points(text))
+    return result
 
 
 def many(number):
     """So many characters that are not ASCII, in disorder."""
     return "".join(chr(0x100 + (7919 * place) % number) for place in range(number))
+
+
+@pytest.fixture(autouse=True, scope="module", params=[4, 1 << 23])
+def block(request):
+    """Of few characters, so that there are many of them, and as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tally, "BLOCK", request.param)
+        patch.setattr(tally, "PIECE", max(3, request.param >> 5))
+        yield
 
 
 @given(st.lists(st.one_of(ANY_TEXT, st.text("abc"))))
@@ -29,20 +39,22 @@ def many(number):
 @example([many(300), "abc", many(400), "\U0010ffff\ud800\0"])
 def test_every_character_is_counted_and_becomes_its_id(texts):
     text = "".join(texts)
-    tally = tally_of(texts)
-    counts = tally.counts
+    found = tally_of(texts)
+    counts = found.counts
     assert {chr(point): counts[point] for point in np.flatnonzero(counts)} == Counter(text)
+    for kept_bytes in (0, len(text) // 2):
+        assert (tally_of(texts, kept_bytes).counts == counts).all(), "what is not kept is counted too"
     encoder = CharEncoder(text)
-    ids = tally.ids(encoder)
+    ids = found.ids(encoder)
     assert ids.dtype == encoder.dtype
     assert ids.tolist() == [encoder.characters.index(character) for character in text]
 
 
 def test_more_characters_than_sixteen_bits_can_number():
     text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x20000)]))
-    tally = tally_of([text[:70_000], text[70_000:], text[::-1]])
-    assert set(tally.counts[list(map(ord, text))]) == {2}
-    assert tally.ids(CharEncoder(text)).tolist() == [*range(len(text)), *range(len(text))[::-1]]
+    found = tally_of([text[:70_000], text[70_000:], text[::-1]])
+    assert set(found.counts[list(map(ord, text))]) == {2}
+    assert found.ids(CharEncoder(text)).tolist() == [*range(len(text)), *range(len(text))[::-1]]
 
 
 def test_characters_without_an_id_of_their_own_become_the_last():
@@ -52,6 +64,6 @@ def test_characters_without_an_id_of_their_own_become_the_last():
 
 @pytest.mark.parametrize(("texts", "is_kept"), [(["x" * 60, "x" * 40], True), (["x" * 60, "x" * 41], False)])
 def test_of_a_long_text_the_counts_alone_are_kept(texts, is_kept):
-    tally = tally_of(texts, kept_bytes=100 + 2 * ARRAY_BYTES)
-    assert tally.counts[ord("x")] == sum(map(len, texts))
-    assert (tally.ids(CharEncoder("x")) is not None) == is_kept
+    found = tally_of(texts, kept_bytes=100)
+    assert found.counts[ord("x")] == sum(map(len, texts))
+    assert (found.ids(CharEncoder("x")) is not None) == is_kept

@@ -205,7 +205,7 @@ def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seco
     with console.ReadingBar(stream) as bar:
         assert read_corpus([str(tmp_path / "t.txt")], progress=bar).num_bytes == 3_000_000
     shown = plain(stream.getvalue())
-    assert ("reading" in shown and "3.0 MB" in shown) == is_shown
+    assert ("reading" in shown and "6.0 MB" in shown) == is_shown
     assert bool(shown) == is_shown
 
 

@@ -1,8 +1,9 @@
 """Turning texts into ids, in memory that does not grow with them, and what a checkpoint remembers of them.
 
-One pass reads the bytes, hashes them and counts the characters, which are kept while they are few and become ids in the
-end. A large text is read again for that, and its ids go to a memory-mapped file that is used again
-(`charrnn.text.cache`). How ids become training windows is the matter of `charrnn.training.lanes`.
+A first pass reads the bytes, hashes them and counts the characters; a second turns them into ids, in memory or, where
+there are many, in a memory-mapped file that is used again (`charrnn.text.cache`). Where reading is more than decoding
+UTF-8, the first keeps what it has read as long as that is not much, and there is no second. How ids become training
+windows is the matter of `charrnn.training.lanes`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.text.alphabet import choose_alphabet, counts_by_id
 from charrnn.text.cache import Cache, cache_key
-from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.documents import is_text
-from charrnn.text.encoder import CharEncoder, Ids, code_points, to_bytes
+from charrnn.text.encoder import CharEncoder, Ids, code_points
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
-from charrnn.text.sources import Document, Found, find_documents
+from charrnn.text.sources import Found, find_documents
+from charrnn.text.stream import TextStream
 from charrnn.text.tally import Counts, Tally
 
 MIN_PIECE = 2
@@ -149,8 +150,15 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
 
 
 def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> Corpus:
-    tally = Tally(MAPPED_BYTES)
-    for text in _read(found.documents, reading, meter):
+    stream = TextStream(
+        found.documents,
+        reading.options,
+        separator=reading.separator,
+        is_settled=reading.encoder is not None,
+        meter=meter,
+    )
+    tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
+    for text in stream.read():
         tally.add(code_points(text))
     counts = tally.counts
     if not counts.any():
@@ -164,7 +172,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         _check_chosen(counts, encoder, reading)
     return Corpus(
         name=name,
-        ids=_encode(found.documents, encoder, tally, reading, meter),
+        ids=_encode(stream, encoder, tally, reading, meter),
         encoder=encoder,
         counts=counts_by_id(counts, encoder),
         num_bytes=meter.num_bytes,
@@ -174,27 +182,6 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         skipped=found.skipped,
         num_distinct=int(np.count_nonzero(counts)),
     )
-
-
-def _read(documents: Sequence[Document], reading: ReadOptions, meter: Meter) -> Iterator[str]:
-    """All documents as one prepared text, in pieces; the meter sees every byte before.
-
-    Where each line is a text of its own, one that a document's end leaves open ends there.
-    """
-    preparer, encoding = TextPreparer(reading.options), "latin-1" if reading.options.unit == BYTE else "utf-8"
-    last = ""
-    for number, document in enumerate(documents):
-        between = reading.separator if number else ""
-        if reading.options.lines and last not in ("", "\n") and not between.startswith("\n"):
-            between = "\n" + between
-        last = between[-1:] or last
-        for chunk in meter.watch([to_bytes(between)]):
-            yield preparer.feed(chunk.decode(encoding))
-        chunks, is_settled = meter.watch(document.chunks()), reading.encoder is not None
-        for text in decode_document(chunks, document.name, reading.options, is_settled=is_settled):
-            last = text[-1:] or last
-            yield preparer.feed(text)
-    yield preparer.feed("", final=True)
 
 
 def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
@@ -231,15 +218,14 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
         )
 
 
-def _encode(
-    documents: Sequence[Document], encoder: CharEncoder, tally: Tally, reading: ReadOptions, meter: Meter
-) -> Ids:
+def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: ReadOptions, meter: Meter) -> Ids:
     """The text's ids: of what was kept of it, or of a second reading, in memory or in the cache where they are many."""
     kept, num_chars = tally.ids(encoder), int(tally.counts.sum())
     if kept is not None:
         return kept
+    pieces = (encoder.look_up(code_points(text)) for text in stream.read_again(num_chars))
     if reading.cache is None or num_chars * encoder.dtype.itemsize < MAPPED_BYTES:
-        return _gather(_read_again(documents, encoder, num_chars, reading, meter), num_chars, encoder)
+        return _gather(pieces, num_chars, encoder)
     key = cache_key(
         sha256=meter.sha256,
         sizes=meter.sizes,
@@ -249,9 +235,7 @@ def _encode(
         has_unknown=encoder.has_unknown,
     )
     known = reading.cache.find(key, num_chars, encoder.dtype)
-    if known is not None:
-        return known
-    return reading.cache.keep(key, _read_again(documents, encoder, num_chars, reading, meter), encoder.dtype)
+    return known if known is not None else reading.cache.keep(key, pieces, encoder.dtype)
 
 
 def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
@@ -261,25 +245,6 @@ def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
         ids[position : position + len(piece)] = piece
         position += len(piece)
     return ids
-
-
-def _read_again(
-    documents: Sequence[Document], encoder: CharEncoder, num_chars: int, reading: ReadOptions, meter: Meter
-) -> Iterator[Ids]:
-    """The second pass: each document up to where it ended in the first, in ids.
-
-    Raises:
-        CorpusError: it is not what it was in the first.
-    """
-    meter.begin_again()
-    left = num_chars
-    for text in _read(documents, reading, meter):
-        left -= len(text)
-        if left < 0:
-            break
-        yield encoder.look_up(code_points(text))
-    if left or not meter.is_same:
-        raise CorpusError("the text was changed while it was read; try again when nothing changes it")
 
 
 def _name(path: str) -> str:

@@ -21,7 +21,8 @@ class Meter:
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress or (lambda done: None)
-        self._first = self._hash = hashlib.sha256()
+        self._first = hashlib.sha256()
+        self._hash: hashlib._Hash | None = self._first
         self._seen, self._place = 0, 0
         self.sizes: list[int] = []
 
@@ -38,11 +39,16 @@ class Meter:
     @property
     def is_same(self) -> bool:
         """Whether the last pass had the bytes of the first."""
+        assert self._hash is not None, "they were to be compared"
         return self._hash.digest() == self._first.digest()
 
-    def begin_again(self) -> None:
-        """Begin another pass, of which each document ends where it ended in the first: it may have grown since."""
-        self._hash, self._place = hashlib.sha256(), 0
+    def begin_again(self, *, compares: bool) -> None:
+        """Begin another pass, of which each document ends where it ended in the first: it may have grown since.
+
+        Args:
+            compares: whether `is_same` will be asked for.
+        """
+        self._hash, self._place = hashlib.sha256() if compares else None, 0
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Hand on the next document's bytes."""
@@ -54,7 +60,8 @@ class Meter:
             if not chunk:
                 break
             size += len(chunk)
-            self._hash.update(chunk)
+            if self._hash is not None:
+                self._hash.update(chunk)
             self._seen += len(chunk)
             self._progress(self._seen)
             yield chunk

@@ -19,7 +19,7 @@ from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError, DamagedError
 from charrnn.standard_input import STDIN, STDIN_NAME
-from charrnn.text.unpacking import CHUNK, DAMAGE, decompressed
+from charrnn.text.unpacking import CHUNK, DAMAGE, HEAD_BYTES, compression_of, decompressed
 
 HELD_BYTES = 64 << 20
 """Bytes of standard input that are held in memory; more go to a temporary file."""
@@ -38,6 +38,29 @@ class Document:
     name: str
     path: Path | None
     kept: IO[bytes] | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is compressed.
+
+        Raises:
+            CorpusError: it is missing or unreadable.
+        """
+        with reading(self.name), self._open() as file:
+            return compression_of(file.read(HEAD_BYTES)) is not None
+
+    @property
+    def signature(self) -> tuple[int, int, int] | None:
+        """What is another wherever a file has changed; None for what standard input held, which stays.
+
+        Raises:
+            CorpusError: it is gone.
+        """
+        if self.path is None:
+            return None
+        with reading(self.name):
+            found = self.path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def chunks(self) -> Iterator[bytes]:
         """Read it from its beginning, decompressed.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.text.encoder import CharEncoder, Ids, Points
+from charrnn.text.encoder import CharEncoder, Ids, Points, look_up
 
 Counts = NDArray[np.int64]
 
@@ -20,11 +20,17 @@ NUM_POINTS = 0x110000
 
 NUM_ASCII = 128
 
+COMMON = 0x20000
+"""Code points below it, emoji among them, are counted by a table of all of them."""
+
 LONG_PIECE = 1 << 15
 """Characters of a piece from which on counting pairs is faster: there are as many kinds of pairs as that."""
 
-ARRAY_BYTES = 128
-"""What an array takes beside its values."""
+BLOCK = 1 << 23
+"""Numbers that are kept in one array: large ones come in large pages, which is several times faster."""
+
+PIECE = 1 << 18
+"""Numbers that become ids at once."""
 
 
 class Tally:
@@ -39,38 +45,54 @@ class Tally:
         self._points = np.arange(NUM_ASCII, dtype=np.uint32)  # by number
         self._times = np.zeros(NUM_ASCII, dtype=np.int64)
         self._numbers = self._number_points(np.dtype(np.uint8))
-        self._pieces: list[Ids] | None = []
-        self._size = 0
+        self._counts = np.zeros(NUM_POINTS, dtype=np.int64)  # of what has no numbers
+        self._blocks: list[Ids] | None = [] if kept_bytes else None
+        self._filled = 0  # of the last block
+        self._size = 0  # in bytes
 
     def add(self, points: Points) -> None:
         """Take the next piece as code points, shape (num_chars,), bytes where all are ASCII."""
+        if self._blocks is None:
+            _count_points(self._counts, points)
+            return
         numbers = points if points.dtype == np.uint8 else self._number(points)
         found = _count(numbers)
         self._times[: len(found)] += found[: len(self._times)]
-        if self._pieces is not None and len(numbers):
-            self._pieces.append(numbers)
-            self._size += numbers.nbytes + ARRAY_BYTES
-            if self._size > self._kept_bytes:
-                self._pieces = None
+        self._size += numbers.nbytes
+        if self._size <= self._kept_bytes:
+            self._keep(self._blocks, numbers)
+        else:
+            self._blocks = None
 
     @property
     def counts(self) -> Counts:
         """How often each code point stands in the text, shape (NUM_POINTS,)."""
-        counts = np.zeros(NUM_POINTS, dtype=np.int64)
-        counts[self._points] = self._times
+        counts = self._counts.copy()
+        counts[self._points] += self._times
         return counts
 
     def ids(self, encoder: CharEncoder) -> Ids | None:
         """The whole text as ids, shape (num_chars,); None where it was too long to be kept."""
-        if self._pieces is None:
+        if self._blocks is None:
             return None
         table = encoder.look_up(self._points)
-        ids = np.empty(sum(map(len, self._pieces)), dtype=encoder.dtype)
+        ids = np.empty(int(self._times.sum()), dtype=table.dtype)
         position = 0
-        for piece in self._pieces:
-            table.take(piece, mode="clip", out=ids[position : position + len(piece)])
-            position += len(piece)
+        for block in [*self._blocks[:-1], *(last[: self._filled] for last in self._blocks[-1:])]:
+            for start in range(0, len(block), PIECE):
+                piece = block[start : start + PIECE]
+                ids[position : position + len(piece)] = look_up(table, piece)
+                position += len(piece)
         return ids
+
+    def _keep(self, blocks: list[Ids], numbers: Ids) -> None:
+        if not blocks or blocks[-1].dtype != numbers.dtype or self._filled + len(numbers) > len(blocks[-1]):
+            if blocks:
+                blocks[-1] = blocks[-1][: self._filled]
+            blocks.append(np.empty(max(BLOCK, len(numbers)), dtype=numbers.dtype))
+            self._filled = 0
+        blocks[-1][self._filled : self._filled + len(numbers)] = numbers
+        self._filled += len(numbers)
 
     def _number(self, points: Points) -> Ids:
         numbers = self._numbers.take(points, mode="clip")
@@ -87,6 +109,15 @@ class Tally:
         numbers = np.full(NUM_POINTS, np.iinfo(dtype).max, dtype=dtype)
         numbers[self._points] = np.arange(len(self._points), dtype=dtype)
         return numbers
+
+
+def _count_points(counts: Counts, points: Points) -> None:
+    if points.dtype != np.uint8 and points.max(initial=0) >= COMMON:  # few texts, and it takes long
+        values, times = np.unique(points[points >= COMMON], return_counts=True)
+        counts[values] += times
+        points = points[points < COMMON]
+    found = _count(points)
+    counts[: len(found)] += found
 
 
 def _count(numbers: Ids) -> Counts:

@@ -23,7 +23,9 @@ PACKED_CHUNK = 1 << 10
 DAMAGE = (gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
 """What a damaged file leads to; bz2's is an OSError without a number."""
 
-_HEAD = 16
+HEAD_BYTES = 16
+"""Bytes that tell what packed a file."""
+
 _KINDS = {
     "gzip": rb"\x1f\x8b\x08",
     "bzip2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
@@ -45,7 +47,7 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
     Raises:
         CorpusError: what can unpack it is not there.
     """
-    kind = compression_of(file.read(_HEAD))
+    kind = compression_of(file.read(HEAD_BYTES))
     file.seek(0)
     if kind is None:
         return contextlib.nullcontext(file)

@@ -1,0 +1,87 @@
+"""Documents as one text that can be read twice, with the same result or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from charrnn.errors import CorpusError
+from charrnn.text.decoding import TextPreparer, decode_document
+from charrnn.text.encoder import to_bytes
+from charrnn.text.meter import Meter
+from charrnn.text.options import BYTE, CHARACTER, TextOptions
+from charrnn.text.sources import Document
+
+
+class TextStream:
+    """Several documents, prepared and joined.
+
+    Where each line is a text of its own, one that a document's end leaves open ends there.
+
+    Args:
+        documents: in order.
+        options: from bytes to characters.
+        separator: what stands between documents.
+        is_settled: whether a model reads texts so already; see `decode_document`.
+        meter: sees every byte.
+    """
+
+    def __init__(
+        self, documents: Sequence[Document], options: TextOptions, *, separator: str, is_settled: bool, meter: Meter
+    ) -> None:
+        self._documents, self._options, self._separator = documents, options, separator
+        self._is_settled, self._meter = is_settled, meter
+        self._signatures = self._sign()
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether it takes long to read: it is compressed, in another encoding, or changed by an option."""
+        is_plain = replace(self._options, unit=CHARACTER, lines=False) == TextOptions()
+        return not is_plain or any(document.is_packed for document in self._documents)
+
+    def read(self) -> Iterator[str]:
+        """Read all of it, in pieces.
+
+        Raises:
+            CorpusError: a document cannot be read or is not in its encoding.
+        """
+        preparer, encoding = TextPreparer(self._options), "latin-1" if self._options.unit == BYTE else "utf-8"
+        last = ""
+        for number, document in enumerate(self._documents):
+            between = self._separator if number else ""
+            if self._options.lines and last not in ("", "\n") and not between.startswith("\n"):
+                between = "\n" + between
+            last = between[-1:] or last
+            for chunk in self._meter.watch([to_bytes(between)]):
+                yield preparer.feed(chunk.decode(encoding))
+            chunks = self._meter.watch(document.chunks())
+            for text in decode_document(chunks, document.name, self._options, is_settled=self._is_settled):
+                last = text[-1:] or last
+                yield preparer.feed(text)
+        yield preparer.feed("", final=True)
+
+    def read_again(self, num_chars: int) -> Iterator[str]:
+        """Read it once more, each document up to where it ended before.
+
+        Where a file's signature is another than at first, the bytes of both passes are compared by their hashes.
+
+        Args:
+            num_chars: that it had at first; never more are given.
+
+        Raises:
+            CorpusError: it is not what it was.
+        """
+        has_changed = self._sign() != self._signatures
+        self._meter.begin_again(compares=has_changed)
+        left = num_chars
+        for text in self.read():
+            left -= len(text)
+            if left < 0:
+                break
+            yield text
+        is_same = self._meter.is_same if has_changed else self._sign() == self._signatures
+        if left or not is_same:
+            raise CorpusError("the text was changed while it was read; try again when nothing changes it")
+
+    def _sign(self) -> list[tuple[int, int, int] | None]:
+        return [document.signature for document in self._documents]
