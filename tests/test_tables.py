@@ -10,7 +10,8 @@ from conftest import clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
+from charrnn.cli.common.tables import format_columns, format_comparison, text_width, wrapped
+from charrnn.cli.inspector.studies import _put
 
 HEAD = ["layer", "gate", "mean value", "cells always open"]
 ROWS = [["0", "input", "0.53", "12 of 128"], ["1", "forget", "0.61", "3 of 128"]]
@@ -48,7 +49,24 @@ def test_a_comparison_has_columns_or_rows_or_columns_below_each_other():
     ]  # fmt: skip
 
 
-words = st.text("abc ", min_size=1, max_size=12).map(lambda text: text.strip() or "x")
+@given(st.text("ab 漢字é", max_size=60), st.integers(10, 30), st.sampled_from([0, 4]))
+def test_a_sentence_in_any_script_fits_and_loses_nothing(sentence, width, indent):
+    lines = wrapped(sentence, width, indent)
+    assert all(text_width(line) <= max(width, indent + 8) for line in lines)
+    assert "".join("".join(lines).split()) == "".join(sentence.split())
+    assert all(line.startswith(" " * indent) for line in lines if line)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("a漢é□字"))))
+def test_a_row_of_a_map_keeps_its_width_whatever_covers_what(puts):
+    row = [" "] * 10
+    for column, character in puts:
+        _put(row, column, character)
+    assert text_width("".join(row)) == 10
+    assert not puts or puts[-1][1] in row
+
+
+words = st.text("abc 漢é", min_size=1, max_size=12).map(lambda text: text.strip() or "x")
 
 
 @given(st.data(), st.integers(12, 90), st.integers(1, 4), st.integers(1, 4))
@@ -57,7 +75,7 @@ def test_nothing_is_wider_than_it_may_be_and_no_cell_is_lost(data, width, column
     head = [data.draw(words) for _ in range(columns + 1)]
     cells = [[str(next(numbers)) for _ in range(columns + 1)] for _ in range(rows)]
     for lines in (format_columns(head, cells, width), format_comparison(head[:1], head[1:], cells, width)):
-        assert all(len(line) <= width for line in lines)
+        assert all(text_width(line) <= width for line in lines)
         assert set(re.findall(r"\d{4}", " ".join(lines))) == {cell for row in cells for cell in row}
     assert all(len(line) <= width for line in wrapped(" ".join(head * 9), width, indent=4))
 

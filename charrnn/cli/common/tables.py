@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from charrnn.display.heatmap import cell_width
+
 MAX_WIDTH = 100
 NARROW = 48
 """Columns of a terminal below which a value stands under its name, not beside it."""
@@ -31,9 +33,9 @@ def print_table(rows: Sequence[tuple[str, str]]) -> None:
 
         print_table(rows)
         return
-    width = max(len(name) for name, _ in rows)
+    width = max(text_width(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        print(f"{_pad(name, width)}  {value}")
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -60,10 +62,36 @@ def shows_colour() -> bool:
 
 def wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:
     """Cut a sentence between words into lines that fit; a word that is longer than a line is cut too."""
-    margin = " " * indent
-    return textwrap.wrap(
-        sentence, max(width, indent + 8), initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
-    ) or [""]  # fmt: skip
+    return _wrap(sentence, max(width, indent + 8), first=" " * indent, others=" " * indent) or [""]
+
+
+def _wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> list[str]:
+    """Cut a sentence into lines with margins; in East Asian scripts a character takes two columns."""
+    if sentence.isascii():
+        return textwrap.wrap(
+            sentence, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+        )  # fmt: skip
+    lines, line = list[str](), first
+    words = sentence.split()
+    while words:
+        word = words.pop(0)
+        begun = f"{line} {word}" if line.strip() else line + word
+        if text_width(begun) <= width:
+            line = begun
+            continue
+        words.insert(0, word)
+        if not line.strip():  # a word that is longer than a line
+            fitting = max(1, sum(text_width(line + word[: end + 1]) <= width for end in range(len(word))))
+            line, words[0] = line + word[:fitting], word[fitting:]
+            words = words if words[0] else words[1:]
+        lines.append(line)
+        line = others
+    return [*lines, line] if line.strip() else lines
+
+
+def text_width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    return len(text) if text.isascii() else sum(map(cell_width, text))
 
 
 def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -94,8 +122,11 @@ def format_comparison(
         width: columns to fit in.
     """
     own, lines = len(labels), list[str]()
-    first, start = [max(map(len, column)) for column in zip(labels, *(row[:own] for row in rows), strict=True)], 0
-    sizes = [max(map(len, column)) for column in zip(names, *(row[own:] for row in rows), strict=True)]
+    first, start = (
+        [max(map(text_width, column)) for column in zip(labels, *(row[:own] for row in rows), strict=True)],
+        0,
+    )
+    sizes = [max(map(text_width, column)) for column in zip(names, *(row[own:] for row in rows), strict=True)]
     if own == 1 and _total([*first, *sizes]) > width:
         turned = [list(row) for row in zip(names, *(row[1:] for row in rows), strict=True)]
         table = _in_columns([labels[0], *(row[0] for row in rows)], turned, width)
@@ -113,19 +144,20 @@ def format_comparison(
 
 def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """A table whose head may take several lines; nothing where it is too wide all the same."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    widths = [max(map(text_width, column)) for column in zip(head, *rows, strict=True)]
     if _total(widths) <= width:
         return _lay_out([head, *rows], widths)
-    narrow = [max([0, *map(len, column), *map(len, name.split())]) for name, *column in zip(head, *rows, strict=True)]
+    columns = zip(head, *rows, strict=True)
+    narrow = [max([0, *map(text_width, [*column, *name.split()])]) for name, *column in columns]
     if _total(narrow) <= width:
-        heads = [textwrap.wrap(name, size) if name else [] for name, size in zip(head, narrow, strict=True)]
+        heads = [_wrap(name, size) if name else [] for name, size in zip(head, narrow, strict=True)]
         return _lay_out([*itertools.zip_longest(*heads, fillvalue=""), *rows], narrow)
     return []
 
 
 def _chunk(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Some of the things of a comparison; a single one that is too wide is told in sentences."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    widths = [max(map(text_width, column)) for column in zip(head, *rows, strict=True)]
     if _total(widths) <= width:
         return _lay_out([head, *rows], widths)
     told = [" ".join(cell for cell in row[:-1] if cell) + f": {row[-1]}" for row in rows if row[-1]]
@@ -133,7 +165,7 @@ def _chunk(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> li
 
 
 def _hung(sentence: str, width: int) -> list[str]:
-    return textwrap.wrap(sentence, max(width, 10), subsequent_indent="  ", break_on_hyphens=False)
+    return _wrap(sentence, max(width, 10), others="  ")
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -141,7 +173,11 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _lay_out(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
-    return ["  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return ["  ".join(map(_pad, row, widths)).rstrip() for row in rows]
+
+
+def _pad(cell: str, size: int) -> str:
+    return cell + " " * (size - text_width(cell))
 
 
 def to_json(record: Mapping[str, Any]) -> str:

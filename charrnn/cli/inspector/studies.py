@@ -13,6 +13,7 @@ from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell
+from charrnn.display.heatmap import cell_width
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
@@ -103,6 +104,19 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
     ]
 
 
+def _put(row: list[str], column: int, shown: str) -> None:
+    """Put a character into a row of a map, in which what follows a wide one is empty; what it covers goes."""
+    size = cell_width(shown)
+    column = min(column, len(row) - size)
+    for place in range(column, column + size):
+        if not row[place]:
+            row[place - 1] = " "
+        if cell_width(row[place] or " ") == 2:
+            row[place + 1] = " "
+        row[place] = ""
+    row[column] = shown
+
+
 def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int, unit: str) -> list[str]:
     """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
     columns = min(width, 64)
@@ -111,7 +125,7 @@ def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], wid
         x, y = found.places[i]
         row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
         shown = {" ": "␣", "\n": "↵"}.get(characters[i], spell(characters[i], unit))
-        grid[row][column] = shown if len(shown) == 1 else "□"
+        _put(grid[row], column, shown if len(shown) == 1 else "□")
     rows = [
         [
             spell(picture(characters[i]), unit),
