@@ -251,6 +251,10 @@ class TrainConfig:
     deterministic: bool = False
     threads: int = 1
 
+    def num_evaluated(self, held_out: int) -> int:
+        """Characters that an evaluation counts, nearly, of so many that are held out."""
+        return min(held_out, self.evaluated)
+
     def __post_init__(self) -> None:
         check_options(asdict(self))
         if self.epochs is None and self.max_steps is None and self.time_limit is None:

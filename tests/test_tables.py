@@ -109,3 +109,11 @@ def in_terminal(folder, width, *arguments):
         cwd=folder, capture_output=True, text=True, env=environment, timeout=60, check=True,
     )  # fmt: skip
     return re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)
+
+
+def test_a_word_of_many_thousand_characters_is_cut_at_once():
+    """As an alphabet is, which has no spaces; a time of its square would be minutes."""
+    word = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
+    lines = wrapped(word, 40)
+    assert {text_width(line) for line in lines} == {40}
+    assert "".join(lines) == word

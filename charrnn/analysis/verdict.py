@@ -54,6 +54,12 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
     seen = f"the validation loss fell by {fall:.4f} nats over the last third of the steps"
     if is_stalled:
         seen = f"no gain in {since} evaluations, since step {best.step:,}"
+    has_fallen = before.train_loss - last.train_loss > last.train_loss * FLAT
+    return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
+
+
+def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_compare: bool) -> str:
+    """What the two losses say of each other where the validation loss falls no more, which is told as it was seen."""
     levelled = f"levelled off: {seen}"
     gap = last.val_loss - last.train_loss
     if not losses_compare and gap > last.val_loss * CLEAR:
@@ -63,7 +69,7 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
         )
     if not losses_compare:
         return f"{levelled}; more text, or a larger model, would help more than time"
-    if gap < 0 and before.train_loss - last.train_loss > last.train_loss * FLAT:
+    if gap < 0 and training_fell:
         return f"{levelled}, and the training loss still falls; more text would help most"
     if gap < 0:
         return (

@@ -166,7 +166,6 @@ def _check(flags: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: one is out of its range, or two contradict each other.
     """
-    from charrnn.cli.common.shared import ON_A_TEXT
     from charrnn.text.unknowns import check_rule
 
     check_rule(flags["unknown"])
@@ -196,14 +195,7 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--svg and --html both write a file; give one of them")
     if flags["svg"] is not None and (others := [name for name in _views(flags) if name not in PICTURED]):
         raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
-    is_read = flags["text"] is not None or flags["text_file"] is not None
-    if flags["unknown"] != "count" and not is_read and flags["score"] is None:
-        raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
-    files = [flags["score"], flags["text_file"], None if str(flags["novelty"]).isdecimal() else flags["novelty"]]
-    if flags["encoding"] is not None and not any(file is not None for file in files):
-        raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
-    if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
-        raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
+    _check_reading(flags)
     if [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))].count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
     for name in ("score", "verify", "export"):
@@ -214,6 +206,24 @@ def _check(flags: Mapping[str, Any]) -> None:
     for name in ("novelty", "corpus"):
         if flags[name] == STDIN and len(flags["checkpoints"]) > 1:
             raise ConfigError(f"--{name} is read for every checkpoint, and standard input only once; give a file")
+
+
+def _check_reading(flags: Mapping[str, Any]) -> None:
+    """Refuse flags about a text that is read where none is.
+
+    Raises:
+        ConfigError: there is such a one.
+    """
+    from charrnn.cli.common.shared import ON_A_TEXT
+
+    is_read = flags["text"] is not None or flags["text_file"] is not None
+    if flags["unknown"] != "count" and not is_read and flags["score"] is None:
+        raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
+    files = [flags["score"], flags["text_file"], None if str(flags["novelty"]).isdecimal() else flags["novelty"]]
+    if flags["encoding"] is not None and not any(file is not None for file in files):
+        raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
+    if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
+        raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
 
 
 def _check_subjects(subjects: "list[Subject]", flags: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from charrnn.display.heatmap import cell_width
@@ -72,21 +72,32 @@ def _wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> li
             sentence, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
         )  # fmt: skip
     lines, line = list[str](), first
-    words = sentence.split()
-    while words:
-        word = words.pop(0)
+    for whole in sentence.split():
+        *pieces, word = _cut(whole, width - max(len(first), len(others)))
+        for piece in pieces:  # of a word that is longer than a line
+            if line.strip():
+                lines.append(line)
+                line = others
+            lines.append(line + piece)
+            line = others
         begun = f"{line} {word}" if line.strip() else line + word
-        if text_width(begun) <= width:
-            line = begun
-            continue
-        words.insert(0, word)
-        if not line.strip():  # a word that is longer than a line
-            fitting = max(1, sum(text_width(line + word[: end + 1]) <= width for end in range(len(word))))
-            line, words[0] = line + word[:fitting], word[fitting:]
-            words = words if words[0] else words[1:]
-        lines.append(line)
-        line = others
+        if text_width(begun) > width:
+            lines.append(line)
+            begun = others + word
+        line = begun
     return [*lines, line] if line.strip() else lines
+
+
+def _cut(word: str, width: int) -> Iterator[str]:
+    """Pieces of a word, each as wide as it may be."""
+    start = used = 0
+    for place, character in enumerate(word):
+        size = cell_width(character)
+        if used + size > width and place > start:
+            yield word[start:place]
+            start, used = place, 0
+        used += size
+    yield word[start:]
 
 
 def text_width(text: str) -> int:
@@ -122,16 +133,14 @@ def format_comparison(
         width: columns to fit in.
     """
     own, lines = len(labels), list[str]()
-    first, start = (
-        [max(map(text_width, column)) for column in zip(labels, *(row[:own] for row in rows), strict=True)],
-        0,
-    )
+    first = [max(map(text_width, column)) for column in zip(labels, *(row[:own] for row in rows), strict=True)]
     sizes = [max(map(text_width, column)) for column in zip(names, *(row[own:] for row in rows), strict=True)]
     if own == 1 and _total([*first, *sizes]) > width:
         turned = [list(row) for row in zip(names, *(row[1:] for row in rows), strict=True)]
         table = _in_columns([labels[0], *(row[0] for row in rows)], turned, width)
         if table:
             return table
+    start = 0
     while start < len(names):
         end = start + 1
         while end < len(names) and _total([*first, *sizes[start : end + 1]]) <= width:

@@ -21,7 +21,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     run = launch.run
     model, config = run.model.config, run.config
     return [
-        *_describe_corpus(corpus, config.val_fraction, min(len(run.val_ids), config.evaluated)),
+        *_describe_corpus(corpus, config.val_fraction, config.num_evaluated(len(run.val_ids))),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "

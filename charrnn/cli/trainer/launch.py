@@ -126,9 +126,8 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str, keeper: Threa
         torch.use_deterministic_algorithms(True)
         reason += f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
-    run.evaluation_seconds = run.evaluation_seconds or min(len(run.val_ids), run.config.evaluated) / (
-        FORWARD_SPEED * speed
-    )
+    evaluated = run.config.num_evaluated(len(run.val_ids))
+    run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
     return Launch(run, corpus, speed, reason, keeper)
 
 
