@@ -123,6 +123,23 @@ def test_a_snapshot_stays_what_it_is_while_training_goes_on(tmp_path):
     assert torch.equal(stored.training["weights"]["head.bias"], before)
 
 
+def test_last_weights_that_are_the_best_take_no_memory_of_their_own_and_are_stored_twice(tmp_path):
+    best = CharRNN(CONFIG).state_dict()
+    last = {name: tensor.clone() for name, tensor in best.items()}
+    last["head.bias"] += 1
+    contents = checkpoint.snapshot(
+        model=CONFIG, encoder=CharEncoder("abcde"), weights=best, weights_stay=True, history=HISTORY, corpus=CORPUS,
+        made={}, training={**SUMMARY, "weights": last},
+    )  # fmt: skip
+    kept, copied = contents["weights"], contents["training"]["weights"]
+    assert [name for name in last if copied[name].data_ptr() != kept[name].data_ptr()] == ["head.bias"]
+    assert copied["head.bias"].data_ptr() != last["head.bias"].data_ptr()
+    checkpoint.write(tmp_path / "m.pt", contents)
+    stored = checkpoint.load(str(tmp_path / "m.pt"))  # which takes a record for one tensor only
+    assert all(torch.equal(torch.from_numpy(stored.weights[name]), best[name]) for name in best)
+    assert all(torch.equal(stored.training["weights"][name], last[name]) for name in last)
+
+
 def test_every_truncation_is_refused(path):
     data = path.read_bytes()
     for length in [*range(0, len(data), 97), len(data) - 1]:

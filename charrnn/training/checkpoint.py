@@ -52,12 +52,14 @@ def snapshot(
         history: one row per evaluation.
         corpus: what the model learns from.
         made: versions, machine, command and time.
-        training: what it takes to go on, plain values and tensors.
+        training: what it takes to go on, plain values and tensors; its "weights", if any, are the last ones.
     """
+    best = map_leaves(dict(weights), _bring if weights_stay else _copy)
+    last = {name: _copy_unless_kept(tensor, best[name]) for name, tensor in training.get("weights", {}).items()}
     return {
         **describe_checkpoint(model, encoder, text, history, corpus, made),
-        "weights": map_leaves(dict(weights), _bring if weights_stay else _copy),
-        "training": map_leaves(dict(training), _copy),
+        "weights": best,
+        "training": {**map_leaves({**training, "weights": {}}, _copy), "weights": last},
     }
 
 
@@ -141,6 +143,12 @@ def _bring(leaf: Any) -> Any:
 def _copy(leaf: Any) -> Any:
     """The same in contiguous storage of its own size."""
     return _bring(leaf).clone() if isinstance(leaf, Tensor) else leaf
+
+
+def _copy_unless_kept(tensor: Tensor, kept: Tensor) -> Tensor:
+    """A copy, or where another tensor has the same values, that one's: a storage of its own, in the same memory."""
+    brought = _bring(tensor)
+    return torch.from_numpy(kept.numpy()) if torch.equal(brought, kept) else brought.clone()
 
 
 def _to_tensor(leaf: Any) -> Any:

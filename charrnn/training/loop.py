@@ -225,6 +225,7 @@ def _evaluate(run: TrainingRun) -> Report:
 def _validate(run: TrainingRun) -> float:
     """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
     while True:
+        run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
         give_back_freed_memory()
         started = run.ranks.now()
         how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
