@@ -80,7 +80,7 @@ ALLOWED = {
     "storage": {
         "tensorfile": "",
         "header": "config encoder errors metrics options shapes tensorfile",
-        "archive": "config encoder errors header metrics options shapes standard_input tensorfile",
+        "archive": "config decoding encoder errors header metrics options shapes standard_input tensorfile",
         "outputs": "errors",
         "export": "archive",
         "verification": "archive errors tensorfile",
@@ -333,7 +333,7 @@ def test_training_does_not_load_the_compiler_of_torch(tmp_path):
         (["empty.txt"], "empty.txt: no characters"),
         (["words.txt"], "words.pt: exists"),
         (["words.txt", "--out", "no/such.pt"], "no: no such folder"),
-        (["words.txt", "--resume-from", "words.txt", "--out", "new.pt"], "words.txt: not a whole charrnn checkpoint"),
+        (["words.txt", "--resume-from", "words.txt", "--out", "new.pt"], "words.txt: is a text; "),
     ],
 )
 def test_what_is_wrong_with_names_and_texts_is_told_before_torch_is_loaded(arguments, told, tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import shutil
 import stat
 import zipfile
@@ -273,11 +274,37 @@ def test_a_compressed_record_which_could_be_a_bomb_is_refused(path):
         read_checkpoint(str(path))
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"hello", pickle.dumps({"format": "charrnn"}), os.urandom(5000)])
+@pytest.mark.parametrize("data", [b"", b"PK", pickle.dumps({"format": "charrnn"}), os.urandom(5000)])
 def test_a_file_of_another_kind_is_refused(tmp_path, data):
     (tmp_path / "x.pt").write_bytes(data)
     with pytest.raises(CheckpointError, match=r"x\.pt: not a whole charrnn checkpoint"):
         read_checkpoint(str(tmp_path / "x.pt"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("a.txt", b"Tin soles", "is a text; `charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` "),
+        (
+            "m.txt",
+            "T\N{LATIN SMALL LETTER I WITH DIAERESIS}n".encode() * 256,
+            "is a text; .* scores it; did you mean .*m.pt\\?$",
+        ),
+        ("a.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; give the .pt"),
+        ("m.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; did you mea"),
+        ("e.pt", b"", r"not a whole charrnn checkpoint \(it is empty\); it is damaged"),
+    ],
+)
+def test_what_a_file_is_instead_of_a_checkpoint_is_told(path, name, data, told):
+    path.with_name(name).write_bytes(data)
+    with pytest.raises(CheckpointError, match=rf"{name}: {told}"):
+        read_checkpoint(str(path.with_name(name)))
+
+
+def test_an_address_is_told_from_a_missing_file():
+    told = r'https://x.org/m.pt: is an address, and charrnn fetches nothing; try `curl -L "https://x.org/m.pt" | char'
+    with pytest.raises(CheckpointError, match=re.escape(told)):
+        read_checkpoint("https://x.org/m.pt")
 
 
 def test_a_zip_of_something_else_and_a_plain_state_dict_are_refused(tmp_path):

@@ -102,6 +102,14 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
 
 
+def test_a_file_of_weights_is_called_so_however_it_is_cut():
+    data = (300).to_bytes(8, "little") + b'{"embedding.weight":' + bytes(300)
+    for chunks in ([data], [data[:3], data[3:]]):
+        with pytest.raises(DecodingError, match=r"^t: holds the weights of a model \(safetensors\), no text; give"):
+            list(decode_document(chunks, "t", TextOptions()))
+    assert "".join(decode_document([data], "t", TextOptions(errors="replace"))).endswith("\0")
+
+
 @pytest.mark.parametrize("head", [b"PK\x03\x04\xff", b"%PDF-1.4\n", b"{\\rtf1 text}"])
 def test_a_document_of_another_program_is_called_by_its_name(head):
     with pytest.raises(

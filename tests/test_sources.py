@@ -204,6 +204,7 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "options", "message"),
     [
+        (["http://x.org/a"], {}, "http://x.org/a: is an address, and charrnn fetches nothing; try `curl -L "),
         (["missing"], {}, "missing: no such file; give a text file, or - for standard input"),
         (["empty"], {}, "empty: a folder without files"),
         (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude"),

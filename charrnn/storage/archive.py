@@ -22,6 +22,7 @@ checks all that it says before a weight is read.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import stat
@@ -38,9 +39,10 @@ from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
-from charrnn.standard_input import STDIN, STDIN_NAME
+from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.storage.header import check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
+from charrnn.text.decoding import holds_weights
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
 
@@ -157,7 +159,8 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
             is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return _read_stream(file if is_held_already else _held(file), path, with_training)
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file; {_another(path) or '`charrnn train TEXT` writes one'}") from None
+        told = told_of_address(path) or f"no such file; {_another(path) or '`charrnn train TEXT` writes one'}"
+        raise CheckpointError(f"{path}: {told}") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
@@ -184,10 +187,38 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
                 else {name: training[name] for name in SUMMARY if name in training}
             )
     except DAMAGE as error:
-        advice = _another(path) if path != STDIN_NAME else ""
-        advice = advice or "it is damaged or of another kind, use a copy or train again"
-        raise CheckpointError(f"{path}: not a whole charrnn checkpoint ({cause_of(error)}); {advice}") from None
+        another = _another(path) if path != STDIN_NAME else ""
+        file.seek(0)
+        head = file.read(512)
+        if other := _other_kind(head, another):
+            raise CheckpointError(f"{path}: {other}") from None
+        cause = cause_of(error) if head else "it is empty"
+        advice = another or "it is damaged or of another kind, use a copy or train again"
+        raise CheckpointError(f"{path}: not a whole charrnn checkpoint ({cause}); {advice}") from None
     return _build(header, weights)
+
+
+def _other_kind(head: bytes, another: str) -> str:
+    """What a file is instead of a checkpoint by its first bytes, and what to do; nothing where they do not tell.
+
+    Args:
+        head: the bytes.
+        another: the question whether a checkpoint of that name is meant; empty where there is none.
+    """
+    if holds_weights(head):
+        return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
+    if BEGINNING.startswith(head) or not _is_text(head):
+        return ""
+    uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
+    return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file's first bytes are UTF-8 without a NUL character."""
+    try:
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
 
 
 def _another(path: str) -> str:

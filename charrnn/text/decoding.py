@@ -27,6 +27,9 @@ DOCUMENTS = {
 
 _TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
 
+LONGEST_OBJECT = 100_000_000
+"""Bytes of the JSON object that a file of safetensors begins with, at most, by its library."""
+
 LONGEST_HEAD = _TAR_MARK.stop
 """Bytes that tell what a file is."""
 
@@ -121,6 +124,11 @@ def decode_document(
         yield text
 
 
+def holds_weights(head: bytes) -> bool:
+    """Whether a file is one of safetensors by its first bytes: the length of a JSON object, eight bytes, and that."""
+    return len(head) > 8 and int.from_bytes(head[:8], "little") <= LONGEST_OBJECT and head[8:10] == b'{"'
+
+
 def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool = False) -> None:
     """Refuse a file that holds a text and much else, by its first bytes, unless any bytes are to be taken for text.
 
@@ -131,6 +139,8 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
         return
     if head[_TAR_MARK] == _IN_TAR:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
+    if holds_weights(head):
+        raise DecodingError(f"{name}: holds the weights of a model (safetensors), no text; give a text file")
     kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
     if kind:
         encoding = options.encoding if is_settled else "UTF-8"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError, DamagedError
-from charrnn.standard_input import STDIN, STDIN_NAME
+from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.text.unpacking import CHUNK, DAMAGE, HEAD_BYTES, compression_of, decompressed
 
 HELD_BYTES = 64 << 20
@@ -240,7 +240,8 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise CorpusError(f"{name}: no such file; give a text file, or - for standard input") from None
+        told = told_of_address(name) or "no such file; give a text file, or - for standard input"
+        raise CorpusError(f"{name}: {told}") from None
     except (OSError, *DAMAGE) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "it ends too early"
         kind = CorpusError if isinstance(error, OSError) and error.errno else DamagedError
