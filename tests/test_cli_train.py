@@ -225,6 +225,22 @@ def test_bad_input_is_one_line_with_exit_code_one_or_two(charrnn, text, argument
     assert sorted(os.listdir(text.parent)) == before
 
 
+@pytest.mark.parametrize(
+    "texts", [["sub/w.pt"], ["verse.pt"], ["verse.pt", "--resume"], ["verse.txt", "--resume", "verse.pt"]]
+)
+def test_a_checkpoint_in_the_place_of_a_text_is_told_before_all_else(charrnn, text, texts):
+    (text.parent / "sub").mkdir()
+    for name in ("verse.pt", "sub/w.pt"):
+        (text.parent / name).write_bytes(b"PK\x03\x04 charrnn")
+    given = next(name for name in texts if name.endswith(".pt"))
+    told = f"{given}: is a checkpoint, no text; to go on with it, give its text and --out {given} --resume, or "
+    refused = charrnn("train", *texts)
+    assert (refused.code, refused.stdout) == (2, b"")
+    assert refused.stderr == f"charrnn: {told}--resume-from {given} and another --out\n"
+    as_bytes = charrnn("train", given, "--unit", "byte", "--out", "no/where.pt")
+    assert as_bytes.stderr.startswith("charrnn: no: no such folder"), "any bytes can be learned from"
+
+
 def test_a_full_disk_on_stdout_does_not_hide_where_the_checkpoint_is(text):
     command = [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, "--max-steps", "3", "-q"]
     with open("/dev/full", "wb") as full:

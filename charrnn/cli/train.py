@@ -35,7 +35,13 @@ EXAMPLES = (
     "charrnn train mybook.txt --resume --time 20m",
 )
 _SAMPLES = "it is a flag of `charrnn sample`; --sample-every shows what it writes while it trains"
+_GO_ON = "--resume-from CHECKPOINT goes on from one, and with --force-resume on another text too"
+_TEXTS = "texts are given without a flag"
 HINTS: dict[str, str] = {
+    **dict.fromkeys(("--finetune", "--fine-tune", "--pretrained", "--load", "--init-from", "--checkpoint"), _GO_ON),
+    **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--dataset"), _TEXTS),
+    **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
+    "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
     "--model": "--cell chooses the kind of network, and --out names the checkpoint",
     "--word-level": "it learns characters, or bytes with --unit byte",
     **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),

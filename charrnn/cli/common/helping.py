@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from charrnn.cli.common.mistakes import find_mistake, meant_by
+from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's class for errors of usage, which it does not export: the base of BadParameter."""
@@ -28,7 +28,7 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
             """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
             known = _flags(self.get_params(ctx))
             try:
-                if mistake := find_mistake(args, known):
+                if mistake := find_mistake(args, known, hints):
                     raise USAGE_ERROR(mistake)
                 return super().parse_args(ctx, args)
             except USAGE_ERROR as error:
@@ -70,12 +70,12 @@ def _explained(error: Any, ctx: Any, known: Mapping[str, bool], hints: Mapping[s
     """An error of usage that knows its command, which typer's parser leaves out at times, and what may be meant."""
     error.ctx = ctx
     flag: str = getattr(error, "option_name", "")
-    if flag in hints:
-        return USAGE_ERROR(f"no such option: {flag}; {hints[flag]}", ctx)
+    if hint := hint_at(flag, hints):
+        return USAGE_ERROR(f"no such option: {flag}; {hint}", ctx)
     if error.message.startswith("Got unexpected extra argument"):
         error.message += ", quotes make one of a text or a name with spaces"
-    if flag and (meant := meant_by(flag, known)):
-        error.possibilities = [meant]
+    if hasattr(error, "possibilities"):
+        error.possibilities = likely_flags(flag, known)
     return error  # type: ignore[no-any-return]
 
 

@@ -5,27 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 
 from charrnn.errors import ConfigError
 
 SYNONYMS = {
     "--learning-rate": "lr",
+    "--final-learning-rate": "lr-decay decay-rate learning-rate-decay lr-decay-factor min-lr",
     "--hidden-size": "rnn-size n-embd hidden units hidden-units",
     "--num-layers": "n-layer layers",
     "--embedding-dim": "embedding-size wordvec-size",
     "--batch-size": "batchsize",
     "--seq-len": "seq-length block-size bptt",
-    "--epochs": "num-epochs max-epochs",
+    "--epochs": "num-epochs max-epochs n-epochs",
     "--max-steps": "max-iters steps iterations num-iters",
     "--cell": "rnn-type model-type",
     "--grad-clip": "clip",
     "--resume-from": "init-from",
-    "--out": "output out-dir save checkpoint-name o",
-    "--log": "csv plot loss-log",
-    "--val-fraction": "val-frac",
+    "--out": "output out-dir save save-dir savefile checkpoint-name checkpoint-dir o",
+    "--log": "csv plot loss-log tensorboard wandb",
+    "--val-fraction": "val-frac val valid valid-frac",
+    "--evaluate-every": "eval-interval eval-every eval-val-every print-every",
+    "--save-every": "checkpoint-every save-interval",
     "--time": "timeout max-time",
     "--prompt": "start start-text prime primetext prefix seed-text",
-    "--length": "max-new-tokens num-chars max-gen-length max-tokens max-length sample-length",
+    "--length": "max-new-tokens num-chars max-gen-length max-tokens max-length sample-length predict-len",
     "--num-samples": "n-samples samples count number",
     "--temperature": "temp",
     "--device": "gpu gpuid gpu-id cuda",
@@ -39,6 +43,7 @@ COMMANDS = {
     "generate": "sample MODEL", "write": "sample MODEL", "predict": "sample MODEL", "info": "inspect MODEL",
     "eval": "inspect MODEL --score TEXT", "evaluate": "inspect MODEL --score TEXT", "fit": "train TEXT",
     "score": "inspect MODEL --score TEXT", "test": "inspect MODEL --score TEXT", "resume": "train TEXT --resume",
+    **dict.fromkeys(("finetune", "fine-tune"), "train TEXT --resume-from MODEL --force-resume"),
 }  # fmt: skip
 """What our commands are called elsewhere."""
 
@@ -57,12 +62,24 @@ def meant_by(flag: str, known: Mapping[str, bool]) -> str:
     return next((other for other in (f"--{name}", _OURS.get(name, "")) if other in known), "")
 
 
-def find_mistake(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
+def likely_flags(flag: str, known: Mapping[str, bool]) -> list[str]:
+    """Which of a command's flags may be meant by one that it does not have: by its meaning, or else its spelling."""
+    meant = meant_by(flag, known)
+    return [meant] if meant else get_close_matches(flag.replace("_", "-"), [name for name in known if name[:2] == "--"])
+
+
+def hint_at(flag: str, hints: Mapping[str, str]) -> str:
+    """What to do instead of a flag that the command does not have, whichever way it is spelled; empty if unknown."""
+    return hints.get(flag.replace("_", "-").lower(), "")
+
+
+def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Mapping[str, str] | None = None) -> str:
     """Find a long flag that begins with one hyphen, which would be read as several short ones, or with a dash.
 
     Args:
         arguments: of a command.
         known: its flags, and whether each takes a value.
+        hints: by a flag that the command does not have and people try, what to do instead.
 
     Returns:
         What is wrong, or nothing.
@@ -71,6 +88,8 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
         if word[0] in _DASHES and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
             return f"{word} begins with a dash and no hyphen; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
+        if found and len(found[1]) > 1 and (hint := hint_at(f"--{found[1]}", hints or {})):
+            return f"no such option: -{found[1]}; {hint}"
         if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
             return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
     return ""

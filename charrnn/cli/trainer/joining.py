@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from charrnn.cli.trainer.request import Request, check_output
+from charrnn.cli.trainer.request import Request, check_output, check_texts
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import job_of
 from charrnn.display.plain import write_error
@@ -77,6 +77,7 @@ def settle(request: Request, place: Place) -> Request:
 
     Raises:
         OutputError: the output must not or cannot be written.
+        CorpusError: a text is a checkpoint.
         ConfigError: the flags contradict each other, or standard input was read in the life before.
     """
     if place.restarts:
@@ -86,6 +87,7 @@ def settle(request: Request, place: Place) -> Request:
             request = replace(request, resume=True, resume_from=None, force=False, overwrite=False, explicit={})
         elif request.log is not None and not request.resume and place.job and job_of(Path(request.log)) == place.job:
             Path(request.log).unlink()  # of the life before, which saved nothing
+    check_texts(request)
     check_output(request)
     return request
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.display.log import begins_as_log
-from charrnn.errors import ConfigError, OutputError
+from charrnn.errors import ConfigError, CorpusError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint
 from charrnn.storage.outputs import require_name, temporary_beside
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import ReadOptions
-from charrnn.text.options import CHARACTER, TextOptions
+from charrnn.text.options import BYTE, CHARACTER, TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,26 @@ class Request:
         return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())
 
 
+def check_texts(request: Request) -> None:
+    """Refuse a checkpoint in the place of a text, which people give to --resume who come from PyTorch.
+
+    Where any bytes are to be learned from, those of a checkpoint are too.
+
+    Raises:
+        CorpusError: there is such a one.
+    """
+    options = request.reading.options
+    if options.unit == BYTE or options.errors != "strict":
+        return
+    for text in request.texts:
+        if _is_checkpoint(text):
+            typed = as_typed(text)
+            raise CorpusError(
+                f"{text}: is a checkpoint, no text; to go on with it, give its text and --out {typed} --resume, or "
+                f"--resume-from {typed} and another --out"
+            )
+
+
 def check_output(request: Request) -> None:
     """Find out, before any work, that the checkpoint may and can be written.
 
@@ -145,6 +165,14 @@ def check_output(request: Request) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
     _try_to_write(path)
+
+
+def _is_checkpoint(path: str) -> bool:
+    """Whether it begins as one; what cannot be read is told by whoever reads it, and a pipe can be read only once."""
+    try:
+        return os.path.isfile(path) and begins_as_checkpoint(Path(path))
+    except OSError:
+        return False
 
 
 def _is_pipe(path: str) -> bool:
