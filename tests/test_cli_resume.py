@@ -227,6 +227,14 @@ def test_the_log_of_another_training_is_left_alone(folder):
     assert (folder / "other.log").read_bytes().startswith(before)
 
 
+def test_a_log_that_one_resume_left_out_is_told_to_have_a_gap(folder):
+    assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
+    on = train(folder, "--resume", "--max-steps", 26, "--log", "verse.log")
+    told = "verse.log: ends with step 20, and the run goes on after step 24; what was trained between without --log is "
+    assert (on.process.exitcode, on.stderr.count(told)) == (0, 1), on.stderr
+    assert "ends with" not in train(folder, "--resume", "--max-steps", 28, "--log", "verse.log").stderr
+
+
 @pytest.mark.slow
 def test_a_training_on_another_text_begins_with_its_weights_and_at_the_full_rate(folder):
     state = contents(folder)

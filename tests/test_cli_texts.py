@@ -80,6 +80,11 @@ def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
     trained = charrnn("train", "t.txt", "--min-count", 5, *SMALL)
     assert trained.code == 0, trained.stderr
     assert "4 characters too rare to be learned (0.13% of the text) share one id" in trained.stderr
+    assert "; --min-count and --max-vocab decide" in trained.stderr
+    (tmp_path / "o.txt").write_text("abqwb" * 300)
+    other = charrnn("train", "o.txt", "--resume-from", "t.pt", "--force-resume", "--max-steps", 2)
+    told = "2 characters new to the model (40.00% of the text) share one id, which is never written\n"
+    assert told in other.stderr
     sampled = charrnn("sample", "t.pt", "-n", 3000, "-t", 3, "-p", "qé")
     assert sampled.code == 0, sampled.stderr
     assert set(sampled.text.removeprefix("qé")) == set("abc")

@@ -277,6 +277,20 @@ def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
     ]  # fmt: skip
 
 
+def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
+    path = tmp_path / "train.log"
+    assert not TrainingLog(path, after_step=9).gap, "it is a new one"
+    log = TrainingLog(path, after_step=0)
+    for step in (10, 2000, 2500):
+        log.write({"step": step, "best_step": None, "best_val_loss": None})
+    assert not TrainingLog(path, after_step=2500).gap
+    before = path.read_bytes()
+    told = f"{path}: ends with step 2,500, and the run goes on after step 2,600; what was trained between without --log"
+    assert TrainingLog(path, after_step=2600).gap == f"{told} is not in it"
+    assert path.read_bytes() == before
+    assert not TrainingLog(path, after_step=2000).gap, "what is later is cut off and written anew"
+
+
 @pytest.mark.parametrize("text", ["hello\n", "{}\n", '{"step": "x"}\n', "[1]\n"])
 def test_a_file_that_is_no_log_is_left_alone(tmp_path, text):
     (tmp_path / "notes.txt").write_text(text)

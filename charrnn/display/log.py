@@ -47,21 +47,28 @@ class TrainingLog:
 
     Attributes:
         failure: why the last line could not be written; empty where it could.
+        gap: what a run that went on without it has left out of it; empty where that is nothing.
 
     Raises:
         OutputError: the file cannot be written, or is something else than this run's log, as far as that shows.
     """
 
     def __init__(self, path: Path, *, after_step: int, history: Sequence[HistoryRow] = ()) -> None:
-        self.failure = ""
+        self.failure = self.gap = ""
         self._path = path
         self._pending = b""
         try:
-            end = _end_of(path.read_bytes(), after_step, history, path) if path.exists() else 0
+            data = path.read_bytes() if path.exists() else b""
+            end, last = _end_of(data, after_step, history, path)
             with self._open() as file:
                 file.truncate(end)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
+        if end and last < after_step:
+            self.gap = (
+                f"{path}: ends with step {last:,}, and the run goes on after step {after_step:,}; what was trained "
+                "between without --log is not in it"
+            )
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Add a line; what JSON has no word for, such as infinity, becomes null."""
@@ -91,13 +98,14 @@ class TrainingLog:
             raise
 
 
-def _end_of(data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path) -> int:
-    """Where the lines of steps up to `after_step` end."""
-    end = 0
+def _end_of(data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path) -> tuple[int, int]:
+    """Where the lines of steps up to `after_step` end, and the step of the last of them, 0 where there is none."""
+    end = last = 0
     while (line_end := data.find(b"\n", end)) >= 0:
         try:
             row = json.loads(data[end:line_end])
-            is_later, is_own = row["step"] > after_step, _is_of(row, history)
+            step = row["step"]
+            is_later, is_own = step > after_step, _is_of(row, history)
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
         if not is_own:
@@ -106,8 +114,8 @@ def _end_of(data: bytes, after_step: int, history: Sequence[HistoryRow], path: P
             if not end and history:
                 raise OutputError(f"{path}: has nothing of this training; give another file with --log")
             break
-        end = line_end + 1
-    return end
+        end, last = line_end + 1, step
+    return end, last
 
 
 def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:

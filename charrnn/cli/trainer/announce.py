@@ -21,7 +21,7 @@ def announcement(launch: Launch, corpus: Corpus) -> list[str]:
     run = launch.run
     model, config = run.model.config, run.config
     return [
-        *_describe_corpus(corpus, config.val_fraction, config.num_evaluated(len(run.val_ids))),
+        *_describe_corpus(corpus, run, config.num_evaluated(len(run.val_ids))),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
@@ -50,9 +50,9 @@ def _threads(now: int, most: int) -> str:
     return f"{now} of {_count(most, 'thread')}" if now < most else _count(most, "thread")
 
 
-def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> list[str]:
+def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[str]:
     """The text, and what a reader should know of what became of it."""
-    training, held_out = map(len, corpus.split(val_fraction))
+    training, held_out = map(len, corpus.split(run.config.val_fraction))
     unit = corpus.options.unit + "s"
     files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
     some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
@@ -60,12 +60,13 @@ def _describe_corpus(corpus: Corpus, val_fraction: float, evaluated: int) -> lis
         f"{quoted(corpus.name)}: {len(corpus.ids):,} {unit}{files}, {corpus.num_distinct:,} distinct; "
         f"{training:,} to train on, the last {held_out:,} held out{some}"
     ]
-    if corpus.encoder.has_unknown:
-        rare = max(0, corpus.num_distinct - len(corpus.encoder.characters))
-        times = corpus.counts[-1]
+    if corpus.encoder.has_unknown and corpus.counts[-1]:
+        rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])
+        why = "new to the model" if run.text_step else "too rare to be learned"  # its alphabet is of another text
+        flags = "" if run.step else "; --min-count and --max-vocab decide"
         lines.append(
-            f"{_count(rare, corpus.options.unit)} too rare to be learned ({times / len(corpus.ids):.2%} of the text) "
-            "share one id, which is never written; --min-count and --max-vocab decide"
+            f"{_count(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
+            f"share one id, which is never written{flags}"
         )
     if corpus.skipped:
         files, first = _count(len(corpus.skipped), "file"), quoted(corpus.skipped[0])

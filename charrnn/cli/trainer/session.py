@@ -103,6 +103,8 @@ class Session:
             LostRankError: another process of this training is gone.
             typer.Exit: a signal asked for it, and the checkpoint is saved.
         """
+        if self._log is not None and self._log.gap:
+            self._display.warn(self._log.gap)
         if self._run.finished:
             if self._saver.saved_step is None:  # it comes from another file
                 self._save_at_the_end("the training was done before")
