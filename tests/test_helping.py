@@ -118,6 +118,13 @@ def test_without_words_it_helps(charrnn):
     assert helped.stderr.startswith("Usage: charrnn")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_breaks_no_flag_and_no_value_at_a_hyphen(charrnn, command):
+    helped = charrnn(command, "--help", env={"COLUMNS": "50"}).text
+    assert not [line for line in helped.splitlines() if line.endswith("-")]
+    assert "\N{NON-BREAKING HYPHEN}" not in helped, "what is shown can be copied"
+
+
 def flags_of(module):
     """The long flags of a command."""
     function = getattr(module, {"charrnn.cli.inspection": "inspect"}.get(module.__name__, module.__name__[12:]))

@@ -8,6 +8,9 @@ from typer.core import TyperCommand
 
 from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
 
+NO_BREAK = "\N{NON-BREAKING HYPHEN}"
+"""Stands for a hyphen while lines are broken, which else end within a flag or a value; what is shown has hyphens."""
+
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's class for errors of usage, which it does not export: the base of BadParameter."""
 
@@ -44,11 +47,12 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
                 part = "Arguments" if is_argument else "Options" if parameter.name == "help" else title
                 record = parameter.get_help_record(ctx)
                 if record is not None:
-                    parts.setdefault(part, []).append(record)
+                    parts.setdefault(part, []).append((record[0], record[1].replace("-", NO_BREAK)))
             for name, rows in parts.items():
                 if rows:
                     with formatter.section(name):
                         formatter.write_dl(rows)
+            formatter.buffer = [line.replace(NO_BREAK, "-") for line in formatter.buffer]
             with formatter.section("Examples"):
                 for example in examples:
                     formatter.write(f"{'':{formatter.current_indent}}{example}\n")
