@@ -214,8 +214,8 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
         described = describe_characters("".join(characters))
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
-            "give the text that it learned from, replace those characters, or train anew, on both if you like, with "
-            "--out"
+            f"give the text that it learned from, replace those {encoder.unit}s, or train anew, on both if you like, "
+            "with --out"
         )
 
 
