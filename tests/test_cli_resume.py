@@ -230,7 +230,7 @@ def test_the_log_of_another_training_is_left_alone(folder):
 def test_a_log_that_one_resume_left_out_is_told_to_have_a_gap(folder):
     assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
     on = train(folder, "--resume", "--max-steps", 26, "--log", "verse.log")
-    told = "verse.log: ends with step 20, and the run goes on after step 24; what was trained between without --log is "
+    told = "verse.log: ends with step 20, and the run goes on after step 24; what lies between is not in it; "
     assert (on.process.exitcode, on.stderr.count(told)) == (0, 1), on.stderr
     assert "ends with" not in train(folder, "--resume", "--max-steps", 28, "--log", "verse.log").stderr
 

@@ -285,8 +285,8 @@ def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
         log.write({"step": step, "best_step": None, "best_val_loss": None})
     assert not TrainingLog(path, after_step=2500).gap
     before = path.read_bytes()
-    told = f"{path}: ends with step 2,500, and the run goes on after step 2,600; what was trained between without --log"
-    assert TrainingLog(path, after_step=2600).gap == f"{told} is not in it"
+    told = f"{path}: ends with step 2,500, and the run goes on after step 2,600; what lies between is not in it"
+    assert TrainingLog(path, after_step=2600).gap == f"{told}; give --log at each resume"
     assert path.read_bytes() == before
     assert not TrainingLog(path, after_step=2000).gap, "what is later is cut off and written anew"
 

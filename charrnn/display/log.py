@@ -66,8 +66,8 @@ class TrainingLog:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
         if end and last < after_step:
             self.gap = (
-                f"{path}: ends with step {last:,}, and the run goes on after step {after_step:,}; what was trained "
-                "between without --log is not in it"
+                f"{path}: ends with step {last:,}, and the run goes on after step {after_step:,}; what lies "
+                "between is not in it; give --log at each resume"
             )
 
     def write(self, fields: Mapping[str, Any]) -> None:
