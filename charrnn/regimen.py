@@ -23,6 +23,9 @@ UNHURRIED_STEPS, MOST_HASTE = 6000, 1.6
 """With fewer updates than this the rate grows with the square root of the shortfall, up to this factor: few steps must
 be longer ones."""
 
+HEAD_START_RATE = 0.5
+"""Factor on the peak rate where the weights are those of a trained model: more forgets, less learns too slowly."""
+
 LONGEST_WARM_UP, WARM_UP_SHARE = 100, 0.1
 """Steps over which the rate rises, and their share of all where these are few: a rise that is never over costs a short
 training more than too high a rate at its beginning."""

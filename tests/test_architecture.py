@@ -74,7 +74,8 @@ ALLOWED = {
         "resuming": "errors optimizers pace recovery",
         "run": "config encoder ensemble errors gpu_lanes lanes metrics model optimizers pace ranks "
         "randomness recalled_text recovery resuming updates",
-        "loop": "config ensemble evaluation heap metrics model optimizers pace passes recovery run",
+        "validation": "ensemble evaluation heap lanes metrics model passes recovery run",
+        "loop": "config ensemble heap metrics model optimizers pace passes recovery run validation",
         "checkpoint": "archive config encoder errors metrics options outputs tensorfile",
     },
     "storage": {
@@ -136,8 +137,9 @@ ALLOWED = {
 TORCH_MODULES = {
     "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "loop", "model", "optimizers",
     "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run", "torch_engine", "updates",
+    "validation",
 }  # fmt: skip
-TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "threads", "train"}
+TORCH_COMMANDS = {"announce", "launch", "resumption", "session", "threads", "train", "transfer"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}
 
 

@@ -83,7 +83,7 @@ def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
     assert "; --min-count and --max-vocab decide" in trained.stderr
     (tmp_path / "o.txt").write_text("abqwb" * 300)
     other = charrnn("train", "o.txt", "--resume-from", "t.pt", "--force-resume", "--max-steps", 2)
-    told = "2 characters new to the model (40.00% of the text) share one id, which is never written\n"
+    told = "2 characters too rare or new to the model (40.00% of the text) share one id, which is never written\n"
     assert told in other.stderr
     sampled = charrnn("sample", "t.pt", "-n", 3000, "-t", 3, "-p", "qé")
     assert sampled.code == 0, sampled.stderr

@@ -35,10 +35,9 @@ EXAMPLES = (
     "charrnn train mybook.txt --resume --time 20m",
 )
 _SAMPLES = "it is a flag of `charrnn sample`; --sample-every shows what it writes while it trains"
-_GO_ON = "--resume-from CHECKPOINT goes on from one, and with --force-resume on another text too"
 _TEXTS = "texts are given without a flag"
 HINTS: dict[str, str] = {
-    **dict.fromkeys(("--finetune", "--fine-tune", "--pretrained", "--load", "--init-from", "--checkpoint"), _GO_ON),
+    "--checkpoint": "--resume goes on from the one that --out names, and --init-from begins with one's weights",
     **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--dataset"), _TEXTS),
     **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
     "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
@@ -206,8 +205,15 @@ def train(
         str | None,
         typer.Option(metavar="CHECKPOINT", help="Go on where this one left off, and write to another.", **Hidden),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHECKPOINT", help="Begin with this one's weights and learn another text (fine-tune).", **Hidden
+        ),
+    ] = None,
     force_resume: Annotated[
-        bool, typer.Option("--force-resume", help="Go on with another text, or with other flags, too.")
+        bool,
+        typer.Option("--force-resume", help="Go on with other flags too, or begin on another text as --init-from."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a checkpoint that is there, and a log; nothing else.")
@@ -249,6 +255,7 @@ def train(
         log=log,
         resume=resume or force_resume or resume_from is not None,
         resume_from=resume_from,
+        init_from=init_from,
         force=force_resume,
         overwrite=overwrite,
         quiet=quiet,
@@ -271,5 +278,5 @@ def _one_of_several_tells() -> Iterator[None]:
 
 _NOT_OPTIONS = {
     "texts", "include", "exclude", "separator", "cache", "no_cache",
-    "out", "log", "resume", "resume_from", "force_resume", "overwrite", "quiet", "as_json", "context",
+    "out", "log", "resume", "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json", "context",
 }  # fmt: skip

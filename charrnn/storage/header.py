@@ -115,7 +115,7 @@ def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
 
 def _check_history(history: list[Any]) -> None:
     names = {field.name for field in fields(HistoryRow)}
-    last_step = 0
+    last_step = -1
     for row in history:
         if not isinstance(row, dict) or set(row) != names:
             raise ConfigError("history has a row with missing or unknown fields")

@@ -57,6 +57,12 @@ def choose_alphabet(
     return CharEncoder(from_code_points(kept.astype(np.uint32)), unit, has_unknown=len(kept) < len(points))
 
 
+def join_alphabets(first: CharEncoder, second: CharEncoder) -> CharEncoder:
+    """An alphabet with the characters of two, of one unit."""
+    has_unknown = first.has_unknown or second.has_unknown
+    return CharEncoder(first.characters + second.characters, first.unit, has_unknown)
+
+
 def counts_by_id(counts: Counts, encoder: CharEncoder) -> list[int]:
     """How often each id stands in the text, shape (V,): the last for all that have none of their own."""
     own: list[int] = counts[encoder.points].tolist()

@@ -18,7 +18,7 @@ import numpy as np
 
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_characters
 from charrnn.standard_input import STDIN, STDIN_NAME
-from charrnn.text.alphabet import choose_alphabet, counts_by_id
+from charrnn.text.alphabet import choose_alphabet, counts_by_id, join_alphabets
 from charrnn.text.cache import Cache, cache_key
 from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points
@@ -48,6 +48,7 @@ class ReadOptions:
         min_count: times that a character must stand in the text to get an id of its own; None: chosen.
         max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
         encoder: the alphabet, where it is decided already.
+        known: an alphabet whose characters have ids in any case; None: there is none.
         cache: where many ids are kept; None: they are held in memory.
     """
 
@@ -59,6 +60,7 @@ class ReadOptions:
     min_count: int | None = None
     max_vocab: int | None = None
     encoder: CharEncoder | None = None
+    known: CharEncoder | None = None
     cache: Cache | None = None
 
 
@@ -185,13 +187,14 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
 
 
 def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
-    return choose_alphabet(
+    chosen = choose_alphabet(
         counts,
         reading.options.unit,
         min_count=reading.min_count,
         max_vocab=reading.max_vocab,
         always="\n" if reading.options.lines else "",
     )
+    return chosen if reading.known is None else join_alphabets(chosen, reading.known)
 
 
 def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) -> None:
@@ -214,8 +217,8 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
         described = describe_characters("".join(characters))
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
-            f"give the text that it learned from, replace those {encoder.unit}s, or train anew, on both if you like, "
-            "with --out"
+            f"give the text that it learned from, replace those {encoder.unit}s, or begin a training on this one with "
+            "its weights by --init-from"
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +19,13 @@ from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.network.model import State, detach, forecasts_on, ids_on
-from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.passes import forward_and_backward
 from charrnn.training.recovery import go_back, has_exploded, is_sound, skip_step
 from charrnn.training.run import TrainingRun
+from charrnn.training.validation import copy_weights, measure_cold, validate
 
 REPORT_SECONDS = 0.2
 """Time between reports: the loss is read off the device no more often."""
@@ -195,7 +194,7 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
 
 def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
-    val_loss = _validate(run)
+    val_loss = validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
     run.history.append(
         HistoryRow(
@@ -209,7 +208,7 @@ def _evaluate(run: TrainingRun) -> Report:
     )
     if is_best:
         run.cold_loss, run.health.tries, run.beginning = None, 0, {}
-        run.best_weights = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+        run.best_weights = copy_weights(run.model)
     report = _report(run, val_loss=val_loss, is_best=is_best)
     stale = 0 if is_best else run.pace.stale + 1
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale)
@@ -217,39 +216,9 @@ def _evaluate(run: TrainingRun) -> Report:
         _rewind(run)
         report = replace(report, rewinds=run.rewinds)
     if run.finished:
-        run.cold_loss = _cold_loss(run) if run.line_feed is None else None  # a line's start is cold in any case
+        run.cold_loss = measure_cold(run) if run.line_feed is None else None  # a line's start is cold in any case
         report = replace(report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True, ended_by=run.ended_by)
     return report
-
-
-def _validate(run: TrainingRun) -> float:
-    """Measure the loss on the held-out piece; weights that are no good are left for those before them."""
-    while True:
-        run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
-        give_back_freed_memory()
-        started = run.ranks.now()
-        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
-        if run.line_feed is None:
-            loss = evaluate(run.model, run.val_ids, most=run.config.evaluated, recalled=run.val_recalled, **how)
-        else:
-            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
-        give_back_freed_memory()
-        run.evaluation_seconds = run.ranks.now() - started
-        lowest = run.best.val_loss if run.best else math.inf
-        if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
-            return loss
-        go_back(run, f"the validation loss is {loss:.4g}")
-
-
-def _cold_loss(run: TrainingRun) -> float:
-    """Measure the best weights in cold windows; the run's own are put back."""
-    current = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
-    run.model.load_state_dict(run.best_weights)
-    try:
-        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
-        return evaluate_cold(run.model, run.val_ids, most=run.config.evaluated, **how)
-    finally:
-        run.model.load_state_dict(current)
 
 
 def _rewind(run: TrainingRun) -> None:

@@ -116,10 +116,8 @@ def check_figures(state: Mapping[str, Any]) -> None:
     known = {field.name for field in fields(Health)}
     _require(isinstance(health, dict) and set(health) <= known, "health has an unknown field")
     healthy = [value for name, value in health.items() if name not in ("loss", "lowest", "trouble")]
-    text_step = state.get("text_step", 0)
-    _check_counts([state["step"], state["rewinds"], text_step, *lanes.values(), *paced, *healthy])
-    latest = max(health.get("recovered_at", 0), text_step)
-    _require(latest <= state["step"], "health.recovered_at or text_step is a step that was not made yet")
+    _check_counts([state["step"], state["rewinds"], *lanes.values(), *paced, *healthy])
+    _require(health.get("recovered_at", 0) <= state["step"], "health.recovered_at is a step that was not made yet")
     first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
     _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "first_step is not an integer up to step")
     lowest = health.get("lowest", math.inf)

@@ -49,12 +49,11 @@ class TrainingRun:
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
-        text_step: the step at which the text was taken up: 0, unless another was forced on the run.
-        first_step: the step that counts as the start of epoch 0: likewise, or, where another way to read the text was
-            forced, what it would have been in that way; negative where a pass has more steps than before.
+        first_step: the step that counts as the start of epoch 0: 0, or, where another way to read the text was forced,
+            what it would have been in that way; negative where a pass has more steps than before.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
-        beginning: the weights that another training gave; empty where the seed did.
+        beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
         pace: sums since the last evaluation.
         health: what went wrong so far.
         evaluation_seconds: what an evaluation takes, expected or as the last one took.
@@ -74,7 +73,6 @@ class TrainingRun:
     state: State
     started: float
     step: int = 0
-    text_step: int = 0
     first_step: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
@@ -177,8 +175,7 @@ class TrainingRun:
     @property
     def _limits(self) -> list[tuple[int, int]]:
         """The first step and the last by each limit there is, the clock's apart."""
-        first = self.text_step
-        limits = [(first, first + self.config.max_steps)] if self.config.max_steps is not None else []
+        limits = [(0, self.config.max_steps)] if self.config.max_steps is not None else []
         if self.config.epochs is not None:
             steps = max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch))
             limits.append((self.first_step, self.first_step + steps))
@@ -250,7 +247,6 @@ class TrainingRun:
             "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
             "state": join_lanes(self.ranks.all_gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
             "step": self.step,
-            "text_step": self.text_step,
             "first_step": self.first_step,
             "seconds": self.seconds,
             "evaluation_seconds": self.evaluation_seconds,
@@ -279,7 +275,7 @@ class TrainingRun:
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
         self.step = state["step"]
-        self.text_step, self.first_step = (state.get(name, 0) for name in ("text_step", "first_step"))  # once none
+        self.first_step = state.get("first_step", 0)  # a file of the first days has none
         self.started -= state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]
@@ -287,7 +283,7 @@ class TrainingRun:
         self.beginning = state.get("beginning", {})
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])
-        self.health = Health(**state.get("health", {}))  # a file of the first days has none
+        self.health = Health(**state.get("health", {}))  # likewise
         stored = [state, *state.get("other_ranks", [])]
         if len(stored) == self.ranks.world_size:  # else nobody's numbers go on: each begins anew
             set_random_states(self.model, stored[self.ranks.rank])

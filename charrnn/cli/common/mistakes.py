@@ -21,10 +21,10 @@ SYNONYMS = {
     "--max-steps": "max-iters steps iterations num-iters",
     "--cell": "rnn-type model-type",
     "--grad-clip": "clip",
-    "--resume-from": "init-from",
     "--out": "output out-dir save save-dir savefile checkpoint-name checkpoint-dir o",
     "--log": "csv plot loss-log tensorboard wandb",
     "--val-fraction": "val-frac val valid valid-frac",
+    "--init-from": "finetune fine-tune pretrained load load-from init",
     "--evaluate-every": "eval-interval eval-every eval-val-every print-every",
     "--save-every": "checkpoint-every save-interval",
     "--time": "timeout max-time",
@@ -43,7 +43,7 @@ COMMANDS = {
     "generate": "sample MODEL", "write": "sample MODEL", "predict": "sample MODEL", "info": "inspect MODEL",
     "eval": "inspect MODEL --score TEXT", "evaluate": "inspect MODEL --score TEXT", "fit": "train TEXT",
     "score": "inspect MODEL --score TEXT", "test": "inspect MODEL --score TEXT", "resume": "train TEXT --resume",
-    **dict.fromkeys(("finetune", "fine-tune"), "train TEXT --resume-from MODEL --force-resume"),
+    **dict.fromkeys(("finetune", "fine-tune"), "train TEXT --init-from MODEL"),
 }  # fmt: skip
 """What our commands are called elsewhere."""
 

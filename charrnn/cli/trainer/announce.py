@@ -62,8 +62,9 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
     ]
     if corpus.encoder.has_unknown and corpus.counts[-1]:
         rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])
-        why = "new to the model" if run.text_step else "too rare to be learned"  # its alphabet is of another text
-        flags = "" if run.step else "; --min-count and --max-vocab decide"
+        is_fresh = not run.history  # else its alphabet is of a text before, or has that in it
+        why = "too rare to be learned" if is_fresh else "too rare or new to the model"
+        flags = "; --min-count and --max-vocab decide" if is_fresh else ""
         lines.append(
             f"{_count(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
             f"share one id, which is never written{flags}"
@@ -137,5 +138,6 @@ def farewell(run: TrainingRun, unit: str) -> str:
     cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
     skipped = f"; {_count(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
     early = f"; ended early, {_count(run.pace.stale, 'evaluation')} without a gain" if run.is_out_of_patience else ""
-    told = f"{cold}{skipped}{early}; {format_seconds(run.seconds)}"
+    idle = "" if best.step else ", that of the weights that it began with: nothing was gained"
+    told = f"{idle}{cold}{skipped}{early}; {format_seconds(run.seconds)}"
     return f"best validation loss {describe_loss(best.val_loss, unit)}, step {best.step:,}{told}"

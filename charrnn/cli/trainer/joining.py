@@ -84,7 +84,9 @@ def settle(request: Request, place: Place) -> Request:
         if STDIN in request.texts:
             raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
         if _is_of_job(request.path, place.job):
-            request = replace(request, resume=True, resume_from=None, force=False, overwrite=False, explicit={})
+            request = replace(
+                request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={}
+            )
         elif request.log is not None and not request.resume and place.job and job_of(Path(request.log)) == place.job:
             Path(request.log).unlink()  # of the life before, which saved nothing
     check_texts(request)

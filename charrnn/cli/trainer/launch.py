@@ -63,8 +63,17 @@ class Launch:
     plan: Plan = field(default_factory=Plan)
 
 
-def start_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
+def start_run(
+    request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE, *, rate_share: float = 1.0
+) -> Launch:
     """Begin a run as the flags say, and where they are silent as `suggest` does.
+
+    Args:
+        request: with every option.
+        corpus: what is learned from.
+        neighbours: the other programs on the cores.
+        ranks: the processes that train together.
+        rate_share: factor on the learning rate that is chosen.
 
     Raises:
         ConfigError: a flag does not fit the text or the machine.
@@ -89,9 +98,12 @@ def start_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: R
         processes=ranks.world_size,
         unit=corpus.options.unit,
     )
-    run = begin(chosen.model, chosen.training, request, corpus, ranks)
+    training = chosen.training
+    if options["learning_rate"] is None:
+        training = replace(training, learning_rate=rate_share * training.learning_rate)
+    run = begin(chosen.model, training, request, corpus, ranks)
     launch = complete_launch(run, corpus, chosen.reason, keeper)
-    return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options))
+    return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
 
 
 def _num_lines(corpus: Corpus, val_fraction: float) -> int | None:

@@ -10,10 +10,12 @@ import contextlib
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.lock import locked_output
-from charrnn.cli.trainer.reading import read_texts, stored_reading
+from charrnn.cli.trainer.reading import initial_reading, read_texts, stored_reading
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.waiting import waiting
+from charrnn.text.corpus import ReadOptions
+from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import read_place
 
 
@@ -28,8 +30,7 @@ def run_training(request: Request) -> None:
     with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place, signals) as ranks:
         request = ranks.broadcast(lambda: settle(request, place))
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
-            reading = stored_reading(request, ranks) if request.resume else request.reading
-            corpus = read_texts(request, reading, ranks)
+            corpus = read_texts(request, _reading(request, ranks), ranks)
             neighbours = Neighbours()  # without what the text came from
             with waiting(request, ranks, "loading PyTorch"), signals.held_back():
                 from charrnn.cli.trainer.session import train_on
@@ -41,3 +42,9 @@ def run_training(request: Request) -> None:
         except OSError as error:
             error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
             raise
+
+
+def _reading(request: Request, ranks: Ranks) -> ReadOptions:
+    if request.resume:
+        return stored_reading(request, ranks)
+    return request.reading if request.init_from is None else initial_reading(request, ranks)

@@ -33,10 +33,13 @@ class Plan:
     Args:
         epochs: that number; None for a run that goes on as it began.
         options: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None: not decided.
+        rate_share: factor on the learning rate that is chosen.
     """
 
-    def __init__(self, epochs: float | None = None, options: Mapping[str, Any] | None = None) -> None:
-        self._epochs, self._options = epochs, options or {}
+    def __init__(
+        self, epochs: float | None = None, options: Mapping[str, Any] | None = None, rate_share: float = 1.0
+    ) -> None:
+        self._epochs, self._options, self._rate_share = epochs, options or {}, rate_share
         ends = [name for name in ("time_limit", "epochs", "max_steps") if self._options.get(name) is not None]
         self._is_open = epochs is not None and ends == ["time_limit"]
         self._first: Report | None = None
@@ -66,7 +69,7 @@ class Plan:
         before = run.model.config, run.config
         set_dropout(run.model, **shares)
         if self._options.get("learning_rate") is None:
-            rate = peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
+            rate = self._rate_share * peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
             run.config = replace(run.config, learning_rate=rate)
         if (run.model.config, run.config) == before:
             return ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.waiting import is_watched
-from charrnn.errors import CorpusError
+from charrnn.errors import ConfigError, CorpusError
 from charrnn.standard_input import STDIN
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.cache import Cache
@@ -32,6 +32,20 @@ def stored_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
     reading = replace(request.reading, options=text, encoder=encoder)
     return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
+
+
+def initial_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
+    """How a text is read from which a model goes on to learn: as the flags say, and where they are silent as before.
+
+    Raises:
+        CheckpointError: the model cannot be read.
+        ConfigError: it reads another unit.
+    """
+    text, encoder = ranks.broadcast(lambda: _stored_text(request))
+    given = {name: value for name, value in request.explicit.items() if name in text.to_dict() or name == "lines"}
+    if given.get("unit", text.unit) != text.unit:
+        raise ConfigError(f"--unit is {given['unit']}, and {request.source} has learned {text.unit}s; leave it out")
+    return replace(request.reading, options=replace(text, **given), known=encoder)
 
 
 def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:

@@ -37,6 +37,7 @@ class Request:
         log: path of the log, if there is to be one.
         resume: go on from a checkpoint.
         resume_from: path of the checkpoint to go on from; None for the one that is written.
+        init_from: path of the checkpoint with whose weights to begin; None for weights from the seed.
         force: with another text or other flags too.
         overwrite: replace it.
         quiet: show nothing.
@@ -52,6 +53,7 @@ class Request:
     log: str | None
     resume: bool
     resume_from: str | None
+    init_from: str | None = None
     force: bool
     overwrite: bool
     quiet: bool
@@ -93,8 +95,8 @@ class Request:
 
     @property
     def source(self) -> Path:
-        """Where the checkpoint to go on from is."""
-        return self.path if self.resume_from is None else Path(self.resume_from)
+        """Where the checkpoint to go on from, or to begin with, is."""
+        return Path(self.init_from or self.resume_from or self.path)
 
     @property
     def may_replace(self) -> bool:
@@ -130,13 +132,18 @@ def check_output(request: Request) -> None:
         ConfigError: the flags contradict each other.
     """
     path = request.path
-    for flag, given in (("--out", request.out), ("--log", request.log)):
+    for flag, given in (("--out", request.out), ("--log", request.log), ("--init-from", request.init_from)):
         if given is not None:
             require_name(given, flag)
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
-    if request.resume_from is not None and _is_pipe(request.resume_from):
-        raise ConfigError(f"--resume-from {request.resume_from} is a pipe, and it is read twice; give a file")
+    if request.init_from is not None and request.resume:
+        raise ConfigError(
+            "--init-from begins a training with a model's weights, and --resume goes on with one; give one of them"
+        )
+    for flag, source in (("--resume-from", request.resume_from), ("--init-from", request.init_from)):
+        if source is not None and _is_pipe(source):
+            raise ConfigError(f"{flag} {source} is a pipe, and it is read twice; give a file")
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()

@@ -14,6 +14,7 @@ from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
+from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
@@ -47,6 +48,8 @@ MOST_THREADS = 4
 def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
     """Rebuild the run that a checkpoint holds; the flags may move its end, and change more where that is forced.
 
+    Another text that is forced on it begins a run of its own, with its weights.
+
     Raises:
         CheckpointError: it cannot be read, or it learned from another text.
         ConfigError: a flag asks for another run.
@@ -55,8 +58,9 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     stored = ranks.broadcast(lambda: _load_whole(path))
     before = {**asdict(stored.text), **asdict(stored.model), **asdict(stored.train_config)}
     changes = _changes(request.explicit, before)
-    is_other_text = stored.corpus.sha256 != corpus.sha256
     model, config = _change(stored, changes, before, request, corpus)
+    if stored.corpus.sha256 != corpus.sha256:
+        return begin_with_weights(request, corpus, neighbours, ranks)
     config = _move_end(config, request.explicit)
     config = _settle_device(config, before["device"], request.explicit, ranks)
     config = _settle_precision(config, before["device"], request.explicit)
@@ -65,15 +69,14 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     is_chosen = "threads" in request.explicit or config.threads != default_threads()
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
-    _restore(run, stored, set(changes), is_other_text, path)
+    _restore(run, stored, set(changes), path)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale = 0
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
-    forced = ["another text, with a new curve of losses"] if is_other_text else []
-    forced += [f"{flag_name(name)} {changes[name]}" for name in changes]
-    if changes.get("val_fraction", 0.0) > before["val_fraction"] and not is_other_text:
+    forced = [f"{flag_name(name)} {changes[name]}" for name in changes]
+    if changes.get("val_fraction", 0.0) > before["val_fraction"]:
         forced.append("so that some of what is held out was learned from before")
     if forced:
         reason += f", forced: {', '.join(forced)}"
@@ -118,7 +121,7 @@ def _settle_threads(config: TrainConfig, *, is_other_world: bool, explicit: Mapp
     return replace(config, threads=min(threads, MOST_THREADS * (os.cpu_count() or 1)))
 
 
-def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], is_other_text: bool, path: str) -> None:
+def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], path: str) -> None:
     """Take up the stored training state and its losses, as far as they mean something.
 
     Raises:
@@ -126,7 +129,7 @@ def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], is_other_t
     """
     try:
         check_figures(stored.training)
-        run.load_state_dict(_adapt(stored.training, run, changed, is_other_text))
+        run.load_state_dict(_adapt(stored.training, run, changed))
     except CheckpointError as error:
         raise CheckpointError(
             f"{path}: its training state is damaged, or of a later version ({error}); train anew"
@@ -135,7 +138,7 @@ def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], is_other_t
     is_other_piece = "evaluated" not in stored.training["config"] and len(run.val_ids) > MOST_EVALUATED
     if is_other_piece:
         run.pace.stale, run.cold_loss = 0, None
-    if not (is_other_text or is_other_piece or "val_fraction" in changed):  # losses on another cannot be compared
+    if not (is_other_piece or "val_fraction" in changed):  # losses on another cannot be compared
         _take_history(run, stored)
 
 
@@ -189,8 +192,8 @@ def _check_text(stored: Checkpoint, corpus: Corpus, path: str) -> None:
         raise CheckpointError(
             f"{path}: learned from {quoted(stored.corpus.name)} of {stored.corpus.bytes:,} bytes "
             f"(sha256 {quoted(stored.corpus.sha256):.12}), and {corpus.name} has {corpus.num_bytes:,} "
-            f"(sha256 {corpus.sha256:.12}); give that text, start anew with --out, or go on with this one by "
-            "--force-resume"
+            f"(sha256 {corpus.sha256:.12}); give that text, or begin a training on this one with its weights by "
+            f"--init-from {path}"
         )
 
 
@@ -235,24 +238,22 @@ def _settle_precision(config: TrainConfig, device_before: str, explicit: Mapping
     return replace(config, precision="auto") if is_open else config
 
 
-def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str], is_other_text: bool) -> dict[str, Any]:
+def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str]) -> dict[str, Any]:
     """Take from a training state what no longer means anything, where changes were forced."""
     fresh = run.state_dict()
-    if is_other_text or changed & PLACES:
-        epoch, passed = (0, 0) if is_other_text else _passed(state, run)
+    if changed & PLACES:
+        epoch, passed = _passed(state, run)
         state = {
             **state,
             "lanes": {"epoch": epoch, "index": 0},
             "first_step": state["step"] - passed,
             "state": fresh["state"],
         }
-    if is_other_text or "val_fraction" in changed:
+    if "val_fraction" in changed:
         beginning = {name: tensor.clone() for name, tensor in state["weights"].items()}
         state = {**state, "cold_loss": None, "pace": vars(Pace(step=state["step"])), "beginning": beginning}
-    if is_other_text or changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
+    if changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
         state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
-    if is_other_text:
-        state = {**state, "text_step": state["step"], "seconds": 0.0}
     if "optimizer" in changed:
         state = {**state, "optimizer": fresh["optimizer"]}
     if "seed" in changed:

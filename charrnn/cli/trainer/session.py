@@ -26,6 +26,7 @@ from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
 from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import is_watched, waiting
 from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
@@ -61,7 +62,8 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
     """
     with _make_display(request, corpus.encoder.unit) if ranks.is_first else MuteDisplay() as display:
         with waiting(request, ranks, "measuring this machine"):
-            launch = (resume_run if request.resume else start_run)(request, corpus, neighbours, ranks)
+            begin = resume_run if request.resume else start_run if request.init_from is None else begin_with_weights
+            launch = begin(request, corpus, neighbours, ranks)
         if ranks.is_first:
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
@@ -86,7 +88,9 @@ class Session:
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
             if request.log is not None:
-                self._log = TrainingLog(Path(request.log), after_step=run.step, history=run.history)
+                self._log = TrainingLog(
+                    Path(request.log), after_step=run.step, history=run.history if request.resume else ()
+                )
         self._saver.saved_step = run.step if request.resume_from is None and request.resume else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}

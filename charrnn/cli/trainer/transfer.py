@@ -1,0 +1,89 @@
+"""A training that begins with the weights of another, on a text of its own: fine-tuning.
+
+The model's shape is the other's, and its alphabet has all of the other's characters. Everything else is chosen for the
+new text as if nothing had been before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from charrnn.cli.common.cores import Neighbours
+from charrnn.cli.trainer.launch import Launch, start_run
+from charrnn.cli.trainer.request import Request
+from charrnn.config import flag_name
+from charrnn.errors import ConfigError
+from charrnn.regimen import HEAD_START_RATE
+from charrnn.storage.archive import read_checkpoint
+from charrnn.text.corpus import Corpus
+from charrnn.text.encoder import CharEncoder
+from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.validation import validate_beginning
+
+SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
+"""Options that weights are made for."""
+
+BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
+"""Ends of the names of weights that have a row for each character."""
+
+
+def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
+    """Begin a run with the best weights of the checkpoint that a request goes on from.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        ConfigError: a flag asks for another shape, or does not fit the text or the machine.
+    """
+    path = str(request.source)
+    stored = ranks.broadcast(lambda: read_checkpoint(path))
+    shape = {name: asdict(stored.model)[name] for name in SHAPE}
+    _check_shape(shape, request.explicit, path)
+    if corpus.options.lines and stored.model.recall:
+        raise ConfigError(
+            f"--lines keeps lines apart, and the model in {path} recalls what stood before; "
+            "begin with one that learned lines, or with --recall 0"
+        )
+    request = replace(request, options={**request.options, **shape})
+    launch = start_run(request, corpus, neighbours, ranks, rate_share=HEAD_START_RATE)
+    run = launch.run
+    run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
+    loss = validate_beginning(run)
+    new = len(corpus.encoder) - len(stored.encoder)
+    grown = f", {new:,} {corpus.options.unit}{'s' * (new > 1)} new to it" if new else ""
+    return replace(launch, reason=f"those of {path}, whose loss here is {loss:.4f}{grown}; the rest {launch.reason}")
+
+
+def carry_over(
+    weights: Mapping[str, NDArray[np.float32]], fresh: Mapping[str, Tensor], before: CharEncoder, now: CharEncoder
+) -> dict[str, Tensor]:
+    """Give a model of a larger alphabet what another has learned; characters that are new keep their fresh weights.
+
+    Args:
+        weights: of the other, by name.
+        fresh: of the model as it begins, by the same names.
+        before: the other's alphabet.
+        now: the model's, which has all characters of `before`, and an id for unknown ones if that has.
+    """
+    places = np.searchsorted(now.points, before.points).tolist()
+    if before.unknown_id is not None and now.unknown_id is not None:
+        places.append(now.unknown_id)
+    carried = {name: torch.from_numpy(weights[name]) for name in fresh}
+    for name, learned in carried.items():
+        if name.endswith(BY_CHARACTER):
+            carried[name] = fresh[name].cpu().index_copy(0, torch.tensor(places), learned)
+    return carried
+
+
+def _check_shape(shape: Mapping[str, Any], explicit: Mapping[str, Any], path: str) -> None:
+    asked = [
+        f"{flag_name(name)} is {explicit[name]}" for name in SHAPE if explicit.get(name, shape[name]) != shape[name]
+    ]
+    if asked:
+        raise ConfigError(f"{', '.join(asked)}, and the weights in {path} are made for what they were; leave it out")

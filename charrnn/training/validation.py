@@ -1,0 +1,105 @@
+"""Evaluating a run on its held-out piece: while it trains, at its end, and before its first step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from charrnn.metrics import HistoryRow
+from charrnn.network.ensemble import Model
+from charrnn.network.model import forecasts_on, ids_on
+from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.training.heap import give_back_freed_memory
+from charrnn.training.lanes import IGNORED
+from charrnn.training.passes import autocast
+from charrnn.training.recovery import go_back, has_exploded, is_sound
+from charrnn.training.run import TrainingRun
+
+FIRST_WINDOWS = 16
+"""Windows of every lane by which the training loss is judged before the first step."""
+
+
+def validate(run: TrainingRun) -> float:
+    """Measure the loss on the held-out piece, in nats; weights that are no good are left for those before them.
+
+    Raises:
+        DivergenceError: they were left too often.
+    """
+    while True:
+        run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
+        give_back_freed_memory()
+        started = run.ranks.now()
+        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
+        if run.line_feed is None:
+            loss = evaluate(run.model, run.val_ids, most=run.config.evaluated, recalled=run.val_recalled, **how)
+        else:
+            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
+        give_back_freed_memory()
+        run.evaluation_seconds = run.ranks.now() - started
+        lowest = run.best.val_loss if run.best else math.inf
+        if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
+            return loss
+        go_back(run, f"the validation loss is {loss:.4g}")
+
+
+def measure_cold(run: TrainingRun) -> float:
+    """Measure the best weights in cold windows, in nats; the run's own are put back."""
+    current = copy_weights(run.model)
+    run.model.load_state_dict(run.best_weights)
+    try:
+        return evaluate_cold(
+            run.model, run.val_ids, most=run.config.evaluated, precision=run.config.precision, ranks=run.ranks
+        )
+    finally:
+        run.model.load_state_dict(current)
+
+
+def validate_beginning(run: TrainingRun) -> float:
+    """Evaluate a run before its first step, for weights that know something already: they are the best so far.
+
+    Args:
+        run: with weights that another training gave; gets its history's first row.
+
+    Returns:
+        The loss on the held-out piece, in nats.
+    """
+    val_loss = validate(run)
+    row = HistoryRow(
+        step=0, epoch=0.0, train_loss=_first_loss(run), val_loss=val_loss, learning_rate=0.0, seconds=run.seconds
+    )
+    run.history.append(row)
+    run.best_weights = copy_weights(run.model)
+    return val_loss
+
+
+def copy_weights(model: Model) -> dict[str, Tensor]:
+    """The weights as they are, whatever becomes of the model."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+@torch.no_grad()
+def _first_loss(run: TrainingRun) -> float:
+    """The mean loss over the first windows of all lanes, without dropout; the place in the text stays what it is."""
+    model, device = run.model, run.model.device
+    epoch, index = run.lanes.epoch, run.lanes.index
+    state, total, count = run.state, 0.0, 0.0
+    model.eval()
+    with autocast(device, run.config.precision):
+        for _ in range(min(FIRST_WINDOWS, run.lanes.windows_per_epoch)):
+            window = next(run.lanes)
+            state = model.initial_state(run.num_lanes) if window.begins_anew else state
+            inputs, targets = (
+                ids if isinstance(ids, Tensor) else ids_on(device, ids) for ids in (window.inputs, window.targets)
+            )
+            logits, state = model(inputs, state, forecasts_on(device, window.recalled))
+            scores = logits.flatten(0, 1).float()
+            total += functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum").item()
+            count += int((targets != IGNORED).sum())
+    model.train()
+    run.lanes.seek(epoch, index)
+    total, count = run.ranks.all_reduce_sum(total, count)
+    return total / count

@@ -1,0 +1,161 @@
+"""A training that begins with the weights of another, on a text of its own."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_text
+from processes import train
+from test_training import finish, start
+
+from charrnn.cli.trainer.transfer import carry_over
+from charrnn.config import ModelConfig
+from charrnn.network.ensemble import build_model
+from charrnn.network.model import forecasts_on
+from charrnn.storage.archive import read_checkpoint
+from charrnn.text.encoder import CharEncoder
+from charrnn.training.evaluation import evaluate
+from charrnn.training.validation import FIRST_WINDOWS, validate_beginning
+
+SMALL = ["--hidden-size", 24, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A folder with a model that knows one text, and another text, in the same words and with a letter more."""
+    folder = tmp_path_factory.mktemp("learned") / "work"
+    folder.mkdir()
+    (folder / "verse.txt").write_text(make_text(20_000), encoding="utf-8")
+    training = train(folder, *SMALL, "--max-steps", 400, "--out", "base.pt")
+    assert training.process.exitcode == 0, training.stderr
+    (folder / "verse.txt").write_text(make_text(2000, seed=1).replace("tuna", "tuñá"), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def folder(learned, tmp_path):
+    return shutil.copytree(learned, tmp_path / "work")
+
+
+def best_loss(path):
+    return read_checkpoint(str(path)).best.val_loss
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("has_unknown", [False, True])
+def test_each_character_keeps_what_was_learned_of_it_and_new_ones_their_own_rows(members, has_unknown):
+    before, now = CharEncoder("bdf", has_unknown=has_unknown), CharEncoder("abcdef", has_unknown=True)
+    shape = {"cell": "gru", "hidden_size": 4, "num_layers": 2, "embedding_dim": 3, "members": members}
+    old, new = (build_model(ModelConfig(vocab_size=len(encoder), **shape)) for encoder in (before, now))
+    weights = {name: tensor.numpy() for name, tensor in old.state_dict().items()}
+    fresh = {name: tensor.clone() for name, tensor in new.state_dict().items()}
+    new.load_state_dict(carry_over(weights, new.state_dict(), before, now))
+    carried = new.state_dict()
+    by_character = [name for name, tensor in carried.items() if tensor.shape != old.state_dict()[name].shape]
+    assert len(by_character) == 3 * members
+    for name, tensor in carried.items():
+        if name not in by_character:
+            assert torch.equal(tensor, old.state_dict()[name])
+            continue
+        for place, character in enumerate(now.spelled):
+            known = before.spelled.find(character)
+            expected = old.state_dict()[name][known] if known >= 0 else fresh[name][place]
+            assert torch.equal(tensor[place], expected), (name, character)
+
+
+@pytest.mark.parametrize("options", [{}, {"members": 2}, {"recall": 32}])
+def test_what_a_model_knows_already_is_its_first_evaluation(options):
+    run, twin = start(max_steps=20, dropout=0.4, **options), start(max_steps=20, dropout=0.4, **options)
+    loss = validate_beginning(run)
+    (row,) = run.history
+    assert loss == row.val_loss == run.best.val_loss == evaluate(run.model, run.val_ids)
+    model, state, losses = twin.model.eval(), twin.state, []
+    with torch.no_grad():
+        for _ in range(FIRST_WINDOWS):
+            window = next(twin.lanes)
+            state = model.initial_state(twin.num_lanes) if window.begins_anew else state
+            logits, state = model(torch.from_numpy(window.inputs), state, forecasts_on(model.device, window.recalled))
+            picked = logits.log_softmax(-1).gather(-1, torch.from_numpy(window.targets)[..., None])
+            losses.append(-picked.mean().item())
+    assert row.train_loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert (row.step, row.epoch, run.lanes.epoch, run.lanes.index) == (0, 0.0, 0, 0)
+    assert run.model.training, "and it goes on as if nothing had happened"
+    other = start(max_steps=20, dropout=0.4, **options)
+    for each in (run, other):
+        finish(each)
+    assert [row.train_loss for row in run.history[1:]] == [row.train_loss for row in other.history]
+
+
+@pytest.mark.slow
+def test_it_learns_more_of_a_short_text_than_a_training_that_knows_nothing(folder):
+    tuned = train(folder, *SMALL, "--init-from", "base.pt", "--out", "tuned.pt", "--epochs", 2, "--log", "tuned.log")
+    assert tuned.process.exitcode == 0, tuned.stderr
+    assert tuned.stdout == "tuned.pt\n"
+    assert "those of base.pt, whose loss here is " in tuned.stderr
+    assert ", 2 characters new to it; the rest chosen for 2,000 characters" in tuned.stderr
+    anew = train(folder, *SMALL, "--out", "anew.pt", "--epochs", 2, "--recall", 0)
+    assert anew.process.exitcode == 0, anew.stderr
+    first, *_ = read_checkpoint(str(folder / "tuned.pt")).history
+    assert best_loss(folder / "tuned.pt") < min(first.val_loss, best_loss(folder / "anew.pt")) - 0.1
+    assert set("ñá") < set(read_checkpoint(str(folder / "tuned.pt")).encoder.characters)
+    rows = [json.loads(line) for line in (folder / "tuned.log").read_text().splitlines()]
+    assert rows[-1]["step"] == 2 * 29, "two passes"
+
+
+@pytest.mark.slow
+def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder):
+    training = train(folder, "--init-from", "base.pt", "--out", "tuned.pt", "--max-steps", 12, "--learning-rate", 1e-9)
+    assert training.process.exitcode == 0, training.stderr
+    harmful = train(folder, "--init-from", "base.pt", "--out", "bad.pt", "--max-steps", 4, "--learning-rate", 20)
+    assert harmful.process.exitcode == 0, harmful.stderr
+    assert ", step 0, that of the weights that it began with: nothing was gained; " in harmful.stderr
+    stored = read_checkpoint(str(folder / "bad.pt"))
+    assert (stored.best.step, stored.best.val_loss) == (0, stored.history[0].val_loss)
+    np.testing.assert_array_equal(
+        stored.weights["layers.0.weight_hh"], read_checkpoint(str(folder / "base.pt")).weights["layers.0.weight_hh"]
+    )
+
+
+@pytest.mark.slow
+def test_a_run_that_began_so_is_resumed_as_any_other(folder):
+    flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32"]
+    whole = train(folder, *flags, "--max-steps", 30, "--out", "whole.pt")
+    assert whole.process.exitcode == 0, whole.stderr
+    # the same plan, cut short: what a flag decides is the same whatever the end
+    begun = train(folder, *flags, "--max-steps", 30, "--out", "cut.pt", "--save-every", "0.1")
+    assert begun.process.exitcode == 0, begun.stderr
+    further = train(folder, "--resume", "--max-steps", 40, "--out", "cut.pt")
+    assert further.process.exitcode == 0, further.stderr
+    assert "going on after step 30" in further.stderr
+    assert read_checkpoint(str(folder / "cut.pt")).history[0].step == 0
+
+
+@pytest.mark.slow
+def test_an_exported_model_can_be_begun_with(folder, charrnn):
+    assert charrnn("inspect", folder / "base.pt", "--export", folder / "slim.pt").code == 0
+    training = train(folder, "--init-from", "slim.pt", "--out", "tuned.pt", "--max-steps", 3)
+    assert training.process.exitcode == 0, training.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "code", "told"),
+    [
+        (["--hidden-size", 32], 2, "--hidden-size is 32, and the weights in base.pt are made for what they were"),
+        (["--unit", "byte"], 2, "--unit is byte, and base.pt has learned characters; leave it out"),
+        (["--resume"], 2, "--init-from begins a training with a model's weights, and --resume goes on with one"),
+        (["--lines"], 2, "--lines keeps lines apart, and the model in base.pt recalls what stood before"),
+        (["--init-from", "none.pt"], 1, "none.pt: no such file"),
+        (["--init-from", ""], 2, "--init-from is empty: it goes to a file; name one"),
+        (["--out", "base.pt"], 2, "base.pt: exists; go on with it by --resume, replace it by --overwrite"),
+    ],
+)
+def test_what_cannot_be_begun_with_is_refused_in_one_line(folder, flags, code, told):
+    before = (folder / "base.pt").read_bytes()
+    training = train(folder, "--init-from", "base.pt", "--max-steps", 2, *flags)
+    assert training.process.exitcode == code
+    assert training.stderr.startswith(f"charrnn: {told}"), training.stderr
+    assert training.stderr.count("\n") == 1
+    assert (folder / "base.pt").read_bytes() == before
