@@ -92,7 +92,7 @@ RANGES: dict[str, Range] = {
     "beta2": Range(0, 1, open_high=True),
     "weight_decay": Range(0, 1000),
     "grad_clip": Range(0, 1e9),
-    "val_fraction": Range(0, 0.5, open_low=True),
+    "val_fraction": Range(0, 1, open_low=True, open_high=True),
     "evaluations": Range(1, 1e9),
     "evaluate_every": Range(1, 1e15),
     "evaluated": Range(1, 1e15),

@@ -75,6 +75,41 @@ def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
+    (tmp_path / "a.txt").write_text(make_text(3000))
+    (tmp_path / "b.txt").write_text(make_text(700, seed=1))
+    (tmp_path / "both.txt").write_text(make_text(3000) + make_text(700, seed=1))
+    trained = charrnn("train", "a.txt", "--val-text", "b.txt", *SMALL)
+    assert trained.code == 0, trained.stderr
+    assert "in 2 files, 23 distinct; 3,000 to train on, the 700 of b.txt held out\n" in trained.stderr
+    assert charrnn("train", "both.txt", "--val-fraction", 700 / 3700, "-o", "b.pt", *SMALL).code == 0
+    assert_same_weights(tmp_path, "a.pt", "b.pt")
+    assert "  6-gram  " in charrnn("inspect", "a.pt").text, "its text was found"
+    resumed = charrnn("train", "a.txt", "--val-text", "b.txt", "--resume", "--max-steps", 6)
+    assert resumed.code == 0, resumed.stderr
+    (tmp_path / "b.txt").unlink()
+    assert "  6-gram  " not in charrnn("inspect", "a.pt").text
+    assert "  6-gram  " in charrnn("inspect", "a.pt", "--corpus", "both.txt").text
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--val-fraction", 0.1], "--val-text is held out, and --val-fraction is a share of the text; give one of "
+         "them"),
+        (["-o", "b.txt", "--overwrite"], "b.txt: is the text itself; give another file with --out"),
+        (["--val-text", ""], "a text's name is empty; give a file, a folder, or - for standard input"),
+        (["--val-text", "none"], "none: no such file; give a text file, or - for standard input"),
+    ],
+)
+def test_what_cannot_be_held_out_is_refused_in_one_line(charrnn, tmp_path, flags, told):
+    (tmp_path / "a.txt").write_text("a text")
+    (tmp_path / "b.txt").write_text("another")
+    trained = charrnn("train", "a.txt", "--val-text", "b.txt", *flags)
+    assert (trained.code, trained.stderr) == (2, f"charrnn: {told}\n")
+
+
+@pytest.mark.slow
 def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("abcab" * 300 + "xyzé" + "abcab" * 300)
     trained = charrnn("train", "t.txt", "--min-count", 5, *SMALL)

@@ -13,6 +13,7 @@ from charrnn.text import corpus as corpus_module
 from charrnn.text import sources
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
@@ -42,6 +43,39 @@ def test_a_file_is_encoded_counted_and_hashed(tmp_path):
 
 def test_only_a_leading_byte_order_mark_is_left_out(tmp_path):
     assert decoded(read_corpus([write(tmp_path, "\ufeffa\ufeffb".encode())])) == "a\ufeffb"
+
+
+MIXED = st.text("abe\u0301\r\n", min_size=2, max_size=30)
+
+
+@given(MIXED, MIXED, st.integers(1, 7), st.sampled_from(["none", "nfc"]), st.sampled_from(["keep", "lf"]))
+def test_a_text_that_is_held_out_by_name_is_cut_off_where_it_begins(
+    tmp_path_factory, learned, held_out, chunk, form, newline
+):
+    folder = tmp_path_factory.mktemp("texts")
+    options = TextOptions(normalize=form, newline=newline)
+    expected = [prepare(learned + "--", options), prepare(held_out + "..", options)]
+    paths = [write(folder, learned.encode(), "a.txt"), write(folder, f"{held_out}..".encode(), "b.txt")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "CHUNK", chunk)
+        corpus = read_corpus(paths[:1], ReadOptions(options=options, separator="--", val_texts=(paths[1],)))
+    assert (corpus.name, corpus.val_name, corpus.num_held_out) == ("a.txt", "b.txt", len(expected[1]))
+    pieces = corpus.split(corpus.num_held_out / len(corpus.ids))
+    assert [corpus.encoder.decode(piece) for piece in pieces] == expected
+
+
+def test_lines_that_are_held_out_by_name_begin_a_line(tmp_path):
+    paths = [write(tmp_path, text, name) for text, name in ((b"one\ntwo", "a"), (b"three\nfour", "b"))]
+    corpus = read_corpus(paths[:1], ReadOptions(options=TextOptions(lines=True), val_texts=(paths[1],)))
+    pieces = corpus.split(corpus.num_held_out / len(corpus.ids))
+    assert [corpus.encoder.decode(piece) for piece in pieces] == ["one\ntwo\n", "three\nfour"]
+
+
+@pytest.mark.parametrize(("texts", "short"), [((b"abc", b"d"), "b"), ((b"a", b"bcd"), "a")])
+def test_a_piece_that_is_too_short_is_refused_by_its_name(tmp_path, texts, short):
+    paths = [write(tmp_path, text, name) for text, name in zip(texts, "ab", strict=True)]
+    with pytest.raises(CorpusError, match=f"^{short}: fewer than 2 characters; give a longer text$"):
+        read_corpus(paths[:1], ReadOptions(val_texts=(paths[1],)))
 
 
 @given(st.lists(ANY_TEXT, min_size=1, max_size=4), st.integers(1, 7))

@@ -7,9 +7,10 @@ began, in the current folder and beside the checkpoint, and is taken only if it 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from charrnn.text.encoder import Ids
 
 LARGEST_SOUGHT = 1 << 26
 """Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
+
+
+VAL_TEXT = "--val-text"
+"""The flag of a training that names a text to hold out."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,10 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     Raises:
         CorpusError: the given file cannot be read, or is another text.
     """
+    val_texts = _val_texts(checkpoint)
     if given is not None:
-        corpus = _read(given, checkpoint)
-        if corpus is None or not _is_same(checkpoint, corpus):
+        corpus = _read(given, val_texts, checkpoint) or _read(given, (), checkpoint)
+        if corpus is None:
             was_folder = any(map(os.path.isdir, _places(checkpoint, checkpoint_path)))
             what = "all that was read of it, in its order, as one file" if was_folder else "that one"
             raise CorpusError(
@@ -66,10 +72,10 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return None
     for path in _places(checkpoint, checkpoint_path):
-        if _has_size(path, checkpoint.corpus.bytes):
+        if _have_size([path, *map(Path, val_texts)], checkpoint.corpus.bytes):
             with contextlib.suppress(CorpusError):  # unreadable: not it
-                corpus = _read(str(path), checkpoint)
-                if corpus is not None and _is_same(checkpoint, corpus):
+                corpus = _read(str(path), val_texts, checkpoint)
+                if corpus is not None:
                     return _split(checkpoint, corpus, str(path))
     return None
 
@@ -86,36 +92,49 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
     return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
 
 
-def _read(path: str, checkpoint: Checkpoint) -> Corpus | None:
-    """Read a text as the checkpoint's was; None if that cannot be it, since it has other characters."""
+def _read(path: str, val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
+    """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
+    if not all(os.path.isfile(text) for text in val_texts):
+        return None
+    reading = ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder, val_texts=tuple(val_texts))
     try:
-        return read_corpus([path], ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder))
+        corpus = read_corpus([path], reading)
     except ForeignTextError:
         return None
+    is_same = corpus.sha256 == checkpoint.corpus.sha256 and corpus.counts == checkpoint.corpus.counts
+    return corpus if is_same else None
 
 
 def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
     """Where it may be: as the training's command line had it, here, and beside the checkpoint."""
     name = checkpoint.corpus.name
-    try:
-        words = shlex.split(checkpoint.made.get("command", ""))
-    except ValueError:  # a quotation that does not end
-        words = []
-    yield from (Path(word) for word in words if Path(word).name == name)
+    yield from (Path(word) for word in _command(checkpoint) if Path(word).name == name)
     yield Path(name)
     yield Path(checkpoint_path).parent / name
 
 
-def _has_size(path: Path, num_bytes: int) -> bool:
-    """Whether this is an ordinary file of that size: a checkpoint may come from anyone, and name what it likes."""
+def _val_texts(checkpoint: Checkpoint) -> list[str]:
+    """Paths of the texts that were held out by name, as the training's command line had them."""
+    words = _command(checkpoint)
+    following = (after for word, after in itertools.pairwise(words) if word == VAL_TEXT)
+    joined = (word.removeprefix(f"{VAL_TEXT}=") for word in words if word.startswith(f"{VAL_TEXT}="))
+    return [*following, *joined]
+
+
+def _command(checkpoint: Checkpoint) -> list[str]:
+    """The words of the training's command line."""
     try:
-        return path.is_file() and path.stat().st_size == num_bytes
+        return shlex.split(checkpoint.made.get("command", ""))
+    except ValueError:  # a quotation that does not end
+        return []
+
+
+def _have_size(paths: Sequence[Path], num_bytes: int) -> bool:
+    """Whether these are ordinary files of that size: a checkpoint may come from anyone, and name what it likes."""
+    try:
+        return all(path.is_file() for path in paths) and sum(path.stat().st_size for path in paths) == num_bytes
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return False
-
-
-def _is_same(checkpoint: Checkpoint, corpus: Corpus) -> bool:
-    return corpus.sha256 == checkpoint.corpus.sha256 and corpus.counts == checkpoint.corpus.counts
 
 
 def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:

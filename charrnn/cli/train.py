@@ -139,6 +139,10 @@ def train(
     val_fraction: Annotated[
         float, typer.Option(help="Share of the text, at its end, held out for validation.")
     ] = TrainConfig.val_fraction,
+    val_text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Hold this text out instead of the end; may be given again.", **Hidden),
+    ] = None,
     evaluate_every: Annotated[
         int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]", **Hidden)
     ] = None,
@@ -234,16 +238,18 @@ def train(
     text's size and the time; a flag always wins.
     """
     flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
+    explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit, "time_limit")
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "save_every")
         check_options(flags)
         check_quotes(texts)
+        if val_text and "val_fraction" in explicit:
+            raise ConfigError("--val-text is held out, and --val-fraction is a share of the text; give one of them")
     prepare_training(is_launched=bool(read_place().job))
     from charrnn.cli.trainer.opening import run_training  # imports numpy, which --help must not wait for
     from charrnn.cli.trainer.request import Request, parse_reading
 
-    explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
         reading = parse_reading(context.params)
     request = Request(
@@ -277,6 +283,6 @@ def _one_of_several_tells() -> Iterator[None]:
 
 
 _NOT_OPTIONS = {
-    "texts", "include", "exclude", "separator", "cache", "no_cache",
+    "texts", "val_text", "include", "exclude", "separator", "cache", "no_cache",
     "out", "log", "resume", "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json", "context",
 }  # fmt: skip

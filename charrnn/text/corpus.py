@@ -42,6 +42,7 @@ class ReadOptions:
     Attributes:
         options: from bytes to characters.
         separator: what stands between documents.
+        val_texts: paths of texts that are held out; none: the end of what is read is.
         include: patterns of files in folders that are read; none: all.
         exclude: patterns of those that are not.
         outputs: files that are no part of a folder's text, wherever they lie.
@@ -54,6 +55,7 @@ class ReadOptions:
 
     options: TextOptions = field(default_factory=TextOptions)
     separator: str = ""
+    val_texts: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     outputs: tuple[Path, ...] = ()
@@ -79,6 +81,8 @@ class Corpus:
         num_documents: that it was read from.
         skipped: files in folders that are not text.
         num_distinct: characters, those included that are too rare for an id.
+        val_name: of the first text that is held out by name, as `name` is; empty where the end is held out.
+        num_held_out: characters at the end that are held out by name; 0 where `split` decides.
     """
 
     name: str
@@ -91,6 +95,8 @@ class Corpus:
     num_documents: int
     skipped: Sequence[str]
     num_distinct: int
+    val_name: str = ""
+    num_held_out: int = 0
 
     @property
     def line_feed(self) -> int | None:
@@ -141,6 +147,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
     reading = reading or ReadOptions()
     found = find_documents(
         paths,
+        held_out=reading.val_texts,
         include=reading.include,
         exclude=reading.exclude,
         outputs=reading.outputs,
@@ -158,11 +165,16 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         separator=reading.separator,
         is_settled=reading.encoder is not None,
         meter=meter,
+        held_out_from=found.held_out_from,
     )
     tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
     for text in stream.read():
         tally.add(code_points(text))
     counts = tally.counts
+    num_learned = stream.num_learned
+    if reading.val_texts and min(num_learned, int(counts.sum()) - num_learned) < MIN_PIECE:
+        which = name if num_learned < MIN_PIECE else _name(reading.val_texts[0])
+        raise CorpusError(f"{which}: fewer than {MIN_PIECE} characters; give a longer text")
     if not counts.any():
         raise CorpusError(f"{name}: no characters; give a text to learn from")
     if reading.options.lines and not counts[ord("\n")]:
@@ -183,6 +195,8 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         num_documents=len(found.documents),
         skipped=found.skipped,
         num_distinct=int(np.count_nonzero(counts)),
+        val_name=_name(reading.val_texts[0]) if reading.val_texts else "",
+        num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
     )
 
 

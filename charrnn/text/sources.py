@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -91,10 +91,12 @@ class Found:
     Attributes:
         documents: in order.
         skipped: files in folders that are not text.
+        held_out_from: place of the first document that is held out by name; None where none is.
     """
 
     documents: list[Document]
     skipped: list[str] = field(default_factory=list)
+    held_out_from: int | None = None
 
     def close(self) -> None:
         """Let go of what standard input held."""
@@ -106,6 +108,7 @@ class Found:
 def find_documents(
     paths: Sequence[str],
     *,
+    held_out: Sequence[str] = (),
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     outputs: Sequence[Path] = (),
@@ -116,6 +119,7 @@ def find_documents(
 
     Args:
         paths: files, folders, and "-" for standard input, in their order.
+        held_out: likewise those whose documents follow, to be held out.
         include: patterns, such as *.py, of the files in folders that are read; none: all. A pattern is matched with a
             file's name and with its path in the folder. Files and folders that begin with a dot are left out.
         exclude: patterns of those that are not.
@@ -127,12 +131,15 @@ def find_documents(
         CorpusError: a path is missing or unreadable, or nothing is left.
         ConfigError: standard input is named twice.
     """
-    if list(paths).count(STDIN) > 1:
+    named = [*paths, *held_out]
+    if named.count(STDIN) > 1:
         raise ConfigError("- stands for standard input, which can be read once; give it once")
-    if "" in paths:
+    if "" in named:
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
-    found = Found([])
-    for path in paths:
+    found, held_out_from = Found([]), None
+    for number, path in enumerate(named):
+        if number == len(paths):
+            held_out_from = len(found.documents)
         if path == STDIN:
             found.documents.append(_keep_stdin(kept_in))
         elif Path(path).is_dir():
@@ -146,7 +153,7 @@ def find_documents(
             found.skipped.extend(document.name for document in inside if document.name not in names)
         else:
             found.documents.append(_file(path, kept_in))
-    return found
+    return replace(found, held_out_from=held_out_from)
 
 
 def _file(path: str, kept_in: Path | None) -> Document:

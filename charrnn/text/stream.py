@@ -24,14 +24,26 @@ class TextStream:
         separator: what stands between documents.
         is_settled: whether a model reads texts so already; see `decode_document`.
         meter: sees every byte.
+        held_out_from: the document before which what stands so far is finished, as at an end; None for no such place.
+
+    Attributes:
+        num_learned: characters before that document, once they are read.
     """
 
     def __init__(
-        self, documents: Sequence[Document], options: TextOptions, *, separator: str, is_settled: bool, meter: Meter
+        self,
+        documents: Sequence[Document],
+        options: TextOptions,
+        *,
+        separator: str,
+        is_settled: bool,
+        meter: Meter,
+        held_out_from: int | None = None,
     ) -> None:
         self._documents, self._options, self._separator = documents, options, separator
         self._is_settled, self._meter = is_settled, meter
         self._signatures = self._sign()
+        self._held_out_from, self.num_learned = held_out_from, 0
 
     @property
     def is_costly(self) -> bool:
@@ -45,6 +57,15 @@ class TextStream:
         Raises:
             CorpusError: a document cannot be read or is not in its encoding.
         """
+        num_read = 0
+        for number, text in self._read_numbered():
+            if self._held_out_from is None or number < self._held_out_from:
+                num_read += len(text)
+                self.num_learned = num_read
+            yield text
+
+    def _read_numbered(self) -> Iterator[tuple[int, str]]:
+        """The pieces, each with the number of the document that it belongs to: what stands before one, to the last."""
         preparer, encoding = TextPreparer(self._options), "latin-1" if self._options.unit == BYTE else "utf-8"
         last = ""
         for number, document in enumerate(self._documents):
@@ -53,12 +74,15 @@ class TextStream:
                 between = "\n" + between
             last = between[-1:] or last
             for chunk in self._meter.watch([to_bytes(between)]):
-                yield preparer.feed(chunk.decode(encoding))
+                yield number - 1, preparer.feed(chunk.decode(encoding))
+            if number == self._held_out_from:
+                yield number - 1, preparer.feed("", final=True)
+                preparer = TextPreparer(self._options)
             chunks = self._meter.watch(document.chunks())
             for text in decode_document(chunks, document.name, self._options, is_settled=self._is_settled):
                 last = text[-1:] or last
-                yield preparer.feed(text)
-        yield preparer.feed("", final=True)
+                yield number, preparer.feed(text)
+        yield len(self._documents) - 1, preparer.feed("", final=True)
 
     def read_again(self, num_chars: int) -> Iterator[str]:
         """Read it once more, each document up to where it ended before.

@@ -55,10 +55,11 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
     training, held_out = map(len, corpus.split(run.config.val_fraction))
     unit = corpus.options.unit + "s"
     files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
+    which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
     some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
     lines = [
         f"{quoted(corpus.name)}: {len(corpus.ids):,} {unit}{files}, {corpus.num_distinct:,} distinct; "
-        f"{training:,} to train on, the last {held_out:,} held out{some}"
+        f"{training:,} to train on, {which} held out{some}"
     ]
     if corpus.encoder.has_unknown and corpus.counts[-1]:
         rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])

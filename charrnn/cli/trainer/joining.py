@@ -81,7 +81,7 @@ def settle(request: Request, place: Place) -> Request:
         ConfigError: the flags contradict each other, or standard input was read in the life before.
     """
     if place.restarts:
-        if STDIN in request.texts:
+        if STDIN in request.all_texts:
             raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
         if _is_of_job(request.path, place.job):
             request = replace(

@@ -31,6 +31,7 @@ def run_training(request: Request) -> None:
         request = ranks.broadcast(lambda: settle(request, place))
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             corpus = read_texts(request, _reading(request, ranks), ranks)
+            request = request.holding_out(corpus)
             neighbours = Neighbours()  # without what the text came from
             with waiting(request, ranks, "loading PyTorch"), signals.held_back():
                 from charrnn.cli.trainer.session import train_on

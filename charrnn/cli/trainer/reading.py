@@ -101,7 +101,7 @@ def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[
 
 def _read_again(request: Request, reading: ReadOptions, facts: Corpus) -> Ids:
     """Read the texts on another host than the first rank's."""
-    if STDIN in request.texts:
+    if STDIN in request.all_texts:
         raise CorpusError("-: standard input is too long to be sent to other hosts; give a file that all of them have")
     corpus = read_corpus(request.texts, reading)
     if corpus.sha256 != facts.sha256:

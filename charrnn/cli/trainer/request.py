@@ -8,7 +8,7 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint
 from charrnn.storage.outputs import require_name, temporary_beside
 from charrnn.text.cache import Cache, default_folder
-from charrnn.text.corpus import ReadOptions
+from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 
 
@@ -69,6 +69,18 @@ class Request:
         return Path(self.out) / self._name if is_folder else Path(self.out)
 
     @property
+    def all_texts(self) -> tuple[str, ...]:
+        """Paths of what is learned from, and of what is held out by name."""
+        return (*self.texts, *self.reading.val_texts)
+
+    def holding_out(self, corpus: Corpus) -> Request:
+        """The same with the share of a corpus that is held out by name, if any is."""
+        if not corpus.num_held_out:
+            return self
+        share = {"val_fraction": corpus.num_held_out / len(corpus.ids)}
+        return replace(self, options={**self.options, **share}, explicit={**self.explicit, **share})
+
+    @property
     def _name(self) -> str:
         if self.texts[0] == STDIN:
             return f"{STDIN_NAME}.pt"
@@ -79,7 +91,8 @@ class Request:
     def finding(self) -> list[str]:
         """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
         reading = self.reading
-        flags = [("--include", pattern) for pattern in reading.include]
+        flags = [("--val-text", text) for text in reading.val_texts]
+        flags += [("--include", pattern) for pattern in reading.include]
         flags += [("--exclude", pattern) for pattern in reading.exclude]
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
         if reading.cache is not None and reading.cache.folder != default_folder():
@@ -115,7 +128,7 @@ def check_texts(request: Request) -> None:
     options = request.reading.options
     if options.unit == BYTE or options.errors != "strict":
         return
-    for text in request.texts:
+    for text in request.all_texts:
         if _is_checkpoint(text):
             typed = as_typed(text)
             raise CorpusError(
@@ -154,7 +167,7 @@ def check_output(request: Request) -> None:
         raise OutputError(f"{path}: is a folder; give a file with --out")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is not a regular file; give another with --out")
-    if path.exists() and any(Path(text).exists() and path.samefile(text) for text in request.texts):
+    if path.exists() and any(Path(text).exists() and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not request.may_replace:
         raise OutputError(
@@ -219,6 +232,7 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
     return ReadOptions(
         options=options,
         separator=separator,
+        val_texts=tuple(flags["val_text"] or ()),
         include=tuple(flags["include"] or ()),
         exclude=tuple(flags["exclude"] or ()),
         min_count=flags["min_count"],
@@ -228,7 +242,7 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
 
 
 def _check_log(log: Path, request: Request) -> None:
-    others = [request.path, *(Path(text) for text in request.texts if text != STDIN)]
+    others = [request.path, *(Path(text) for text in request.all_texts if text != STDIN)]
     if any(log.resolve() == other.resolve() for other in others):
         raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
     if log.exists() and not log.is_file():
