@@ -97,7 +97,17 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     assert apart.endswith(
         "these models learned from different texts: their losses do not compare; --score FILE gives them one"
     )
+    for changes in ({"val_fraction": 0.2}, {"evaluated": 900}):
+        training = {**contents["training"], "config": {**contents["training"]["config"], **changes}}
+        torch.save({**contents, "training": training}, trained / "other.pt")
+        apart = " ".join(inspect("other.pt").stdout.split())
+        assert apart.endswith(
+            " their losses are over different parts of the text: they do not compare; --score FILE gives them one"
+        )
+        shown = dict(re.split("  +", line)[1:3] for line in inspect("other.pt").stdout.splitlines() if "  " in line)
+        assert ("evaluated" in shown, shown["val fraction"]) == (True, "0.1")
     torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
+    assert "different parts" not in inspect("other.pt").stdout
     assert [card["cell"] for card in json.loads(inspect("other.pt", "--json").stdout)] == ["lstm", "gru"]
 
 

@@ -7,6 +7,7 @@ from conftest import make_text, numpy_twin, random_model, skip_without
 
 from charrnn.analysis.losses import read
 from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.evaluated import counted_places
 from charrnn.metrics import COLD_WINDOW, WARM_UP
 from charrnn.network.model import CharRNN
 from charrnn.text.encoder import CharEncoder
@@ -96,6 +97,20 @@ def test_a_part_of_a_long_text_is_taken_from_all_over_it(ids):
     assert evaluate(model, text[:12_000]) != pytest.approx(whole, rel=0.1), "its beginning alone would not do"
     for function in (evaluate, evaluate_cold):
         assert function(model, text, most=10**9) == function(model, text)
+
+
+@pytest.mark.parametrize("most", [12_000, 30_000, 10**6])
+def test_the_loss_is_over_the_characters_that_are_said_to_count(ids, most):
+    """The numpy engine reads all of the text, and only what is said to count is taken."""
+    model = random_model(model_config("gru"))
+    text = np.tile(ids, 4)
+    counted = counted_places(text, most)
+    assert len(counted) == pytest.approx(min(most, len(text) - 1), rel=0.01)
+    assert (np.diff(counted) > 0).all()
+    surprisals = read(numpy_twin(model), text).surprisals
+    assert evaluate(model, text, most=most) == pytest.approx(surprisals[counted - 1].mean(), abs=1e-4)
+    if most < len(text):
+        assert abs(surprisals[counted - 1].mean() - surprisals.mean()) > 3e-4, "or it could be over all of it"
 
 
 def test_no_more_is_read_than_is_asked_for_and_what_warms_it_up(ids):

@@ -1,11 +1,14 @@
 import dataclasses
 import os
+import re
 
+import numpy as np
 import pytest
 
 from charrnn.analysis import heldout
-from charrnn.analysis.heldout import describe_absence, find_text
-from charrnn.cli.inspector.subject import read_subjects
+from charrnn.analysis.heldout import FoundText, describe_absence, find_text
+from charrnn.analysis.ngrams import NgramModel
+from charrnn.cli.inspector.subject import Subject, read_subjects
 from charrnn.display.card import card
 from charrnn.errors import CorpusError
 from charrnn.storage.archive import read_checkpoint
@@ -95,6 +98,40 @@ def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, 
     of_folder = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name="letters"))
     with pytest.raises(CorpusError, match="give all that was read of it, in its order, as one file"):
         find_text(of_folder, "m.pt", "other.txt")
+
+
+def with_training(contents, **changes):
+    training = {**contents.training, "config": {**contents.training["config"], **changes}}
+    return dataclasses.replace(contents, training=training)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(contents, trained, lines):
+    text = (trained / "words.txt").read_text()
+    held_out = text[-2000:]
+    contents = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lines=lines))
+    ids = contents.encoder.encode(text)
+    found = FoundText("words.txt", ids[:-2000], ids[-2000:])
+    model = NgramModel(ids[:-2000], len(contents.encoder))
+    for evaluated in (600, 10**6):
+        subject = Subject("words.pt", "words", with_training(contents, evaluated=evaluated))
+        object.__setattr__(subject, "text", found)
+        whole = model.surprisals(np.concatenate([contents.encoder.encode("\n"), ids[-2000:]]) if lines else ids[-2000:])
+        whole = whole[1:] if lines else whole
+        if lines:
+            spans = [match.span() for match in re.finditer(r"[^\n]*\n|[^\n]+$", held_out)]
+            count = round(len(spans) * min(1, evaluated / 2000))
+            places = [i for k in range(count) for i in range(*spans[k * len(spans) // count])]
+        else:
+            places = range(1, min(2000, evaluated + 1))
+        assert subject.counted.tolist() == list(places)
+        assert subject.baseline == pytest.approx(whole[list(places)].mean(), rel=1e-12)
+        assert subject.part[1] == (600 if evaluated == 600 else None)
+
+
+def test_what_a_yardstick_was_measured_over_is_told_where_it_is_a_part(contents):
+    assert " on the same 600 characters: this model is " in dict(card(contents, 1.5, counted=600))["  6-gram"]
+    assert " on the same text: this model is " in dict(card(contents, 1.5))["  6-gram"]
 
 
 def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(contents, trained, monkeypatch):

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
+from charrnn.evaluated import take_lines
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.torch_engine import TorchCharRNN
-from charrnn.training import line_lanes
+from charrnn.text import places
+from charrnn.text.places import count_lines, find_lines
 from charrnn.training.evaluation import evaluate_lines
 from charrnn.training.lanes import IGNORED
-from charrnn.training.line_lanes import LineLanes, count_lines, find_lines, take_lines
+from charrnn.training.line_lanes import LineLanes
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
 
@@ -48,7 +50,7 @@ def read_epoch(lanes):
 def test_lines_are_found_piece_by_piece(lines, ends, piece):
     ids = join(lines, ends)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line_lanes, "PIECE", piece)
+        patch.setattr(places, "PIECE", piece)
         starts, lengths = find_lines(ids, LINE_FEED)
         assert count_lines(ids, LINE_FEED) == len(starts)
     assert [ids[start : start + length].tolist() for start, length in zip(starts, lengths, strict=True)] == split_lines(

@@ -73,14 +73,15 @@ def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
 
 
 def card(
-    checkpoint: Checkpoint, baseline: float | None = None, *, learned: int = 0, absence: str = ""
+    checkpoint: Checkpoint, baseline: float | None = None, *, learned: int = 0, counted: int = 0, absence: str = ""
 ) -> list[tuple[str, str]]:
     """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
 
     Args:
         checkpoint: to tell of.
-        baseline: loss of an n-gram model on the same held-out text, in nats per character.
+        baseline: loss of an n-gram model over the same held-out characters, in nats per character.
         learned: characters that it learned from, where these are but the end of the training text; else 0.
+        counted: characters that both losses are over, where these are but a part of the held-out text; else 0.
         absence: why there is none.
     """
     config, best = checkpoint.model, checkpoint.best
@@ -104,7 +105,7 @@ def card(
     if cold_loss is not None:
         rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
     if baseline is not None or absence:
-        told = absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit, learned)
+        told = absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit, learned, counted)
         rows.append(("  6-gram", told))
     if checkpoint.history[-1] != best:
         last = checkpoint.history[-1]
@@ -136,13 +137,14 @@ def _describe_parameter(weight: Parameter, width: int) -> str:
     return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 
-def _describe_baseline(baseline: float, loss: float, unit: str, learned: int) -> str:
+def _describe_baseline(baseline: float, loss: float, unit: str, learned: int, counted: int) -> str:
     """The n-gram model's loss, how much it learned from, and which of the two is better."""
     difference = bits_per_char(abs(baseline - loss))
     word = "better" if loss < baseline else "WORSE"
     relation = f"{word} by {difference:.3f} bits" if round(difference, 3) else "as good as that"
     part = f", learned from the last {learned:,} {unit}s alone" if learned else ""
-    return f"{describe_loss(baseline, unit)} on the same text{part}: this model is {relation}"
+    where = f"{counted:,} {unit}s" if counted else "text"
+    return f"{describe_loss(baseline, unit)} on the same {where}{part}: this model is {relation}"
 
 
 def _describe_frequencies(checkpoint: Checkpoint) -> str:

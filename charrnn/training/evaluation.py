@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from charrnn.evaluated import counted_lanes
 from charrnn.metrics import COLD_WINDOW, MAX_LANES, WARM_UP
 from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on, ids_on, to_device
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
-from charrnn.training.lanes import lane_starts
-from charrnn.training.line_lanes import find_lines
+from charrnn.text.places import find_lines
 from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
@@ -61,14 +61,9 @@ def evaluate(
     Returns:
         Mean loss in nats per character, over all characters but the first, or about `most` of them.
     """
-    whole = len(ids) - 1
-    count = whole if most is None else min(most, whole)
-    shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # of pieces, more tell more
-    lanes = min(batch_size or max(1, min(MAX_LANES, count // shortest)), whole)
-    starts = lane_starts(len(ids), lanes)
-    ends = np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
-    lead = int(min(WARM_UP, starts[1])) if lanes > 1 else 0
-    own = ranks.shard(lanes)
+    starts, ends = counted_lanes(len(ids), most, batch_size)
+    lead = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
+    own = ranks.shard(len(starts))
     look_up: LookUp | None = None
     if model.config.recall:
         kept = recalled or recalled_in(ids, model.config.recall)

@@ -22,6 +22,7 @@ from charrnn.errors import ConfigError
 from charrnn.recall import Forecasts
 from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
+from charrnn.text.places import lane_starts
 from charrnn.training.recalled_text import recalled_in
 
 if TYPE_CHECKING:
@@ -194,8 +195,3 @@ class Lanes(WindowReader):
 
     def _boundary(self, index: int) -> int:
         return index * self.lane_length // self.windows_per_epoch
-
-
-def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
-    """Give the first position of each lane, shape (B,), such that the last lane ends with the text."""
-    return np.arange(batch_size, dtype=np.int64) * (num_chars - 1) // batch_size

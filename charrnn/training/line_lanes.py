@@ -6,21 +6,13 @@ nearly the same length are read together, so that little is padded, and in a new
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
-from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
+from charrnn.text.places import Positions, find_lines
 from charrnn.training.lanes import EVERY, IGNORED, Window, WindowReader
-
-Positions = NDArray[np.signedinteger[Any]]
-"""Places in a text, in four bytes where that is enough: of each line there are three such numbers."""
-
-PIECE = 1 << 22
-"""Characters in which line feeds are sought at once."""
 
 
 class LineLanes(WindowReader):
@@ -91,38 +83,6 @@ class LineLanes(WindowReader):
         own = counts[:, self._own]
         num_targets = int(counts.sum())
         return Window(inputs, np.where(own, targets, IGNORED), begins_anew, num_targets, int(own.sum()) / num_targets)
-
-
-def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
-    """Find where each line of a text begins and how long it is, its line feed included; both shape (num_lines,)."""
-    dtype = np.int32 if len(ids) <= np.iinfo(np.int32).max else np.int64
-    starts = [np.zeros(min(1, len(ids)), dtype=dtype)]
-    for place in range(0, len(ids) - 1, PIECE):  # a line feed at the very end begins no line
-        found = np.flatnonzero(ids[: len(ids) - 1][place : place + PIECE] == line_feed)
-        starts.append((found + (place + 1)).astype(dtype))
-        let_go(ids)
-    of_all = np.concatenate(starts)
-    return of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype))
-
-
-def count_lines(ids: Ids, line_feed: int) -> int:
-    """How many lines a text has."""
-    pieces = (ids[place : place + PIECE] for place in range(0, len(ids), PIECE))
-    return sum(int(np.count_nonzero(piece == line_feed)) for piece in pieces) + bool(len(ids) and ids[-1] != line_feed)
-
-
-def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
-    """Take a text's lines at even distances until they have nearly `most` of its characters; or all."""
-    if len(ids) <= most:
-        return ids
-    starts, lengths = find_lines(ids, line_feed)
-    count = max(1, round(len(starts) * most / len(ids)))
-    chosen = np.arange(count, dtype=np.int64) * len(starts) // count
-    taken = np.concatenate(
-        [ids[start : start + length] for start, length in zip(starts[chosen], lengths[chosen], strict=True)]
-    )
-    let_go(ids)
-    return taken
 
 
 def gather_lines(

@@ -19,7 +19,9 @@ from charrnn.storage.archive import FORMAT_VERSION
 
 LOSSES_DIFFER = "these models learned from different texts: their losses do not compare; --score FILE gives them one"
 
-COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
+PARTS_DIFFER = "their losses are over different parts of the text: they do not compare; --score FILE gives them one"
+
+COMPARED = ("val_fraction", "batch_size", "seq_len", "learning_rate", "seed")
 """Options of the training that stand in a comparison."""
 
 
@@ -27,7 +29,8 @@ def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     evaluated = bool(subject.contents.history)
     baseline, absence = (subject.baseline, subject.absence) if evaluated else (None, "")
-    print_table(card(subject.contents, baseline, learned=subject.baseline_cut, absence=absence))
+    cuts = {"learned": subject.baseline_cut, "counted": subject.part[1] or 0}
+    print_table(card(subject.contents, baseline, absence=absence, **cuts))
     history, width = subject.contents.history, terminal_width()
     curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
     if len(history) > 1:
@@ -41,7 +44,7 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         contents = subject.contents
         way = way_of(subject), contents.text.lines
-        key = (*way, contents.train_config.val_fraction, contents.encoder.unit, contents.model.vocab_size)
+        key = (*way, subject.part, contents.encoder.unit, contents.model.vocab_size)
         if contents.best is not None and baselines.get(key) is None:
             baselines[key] = subject.baseline
         columns.append(_comparable(subject, baselines.get(key)))
@@ -52,6 +55,8 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
     print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
     if len({way_of(subject) for subject in subjects}) > 1:
         print_lines(["", *wrapped(LOSSES_DIFFER, width)])
+    elif len({subject.part for subject in subjects if subject.contents.best is not None}) > 1:
+        print_lines(["", *wrapped(PARTS_DIFFER, width)])
 
 
 def describe(subject: Subject) -> dict[str, Any]:
@@ -89,6 +94,7 @@ def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
         "parameters": f"{count_parameters(contents.model):,}",
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
+        "  evaluated": f"{subject.num_counted:,}",
         "steps": f"{training['step']:,}",
         "time": format_seconds(training["seconds"]),
         **{name.replace("_", " "): _plain(options.get(name, "?")) for name in COMPARED},
@@ -128,10 +134,10 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
 
 
 def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
-    if subject.baseline is None or subject.text is None:
+    if subject.baseline is None or subject.text is None or subject.counted is None:
         return None
     learned = subject.baseline_cut or len(subject.text.train)
     return {
         "model": "6-gram, Kneser-Ney", "text": subject.text.path, "learned_from": learned,
-        **loss_fields(subject.baseline),
+        "characters": len(subject.counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline),
     }  # fmt: skip

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from charrnn.analysis.heldout import FoundText, describe_absence, find_text
 from charrnn.analysis.ngrams import MAX_CHARACTERS, NgramModel
 from charrnn.errors import CharRNNError, ConfigError
+from charrnn.evaluated import Places, counted_places
 from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.loading import load_for_sampling, load_for_scoring
+from charrnn.loading import load_for_sampling, load_for_scoring, reset_id
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.options import CHARACTER, TextOptions
@@ -88,13 +91,44 @@ class Subject:
         """The text that it learned from, where it can be found."""
         return find_text(self.contents, self.path, self.given_text)
 
-    @cached_property
-    def baseline(self) -> float | None:
-        """Loss of an n-gram model on the held-out text, in nats per character; None without the text."""
+    @property
+    def counted(self) -> Places | None:
+        """Places in the held-out text of the characters that its losses are over; None without the text."""
         if self.text is None:
             return None
+        return counted_places(self.text.held_out, self.contents.train_config.evaluated, self._line_feed)
+
+    @cached_property
+    def baseline(self) -> float | None:
+        """Loss of an n-gram model over the same characters as its own, in nats per character; None without the text.
+
+        Before each of them it sees all that is held out, whether that counts or not.
+        """
+        if self.text is None or self.counted is None:
+            return None
+        before = [] if self._line_feed is None else [self._line_feed]  # what a first line is read after
         model = NgramModel(self.text.train, self.contents.model.vocab_size)
-        return float(model.surprisals(self.text.held_out)[1:].mean())
+        surprisals = model.surprisals(np.concatenate([before, self.text.held_out]).astype(np.int64))[len(before) :]
+        return float(surprisals[self.counted].mean())
+
+    @property
+    def part(self) -> tuple[float, int | None]:
+        """Which part of its text its losses are over: the share held out, and how much of that; None for all of it."""
+        config, held_out = self.contents.train_config, self._num_held_out
+        return config.val_fraction, self.num_counted if config.num_evaluated(held_out) < held_out else None
+
+    @property
+    def num_counted(self) -> int:
+        """Characters that its losses are over, nearly, told without the text."""
+        return self.contents.train_config.num_evaluated(self._num_held_out)
+
+    @property
+    def _num_held_out(self) -> int:
+        return round(self.contents.corpus.characters * self.contents.train_config.val_fraction)
+
+    @property
+    def _line_feed(self) -> int | None:
+        return reset_id(self.contents.text, self.contents.encoder)
 
     @property
     def baseline_cut(self) -> int:

@@ -24,8 +24,9 @@ function comparison(card) {
   if (!card.baseline) return data.absent.baseline ? `A 6-gram model to compare with is not here: ${data.absent.baseline}.` : "";
   const better = card.baseline.bits_per_char - card.best.bits_per_char;
   const rival = `a 6-gram model, which counts what followed the last five ${unit}s,`;
-  if (Math.abs(better) < 0.0005) return `It is as good as ${rival} on the same text.`;
-  return `It ${better > 0 ? "beats" : "does not beat"} ${rival} on the same text: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits.`;
+  const { characters, of } = card.baseline, where = characters < of - 1 ? `${grouped(characters)} of ${grouped(of)} ${unit}s` : "text";
+  if (Math.abs(better) < 0.0005) return `It is as good as ${rival} on the same ${where}.`;
+  return `It ${better > 0 ? "beats" : "does not beat"} ${rival} on the same ${where}: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits.`;
 }
 
 function losses() {

@@ -1,0 +1,70 @@
+"""Which characters of a held-out piece an evaluation counts: all, or of a long piece some from all over it.
+
+The training measures its loss over them, and `inspect` that of the n-gram model beside it: both go by what stands here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.metrics import MAX_LANES, WARM_UP
+from charrnn.text.cache import let_go
+from charrnn.text.encoder import Ids
+from charrnn.text.places import find_lines, lane_starts
+
+Places = NDArray[np.int64]
+
+
+def counted_lanes(num_chars: int, most: int | None = None, batch_size: int | None = None) -> tuple[Places, Places]:
+    """Choose the lanes in which a text is evaluated as one stream.
+
+    Args:
+        num_chars: of the text, at least two.
+        most: characters to count, at most, nearly; None for all but the first.
+        batch_size: lanes to read side by side; None for as many as pay.
+
+    Returns:
+        The place of the first character that each lane reads, and that of the last that it predicts; it predicts all
+        that follow the first. Both have shape (lanes,).
+    """
+    whole = num_chars - 1
+    count = whole if most is None else min(most, whole)
+    shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # of pieces, more tell more
+    lanes = min(batch_size or max(1, min(MAX_LANES, count // shortest)), whole)
+    starts = lane_starts(num_chars, lanes)
+    return starts, np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
+
+
+def counted_places(ids: Ids, most: int, line_feed: int | None = None) -> Places:
+    """Give the places of the characters that are counted, ascending, shape (num_counted,).
+
+    Args:
+        ids: encoded text, shape (num_chars,), at least two characters.
+        most: of them, at most, nearly.
+        line_feed: the id that ends a line, where each line is a text of its own.
+    """
+    if line_feed is None:
+        starts, ends = counted_lanes(len(ids), most)
+        return _ranges(starts + 1, ends - starts)
+    if len(ids) <= most:
+        return np.arange(len(ids), dtype=np.int64)
+    starts, lengths = find_lines(ids, line_feed)
+    count = max(1, round(len(starts) * most / len(ids)))
+    chosen = np.arange(count, dtype=np.int64) * len(starts) // count
+    return _ranges(starts[chosen].astype(np.int64), lengths[chosen].astype(np.int64))
+
+
+def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
+    """Take a text's lines at even distances until they have nearly `most` of its characters; or all."""
+    if len(ids) <= most:
+        return ids
+    taken = ids[counted_places(ids, most, line_feed)]
+    let_go(ids)
+    return taken
+
+
+def _ranges(starts: Places, lengths: Places) -> Places:
+    """The places from each start on, one range behind the other."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)

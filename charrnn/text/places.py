@@ -1,0 +1,40 @@
+"""Where the lanes of a text, and its lines, begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.text.cache import let_go
+from charrnn.text.encoder import Ids
+
+Positions = NDArray[np.signedinteger[Any]]
+"""Places in a text, in four bytes where that is enough: of each line there are three such numbers."""
+
+PIECE = 1 << 22
+"""Characters in which line feeds are sought at once."""
+
+
+def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
+    """Give the first position of each lane, shape (B,), such that the last lane ends with the text."""
+    return np.arange(batch_size, dtype=np.int64) * (num_chars - 1) // batch_size
+
+
+def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
+    """Find where each line of a text begins and how long it is, its line feed included; both shape (num_lines,)."""
+    dtype = np.int32 if len(ids) <= np.iinfo(np.int32).max else np.int64
+    starts = [np.zeros(min(1, len(ids)), dtype=dtype)]
+    for place in range(0, len(ids) - 1, PIECE):  # a line feed at the very end begins no line
+        found = np.flatnonzero(ids[: len(ids) - 1][place : place + PIECE] == line_feed)
+        starts.append((found + (place + 1)).astype(dtype))
+        let_go(ids)
+    of_all = np.concatenate(starts)
+    return of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype))
+
+
+def count_lines(ids: Ids, line_feed: int) -> int:
+    """How many lines a text has."""
+    pieces = (ids[place : place + PIECE] for place in range(0, len(ids), PIECE))
+    return sum(int(np.count_nonzero(piece == line_feed)) for piece in pieces) + bool(len(ids) and ids[-1] != line_feed)
