@@ -20,7 +20,36 @@ def history(train, val):
         ([2.0, 1.8, 1.6, 1.5, 1.4, 1.3], [1.9, 1.7, 1.6, 1.5, 1.45, 1.4], "still improving: .*fell by 0.1000 nats"),
         ([2.0, 1.5, 1.2, 1.0, 0.8, 0.6], [1.9, 1.6, 1.5, 1.52, 1.6, 1.7], "overfitting since step 300: .*by 0.2000"),
         ([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "underfitting: .*higher by 0.2000"),
-        ([2.0, 1.8, 1.5, 1.4, 1.4, 1.4], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "levelled off: .*is 0.2000 below"),
+        (
+            [2.0, 1.8, 1.5, 1.4, 1.4, 1.4],
+            [1.9, 1.7, 1.6, 1.6, 1.6, 1.6],
+            "overfitting: the training loss is 0.2000 nats below the validation loss, and no gain in 3 evaluations",
+        ),
+        (
+            [2.0, 1.8, 1.56, 1.55, 1.55, 1.55],
+            [1.9, 1.7, 1.6, 1.6, 1.6, 1.6],
+            "levelled off: .*, and both losses are alike, 1.5500 and 1.6000 nats; more text, or a larger model",
+        ),
+        (
+            [2.0, 1.7, 1.6, 1.6004, 1.6004, 1.6004],
+            [1.9, 1.7, 1.6, 1.6, 1.6, 1.6],
+            "levelled off: .*both losses are alike",
+        ),
+        (
+            [2.0, 1.9, 1.8, 1.7, 1.7, 1.7],
+            [2.0, 1.8, 1.7, 1.9, 1.8, 1.699],
+            "levelled off: the validation loss fell by 0.0010 nats over the last third",
+        ),
+        (
+            [2.0, 1.9, 1.8, 1.7, 1.7, 1.7],
+            [2.0, 1.8, 1.7, 1.8, 1.75, 1.701],
+            "levelled off: no gain in 3 evaluations",
+        ),
+        (
+            [2.0, 1.9, 1.7, 1.7],
+            [2.0, 1.7, 1.75, 1.701],
+            "levelled off: the validation loss has not fallen over the last third of the steps",
+        ),
         ([3.2, 2.9, 2.7, 2.5, 2.3, 2.2], [2.2, 2.0, 1.9, 1.9, 1.9, 1.9], "levelled off: .*training loss still falls"),
         (
             [2.0, 1.8],
@@ -33,7 +62,7 @@ def history(train, val):
             "too early to tell: 2 evaluations; the validation loss rose by 0.1000 nats between the two$",
         ),
         (
-            [1.9, 1.8, 1.7, 1.65, 1.6, 1.6, 1.6, 1.6, 1.6, 1.6],
+            [2.3, 2.2, 2.1, 2.0, 1.9, 1.9, 1.9, 1.9, 1.9, 1.9],
             [2.5, 2.3, 2.1, 2.0, 2.0, 2.01, 1.96, 1.97, 1.97, 1.97],
             "levelled off: no gain in 3 evaluations, since step 700",
         ),
@@ -72,6 +101,24 @@ def test_a_loss_of_a_harder_task_that_is_clearly_the_lower_proves_overfitting(tr
     assert re.match(words, verdict(history(train, val), losses_compare=False))
 
 
+def test_steps_on_another_text_do_not_count():
+    """Of the last 300 steps, those of this text, the last 100 gained nothing."""
+    losses = [row for row in history([1.5] * 12, [2.0] * 9 + [1.9, 1.5, 1.499]) if row.step > 900]
+    assert verdict(losses).startswith("still improving: the validation loss fell by 0.4010 nats")
+    assert verdict(losses, first_step=900).startswith("levelled off: the validation loss fell by 0.0010 nats")
+
+
+def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
+    losses = history([4.12, 4.11, 4.11, 4.11], [4.115, 4.113, 4.112, 4.1118])
+    assert verdict(losses, vocab_size=61) == (
+        "nothing learned: the best loss is 4.1118 nats, and a blind guess's 4.1109; the learning rate, 1 at most, may be "
+        "far too low or too high, or there is nothing to learn in this text"
+    )
+    assert verdict(losses, vocab_size=70).startswith("levelled off"), "ln 70 is 4.2485"
+    assert verdict(history([5.0, 4.8, 4.6, 4.4], [5.0, 4.8, 4.6, 4.4]), vocab_size=61).startswith("still improving")
+    assert verdict(history([0.0] * 4, [0.0] * 4), vocab_size=1).startswith("levelled off"), "a text of one character"
+
+
 @pytest.mark.parametrize(
     ("changes", "compare"),
     [
@@ -91,7 +138,7 @@ def test_losses_compare_only_where_training_is_no_harder(changes, compare):
         ([2.0, 1.5, 1.4, 2.4, 2.5], [1.9, 1.6, 1.5, 2.5, 2.6], "worse since step 300: .*risen by 1.1000 nats"),
         ([2.1, 1.6, 1.6, 1.6], [2.0, 1.5, 1.6, 1.7], "worse since step 200: .*training loss has not fallen"),
         ([2.2, 2.1, 2.0, 1.9, 1.8, 1.9], [2.3, 2.18, 2.18, 2.15, 2.13, 2.26], "worse since step 500"),
-        ([1.4] * 6, [2.0, 1.5, 1.507, 1.508, 1.51, 1.514], "levelled off: no gain in 4 evaluations"),
+        ([1.45] * 6, [2.0, 1.5, 1.507, 1.508, 1.51, 1.514], "levelled off: no gain in 4 evaluations"),
     ],
 )
 def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words):

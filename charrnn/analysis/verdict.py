@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from charrnn.metrics import HistoryRow, best_row
@@ -13,7 +14,10 @@ WORSE = 0.01
 """A validation loss above its best by more than this share has risen."""
 
 CLEAR = 0.05
-"""A training loss below the validation loss by more than this share is clearly below it: no text is so much easier."""
+"""A loss that differs from the other by more than this share is clearly another: no text is so much easier."""
+
+BLIND = 0.01
+"""A loss that is below that of a blind guess by no more than this share shows that nothing was learned."""
 
 FEWEST = 3
 """Evaluations that a verdict needs."""
@@ -22,13 +26,17 @@ LONG_SHARE = 1 / 6
 """Share of the evaluations, and three at least, without a gain after which none is expected any more."""
 
 
-def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> str:
-    """Say whether a model still improves, overfits, has got worse, underfits or has levelled off.
+def verdict(
+    history: Sequence[HistoryRow], *, losses_compare: bool = True, first_step: int = 0, vocab_size: int = 1
+) -> str:
+    """Say whether a model still improves, overfits, has got worse, underfits, has levelled off or learned nothing.
 
     Args:
         history: evaluations in order.
         losses_compare: see `ModelConfig.losses_compare`; otherwise the training loss is that of a harder task, and says
             something beside the other only where it is the lower all the same.
+        first_step: steps that were made before, on another text.
+        vocab_size: V, from which the loss of a blind guess follows; 1 where that is not known.
     """
     if not history:  # of a young training, or of one member of several
         return "no evaluation on record"
@@ -42,16 +50,21 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True) -> st
         if last.train_loss < best.train_loss:
             return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {kept}"
         return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {kept}"
-    before = _near(history, last.step * 2 / 3)
-    fall = before.val_loss - min(row.val_loss for row in history if row.step >= before.step)
+    before = _near(history, first_step + (last.step - first_step) * 2 / 3)
+    lowest = min(row.val_loss for row in history if row.step <= before.step)  # one evaluation may be a bump
+    fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
     since = len(history) - 1 - history.index(best)
     is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
-    if fall > best.val_loss * FLAT and best.step > before.step and not is_stalled:
+    if fall > best.val_loss * FLAT and not is_stalled:
         return (
             f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
             "more time would help"
         )
-    seen = f"the validation loss fell by {fall:.4f} nats over the last third of the steps"
+    blind = math.log(vocab_size)
+    if vocab_size > 1 and best.val_loss >= blind * (1 - BLIND):
+        return _learned_nothing(history, best.val_loss, blind)
+    fell = f"fell by {fall:.4f} nats" if fall > 0 else "has not fallen"
+    seen = f"the validation loss {fell} over the last third of the steps"
     if is_stalled:
         seen = f"no gain in {since} evaluations, since step {best.step:,}"
     has_fallen = before.train_loss - last.train_loss > last.train_loss * FLAT
@@ -62,21 +75,34 @@ def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_co
     """What the two losses say of each other where the validation loss falls no more, which is told as it was seen."""
     levelled = f"levelled off: {seen}"
     gap = last.val_loss - last.train_loss
-    if not losses_compare and gap > last.val_loss * CLEAR:
+    if gap > last.val_loss * CLEAR:
+        though = "" if losses_compare else ", though it is that of a harder task"
         return (
-            f"overfitting: the training loss is {gap:.4f} nats below the validation loss, though it is that of a "
-            f"harder task, and {seen}; more text, a smaller model or more dropout would help, more time would not"
+            f"overfitting: the training loss is {gap:.4f} nats below the validation loss{though}, and {seen}; "
+            "more text, a smaller model or more dropout would help, more time would not"
         )
     if not losses_compare:
         return f"{levelled}; more text, or a larger model, would help more than time"
-    if gap < 0 and training_fell:
-        return f"{levelled}, and the training loss still falls; more text would help most"
-    if gap < 0:
+    if gap >= -last.val_loss * CLEAR:
         return (
-            f"underfitting: both losses have levelled off, and the training loss is the higher by {-gap:.4f} nats; "
-            "a larger model, less dropout or a longer training would help"
+            f"{levelled}, and both losses are alike, {last.train_loss:.4f} and {last.val_loss:.4f} nats; "
+            "more text, or a larger model, would help more than time"
         )
-    return f"{levelled}, and the training loss is {gap:.4f} below it; more text would help most"
+    if training_fell:
+        return f"{levelled}, and the training loss still falls; more text would help most"
+    return (
+        f"underfitting: both losses have levelled off, and the training loss is the higher by {-gap:.4f} nats; "
+        "a larger model, less dropout or a longer training would help"
+    )
+
+
+def _learned_nothing(history: Sequence[HistoryRow], best: float, blind: float) -> str:
+    """What a loss as high as a blind guess's says."""
+    rate = max(row.learning_rate for row in history)
+    return (
+        f"nothing learned: the best loss is {best:.4f} nats, and a blind guess's {blind:.4f}; the learning rate, "
+        f"{rate:.2g} at most, may be far too low or too high, or there is nothing to learn in this text"
+    )
 
 
 def _too_early(history: Sequence[HistoryRow]) -> str:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.analysis.verdict import verdict
 from charrnn.cli.common.tables import format_comparison, print_lines, print_table, terminal_width, wrapped
 from charrnn.cli.inspector.subject import Subject, way_of
-from charrnn.display.card import card, parameter_table
+from charrnn.display.card import card, judged, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
 from charrnn.display.plain import format_seconds
 from charrnn.escape import quoted
@@ -32,7 +31,8 @@ def show_card(subject: Subject) -> None:
     cuts = {"learned": subject.baseline_cut, "counted": subject.part[1] or 0}
     print_table(card(subject.contents, baseline, absence=absence, **cuts))
     history, width = subject.contents.history, terminal_width()
-    curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
+    unit, first_step = subject.contents.encoder.unit, subject.contents.text_step
+    curve = history_curve(history, width, baseline, unit=unit, first_step=first_step)
     if len(history) > 1:
         print_lines(["", *(curve or wrapped(NO_ROOM, width))])
 
@@ -72,11 +72,11 @@ def describe(subject: Subject) -> dict[str, Any]:
         "best": _describe_best(subject),
         "baseline": _describe_baseline(subject),
         "losses_compare": contents.model.losses_compare,
-        "verdict": verdict(contents.history, losses_compare=contents.model.losses_compare),
+        "verdict": judged(contents),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,
-        "training": {name: contents.training.get(name) for name in ("step", "seconds", "config")},
+        "training": {name: contents.training.get(name) for name in ("step", "text_step", "seconds", "config")},
     }
 
 
@@ -95,7 +95,7 @@ def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
         "  evaluated": f"{subject.num_counted:,}",
-        "steps": f"{training['step']:,}",
+        "steps": f"{training['step'] - contents.text_step:,}",
         "time": format_seconds(training["seconds"]),
         **{name.replace("_", " "): _plain(options.get(name, "?")) for name in COMPARED},
         "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
@@ -105,8 +105,7 @@ def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
         rows["cold loss, nats"] = f"{cold:.4f}"
     if baseline is not None:
         rows["6-gram, nats"] = f"{baseline:.4f}"
-    said = verdict(contents.history, losses_compare=contents.model.losses_compare)
-    return {**rows, "verdict": said.partition(":")[0]}
+    return {**rows, "verdict": judged(contents).partition(":")[0]}
 
 
 def _plain(value: Any) -> str:
