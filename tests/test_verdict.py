@@ -111,8 +111,8 @@ def test_steps_on_another_text_do_not_count():
 def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
     losses = history([4.12, 4.11, 4.11, 4.11], [4.115, 4.113, 4.112, 4.1118])
     assert verdict(losses, vocab_size=61) == (
-        "nothing learned: the best loss is 4.1118 nats, and a blind guess's 4.1109; the learning rate, 1 at most, may be "
-        "far too low or too high, or there is nothing to learn in this text"
+        "nothing learned: the best loss is 4.1118 nats, and a blind guess's 4.1109; the learning rate, 1 at most, may "
+        "be far too low or too high, or there is nothing to learn in this text"
     )
     assert verdict(losses, vocab_size=70).startswith("levelled off"), "ln 70 is 4.2485"
     assert verdict(history([5.0, 4.8, 4.6, 4.4], [5.0, 4.8, 4.6, 4.4]), vocab_size=61).startswith("still improving")
