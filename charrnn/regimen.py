@@ -7,8 +7,11 @@ come from trials: `tests/benchmarks/RECIPES.md`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from charrnn.config import GATES, ModelConfig
+from charrnn.errors import ConfigError
 
 DROPOUT, INPUT_DROPOUT = 0.36, 0.1
 """Shares of values and of characters that are hidden where a model passes over its text `MANY_EPOCHS` times or more."""
@@ -45,6 +48,23 @@ RECALL = 16384
 
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
+
+
+def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:
+    """Whether layers are normalised: of a single unit nothing would be left but a constant.
+
+    Args:
+        given: what the user decided, by field name of `ModelConfig`.
+        hidden_size: units of a layer.
+
+    Raises:
+        ConfigError: the user wants it all the same.
+    """
+    if given.get("layer_norm") and hidden_size == 1:
+        raise ConfigError(
+            "--layer-norm makes a constant of a layer of one unit; leave it out, or give --hidden-size 2 or more"
+        )
+    return bool(given.get("layer_norm", hidden_size > 1))
 
 
 def regularise(epochs: float, model: ModelConfig) -> dict[str, float]:

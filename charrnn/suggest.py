@@ -17,7 +17,7 @@ from typing import Any
 
 from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
-from charrnn.regimen import MIN_WINDOWS, RECALL, peak_rate, regularise, stretch, warm_up
+from charrnn.regimen import MIN_WINDOWS, RECALL, normalises, peak_rate, regularise, stretch, warm_up
 from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
@@ -204,6 +204,7 @@ def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 64 if vocab_size <= 512 else 128
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_of(ModelConfig, given)})
+        model = replace(model, layer_norm=normalises(given, model.hidden_size))
         enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
         if "time_limit" not in given or _planned_epochs(task, model) >= enough:
             break

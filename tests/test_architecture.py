@@ -24,7 +24,7 @@ ALLOWED = {
         "metrics": "",
         "config": "errors",
         "shapes": "config",
-        "regimen": "config",
+        "regimen": "config errors",
         "recall": "config",
         "memory": "config recall",
         "evaluated": "cache encoder metrics places",

@@ -143,6 +143,15 @@ def test_a_flag_always_wins():
     assert {**dataclasses.asdict(chosen.model), **dataclasses.asdict(chosen.training)}.items() >= flags.items()
 
 
+def test_a_layer_of_one_unit_is_not_normalised_which_would_leave_a_constant():
+    for flags, normalises in (({"hidden_size": 1}, False), ({"hidden_size": 2}, True), ({}, True)):
+        assert suggest(flags, num_chars=10**5, vocab_size=65).model.layer_norm is normalises
+    for flag in (True, False):
+        assert suggest({"hidden_size": 2, "layer_norm": flag}, num_chars=10**5, vocab_size=65).model.layer_norm is flag
+    with pytest.raises(ConfigError, match="--layer-norm makes a constant of a layer of one unit; leave it out"):
+        suggest({"hidden_size": 1, "layer_norm": True}, num_chars=10**5, vocab_size=65)
+
+
 def test_no_patience_is_set_where_an_end_is_given():
     assert suggest({}, num_chars=10**5, vocab_size=65).training.patience is not None
     for end in ({"time_limit": 60.0}, {"epochs": 3.0}, {"max_steps": 10}):

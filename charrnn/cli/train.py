@@ -68,7 +68,10 @@ def train(
         typer.Option(help="Width of a character's vector. [default: 64, or 128 for over 512 characters]", **Hidden),
     ] = None,
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
-    layer_norm: Annotated[bool, typer.Option(help="Normalise each layer's output.")] = True,
+    layer_norm: Annotated[
+        bool | None,
+        typer.Option(help="Normalise each layer's output. [default: yes, but for layers of one unit]", **Hidden),
+    ] = None,
     recall: Annotated[
         int | None,
         typer.Option(
@@ -130,7 +133,9 @@ def train(
     final_learning_rate: Annotated[
         float, typer.Option(help="The last learning rate, as a share of --learning-rate; it falls in a line.")
     ] = TrainConfig.final_learning_rate,
-    optimizer: Annotated[str, typer.Option(help="adamw, adam, rmsprop or sgd.")] = TrainConfig.optimizer,
+    optimizer: Annotated[
+        str, typer.Option(help="adamw, adam, rmsprop or sgd (Nesterov's, momentum 0.9).")
+    ] = TrainConfig.optimizer,
     beta2: Annotated[
         float, typer.Option(help="How slowly the optimizer forgets the squares of gradients.")
     ] = TrainConfig.beta2,
