@@ -7,9 +7,10 @@ from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
 from charrnn.analysis.gradients import CONTEXT_LENGTHS, LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
-from charrnn.cli.inspector.gradient_view import _in_bits, _reach, _remainder
+from charrnn.cli.inspector.gradient_view import _in_bits, _reach, _remainder, _what_counts
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
+from charrnn.inference.numpy_ensemble import build_engine
 
 REACH = 6
 
@@ -109,7 +110,9 @@ def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
 
 
 def test_a_gradient_that_is_none_leaves_no_number():
-    assert Flow(0, "h", np.zeros(3)).remainder is None
+    none = Flow(0, "h", np.zeros(3))
+    assert (none.distance(0.5), none.distance(0.01), none.remainder) == (None, None, None)
+    assert _reach({"half": None, "norms": [0.0] * 3, "remainder": None}, "half") == "no number"
     with np.errstate(over="ignore"):
         assert Flow(0, "h", np.array([1e-300, 1e300])).remainder is None
 
@@ -124,37 +127,48 @@ def test_every_gate_has_a_spectral_radius():
         assert radii[-1][2] == pytest.approx(float(torch.linalg.eigvals(block).abs().max()), rel=1e-4)
 
 
-def naive_losses(model, ids, low, high):
-    """-ln p of every character after windows of its own, by reading each window alone."""
+def naive_losses(model, ids, first, low, high):
+    """-ln p of every character from the first on, by reading alone the window that it is predicted in."""
     found = []
-    for start in range(0, len(ids) - high, high - low):
-        logits, _ = model.forward(ids[start : start + high, None], model.initial_state())
-        for context in range(low + 1, high + 1):
-            row = logits[context - 1, 0].astype(np.float64)
-            found.append(np.log(np.exp(row - row.max()).sum()) - row[ids[start + context]] + row.max())
+    for place in range(first, len(ids)):
+        before = (place - first) // (high - low) * (high - low) + first  # of its window the first that is predicted
+        start = min(before - low - 1, len(ids) - 1 - high)
+        logits, _ = model.forward(ids[start:place, None], model.initial_state())
+        assert low < place - start <= high
+        row = logits[-1, 0].astype(np.float64)
+        found.append(np.log(np.exp(row - row.max()).sum()) - row[ids[place]] + row.max())
     return found
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 200, 700])
-def test_the_loss_by_context_predicts_every_character_once_with_each(length):
+@pytest.mark.parametrize(("length", "longest"), [(1, 0), (2, 1), (3, 1), (9, 4), (200, 64), (384, 128), (700, 256)])
+def test_the_loss_by_context_predicts_the_same_characters_with_each_length(length, longest):
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     ids = np.random.default_rng(1).integers(0, 11, length)
     rows = loss_by_context(model, ids)
-    assert [row.length for row in rows] == [n for n, low in zip(CONTEXT_LENGTHS, (0, *CONTEXT_LENGTHS), strict=False)
-                                            if low < length - 1]  # fmt: skip
+    assert [row.length for row in rows] == [n for n in CONTEXT_LENGTHS if n <= longest]
     for row, low in zip(rows, (0, *CONTEXT_LENGTHS), strict=False):
-        expected = naive_losses(model, ids, low, min(row.length, length - 1))
-        assert row.length > 2 or len(expected) == length - 1 - low, "each character but the first ones"
+        expected = naive_losses(model, ids, longest, low, row.length)
+        assert row.characters == len(expected) == length - longest >= length / 2
         assert row.loss == pytest.approx(np.mean(expected), rel=1e-4)
         assert row.error == pytest.approx(np.std(expected) / np.sqrt(len(expected)), rel=1e-3, abs=1e-6)
+
+
+def test_a_model_without_memory_has_the_same_loss_whatever_the_context():
+    """Its text is easy at first and hard at the end, so that other characters would have another loss."""
+    config, weights = linear(0.0)
+    weights = {**weights, "embedding.weight": np.array([[1.0], [5.0]])}
+    ids = np.concatenate([np.ones(300, dtype=int), np.random.default_rng(0).integers(0, 2, 350)])
+    rows = loss_by_context(build_engine(config, {n: w.astype(np.float32) for n, w in weights.items()}, None), ids)
+    assert len(rows) == len(CONTEXT_LENGTHS)
+    assert [row.loss for row in rows] == pytest.approx([rows[0].loss] * len(rows), rel=1e-5)
 
 
 def test_a_character_that_the_model_does_not_tell_apart_has_its_price_in_the_loss_by_context():
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     ids = np.random.default_rng(1).integers(0, 11, 300)
     for row in loss_by_context(model, ids, unknown_id=3, unknown_price=25.0)[:2]:
-        values = np.array(naive_losses(model, ids, row.length - 1, row.length))
-        values[ids[row.length :] == 3] = 25.0
+        values = np.array(naive_losses(model, ids, 128, row.length - 1, row.length))
+        values[ids[128:] == 3] = 25.0
         assert row.loss == pytest.approx(values.mean(), rel=1e-4)
 
 
@@ -165,6 +179,26 @@ def test_a_character_that_the_model_does_not_tell_apart_has_its_price_in_the_los
 def test_a_loss_has_the_decimals_that_its_error_leaves_it(loss, error, told):
     assert _in_bits({"length": 1, "loss": loss, "error": error}) == told
     assert _in_bits({"length": 1, "loss": None, "error": None}) == "no number"
+
+
+def test_which_characters_a_loss_by_context_is_over_is_told():
+    def figures(unit, characters, longest):
+        return {"unit": unit, "loss_by_context": [{"length": n, "characters": characters} for n in (1, longest)]}
+
+    same = {"a": figures("character", 8482, 256), "b": figures("character", 8482, 256)}
+    assert _what_counts(same) == ["every row is over the same 8,482 characters"]
+    assert _what_counts({"a": figures("character", 256, 128), "b": figures("byte", 300, 256)}) == [
+        "every row is over the same characters or bytes of a text",
+        "more context than 128 would leave less than half of so short a text to predict",
+    ]
+
+
+def test_how_many_places_a_gradient_is_the_mean_of_is_known():
+    config = VARIANTS[0].values[0]
+    weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}
+    for length, places in ((LEAD_IN + REACH + 2, 1), (LEAD_IN + REACH + 4, 3), (900, 32)):
+        (flow, *_) = gradient_flow(config, weights, np.zeros(length, dtype=int), reach=REACH)
+        assert flow.places == places
 
 
 def test_a_short_text_is_refused():

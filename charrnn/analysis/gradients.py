@@ -48,14 +48,18 @@ class Flow:
         part: "h", or "c" for an LSTM's cell.
         norms: of the derivative of a character's loss by that part k characters before, for k = 0, 1, ..., each
             the mean over places in the text, shape (K + 1,).
+        places: how many these are: `PLACES`, or fewer in a text that is hardly long enough.
     """
 
     layer: int
     part: str
     norms: NDArray[np.float64]
+    places: int = 1
 
     def distance(self, share: float) -> int | None:
-        """The first k at which the norm has fallen to a share of that at 0; None where it does not."""
+        """The first k at which the norm has fallen to a share of that at 0; None where it does not, or is zero."""
+        if not self.norms[0] > 0:
+            return None
         below = np.flatnonzero(self.norms <= share * self.norms[0])
         return int(below[0]) if len(below) else None
 
@@ -76,11 +80,13 @@ class ContextLoss:
         length: the most characters of context; the fewest are one more than the length before has.
         loss: mean in nats per character.
         error: the standard error of that mean.
+        characters: that it is the mean of; the same for each length.
     """
 
     length: int
     loss: float
     error: float
+    characters: int
 
 
 def shortest_text(reach: int = REACH) -> int:
@@ -123,7 +129,7 @@ def gradient_flow(
     by_logits[:-1] = 0  # the last character's loss alone
     found = backpropagate(config, weights, tape, by_logits)
     return [
-        Flow(layer, part, np.linalg.norm(gradient.astype(np.float64), axis=-1).mean(axis=1)[::-1])
+        Flow(layer, part, np.linalg.norm(gradient.astype(np.float64), axis=-1).mean(axis=1)[::-1], len(starts))
         for part, gradients in (("h", found.hidden), ("c", found.cells))
         for layer, gradient in enumerate(gradients)
     ]
@@ -152,7 +158,8 @@ def loss_by_context(
 ) -> list[ContextLoss]:
     """Measure the loss of characters with only so many before them, the state being zero before those.
 
-    For each length the text is read in windows that overlap just so that every character is predicted once.
+    For each length the text is read in windows that overlap just so that every character is predicted once, but for
+    the first ones, which have too little before them for the greatest length: so each loss is over the same characters.
 
     Args:
         model: reads the text.
@@ -161,24 +168,24 @@ def loss_by_context(
         unknown_price: what each of these costs, in nats; see `charrnn.text.unknowns`.
 
     Returns:
-        A loss for each length of `CONTEXT_LENGTHS` that the text allows, over characters with a context of at most
-        that and more than the length before.
+        A loss for each length of `CONTEXT_LENGTHS` that leaves at least half of the text to be predicted, with a
+        context of at most that and more than the length before.
     """
+    lengths = [length for length in CONTEXT_LENGTHS if 2 * length <= len(ids)]
     rows = []
-    for low, high in pairwise((0, *CONTEXT_LENGTHS)):
-        if low < len(ids) - 1:
-            values, targets = _context_surprisals(model, ids, low, min(high, len(ids) - 1))
-            if unknown_id is not None:
-                values[targets == unknown_id] = unknown_price
-            rows.append(ContextLoss(high, float(values.mean()), float(values.std() / math.sqrt(len(values)))))
+    for low, high in pairwise((0, *lengths)):
+        values = _context_surprisals(model, ids, lengths[-1], low, high)
+        if unknown_id is not None:
+            values[ids[lengths[-1] :] == unknown_id] = unknown_price
+        rows.append(ContextLoss(high, float(values.mean()), float(values.std() / math.sqrt(len(values))), len(values)))
     return rows
 
 
-def _context_surprisals(
-    model: Engine, ids: NDArray[Any], low: int, high: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The surprisal of every character, given more than `low` and at most `high` before it, and its id."""
-    starts = np.arange(0, len(ids) - high, high - low)
+def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, high: int) -> NDArray[np.float64]:
+    """The surprisal of every character from the first on, given more than `low` and at most `high` before it."""
+    last = len(ids) - 1 - high  # what such a window predicts a second time does not count
+    starts = np.append(np.arange(first - low - 1, last, high - low), last)
+    doubled = int(starts[-2] + high - low - last) if len(starts) > 1 else high - low - (len(ids) - first)
     at_once = max(64, _CHARACTERS_AT_ONCE // high)
     found = []
     for first in range(0, len(starts), at_once):
@@ -186,10 +193,10 @@ def _context_surprisals(
         windows = np.asarray(ids, dtype=np.int64)[chosen + np.arange(high + 1)[:, None]]  # (high + 1, N)
         recalled = _recall(model.config, windows[:-1])
         logits, _ = model.forward(windows[:-1], model.initial_state(len(chosen)), recalled)
-        targets = windows[low + 1 :]
-        found.append((surprisals(logits[low:], targets).ravel(), targets.ravel()))
-    values, ids_of = zip(*found, strict=True)
-    return np.concatenate(values), np.concatenate(ids_of)
+        found.append(surprisals(logits[low:], windows[low + 1 :]))  # (high - low, N)
+    values = np.concatenate(found, axis=1).T.ravel()  # in the order of the text
+    end = len(values) - (high - low)
+    return np.concatenate([values[:end], values[end + doubled :]])
 
 
 def _recall(config: ModelConfig, windows: NDArray[Any]) -> Forecasts | None:

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.analysis.gradients import REACH, gradient_flow, loss_by_context, shortest_text, spectral_radii
+from charrnn.analysis.gradients import (
+    CONTEXT_LENGTHS,
+    REACH,
+    gradient_flow,
+    loss_by_context,
+    shortest_text,
+    spectral_radii,
+)
 from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.scoring import unknown_price
 from charrnn.cli.inspector.views import View
@@ -46,7 +53,7 @@ def gradients_view(watched: Watched) -> View:
             {
                 "layer": flow.layer, "part": flow.part, "norms": [finite_or_none(norm) for norm in flow.norms.tolist()],
                 "half": flow.distance(0.5), "hundredth": flow.distance(0.01),
-                "remainder": flow.remainder,
+                "remainder": flow.remainder, "places": flow.places,
             }
             for flow in gradient_flow(contents.model, contents.weights, ids)
         ],
@@ -77,6 +84,8 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
     lines = [line for text in _describe_texts(figures) for line in wrapped(text, width)]
     head = ["model", "layer", "by", "falls to a half at", "to a hundredth at", f"left at {REACH}"]
     lines += ["", *_table(head, rows, len(figures), width)]
+    if places := {flow["places"] for _, flow in flows if flow["places"] > 1}:
+        lines += ["", *wrapped(f"gradients are means over {max(places)} places, spread over the text", width)]
     lines += ["", *(_curves(flows, width) if width >= MIN_WIDTH else wrapped(NO_ROOM, width))]
     radii = [
         [quoted(name), str(entry["layer"]), entry["gate"], f"{entry['radius']:.3f}"]
@@ -128,7 +137,19 @@ def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
     names = [quoted(name) for name in figures]
     if len(units) > 1:
         names = [f"{quoted(name)}, per {each['unit']}" for name, each in figures.items()]
-    return [*wrapped(told, width), *format_comparison(["up to"], names, rows, width)]
+    table = format_comparison(["up to"], names, rows, width)
+    notes = [line for note in _what_counts(figures) for line in wrapped(note, width)]
+    return [*wrapped(told, width), *table, "", *notes]
+
+
+def _what_counts(figures: Mapping[str, GradientFigures]) -> list[str]:
+    """Which characters the losses by context are over, and which lengths are left out for want of them."""
+    counts = {f"{each['loss_by_context'][0]['characters']:,} {each['unit']}s" for each in figures.values()}
+    notes = [f"every row is over the same {counts.pop() if len(counts) == 1 else 'characters or bytes of a text'}"]
+    longest = min(each["loss_by_context"][-1]["length"] for each in figures.values())
+    if longest < CONTEXT_LENGTHS[-1]:
+        notes.append(f"more context than {longest} would leave less than half of so short a text to predict")
+    return notes
 
 
 def _in_bits(row: Mapping[str, Any] | None) -> str:

@@ -183,7 +183,8 @@ function gradients() {
   if (!view) return missing("How far back it remembers", "gradients");
   const last = view.flow[0].norms.length - 1, part = section("How far back it remembers",
     `Measured on ${view.extent}. A model can learn from what stood k ${unit}s before only as far as the gradient reaches: ` +
-    `the norm of the derivative of a ${unit}'s loss by the state k ${unit}s before, over that at 0. Point or tap to read the values.`);
+    `the norm of the derivative of a ${unit}'s loss by the state k ${unit}s before, over that at 0` +
+    `${view.flow[0].places > 1 ? `, as the mean over ${view.flow[0].places} places in the text` : ""}. Point or tap to read the values.`);
   chart(part, view.flow.filter((flow) => flow.norms[0] > 0).map((flow) => ({
     name: `${layerNamed(flow.layer)}, by ${flow.part}`,
     points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
@@ -194,35 +195,18 @@ function gradients() {
   table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`],
         view.flow.map((flow) => [layerNamed(flow.layer), flow.part, far(flow, flow.half), far(flow, flow.hundredth),
                                  left(flow.remainder)]), [2, 3, 4]);
-  make(part, "p", { class: "faint" }, "The spectral radius of a layer's recurrent weights is the most by which they can " +
-    "stretch a state for good: below 1 they fade by themselves, above 1 they can grow.");
+  make(part, "p", { class: "faint" }, ["rnn", "rnn-relu"].includes(data.card.cell)
+    ? "The spectral radius of a layer's recurrent weights is the most by which they can stretch a state for good: below 1 " +
+      "a state fades by itself, above 1 it can grow."
+    : "The spectral radius of a gate's recurrent weights says how strongly the state before moves that gate, not whether a " +
+      "memory fades: that is for the gates to decide.");
   table(part, ["layer", "gate", "spectral radius"],
         view.spectral_radius.map((one) => [layerNamed(one.layer), one.gate, number(one.radius, 3)]), [2]);
-  make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps.");
+  make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps. " +
+    `Each is over the same ${grouped(view.loss_by_context[0].characters)} ${unit}s; more context would leave less than half of a short text.`);
   table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
         view.loss_by_context.map((row) => [row.length, measured(row.loss, row.error),
                                            measured(row.loss, row.error, Math.LN2)]), [0, 1, 2]);
-}
-
-// Moves labels that would lie on each other apart, the more frequent ones the least.
-function spread(places, width, height) {
-  for (let round = 0; round < 80; round++) {
-    for (let i = 0; i < places.length; i++) {
-      for (let j = 0; j < i; j++) {
-        const a = places[j], b = places[i], dx = b[0] - a[0], dy = b[1] - a[1];
-        const overlapX = 14 - Math.abs(dx), overlapY = 17 - Math.abs(dy);
-        if (overlapX <= 0 || overlapY <= 0) continue;
-        const axis = overlapX < overlapY ? 0 : 1, push = (axis ? overlapY : overlapX) * ((axis ? dy : dx) < 0 ? -1 : 1);
-        b[axis] += 0.7 * push;
-        a[axis] -= 0.3 * push;
-      }
-    }
-    for (const place of places) {
-      place[0] = Math.max(10, Math.min(width - 10, place[0]));
-      place[1] = Math.max(18, Math.min(height - 8, place[1]));
-    }
-  }
-  return places;
 }
 
 const KINDS = { vowel: "first", letter: "second", capital: "third", digit: "fourth", punctuation: "fifth", space: "sixth", other: "ink" };

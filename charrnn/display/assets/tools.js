@@ -211,6 +211,27 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
   });
 }
 
+// Moves labels that would lie on each other apart, the more frequent ones the least.
+function spread(places, width, height) {
+  for (let round = 0; round < 80; round++) {
+    for (let i = 0; i < places.length; i++) {
+      for (let j = 0; j < i; j++) {
+        const a = places[j], b = places[i], dx = b[0] - a[0], dy = b[1] - a[1];
+        const overlapX = 14 - Math.abs(dx), overlapY = 17 - Math.abs(dy);
+        if (overlapX <= 0 || overlapY <= 0) continue;
+        const axis = overlapX < overlapY ? 0 : 1, push = (axis ? overlapY : overlapX) * ((axis ? dy : dx) < 0 ? -1 : 1);
+        b[axis] += 0.7 * push;
+        a[axis] -= 0.3 * push;
+      }
+    }
+    for (const place of places) {
+      place[0] = Math.max(10, Math.min(width - 10, place[0]));
+      place[1] = Math.max(18, Math.min(height - 8, place[1]));
+    }
+  }
+  return places;
+}
+
 // ---- texts with a colour for each character
 
 function colouredText(parent, characters, label) {
