@@ -37,7 +37,8 @@ class LayerTape:
     Attributes:
         inputs: what it read, shape (T, N, E or H).
         before: its state before the first character: h, or h and c.
-        gates: after their sigmoid or tanh, side by side, shape (T, N, G * H).
+        gates: after their sigmoid or tanh, side by side, shape (T, N, G * H); of a cell without gates h once more,
+            after its tanh or ReLU.
         recurrent: of a GRU, W_hn h + b_hn, which its reset gate scales, shape (T, N, H); else empty.
         hidden: h, shape (T, N, H).
         cells: c of an LSTM, shape (T, N, H); else h once more.

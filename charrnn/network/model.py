@@ -22,8 +22,10 @@ State = tuple[LayerState, ...]
 class CharRNN(nn.Module):
     """Scores of the next character, given the characters so far.
 
-    Layer l computes x <- x + norm(cell(dropout(x))); where widths differ, as in most first layers, norm(cell(x)).
-    The logits are W x + b; where the model recalls, W_r x + b_r says for each forecast what is added to its logit.
+    x begins as the characters' vectors, of which some are hidden whole while it trains. Layer l computes x <- x +
+    norm(cell(dropout(x))), the first one without dropout; the x that is added to is never dropped. Without the
+    residual, as in most first layers, whose widths differ, x <- norm(cell(dropout(x))). The logits are W dropout(x) +
+    b; where the model recalls, W_r dropout(x) + b_r says for each forecast what is added to its logit.
 
     Args:
         config: the model's shape.

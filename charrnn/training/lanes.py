@@ -1,12 +1,13 @@
 """Contiguous lanes over a text, window after window: the order in which truncated BPTT reads it.
 
-The text is cut into B lanes of equal length that are read side by side. Row b of window k + 1 begins where row b of
-window k ended, so a hidden state carried from one window to the next is always that of the text just before.
+The text is cut into B lanes of equal length that are read side by side. Where they are read on end, row b of window k
++ 1 begins where row b of window k ended: the hidden state that is carried from one to the next is that of the text
+just before, but in the few lanes where the training sets it to zeros.
 
-In that order a model would always have just learned from what lies nearby, and of a text too long to be read whole it
-would know the beginnings of its lanes alone. So each lane is read in stretches, in a new order in each epoch. The state
-is carried into a stretch although it comes from elsewhere: so the model learns to handle a state that does not fit the
-text, and one that is older than a stretch.
+On end from first to last, a model would always have just learned from what lies nearby, and of a text too long to be
+read whole it would know the beginnings of its lanes alone. So each lane is read in stretches, in a new order in each
+epoch. The state is carried into a stretch although it comes from elsewhere: so the model learns to handle a state
+that does not fit the text, and one that is older than a stretch.
 """
 
 from __future__ import annotations
