@@ -118,10 +118,10 @@ def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(in
 
 def test_a_cell_colours_the_text_that_is_given(inspect):
     lines = inspect("--text", "Tin sole", "--cell", "0:7", "--cell", "0:8:h").stdout.splitlines()
-    assert lines[0].startswith("cell 0:7, ")
+    assert lines[0].startswith("cell 0:7, tanh of c, "), "an LSTM's cell has no bound"
     assert lines[2] == "Tin sole"
     assert re.fullmatch("[▁▂▃▄▅▆▇█]{8}", lines[3])
-    assert any(line.startswith("cell 0:8:h, ") for line in lines)
+    assert any(re.match(r"cell 0:8:h, -?0\.\d\d to ", line) for line in lines)
     gate = json.loads(inspect("--text", "Tin sole", "--cell", "0:8:f", "--json").stdout)["cells"][0]
     assert gate["unit"] == "0:8:f"
     assert all(0 < value < 1 for value in gate["values"])
@@ -140,6 +140,21 @@ def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(ins
     assert losses[0] > losses[3] > 0
     assert result["novelty"]["sample"]["characters"] == result["novelty"]["held_out"]["characters"] == 300
     assert set(result["embeddings"]["places"]) == set(make_text(20_000))
+
+
+def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    config = ModelConfig(vocab_size=23, cell="gru", hidden_size=1, num_layers=1, embedding_dim=8, layer_norm=False)
+    changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
+    torch.save({**contents, **changed}, trained / "one.pt")
+    result = subprocess.run(
+        [sys.executable, "-m", "charrnn", "inspect", "one.pt", "--embeddings"],
+        cwd=trained, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    drawn = result.stdout.split("\ncharacter ")[0]
+    assert "from left to right alone: up and down say nothing" in " ".join(drawn.split())
+    assert len([line for line in drawn.splitlines()[2:] if line.strip()]) > 10
+    assert "up and down" not in inspect("--embeddings").stdout
 
 
 def test_a_copied_file_is_found_out(inspect, trained):

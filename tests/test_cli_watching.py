@@ -71,6 +71,22 @@ def test_a_given_text_is_read_as_far_by_all(trained):
     assert shown.startswith("the first 1,200 of 3,000 characters of long.txt\n")
 
 
+@pytest.mark.parametrize("view", ["--gates", "--neurons", "--gradients", "--cell=0:3", "--cell=0:3:f"])
+def test_characters_that_a_model_does_not_know_are_said_to_be_left_out(inspect, view):
+    text = make_text(400)
+    told = "2 characters that it does not know are left out"
+    assert told in " ".join(inspect("words.pt", view, "--text", f"{text[:9]}¿{text[9:]}¡").stdout.split())
+    shown = inspect("words.pt", view, "--text", text + "¿").stdout
+    assert "1 character that it does not know is left out" in " ".join(shown.split())
+    assert "left out" not in inspect("words.pt", view, "--text", text).stdout
+    values = json.loads(inspect("words.pt", view, "--text", text + "¿", "--json").stdout)
+    assert (values["cells"][0] if "cells" in values else values[view[2:]])["left_out"] == 1
+
+
+def test_one_character_is_no_characters(inspect):
+    assert inspect("words.pt", "--gates", "--text", "T").stdout.startswith("1 character of --text\n")
+
+
 def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     training = {**contents["training"], "config": {**contents["training"]["config"], "val_fraction": 0.2}}

@@ -185,6 +185,44 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     assert not any(colour.startswith("rgba(var(--cold)") for colour in found["gate"]["colours"]), "none is negative"
 
 
+def said_on(page, folder, change):
+    """What stands on a page, in a browser, whose values were changed."""
+    data = data_of(page)
+    change(data)
+    found, console = drive(render(data), folder)
+    assert console == []
+    return found["said"]
+
+
+@needs_browser
+def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
+    page = write_report(trained)
+    before = drive(page, tmp_path)[0]["said"]
+    assert " 6-gram model, which counts what followed the last five characters, on the same text: it is " in before
+    assert "Of a memory c its tanh is shown." in before
+    assert "not whether a memory fades: that is for the gates to decide" in before
+    assert "as the mean over 32 places in the text" in before
+    assert "Each is over the same 1,744 characters" in before
+    assert "23 characters, the most frequent first, with their share of the text." in before
+
+    def change(data):
+        card = data["card"]
+        card["baseline"] |= {"characters": 900, "of": 2000}
+        card["cell"] = "rnn"
+        card["characters"] = "".join(map(chr, range(0x4E00, 0x4E00 + 1527)))
+        card["corpus"]["counts"] = [1] * 1527
+        for one in data["embeddings"]["characters"]:
+            one["place"][1] = 0.0
+
+    said = said_on(page, tmp_path, change)
+    assert "on the same 900 of 2,000 characters: it is " in said
+    assert "below 1 a state fades by itself" in said
+    assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said
+    assert "With one unit there is but one direction" in said
+    one = said_on(page, tmp_path, lambda data: data["card"].update(characters="a"))
+    assert "1 character, with its share of the text." in one
+
+
 @needs_browser
 def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "tüna\n" * 9)

@@ -56,7 +56,8 @@ def test_a_view_of_a_text_becomes_a_picture(trained):
     for name, view in {"surprise.svg": ["--top-k", "2"], "cell.svg": ["--cell", "0:3"]}.items():
         result = run(trained, "--text", "Tin <b>&", "--svg", name, *view)
         assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{name}\n")
-        _, shown = parse((trained / name).read_text(encoding="utf-8"))
+        root, shown = parse((trained / name).read_text(encoding="utf-8"))
+        assert root.find(f"{SVG}title").text == ("words: surprise" if name == "surprise.svg" else "words: cell 0:3")
         assert "".join(shown) == ("Tin <b>&" if name == "surprise.svg" else "Tin b")
 
 

@@ -75,8 +75,8 @@ def inspect(
         list[str] | None,
         typer.Option(
             metavar="LAYER:UNIT",
-            help="Colour the text by a cell, or by LAYER:UNIT:h, its output, or :i, :f, :o, its gates (of a GRU :r, "
-            ":z); may be given again.",
+            help="Colour the text by a cell (of an LSTM by its tanh), or by LAYER:UNIT:h, its output, or :i, :f, :o, "
+            "its gates (of a GRU :r, :z); may be given again.",
             **Hidden,
         ),
     ] = None,

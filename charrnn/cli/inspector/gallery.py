@@ -70,7 +70,8 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
     found = [view for view in views(subject, given, source, piece, flags) if view.tinted]
     if len(found) != 1:
         raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
-    drawn = picture(found[0].tinted, f"{subject.name}: {found[0].name}")
+    shown = " ".join([found[0].name, *([found[0].data["unit"]] if "unit" in found[0].data else [])])
+    drawn = picture(found[0].tinted, f"{subject.name}: {shown}")
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
     print(path)
 

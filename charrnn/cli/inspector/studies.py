@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
 from charrnn.analysis.novelty import Novelty, novelty
@@ -121,8 +123,11 @@ def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], wid
     """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
     columns = min(width, 64)
     grid = [[" "] * columns for _ in range(MAP_LINES)]
+    is_flat = not found.places[:, 1].any()  # of one unit: what would lie in one line is kept apart
+    rank = np.argsort(np.argsort(found.places[:, 0]))
     for i in reversed(order):
-        x, y = found.places[i]
+        x = found.places[i, 0]
+        y = found.places[i, 1] if not is_flat else 1 - 2 * (0.618 * rank[i] % 1)
         row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
         shown = {" ": "␣", "\n": "↵"}.get(characters[i], spell(characters[i], unit))
         _put(grid[row], column, shown if len(shown) == 1 else "□")
@@ -134,5 +139,6 @@ def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], wid
         for i in order[:MAP_LINES]
     ]
     headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
+    headline += ", from left to right alone: up and down say nothing" * (is_flat and len(characters) > 1)
     lines = [*wrapped(headline, width), *("".join(row).rstrip() for row in grid), ""]
     return [*lines, *format_columns([unit, "expected where it is"], rows, width)]

@@ -14,7 +14,7 @@ from charrnn.cli.common.shared import first_ids
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.watching import Watched
+from charrnn.cli.inspector.watching import Watched, describe_omission
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.errors import CharRNNError, ConfigError
@@ -95,12 +95,14 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
     data = {
         "unit": unit_name(unit),
         "text": piece.source,
+        "left_out": piece.left_out,
         "characters": list(piece.text),
         "values": [round(float(value), 4) for value in values],
         "follows": [{"feature": f.feature, "effect": f.effect} for f in followed],
     }
-    headline = f"cell {unit_name(unit)}, {values.min():.2f} to {values.max():.2f}"
-    headline += f" on {piece.extent}" if piece.is_cut else ""
+    shown_as = ", tanh of c" if unit.part == "c" else ""
+    headline = f"cell {unit_name(unit)}{shown_as}, {values.min():.2f} to {values.max():.2f}"
+    headline += f" on {piece.extent}" if piece.is_cut else describe_omission(piece.left_out)
     headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
     tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / _scale(values)).tolist(), strict=True))
     return View(

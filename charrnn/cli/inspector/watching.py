@@ -33,11 +33,13 @@ class Piece:
         text: what is read.
         source: where it comes from, in words.
         whole: characters that there were to read.
+        left_out: others that stand between those that are read, and that the model does not know.
     """
 
     text: str
     source: str
     whole: int
+    left_out: int = 0
 
     @property
     def is_cut(self) -> bool:
@@ -52,7 +54,7 @@ class Piece:
     @property
     def fields(self) -> dict[str, Any]:
         """The same as plain values."""
-        return {"text": self.source, "characters": len(self.text), "of": self.whole}
+        return {"text": self.source, "characters": len(self.text), "of": self.whole, "left_out": self.left_out}
 
     def first(self, length: int | None) -> Piece:
         """No more than its beginning; None for all of it."""
@@ -107,7 +109,15 @@ def describe_extent(fields: dict[str, Any]) -> str:
     """How much was read of what: see `Piece.fields`."""
     read, whole = fields["characters"], fields["of"]
     part = f"{read:,}" if read == whole else f"the first {read:,} of {whole:,}"
-    return f"{part} characters of {quoted(fields['text'])}"
+    noun = "character" if part == "1" else "characters"
+    return f"{part} {noun} of {quoted(fields['text'])}{describe_omission(fields['left_out'])}"
+
+
+def describe_omission(left_out: int) -> str:
+    """What is said behind the rest of characters that a model does not know; nothing where there are none."""
+    if left_out == 1:
+        return "; 1 character that it does not know is left out"
+    return f"; {left_out:,} characters that it does not know are left out" if left_out else ""
 
 
 def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, rule: str) -> list[Piece]:
@@ -141,7 +151,7 @@ def _given_piece(subject: Subject, given: str, source: str, rule: str, length: i
     known = replace(readable, text=readable.text[:length], known=readable.known[:length]).known_text
     if not known:
         raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
-    return Piece(known, source, len(readable.known_text))
+    return Piece(known, source, len(readable.known_text), int(np.count_nonzero(~readable.known[:length])))
 
 
 def _held_out(subject: Subject) -> str:

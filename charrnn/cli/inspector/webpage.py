@@ -138,7 +138,8 @@ def _on_text(
         if subject.is_stream and len(piece.text) >= shortest_text():
             wanted.add("gradients")
         else:
-            absent["gradients"] = f"a text of {len(piece.text):,} characters is too short to go back in"
+            length = f"{len(piece.text):,} character{'s' * (len(piece.text) != 1)}"
+            absent["gradients"] = f"a text of {length} is too short to go back in"
     data: dict[str, Any] = {"absent": absent}
     for name, make in _makers(watched, shown, flags).items():
         try:

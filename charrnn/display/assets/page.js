@@ -70,7 +70,8 @@ function neurons() {
   const seen = data.activations;
   if (!seen) return missing("What its neurons do", "neurons");
   const part = section("What its neurons do",
-    `Every neuron as it reads ${seen.extent}: blue below zero, orange above, no colour at zero. A gate goes from 0, ` +
+    `Every neuron as it reads ${seen.extent}: blue below zero, orange above, no colour at zero. ` +
+    `${seen.groups.some((entry) => entry.part === "c") ? "Of a memory c its tanh is shown. " : ""}A gate goes from 0, ` +
     "shut and without colour, to 1, open and orange. Point, tap or walk with the arrow keys to read the values.");
   const bytes = Uint8Array.from(atob(seen.values), (c) => c.charCodeAt(0));
   const values = new Int8Array(bytes.buffer), length = seen.characters.length;
@@ -89,7 +90,7 @@ function neurons() {
   const controls = make(part, "div", { class: "controls" });
   make(controls, "label", { for: "group" }, "layer");
   const group = make(controls, "select", { id: "group" });
-  const PARTS = { c: "memory c", h: seen.groups.some((entry) => entry.part === "c") ? "output h" : "state h" };
+  const PARTS = { c: "memory, tanh of c", h: seen.groups.some((entry) => entry.part === "c") ? "output h" : "state h" };
   seen.groups.forEach((entry, i) => {
     make(group, "option", { value: i }, entry.units ? "gates, found or asked for" : `${layerNamed(entry.layer)}, ${PARTS[entry.part]}`);
   });
@@ -215,8 +216,10 @@ function embeddings() {
   const view = data.embeddings;
   if (!view) return;
   const shown = view.characters, few = shown.length < view.all;
+  const isFlat = shown.length > 1 && shown.every((one) => one.place[1] === shown[0].place[1]);
   const part = section("Its alphabet", `${capital(unit)}s that are expected in the same places lie together` +
-    `${few ? `: the ${shown.length} most frequent of ${grouped(view.all)}` : ""}. Point at one, tap it, or walk with the arrow keys, to see its neighbours.`);
+    `${few ? `: the ${shown.length} most frequent of ${grouped(view.all)}` : ""}. ` +
+    `${isFlat ? "With one unit there is but one direction, from left to right: up and down say nothing. " : ""}Point at one, tap it, or walk with the arrow keys, to see its neighbours.`);
   const alike = (one) => one.near.map((other) => byteNamed(other[0])).join(", ");
   drawing(part, (figure, width) => {
     const height = Math.max(360, Math.min(width, 480));
@@ -229,7 +232,8 @@ function embeddings() {
       const all = shown.map((one) => one.place[axis]), low = Math.min(...all), range = Math.max(...all) - low || 1;
       return all.map((value) => from + (to - from) * (value - low) / range);
     };
-    const down = scaled(1, height - 12, 20);
+    const rank = new Map(shown.map((_, i) => i).sort((a, b) => shown[a].place[0] - shown[b].place[0]).map((i, k) => [i, k]));
+    const down = isFlat ? shown.map((_, i) => 20 + (height - 32) * (0.618 * rank.get(i) % 1)) : scaled(1, height - 12, 20);
     const places = spread(scaled(0, 16, width - 16).map((x, i) => [x, down[i]]), width, height);
     const spans = shown.map(({ char, kind }, i) => make(svg, "text", {
       class: "character", "data-i": i, x: places[i][0], y: places[i][1], "text-anchor": "middle", style: `fill:var(--${KINDS[kind]})`,
@@ -274,8 +278,10 @@ function parameters() {
   ]), [2, 3, 4]);
   const counts = [...card.characters].map((c, i) => [c, card.corpus.counts[i]]).sort((a, b) => b[1] - a[1]);
   const total = card.corpus.characters || 1;
-  const part = section("Its vocabulary", `${grouped(counts.length)} ${unit}s, the most frequent first, with their share of the text.`);
-  make(part, "p", {}, counts.slice(0, 200).map(([c, n]) => `${byteNamed(c)}\u00a0${percent(n / total, 1)}`).join(", "));
+  const listed = counts.slice(0, 200), few = listed.length < counts.length;
+  const part = section("Its vocabulary", counts.length === 1 ? `${counted(1, unit)}, with its share of the text.` :
+    `${counted(counts.length, unit)}, the ${few ? `${listed.length} ` : ""}most frequent first, with their share of the text${few ? "; the others are not listed" : ""}.`);
+  make(part, "p", {}, listed.map(([c, n]) => `${byteNamed(c)}\u00a0${percent(n / total, 1)}`).join(", "));
   table(section("Where it comes from", "The text that it learned from, and how it was made."), [], data.origin);
 }
 

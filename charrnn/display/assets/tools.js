@@ -22,6 +22,7 @@ function measured(loss, error, unitOfLoss = 1) {
   const value = loss / unitOfLoss, decimals = error > 0 ? -Math.floor(Math.log10(error / unitOfLoss)) : 4;
   return value < 1e6 ? number(value, Math.min(4, Math.max(1, decimals))) : value.toPrecision(2);
 }
+const counted = (value, noun) => `${grouped(value)} ${noun}${value === 1 ? "" : "s"}`;
 const grouped = (value) => Number(value).toLocaleString("en");
 const percent = (share, digits = 0) => (100 * share).toFixed(digits) + "%";
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
