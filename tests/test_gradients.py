@@ -183,7 +183,8 @@ def test_a_loss_has_the_decimals_that_its_error_leaves_it(loss, error, told):
 
 def test_which_characters_a_loss_by_context_is_over_is_told():
     def figures(unit, characters, longest):
-        return {"unit": unit, "loss_by_context": [{"length": n, "characters": characters} for n in (1, longest)]}
+        rows = [{"length": n, "characters": characters} for n in (1, longest)]
+        return {"unit": unit, "loss_by_context": rows, "contexts_cut": longest < 256}
 
     same = {"a": figures("character", 8482, 256), "b": figures("character", 8482, 256)}
     assert _what_counts(same) == ["every row is over the same 8,482 characters"]

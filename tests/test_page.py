@@ -202,13 +202,14 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     assert "Of a memory c its tanh is shown." in before
     assert "not whether a memory fades: that is for the gates to decide" in before
     assert "as the mean over 32 places in the text" in before
-    assert "Each is over the same 1,744 characters" in before
+    assert "Each is over the same 1,744 characters." in before
     assert "23 characters, the most frequent first, with their share of the text." in before
 
     def change(data):
         card = data["card"]
         card["baseline"] |= {"characters": 900, "of": 2000}
         card["cell"] = "rnn"
+        data["gradients"]["contexts_cut"] = True
         card["characters"] = "".join(map(chr, range(0x4E00, 0x4E00 + 1527)))
         card["corpus"]["counts"] = [1] * 1527
         for one in data["embeddings"]["characters"]:
@@ -217,6 +218,7 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     said = said_on(page, tmp_path, change)
     assert "on the same 900 of 2,000 characters: it is " in said
     assert "below 1 a state fades by itself" in said
+    assert "1,744 characters; more context would leave less than half of so short a text." in said
     assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said
     assert "With one unit there is but one direction" in said
     one = said_on(page, tmp_path, lambda data: data["card"].update(characters="a"))

@@ -71,6 +71,7 @@ def gradients_view(watched: Watched) -> View:
             )
         ],
     }  # fmt: skip
+    data["contexts_cut"] = data["loss_by_context"][-1]["length"] < CONTEXT_LENGTHS[-1]
     return View("gradients", data, lambda width, _: draw_gradients({"": data}, width))
 
 
@@ -146,8 +147,8 @@ def _what_counts(figures: Mapping[str, GradientFigures]) -> list[str]:
     """Which characters the losses by context are over, and which lengths are left out for want of them."""
     counts = {f"{each['loss_by_context'][0]['characters']:,} {each['unit']}s" for each in figures.values()}
     notes = [f"every row is over the same {counts.pop() if len(counts) == 1 else 'characters or bytes of a text'}"]
-    longest = min(each["loss_by_context"][-1]["length"] for each in figures.values())
-    if longest < CONTEXT_LENGTHS[-1]:
+    if any(each["contexts_cut"] for each in figures.values()):
+        longest = min(each["loss_by_context"][-1]["length"] for each in figures.values())
         notes.append(f"more context than {longest} would leave less than half of so short a text to predict")
     return notes
 

@@ -204,7 +204,7 @@ function gradients() {
   table(part, ["layer", "gate", "spectral radius"],
         view.spectral_radius.map((one) => [layerNamed(one.layer), one.gate, number(one.radius, 3)]), [2]);
   make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps. " +
-    `Each is over the same ${grouped(view.loss_by_context[0].characters)} ${unit}s; more context would leave less than half of a short text.`);
+    `Each is over the same ${grouped(view.loss_by_context[0].characters)} ${unit}s${view.contexts_cut ? "; more context would leave less than half of so short a text" : ""}.`);
   table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
         view.loss_by_context.map((row) => [row.length, measured(row.loss, row.error),
                                            measured(row.loss, row.error, Math.LN2)]), [0, 1, 2]);
