@@ -46,16 +46,6 @@ def test_the_learning_rate_is_drawn_below_in_blocks():
     assert sparkline([0, 1, 2, None, 9], 2) == "▁▅█ █"
 
 
-def test_the_curve_begins_where_the_text_does():
-    rows = [row(900 + 100 * k, 3.0, 3.0 - k) for k in (1, 2)]
-    lines = history_curve(rows, 60, first_step=900)
-    assert lines[CURVE_HEIGHT + 2].split("step")[1:] == [lines[CURVE_HEIGHT + 2].split("step")[1], " 1,100"]
-    assert "step 900" in lines[CURVE_HEIGHT + 2]
-    first = min(line.index("●") for line in lines[1 : CURVE_HEIGHT + 1] if "●" in line)
-    assert first == pytest.approx(10 + 25, abs=1), "half of its steps came before the first evaluation"
-    assert lines[-1].index("█") == first, "and the learning rate's"
-
-
 def test_another_models_loss_is_drawn_as_a_level_where_it_belongs():
     rows = [row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)]
     drawn = history_curve(rows, 60, baseline=2.0)[1 : CURVE_HEIGHT + 1]

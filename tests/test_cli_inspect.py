@@ -119,17 +119,6 @@ def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
     assert (card["best"], card["verdict"]) == (None, "no evaluation on record")
 
 
-def test_steps_on_another_text_are_told_apart(inspect, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "training": {**contents["training"], "text_step": 20}}, trained / "forced.pt")
-    card = inspect(checkpoint="forced.pt").stdout
-    assert re.search(r"^trained +100 steps, .*, after 20 steps on another text$", card, re.M)
-    assert re.search(r"^ +step 20 +step 120$", card, re.M)
-    assert json.loads(inspect("--json", checkpoint="forced.pt").stdout)["training"]["text_step"] == 20
-    torch.save({**contents, "training": {**contents["training"], "text_step": 121}}, trained / "forced.pt")
-    assert "a text that began at a step which was not made yet" in inspect(checkpoint="forced.pt").stderr
-
-
 @pytest.mark.parametrize("width", [20, 40])
 def test_on_a_narrow_terminal_values_stand_below_their_names(trained, width):
     master, slave = pty.openpty()

@@ -101,13 +101,6 @@ def test_a_loss_of_a_harder_task_that_is_clearly_the_lower_proves_overfitting(tr
     assert re.match(words, verdict(history(train, val), losses_compare=False))
 
 
-def test_steps_on_another_text_do_not_count():
-    """Of the last 300 steps, those of this text, the last 100 gained nothing."""
-    losses = [row for row in history([1.5] * 12, [2.0] * 9 + [1.9, 1.5, 1.499]) if row.step > 900]
-    assert verdict(losses).startswith("still improving: the validation loss fell by 0.4010 nats")
-    assert verdict(losses, first_step=900).startswith("levelled off: the validation loss fell by 0.0010 nats")
-
-
 def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
     losses = history([4.12, 4.11, 4.11, 4.11], [4.115, 4.113, 4.112, 4.1118])
     assert verdict(losses, vocab_size=61) == (

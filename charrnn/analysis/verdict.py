@@ -26,16 +26,13 @@ LONG_SHARE = 1 / 6
 """Share of the evaluations, and three at least, without a gain after which none is expected any more."""
 
 
-def verdict(
-    history: Sequence[HistoryRow], *, losses_compare: bool = True, first_step: int = 0, vocab_size: int = 1
-) -> str:
+def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True, vocab_size: int = 1) -> str:
     """Say whether a model still improves, overfits, has got worse, underfits, has levelled off or learned nothing.
 
     Args:
         history: evaluations in order.
         losses_compare: see `ModelConfig.losses_compare`; otherwise the training loss is that of a harder task, and says
             something beside the other only where it is the lower all the same.
-        first_step: steps that were made before, on another text.
         vocab_size: V, from which the loss of a blind guess follows; 1 where that is not known.
     """
     if not history:  # of a young training, or of one member of several
@@ -50,7 +47,7 @@ def verdict(
         if last.train_loss < best.train_loss:
             return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {kept}"
         return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {kept}"
-    before = _near(history, first_step + (last.step - first_step) * 2 / 3)
+    before = _near(history, last.step * 2 / 3)
     lowest = min(row.val_loss for row in history if row.step <= before.step)  # one evaluation may be a bump
     fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
     since = len(history) - 1 - history.index(best)

@@ -95,7 +95,7 @@ def card(
         ("vocabulary", f"{config.vocab_size:,} {noun}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         *origin(checkpoint),
-        ("trained", _describe_training(checkpoint)),
+        ("trained", f"{training['step']:,} steps, {format_seconds(training['seconds'])}"),
     ]
     if best is None:
         return [*rows, ("best", "no loss on record")]
@@ -118,7 +118,6 @@ def judged(checkpoint: Checkpoint) -> str:
     return verdict(
         checkpoint.history,
         losses_compare=checkpoint.model.losses_compare,
-        first_step=checkpoint.text_step,
         vocab_size=checkpoint.model.vocab_size,
     )
 
@@ -140,13 +139,6 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         ("made", _provenance(checkpoint.made)),
         ("  by", quoted(checkpoint.made.get("command", "an unknown command"))),
     ]
-
-
-def _describe_training(checkpoint: Checkpoint) -> str:
-    """How long it learned from its text, and how long from another before."""
-    steps, before = checkpoint.training["step"] - checkpoint.text_step, checkpoint.text_step
-    told = f"{steps:,} steps, {format_seconds(checkpoint.training['seconds'])}"
-    return f"{told}, after {before:,} steps on another text" if before else told
 
 
 def _describe_parameter(weight: Parameter, width: int) -> str:

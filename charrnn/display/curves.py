@@ -37,12 +37,7 @@ class Curve:
 
 
 def history_curve(
-    history: Sequence[HistoryRow],
-    width: int,
-    baseline: float | None = None,
-    *,
-    unit: str = CHARACTER,
-    first_step: int = 0,
+    history: Sequence[HistoryRow], width: int, baseline: float | None = None, *, unit: str = CHARACTER
 ) -> list[str]:
     """Draw both losses over the steps, and the learning rate below them.
 
@@ -51,7 +46,6 @@ def history_curve(
         width: columns to draw in.
         baseline: loss of another model on the same held-out text, drawn as a level.
         unit: what the losses are per, `charrnn.text.options.CHARACTER` or `BYTE`.
-        first_step: that the steps begin with.
 
     Returns:
         Lines of text; none for fewer than two evaluations or less than `MIN_WIDTH` columns.
@@ -62,11 +56,11 @@ def history_curve(
         Curve("validation", _VAL, [(row.step, row.val_loss) for row in history]),
         Curve("training", _TRAIN, [(row.step, row.train_loss) for row in history]),
     ]
-    steps = (first_step, history[-1].step)
+    last_step = history[-1].step
     levels = {} if baseline is None else {"6-gram": baseline}
-    labels = (f"step {first_step:,}", f"step {history[-1].step:,}")
-    lines = plot(curves, width, title=f"nats per {unit}", x_range=steps, labels=labels, levels=levels)
-    return [*lines, "", *_rates(history, width, steps)]
+    labels = ("step 0", f"step {last_step:,}")
+    lines = plot(curves, width, title=f"nats per {unit}", x_range=(0, last_step), labels=labels, levels=levels)
+    return [*lines, "", *_rates(history, width)]
 
 
 def plot(
@@ -130,11 +124,11 @@ def sparkline(values: Sequence[float | None], high: float) -> str:
     return "".join(" " if y is None else BLOCKS[round(min(max(y / high, 0), 1) * top)] for y in values)
 
 
-def _rates(history: Sequence[HistoryRow], width: int, steps: tuple[float, float]) -> list[str]:
+def _rates(history: Sequence[HistoryRow], width: int) -> list[str]:
     """The learning rate over the same x axis."""
     rates = [(row.step, row.learning_rate) for row in history]
     high = max(rate for _, rate in rates)
-    blocks = sparkline(_sample(rates, steps, width - _MARGIN), high or 1.0)
+    blocks = sparkline(_sample(rates, (0, history[-1].step), width - _MARGIN), high or 1.0)
     return [f"learning rate, {high:.2g} to {rates[-1][1]:.2g}", f"{high:>8.1e} ┤{blocks}".rstrip()]
 
 

@@ -52,7 +52,7 @@ BEGINNING = b"PK\x03\x04"
 FORMAT = "charrnn"
 FORMAT_VERSION = 1
 
-SUMMARY = ("step", "text_step", "seconds", "config", "cold_loss")
+SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
 
 
@@ -103,11 +103,6 @@ class Checkpoint:
     def train_config(self) -> TrainConfig:
         """How it was trained."""
         return config_from_dict(TrainConfig, self.training["config"])
-
-    @property
-    def text_step(self) -> int:
-        """Steps that were made on another text, before this one was forced on the training; mostly none."""
-        return int(self.training.get("text_step", 0))  # a file of the first days has none
 
     @property
     def best(self) -> HistoryRow | None:

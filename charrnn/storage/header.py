@@ -129,9 +129,6 @@ def _check_history(history: list[Any]) -> None:
 def _check_training(training: Mapping[str, Any]) -> None:
     if not _is_count(training.get("step")) or not _is_number(training.get("seconds")):
         raise ConfigError("training has no step or no seconds")
-    text_step = training.get("text_step", 0)
-    if not _is_count(text_step) or text_step > training["step"]:
-        raise ConfigError("training has a text that began at a step which was not made yet")
     cold_loss = training.get("cold_loss")
     if cold_loss is not None and not _is_number(cold_loss):
         raise ConfigError("training has a loss in cold windows that is not a number")

@@ -31,8 +31,7 @@ def show_card(subject: Subject) -> None:
     cuts = {"learned": subject.baseline_cut, "counted": subject.part[1] or 0}
     print_table(card(subject.contents, baseline, absence=absence, **cuts))
     history, width = subject.contents.history, terminal_width()
-    unit, first_step = subject.contents.encoder.unit, subject.contents.text_step
-    curve = history_curve(history, width, baseline, unit=unit, first_step=first_step)
+    curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
     if len(history) > 1:
         print_lines(["", *(curve or wrapped(NO_ROOM, width))])
 
@@ -76,7 +75,7 @@ def describe(subject: Subject) -> dict[str, Any]:
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,
-        "training": {name: contents.training.get(name) for name in ("step", "text_step", "seconds", "config")},
+        "training": {name: contents.training.get(name) for name in ("step", "seconds", "config")},
     }
 
 
@@ -95,7 +94,7 @@ def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
         "  evaluated": f"{subject.num_counted:,}",
-        "steps": f"{training['step'] - contents.text_step:,}",
+        "steps": f"{training['step']:,}",
         "time": format_seconds(training["seconds"]),
         **{name.replace("_", " "): _plain(options.get(name, "?")) for name in COMPARED},
         "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
