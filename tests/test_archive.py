@@ -192,7 +192,7 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c["model"].update(num_layers=True), "num_layers is True where int belongs"),
         (lambda c: c["history"][0].update(val_loss=float("nan")), "is not a number"),
         (lambda c: c["history"][1].update(step=10), "steps that do not rise"),
-        (lambda c: c["history"][0].update(step=0), "steps that do not rise"),
+        (lambda c: c["history"][0].update(step=-1), "steps that do not rise"),
         (lambda c: c["corpus"].update(counts=[1]), "not those of its characters"),
         (lambda c: c["corpus"].update(counts=["1"] * 5), "not those of its characters"),
         (lambda c: c["corpus"].update(bytes=10**5000), "a size that is not a count"),
