@@ -15,6 +15,8 @@ from charrnn.analysis.dynamic import adapt, average_surprisals
 from charrnn.analysis.gradients import gradient_flow, spectral_radii
 from charrnn.analysis.losses import read
 from charrnn.analysis.neurons import Unit, watch
+from charrnn.cli.inspector.cards import describe
+from charrnn.cli.inspector.subject import Subject
 from charrnn.config import GATES, ModelConfig
 from charrnn.display.card import card
 from charrnn.inference.numpy_ensemble import NumpyEnsemble, average
@@ -308,19 +310,37 @@ def test_its_first_report_counts_each_character_once():
     take_step(run)
     assert run.pace.chars == windows[0].num_targets
     assert run.pace.loss / run.pace.chars == pytest.approx(math.log(VOCAB_SIZE), abs=0.2)
-    assert len(IDS) == 6000
 
 
-def test_one_member_is_not_shown_with_losses_of_its_own(trained):
+def test_the_verdict_on_one_member_is_that_on_the_losses_of_all(trained):
+    whole = read_checkpoint(str(trained / "words.pt"))
+    easy = dataclasses.replace(whole.model, members=2, dropout=0.0, input_dropout=0.0, recall_dropout=0.0)
+    names = {member_name(number, name): weight for name, weight in whole.weights.items() for number in range(2)}
+    losses = [(2.0, 1.9), (1.9, 1.7), (1.8, 1.6), (1.8, 1.6), (1.8, 1.6), (1.8, 1.6)]
+    rows = [
+        dataclasses.replace(whole.history[0], step=100 * k, train_loss=train, val_loss=val)
+        for k, (train, val) in enumerate(losses, 1)
+    ]
+    both = dataclasses.replace(whole, model=easy, weights=names, losses_of=2, history=rows)
+    alone = both.member(1)
+    assert alone.model.losses_compare
+    assert not alone.losses_compare
+    assert dict(card(alone))["verdict"] == dict(card(both))["verdict"]
+    told, told_of_all = describe(Subject("two.pt", "two", alone)), describe(Subject("two.pt", "two", both))
+    assert [told[name] for name in ("losses_compare", "verdict")] == [False, told_of_all["verdict"]]
+    assert told["best"]["members"] == told_of_all["best"]["members"] == 2
+
+
+def test_one_member_is_not_shown_with_losses_of_its_own(trained, tmp_path):
     whole = read_checkpoint(str(trained / "words.pt"))
     config = dataclasses.replace(whole.model, members=2)
     names = {member_name(number, name): weight for name, weight in whole.weights.items() for number in range(2)}
-    both = dataclasses.replace(whole, model=config, weights=names)
+    both = dataclasses.replace(whole, model=config, weights=names, losses_of=2)
     assert "members together" not in dict(card(both))["best"]
     assert dict(card(both.member(1)))["best"].endswith(", of all 2 members together")
-    assert both.member(1).losses_of == 2
+    assert both.member(1).losses_of == both.member(1).member(0).losses_of == 2
     for contents, has_losses in ((both.member(1), False), (both, True)):
-        (trained / "part.pt").write_bytes(to_slim_checkpoint(contents))
-        read_back = read_checkpoint(str(trained / "part.pt"))
+        (tmp_path / "part.pt").write_bytes(to_slim_checkpoint(contents))
+        read_back = read_checkpoint(str(tmp_path / "part.pt"))
         assert bool(read_back.history) == ("cold_loss" in read_back.training) == has_losses
         assert (dict(card(read_back))["best"] != "no loss on record") == has_losses

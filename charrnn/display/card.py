@@ -99,7 +99,7 @@ def card(
     ]
     if best is None:
         return [*rows, ("best", "no loss on record")]
-    whole = f", of all {checkpoint.losses_of} members together" if checkpoint.losses_of > config.members else ""
+    whole = "" if checkpoint.has_own_losses else f", of all {checkpoint.losses_of} members together"
     rows.append(("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{whole}"))
     cold_loss = training.get("cold_loss")
     if cold_loss is not None:
@@ -117,7 +117,7 @@ def judged(checkpoint: Checkpoint) -> str:
     """How its training went, in words; see `charrnn.analysis.verdict`."""
     return verdict(
         checkpoint.history,
-        losses_compare=checkpoint.model.losses_compare,
+        losses_compare=checkpoint.losses_compare,
         vocab_size=checkpoint.model.vocab_size,
     )
 

@@ -92,12 +92,22 @@ class Checkpoint:
     corpus: CorpusFacts
     made: dict[str, str]
     training: dict[str, Any]
-    losses_of: int = 1
+    losses_of: int
 
     def member(self, number: int) -> Checkpoint:
         """The same with one member of an ensemble alone; its losses stay those of the whole."""
         weights = member_weights(self.model, self.weights, number)
-        return replace(self, model=self.model.member, weights=weights, losses_of=self.model.members)
+        return replace(self, model=self.model.member, weights=weights)
+
+    @property
+    def has_own_losses(self) -> bool:
+        """Whether its losses are of this very model, and not of an ensemble that it was taken out of."""
+        return self.losses_of == self.model.members
+
+    @property
+    def losses_compare(self) -> bool:
+        """Whether its training loss says something beside its validation loss; see `ModelConfig.losses_compare`."""
+        return self.has_own_losses and self.model.losses_compare
 
     @property
     def train_config(self) -> TrainConfig:
@@ -235,8 +245,9 @@ def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None
 
 def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -> Checkpoint:
     text, has_unknown = read_text_options(header["text"])
+    model = config_from_dict(ModelConfig, header["model"])
     return Checkpoint(
-        model=config_from_dict(ModelConfig, header["model"]),
+        model=model,
         encoder=CharEncoder(header["characters"], text.unit, has_unknown),
         text=text,
         weights=weights,
@@ -244,4 +255,5 @@ def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -
         corpus=CorpusFacts(**header["corpus"]),
         made=header["made"],
         training=header["training"],
+        losses_of=model.members,
     )

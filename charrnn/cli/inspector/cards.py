@@ -70,7 +70,7 @@ def describe(subject: Subject) -> dict[str, Any]:
         "text": contents.text.to_dict(),
         "best": _describe_best(subject),
         "baseline": _describe_baseline(subject),
-        "losses_compare": contents.model.losses_compare,
+        "losses_compare": contents.losses_compare,
         "verdict": judged(contents),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
@@ -121,7 +121,7 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
         if best is None
         else {
             "val_loss": best.val_loss,
-            "members": max(subject.contents.losses_of, subject.contents.model.members),
+            "members": subject.contents.losses_of,
             "perplexity": finite_or_none(perplexity(best.val_loss)),
             "bits_per_char": bits_per_char(best.val_loss),
             "step": best.step,
