@@ -144,8 +144,8 @@ def test_what_was_done_to_the_text_is_done_to_prompts_and_scores(charrnn, tmp_pa
     assert charrnn("sample", "t.pt", "-f", "p.txt", "-n", 0).text == "ét"
     scored = charrnn("inspect", "t.pt", "--score", "t.txt", "--json")
     assert json.loads(scored.text)["characters"] == 1799
-    resumed = charrnn("train", "t.txt", "--resume", "--max-steps", 6, "-q")
-    assert resumed.code == 0, resumed.stderr
+    resumed = charrnn("train", "t.txt", "--resume", "--max-steps", 6, "-q", "--encoding", "UTF16")
+    assert resumed.code == 0, "by another name it is the same encoding"
     other = charrnn("train", "t.txt", "--resume", "--max-steps", 8, "--newline", "keep")
     assert other.code == 2
     assert "--newline is keep and t.pt was trained with lf" in other.stderr

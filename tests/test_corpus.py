@@ -16,7 +16,9 @@ from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.meter import Meter
 from charrnn.text.options import TextOptions
+from charrnn.text.stream import TextStream
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
@@ -126,6 +128,19 @@ def test_what_is_mapped_is_found_again_only_for_the_same_ids(tmp_path, monkeypat
         paths = [write(tmp_path, data, f"{number}-{place}") for place, data in enumerate(texts)]
         mapped = read_corpus(paths, ReadOptions(cache=Cache(tmp_path / "cache"), **options))
         assert mapped.ids.tolist() == read_corpus(paths, ReadOptions(**options)).ids.tolist()
+
+
+def test_another_name_of_an_encoding_is_the_same_encoding(tmp_path, monkeypatch):
+    def is_costly(encoding):
+        options = TextOptions(encoding=encoding)
+        return TextStream([], options, separator="", is_settled=False, meter=Meter(None)).is_costly
+
+    assert [is_costly(name) for name in ("utf-8", "UTF8", "latin-1")] == [False, False, True]
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)
+    path, cache = write(tmp_path, "naïve".encode()), Cache(tmp_path / "cache")
+    for encoding in ("utf-8", "UTF8", "cp1252", "windows-1252"):
+        read_corpus([path], ReadOptions(options=TextOptions(encoding=encoding), cache=cache))
+    assert len(list(cache.folder.iterdir())) == 2
 
 
 def test_many_files_are_hashed_as_their_bytes_one_after_another(tmp_path):
@@ -239,6 +254,8 @@ def test_line_by_line_the_end_of_a_file_ends_a_line(tmp_path, newline, unit):
     assert decoded(read_corpus(paths, ReadOptions(options=how))) == "x\ny\nz\nw"
     assert decoded(read_corpus(paths)) == "x\nyz\nw"
     assert decoded(read_corpus(paths, ReadOptions(options=how, separator="\n\n"))).count("\n\n") == 3
+    ended = decoded(read_corpus(paths[:2], ReadOptions(options=how, separator="\r\n--\n")))
+    assert ended.replace("\r", "") == "x\ny\n--\nz\n", "the separator's own line end is one"
     empty = [write(tmp_path, b"", name) for name in ("d", "e")]
     assert decoded(read_corpus([paths[0], *empty, paths[1]], ReadOptions(options=how))) == "x\ny\nz\n"
     assert decoded(read_corpus(paths[:2], ReadOptions(options=how, separator=" "))) == "x\ny\n z\n"

@@ -64,6 +64,13 @@ def test_a_mark_at_the_beginning_is_left_out_of_characters_and_kept_of_bytes(tmp
     assert list(read_lines(str(path), TextOptions(unit="byte"))) == [["\ufeffa\n", "b\n"]]
 
 
+def test_a_mark_is_left_out_too_where_a_line_after_it_is_bad(monkeypatch):
+    reader = read_pieces([b"\xef\xbb\xbfa\nb\nc\xff\n"], monkeypatch)
+    assert next(reader) == ["a\n", "b\n"]
+    with pytest.raises(CorpusError, match=r"line 3 is not valid UTF-8 at byte 1"):
+        next(reader)
+
+
 def test_a_mark_within_the_text_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(line_reader, "CHUNK", 4)
     (tmp_path / "marked.txt").write_bytes("\ufeffa\n\ufeffb\n".encode())

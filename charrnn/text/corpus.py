@@ -247,7 +247,7 @@ def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: Rea
     key = cache_key(
         sha256=meter.sha256,
         sizes=meter.sizes,
-        text=reading.options.to_dict(),
+        text={**reading.options.to_dict(), "encoding": reading.options.codec},
         unicode=unicodedata.unidata_version,
         characters=encoder.characters,
         has_unknown=encoder.has_unknown,

@@ -91,7 +91,7 @@ def decode_document(
         is_settled: whether a model has that encoding, so that it is the text that must change.
 
     Yields:
-        The text, at most one piece for each chunk.
+        The text, in pieces, some of which may be empty.
 
     Raises:
         DecodingError: the bytes are not in that encoding; the message gives the place.
@@ -111,7 +111,7 @@ def decode_document(
             advice = settled_advice(options) if is_settled else _advice(error, read - pending, options)
             raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
         except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark, or of an encoding that tells no place
-            is_wide = codecs.lookup(options.encoding).name in ("utf-16", "utf-32")
+            is_wide = options.codec in ("utf-16", "utf-32")
             advice = (
                 f"name its byte order: --encoding {options.encoding}-le or -be"
                 if is_wide
@@ -154,7 +154,7 @@ def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> s
 
 def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
     """What mends a training's text."""
-    if codecs.lookup(options.encoding).name != "utf-8":
+    if options.codec != "utf-8":
         return "name the right --encoding, or pass over such bytes by --errors replace"
     likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
     if likely is None:  # where Latin-1 has control characters, Windows' own has quotation marks and dashes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -35,10 +34,10 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
     Raises:
         CorpusError: the file is missing or unreadable, or a line is not in its encoding; those before were given.
     """
-    if codecs.lookup(options.encoding).name == "utf-8-sig":  # the mark is left out in any case
+    if options.codec == "utf-8-sig":  # the mark is left out in any case
         options = replace(options, encoding="utf-8")
     name = name_of(path)
-    if not _has_lines(options.encoding):
+    if not _has_lines(options):
         raise CorpusError(
             f"{name}: the model reads {options.encoding}, in which no line can be read without those before it; score "
             "the text as a whole"
@@ -77,9 +76,8 @@ def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str
         yield from _decode([last], number, name, options)
 
 
-def _has_lines(encoding: str) -> bool:
-    name = codecs.lookup(encoding).name
-    return "\n".encode(encoding) == b"\n" and not name.startswith(_SHIFTING)
+def _has_lines(options: TextOptions) -> bool:
+    return "\n".encode(options.encoding) == b"\n" and not options.codec.startswith(_SHIFTING)
 
 
 def _refuse_packed(head: bytes, name: str, options: TextOptions) -> None:
@@ -93,17 +91,16 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) ->
     """Decode lines, of which the first has that number; those before a bad one are handed on."""
     encoding, errors = options.encoding, "surrogateescape" if options.unit == BYTE else options.errors
     texts: list[str] = []
-    for line in lines:
+    for place, line in enumerate(lines, number):
         try:
-            texts.append(line.decode(encoding, errors))
+            text = line.decode(encoding, errors)
         except UnicodeDecodeError as error:
             if texts:
                 yield texts
             bad = line[error.start : error.end].hex(" ")
             raise CorpusError(
-                f"{name}: line {number + len(texts):,} is not valid {encoding.upper()} at byte {error.start} "
+                f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} "
                 f"(0x{bad}); {settled_advice(options)}"
             ) from None
-    if number == 1 and options.unit != BYTE:
-        texts[0] = texts[0].removeprefix(BOM)
+        texts.append(text.removeprefix(BOM) if place == 1 and options.unit != BYTE else text)
     yield texts

@@ -49,6 +49,11 @@ class TextOptions:
             raise ConfigError("--unit byte takes a file's bytes as they are; leave out the flags that change the text")
 
     @property
+    def codec(self) -> str:
+        """The one name of an encoding that has several, such as cp1252 and windows-1252."""
+        return codecs.lookup(self.encoding).name
+
+    @property
     def as_bytes_are(self) -> TextOptions:
         """How bytes are decoded, and nothing else."""
         return TextOptions(unit=self.unit, encoding=self.encoding, errors=self.errors)

@@ -39,7 +39,6 @@ class Document:
     path: Path | None
     kept: IO[bytes] | None = None
 
-    @property
     def is_packed(self) -> bool:
         """Whether it is compressed.
 
@@ -49,7 +48,6 @@ class Document:
         with reading(self.name), self._open() as file:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
-    @property
     def signature(self) -> tuple[int, int, int] | None:
         """What is another wherever a file has changed; None for what standard input held, which stays.
 

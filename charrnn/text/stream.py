@@ -9,7 +9,7 @@ from charrnn.errors import CorpusError
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.encoder import to_bytes
 from charrnn.text.meter import Meter
-from charrnn.text.options import BYTE, CHARACTER, TextOptions
+from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
 from charrnn.text.sources import Document
 
 
@@ -48,8 +48,8 @@ class TextStream:
     @property
     def is_costly(self) -> bool:
         """Whether it takes long to read: it is compressed, in another encoding, or changed by an option."""
-        is_plain = replace(self._options, unit=CHARACTER, lines=False) == TextOptions()
-        return not is_plain or any(document.is_packed for document in self._documents)
+        is_plain = replace(self._options, unit=CHARACTER, lines=False, encoding=self._options.codec) == PLAIN
+        return not is_plain or any(document.is_packed() for document in self._documents)
 
     def read(self) -> Iterator[str]:
         """Read all of it, in pieces.
@@ -70,7 +70,7 @@ class TextStream:
         last = ""
         for number, document in enumerate(self._documents):
             between = self._separator if number else ""
-            if self._options.lines and last not in ("", "\n") and not between.startswith("\n"):
+            if self._options.lines and last not in ("", "\n") and not between.startswith(("\n", "\r\n")):
                 between = "\n" + between
             last = between[-1:] or last
             for chunk in self._meter.watch([to_bytes(between)]):
@@ -108,4 +108,4 @@ class TextStream:
             raise CorpusError("the text was changed while it was read; try again when nothing changes it")
 
     def _sign(self) -> list[tuple[int, int, int] | None]:
-        return [document.signature for document in self._documents]
+        return [document.signature() for document in self._documents]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -144,7 +143,7 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
         ConfigError: they learned from texts in different encodings.
     """
     readings = [s.reading for s in subjects if s.contents.text.unit == CHARACTER] or [subjects[0].reading]
-    encodings = {codecs.lookup(reading.encoding).name: reading.encoding for reading in readings}
+    encodings = {reading.codec: reading.encoding for reading in readings}
     if len(encodings) > 1:
         raise ConfigError(
             f"these models read files in different encodings ({', '.join(encodings.values())}); say by --encoding in "

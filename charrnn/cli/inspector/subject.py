@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -169,8 +168,7 @@ def read_subjects(
 def way_of(subject: Subject) -> tuple[str, TextOptions]:
     """The text that a model learned from, and how it was read but for its unit: the same in models that compare."""
     text = subject.contents.text
-    encoding = codecs.lookup(text.encoding).name  # one has several
-    return subject.contents.corpus.sha256, replace(text, unit=CHARACTER, lines=False, encoding=encoding)
+    return subject.contents.corpus.sha256, replace(text, unit=CHARACTER, lines=False, encoding=text.codec)
 
 
 def _choose_member(contents: Checkpoint, path: str, member: int | None) -> Checkpoint:

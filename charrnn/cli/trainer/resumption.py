@@ -170,8 +170,15 @@ def _changes(explicit: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str
     return {
         name: value
         for name, value in explicit.items()
-        if name not in MAY_CHANGE and name in stored and value not in (stored[name], "auto")
+        if name not in MAY_CHANGE and name in stored and not _is_same(name, value, stored[name])
     }
+
+
+def _is_same(name: str, value: Any, before: Any) -> bool:
+    """Whether a flag asks for what there was before; an encoding has several names."""
+    if name == "encoding":
+        return TextOptions(encoding=value).codec == TextOptions(encoding=before).codec
+    return value in (before, "auto")
 
 
 def _check_unchanged(changes: Mapping[str, Any], stored: Mapping[str, Any], path: str) -> None:
