@@ -241,6 +241,14 @@ def test_a_checkpoint_in_the_place_of_a_text_is_told_before_all_else(charrnn, te
     assert as_bytes.stderr.startswith("charrnn: no: no such folder"), "any bytes can be learned from"
 
 
+def test_a_link_to_nowhere_is_told_by_the_folder_that_is_missing(charrnn, text):
+    far = text.parent / "far" / "m.pt"
+    text.with_name("link.pt").symlink_to(far)
+    result = charrnn("train", "verse.txt", "--out", "link.pt")
+    assert (result.code, result.stdout) == (2, b"")
+    assert result.stderr.startswith(f"charrnn: {far.parent}: no such folder; make it, or give another file with --out")
+
+
 def test_a_full_disk_on_stdout_does_not_hide_where_the_checkpoint_is(text):
     command = [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, "--max-steps", "3", "-q"]
     with open("/dev/full", "wb") as full:

@@ -4,10 +4,12 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +18,8 @@ from processes import Training, train
 
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
-from charrnn.cli.trainer.saving import SHARE, TELL_EVERY, Saver
+from charrnn.cli.trainer.saving import SHARE, TELL_EVERY, Saver, check_space
+from charrnn.config import ModelConfig
 from charrnn.display.log import TrainingLog
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
@@ -485,6 +488,17 @@ def test_two_trainings_on_one_output(folder):
     assert (folder / ".verse.pt.lock").exists()
     assert train(folder, *SMALL, "--max-steps", 3, "--overwrite").process.exitcode == 0
     assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
+
+
+def test_the_space_that_counts_is_where_a_link_leads(tmp_path, monkeypatch):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link.pt").symlink_to(tmp_path / "far" / "m.pt")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0 if folder.name == "far" else 1e9))
+    shape = ModelConfig(vocab_size=5, cell="gru", hidden_size=8, num_layers=1, embedding_dim=4)
+    run = SimpleNamespace(config=SimpleNamespace(optimizer="adamw"), model=SimpleNamespace(config=shape))
+    check_space(tmp_path / "m.pt", run)
+    with pytest.raises(OutputError, match=f"{tmp_path / 'far'}: has 0.0 MB of space left"):
+        check_space(tmp_path / "link.pt", run)
 
 
 @pytest.mark.slow

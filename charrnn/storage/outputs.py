@@ -32,7 +32,7 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     target = Path(path)
     if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
-    if not target.parent.is_dir():
+    if not folder_of(target).is_dir():
         raise OutputError(f"{path}: no such folder; make it, or choose another place with {flag}")
 
 
@@ -74,6 +74,11 @@ def temporary_beside(path: Path) -> Path:
     """Where this process writes what will be put at a path; a link is followed, and stays one."""
     target = Path(os.path.realpath(path))
     return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that holds what is put at a path; a link is followed."""
+    return temporary_beside(path).parent if path.is_symlink() else path.parent
 
 
 def strays_beside(path: Path) -> list[Path]:

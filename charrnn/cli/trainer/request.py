@@ -18,7 +18,7 @@ from charrnn.display.log import begins_as_log
 from charrnn.errors import ConfigError, CorpusError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint
-from charrnn.storage.outputs import require_name, temporary_beside
+from charrnn.storage.outputs import folder_of, require_name, temporary_beside
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -179,7 +179,7 @@ def check_output(request: Request) -> None:
         )
     if request.log is not None:
         _check_log(Path(request.log), request)
-    folder = path.parent
+    folder = folder_of(path)
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
     if not os.access(folder, os.W_OK | os.X_OK):

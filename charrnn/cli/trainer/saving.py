@@ -15,6 +15,7 @@ from typing import Any
 
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
+from charrnn.storage.outputs import folder_of
 from charrnn.training import checkpoint
 from charrnn.training.optimizers import MOMENTS
 from charrnn.training.run import TrainingRun
@@ -161,9 +162,10 @@ def check_space(path: Path, run: TrainingRun) -> None:
     """
     moments = sum(name != "step" for name in MOMENTS[run.config.optimizer])
     needed = 4 * count_parameters(run.model.config) * (2 + moments) + SPARE_BYTES  # best and last weights
-    free = shutil.disk_usage(path.parent).free
+    folder = folder_of(path)
+    free = shutil.disk_usage(folder).free
     if free < needed:
         raise OutputError(
-            f"{path.parent}: has {free / 1e6:,.1f} MB of space left, and a checkpoint takes {needed / 1e6:,.1f} MB; "
+            f"{folder}: has {free / 1e6:,.1f} MB of space left, and a checkpoint takes {needed / 1e6:,.1f} MB; "
             "make room, or give a file elsewhere with --out"
         )
