@@ -206,6 +206,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--score", "-", "--corpus", "-"], "standard input can be one thing only"),
         (["--text-file", ""], "a file's name is empty"),
         (["--novelty", ""], "a file's name is empty"),
+        (["--novelty", "٣", "--encoding", "latin-1"], "٣: no such file"),
         (["--text", "Tin", "--top-k", "3", "--cell", "0:1"], "--top-k goes with a text that is coloured by surprise"),
         (["--verify", "--score", "words.txt"], "--verify stands alone; leave --score out"),
         (["--export", "w.pt", "--neurons"], "--export stands alone; leave --neurons out"),

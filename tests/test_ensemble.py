@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_text, numpy_twin, random_model, skip_without
-from test_training import IDS, VOCAB_SIZE, finish, start
+from test_training import VOCAB_SIZE, finish, start
 
 from charrnn.analysis.dynamic import adapt, average_surprisals
 from charrnn.analysis.gradients import gradient_flow, spectral_radii

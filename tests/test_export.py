@@ -114,6 +114,12 @@ def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, messag
     assert [path.name for path in tmp_path.iterdir()] == ["words.txt.pt"]
 
 
+def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
+    (tmp_path / "mine.pt").write_text("mine")
+    for name, message in (("w.bin", "--export is 'w.bin'"), ("mine.pt", "mine.pt: exists; choose another name with")):
+        assert run(tmp_path, "inspect", "no.pt", "--export", name).stderr.startswith(f"charrnn: {message}")
+
+
 def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EIO, "Input/output error")

@@ -93,7 +93,7 @@ class AlwaysNext:
 def test_surprise_and_guesses_are_the_models(length):
     encoder = CharEncoder("\nabcd")
     text = ("abcd" * length)[:length]
-    seen = follow(AlwaysNext(5), encoder, make_readable(text, encoder), beginning=[0], price=9.0, top_k=2)
+    seen = follow(AlwaysNext(5), encoder, make_readable(text, encoder), beginning=0, price=9.0, top_k=2)
     assert [one.character for one in seen] == list(text)
     other = -np.log2(0.75 / 4)
     expected = [other if i and i % 4 == 0 else 2.0 for i in range(length)]
@@ -105,6 +105,6 @@ def test_surprise_and_guesses_are_the_models(length):
 def test_an_unknown_character_has_its_price_and_no_guesses_and_is_read_over():
     encoder = CharEncoder("\nabcd")
     text = "aé\u2028b"
-    seen = follow(AlwaysNext(5), encoder, make_readable(text, encoder), beginning=[0], price=np.log(8), top_k=1)
+    seen = follow(AlwaysNext(5), encoder, make_readable(text, encoder), beginning=0, price=np.log(8), top_k=1)
     assert [one.bits for one in seen] == pytest.approx([2, 3, 3, 2], abs=1e-5)
     assert [len(one.guesses) for one in seen] == [1, 0, 0, 1]

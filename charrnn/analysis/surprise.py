@@ -44,7 +44,7 @@ def follow(
     encoder: CharEncoder,
     readable: Readable,
     *,
-    beginning: Sequence[int],
+    beginning: int,
     price: float,
     top_k: int = 0,
 ) -> list[SeenCharacter]:
@@ -54,22 +54,20 @@ def follow(
         model: reads the text.
         encoder: of its alphabet.
         readable: the text.
-        beginning: ids that it reads before, such as a line feed's, at least one.
+        beginning: id that it reads before, such as a line feed's.
         price: surprisal of a character that it does not know, in nats.
         top_k: guesses to note.
 
     Raises:
         DivergenceError: a surprisal is not finite.
     """
-    ids = np.concatenate([beginning, readable.ids]).astype(np.int64)
+    ids = np.concatenate([[beginning], readable.ids]).astype(np.int64)
     recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
     state = model.initial_state()
     values: list[float] = []
     guesses: list[tuple[tuple[str, float], ...]] = []
     step = window_length(model.config, 1)
-    if len(beginning) > 1:
-        _, state = model.forward(ids[: len(beginning) - 1, None], state)
-    for start in range(len(beginning) - 1, len(ids) - 1, step):
+    for start in range(0, len(ids) - 1, step):
         targets = ids[start + 1 : start + step + 1]
         place = slice(start, start + len(targets))
         logits, state = model.forward(ids[place, None], state, None if recalled is None else recalled[place])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
+from charrnn.config import flag_name
 from charrnn.errors import ConfigError
 from charrnn.standard_input import STDIN
 
@@ -184,7 +185,7 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--text and --text-file both give a text; give one of them")
     for name in ("verify", "score", "export"):
         if flags[name] not in (None, False) and (seen := _views(flags) + _outputs(flags, beside=name)):
-            raise ConfigError(f"--{name} stands alone; leave --{seen[0].replace('_', '-')} out")
+            raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
     for name in ("html", "svg", "export"):
         if flags[name] is not None and len(flags["checkpoints"]) > 1:
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
@@ -195,6 +196,10 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--svg and --html both write a file; give one of them")
     if flags["svg"] is not None and (others := [name for name in _views(flags) if name not in PICTURED]):
         raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
+    if flags["export"] is not None:
+        from charrnn.cli.inspector.exporting import check_export
+
+        check_export(flags["export"])
     _check_reading(flags)
     if [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))].count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
@@ -214,13 +219,15 @@ def _check_reading(flags: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: there is such a one.
     """
-    from charrnn.cli.common.shared import ON_A_TEXT
+    from charrnn.cli.common.shared import is_number
+    from charrnn.cli.inspector.watching import ON_A_TEXT
 
     is_read = flags["text"] is not None or flags["text_file"] is not None
     if flags["unknown"] != "count" and not is_read and flags["score"] is None:
         raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
-    files = [flags["score"], flags["text_file"], None if str(flags["novelty"]).isdecimal() else flags["novelty"]]
-    if flags["encoding"] is not None and not any(file is not None for file in files):
+    is_file_read = any(flags[name] is not None for name in ("score", "text_file"))
+    is_file_read |= flags["novelty"] is not None and not is_number(flags["novelty"])
+    if flags["encoding"] is not None and not is_file_read:
         raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
     if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
+from charrnn.config import flag_name
 from charrnn.errors import ConfigError
 
 DEFAULT_LENGTH = 500
@@ -200,7 +201,7 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
     for name in ("lines", "num_samples"):
         if flags[name] is not None and flags[name] < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} is {flags[name]}; it must be at least 1")
+            raise ConfigError(f"{flag_name(name)} is {flags[name]}; it must be at least 1")
     endless = flags["length"] == -1
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:

@@ -50,7 +50,9 @@ def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
     Args:
         checkpoint: as it is read without its training state.
     """
-    training = {name: value for name, value in checkpoint.training.items() if checkpoint.has_own_losses or name != "cold_loss"}
+    training = {
+        name: value for name, value in checkpoint.training.items() if checkpoint.has_own_losses or name != "cold_loss"
+    }
     contents = {**_describe(checkpoint), "weights": checkpoint.weights, "training": training}
     if not checkpoint.has_own_losses:
         contents["history"] = []

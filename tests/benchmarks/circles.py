@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.shared import first_id
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
@@ -26,7 +26,7 @@ def count_circles(checkpoint: Path) -> Iterator[str]:
     """A line for each temperature."""
     contents = read_checkpoint(str(checkpoint))
     model, encoder = load_for_sampling(contents, [], "cpu")
-    prompt = first_ids(encoder, contents.corpus.counts)
+    prompt = [first_id(encoder, contents.corpus.counts)]
     for temperature in TEMPERATURES:
         counts = []
         for recall_all in (False, True):

@@ -12,9 +12,6 @@ from charrnn.text.encoder import CharEncoder
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 _ESCAPED = {character: f"\\{name}" for name, character in _ESCAPES.items()}
 
-ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
-"""Flags of `inspect` that look at a model while it reads; a text that is given is what it reads."""
-
 
 def encode_ids(encoder: CharEncoder, text: str) -> list[int]:
     """Encode to a plain list of ids."""
@@ -32,10 +29,15 @@ def escaped(text: str) -> str:
     return "".join(_ESCAPED.get(character, character) for character in text)
 
 
-def first_ids(encoder: CharEncoder, counts: Sequence[int]) -> list[int]:
+def is_number(text: str) -> bool:
+    """Whether a flag's value that may be a file's name is a whole number."""
+    return text.isascii() and text.isdecimal()
+
+
+def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
     """What a model reads before it writes without a prompt: a line's end, or its corpus's commonest character."""
     known = range(len(encoder.characters))  # the mark for rare ones is no character
-    return encode_ids(encoder, "\n") if "\n" in encoder else [max(known, key=lambda i: counts[i])]
+    return encode_ids(encoder, "\n")[0] if "\n" in encoder else max(known, key=lambda i: counts[i])
 
 
 def write_sample(
@@ -48,5 +50,5 @@ def write_sample(
     options: SamplingOptions | None = None,
 ) -> str:
     """Write a text as `charrnn sample` does without a prompt; by default at its temperature."""
-    sampler = Sampler(model, first_ids(encoder, counts), options or SamplingOptions(), seed)
+    sampler = Sampler(model, [first_id(encoder, counts)], options or SamplingOptions(), seed)
     return encoder.decode(list(sampler.stream(length)))

@@ -16,19 +16,26 @@ from charrnn.storage.outputs import write_whole
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
 
 
+def check_export(path: str) -> None:
+    """Find out, before a checkpoint is read, whether its weights may go to a file of that name.
+
+    Raises:
+        ConfigError: the name asks for an unknown format.
+        OutputError: something is there already.
+    """
+    if Path(path).suffix not in FORMATS:
+        raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
+    if os.path.lexists(path):
+        raise OutputError(f"{path}: exists; choose another name with --export")
+
+
 def export(subject: Subject, path: str) -> None:
     """Write the weights in the format that the file's name asks for; say on stderr how much smaller they are.
 
     Raises:
-        ConfigError: the name asks for an unknown format.
-        OutputError: something is there already, or it cannot be written.
+        OutputError: it cannot be written.
     """
-    form = FORMATS.get(Path(path).suffix)
-    if form is None:
-        raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
-    if os.path.lexists(path):
-        raise OutputError(f"{path}: exists; choose another name with --export")
-    data = form(subject.contents)
+    data = FORMATS[Path(path).suffix](subject.contents)
     write_whole(path, data, "--export")
     write_line(sys.stderr, f"{len(data):,} bytes{_comparison(subject, len(data))}")
     print(path)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
-from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import to_json
 from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
 from charrnn.cli.inspector.subject import Subject
@@ -113,11 +113,11 @@ def score_lines(
 def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[Floats]:
     """Bits of each character of each line that counts; of one that the model does not know its price."""
     encoder, price = subject.contents.encoder, unknown_price(subject)
-    beginning = first_ids(encoder, subject.contents.corpus.counts)
+    beginning = first_id(encoder, subject.contents.corpus.counts)
     if "\n" not in encoder:  # a model of one long line: where it ends says nothing
         lines = [line.removesuffix("\n") for line in lines]
     texts = [fit_text(subject, line, path, rule) for line in lines]
-    readings = read_side_by_side(subject.engine, [np.concatenate([beginning, text.ids]) for text in texts])
+    readings = read_side_by_side(subject.engine, [np.concatenate([[beginning], text.ids]) for text in texts])
     result = []
     for text, reading in zip(texts, readings, strict=True):
         values = reading.surprisals

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from charrnn.cli.common.shared import ON_A_TEXT
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width, wrapped
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view
 from charrnn.cli.inspector.scoring import shared_encoding
@@ -20,7 +19,7 @@ from charrnn.cli.inspector.views import (
     neurons_view,
     surprise_view,
 )
-from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
+from charrnn.cli.inspector.watching import ON_A_TEXT, TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
 from charrnn.display.svg import MARK, picture
 from charrnn.errors import ConfigError
 from charrnn.escape import quoted

@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
 from charrnn.analysis.novelty import Novelty, novelty
-from charrnn.cli.common.shared import write_sample
+from charrnn.cli.common.shared import is_number, write_sample
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
@@ -42,7 +42,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     if subject.text is None:
         raise CharRNNError(f"nothing to compare with: {subject.absence}")
     decode = subject.contents.encoder.decode
-    is_length = wanted.isdecimal() and wanted.isascii()
+    is_length = is_number(wanted)
     text = _sample(subject, wanted) if is_length else read_text(wanted, subject.reading)
     source = decode(subject.text.train)
     found = novelty(text[:MAX_JUDGED], source)

@@ -10,7 +10,7 @@ from typing import Any
 from charrnn.analysis.features import Values
 from charrnn.analysis.neurons import ENOUGH, OPEN, SHORTEST_TEXT, SHUT, Unit, has_gates, parts_of, strongest
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
-from charrnn.cli.common.shared import first_ids
+from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
@@ -57,7 +57,7 @@ def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k:
     top_k = min(top_k, subject.contents.model.vocab_size)
     seen = follow(
         subject.engine, subject.contents.encoder, readable,
-        beginning=first_ids(subject.contents.encoder, subject.contents.corpus.counts),
+        beginning=first_id(subject.contents.encoder, subject.contents.corpus.counts),
         price=unknown_price(subject), top_k=top_k,
     )  # fmt: skip
     data = {
@@ -82,8 +82,7 @@ def neurons_view(watched: Watched) -> View:
     }
     if note := _shortness(watched):
         data["note"] = note
-    rows = [[f.feature, unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"] for f in found]
-    rows = [[quoted(row[0]), *row[1:]] for row in rows]
+    rows = [[quoted(f.feature), unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"] for f in found]
     return View("neurons", data, lambda width, _colour: _draw_findings(watched, rows, width))
 
 

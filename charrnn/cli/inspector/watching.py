@@ -19,6 +19,9 @@ from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.loading import reset_id
 
+ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
+"""Flags that look at a model while it reads; a text that is given is what it reads."""
+
 TEXTS_DIFFER = (
     "these models learned from different texts, and each reads its own: figures of different texts do not compare; "
     "--text-file FILE gives all of them one"

@@ -13,7 +13,7 @@ from charrnn import __version__
 from charrnn.analysis.features import kind
 from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import has_gates, strongest
-from charrnn.cli.common.shared import ON_A_TEXT, write_sample
+from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_view
@@ -26,7 +26,7 @@ from charrnn.cli.inspector.views import (
     surprise_view,
     unit_name,
 )
-from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import ON_A_TEXT, Piece, Watched, choose_pieces
 from charrnn.display.card import merged_parameters, origin, summary
 from charrnn.display.page import check_page, render, write_page
 from charrnn.errors import DivergenceError
@@ -68,7 +68,7 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
         "version": __version__,
         "name": subject.name,
         "summary": summary(subject.contents.model),
-        "card": {**card, "history": _thinned(card["history"], MOST_EVALUATIONS)},
+        "card": {**card, "history": _thinned(card["history"])},
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
         "origin": [[name.strip(), value] for name, value in origin(subject.contents)],
         "samples": [],
@@ -137,7 +137,7 @@ def _on_text(
         wanted |= {"neurons", *(("gates",) if has_gates(subject.contents.model) else ())}
         if subject.is_stream and len(piece.text) >= shortest_text():
             wanted.add("gradients")
-        else:
+        elif subject.is_stream:
             length = f"{len(piece.text):,} character{'s' * (len(piece.text) != 1)}"
             absent["gradients"] = f"a text of {length} is too short to go back in"
     data: dict[str, Any] = {"absent": absent}
@@ -204,9 +204,9 @@ def _novelty(subject: Subject, wanted: str) -> dict[str, Any]:
     return {**data, "sample": {**data["sample"], "longest": longest}}
 
 
-def _thinned(rows: list[Any], most: int) -> list[Any]:
-    """Some of many rows, the last among them."""
-    step = -(-len(rows) // most) or 1
+def _thinned(rows: list[Any]) -> list[Any]:
+    """Some of many evaluations, the last among them."""
+    step = -(-len(rows) // MOST_EVALUATIONS) or 1
     return rows[::-step][::-1]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from charrnn.cli.common.shared import encode_ids, first_ids, unescape
+from charrnn.cli.common.shared import encode_ids, first_id, unescape
 from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
 from charrnn.cli.sampler.writing import Job
 from charrnn.display.plain import write_error
@@ -39,7 +39,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
     opening = before + encode_ids(encoder, prompt)
     if not prompt:
-        opening = encode_ids(encoder, contents.encoder.decode(first_ids(contents.encoder, contents.corpus.counts)))
+        opening = encode_ids(encoder, contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)]))
     length = None if flags["length"] == -1 else flags["length"]
     options = _options(flags, encoder, contents.text)
     rules = _rules(flags, contents.text)
