@@ -28,6 +28,9 @@ EVALUATION_SHARE = 0.04
 MOST_EVALUATED = 1_000_000
 """Characters of the held-out piece that are evaluated: more would take long and tell little more."""
 
+CODE_POINTS = 0x110000
+"""Characters that Unicode has room for."""
+
 LAYER_NORM_EPSILON = 1e-5
 """Added to the variance in layer normalisation; torch's default."""
 
@@ -70,7 +73,7 @@ def _plain(number: float) -> str:
 
 
 RANGES: dict[str, Range] = {
-    "vocab_size": Range(1, 0x110000),
+    "vocab_size": Range(1, CODE_POINTS),
     "hidden_size": Range(1, 65536),
     "num_layers": Range(1, 64),
     "members": Range(1, 64),
@@ -101,7 +104,7 @@ RANGES: dict[str, Range] = {
     "threads": Range(1, 1024),
     "sample_every": Range(0, 1e9),
     "min_count": Range(1, 1e15),
-    "max_vocab": Range(1, 0x110000),
+    "max_vocab": Range(1, CODE_POINTS),
     "save_every": Range(0.1, 1e9),
 }
 
@@ -213,7 +216,7 @@ class TrainConfig:
         val_fraction: share of the text, at its end, held out for validation.
         evaluations: how many times, at even distances, the held-out piece is evaluated.
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
-        evaluated: characters of it, at most, in pieces from all over it.
+        evaluated: characters of the held-out piece that count then, at most, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None for no such end.
         state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
         seed: of the initial weights, of dropout and of the stretches' order.

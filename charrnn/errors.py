@@ -11,12 +11,15 @@
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
     ├── SaveError                   1  a training that is over, and whose last save failed
     ├── LostRankError               1  a training of several processes, one of which is gone
-    └── DivergenceError             1  numbers that grow without bound, in training or in sampling
+    └── DivergenceError             1  numbers that grow without bound, in training, sampling or reading
 
 A message says what is wrong, where, and what to do next. Mistakes of our own are assertions, not these.
 """
 
 from __future__ import annotations
+
+LISTED = 8
+"""Characters that a message names."""
 
 
 class CharRNNError(Exception):
@@ -70,7 +73,7 @@ class LostRankError(CharRNNError):
 
 
 class DivergenceError(CharRNNError):
-    """Numbers that grow without bound, in training again and again, or in sampling."""
+    """Numbers that grow without bound: in training again and again, in sampling, or in reading a text."""
 
 
 class UnknownCharacterError(CharRNNError):
@@ -93,10 +96,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
-def describe_characters(characters: str, limit: int = 8) -> str:
-    """List characters with their code points, at most `limit` of them."""
-    shown = ", ".join(map(_describe_character, characters[:limit]))
-    rest = len(characters) - limit
+def describe_characters(characters: str) -> str:
+    """List characters with their code points, at most `LISTED` of them."""
+    shown = ", ".join(map(_describe_character, characters[:LISTED]))
+    rest = len(characters) - LISTED
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 

@@ -37,7 +37,7 @@ ALLOWED = {
         "decoding": "errors options",
         "unpacking": "errors",
         "sources": "errors standard_input unpacking",
-        "tally": "encoder",
+        "tally": "config encoder",
         "stream": "decoding encoder errors meter options sources",
         "alphabet": "encoder errors options tally",
         "cache": "encoder errors",
@@ -45,7 +45,7 @@ ALLOWED = {
         "meter": "",
         "documents": "decoding errors options sources",
         "corpus": "alphabet cache documents encoder errors meter options sources standard_input stream tally",
-        "unknowns": "encoder errors",
+        "unknowns": "config encoder errors",
         "line_reader": "decoding errors options sources standard_input unpacking",
     },
     "network": {

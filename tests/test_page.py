@@ -327,7 +327,7 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3
     monkeypatch.setattr(webpage, "MOST_EVALUATIONS", 4)
     assert webpage._thinned(list(range(11))) == [1, 4, 7, 10]
-    assert webpage._thinned([1, 2], 4) == [1, 2]
+    assert webpage._thinned([1, 2]) == [1, 2]
 
 
 def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained, tmp_path):

@@ -17,7 +17,7 @@ import time
 import pytest
 import torch
 from conftest import clean_environment, make_text
-from test_card import REPORT
+from test_display import REPORT
 
 from charrnn.display import console
 from charrnn.text.corpus import read_corpus

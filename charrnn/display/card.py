@@ -9,7 +9,7 @@ import numpy as np
 
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
-from charrnn.display.plain import describe_loss, describe_model, format_seconds
+from charrnn.display.plain import counted, describe_loss, describe_model, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
@@ -19,6 +19,9 @@ from charrnn.text.options import CHARACTER
 
 FREQUENT = 12
 """Characters whose share of the corpus the card shows; the JSON has all."""
+
+LISTED = 120
+"""Characters of an alphabet that the card shows; the JSON has all."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,11 @@ def card(
     config, best = checkpoint.model, checkpoint.best
     training, unit = checkpoint.training, checkpoint.encoder.unit
     width = 13 if config.members == 1 else 17
-    noun = unit if config.vocab_size == 1 else f"{unit}s"
     rows = [
         ("model", summary(config)),
         ("parameters", f"{count_parameters(config):,}"),
         *((f"  {weight.name}", _describe_parameter(weight, width)) for weight in merged_parameters(checkpoint)),
-        ("vocabulary", f"{config.vocab_size:,} {noun}: {_alphabet(checkpoint.encoder)}"),
+        ("vocabulary", f"{counted(config.vocab_size, unit)}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         *origin(checkpoint),
         ("trained", f"{training['step']:,} steps, {format_seconds(training['seconds'])}"),
@@ -173,13 +175,13 @@ def spell(character: str, unit: str) -> str:
     return f"0x{ord(character):02X}" if is_number else quoted(character)
 
 
-def _alphabet(encoder: CharEncoder, limit: int = 120) -> str:
+def _alphabet(encoder: CharEncoder) -> str:
     characters = encoder.characters
     if encoder.unit == CHARACTER:
-        shown = quoted(characters[:limit]).replace(" ", "␣")  # at the end of a line it would be lost
+        shown = quoted(characters[:LISTED]).replace(" ", "␣")  # at the end of a line it would be lost
     else:
-        shown = " ".join(_name(character, encoder.unit) for character in characters[:limit])
-    return shown if len(characters) <= limit else f"{shown} and {len(characters) - limit:,} more"
+        shown = " ".join(_name(character, encoder.unit) for character in characters[:LISTED])
+    return shown if len(characters) <= LISTED else f"{shown} and {len(characters) - LISTED:,} more"
 
 
 def _provenance(made: dict[str, str]) -> str:

@@ -58,6 +58,10 @@ class _Patient:
         return getattr(self._stream, name)
 
 
+def _console(stream: TextIO) -> Console:
+    return Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
+
+
 QUIET_SECONDS = 1.0
 """Work that takes no longer is not shown."""
 
@@ -72,8 +76,9 @@ class WorkBar:
     """
 
     def __init__(self, stream: TextIO, *columns: ProgressColumn, total: int | None = None) -> None:
-        console = Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
-        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        self._bar = Progress(
+            *columns, console=_console(stream), transient=True, redirect_stdout=False, redirect_stderr=False
+        )
         self._task = self._bar.add_task("", total=total)
         self._begun = time.monotonic()
         self._done = 0.0
@@ -134,7 +139,7 @@ class LiveDisplay(Display):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._show_control_characters: Callable[[], None] | None = None
-        self._console = Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
+        self._console = _console(stream)
         self._report: Report | None = None
         self._evaluated: Report | None = None
         self._sample: tuple[int, str] | None = None
@@ -215,7 +220,7 @@ class LiveDisplay(Display):
         return Group(Text(f"at step {step:,} it writes", style="dim"), Padding(body, (0, 0, 0, 2)))
 
 
-def print_table(rows: Sequence[tuple[str, str]]) -> None:
+def print_grid(rows: Sequence[tuple[str, str]]) -> None:
     """Print a two-column table on a terminal, wrapped to its width."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

@@ -18,7 +18,7 @@ from charrnn.config import ModelConfig
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
 
-QUIET_SECONDS = 60.0
+LINE_EVERY = 60.0
 """A long training evaluates seldom; after this time without a line there is one between evaluations."""
 
 
@@ -100,7 +100,7 @@ class PlainDisplay(Display):
         if report.val_loss is not None:
             mark = "best so far" if report.is_best else f"best at step {report.best_step:,}"
             losses += f", validation {describe_loss(report.val_loss, self.unit)}, {mark}"
-        elif time.monotonic() - self._told < QUIET_SECONDS:
+        elif time.monotonic() - self._told < LINE_EVERY:
             return
         self.note(
             f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: {losses}; "
@@ -184,7 +184,7 @@ def describe_loss(loss: float, unit: str = "character") -> str:
 def describe_model(config: ModelConfig) -> str:
     """A model's shape and what is hidden from it while it trains, in one phrase."""
     members = f"{config.members} members of " if config.members > 1 else ""
-    layers = f"{config.num_layers} layer{'s' if config.num_layers > 1 else ''} of {config.hidden_size}"
+    layers = f"{counted(config.num_layers, 'layer')} of {config.hidden_size}"
     parts = [config.cell, f"{members}{layers}", f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
     parts += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
     parts += [f"recall of {config.recall:,}"] * (config.recall > 0)
@@ -200,6 +200,12 @@ def format_perplexity(loss: float, decimals: int = 2) -> str:
     """A perplexity as one reads it; a model that is worse than any alphabet is large has one of many digits."""
     value = perplexity(loss)
     return f"{value:.{decimals}f}" if value < 1e6 else f"{value:.2g}"
+
+
+def counted(number: float, noun: str) -> str:
+    """A number of things: the noun, whose plural ends with an s, is of one or of several."""
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
 
 
 def format_seconds(seconds: float) -> str:

@@ -54,7 +54,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return functional.dropout(x, share)
-        return x * self._keep(x.shape, share).to(x.dtype).mul_(2**_BITS / (2**_BITS - _threshold(share)))
+        return x * self._mask(x.shape, share).to(x.dtype).mul_(2**_BITS / (2**_BITS - _threshold(share)))
 
     def hide(self, vectors: Tensor, share: float) -> Tensor:
         """Set a share of the vectors to zero, whole and without scaling: characters that the model must do without.
@@ -67,10 +67,10 @@ class Dropout(nn.Module):
         """
         if not self.training or _threshold(share) == 0:
             return vectors
-        keep = self._keep(vectors.shape[:-1], share) if vectors.device.type == "cpu" else _keep(vectors, share)
+        keep = self._mask(vectors.shape[:-1], share) if vectors.device.type == "cpu" else _gpu_mask(vectors, share)
         return vectors * keep[..., None].to(vectors.dtype)
 
-    def _keep(self, shape: torch.Size, share: float) -> Tensor:
+    def _mask(self, shape: torch.Size, share: float) -> Tensor:
         bits = self._random_bits(shape.numel())
         return torch.from_numpy(bits >= _threshold(share)).view(shape)
 
@@ -83,5 +83,5 @@ def _threshold(share: float) -> int:
     return int(min(round(share * 2**_BITS), 2**_BITS - 1))
 
 
-def _keep(vectors: Tensor, share: float) -> Tensor:
+def _gpu_mask(vectors: Tensor, share: float) -> Tensor:
     return torch.rand(vectors.shape[:-1], device=vectors.device) >= share

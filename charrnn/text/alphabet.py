@@ -31,7 +31,7 @@ def choose_alphabet(
     """Choose the characters that are kept; where any are not, one id stands for all of them.
 
     Args:
-        counts: how often each stands in the text, by code point, shape (NUM_POINTS,).
+        counts: how often each stands in the text, by code point, shape (CODE_POINTS,).
         unit: "character" or "byte".
         min_count: the fewest times that a character must stand in the text; None for 1.
         max_vocab: the most characters, the commonest first; None for all, or, where neither is given and they are more

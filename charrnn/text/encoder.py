@@ -75,7 +75,7 @@ class CharEncoder:
 
     def look_up(self, points: Points) -> Ids:
         """Turn code points, or bytes, into ids without asking whether each has one."""
-        return look_up(self._table, points)
+        return translate(self._table, points)
 
     def widths(self, text: str) -> NDArray[np.int64]:
         """How many ids each character of a text becomes, shape (num_chars,): one, or as many as it has bytes."""
@@ -168,7 +168,7 @@ class Decoder:
         return "" if self._bytes is None else self._bytes.decode(b"", True)
 
 
-def look_up(table: Ids, numbers: Points) -> Ids:
+def translate(table: Ids, numbers: Points) -> Ids:
     """Find each number's value in a table, whose last value stands for all numbers beyond it."""
     if table.dtype == numbers.dtype == np.uint8:  # bytes are translated in half the time
         whole = bytes(table.take(np.arange(256), mode="clip"))

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.text.encoder import CharEncoder, Ids, Points, look_up
+from charrnn.config import CODE_POINTS
+from charrnn.text.encoder import CharEncoder, Ids, Points, translate
 
 Counts = NDArray[np.int64]
-
-NUM_POINTS = 0x110000
-"""Unicode's code points: the size of the counts."""
 
 NUM_ASCII = 128
 
@@ -45,7 +43,7 @@ class Tally:
         self._points = np.arange(NUM_ASCII, dtype=np.uint32)  # by number
         self._times = np.zeros(NUM_ASCII, dtype=np.int64)
         self._numbers = self._number_points(np.dtype(np.uint8))
-        self._counts = np.zeros(NUM_POINTS, dtype=np.int64)  # of what has no numbers
+        self._counts = np.zeros(CODE_POINTS, dtype=np.int64)  # of what has no numbers
         self._blocks: list[Ids] | None = [] if kept_bytes else None
         self._filled = 0  # of the last block
         self._size = 0  # in bytes
@@ -66,7 +64,7 @@ class Tally:
 
     @property
     def counts(self) -> Counts:
-        """How often each code point stands in the text, shape (NUM_POINTS,)."""
+        """How often each code point stands in the text, shape (CODE_POINTS,)."""
         counts = self._counts.copy()
         counts[self._points] += self._times
         return counts
@@ -81,7 +79,7 @@ class Tally:
         for block in [*self._blocks[:-1], *(last[: self._filled] for last in self._blocks[-1:])]:
             for start in range(0, len(block), PIECE):
                 piece = block[start : start + PIECE]
-                ids[position : position + len(piece)] = look_up(table, piece)
+                ids[position : position + len(piece)] = translate(table, piece)
                 position += len(piece)
         return ids
 
@@ -106,7 +104,7 @@ class Tally:
 
     def _number_points(self, dtype: np.dtype[Any]) -> Ids:
         """The number of each code point; the largest that the type holds marks those that have none yet."""
-        numbers = np.full(NUM_POINTS, np.iinfo(dtype).max, dtype=dtype)
+        numbers = np.full(CODE_POINTS, np.iinfo(dtype).max, dtype=dtype)
         numbers[self._points] = np.arange(len(self._points), dtype=dtype)
         return numbers
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.config import CODE_POINTS
 from charrnn.errors import ConfigError, UnknownCharacterError
 from charrnn.text.encoder import CharEncoder, Ids
 
 RULES = ("count", "skip", "nearest", "error")
-CODE_POINTS = 0x110000
 
 TWINS = (
     "'\u2019\u2018\u201a\u201b\u02bc`\u00b4",  # apostrophes and single quotation marks

@@ -34,7 +34,10 @@ LookUp = Callable[[int, int], Forecasts]
 """Give the forecasts after characters `first` to before `last` of each lane, shape (last - first, lanes, C)."""
 
 VALUES_AT_ONCE = 1 << 21
-"""Activations, or scores, of one window, at most: eight megabytes."""
+"""Activations, or scores, of one window: eight megabytes, or more where the fewest characters take more."""
+
+FEWEST_AT_ONCE = 16
+"""Characters of one window, at least."""
 
 
 def evaluate(
@@ -197,4 +200,4 @@ def _warm_state(model: Model, ids: Ids, starts: Positions, lead: int) -> State:
 def _window(model: Model, lanes: int) -> int:
     """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
     widest = max(model.config.hidden_size, model.config.vocab_size)
-    return max(16, min(256, VALUES_AT_ONCE // (max(lanes, 1) * widest)))
+    return max(FEWEST_AT_ONCE, min(256, VALUES_AT_ONCE // (max(lanes, 1) * widest)))

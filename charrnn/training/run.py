@@ -269,8 +269,8 @@ class TrainingRun:
         check_state(self, state)
         self.model.load_state_dict(state["weights"])
         # The groups stay this run's own: what they hold follows from the config.
-        stored = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
-        for optimizer, moments in zip(self.optimizers, stored, strict=True):
+        optimizers = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
+        for optimizer, moments in zip(self.optimizers, optimizers, strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
@@ -283,10 +283,10 @@ class TrainingRun:
         self.beginning = state.get("beginning", {})
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])
-        self.health = Health(**state.get("health", {}))  # likewise
-        stored = [state, *state.get("other_ranks", [])]
-        if len(stored) == self.ranks.world_size:  # else nobody's numbers go on: each begins anew
-            set_random_states(self.model, stored[self.ranks.rank])
+        self.health = Health(**state.get("health", {}))  # a file of the first days has none
+        random_states = [state, *state.get("other_ranks", [])]
+        if len(random_states) == self.ranks.world_size:  # else nobody's numbers go on: each begins anew
+            set_random_states(self.model, random_states[self.ranks.rank])
 
 
 def _one_or_all(values: list[Any]) -> Any:

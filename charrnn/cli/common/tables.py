@@ -29,9 +29,9 @@ def print_table(rows: Sequence[tuple[str, str]]) -> None:
         print_lines(line for name, value in rows for line in (name, *wrapped(value, width, indent=4)))
         return
     if sys.stdout.isatty():
-        from charrnn.display.console import print_table
+        from charrnn.display.console import print_grid
 
-        print_table(rows)
+        print_grid(rows)
         return
     width = max(text_width(name) for name, _ in rows)
     for name, value in rows:

@@ -75,7 +75,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         as_json: print an object.
     """
     text = read_text(path, shared_encoding(subjects))
-    with watched(len(subjects), as_json=as_json) as watch:
+    with scoring_progress(len(subjects), as_json=as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
     if as_json:
         print(to_json(_as_json(subjects, scores, path)))
@@ -88,7 +88,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
 
 
 @contextlib.contextmanager
-def watched(num_models: int, *, as_json: bool) -> Iterator[Watch]:
+def scoring_progress(num_models: int, *, as_json: bool) -> Iterator[Watch]:
     """Show on a terminal how far so many models are; give who is to be told, in shares of one's work."""
     if as_json or not is_live():
         yield lambda read: None

@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn.cli.trainer.launch import Launch
 from charrnn.config import TrainConfig
-from charrnn.display.plain import describe_loss, describe_model, format_seconds
+from charrnn.display.plain import counted, describe_loss, describe_model, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
@@ -16,23 +16,23 @@ from charrnn.text.options import CHARACTER
 from charrnn.training.run import TrainingRun
 
 
-def announcement(launch: Launch, corpus: Corpus) -> list[str]:
+def announcement(launch: Launch) -> list[str]:
     """Say what was found and what was chosen, one line each."""
     run = launch.run
     model, config = run.model.config, run.config
     return [
-        *_describe_corpus(corpus, run, config.num_evaluated(len(run.val_ids))),
+        *_describe_corpus(launch.corpus, run, config.num_evaluated(len(run.val_ids))),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
-        f"training: {_end(config)}, {_count(config.batch_size, 'lane')}, windows of {config.seq_len}, "
+        f"training: {_end(config)}, {counted(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
         f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.threads, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}",
     ]
 
 
-def settings(launch: Launch, corpus: Corpus) -> dict[str, Any]:
+def settings(launch: Launch) -> dict[str, Any]:
     """The same for programs: what is learned from, the model's shape, and how it is trained."""
-    run = launch.run
+    run, corpus = launch.run, launch.corpus
     return {
         "step": run.step,
         "corpus": corpus.name,
@@ -47,7 +47,7 @@ def settings(launch: Launch, corpus: Corpus) -> dict[str, Any]:
 
 
 def _threads(now: int, most: int) -> str:
-    return f"{now} of {_count(most, 'thread')}" if now < most else _count(most, "thread")
+    return f"{now} of {counted(most, 'thread')}" if now < most else counted(most, "thread")
 
 
 def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[str]:
@@ -67,11 +67,11 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
         why = "too rare to be learned" if is_fresh else "too rare or new to the model"
         flags = "; --min-count and --max-vocab decide" if is_fresh else ""
         lines.append(
-            f"{_count(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
+            f"{counted(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
             f"share one id, which is never written{flags}"
         )
     if corpus.skipped:
-        files, first = _count(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
+        files, first = counted(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
         more = ", ..." if len(corpus.skipped) > 1 else ""
         lines.append(f"{files} left out, damaged or no {corpus.options.encoding} text: {first}{more}")
     return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
@@ -85,14 +85,14 @@ def _doubts(corpus: Corpus) -> list[str]:
 
     lines = []
     if returns := times("\r"):
-        lines.append(f"{_count(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
+        lines.append(f"{counted(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     if nulls := times("\0"):
         lines.append(
-            f"{_count(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
+            f"{counted(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
         )
     if controls := times("".join(map(chr, range(0x80, 0xA0)))):
         lines.append(
-            f"{_count(controls, 'control character')} of U+0080 to U+009F kept; where these should be quotation marks "
+            f"{counted(controls, 'control character')} of U+0080 to U+009F kept; where these should be quotation marks "
             "and dashes, --encoding windows-1252 reads them as such"
         )
     return lines
@@ -103,21 +103,16 @@ def _processes(world: int) -> str:
 
 
 def _end(config: TrainConfig) -> str:
-    ends = [_count(config.epochs, "epoch")] if config.epochs is not None else []
-    ends += [_count(config.max_steps, "step")] if config.max_steps is not None else []
+    ends = [counted(config.epochs, "epoch")] if config.epochs is not None else []
+    ends += [counted(config.max_steps, "step")] if config.max_steps is not None else []
     ends += [format_seconds(config.time_limit)] if config.time_limit is not None else []
     return " or ".join(ends)
-
-
-def _count(number: float, noun: str) -> str:
-    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
-    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
 
 
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.is_out_of_patience:
         return (
-            f"already at its end, {_count(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, or "
+            f"already at its end, {counted(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, or "
             "a later --epochs, --max-steps or --time, to train on"
         )
     if run.finished:
@@ -137,8 +132,8 @@ def farewell(run: TrainingRun, unit: str) -> str:
     best = run.best
     assert best is not None, "a finished run has been evaluated"
     cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
-    skipped = f"; {_count(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
-    early = f"; ended early, {_count(run.pace.stale, 'evaluation')} without a gain" if run.is_out_of_patience else ""
+    skipped = f"; {counted(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
+    early = f"; ended early, {counted(run.pace.stale, 'evaluation')} without a gain" if run.is_out_of_patience else ""
     idle = "" if best.step else ", that of the weights that it began with: nothing was gained"
     told = f"{idle}{cold}{skipped}{early}; {format_seconds(run.seconds)}"
     return f"best validation loss {describe_loss(best.val_loss, unit)}, step {best.step:,}{told}"

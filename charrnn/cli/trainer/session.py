@@ -67,7 +67,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         if ranks.is_first:
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
-        display.begin(announcement(launch, launch.corpus), settings(launch, launch.corpus))
+        display.begin(announcement(launch), settings(launch))
         session.train(signals)
     if ranks.is_first and not request.quiet and not request.as_json:
         write_line(sys.stderr, farewell(launch.run, launch.corpus.encoder.unit))
