@@ -127,11 +127,11 @@ ALLOWED = {
         "log": "errors metrics",
         "echo": "",
         "console": "echo escape metrics plain",
-        "heatmap": "escape",
+        "heatmap": "curves escape",
         "page": "outputs",
         "svg": "escape",
-        "curves": "metrics options",
-        "card": "archive config encoder escape metrics options plain shapes verdict",
+        "curves": "metrics ngrams options",
+        "card": "archive config encoder escape metrics ngrams options plain shapes verdict",
     },
 }
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""

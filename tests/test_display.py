@@ -71,7 +71,6 @@ def test_what_the_marks_stand_for_is_told_whole_where_a_line_is_too_short_for_it
 
 
 def test_plain_lines_are_one_per_evaluation(capsys):
-
     display = PlainDisplay(sys.stdout, shows_samples=True)
     display.update(dataclasses.replace(REPORT, val_loss=None))
     display.update(REPORT)
@@ -85,7 +84,6 @@ def test_plain_lines_are_one_per_evaluation(capsys):
 
 
 def test_bytes_and_figures_without_measure_are_told_as_one_reads_them(capsys):
-
     display = PlainDisplay(sys.stdout, shows_samples=False)
     display.unit = "byte"
     display.update(dataclasses.replace(REPORT, val_loss=311.0))
@@ -95,7 +93,6 @@ def test_bytes_and_figures_without_measure_are_told_as_one_reads_them(capsys):
 
 
 def test_there_is_a_plain_line_a_minute_between_evaluations(capsys, monkeypatch):
-
     clock = [100.0]
     monkeypatch.setattr("charrnn.display.plain.time.monotonic", lambda: clock[-1])
     display = PlainDisplay(sys.stdout, shows_samples=False)

@@ -44,7 +44,6 @@ def adapt(
     *,
     rate: float = RATE,
     decay: float = DECAY,
-    segment: int = SEGMENT,
     watch: Watch = lambda read: None,
 ) -> NDArray[np.float64]:
     """Read a text from a zero state and learn from each segment after it has been predicted.
@@ -55,7 +54,6 @@ def adapt(
         ids: encoded text, shape (num_chars,), at least two characters.
         rate: of a step, about what each weight moves.
         decay: towards the first weights at each step.
-        segment: characters between two steps.
         watch: told, now and then, how many more characters were read.
 
     Returns:
@@ -66,8 +64,8 @@ def adapt(
     squares = {name: np.zeros_like(weight) for name, weight in weights.items()}
     recalled = recall_text(ids, config.recall)[:, None] if config.recall else None
     state, losses = zero_state(config, weights), []
-    for number, start in enumerate(range(0, len(ids) - 1, segment), 1):
-        targets = ids[start + 1 : start + segment + 1, None]
+    for number, start in enumerate(range(0, len(ids) - 1, SEGMENT), 1):
+        targets = ids[start + 1 : start + SEGMENT + 1, None]
         place = slice(start, start + len(targets))
         tape = record(config, moving, ids[place, None], state, None if recalled is None else recalled[place])
         losses.append(surprisals(tape.logits[:, 0], targets[:, 0]))

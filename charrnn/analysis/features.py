@@ -119,12 +119,10 @@ def _inside_quotes(text: str) -> Values:
     """Between double quotes, straight or curly; a blank line ends what was never closed."""
     values, inside, previous = [], False, ""
     for character in text:
-        if character == "“" or (character == '"' and not inside):
+        if character in "“«" or (character == '"' and not inside):
             inside = True
         elif character in "”»" or character == '"' or character == previous == "\n":
             inside = False
-        elif character == "«":
-            inside = True
         values.append(inside)
         previous = character
     return _yes(values)

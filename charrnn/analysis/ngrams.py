@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 ORDER = 6
 """The longest n-gram: five characters of context and the one that follows."""
 
+YARDSTICK = f"{ORDER}-gram"
+"""What such a model is called where its loss is shown."""
+
 MAX_CHARACTERS = 2_000_000
 """To learn from, the last of a text: some ten arrays of this length are held."""
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 LENGTHS = (10, 20, 40, 80)
 """A character counts as copied where it lies in a stretch of at least this many that stands in the other text."""
 
+SHOWN = 5
+"""Of its longest stretches, those that are kept."""
+
 
 @dataclass(frozen=True)
 class Novelty:
@@ -29,27 +32,26 @@ class Novelty:
     copied: dict[int, float]
 
 
-def novelty(text: str, source: str, *, shown: int = 5) -> Novelty:
+def novelty(text: str, source: str) -> Novelty:
     """Find the stretches of a text that stand in a source.
 
     Args:
         text: to be judged; the time grows with its length times that of the source.
         source: what it may be copied from.
-        shown: how many of the longest to keep.
     """
     lengths = matching_lengths(text, source)
     starts = [i for i, length in enumerate(lengths) if length and (i == 0 or lengths[i - 1] <= length)]
     starts.sort(key=lambda start: -lengths[start])
-    longest = _apart(text, [(start, start + int(lengths[start])) for start in starts], shown)
+    longest = _apart(text, [(start, start + int(lengths[start])) for start in starts])
     copied = {minimum: _covered(lengths, minimum) for minimum in LENGTHS}
     return Novelty(len(text), longest, float(np.median(lengths)) if len(lengths) else 0.0, copied)
 
 
-def _apart(text: str, spans: Sequence[tuple[int, int]], most: int) -> list[str]:
+def _apart(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     """The first of the spans, without those that overlap one of them or whose text stands in one."""
     chosen: list[tuple[int, int]] = []
     for start, end in spans:
-        if len(chosen) == most:
+        if len(chosen) == SHOWN:
             break
         overlaps = any(start < other_end and other < end for other, other_end in chosen)
         if not overlaps and not any(text[start:end] in text[slice(*other)] for other in chosen):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
 from charrnn.display.plain import counted, describe_loss, describe_model, format_seconds
@@ -108,7 +109,7 @@ def card(
         rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
     if baseline is not None or absence:
         told = absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit, learned, counted)
-        rows.append(("  6-gram", told))
+        rows.append((f"  {YARDSTICK}", told))
     if checkpoint.history[-1] != best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))

@@ -76,9 +76,8 @@ class WorkBar:
     """
 
     def __init__(self, stream: TextIO, *columns: ProgressColumn, total: int | None = None) -> None:
-        self._bar = Progress(
-            *columns, console=_console(stream), transient=True, redirect_stdout=False, redirect_stderr=False
-        )
+        console = _console(stream)
+        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
         self._task = self._bar.add_task("", total=total)
         self._begun = time.monotonic()
         self._done = 0.0

@@ -9,7 +9,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from charrnn.display.curves import sparkline
 from charrnn.escape import visible
 
 HEAT = (0, 230, 229, 228, 222, 216, 210, 203, 197)
@@ -21,7 +23,6 @@ COLD_AND_HOT = (33, 39, 75, 117, 159, 0, 229, 222, 216, 209, 203)
 SHARES = {0.1: 194, 0.25: 157, 0.5: 120, 0.75: 77}
 """Backgrounds of a guess, by the least probability that each stands for."""
 
-BLOCKS = "▁▂▃▄▅▆▇█"
 _INK = "\x1b[38;5;16;48;5;{}m{}\x1b[0m"
 
 
@@ -41,6 +42,11 @@ class Column:
     below: tuple[str, ...] = ()
     grounds: tuple[int, ...] = ()
 
+    @cached_property
+    def width(self) -> int:
+        """Columns of a terminal that it takes, with what stands under it."""
+        return max(map(cell_width, (self.character, *self.below)))
+
 
 def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
     """Draw a text in lines of at most a width.
@@ -52,13 +58,12 @@ def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
     """
     lines: list[str] = []
     for row in _rows(columns, width):
-        widths = [max(map(cell_width, (column.character, *column.below))) for column in row]
-        cells = [_pad(column.character, size) for column, size in zip(row, widths, strict=True)]
+        cells = [_pad(column.character, column.width) for column in row]
         if colour:
             cells = [paint(cell, column.background) for cell, column in zip(cells, row, strict=True)]
         lines.append("".join(cells))
         for level in range(len(row[0].below)):
-            below = [_pad(column.below[level], size) for column, size in zip(row, widths, strict=True)]
+            below = [_pad(column.below[level], column.width) for column in row]
             if colour and any(column.grounds for column in row):
                 below = [paint(cell, column.grounds[level]) for cell, column in zip(below, row, strict=True)]
             lines.append("".join(below).rstrip())
@@ -103,7 +108,7 @@ def signed_colour(value: float) -> int:
 
 def signed_block(value: float) -> str:
     """The same as a block, low for -1 and high for 1."""
-    return BLOCKS[round((min(max(value, -1), 1) + 1) / 2 * (len(BLOCKS) - 1))]
+    return sparkline([value + 1], 2)
 
 
 def cell_width(character: str) -> int:
@@ -116,12 +121,11 @@ def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
     row: list[Column] = []
     used = 0
     for column in columns:
-        size = max(map(cell_width, (column.character, *column.below)))
-        if row and used + size > width:
+        if row and used + column.width > width:
             yield row
             row, used = [], 0
         row.append(column)
-        used += size
+        used += column.width
         if column.character == "\n":
             yield row
             row, used = [], 0

@@ -48,7 +48,7 @@ class FoldedWeights:
         sources: list[set[int]] = [{-1}]  # whose outputs a layer's input is the sum of; -1 is the embedding
         for layer in layers:
             sources.append({layer} | (sources[layer] if config.is_residual(layer) else set()))
-        self.tables = [self._table(reader, -1 in sources[reader], sources[reader]) for reader in range(len(sources))]
+        self.tables = [self._table(reader, own) for reader, own in enumerate(sources)]
         self.matrices, self.rows_by_reader = [], []
         for layer in layers:
             readers = [reader for reader in range(layer + 1, len(sources)) if layer in sources[reader]]
@@ -56,10 +56,10 @@ class FoldedWeights:
             self.matrices.append(matrix)
             self.rows_by_reader.append(places)
 
-    def _table(self, reader: int, reads_embedding: bool, sources: set[int]) -> Array:
+    def _table(self, reader: int, sources: set[int]) -> Array:
         weight, bias = self._reading(reader)
         constant = bias + sum(weight @ self._exact(f"norms.{s}.bias") for s in sources if s >= 0 and self._normal)
-        if not reads_embedding:
+        if -1 not in sources:
             return np.asarray(constant, dtype=np.float32)
         return np.asarray(self._exact("embedding.weight") @ weight.T + constant, dtype=np.float32)
 

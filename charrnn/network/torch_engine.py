@@ -15,7 +15,7 @@ from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.memory import Memories
 from charrnn.network.ensemble import build_model
-from charrnn.network.model import State, forecasts_on
+from charrnn.network.model import State, forecasts_on, ids_on
 from charrnn.recall import Forecasts
 
 
@@ -101,7 +101,7 @@ class TorchCharRNN:
         self, ids: NDArray[np.integer[Any]], state: State, recalled: Forecasts | None = None
     ) -> tuple[NDArray[np.float32], State]:
         """Read ids, shape (N,), with their forecasts; give logits, shape (N, V), and the new state."""
-        inputs = torch.from_numpy(ids.astype(np.int64))[None].to(self._model.device)
+        inputs = ids_on(self._model.device, ids)[None]
         if self._resets_at is not None:
             keeps = (inputs[0] != self._resets_at)[:, None]
             state = tuple(tuple(values * keeps for values in layer) for layer in state)

@@ -40,7 +40,7 @@ from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
-from charrnn.storage.header import check_header, read_text_options, store_text_options
+from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.decoding import holds_weights
 from charrnn.text.encoder import CharEncoder
@@ -48,9 +48,6 @@ from charrnn.text.options import TextOptions
 
 BEGINNING = b"PK\x03\x04"
 """Of a zip file, and so of every checkpoint."""
-
-FORMAT = "charrnn"
-FORMAT_VERSION = 1
 
 SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
@@ -185,7 +182,7 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
     try:
         with TensorFile(file) as stored:
             header = stored.load_structure()
-            check_header(header, path, format_name=FORMAT, latest_version=FORMAT_VERSION)
+            check_header(header, path)
             weights = read_tensors(stored, header["weights"])
             _check_finite(weights, path)
             if with_training:

@@ -22,6 +22,10 @@ from charrnn.storage.tensorfile import StoredTensor
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, NO, YES, TextOptions
 
+FORMAT = "charrnn"
+FORMAT_VERSION = 1
+"""The latest that is written, and can be read."""
+
 SECTIONS: dict[str, type] = {
     "model": dict, "characters": str, "text": dict, "weights": dict, "history": list, "corpus": dict, "made": dict,
     "training": dict,
@@ -33,24 +37,22 @@ LARGEST_NUMBER = 2**63
 """Counts are below it: torch has no larger integers."""
 
 
-def check_header(header: Any, path: str, *, format_name: str, latest_version: int) -> None:
+def check_header(header: Any, path: str) -> None:
     """Check all of a checkpoint but its tensors' contents and its training state's.
 
     Args:
         header: what the file's pickle holds, a `StoredTensor` in the place of each tensor.
         path: of the file, for the message.
-        format_name: what its format must be.
-        latest_version: the highest format version that can be read.
 
     Raises:
         CheckpointError: something is wrong with it.
     """
-    if not isinstance(header, dict) or header.get("format") != format_name:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a charrnn checkpoint; give a file that `charrnn train` wrote")
     version = header.get("format_version")
-    if type(version) is not int or not 1 <= version <= latest_version:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: format version {version!r:.20}, and this charrnn reads up to {latest_version}; "
+            f"{path}: format version {version!r:.20}, and this charrnn reads up to {FORMAT_VERSION}; "
             "install a later charrnn"
         )
     try:

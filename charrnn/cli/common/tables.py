@@ -110,8 +110,7 @@ def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: in
 
     Where that is not enough, each row becomes a sentence of names and values.
     """
-    table = _in_columns(head, rows, width)
-    if table:
+    if table := _in_columns(head, rows, width):
         return table
     sentences = [
         ", ".join(f"{name} {cell}".strip() for name, cell in zip(head, row, strict=True) if cell) for row in rows
@@ -153,9 +152,8 @@ def format_comparison(
 
 def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """A table whose head may take several lines; nothing where it is too wide all the same."""
-    widths = [max(map(text_width, column)) for column in zip(head, *rows, strict=True)]
-    if _total(widths) <= width:
-        return _lay_out([head, *rows], widths)
+    if table := _as_it_is(head, rows, width):
+        return table
     columns = zip(head, *rows, strict=True)
     narrow = [max([0, *map(text_width, [*column, *name.split()])]) for name, *column in columns]
     if _total(narrow) <= width:
@@ -164,11 +162,16 @@ def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
     return []
 
 
+def _as_it_is(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """A table with every cell on one line; nothing where it is too wide."""
+    widths = [max(map(text_width, column)) for column in zip(head, *rows, strict=True)]
+    return _lay_out([head, *rows], widths) if _total(widths) <= width else []
+
+
 def _chunk(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Some of the things of a comparison; a single one that is too wide is told in sentences."""
-    widths = [max(map(text_width, column)) for column in zip(head, *rows, strict=True)]
-    if _total(widths) <= width:
-        return _lay_out([head, *rows], widths)
+    if table := _as_it_is(head, rows, width):
+        return table
     told = [" ".join(cell for cell in row[:-1] if cell) + f": {row[-1]}" for row in rows if row[-1]]
     return [*_hung(head[-1], width), *(line for one in told for line in _hung(one, width))]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.common.tables import format_comparison, print_lines, print_table, terminal_width, wrapped
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.display.card import card, judged, parameter_table
@@ -14,7 +15,7 @@ from charrnn.display.plain import format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, perplexity
 from charrnn.shapes import count_parameters
-from charrnn.storage.archive import FORMAT_VERSION
+from charrnn.storage.header import FORMAT_VERSION
 
 LOSSES_DIFFER = "these models learned from different texts: their losses do not compare; --score FILE gives them one"
 
@@ -103,7 +104,7 @@ def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
     if cold is not None:
         rows["cold loss, nats"] = f"{cold:.4f}"
     if baseline is not None:
-        rows["6-gram, nats"] = f"{baseline:.4f}"
+        rows[f"{YARDSTICK}, nats"] = f"{baseline:.4f}"
     return {**rows, "verdict": judged(contents).partition(":")[0]}
 
 
@@ -136,6 +137,6 @@ def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
         return None
     learned = subject.baseline_cut or len(subject.text.train)
     return {
-        "model": "6-gram, Kneser-Ney", "text": subject.text.path, "learned_from": learned,
+        "model": f"{YARDSTICK}, Kneser-Ney", "text": subject.text.path, "learned_from": learned,
         "characters": len(subject.counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline),
     }  # fmt: skip

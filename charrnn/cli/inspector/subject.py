@@ -131,7 +131,7 @@ class Subject:
 
     @property
     def baseline_cut(self) -> int:
-        """Characters at the end of the training text that the 6-gram model learned from; 0 where it was all of it."""
+        """Characters at the end of the training text that the n-gram model learned from; 0 where it was all of it."""
         return MAX_CHARACTERS if self.text is not None and len(self.text.train) > MAX_CHARACTERS else 0
 
     @property

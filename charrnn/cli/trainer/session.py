@@ -32,7 +32,7 @@ from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
 from charrnn.errors import DivergenceError, LostRankError, SaveError
 from charrnn.inference.numpy_ensemble import build_engine
-from charrnn.loading import reset_id, sampling_weights
+from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
 from charrnn.storage.archive import CorpusFacts
 from charrnn.text.corpus import Corpus
@@ -238,9 +238,7 @@ class Session:
         """Write a little with the weights as they are."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
         encoder = self._corpus.encoder
-        engine = build_engine(
-            self._run.model.config, sampling_weights(weights, encoder), reset_id(self._corpus.options, encoder)
-        )
+        engine = build_engine(self._run.model.config, sampling_weights(weights, encoder), self._corpus.line_feed)
         return write_sample(engine, encoder, self._corpus.counts, SAMPLE_LENGTH, seed=seed)
 
     def _stop(self, signal_number: int) -> None:
