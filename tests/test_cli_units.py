@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import clean_environment, make_text
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.loading import load_for_scoring
@@ -43,6 +43,7 @@ def show(folder, model, *arguments):
 
 
 @given(st.text(st.characters(exclude_categories=())))
+@example("\udc80a\ud800é\udfff🦊")
 def test_widths_are_the_bytes_of_each_character(text):
     units = CharEncoder("".join(map(chr, range(256))), unit="byte")
     assert units.widths(text).tolist() == [len(to_bytes(character)) for character in text]

@@ -7,6 +7,7 @@ from charrnn.cli.common.durations import parse_duration
 from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
+from charrnn.regimen import DROPOUT, INPUT_DROPOUT, regularise
 from charrnn.shapes import training_cost
 from charrnn.suggest import TYPICAL_FLOPS, suggest, wanted_epochs
 
@@ -185,6 +186,21 @@ def test_on_a_gpu_a_large_text_gets_more_lanes_and_the_sizes_that_its_kernels_wa
     assert chosen["cuda", 10**8].training.batch_size == 128
     assert chosen["cuda", 10**8].model.hidden_size == 1024
     assert all(choice.model.hidden_size % 128 == 0 for choice in chosen.values())
+
+
+def test_on_a_gpu_more_lanes_are_expected_to_read_as_much_more():
+    flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1}
+    epochs = [
+        suggest({**flags, "batch_size": lanes}, num_chars=10**7, vocab_size=100, flops=1e12).epochs
+        for lanes in (32, 64, 128, 256)
+    ]
+    assert epochs == pytest.approx([epochs[0] * times for times in (1, 2, 4, 4)])
+
+
+@pytest.mark.parametrize(("hidden_size", "share"), [(64, 0.5), (128, 1.0), (512, 1.0)])
+def test_less_is_hidden_from_a_model_of_few_units(hidden_size, share):
+    hidden = regularise(100, dataclasses.replace(MODEL, hidden_size=hidden_size))
+    assert hidden == pytest.approx({"dropout": DROPOUT * share, "input_dropout": INPUT_DROPOUT * share})
 
 
 def test_on_a_gpu_a_smaller_model_is_not_expected_to_be_faster_than_the_one_that_was_measured():

@@ -65,6 +65,15 @@ def test_it_is_kneser_ney_as_defined(order):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("times", "discounts"),
+    [((100, 1, 1), (0, 0.95, 0.05, 2.95)), ((10, 100, 1), (0, 0.05, 1.95, 2.95)), ((1, 1, 0), (0, 0.5, 0.5, 0.5))],
+)
+def test_a_discount_leaves_a_little_of_a_count_and_takes_a_little(times, discounts):
+    """However few n-grams there are to estimate it from: so many that were counted once, twice and three times."""
+    np.testing.assert_allclose(ngrams._discounts(np.repeat([1, 2, 3], times)), discounts)
+
+
 @pytest.mark.parametrize("context", ["", "a", "banana ", "\n\nq", "Tin sole mare"])
 def test_probabilities_of_all_characters_sum_to_one(context):
     text = make_text(3000) + "q"  # a context that ends the text and has nothing after it

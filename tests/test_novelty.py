@@ -49,6 +49,7 @@ def test_neighbours_are_the_rows_of_the_nearest_directions():
     assert [row[0] for row in found.neighbours[:4]] == [1, 0, 3, 2]
     assert found.similarities[0][0] == pytest.approx(1 / np.sqrt(1.01))
     assert np.abs(found.places).max(axis=0).tolist() == [1, 1]
+    np.testing.assert_allclose(found.places.mean(axis=0), 0, atol=1e-12)
     assert 0 < found.explained <= 1
 
 
