@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from charrnn.config import GATES, ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine, build_engine
 from charrnn.network.ensemble import Model, build_model
+from charrnn.training import checkpoint
 from charrnn.training.precision import probe_precision
 
 ROOT = Path(__file__).parents[1]
@@ -122,16 +124,26 @@ def numpy_twin(model: Model) -> Engine:
     return build_engine(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `words.txt` and `words.pt`, trained on it for a few seconds."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "words.txt").write_text(make_text(20_000), encoding="utf-8")
+def write_checkpoint(path: Path, **contents: Any) -> None:
+    """Write a checkpoint of what `snapshot` takes."""
+    checkpoint.write(path, checkpoint.snapshot(**contents))
+
+
+def train_briefly(folder: Path, *arguments: str) -> None:
+    """Run `charrnn train` in a folder, in a process of its own, with few words about it."""
     subprocess.run(
-        [sys.executable, "-m", "charrnn", "train", "words.txt", "--hidden-size", "48", "--max-steps", "120", "-q"],
+        [sys.executable, "-m", "charrnn", "train", *arguments, "-q"],
         cwd=folder,
         check=True,
         capture_output=True,
         timeout=300,
     )
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `words.txt` and `words.pt`, trained on it for a few seconds."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "words.txt").write_text(make_text(20_000), encoding="utf-8")
+    train_briefly(folder, "words.txt", "--hidden-size", "48", "--max-steps", "120")
     return folder

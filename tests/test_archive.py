@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import write_checkpoint
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, OutputError
@@ -45,7 +46,7 @@ def write(path, **changes):
         "made": {"charrnn": "0.1.0"},
         "training": {**SUMMARY, "state": [[torch.randn(2, 6)]], "numbers": (1, 2**70)},
     }
-    checkpoint.save(path, **{**contents, **changes})
+    write_checkpoint(path, **{**contents, **changes})
     return model
 
 

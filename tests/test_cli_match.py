@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import clean_environment
+from conftest import clean_environment, train_briefly
 
 PATTERN = r"[A-Z][a-z]+( [a-z]{3,5}){1,3}"
 
@@ -33,13 +33,7 @@ def unlined(tmp_path_factory):
     """A folder with a checkpoint whose alphabet has no line feed."""
     folder = tmp_path_factory.mktemp("unlined")
     (folder / "one.txt").write_text("tin tuna nap " * 60)
-    subprocess.run(
-        [sys.executable, "-m", "charrnn", "train", "one.txt", "--hidden-size", "8", "--max-steps", "2", "-q"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
+    train_briefly(folder, "one.txt", "--hidden-size", "8", "--max-steps", "2")
     return folder
 
 

@@ -219,7 +219,7 @@ def test_the_dynamic_score_counts_unknown_characters_as_the_static_one_does(trai
     totals = []
     for rule in ("count", "skip"):
         score = score_text(subject, "Banana \u00e9 tin sole\n", "-", rule, dynamic=True)
-        totals.append((score.dynamic * score.static.characters, score.static.loss * score.static.characters))
+        totals.append((score.dynamic * score.characters, score.loss * score.characters))
     (dynamic, static), (of_known, static_of_known) = totals
     assert dynamic - of_known == pytest.approx(static - static_of_known) == pytest.approx(unknown_price(subject))
 

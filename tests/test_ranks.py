@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import typer
-from conftest import NO_SPINNING, clean_environment, make_text, random_model
+from conftest import NO_SPINNING, clean_environment, make_text, random_model, write_checkpoint
 from processes import Training, _context
 from test_cli_train import all_but_the_clock
 from torch import distributed as dist
@@ -195,7 +195,7 @@ def make_request(folder, **changes):
 def save_checkpoint(path, job):
     run = TrainingRun.start(model_config(), TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01),
                             IDS, IDS[:500], started=0.0)  # fmt: skip
-    checkpoint.save(
+    write_checkpoint(
         path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[], made={"job": job},
         corpus=checkpoint.CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
         training=run.state_dict(),

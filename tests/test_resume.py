@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CORPORA, skip_without
+from conftest import CORPORA, skip_without, write_checkpoint
 from test_training import IDS, TEXT, start
 
 from charrnn.config import GATES
@@ -65,7 +65,7 @@ def report_at_every_step(monkeypatch):
 
 
 def save(path, run):
-    checkpoint.save(
+    write_checkpoint(
         path,
         model=run.model.config,
         encoder=ENCODER,

@@ -14,7 +14,7 @@ from charrnn.errors import ConfigError
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
-from charrnn.generation.filters import SamplingOptions, probabilities, weigh
+from charrnn.generation.filters import SamplingOptions, weigh
 from charrnn.generation.samples import draw_characters, draw_samples
 from charrnn.generation.sampling import Sampler, generate, generate_one
 from charrnn.text.encoder import CharEncoder
@@ -49,6 +49,12 @@ class CountingModel(FixedModel):
     def step(self, ids, state):
         self.read.append(ids.tolist())
         return np.eye(10)[(ids + 1) % 10] * 100, state
+
+
+def probabilities(logits, options):
+    """The distribution that is drawn from at a text's start, a row for each row of scores."""
+    weights = weigh(logits, options, options.temperature)
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def expected_distribution(temperature=1.0, top_k=None, top_p=None, min_p=None, allowed=None):

@@ -79,21 +79,6 @@ class SamplingOptions:
         return self.temperature + (self.last_temperature - self.temperature) * share
 
 
-def probabilities(logits: Floats, options: SamplingOptions) -> Floats:
-    """Turn scores into the distribution that is drawn from at a text's start.
-
-    Args:
-        logits: shape (N, V).
-        options: applied in the order that the module tells.
-
-    Returns:
-        Shape (N, V), rows summing to 1. Of equal scores at an edge, or at temperature 0, the lower ids are kept.
-    """
-    weights = weigh(logits, options, options.temperature)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    return weights
-
-
 def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats) -> NDArray[np.float64]:
     """The distribution up to a factor, shape (N, V): the best of each row has weight 1.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 
-from charrnn.errors import CorpusError, DamagedError, DecodingError
+from charrnn.errors import DamagedError, DecodingError
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
-from charrnn.text.sources import Document, find_documents
+from charrnn.text.sources import Document, find_documents, require_file
 
 
 def read_text(path: str, options: TextOptions | None = None) -> str:
@@ -17,10 +16,7 @@ def read_text(path: str, options: TextOptions | None = None) -> str:
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
-    if not path:
-        raise CorpusError("a file's name is empty; give a text file, or - for standard input")
-    if Path(path).is_dir():
-        raise CorpusError(f"{path}: is a folder; give a text file")
+    require_file(path)
     options = options or PLAIN
     preparer = TextPreparer(options)
     with closing(find_documents([path])) as found:

@@ -6,14 +6,13 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import BOM, refuse_document, settled_advice
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import reading
+from charrnn.text.sources import reading, require_file
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
 
 _SHIFTING = ("iso2022", "hz", "utf-7")
@@ -42,13 +41,10 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
             f"{name}: the model reads {options.encoding}, in which no line can be read without those before it; score "
             "the text as a whole"
         )
-    if not path:
-        raise CorpusError("a file's name is empty; give a text file, or - for standard input")
+    require_file(path)
     if path == STDIN:
         yield from _split(sys.stdin.buffer, name, options)
         return
-    if Path(path).is_dir():
-        raise CorpusError(f"{path}: is a folder; give a text file")
     with reading(path), open(path, "rb") as file, _plain(file, path) as plain:
         yield from _split(plain, path, options)
 

@@ -234,6 +234,18 @@ def _keeping(name: str, folder: Path | None) -> Iterator[None]:
         ) from None
 
 
+def require_file(path: str) -> None:
+    """Refuse an empty name, and a folder, where a text file is wanted, or "-".
+
+    Raises:
+        CorpusError: it is one of these.
+    """
+    if not path:
+        raise CorpusError("a file's name is empty; give a text file, or - for standard input")
+    if path != STDIN and Path(path).is_dir():
+        raise CorpusError(f"{path}: is a folder; give a text file")
+
+
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
     """Turn what can go wrong with a file into one line.

@@ -24,11 +24,6 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
 
 
-def save(path: Path, **contents: Any) -> None:
-    """Write a checkpoint of what `snapshot` takes; see `write`."""
-    write(path, snapshot(**contents))
-
-
 def snapshot(
     *,
     model: ModelConfig,

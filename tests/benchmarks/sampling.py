@@ -93,11 +93,12 @@ def first_character(num_layers: int, hidden_size: int, runs: int = 7) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.pt"
         config = model_config(num_layers, hidden_size)
-        checkpoint.save(
-            path, model=config, encoder=ALPHABET, weights=CharRNN(config).state_dict(), history=[], made={},
+        contents = checkpoint.snapshot(
+            model=config, encoder=ALPHABET, weights=CharRNN(config).state_dict(), history=[], made={},
             training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
             corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
         )  # fmt: skip
+        checkpoint.write(path, contents)
         rows = []
         for name, arguments in {"first character": ["sample", str(path), "-q"], "--help": ["train", "--help"]}.items():
             seconds = sorted(_seconds_to_output(arguments) for _ in range(1 + runs))[:runs]

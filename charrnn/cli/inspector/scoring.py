@@ -35,31 +35,19 @@ from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text.
+    """How well a model predicts a text that may have characters which it does not know.
 
     Attributes:
-        characters: predicted, which is all but the first.
-        loss: mean in nats per character.
+        characters: predicted, even where the model reads bytes, which is all but the first.
+        loss: mean in nats per character, with the price of unknown characters in it.
         accuracy: share of characters that were the model's most probable.
+        num_unknown: characters that it does not know.
+        dynamic: loss of the model that adapts as it reads, in nats per character, if that was asked for.
     """
 
     characters: int
     loss: float
     accuracy: float
-
-
-@dataclass(frozen=True)
-class TextScore:
-    """How well a model predicts a text that may have characters which it does not know.
-
-    Attributes:
-        static: the score, by character even where the model reads bytes, with the price of unknown characters in its
-            loss.
-        num_unknown: how many there were.
-        dynamic: loss of the model that adapts as it reads, in nats per character, if that was asked for.
-    """
-
-    static: Score
     num_unknown: int
     dynamic: float | None
 
@@ -101,7 +89,7 @@ def scoring_progress(num_models: int, *, as_json: bool) -> Iterator[Watch]:
 
 def score_text(
     subject: Subject, text: str, path: str, rule: str, dynamic: bool = False, watch: Watch = lambda read: None
-) -> TextScore:
+) -> Score:
     """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`."""
     options, encoder = subject.contents.text, subject.contents.encoder
     readable = fit_text(subject, text, path, rule)
@@ -122,18 +110,19 @@ def score_text(
     price = counted * unknown_price(subject)
     starts = np.cumsum(encoder.widths(known if options.lines else known[1:]))
     hits = np.logical_and.reduceat(reading.hits[first:], np.concatenate([[0], starts[:-1]]))  # of all its bytes
-    whole = Score(
-        characters=predicted,
-        loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
-        accuracy=float(hits.mean()) * (predicted - counted) / predicted,
-    )
     adapted = None
     if dynamic:
         from charrnn.analysis.dynamic import adapt, average_surprisals
 
         losses = [adapt(one.model, one.weights, readable.ids, watch=tell) for one in subject.members]
         adapted = (float(average_surprisals(losses)[first:].sum()) + price) / predicted
-    return TextScore(whole, readable.num_unknown, adapted)
+    return Score(
+        characters=predicted,
+        loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
+        accuracy=float(hits.mean()) * (predicted - counted) / predicted,
+        num_unknown=readable.num_unknown,
+        dynamic=adapted,
+    )
 
 
 def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
@@ -180,18 +169,17 @@ def best_fit(losses: Sequence[float]) -> int:
     return min(range(len(losses)), key=lambda index: losses[index])
 
 
-def _final_loss(result: TextScore) -> float:
-    return result.static.loss if result.dynamic is None else result.dynamic
+def _final_loss(result: Score) -> float:
+    return result.loss if result.dynamic is None else result.dynamic
 
 
-def _rows(result: TextScore) -> list[tuple[str, str]]:
-    static = result.static
+def _rows(result: Score) -> list[tuple[str, str]]:
     rows = [
-        ("characters", f"{static.characters:,} predicted"),
-        ("loss", f"{static.loss:.4f} nats per character"),
-        ("perplexity", format_perplexity(static.loss, 3)),
-        ("bits per character", f"{bits_per_char(static.loss):.4f}"),
-        ("accuracy", f"{static.accuracy:.1%} of first guesses are right"),
+        ("characters", f"{result.characters:,} predicted"),
+        ("loss", f"{result.loss:.4f} nats per character"),
+        ("perplexity", format_perplexity(result.loss, 3)),
+        ("bits per character", f"{bits_per_char(result.loss):.4f}"),
+        ("accuracy", f"{result.accuracy:.1%} of first guesses are right"),
     ]
     if result.num_unknown:
         rows.append(("unknown", f"{result.num_unknown:,} characters that it does not know"))
@@ -200,13 +188,13 @@ def _rows(result: TextScore) -> list[tuple[str, str]]:
     return rows
 
 
-def _margin(scores: Sequence[TextScore]) -> float:
+def _margin(scores: Sequence[Score]) -> float:
     """Bits per character by which the best is better than the second."""
     best, second, *_ = sorted(map(_final_loss, scores))
     return bits_per_char(second - best)
 
 
-def _describe_fit(subjects: Sequence[Subject], scores: Sequence[TextScore]) -> str:
+def _describe_fit(subjects: Sequence[Subject], scores: Sequence[Score]) -> str:
     margin = f"{_margin(scores):.4f}"
     if float(margin) == 0:
         return "no difference"
@@ -214,14 +202,14 @@ def _describe_fit(subjects: Sequence[Subject], scores: Sequence[TextScore]) -> s
     return f"{quoted(subjects[best].name)}, by {margin} bits per character"
 
 
-def _compared(scores: Sequence[TextScore]) -> list[list[str]]:
+def _compared(scores: Sequence[Score]) -> list[list[str]]:
     """The figures of several models, a row for each, with the unit in its name."""
     rows = [
-        ["characters predicted", *(f"{result.static.characters:,}" for result in scores)],
-        ["loss, nats per character", *(f"{result.static.loss:.4f}" for result in scores)],
-        ["perplexity", *(format_perplexity(result.static.loss, 3) for result in scores)],
-        ["bits per character", *(f"{bits_per_char(result.static.loss):.4f}" for result in scores)],
-        ["first guesses that are right", *(f"{result.static.accuracy:.1%}" for result in scores)],
+        ["characters predicted", *(f"{result.characters:,}" for result in scores)],
+        ["loss, nats per character", *(f"{result.loss:.4f}" for result in scores)],
+        ["perplexity", *(format_perplexity(result.loss, 3) for result in scores)],
+        ["bits per character", *(f"{bits_per_char(result.loss):.4f}" for result in scores)],
+        ["first guesses that are right", *(f"{result.accuracy:.1%}" for result in scores)],
     ]
     if any(result.num_unknown for result in scores):
         rows.append(["characters that it does not know", *(f"{result.num_unknown:,}" for result in scores)])
@@ -231,7 +219,7 @@ def _compared(scores: Sequence[TextScore]) -> list[list[str]]:
     return rows
 
 
-def _as_json(subjects: Sequence[Subject], scores: Sequence[TextScore], path: str) -> dict[str, Any]:
+def _as_json(subjects: Sequence[Subject], scores: Sequence[Score], path: str) -> dict[str, Any]:
     """One model's figures by themselves, those of several by name."""
     fields = [_fields(result) for result in scores]
     if len(subjects) == 1:
@@ -241,8 +229,7 @@ def _as_json(subjects: Sequence[Subject], scores: Sequence[TextScore], path: str
     return {"text": path, "models": models, "best": best, "margin_bits": finite_or_none(_margin(scores))}
 
 
-def _fields(result: TextScore) -> dict[str, Any]:
-    static = result.static
-    values = {"characters": static.characters, **loss_fields(static.loss), "accuracy": static.accuracy}
+def _fields(result: Score) -> dict[str, Any]:
+    values = {"characters": result.characters, **loss_fields(result.loss), "accuracy": result.accuracy}
     values["unknown"] = result.num_unknown
     return values if result.dynamic is None else {**values, "dynamic": loss_fields(result.dynamic)}
