@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine, build_engine
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import TextOptions
+from charrnn.text.encoder import CharEncoder, line_feed_id
 
 if TYPE_CHECKING:
     from charrnn.generation.sampling import StepModel
@@ -79,18 +78,14 @@ def sampling_weights(weights: Weights, encoder: CharEncoder) -> Weights:
     return {**weights, **closed}
 
 
-def reset_id(text: TextOptions, encoder: CharEncoder) -> int | None:
-    """The id that a model reads from a state of zeros: the line feed, where it learned line by line."""
-    return int(encoder.encode("\n")[0]) if text.lines else None
-
-
 def _writer(contents: Checkpoint) -> Engine:
     weights = sampling_weights(contents.weights, contents.encoder)
     return build_engine(contents.model, weights, _resets_at(contents))
 
 
 def _resets_at(contents: Checkpoint) -> int | None:
-    return reset_id(contents.text, contents.encoder)
+    """The id that a model reads from a state of zeros: the line feed, where it learned line by line."""
+    return line_feed_id(contents.encoder, contents.text)
 
 
 def _parse_share(entry: str) -> tuple[str, float]:

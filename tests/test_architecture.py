@@ -30,7 +30,7 @@ ALLOWED = {
         "memory": "config recall",
         "evaluated": "cache encoder metrics places",
         "suggest": "config errors regimen shapes",
-        "loading": "archive encoder errors mixing numpy_ensemble options torch_engine",
+        "loading": "archive encoder errors mixing numpy_ensemble torch_engine",
     },
     "text": {
         "options": "config errors",

@@ -21,7 +21,7 @@ from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.text.alphabet import choose_alphabet, counts_by_id, join_alphabets
 from charrnn.text.cache import Cache, cache_key
 from charrnn.text.documents import is_text
-from charrnn.text.encoder import CharEncoder, Ids, code_points
+from charrnn.text.encoder import CharEncoder, Ids, code_points, line_feed_id
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.text.sources import Found, find_documents
@@ -101,7 +101,7 @@ class Corpus:
     @property
     def line_feed(self) -> int | None:
         """The id that ends a line, where each line is a text of its own; else None."""
-        return int(self.encoder.encode("\n")[0]) if self.options.lines else None
+        return line_feed_id(self.encoder, self.options)
 
     @property
     def mean_line(self) -> float | None:

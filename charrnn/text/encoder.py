@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import UnknownCharacterError
-from charrnn.text.options import BYTE, CHARACTER
+from charrnn.text.options import BYTE, CHARACTER, TextOptions
 
 Ids = NDArray[np.unsignedinteger[Any]]
 Points = NDArray[np.unsignedinteger[Any]]
@@ -166,6 +166,11 @@ class Decoder:
     def finish(self) -> str:
         """Give the rest: nothing more comes."""
         return "" if self._bytes is None else self._bytes.decode(b"", True)
+
+
+def line_feed_id(encoder: CharEncoder, options: TextOptions) -> int | None:
+    """The id that ends a line, where each line is a text of its own; else None."""
+    return int(encoder.encode("\n")[0]) if options.lines else None
 
 
 def translate(table: Ids, numbers: Points) -> Ids:

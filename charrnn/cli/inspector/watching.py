@@ -17,7 +17,7 @@ from charrnn.cli.inspector.scoring import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
-from charrnn.loading import reset_id
+from charrnn.text.encoder import line_feed_id
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""
@@ -84,7 +84,7 @@ class Watched:
     @cached_property
     def _seen(self) -> tuple[Activations, list[GateUse]]:
         contents, encoder = self.subject.contents, self.subject.contents.encoder
-        resets_at = reset_id(contents.text, encoder)
+        resets_at = line_feed_id(encoder, contents.text)
         before = [] if resets_at is None else [resets_at]  # what a first line is read after
         ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
         activations, gates = watch(contents.model, contents.weights, ids, resets_at)
