@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
-from charrnn.display.plain import counted, describe_loss, describe_model, format_seconds
+from charrnn.display.plain import describe_loss, describe_model, format_seconds, number_of
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
@@ -95,7 +95,7 @@ def card(
         ("model", summary(config)),
         ("parameters", f"{count_parameters(config):,}"),
         *((f"  {weight.name}", _describe_parameter(weight, width)) for weight in merged_parameters(checkpoint)),
-        ("vocabulary", f"{counted(config.vocab_size, unit)}: {_alphabet(checkpoint.encoder)}"),
+        ("vocabulary", f"{number_of(config.vocab_size, unit)}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         *origin(checkpoint),
         ("trained", f"{training['step']:,} steps, {format_seconds(training['seconds'])}"),

@@ -184,7 +184,7 @@ def describe_loss(loss: float, unit: str = "character") -> str:
 def describe_model(config: ModelConfig) -> str:
     """A model's shape and what is hidden from it while it trains, in one phrase."""
     members = f"{config.members} members of " if config.members > 1 else ""
-    layers = f"{counted(config.num_layers, 'layer')} of {config.hidden_size}"
+    layers = f"{number_of(config.num_layers, 'layer')} of {config.hidden_size}"
     parts = [config.cell, f"{members}{layers}", f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
     parts += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
     parts += [f"recall of {config.recall:,}"] * (config.recall > 0)
@@ -202,7 +202,7 @@ def format_perplexity(loss: float, decimals: int = 2) -> str:
     return f"{value:.{decimals}f}" if value < 1e6 else f"{value:.2g}"
 
 
-def counted(number: float, noun: str) -> str:
+def number_of(number: float, noun: str) -> str:
     """A number of things: the noun, whose plural ends with an s, is of one or of several."""
     shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
     return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"

@@ -15,9 +15,10 @@ from charrnn.errors import CharRNNError, ConfigError
 from charrnn.evaluated import Places, counted_places
 from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.loading import load_for_sampling, load_for_scoring, reset_id
+from charrnn.loading import load_for_sampling, load_for_scoring
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER, TextOptions
 
 
@@ -127,7 +128,7 @@ class Subject:
 
     @property
     def _line_feed(self) -> int | None:
-        return reset_id(self.contents.text, self.contents.encoder)
+        return line_feed_id(self.contents.encoder, self.contents.text)
 
     @property
     def baseline_cut(self) -> int:

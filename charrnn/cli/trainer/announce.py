@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn.cli.trainer.launch import Launch
 from charrnn.config import TrainConfig
-from charrnn.display.plain import counted, describe_loss, describe_model, format_seconds
+from charrnn.display.plain import describe_loss, describe_model, format_seconds, number_of
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
@@ -23,7 +23,7 @@ def announcement(launch: Launch) -> list[str]:
     return [
         *_describe_corpus(launch.corpus, run, config.num_evaluated(len(run.val_ids))),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
-        f"training: {_end(config)}, {counted(config.batch_size, 'lane')}, windows of {config.seq_len}, "
+        f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
         f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.threads, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}",
@@ -47,7 +47,7 @@ def settings(launch: Launch) -> dict[str, Any]:
 
 
 def _threads(now: int, most: int) -> str:
-    return f"{now} of {counted(most, 'thread')}" if now < most else counted(most, "thread")
+    return f"{now} of {number_of(most, 'thread')}" if now < most else number_of(most, "thread")
 
 
 def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[str]:
@@ -67,11 +67,11 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
         why = "too rare to be learned" if is_fresh else "too rare or new to the model"
         flags = "; --min-count and --max-vocab decide" if is_fresh else ""
         lines.append(
-            f"{counted(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
+            f"{number_of(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
             f"share one id, which is never written{flags}"
         )
     if corpus.skipped:
-        files, first = counted(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
+        files, first = number_of(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
         more = ", ..." if len(corpus.skipped) > 1 else ""
         lines.append(f"{files} left out, damaged or no {corpus.options.encoding} text: {first}{more}")
     return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
@@ -85,15 +85,15 @@ def _doubts(corpus: Corpus) -> list[str]:
 
     lines = []
     if returns := times("\r"):
-        lines.append(f"{counted(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
+        lines.append(f"{number_of(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     if nulls := times("\0"):
         lines.append(
-            f"{counted(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
+            f"{number_of(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
         )
     if controls := times("".join(map(chr, range(0x80, 0xA0)))):
         lines.append(
-            f"{counted(controls, 'control character')} of U+0080 to U+009F kept; where these should be quotation marks "
-            "and dashes, --encoding windows-1252 reads them as such"
+            f"{number_of(controls, 'control character')} of U+0080 to U+009F kept; where these should be quotation "
+            "marks and dashes, --encoding windows-1252 reads them as such"
         )
     return lines
 
@@ -103,8 +103,8 @@ def _processes(world: int) -> str:
 
 
 def _end(config: TrainConfig) -> str:
-    ends = [counted(config.epochs, "epoch")] if config.epochs is not None else []
-    ends += [counted(config.max_steps, "step")] if config.max_steps is not None else []
+    ends = [number_of(config.epochs, "epoch")] if config.epochs is not None else []
+    ends += [number_of(config.max_steps, "step")] if config.max_steps is not None else []
     ends += [format_seconds(config.time_limit)] if config.time_limit is not None else []
     return " or ".join(ends)
 
@@ -112,8 +112,8 @@ def _end(config: TrainConfig) -> str:
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.is_out_of_patience:
         return (
-            f"already at its end, {counted(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, or "
-            "a later --epochs, --max-steps or --time, to train on"
+            f"already at its end, {number_of(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, "
+            "or a later --epochs, --max-steps or --time, to train on"
         )
     if run.finished:
         by_time = run.config.time_limit is not None
@@ -132,8 +132,8 @@ def farewell(run: TrainingRun, unit: str) -> str:
     best = run.best
     assert best is not None, "a finished run has been evaluated"
     cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
-    skipped = f"; {counted(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
-    early = f"; ended early, {counted(run.pace.stale, 'evaluation')} without a gain" if run.is_out_of_patience else ""
+    skipped = f"; {number_of(run.health.skipped, 'step')} skipped" if run.health.skipped else ""
+    early = f"; ended early, {number_of(run.pace.stale, 'evaluation')} without a gain" if run.is_out_of_patience else ""
     idle = "" if best.step else ", that of the weights that it began with: nothing was gained"
     told = f"{idle}{cold}{skipped}{early}; {format_seconds(run.seconds)}"
     return f"best validation loss {describe_loss(best.val_loss, unit)}, step {best.step:,}{told}"
