@@ -354,6 +354,11 @@ def test_allowed_and_forbidden_characters(sample):
     assert set(sample("-n", 300, "--allow", "aeio t", "--seed", 1).stdout.decode()) <= set("aeio t")
 
 
+def test_what_is_allowed_and_forbidden_in_several_flags_holds_together(sample):
+    assert set(sample("-n", 200, "--allow", "e", "--allow", "at", "--seed", 1).stdout.decode()) == set("eat")
+    assert not set(sample("-n", 300, "--forbid", "e", "--forbid", "an", "--seed", 1).stdout.decode()) & set("ean")
+
+
 def test_escapes_are_read_in_what_is_allowed_and_forbidden(sample):
     assert sample("--lines", 2, "--allow", r"abnti \n", "--seed", 1).stdout.count(b"\n") == 2
     assert b"\n" not in sample("-n", 300, "--forbid", r"\n", "--seed", 1).stdout
@@ -393,6 +398,15 @@ def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     count = sum(line in known for line in plain)
     told = "line left out that stands" if count == 1 else "lines left out that stand"
     assert f"{count} {told} in known.txt".encode() in result.stderr
+
+
+def test_novel_leaves_out_lines_of_several_files(sample, trained):
+    plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode().splitlines(True)
+    for name, line in zip(("one.txt", "two.txt"), plain, strict=False):
+        (trained / name).write_text(line)
+    result = sample("-n", 300, "--seed", 5, "-t", "0.5", "--novel", "one.txt", "--novel", "two.txt")
+    assert not set(plain[:2]) & set(result.stdout.decode().splitlines(True))
+    assert b" left out that stand in one.txt or two.txt\n" in result.stderr
 
 
 def test_novel_knows_lines_whatever_their_ends(sample, trained):

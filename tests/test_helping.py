@@ -23,9 +23,14 @@ from charrnn.cli.common.mistakes import find_mistake
             "invalid value for '--hidden-size': 'much' is not a valid int; `charrnn train -h` tells more",
         ),
         (
-            ["sample", "a.pt", "b.pt"],
-            "got unexpected extra argument(s) (b.pt), quotes make one of a text or a name with spaces; `charrnn sample "
-            "-h` tells more",
+            ["sample", "a.pt", "wind"],
+            "got unexpected extra argument(s) (wind); a text to continue is given by --prompt; `charrnn sample -h` "
+            "tells more",
+        ),
+        (
+            ["sample", "a.pt", "the", "wind"],
+            "got unexpected extra argument(s) (the wind); a text to continue is given by --prompt, quotes make one of "
+            "a text or a name with spaces; `charrnn sample -h` tells more",
         ),
         (["inspect", "a.pt", "--by"], "option '--by' requires an argument; `charrnn inspect -h` tells more"),
     ],
@@ -59,6 +64,7 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt --wandb", "no such option: --wandb (Possible options: --log)"),
         ("train a.txt --final_lr 0.1", "no such option: --final_lr (Possible options: --final-learning-rate)"),
         ("train My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
+        ("sample My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
         ("sample a.pt --greedy", "no such option: --greedy; -t 0 always takes the likeliest character"),
         ("sample a.pt --count 3", "no such option: --count (Possible options: --num-samples)"),
         ("sample a.pt --max-tokens 9", "no such option: --max-tokens (Possible options: --length)"),
@@ -82,6 +88,37 @@ def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
     assert find_mistake(["-qp", "-time", "-q", "\N{EM DASH}Who?"], {**known, "-q": False}) == ""
     assert find_mistake(["--quiet", "-time"], known).startswith("no such option: -time; ")
     assert find_mistake(["\N{EN DASH}p", "x"], known).endswith("; the flag is -p")
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["train", "a.txt", "--time", "9s", "--time=5s"], "--time"),
+        (["sample", "a.pt", "--match", "a", "--match", "b"], "--match"),
+        (["sample", "a.pt", "-p", "the", "-pcold"], "--prompt"),
+        (["sample", "a.pt", "-qpthe", "--prompt", "-q"], "--prompt"),
+        (["inspect", "a.pt", "--score", "a", "--score", "a"], "--score"),
+    ],
+)
+def test_a_flag_of_one_value_that_is_given_twice_is_refused(charrnn, words, flag):
+    refused = charrnn(*words)
+    told = f"charrnn: {flag} is given twice; it takes one value; `charrnn {words[0]} -h` tells more\n"
+    assert (refused.code, refused.text, refused.stderr) == (2, "", told)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-q", "-q", "--no-echo", "--no-echo"], ["--stop", "a", "--stop", "a"], ["--allow", "a", "--allow", "b"],
+        ["-p", "--prompt"], ["--prompt", "-pa"], ["--match=a", "--", "--match=b"],
+    ],
+)  # fmt: skip
+def test_what_comes_twice_and_takes_no_value_or_several_or_is_one_is_taken(charrnn, words):
+    assert "twice" not in charrnn("sample", "a.pt", *words).stderr
+
+
+def test_help_comes_whatever_else_is_given(charrnn):
+    assert charrnn("sample", "-p", "a", "-p", "b", "-h").text.startswith("Usage: charrnn sample")
 
 
 def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():

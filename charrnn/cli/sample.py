@@ -29,6 +29,7 @@ EXAMPLES = (
 )
 _STDOUT = "the text goes to stdout: add > and a file's name"
 HINTS: dict[str, str] = {
+    "": "a text to continue is given by --prompt",
     **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
     **dict.fromkeys(("--model", "--checkpoint"), "a checkpoint is given without a flag"),
     **dict.fromkeys(("--color", "--colour"), "--surprisal colours each character by how surprising it was"),
@@ -39,7 +40,7 @@ HINTS: dict[str, str] = {
     "--greedy": "-t 0 always takes the likeliest character",
     "--ignore-case": "(?i) at the start of --match makes both cases of a letter equal",
 }
-"""By a flag that people try, what to do instead."""
+"""By a flag that people try, what to do instead; by none, where a word is left over."""
 
 
 def sample(
@@ -113,16 +114,21 @@ def sample(
         int | None, typer.Option(min=0, help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
     ] = None,
     allow: Annotated[
-        str | None, typer.Option(help=r"Write with these characters only; \n is read. [default: all]", **Hidden)
+        list[str] | None,
+        typer.Option(
+            help=r"Write with these characters only; \n is read; may be given again. [default: all]", **Hidden
+        ),
     ] = None,
     forbid: Annotated[
-        str | None, typer.Option(help=r"Write without these characters; \n is read. [default: none]", **Hidden)
+        list[str] | None,
+        typer.Option(help=r"Write without these characters; \n is read; may be given again. [default: none]", **Hidden),
     ] = None,
     match: Annotated[
         str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden)
     ] = None,
     novel: Annotated[
-        str | None, typer.Option(help="Leave out lines that stand in this file. [default: none]", **Hidden)
+        list[str] | None,
+        typer.Option(help="Leave out lines that stand in this file; may be given again. [default: none]", **Hidden),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,
     logprobs: Annotated[bool, typer.Option("--logprobs", help="In it, each character's log-probability.")] = False,
@@ -169,7 +175,7 @@ def sample(
         tally = write_one(out, job, coloured=surprisal and shows_colour())
     else:
         tally = write_many(out, job)
-    if novel is not None and not quiet:
+    if novel and not quiet:
         tell_refused(tally.refused, novel)
     if not (as_json or quiet):  # a record tells itself why it ended
         tell_short(tally, job)
@@ -231,7 +237,7 @@ def _check_conversation(flags: Mapping[str, Any]) -> None:
     """Refuse what does not go with a conversation."""
     given = {
         "json": flags["as_json"], "num-samples": flags["num_samples"] > 1, "surprisal": flags["surprisal"],
-        "novel": flags["novel"] is not None,
+        "novel": bool(flags["novel"]),
     }  # fmt: skip
     for name, value in given.items():
         if value:

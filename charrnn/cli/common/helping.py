@@ -1,12 +1,13 @@
 """Help in parts, each with a title, and errors in the command line itself in one line."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
+from charrnn.cli.common.mistakes import check_quotes, find_mistake, hint_at, likely_flags
 
 NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 """Stands for a hyphen while lines are broken, which else end within a flag or a value; what is shown has hyphens."""
@@ -21,7 +22,8 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
     Args:
         titles: by the name of a part's first parameter; what stands before the first of them are "Options".
         examples: command lines that stand at the end of the help.
-        hints: by a flag that the command does not have and people try, what to do instead.
+        hints: by a flag that the command does not have and people try, what to do instead; by none, where a word is
+            left over.
     """
 
     class Command(TyperCommand):
@@ -29,13 +31,18 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
-            known = _flags(self.get_params(ctx))
+            known, left = _flags(self.get_params(ctx)), []
             try:
                 if mistake := find_mistake(args, known, hints):
                     raise USAGE_ERROR(mistake)
+                values, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
+                if left:
+                    check_quotes([*(values[one.name] for one in given if one.param_type_name == "argument"), *left])
+                if mistake := _given_twice(given):
+                    raise USAGE_ERROR(mistake)
                 return super().parse_args(ctx, args)
             except USAGE_ERROR as error:
-                raise _explained(error, ctx, known, hints) from None
+                raise _explained(error, ctx, known, hints, left) from None
 
         def format_options(self, ctx: Any, formatter: Any) -> None:
             """Write the arguments, and then part after part."""
@@ -70,14 +77,32 @@ def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
     }
 
 
-def _explained(error: Any, ctx: Any, known: Mapping[str, bool], hints: Mapping[str, str]) -> Exception:
+def _given_twice(given: Sequence[Any]) -> str:
+    """What is wrong where a flag that takes one value has several; nothing where help is asked for.
+
+    Args:
+        given: the command's parameters, each as often as it was given.
+    """
+    if any(parameter.name == "help" for parameter in given):
+        return ""
+    for option, times in Counter(given).items():
+        takes_one = option.param_type_name == "option" and not option.is_flag and not option.multiple
+        if times > 1 and takes_one:
+            return f"{option.opts[0]} is given twice; it takes one value"
+    return ""
+
+
+def _explained(
+    error: Any, ctx: Any, known: Mapping[str, bool], hints: Mapping[str, str], left: Sequence[str]
+) -> Exception:
     """An error of usage that knows its command, which typer's parser leaves out at times, and what may be meant."""
     error.ctx = ctx
     flag: str = getattr(error, "option_name", "")
     if hint := hint_at(flag, hints):
         return USAGE_ERROR(f"no such option: {flag}; {hint}", ctx)
     if error.message.startswith("Got unexpected extra argument"):
-        error.message += ", quotes make one of a text or a name with spaces"
+        error.message += "; " + hints.get("", "it takes no more")
+        error.message += ", quotes make one of a text or a name with spaces" if len(left) > 1 else ""
     if hasattr(error, "possibilities"):
         error.possibilities = likely_flags(flag, known)
     return error  # type: ignore[no-any-return]

@@ -68,7 +68,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
 
 def _rules(flags: Mapping[str, Any], text: TextOptions) -> Rules:
     """What ends a sample before its length, and which lines are left out of it."""
-    known_lines = None if flags["novel"] is None else _known_lines(flags["novel"], text)
+    known_lines = _known_lines(flags["novel"], text) if flags["novel"] else None
     stops = tuple(_as_text(stop, text) for stop in flags["stop"] or ())
     return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
 
@@ -90,11 +90,11 @@ def _writes(character: str, encoder: CharEncoder, allowed: tuple[int, ...] | Non
     return character in encoder and (allowed is None or set(encode_ids(encoder, character)) <= set(allowed))
 
 
-def _known_lines(path: str, options: TextOptions) -> KnownLines:
-    """The lines of a file, read as the model's text was."""
+def _known_lines(paths: Sequence[str], options: TextOptions) -> KnownLines:
+    """The lines of files, read as the model's text was."""
     from charrnn.text.documents import read_text  # here: most samples start without
 
-    return KnownLines(line.removesuffix("\r") for line in read_text(path, options).split("\n"))
+    return KnownLines(line.removesuffix("\r") for path in paths for line in read_text(path, options).split("\n"))
 
 
 def _options(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) -> SamplingOptions:
@@ -121,12 +121,12 @@ def _options(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) 
 
 def _allowed(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) -> tuple[int, ...] | None:
     """The ids to write with; None for all."""
-    allow, forbid = (None if flags[name] is None else _as_text(flags[name], text) for name in ("allow", "forbid"))
-    if allow is None and forbid is None:
+    if not flags["allow"] and not flags["forbid"]:
         return None
+    allow, forbid = ("".join(_as_text(typed, text) for typed in flags[name] or ()) for name in ("allow", "forbid"))
     if encoder.unit == BYTE and not f"{allow}{forbid}".isascii():
         raise ConfigError("--allow and --forbid take ASCII alone for a model of bytes: other characters are several")
-    allow, forbid = encoder.characters if allow is None else allow, forbid or ""
+    allow = allow if flags["allow"] else encoder.characters
     written = {i: c for i, c in enumerate(encoder.characters) if c in allow and c not in forbid}
     if flags["lines"] is not None and flags["match"] is None and "\n" in encoder and "\n" not in written.values():
         flag = "--forbid" if "\n" in allow else "--allow"

@@ -34,9 +34,9 @@ def check_inputs(flags: Mapping[str, Any]) -> None:
         "the checkpoint": flags["checkpoint"],
         "the prompt": flags["prompt"],
         "--prompt-file": flags["prompt_file"],
-        "--novel": flags["novel"],
     }
     asking = [name for name, path in sources.items() if path == STDIN]
+    asking += ["--novel" for path in flags["novel"] or () if path == STDIN]
     asking += [f"--mix {entry}" for entry in flags["mix"] or () if entry.rpartition(":")[0] == STDIN]
     asking += ["--interactive"] if flags["interactive"] else []
     if len(asking) > 1:

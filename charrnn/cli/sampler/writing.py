@@ -6,7 +6,7 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -183,10 +183,10 @@ def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> N
         out.flush()
 
 
-def tell_refused(refused: int, source: str) -> None:
-    """Say on stderr how many lines were left out since they stand in a file."""
+def tell_refused(refused: int, sources: Sequence[str]) -> None:
+    """Say on stderr how many lines were left out since they stand in files."""
     told = "line left out that stands" if refused == 1 else "lines left out that stand"
-    write_line(sys.stderr, f"{refused:,} {told} in {quoted(source)}")
+    write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(map(quoted, sources))}")
 
 
 def tell_short(tally: Tally, job: Job) -> None:
