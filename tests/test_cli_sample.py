@@ -355,7 +355,7 @@ def test_allowed_and_forbidden_characters(sample):
 
 
 def test_what_is_allowed_and_forbidden_in_several_flags_holds_together(sample):
-    assert set(sample("-n", 200, "--allow", "e", "--allow", "at", "--seed", 1).stdout.decode()) == set("eat")
+    assert set(sample("-n", 200, "-t", 9, "--allow", "e", "--allow", "at", "--seed", 1).stdout.decode()) == set("eat")
     assert not set(sample("-n", 300, "--forbid", "e", "--forbid", "an", "--seed", 1).stdout.decode()) & set("ean")
 
 
@@ -372,6 +372,67 @@ def test_a_stop_that_the_model_cannot_write_is_told(sample):
         r"charrnn: --stop '\nx9' can end no text: the model never writes 'x' (U+0078), '9' (U+0039)",
         "charrnn: --stop 'tin' can end no text: the model never writes 'n' (U+006E)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--allow", "abtx9"], "--allow has 'x' (U+0078), '9' (U+0039), which the model never writes"),
+        (["--forbid", "n9", "--forbid", "9"], "--forbid has '9' (U+0039), which the model never writes"),
+        (
+            ["--allow", "a-z"],
+            "--allow has '-' (U+002D), 'z' (U+007A), which the model never writes; a range of characters is one in a "
+            "pattern: --match '[a-z]*'",
+        ),
+        (["--allow", r"a\n", "--forbid", "e"], ""),
+    ],
+)
+def test_characters_that_are_allowed_or_forbidden_in_vain_are_told(sample, arguments, told):
+    assert sample("-n", 20, "-q", *arguments).stderr.decode() == (f"charrnn: {told}\n" if told else "")
+
+
+@pytest.fixture(scope="session")
+def returns(trained):
+    """The name of a model whose text's lines end by CR LF."""
+    (trained / "returns.txt").write_bytes(
+        (make_text(12_000) * 2).replace("\n", "\r\n").replace("\r\nT", "\r\n" * 2 + "T").encode()
+    )
+    train = [sys.executable, "-m", "charrnn", "train", "returns.txt", "-q", "--hidden-size", "48", "--max-steps", "120"]
+    subprocess.run(train, cwd=trained, check=True, capture_output=True, timeout=300)
+    return "returns.pt"
+
+
+@pytest.mark.parametrize(("typed", "end"), [(r"\n", "\r\n"), (r"\n\n", "\r\n\r\n"), (r"\r\n", "\r\n"), (r"\r", "\r")])
+def test_a_line_feed_in_a_stop_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns, typed, end):
+    whole = sample("-n", 600, "--seed", 3, "-q", checkpoint=returns).stdout.decode()
+    cut = sample("-n", 600, "--seed", 3, "-q", "--stop", typed, checkpoint=returns)
+    assert (cut.stdout.decode(), cut.stderr) == (whole[: whole.index(end)], b"")
+
+
+def test_a_line_feed_in_a_prompt_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns):
+    typed, read = (sample("-p", text, "-n", 9, "--seed", 1, checkpoint=returns).stdout for text in ("Ba\n", "Ba\r\n"))
+    assert typed == read
+    assert typed.startswith(b"Ba\r\n")
+
+
+def test_a_line_feed_that_is_allowed_or_forbidden_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns):
+    assert b"\r" not in sample("-n", 300, "--seed", 1, "--forbid", r"\n", checkpoint=returns).stdout
+    assert b"\r" in sample("-n", 300, "--seed", 1, "--allow", r"a\n", checkpoint=returns).stdout
+    flags = ["--allow", r"a\n", "--forbid", r"\r", "--stop", r"\n", "-t", 3, "-q"]
+    bare = sample("-n", 600, "--seed", 1, *flags, checkpoint=returns)
+    assert (len(bare.stdout) < 600, bare.stdout.count(b"\r"), bare.stderr) == (True, 0, b"")
+
+
+def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, returns):
+    flags = ["--match", "[A-Z][a-z]+ .*", "--seed", 1, "-q"]
+    lines = sample(*flags, "--lines", 5, checkpoint=returns).stdout.decode().split("\r\n")
+    assert (len(lines), lines[-1]) == (6, "")
+    assert all(re.fullmatch("[A-Z][a-z]+ [a-z ]*", line) for line in lines[:-1])
+    many = sample(*flags, "-n", 300, "-N", 3, "--stop", "tuna", "--json", checkpoint=returns).stdout
+    texts = [json.loads(line)["text"] for line in many.splitlines()]
+    assert all(re.fullmatch("([A-Z][a-z]+ [a-z ]*\r\n)*([A-Z][a-z]+ [a-z ]*)?", text) for text in texts)
+    flags = ["--match", "[A-Z][a-z ]{9}", "--lines", 2, "--forbid", r"\r"]
+    assert re.fullmatch("([A-Z][a-z ]{9}\n){2}", sample(*flags, checkpoint=returns).stdout.decode())
 
 
 def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):

@@ -4,7 +4,14 @@ import pytest
 
 from charrnn.errors import ConfigError, UnknownCharacterError
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.unknowns import check_rule, make_readable, to_nearest, unknown_surprisal
+from charrnn.text.unknowns import (
+    check_rule,
+    ends_lines_by_cr_lf,
+    make_readable,
+    to_nearest,
+    unknown_surprisal,
+    with_cr_lf,
+)
 
 
 def test_known_characters_are_encoded_and_the_others_marked():
@@ -72,3 +79,16 @@ def test_another_rule_is_refused():
 )
 def test_the_nearest_is_another_form_of_the_same_and_never_a_part_of_it(alphabet, text, expected):
     assert to_nearest(text, CharEncoder(alphabet)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a\r\nb\r\n", True), ("a\nb\n", False), ("a\r\nb\n", False), ("ab", False), ("a\rb\r", False)],
+)
+def test_whether_lines_end_by_cr_lf_is_told_by_the_counts_of_both(text, expected):
+    encoder = CharEncoder(text)
+    assert ends_lines_by_cr_lf(encoder, [text.count(character) for character in encoder.characters]) == expected
+
+
+def test_a_line_feed_that_has_its_carriage_return_gets_no_other():
+    assert with_cr_lf("\na\r\n\nb") == "\r\na\r\n\r\nb"

@@ -76,12 +76,12 @@ def sample(
     stop: Annotated[
         list[str] | None,
         typer.Option(
-            help=r"End before this text; \n, \t and \\ are read; may be given again. [default: none]", **Hidden
+            help=r"End before this text; \n, \t, \r and \\ are read; may be given again. [default: none]", **Hidden
         ),
     ] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
     separator: Annotated[
-        str | None, typer.Option(help=r"Between texts; \n and \t are read. [default: a blank line]", **Hidden)
+        str | None, typer.Option(help=r"Between texts; \n, \t and \r are read. [default: a blank line]", **Hidden)
     ] = None,
     temperature: Annotated[
         str,

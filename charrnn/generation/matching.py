@@ -30,21 +30,32 @@ class LineMatch:
         encoder: of the model's alphabet.
         automaton: of both.
         state: before the first character that is drawn.
+        ends_by_cr_lf: whether a CR, which the pattern does not name, stands before each line feed.
     """
 
     pattern: str
     encoder: CharEncoder
     automaton: Automaton
     state: PatternState
+    ends_by_cr_lf: bool = False
 
     @classmethod
-    def build(cls, pattern: str, encoder: CharEncoder, allowed: tuple[int, ...] | None = None) -> LineMatch:
+    def build(
+        cls,
+        pattern: str,
+        encoder: CharEncoder,
+        allowed: tuple[int, ...] | None = None,
+        *,
+        ends_by_cr_lf: bool = False,
+    ) -> LineMatch:
         """For samples that begin with a line.
 
         Args:
             pattern: for each line; see `charrnn.generation.patterns`.
             encoder: of the model's alphabet.
             allowed: ids that can be drawn; None for all.
+            ends_by_cr_lf: whether each line is to end by CR LF, as the model's do; the pattern is for what stands
+                before.
 
         Raises:
             ConfigError: the pattern cannot be followed.
@@ -55,8 +66,9 @@ class LineMatch:
         drawable[list(allowed or ())] = True
         if encoder.unknown_id is not None:
             drawable[encoder.unknown_id] = False
-        automaton = Automaton(parse_pattern(pattern), encoder.spelled, drawable)
-        return cls(pattern, encoder, automaton, automaton.start)
+        parsed = parse_pattern(pattern)
+        automaton = Automaton(parsed.before_cr() if ends_by_cr_lf else parsed, encoder.spelled, drawable)
+        return cls(pattern, encoder, automaton, automaton.start, ends_by_cr_lf)
 
     def after(self, prompt: str, length: int | None) -> LineMatch:
         """For samples that continue a prompt, the last line of which is a part of their first.
@@ -88,7 +100,9 @@ class LineMatch:
         return replace(self, state=state)
 
     def fits(self, line: str) -> bool:
-        """Whether what was drawn of a line is a whole match."""
+        """Whether what was drawn of a line is a whole match, but for a CR at its end."""
+        if self.ends_by_cr_lf:
+            line = line.removesuffix("\r") + "\r"
         state, num_read = self._read(line)
         return num_read == len(line) and state.complete
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NoReturn
 
 from charrnn.errors import ConfigError
@@ -86,6 +86,9 @@ class Repeat:
     size: int
 
 
+_CR = One("\r")
+"""The carriage return of a line's end; one within a pattern is written with a backslash before it."""
+
 Node = One | Series | Choice | Repeat
 """The size of each: how many single characters it has when repeats are written out."""
 
@@ -98,16 +101,23 @@ class Pattern:
         text: as the user wrote it.
         root: what it says.
         ignore_case: whether a letter stands for both of its cases.
+        leaves_cr: whether a carriage return is no part of it, but of the line's end alone.
     """
 
     text: str
     root: Node
     ignore_case: bool = False
+    leaves_cr: bool = False
+
+    def before_cr(self) -> Pattern:
+        """The same with one carriage return behind it, and none in it."""
+        return replace(self, root=Series((self.root, _CR), self.root.size + _CR.size), leaves_cr=True)
 
     def members(self, one: One, alphabet: str) -> list[int]:
         """The places in an alphabet of the characters that a single one stands for; never that of a line feed."""
         expression = _compile(one.source, re.IGNORECASE if self.ignore_case else 0)
-        return [found.start() for found in expression.finditer(alphabet) if found[0] != "\n"]
+        left_out = "\n\r" if self.leaves_cr and one != _CR else "\n"
+        return [found.start() for found in expression.finditer(alphabet) if found[0] not in left_out]
 
 
 def parse_pattern(text: str) -> Pattern:

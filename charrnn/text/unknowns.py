@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,6 +120,22 @@ def to_nearest(text: str, encoder: CharEncoder) -> str:
 def with_known_line_ends(text: str, encoder: CharEncoder) -> str:
     """Turn CR LF into LF where the model does not know the carriage return."""
     return text if "\r" in encoder else text.replace("\r\n", "\n")
+
+
+def ends_lines_by_cr_lf(encoder: CharEncoder, counts: Sequence[int]) -> bool:
+    """Whether a text's lines end by CR LF, as far as its characters tell: it has as many of one as of the other.
+
+    Args:
+        encoder: of its alphabet.
+        counts: how often each character stands in it, by id.
+    """
+    returns, feeds = map(encoder.characters.find, "\r\n")
+    return min(returns, feeds) >= 0 and counts[returns] == counts[feeds]
+
+
+def with_cr_lf(text: str) -> str:
+    """Turn each LF that follows no CR into CR LF."""
+    return re.sub("(?<!\r)\n", "\r\n", text)
 
 
 def _nearest_accents(letter: str, encoder: CharEncoder) -> str:

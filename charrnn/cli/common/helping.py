@@ -31,13 +31,16 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
-            known, left = _flags(self.get_params(ctx)), []
+            known = _flags(self.get_params(ctx))
+            left: list[str] = []
             try:
                 if mistake := find_mistake(args, known, hints):
                     raise USAGE_ERROR(mistake)
                 values, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
                 if left:
-                    check_quotes([*(values[one.name] for one in given if one.param_type_name == "argument"), *left])
+                    check_quotes(
+                        [*(values[one.name or ""] for one in given if one.param_type_name == "argument"), *left]
+                    )
                 if mistake := _given_twice(given):
                     raise USAGE_ERROR(mistake)
                 return super().parse_args(ctx, args)

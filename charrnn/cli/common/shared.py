@@ -9,7 +9,7 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler, StepModel
 from charrnn.text.encoder import CharEncoder
 
-_ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "\\": "\\"}
 _ESCAPED = {character: f"\\{name}" for name, character in _ESCAPES.items()}
 
 
@@ -20,8 +20,8 @@ def encode_ids(encoder: CharEncoder, text: str) -> list[int]:
 
 
 def unescape(text: str) -> str:
-    r"""Read the escapes of what a shell makes hard to type: `\n`, `\t`, `\0`, and `\\` for a backslash."""
-    return re.sub(r"\\([nt0\\])", lambda found: _ESCAPES[found[1]], text)
+    r"""Read the escapes of what a shell makes hard to type: `\n`, `\r`, `\t`, `\0`, and `\\` for a backslash."""
+    return re.sub(r"\\([nrt0\\])", lambda found: _ESCAPES[found[1]], text)
 
 
 def escaped(text: str) -> str:

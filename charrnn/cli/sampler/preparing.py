@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from charrnn.cli.common.shared import encode_ids, first_id, unescape
@@ -19,6 +20,30 @@ from charrnn.storage.archive import read_checkpoint
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, TextOptions
+from charrnn.text.unknowns import ends_lines_by_cr_lf, with_cr_lf, with_known_line_ends
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The form of a model's text, to which all that is typed is brought.
+
+    Attributes:
+        text: how it was read.
+        encoder: of its characters.
+        has_cr_lf: whether its lines end by CR LF.
+    """
+
+    text: TextOptions
+    encoder: CharEncoder
+    has_cr_lf: bool
+
+    def of(self, typed: str) -> str:
+        """What is typed with escapes, in this form."""
+        return self.with_line_ends(prepare(unescape(typed), self.text))
+
+    def with_line_ends(self, text: str) -> str:
+        """A text with the line ends of this form."""
+        return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)
 
 
 def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
@@ -35,20 +60,24 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     contents = read_checkpoint(flags["checkpoint"])
     prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text, flags["encoding"])
     model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"])
-    prompt = fit_prompt(prompt, encoder, flags["unknown"], flags["checkpoint"])
+    form = _Form(contents.text, encoder, ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts))
+    prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags["unknown"], flags["checkpoint"])
     before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
     opening = before + encode_ids(encoder, prompt)
     if not prompt:
         opening = encode_ids(encoder, contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)]))
     length = None if flags["length"] == -1 else flags["length"]
-    options = _options(flags, encoder, contents.text)
-    rules = _rules(flags, contents.text)
+    options = _options(flags, form)
+    _warn_of_lacking(flags, form)
+    writes_cr_lf = form.has_cr_lf and all(_writes(character, encoder, options.allowed) for character in "\r\n")
+    rules = _rules(flags, replace(form, has_cr_lf=writes_cr_lf))
     check_novel(prompt, rules)
     match = None
     if flags["match"] is not None:
         from charrnn.generation.matching import LineMatch  # here: most samples start without
 
-        match = LineMatch.build(flags["match"], encoder, options.allowed).after(prompt, length)
+        match = LineMatch.build(flags["match"], encoder, options.allowed, ends_by_cr_lf=writes_cr_lf)
+        match = match.after(prompt, length)
         rules = replace(rules, fits=match.fits)
     _warn_of_stops(rules.stops, encoder, options.allowed)
     return Job(
@@ -66,16 +95,11 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     )
 
 
-def _rules(flags: Mapping[str, Any], text: TextOptions) -> Rules:
+def _rules(flags: Mapping[str, Any], form: _Form) -> Rules:
     """What ends a sample before its length, and which lines are left out of it."""
-    known_lines = _known_lines(flags["novel"], text) if flags["novel"] else None
-    stops = tuple(_as_text(stop, text) for stop in flags["stop"] or ())
+    known_lines = _known_lines(flags["novel"], form.text) if flags["novel"] else None
+    stops = tuple(form.of(stop) for stop in flags["stop"] or ())
     return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
-
-
-def _as_text(typed: str, options: TextOptions) -> str:
-    """What is typed with escapes, in the form that the model's text has."""
-    return prepare(unescape(typed), options)
 
 
 def _warn_of_stops(stops: Sequence[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
@@ -84,6 +108,17 @@ def _warn_of_stops(stops: Sequence[str], encoder: CharEncoder, allowed: tuple[in
         never = "".join(dict.fromkeys(c for c in stop if not _writes(c, encoder, allowed)))
         if never:
             write_error(f"--stop {stop!r} can end no text: the model never writes {describe_characters(never)}")
+
+
+def _warn_of_lacking(flags: Mapping[str, Any], form: _Form) -> None:
+    """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
+    for name in ("allow", "forbid"):
+        typed = "".join(form.of(typed) for typed in flags[name] or ())
+        lacking = "".join(dict.fromkeys(c for c in typed if c not in form.encoder))
+        if lacking:
+            is_range = "-" in lacking and re.search(r"\w-\w", typed)
+            help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if is_range else ""
+            write_error(f"--{name} has {describe_characters(lacking)}, which the model never writes{help_}")
 
 
 def _writes(character: str, encoder: CharEncoder, allowed: tuple[int, ...] | None) -> bool:
@@ -97,7 +132,7 @@ def _known_lines(paths: Sequence[str], options: TextOptions) -> KnownLines:
     return KnownLines(line.removesuffix("\r") for path in paths for line in read_text(path, options).split("\n"))
 
 
-def _options(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) -> SamplingOptions:
+def _options(flags: Mapping[str, Any], form: _Form) -> SamplingOptions:
     """How the next character is chosen."""
     temperature, last = _parse_temperature(flags["temperature"])
     if last is not None and flags["length"] == -1:
@@ -114,16 +149,17 @@ def _options(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) 
         top_k=flags["top_k"],
         top_p=flags["top_p"],
         min_p=flags["min_p"],
-        allowed=_allowed(flags, encoder, text),
+        allowed=_allowed(flags, form),
         recall_all=flags["recall_all"],
     )
 
 
-def _allowed(flags: Mapping[str, Any], encoder: CharEncoder, text: TextOptions) -> tuple[int, ...] | None:
+def _allowed(flags: Mapping[str, Any], form: _Form) -> tuple[int, ...] | None:
     """The ids to write with; None for all."""
+    encoder = form.encoder
     if not flags["allow"] and not flags["forbid"]:
         return None
-    allow, forbid = ("".join(_as_text(typed, text) for typed in flags[name] or ()) for name in ("allow", "forbid"))
+    allow, forbid = ("".join(form.of(typed) for typed in flags[name] or ()) for name in ("allow", "forbid"))
     if encoder.unit == BYTE and not f"{allow}{forbid}".isascii():
         raise ConfigError("--allow and --forbid take ASCII alone for a model of bytes: other characters are several")
     allow = allow if flags["allow"] else encoder.characters
