@@ -166,7 +166,18 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
             ["-p", "né"],
             1,
             "prompt has 'é' (U+00E9), which this model never saw (23 characters; see `charrnn inspect words.pt`); "
-            "--unknown skip or nearest passes over them",
+            "--unknown skip leaves them out, nearest takes what is like them",
+        ),
+        (
+            ["-p", "Q9", "--unknown", "nearest"],
+            1,
+            "prompt has 'Q' (U+0051), '9' (U+0039), which this model never saw (23 characters; see `charrnn inspect "
+            "words.pt`); nothing is near them; --unknown skip leaves them out",
+        ),
+        (
+            ["-p", "Tin", "--encoding", "latin-1"],
+            2,
+            "--encoding is of a prompt that is read; give --prompt-file, or --prompt -",
         ),
         (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (greedy) and finite"),
         (["-t", "warm"], 2, "--temperature is 'warm'; write it as 0.8, or as 0.3..1.2 for a range"),
@@ -186,8 +197,8 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
             ["-p", r"Tin\nBa"],
             1,
             "prompt has '\\\\' (U+005C), which this model never saw (23 characters; see `charrnn inspect words.pt`); "
-            r"--unknown skip or nearest passes over them; a line feed is typed as $'...\n' in the shell, or comes by "
-            "--prompt-file",
+            r"--unknown skip leaves them out, nearest takes what is like them; a line feed is typed as $'...\n' in the "
+            "shell, or comes by --prompt-file",
         ),
         *(
             (
@@ -496,6 +507,7 @@ def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
         (["--lines", 1, "-n", 2], "0 of 1 line: --length 2 was reached\n"),
         (["--lines", 9, "-n", 100, "-N", 3], "3 of 3 texts have fewer than 9 lines: --length 100 was reached\n"),
         (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 30 was reached\n"),
+        (["--lines", 9, "-n", 33, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 33 has no room for another th"),
         (["--lines", 9, "-n", 30, "--novel", "words.txt"], "0 lines left out that stand in words.txt\n0 of 9 l"),
         (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}", "--forbid", r"\n"], "1 of 9 lines: the model wri"),
         (["--lines", 9, "-n", 100, "--stop", "a"], ""),
@@ -537,6 +549,8 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
         (["--interactive", "--json"], "--json does not go with --interactive"),
         (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
         (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
+        (["--interactive", "--separator", "x"], "--separator does not go with --interactive"),
+        (["--interactive", "--encoding", "latin-1"], "--encoding is of a prompt that is read"),
         (["--interactive", "-p", "-"], "the prompt and --interactive cannot both come from standard input"),
         (["--mix", "-:0.3", "-p", "-"], "the prompt and --mix -:0.3 cannot both come from standard input"),
         (["--novel", "-", "-p", "-"], "the prompt and --novel cannot both come from standard input"),
@@ -628,6 +642,32 @@ def test_interactive_reads_the_prompt_before_each_beginning_and_writes_it_with_n
     matched = sample("-i", "-p", "Ti", "--match", "Tin t[a-z]+", "-q", input=b"n\nx\n")
     assert re.fullmatch(b"n t[a-z]+\n", matched.stdout)
     assert matched.stderr.startswith(b"charrnn: prompt has 'x'")
+
+
+def test_interactive_tells_lines_that_did_not_come(sample):
+    result = sample("-i", "--lines", 9, "-n", 20, "--seed", 1, input=b"Tin\nBa\n")
+    told = re.fullmatch("seed 1\n(. of 9 lines: --length 20 was reached\n){2}", result.stderr.decode())
+    assert told is not None
+    assert sample("-i", "--lines", 9, "-n", 20, "-q", input=b"Tin\nBa\n").stderr == b""
+
+
+def test_interactive_reads_lines_of_a_file_whatever_its_mark_and_its_line_ends(sample):
+    flags = ["-i", "-n", 20, "--seed", 1]
+    plain, marked = (sample(*flags, input=lines) for lines in (b"Tin\nBa\n", b"\xef\xbb\xbfTin\r\nBa\r\n"))
+    assert (marked.stdout, marked.stderr) == (plain.stdout, plain.stderr)
+    assert plain.stderr == b"seed 1\n"
+
+
+def test_interactive_tells_of_a_backslash_what_can_be_typed_there(sample):
+    told = sample("-i", "-q", input=rb"Tin\n").stderr
+    assert told.endswith(b"; a line feed cannot be typed here; what --prompt-file holds stands before each line\n")
+
+
+def test_a_prompt_of_which_nothing_is_left_is_told(sample):
+    result = sample("-p", "Q9", "--unknown", "skip", "-n", 9, "-q")
+    told = "--unknown skip leaves nothing of the prompt, of which the model knows no character"
+    assert (len(result.stdout), result.stderr.decode()) == (9, f"charrnn: {told}\n")
+    assert sample("-p", "Q9a", "--unknown", "skip", "-n", 9, "-q").stderr == b""
 
 
 def test_interactive_echoes_a_beginning_that_is_not_continued(sample):

@@ -42,8 +42,9 @@ def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(ch
 def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_of_its_text(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(2000))
     flags = [".", "--unit", "byte", *SMALL, "--out", "here.pt", "--log", "here.jsonl"]
-    for again in ([], ["--resume", "--max-steps", 6], ["--overwrite"]):
-        result = charrnn("train", *flags, *again)
+    longer = [".", "--unit", "byte", *SMALL[:-1], 6, "--out", "here.pt", "--log", "here.jsonl"]
+    for again in (flags, [*longer, "--resume"], [*flags, "--overwrite"]):
+        result = charrnn("train", *again)
         assert result.code == 0, result.stderr
         assert ": 2,000 bytes, " in result.stderr
     other = charrnn("train", ".", *SMALL, "--out", "other.pt", "--exclude", "*.jsonl")
@@ -250,6 +251,8 @@ def test_a_byte_model_without_its_rare_bytes_samples_and_is_looked_into(charrnn,
     refused = charrnn("sample", "any.pt", "--forbid", "é")
     assert (refused.code, refused.stderr.count("\n")) == (2, 1)
     assert refused.stderr.startswith("charrnn: --allow and --forbid take ASCII alone")
+    refused = charrnn("sample", "any.pt", "--novel", "any.bin", "-p", "a")
+    assert refused.stderr.endswith("; let the prompt end with a line feed\n"), "--match is for characters"
 
 
 @pytest.mark.slow

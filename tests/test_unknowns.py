@@ -74,6 +74,10 @@ def test_another_rule_is_refused():
         ("e\u0301", "\u00e9", "e\u0301"),
         ("e", "\u00e9", "e"),
         ("\u00df", "\u1e9e", "\u00df"),
+        ("\uff01\uff21\uff5e\u3000", "!A~ ", "\uff01\uff21\uff5e\u3000"),
+        ("\uff21a", "A", "\uff21"),
+        ("!A ", "\uff01\uff21\u3000", "!A "),
+        ("\u201d\uff02", '"', "\u201d"),
         ("x", "\u00e9\u00df", "\u00e9\u00df"),
     ],
 )

@@ -9,6 +9,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.config import flag_name
 from charrnn.errors import ConfigError
+from charrnn.standard_input import STDIN
 
 DEFAULT_LENGTH = 500
 MOST_CHARACTERS = 10**12
@@ -167,7 +168,7 @@ def sample(
     if interactive:
         from charrnn.cli.sampler.interactive import converse
 
-        converse(job, unknown, checkpoint)
+        converse(job, unknown, checkpoint, quiet=quiet)
         return
     if as_json:
         tally = write_json(out, job, with_log_probabilities=logprobs)
@@ -212,13 +213,15 @@ def _check(flags: Mapping[str, Any]) -> None:
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:
             raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
-    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": UNKNOWN_RULES}.items():
+    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": tuple(UNKNOWN_RULES)}.items():
         if flags[name] not in choices:
             raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {', '.join(choices)}")
     if flags["logprobs"] and not flags["as_json"]:
         raise ConfigError("--logprobs are a part of the JSON; give --json too")
     if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
         raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
+    if flags["encoding"] is not None and flags["prompt_file"] is None and flags["prompt"] != STDIN:
+        raise ConfigError("--encoding is of a prompt that is read; give --prompt-file, or --prompt -")
     if flags["interactive"]:
         _check_conversation(flags)
     if flags["mix"] and flags["device"] == "cuda":
@@ -237,7 +240,7 @@ def _check_conversation(flags: Mapping[str, Any]) -> None:
     """Refuse what does not go with a conversation."""
     given = {
         "json": flags["as_json"], "num-samples": flags["num_samples"] > 1, "surprisal": flags["surprisal"],
-        "novel": bool(flags["novel"]),
+        "novel": bool(flags["novel"]), "separator": flags["separator"] is not None,
     }  # fmt: skip
     for name, value in given.items():
         if value:

@@ -35,6 +35,9 @@ TWINS = (
 SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " "}
 """What is written in the place of letters that no Unicode form takes apart, and of a tab."""
 
+FULL_WIDTH = 0xFF01
+"""Where the full-width forms of ASCII's signs and letters begin, the exclamation mark first."""
+
 SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 """What asks for another form of the character before, such as an emoji's. Nobody sees that they are not there, nor that
 what is of Unicode's category Cf is not: joiners, marks of direction, the soft hyphen."""
@@ -107,8 +110,8 @@ def to_nearest(text: str, encoder: CharEncoder) -> str:
     """Put what is nearest in the place of every unknown character, where the model knows all of that.
 
     That is the same letter with its accent as a character of its own or within it, in the other case or without its
-    accent, what a ligature or a sign is made of, or another form of a quotation mark, a dash, a space or a line's end;
-    nothing, for what cannot be seen.
+    accent, what a ligature or a sign is made of, or another form of a quotation mark, a dash, a space or a line's end,
+    or of what is of full width; nothing, for what cannot be seen.
     """
     text = with_known_line_ends(text, encoder)
     marks = "".join(c for c in set(text) if unicodedata.combining(c))
@@ -163,6 +166,10 @@ def _relatives(character: str) -> Iterator[str]:
     if bare == parts:
         yield bare
     yield unicodedata.normalize("NFC", character)
+    if "!" <= character <= "~":
+        yield chr(ord(character) - ord("!") + FULL_WIDTH)
+    if character == " ":
+        yield "\N{IDEOGRAPHIC SPACE}"
     if len(character.swapcase()) == 1:
         yield character.swapcase()
     yield from (bare, character.casefold(), bare.swapcase())

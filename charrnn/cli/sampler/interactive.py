@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from charrnn.cli.common.shared import encode_ids
-from charrnn.cli.sampler.prompts import fit_prompt
-from charrnn.cli.sampler.writing import Job, write_stream
+from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
+from charrnn.cli.sampler.writing import Job, Tally, tell_short, write_stream
 from charrnn.display.plain import write_error
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Ending
 from charrnn.generation.samples import draw_characters
-from charrnn.text.decoding import prepare
+from charrnn.text.decoding import BOM, prepare
 
 
-def converse(job: Job, unknown: str, checkpoint: str) -> None:
+def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
     """Read beginnings from standard input until it ends, and continue each.
 
     Ctrl-C ends the text that is being written, not the conversation. The n-th text of a seed is the same every time.
@@ -27,13 +27,14 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
         unknown: what becomes of characters that the model lacks; see `fit_prompt`.
         checkpoint: how the user calls the model.
+        quiet: whether it is kept back where a text has fewer lines than were asked for.
     """
     with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
         import readline  # noqa: F401
     number = 0
     for line in _lines():
         try:
-            typed = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint)
+            typed = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint, IN_CONVERSATION)
             beginning = job.prompt + typed
             match = job.sampler.match
             if match is not None:
@@ -51,14 +52,23 @@ def converse(job: Job, unknown: str, checkpoint: str) -> None:
             opening = typed if job.echo else ""
             characters = itertools.chain(opening, (character for character, _ in drawn))
             write_stream(sys.stdout.buffer, characters, ends_line=True)
+        if not quiet:
+            tally = Tally()
+            tally.add(ending, job.rules.lines)
+            tell_short(tally, job)
 
 
 def _lines() -> Iterator[str]:
-    """Lines as they are typed; Ctrl-C drops a line that is half typed."""
+    """Lines as they are typed; Ctrl-C drops a line that is half typed.
+
+    Those of a file come without a byte-order mark, and without the CR of their end.
+    """
     shown = "> " if sys.stdin.isatty() and sys.stdout.isatty() else ""
+    mark = BOM
     while True:
         try:
-            yield input(shown)
+            yield input(shown).removeprefix(mark).removesuffix("\r")
+            mark = ""
         except EOFError:
             if shown:
                 print()

@@ -71,7 +71,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     _warn_of_lacking(flags, form)
     writes_cr_lf = form.has_cr_lf and all(_writes(character, encoder, options.allowed) for character in "\r\n")
     rules = _rules(flags, replace(form, has_cr_lf=writes_cr_lf))
-    check_novel(prompt, rules)
+    check_novel(prompt, rules, encoder.unit)
     match = None
     if flags["match"] is not None:
         from charrnn.generation.matching import LineMatch  # here: most samples start without

@@ -6,17 +6,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from charrnn.display.plain import write_error
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.standard_input import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import TextOptions
+from charrnn.text.options import BYTE, TextOptions
 from charrnn.text.unknowns import to_nearest, with_known_line_ends
 
 if TYPE_CHECKING:
     from charrnn.generation.endings import Rules
 
-UNKNOWN_RULES = ("error", "skip", "nearest")
+UNKNOWN_RULES = {
+    "error": "--unknown skip leaves them out, nearest takes what is like them",
+    "skip": "",
+    "nearest": "nothing is near them; --unknown skip leaves them out",
+}
+"""What can become of characters that a model lacks, and what else to do where some are left."""
+
+IN_SHELL = r"a line feed is typed as $'...\n' in the shell, or comes by --prompt-file"
+IN_CONVERSATION = "a line feed cannot be typed here; what --prompt-file holds stands before each line"
+"""What to do where somebody types a backslash."""
 
 
 def check_inputs(flags: Mapping[str, Any]) -> None:
@@ -43,16 +53,17 @@ def check_inputs(flags: Mapping[str, Any]) -> None:
         raise ConfigError(f"{asking[0]} and {asking[1]} cannot both come from standard input")
 
 
-def check_novel(prompt: str, rules: Rules) -> None:
+def check_novel(prompt: str, rules: Rules, unit: str) -> None:
     """Refuse to leave out lines that a prompt begins: it is written before it is known how they go on.
 
     Raises:
         ConfigError: known lines are to be left out, and the prompt ends within a line.
     """
     if rules.known_lines is not None and prompt.rpartition("\n")[2]:
+        as_pattern = "" if unit == BYTE else ", or give the beginning as a pattern: --match 'Mar.*'"
         raise ConfigError(
             "--novel leaves out whole lines, and cannot leave out the one that the prompt begins; let the prompt end "
-            "with a line feed, or give the beginning as a pattern: --match 'Mar.*'"
+            f"with a line feed{as_pattern}"
         )
 
 
@@ -81,8 +92,8 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, enco
     return text.removesuffix(end)  # as the shell's $(...) does: echo ends its line
 
 
-def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> str:
-    """Bring a prompt to the characters that a model knows.
+def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_backslash: str = IN_SHELL) -> str:
+    """Bring a prompt to the characters that a model knows; where none is left of it, that is told.
 
     Args:
         prompt: any text; where the model lacks the carriage return, lines may end with one and are read without it.
@@ -90,22 +101,23 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str) -> s
         unknown: what becomes of other characters, one of `UNKNOWN_RULES`: nothing, they are left out, or the nearest
             one stands for them.
         model: how the user calls it, for the message.
+        of_backslash: what the message says of a backslash.
 
     Raises:
         CharRNNError: characters are left that the model does not know.
     """
-    prompt = with_known_line_ends(prompt, encoder)
+    fitted = with_known_line_ends(prompt, encoder)
     if unknown == "nearest":
-        prompt = to_nearest(prompt, encoder)
+        fitted = to_nearest(fitted, encoder)
     if unknown == "skip":
-        prompt = "".join(character for character in prompt if character in encoder)
-    lacking = encoder.lacking(prompt)
+        fitted = "".join(character for character in fitted if character in encoder)
+    lacking = encoder.lacking(fitted)
     if lacking:
-        help_ = "" if unknown == "nearest" else "; --unknown skip or nearest passes over them"
-        if "\\" in lacking:
-            help_ += r"; a line feed is typed as $'...\n' in the shell, or comes by --prompt-file"
+        help_ = UNKNOWN_RULES[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
         raise CharRNNError(
             f"prompt has {describe_characters(lacking)}, which this model never saw ({len(encoder)} {encoder.unit}s; "
-            f"see `charrnn inspect {model}`){help_}"
+            f"see `charrnn inspect {model}`); {help_}"
         )
-    return prompt
+    if prompt and not fitted:
+        write_error(f"--unknown {unknown} leaves nothing of the prompt, of which the model knows no character")
+    return fitted

@@ -75,11 +75,13 @@ class Tally:
     Attributes:
         refused: known lines left out of them.
         num_short: how many have fewer lines than were asked for, since their length was over before.
+        num_without_room: how many of these had some length left, in which no line could fit a pattern.
         lines: whole lines of the last of these.
     """
 
     refused: int = 0
     num_short: int = 0
+    num_without_room: int = 0
     lines: int = 0
 
     def add(self, written: Sample | Ending, wanted: int | None) -> None:
@@ -87,6 +89,7 @@ class Tally:
         self.refused += written.refused
         if wanted is not None and written.reason in ("length", "match") and written.lines < wanted:
             self.num_short += 1
+            self.num_without_room += written.reason == "match"
             self.lines = written.lines
 
 
@@ -198,7 +201,11 @@ def tell_short(tally: Tally, job: Job) -> None:
     if job.num_samples > 1:
         told = f"{tally.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
     drawn = ", or ten times as many characters drawn," if tally.refused else ""
-    reason = f"--length {job.length}{drawn} was reached" if job.writes_line_feeds else "the model writes no line feed"
+    reason = f"--length {job.length}{drawn} was reached"
+    if tally.num_without_room == tally.num_short:
+        reason = f"--length {job.length}{drawn} has no room for another that fits --match"
+    if not job.writes_line_feeds:
+        reason = "the model writes no line feed"
     write_line(sys.stderr, f"{told}: {reason}")
 
 
