@@ -53,7 +53,10 @@ def test_lines_are_whole_and_counted(text, lines):
 def test_known_lines_are_left_out_and_counted_and_a_beginning_of_one_at_the_end_is_too(text, known):
     pieces, ending = feed(text, Rules(known_lines=KnownLines(known)))
     *whole, last = text.split("\n")
-    kept = "".join(f"{line}\n" for line in whole if line not in known)
+    kept, is_behind_gap = "", False
+    for line in whole:
+        kept += "" if line in known or (line == "" and is_behind_gap) else f"{line}\n"
+        is_behind_gap = line in known or line == ""
     assert joined(pieces) == kept + ("" if any(line.startswith(last) for line in known) else last)
     assert ending.refused == sum(line in known for line in (*whole, last))
 
@@ -98,6 +101,23 @@ def test_known_lines_do_not_count():
     pieces, ending = feed("a\nb\na\nab\nb\n", Rules(lines=2, known_lines=KnownLines({"a"})))
     assert joined(pieces) == "b\nab\n"
     assert (ending.reason, ending.refused) == ("lines", 2)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_empty_lines_do_not_count_where_known_ones_are_left_out_nor_gather_where_they_were(end):
+    lines = ["b", "", "", "a", "", "c", "", "b", "", "b"]
+    text = "".join(line + end for line in lines)
+    pieces, ending = feed(text, Rules(lines=3, known_lines=KnownLines({"a"})))
+    assert joined(pieces) == end.join(["b", "", "c", "", "b", ""])
+    assert (ending.reason, ending.refused, ending.lines) == ("lines", 1, 3)
+    assert ending.take_refused() == end + "a" + end + end, "what is left out does not count"
+    pieces, ending = feed(text, Rules(lines=3))
+    assert joined(pieces) == end.join(["b", "", "", ""])
+
+
+def test_an_empty_line_that_a_prompt_has_begun_is_none():
+    pieces, ending = feed("\nb\n", Rules(known_lines=KnownLines({"a"})), beginning="c")
+    assert (joined(pieces), ending.lines) == ("\nb\n", 2)
 
 
 def test_the_prompt_is_a_part_of_the_first_line():

@@ -45,7 +45,8 @@ class Rules:
     Attributes:
         stops: texts that end it; they are not part of it.
         lines: whole lines after which it ends.
-        known_lines: lines that are left out; they do not count.
+        known_lines: lines that are left out; they do not count, nor do empty ones beside them, of which none is
+            written behind a line left out or behind another.
         fits: tells whether a line that a stop has cut may stand; None: any may.
     """
 
@@ -79,6 +80,7 @@ class Ending:
         self._held: list[Drawn] = []
         self._text = ""
         self._is_within_line = False  # of which a part was given out
+        self._is_behind_gap = False  # a line left out, or an empty one
         self._refused_text = ""
         self.reason: str | None = None
         self.lines = 0
@@ -104,14 +106,16 @@ class Ending:
         return self._finish(is_whole=False)
 
     def take_refused(self) -> str:
-        """The characters left out of known lines since the last call."""
+        """The characters left out with whole lines since the last call."""
         text, self._refused_text = self._refused_text, ""
         return text
 
     def _finish(self, *, is_whole: bool) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole in any case."""
         if self._is_known(self._text):
-            self._refuse(self._line_length(self._text))
+            length = self._line_length(self._text)
+            self.refused += length > 0
+            self._leave_out(length)
         elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
             self._drop(self._line_length(self._text))
         released = self._release(len(self._held))
@@ -120,8 +124,15 @@ class Ending:
 
     def _end_line(self) -> bool:
         """Count a line, or leave it out; tell whether it was the last."""
-        if self._is_known(self._text[:-1]):
-            self._refuse(self._line_length(self._text[:-1]) + 1)
+        text = self._text[:-1]
+        is_known, is_empty = self._is_known(text), self._is_empty(text)
+        is_left_out = is_known or (is_empty and self._is_behind_gap)
+        self._is_behind_gap = is_known or is_empty
+        if is_left_out:
+            self._leave_out(self._line_length(text) + 1)
+            self.refused += is_known
+            return False
+        if is_empty:
             return False
         self.lines += 1
         if self.lines == self._rules.lines:
@@ -133,12 +144,17 @@ class Ending:
         known = self._rules.known_lines
         return known is not None and self._is_held(text) and self._line(text).removesuffix("\r") in known
 
+    def _is_empty(self, text: str) -> bool:
+        """Whether the line that a text ends in is an empty one, where known lines are left out."""
+        return self._rules.known_lines is not None and self._is_held(text) and self._line(text) in ("", "\r")
+
     def _begins_known(self, text: str) -> bool:
         """Whether the line that a text ends in may still become one that is to be left out."""
         known = self._rules.known_lines
         if known is None or not self._is_held(text):
             return False
-        return known.have_one_that_begins_with(self._line(text).removesuffix("\r"))
+        line = self._line(text).removesuffix("\r")
+        return not line or known.have_one_that_begins_with(line)
 
     def _is_held(self, text: str) -> bool:
         """Whether the line that a text, the one held or its beginning, ends in is held from its start on."""
@@ -151,9 +167,9 @@ class Ending:
     def _line_length(self, text: str) -> int:
         return len(text.rpartition("\n")[2])
 
-    def _refuse(self, length: int) -> None:
+    def _leave_out(self, length: int) -> None:
+        """Take back a line of so many characters, which do not count."""
         if length:
-            self.refused += 1
             self._refused_text += self._text[-length:]
         self._drop(length)
         if not self._text:

@@ -106,7 +106,7 @@ class Growing:
             if self.ending.reason is not None:
                 break
         self.course.line = self.ending.lines
-        if self.ending.refused and (refused := self.ending.take_refused()):
+        if refused := self.ending.take_refused():
             self.course.give_back(int(self._encoder.widths(refused).sum()))
         return certain
 
