@@ -5,12 +5,15 @@ from __future__ import annotations
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_ALLOWED = {"\n", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}", "\N{SOFT HYPHEN}"}
+_SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+"""Of Cf too, and seen: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, Prepended_Concatenation_Mark."""
+_TAGS = map(chr, range(0xE0020, 0xE0080))  # of which flags are spelled
+_ALLOWED = {"\n", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}", "\N{SOFT HYPHEN}", *_SIGNS, *_TAGS}
 
 
 def visible(text: str) -> str:
-    """Replace control and formatting characters, line feeds apart, by pictures or code points."""
-    return "".join(_picture(character) for character in text)
+    """Replace control and formatting characters, but for line ends, by pictures or code points; CR LF becomes LF."""
+    return "".join(_picture(character) for character in text.replace("\r\n", "\n"))
 
 
 def quoted(text: str) -> str:

@@ -150,6 +150,22 @@ def test_escaped_text_commands_no_terminal_and_can_be_printed(text):
     assert "\n" not in quoted(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u0600\u06f1 \u06dd\u0661 \u070f \u08e2 \U000110bd",  # signs that stand before numbers
+        "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",  # Scotland's flag
+    ],
+)
+def test_signs_that_are_seen_are_shown_though_unicode_has_them_beside_those_that_command(text):
+    assert visible(text) == text
+
+
+def test_a_carriage_return_is_shown_where_no_line_feed_follows():
+    assert visible("a\r\nb\rc\r") == "a\nb\u240dc\u240d"
+    assert quoted("a\r\n") == "a\u240d\\n"
+
+
 def test_ordinary_text_is_shown_as_it_is():
     text = make_text(200) + "é漢👩‍👩‍👧 [bold]:smile:"
     assert visible(text) == text

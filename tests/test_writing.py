@@ -58,6 +58,27 @@ def test_what_would_command_a_terminal_is_shown_in_colour_too_in_the_prompt_as_i
     assert out.getvalue().decode() == "\u241b[2J\naab\u241b"
 
 
+class Terminal(io.BytesIO):
+    """What a terminal is sent."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_carriage_return_before_a_line_feed_is_not_shown_on_a_terminal_and_written_elsewhere(reciting):
+    text, shown = "ab\r\n\r\n\rc\r", "ab\n\n\u240dc\u240d"
+    job = reciting(text, prompt="a\r\n")
+    for rules in (Rules(), Rules(lines=99)):
+        screen, pipe = Terminal(), io.BytesIO()
+        for out in (screen, pipe):
+            write_one(out, reciting(text, prompt="a\r\n", rules=rules))
+        assert (screen.getvalue().decode(), pipe.getvalue().decode()) == (f"a\n{shown}\n", f"a\r\n{text}")
+    screen, coloured = Terminal(), Terminal()
+    write_many(screen, job)
+    write_one(coloured, job, coloured=True)
+    assert screen.getvalue().decode() == coloured.getvalue().decode() == f"a\n{shown}\n"
+
+
 def written_in_every_way(make):
     """The text of a job as it is written alone, beside others, and as JSON."""
     one, many, records = io.BytesIO(), io.BytesIO(), io.BytesIO()

@@ -98,7 +98,7 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Tally:
     ending = Ending(job.rules, job.prompt)
     if coloured:
         drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
-        write_stream(out, itertools.chain(visible(job.opening), map(_colour, drawn)), ready=True)
+        write_stream(out, itertools.chain(visible(job.opening), map(_colour, _without_cr(drawn))), ready=True)
     elif job.rules.are_none:
         ids = job.sampler.stream(job.length)
         write_stream(out, itertools.chain(job.opening, job.encoder.spell(ids)))
@@ -150,8 +150,9 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Tall
 def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False, ends_line: bool = False) -> None:
     """Write characters as they come.
 
-    On a terminal each is shown at once, what would command the terminal is shown and not obeyed, and the line is ended;
-    elsewhere they are handed on unaltered every `FLUSH_SECONDS`, and a line is ended where Ctrl-C cuts it.
+    On a terminal each is shown at once, what would command the terminal is shown and not obeyed, a CR before a line
+    feed is left out, and the line is ended; elsewhere they are handed on unaltered every `FLUSH_SECONDS`, and a line is
+    ended where Ctrl-C cuts it.
 
     Args:
         out: to write to.
@@ -161,9 +162,11 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     ends_line = ends_line or is_terminal
+    if is_terminal and not ready:
+        characters = (visible(character) for character, _ in _without_cr((each, 0.0) for each in characters))
     try:
         for last in characters:
-            out.write(to_bytes(visible(last) if is_terminal and not ready else last))
+            out.write(to_bytes(last))
             if is_terminal or time.monotonic() - flushed > FLUSH_SECONDS:
                 out.flush()
                 flushed = time.monotonic()
@@ -228,6 +231,18 @@ def _blocks(job: Job) -> Iterator[tuple[range, int]]:
     at_once = max(1, min(job.at_once, MOST_AT_ONCE // max(job.length, 1)))
     for first in range(0, job.num_samples, at_once):
         yield range(first, min(first + at_once, job.num_samples)), job.length
+
+
+def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
+    """Leave out each carriage return before a line feed: what comes behind one is waited for."""
+    held: list[Drawn] = []
+    for each in drawn:
+        if each[0] != "\n":
+            yield from held
+        held = [each] if each[0] == "\r" else []
+        if not held:
+            yield each
+    yield from held
 
 
 def _colour(drawn: Drawn) -> str:
