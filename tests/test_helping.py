@@ -117,6 +117,14 @@ def test_what_comes_twice_and_takes_no_value_or_several_or_is_one_is_taken(charr
     assert "twice" not in charrnn("sample", "a.pt", *words).stderr
 
 
+@pytest.mark.parametrize("words", ["--match a --match b", "-rnn_size 9", "a.pt b.pt c.pt"])
+def test_a_word_is_completed_whatever_is_wrong_before_it(charrnn, words):
+    line = f"charrnn sample {words} --temp"
+    told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    completed = charrnn(env=told)
+    assert (completed.text.split(), completed.stderr) == (["--temperature"], "")
+
+
 def test_help_comes_whatever_else_is_given(charrnn):
     assert charrnn("sample", "-p", "a", "-p", "b", "-h").text.startswith("Usage: charrnn sample")
 

@@ -31,6 +31,8 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
+            if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
+                return super().parse_args(ctx, args)
             known = _flags(self.get_params(ctx))
             left: list[str] = []
             try:
