@@ -143,18 +143,18 @@ def test_an_exported_model_can_be_begun_with(folder, charrnn):
 @pytest.mark.parametrize(
     ("flags", "code", "told"),
     [
-        (["--hidden-size", 32], 2, "--hidden-size is 32, and the weights in base.pt are made for what they were"),
-        (["--unit", "byte"], 2, "--unit is byte, and base.pt has learned characters; leave it out"),
-        (["--resume"], 2, "--init-from begins a training with a model's weights, and --resume goes on with one"),
-        (["--lines"], 2, "--lines keeps lines apart, and the model in base.pt recalls what stood before"),
-        (["--init-from", "none.pt"], 1, "none.pt: no such file"),
-        (["--init-from", ""], 2, "--init-from is empty: it goes to a file; name one"),
-        (["--out", "base.pt"], 2, "base.pt: exists; go on with it by --resume, replace it by --overwrite"),
+        (["base.pt", "--hidden-size", 32], 2, "--hidden-size is 32, and the weights in base.pt are made for what they"),
+        (["base.pt", "--unit", "byte"], 2, "--unit is byte, and base.pt has learned characters; leave it out"),
+        (["base.pt", "--resume"], 2, "--init-from begins a training with a model's weights, and --resume goes on with"),
+        (["base.pt", "--lines"], 2, "--lines keeps lines apart, and the model in base.pt recalls what stood before"),
+        (["none.pt"], 1, "none.pt: no such file"),
+        ([""], 2, "--init-from is empty: it goes to a file; name one"),
+        (["base.pt", "--out", "base.pt"], 2, "base.pt: exists; go on with it by --resume, replace it by --overwrite"),
     ],
 )
 def test_what_cannot_be_begun_with_is_refused_in_one_line(folder, flags, code, told):
     before = (folder / "base.pt").read_bytes()
-    training = train(folder, "--init-from", "base.pt", "--max-steps", 2, *flags)
+    training = train(folder, "--max-steps", 2, "--init-from", *flags)
     assert training.process.exitcode == code
     assert training.stderr.startswith(f"charrnn: {told}"), training.stderr
     assert training.stderr.count("\n") == 1

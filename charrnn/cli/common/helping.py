@@ -103,7 +103,7 @@ def _explained(
     """An error of usage that knows its command, which typer's parser leaves out at times, and what may be meant."""
     error.ctx = ctx
     flag: str = getattr(error, "option_name", "")
-    if hint := hint_at(flag, hints):
+    if flag and (hint := hint_at(flag, hints)):
         return USAGE_ERROR(f"no such option: {flag}; {hint}", ctx)
     if error.message.startswith("Got unexpected extra argument"):
         error.message += "; " + hints.get("", "it takes no more")
