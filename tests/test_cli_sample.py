@@ -5,9 +5,11 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -157,6 +159,44 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
         )
     assert result.returncode == 1
     assert result.stderr == b"charrnn: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("variable", [{"PYTHONUNBUFFERED": ""}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_disk_that_fills_amid_a_record_is_told_however_python_buffers(trained, variable):
+    with open(trained / "cut.json", "wb") as out:
+        result = subprocess.run(
+            [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "--json", "-n", "9000"], cwd=trained,
+            stdout=out, stderr=subprocess.PIPE, env={**clean_environment(), **variable}, timeout=60,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (1, b"charrnn: standard output: File too large\n")
+    assert (trained / "cut.json").stat().st_size == 4096
+
+
+def test_unbuffered_streams_write_what_buffered_ones_do(trained):
+    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-n", "300", "--seed", "1"]
+    results = [
+        subprocess.run(command, cwd=trained, capture_output=True, env={**clean_environment(), **variable}, timeout=60)
+        for variable in ({"PYTHONUNBUFFERED": ""}, {"PYTHONUNBUFFERED": "1"})
+    ]
+    assert results[0].stdout == results[1].stdout
+    assert [result.stderr for result in results] == [b"seed 1\n", b"seed 1\n"]
+
+
+def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_does_not_wait(trained):
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "--prompt", "-", "-q", "-n", "5"]
+    with subprocess.Popen(command, cwd=trained, stdin=reader, stdout=subprocess.PIPE) as process:
+        os.write(writer, b"Banana ")
+        while not os.get_blocking(reader) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        os.write(writer, b"tin")
+        os.close(writer)
+        text, _ = process.communicate(timeout=60)
+    os.close(reader)
+    assert text.startswith(b"Banana tin")
 
 
 @pytest.mark.parametrize(
