@@ -92,7 +92,11 @@ class UnknownCharacterError(CharRNNError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
-    signs = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
+    signs = (
+        "out of memory", "not enough memory", "can't allocate memory", "annot allocate memory",
+        "failed to map segment from shared object",  # the loader's, of a library
+        "could not create a primitive",  # oneDNN's, which tells no reason
+    )  # fmt: skip
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 

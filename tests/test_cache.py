@@ -1,5 +1,6 @@
 import mmap
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from charrnn.text.cache import KEPT_DAYS, Cache, cache_key, default_folder, let_
 from charrnn.training.lanes import Lanes
 
 ON_LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="another system than Linux's")
+ON_POSIX = pytest.mark.skipif(os.name == "nt", reason="a system without such rights")
 
 IDS = np.arange(1000, dtype=np.uint16)
 DAY = 86400
@@ -29,6 +31,21 @@ def test_what_is_kept_is_found_and_mapped(tmp_path):
     assert isinstance(kept, np.memmap)
     assert kept.tolist() == found.tolist() == IDS.tolist()
     assert not found.flags.writeable
+
+
+@ON_POSIX
+def test_what_is_kept_is_for_its_users_eyes_alone_and_a_folder_that_is_there_stays_as_it_is(tmp_path):
+    Cache(tmp_path / "cache" / "charrnn").keep("key", [IDS], IDS.dtype)
+    assert mode_of(tmp_path / "cache" / "charrnn") == 0o700
+    assert mode_of(tmp_path / "cache" / "charrnn" / "key.ids") == 0o600
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o775)
+    Cache(tmp_path / "shared").keep("key", [IDS], IDS.dtype)
+    assert mode_of(tmp_path / "shared") == 0o775
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_a_file_of_another_size_is_not_used(tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 import struct
 import subprocess
 import sys
@@ -129,3 +130,31 @@ def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypa
     with pytest.raises(OutputError, match="Input/output error"):
         outputs.write_whole(str(tmp_path / "x"), b"new", "--out")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
+
+
+def test_what_killed_processes_left_beside_an_output_is_cleared_away_and_what_lives_is_not(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = [f".x.{gone.pid}.tmp", f".x.{'9' * 30}.tmp", ".x.1.tmp", f".y.{gone.pid}.tmp"]
+    for name in names:
+        (tmp_path / name).touch()
+    outputs.write_whole(str(tmp_path / "x"), b"new", "--out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.1.tmp", f".y.{gone.pid}.tmp", "x"]
+
+
+def test_a_file_keeps_its_mode_when_it_is_replaced(tmp_path):
+    path = tmp_path / "x"
+    for mode in (0o600, 0o664, 0o444):
+        path.touch()
+        path.chmod(mode)
+        outputs.write_whole(str(path), b"new", "--out")
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_keeps_its_owner_when_root_replaces_it(tmp_path):
+    path = tmp_path / "x"
+    path.touch()
+    os.chown(path, 12, 34)
+    outputs.write_whole(str(path), b"new", "--out")
+    assert (path.stat().st_uid, path.stat().st_gid) == (12, 34)

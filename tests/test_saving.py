@@ -258,6 +258,26 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypat
         locked_output(tmp_path / "m.pt").__enter__()
 
 
+def test_a_lock_that_another_user_left_is_locked_all_the_same_or_told(tmp_path, monkeypatch):
+    opened, refused = os.open, [os.O_RDWR]
+
+    def guarded(path, flags, *mode):
+        if str(path).endswith(".lock") and flags & 3 in refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(lock.os, "open", guarded)
+    (tmp_path / ".m.pt.lock").write_text("1\n")
+    with locked_output(tmp_path / "m.pt"):
+        assert (tmp_path / ".m.pt.lock").read_text() == "1\n"
+        with pytest.raises(OutputError, match="is writing it"):
+            locked_output(tmp_path / "m.pt").__enter__()
+    (tmp_path / ".m.pt.lock").touch()
+    refused.append(os.O_RDONLY)
+    with pytest.raises(OutputError, match=r"\.m\.pt\.lock, may not be opened; delete it"):
+        locked_output(tmp_path / "m.pt").__enter__()
+
+
 def test_what_killed_processes_left_is_cleared_away_and_nothing_else(tmp_path):
     for name in (".m[1].pt.123.tmp", ".m[1].pt.9.tmp", ".m[1].pt.x.5.tmp", ".m1.pt.5.tmp", "m[1].pt.5.tmp"):
         (tmp_path / name).write_text("")

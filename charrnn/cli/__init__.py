@@ -79,15 +79,16 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
         _discard_stdout()
         if is_closed_pipe(error):  # the reader has had enough, as in `| head`
             raise typer.Exit(0) from None
+        if is_out_of_memory(error):
+            _leave(f"out of memory; {_smaller(ctx)}", 1)
         where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
         _leave(f"{where}{error.strerror or error}", 1)
-    except (MemoryError, RuntimeError) as error:
-        smaller = SMALLER.get(ctx.invoked_subcommand if ctx else "", "ask for less")
+    except (MemoryError, RuntimeError, ImportError) as error:
         if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
-            _leave(_of_gpu(str(error), smaller), 1)
+            _leave(_of_gpu(str(error), _smaller(ctx)), 1)
         if not is_out_of_memory(error):
             raise
-        _leave(f"out of memory; {smaller}", 1)
+        _leave(f"out of memory; {_smaller(ctx)}", 1)
 
 
 def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
@@ -97,6 +98,11 @@ def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
     """
     nameless = error.filename is None and getattr(error, "winerror", None) is None
     return isinstance(error, BrokenPipeError) or (system == "nt" and error.errno == errno.EINVAL and nameless)
+
+
+def _smaller(ctx: Any) -> str:
+    """What takes less memory."""
+    return SMALLER.get(ctx.invoked_subcommand if ctx else "", "ask for less")
 
 
 def _of_gpu(message: str, smaller: str) -> str:

@@ -52,7 +52,7 @@ def _beginning(path: Path, length: int) -> bytes:
 
 
 def write_whole(path: str, data: bytes, flag: str) -> None:
-    """Put data at a path in one step.
+    """Put data at a path in one step, and clear away what killed processes left beside it.
 
     Args:
         path: of the file; its folder must exist.
@@ -64,6 +64,7 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     """
     require_name(path, flag)
     try:
+        _clear_beside(Path(path))
         replace_file(Path(path), lambda file: file.write(data))
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = error.strerror if isinstance(error, OSError) else error
@@ -92,8 +93,21 @@ def strays_beside(path: Path) -> list[Path]:
     return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
 
 
+def _clear_beside(path: Path) -> None:
+    """Remove temporary files whose processes are gone; Windows, where it cannot be asked without harm, keeps them."""
+    for stray in strays_beside(path) if os.name != "nt" else ():
+        try:
+            os.kill(int(stray.name.split(".")[-2]), 0)
+        except (ProcessLookupError, OverflowError):
+            stray.unlink(missing_ok=True)
+        except PermissionError:  # it is there, and another user's
+            pass
+
+
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
+
+    It keeps the mode of the file that it replaces, and as far as the system lets it the owner.
 
     Args:
         path: of the file; its folder must exist.
@@ -106,6 +120,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     target, temporary = Path(os.path.realpath(path)), temporary_beside(path)
     try:
         with open(temporary, "wb") as file:
+            _take_after(target, file.fileno())
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -113,6 +128,18 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         temporary.unlink(missing_ok=True)  # gone already where all went well
     _sync_folder(target.parent)
+
+
+def _take_after(target: Path, descriptor: int) -> None:
+    """Give an open file the owner and the mode of another, before anything stands in it; nothing if there is none."""
+    if os.name == "nt":  # its rights are the folder's
+        return
+    with contextlib.suppress(OSError):
+        there = os.stat(target)
+        with contextlib.suppress(OSError):  # to give a file away is root's right; the group may be kept
+            os.fchown(descriptor, -1, there.st_gid)
+            os.fchown(descriptor, there.st_uid, -1)
+        os.fchmod(descriptor, there.st_mode & 0o777)
 
 
 def _sync_folder(folder: Path) -> None:

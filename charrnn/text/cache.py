@@ -37,7 +37,7 @@ class Cache:
     """A folder of encoded texts.
 
     Attributes:
-        folder: made when something is kept.
+        folder: made when something is kept, for its user's eyes alone, as the files in it are.
     """
 
     folder: Path
@@ -61,9 +61,9 @@ class Cache:
         path = self._path(key)
         unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._tidy()
-            with open(unfinished, "wb") as file:
+            with open(unfinished, "wb", opener=_open_private) as file:
                 for piece in pieces:
                     file.write(piece.astype(dtype, copy=False).data)
             _put_in_place(unfinished, path)
@@ -87,6 +87,10 @@ class Cache:
                 with contextlib.suppress(OSError):  # another process may delete it first
                     if path.stat().st_mtime < time.time() - days * _DAY:
                         path.unlink()
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

@@ -212,7 +212,7 @@ def _keep(stream: BinaryIO, name: str, folder: Path | None) -> IO[bytes]:
     with contextlib.ExitStack() as closed_if_it_fails:
         with _keeping(name, folder):
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             kept = closed_if_it_fails.enter_context(tempfile.TemporaryFile(dir=folder))
             kept.write(head)
         while chunk := stream.read(CHUNK):

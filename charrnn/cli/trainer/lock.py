@@ -29,7 +29,7 @@ def locked_output(path: Path) -> Iterator[None]:
         path: of the checkpoint; its folder is there and can be written to.
 
     Raises:
-        OutputError: another training has it.
+        OutputError: another training has it, or a file of another user stands in the lock's place.
     """
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{target.name}.lock")
@@ -51,7 +51,7 @@ def locked_output(path: Path) -> Iterator[None]:
 def _acquire(lock: Path, path: Path) -> int:
     """Open and lock the file; again where its former owner removed it between the two."""
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor, is_own = _open(lock, path)
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,10 +65,24 @@ def _acquire(lock: Path, path: Path) -> int:
                 "wait for it, stop it, or give another file with --out"
             ) from None
         if fcntl is None or _is_still(descriptor, lock):
-            os.truncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
+            if is_own:
+                os.truncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
             return descriptor
         os.close(descriptor)
+
+
+def _open(lock: Path, path: Path) -> tuple[int, bool]:
+    """Open the file, and say whether it may be written to: what another user left may be locked all the same."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666), True
+    except PermissionError:
+        with contextlib.suppress(PermissionError):
+            return os.open(lock, os.O_RDONLY), False
+        raise OutputError(
+            f"{path}: the lock that another user's training left, {lock}, may not be opened; delete it, or give another "
+            "file with --out"
+        ) from None
 
 
 def _is_still(descriptor: int, lock: Path) -> bool:
