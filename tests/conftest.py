@@ -92,8 +92,8 @@ def charrnn(tmp_path: Path) -> Runner:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what would colour or widen the output, or move a training to a GPU."""
-    ignored = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONWARNINGS"}
+    """The environment without what would colour, widen or chop the output, or move a training to a GPU."""
+    ignored = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONUNBUFFERED", "PYTHONWARNINGS"}
     return {**{name: value for name, value in os.environ.items() if name not in ignored}, "CUDA_VISIBLE_DEVICES": ""}
 
 

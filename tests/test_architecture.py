@@ -124,7 +124,8 @@ ALLOWED = {
         "verdict": "metrics",
     },
     "display": {
-        "plain": "config escape metrics",
+        "json_line": "",
+        "plain": "config escape json_line metrics",
         "log": "errors metrics",
         "echo": "",
         "console": "echo escape metrics plain",

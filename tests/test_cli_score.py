@@ -1,11 +1,13 @@
 """`charrnn inspect --score`: whole texts, and lines as a filter in a pipe."""
 
+import base64
 import contextlib
 import itertools
 import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -339,9 +341,12 @@ def test_a_model_of_bytes_is_described_in_bytes(command, byte_model):
     assert "bits per character" in both
 
 
-def test_what_is_not_text_is_escaped_in_json(command, byte_model):
-    result = command("bytes.pt", "--score", "-", "--by", "line", "--json", stdin="a\udcffb\n")
-    assert json.loads(result.stdout.decode("utf-8", "strict"))["text"] == "a\udcffb"
+def test_what_is_not_text_is_replaced_in_json_and_stands_beside_it(command, byte_model):
+    result = command("bytes.pt", "--score", "-", "--by", "line", "--json", stdin="a\udcffb\nabc\n")
+    odd, plain = map(json.loads, result.stdout.decode("utf-8", "strict").splitlines())
+    assert (odd["text"], base64.b64decode(odd["bytes"])) == ("a\ufffdb", b"a\xffb")
+    assert b"\\u" not in result.stdout, "no lone surrogate, which strict readers refuse"
+    assert "bytes" not in plain
 
 
 def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, trained):
@@ -379,12 +384,21 @@ def test_one_encoding_may_have_several_names(command, trained):
     assert command("words.pt", "alias.pt", "--score", "words.txt").returncode == 0
 
 
-def test_a_name_that_is_not_utf8_is_escaped_in_json(command, trained):
+def test_a_name_that_is_not_utf8_is_replaced_in_json_and_stands_beside_it(command, trained):
     path = os.fsencode(trained) + b"/caf\xe9.txt"
     with open(path, "wb") as file:
         file.write(b"Banana tin sole\n")
     result = command("words.pt", "--score", os.fsdecode(path), "--json")
-    assert json.loads(result.stdout.decode("utf-8", "strict"))["text"].encode("utf-8", "surrogateescape") == path
+    record = json.loads(result.stdout.decode("utf-8", "strict"))
+    assert (record["text"], base64.b64decode(record["bytes"])) == (path.decode("utf-8", "replace"), path)
+
+
+def test_a_models_name_breaks_no_row(command, trained):
+    shutil.copy(trained / "words.pt", trained / "a\nb\tc.pt")
+    result = command("a\nb\tc.pt", "zoo.pt", "--score", "-", "--by", "line", stdin="Tin sole\nmare\n")
+    assert [row.split("\t")[2:] for row in result.stdout.decode().splitlines()] == [
+        ["a\\nb    c", "8", "Tin sole"], ["a\\nb    c", "4", "mare"],
+    ]  # fmt: skip
 
 
 def test_files_in_different_encodings_are_not_one_text(command, trained):

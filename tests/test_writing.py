@@ -1,5 +1,6 @@
 """Samples on their way to stdout: what reaches a terminal, a pipe and a program that reads JSON."""
 
+import base64
 import io
 import json
 import math
@@ -10,14 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn.cli.common.tables import to_json
 from charrnn.cli.sampler import writing
 from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one, write_stream
+from charrnn.display.json_line import to_json
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.samples import Sample
 from charrnn.generation.sampling import Sampler
-from charrnn.text.encoder import CharEncoder
+from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import PLAIN
 
 
@@ -161,7 +162,9 @@ def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, rec
 @example("caf\u00e9 \U0001f469\u200d\U0001f680")
 def test_json_holds_every_text_on_one_line_that_commands_nothing(text):
     line = to_json({"text": text})
-    assert json.loads(line) == {"text": text}
+    replaced = "".join(c if unicodedata.category(c) != "Cs" else "\ufffd" for c in text)
+    exact = {} if replaced == text else {"bytes": base64.b64encode(to_bytes(text)).decode()}
+    assert json.loads(line.encode("utf-8")) == {"text": replaced, **exact}
     assert len(line.splitlines()) == 1
     assert not [c for c in line if unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in BIDI_COMMANDS]
 

@@ -6,7 +6,6 @@ The live display for a terminal is in `charrnn.display.console`, which imports r
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from charrnn.config import ModelConfig
+from charrnn.display.json_line import to_json
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
 
@@ -152,7 +152,7 @@ class JsonDisplay(Display):
         self._write({"step": step, "interrupted": True, "checkpoint": self._path})
 
     def _write(self, fields: dict[str, Any]) -> None:
-        write_line(self._stream, json.dumps(fields))
+        write_line(self._stream, to_json(fields))
 
 
 def report_fields(report: Report) -> dict[str, Any]:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
-import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from charrnn.display.heatmap import cell_width
 
 MAX_WIDTH = 100
 NARROW = 48
 """Columns of a terminal below which a value stands under its name, not beside it."""
-
-_COMMANDING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is, and what a terminal obeys or a reader of lines takes for a line's end."""
 
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
@@ -190,13 +184,3 @@ def _lay_out(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
 
 def _pad(cell: str, size: int) -> str:
     return cell + " " * (size - text_width(cell))
-
-
-def to_json(record: Mapping[str, Any]) -> str:
-    """One line of JSON; what UTF-8 cannot hold, such as a byte that is not text, and what commands is escaped."""
-    line = json.dumps(record, ensure_ascii=False)
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError:
-        line = json.dumps(record)
-    return _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

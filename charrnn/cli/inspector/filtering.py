@@ -18,11 +18,11 @@ import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
 from charrnn.cli.common.shared import first_id
-from charrnn.cli.common.tables import to_json
 from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
 from charrnn.cli.inspector.subject import Subject
+from charrnn.display.json_line import to_json
 from charrnn.display.plain import write_error
-from charrnn.escape import visible
+from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import to_bytes
@@ -148,7 +148,7 @@ def _format(scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out:
         return to_json(_fields(scored, subjects)) + "\n"
     columns = [f"{value:.4f}" for value in scored.bits]
     if len(subjects) > 1:
-        columns.append(visible(subjects[best_fit(scored.bits)].name))
+        columns.append(quoted(subjects[best_fit(scored.bits)].name))  # a name may hold a line feed, a tab
     text = visible(scored.text) if out.isatty() else scored.text
     return "\t".join([*columns, str(len(scored.text)), text]) + "\n"
 

@@ -17,11 +17,11 @@ from charrnn.cli.common.tables import (
     print_lines,
     print_table,
     terminal_width,
-    to_json,
     wrapped,
 )
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
+from charrnn.display.json_line import to_json
 from charrnn.display.plain import format_perplexity
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError, describe_characters
 from charrnn.escape import quoted

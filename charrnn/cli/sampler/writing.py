@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from charrnn.cli.common.tables import to_json
 from charrnn.display.heatmap import heat, paint
+from charrnn.display.json_line import to_json
 from charrnn.display.plain import write_line
 from charrnn.escape import quoted, visible
 from charrnn.generation.endings import Drawn, Ending, Rules

@@ -80,8 +80,8 @@ def _open(lock: Path, path: Path) -> tuple[int, bool]:
         with contextlib.suppress(PermissionError):
             return os.open(lock, os.O_RDONLY), False
         raise OutputError(
-            f"{path}: the lock that another user's training left, {lock}, may not be opened; delete it, or give another "
-            "file with --out"
+            f"{path}: the lock that another user's training left, {lock}, may not be opened; "
+            "delete it, or give another file with --out"
         ) from None
 
 
