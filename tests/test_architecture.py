@@ -125,10 +125,11 @@ ALLOWED = {
     },
     "display": {
         "json_line": "",
-        "plain": "config escape json_line metrics",
+        "outlet": "",
+        "plain": "config escape json_line metrics outlet",
         "log": "errors metrics",
         "echo": "",
-        "console": "echo escape metrics plain",
+        "console": "echo escape metrics outlet plain",
         "heatmap": "curves escape",
         "page": "outputs",
         "svg": "escape",

@@ -1,11 +1,14 @@
 """Saving while a training goes on: how often, through failures, one training per output, and the log."""
 
 import errno
+import fcntl
 import json
 import os
+import re
 import resource
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -351,6 +354,80 @@ def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stay
     log.write({"step": 3})
     assert not log.failure
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+
+
+def test_a_log_that_cannot_be_written_is_told_once_a_minute_and_so_is_its_end(tmp_path, monkeypatch):
+    now, told, path = [1000.0], [], tmp_path / "away" / "train.log"
+    monkeypatch.setattr("charrnn.display.log.time.monotonic", lambda: now[0])
+    path.parent.mkdir()
+    log = TrainingLog(path, after_step=0, tell=told.append)
+    log.write({"step": 1})
+    path.parent.rename(tmp_path / "gone")
+    for step in (2, 3):
+        log.write({"step": step})
+    failure = f"{path}: the log cannot be written (No such file or directory)"
+    assert told == [f"{failure}; training goes on, and tries again"]
+    assert log.lost == f"{failure}: its lines from step 2 on are missing"
+    now[0] += 60
+    log.write({"step": 4})
+    assert len(told) == 2
+    (tmp_path / "gone").rename(path.parent)
+    log.write({"step": 5})
+    assert told[2:] == [f"{path}: the log is written again, and nothing of it is missing"]
+    assert not log.lost
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.slow
+def test_a_log_that_is_lost_is_told_beside_a_checkpoint_that_is_not(folder):
+    (folder / "away").mkdir()
+    training = train(folder, *SMALL, "--max-steps", 30, "--log", "away/verse.log", prepare=lose_the_log)
+    assert training.process.exitcode == 1
+    told = "away/verse.log: the log cannot be written (No such file or directory)"
+    assert f"charrnn: {told}; training goes on, and tries again\n" in training.stderr
+    saved = re.escape(f"charrnn: the training is done and saved as verse.pt, but {told}: its lines from step ")
+    assert re.fullmatch(rf"{saved}\d+ on are missing", training.stderr.splitlines()[-1])
+    assert step_of(folder / "verse.pt") == 30
+
+
+def lose_the_log():
+    write = TrainingLog.write
+
+    def write_nowhere(self, fields):
+        self._path.unlink(missing_ok=True)
+        if self._path.parent.is_dir():
+            self._path.parent.rmdir()
+        write(self, fields)
+
+    TrainingLog.write = write_nowhere
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [["--json"], []])
+def test_a_stop_saves_also_where_nobody_reads_what_is_said(folder, flags):
+    path, log = folder / "verse.pt", folder / "verse.log"
+    flags = [*flags, "--log", log.name, "--evaluate-every", 1, "--save-every", "1h"]
+    training = Training(folder, *SMALL, *ENDLESS, *flags, prepare=stop_reading)
+    wait_until(lambda: log.exists() and has_come_to_rest(log))
+    last = json.loads(log.read_text().splitlines()[-1])["step"]
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 143
+    assert step_of(path) == last
+
+
+def stop_reading():
+    """Let stderr be a pipe that takes a page, and nobody read it."""
+    _, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    sys.stderr.close()
+    os.dup2(writer, 2)
+    sys.stderr = open(2, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def has_come_to_rest(path):
+    size = path.stat().st_size
+    time.sleep(1.0)
+    return 0 < size == path.stat().st_size
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 from charrnn import __version__
 from charrnn.cli.common import mistakes
-from charrnn.cli.common.commands import Commands
+from charrnn.cli.common.commands import JSON_ERRORS, Commands
 from charrnn.cli.common.helping import USAGE_ERROR, usage_error_line
 from charrnn.errors import CharRNNError, is_out_of_memory
 
@@ -72,23 +72,23 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
     try:
         yield
     except CharRNNError as error:
-        _leave(str(error), error.exit_code)
+        _leave(str(error), error.exit_code, ctx)
     except USAGE_ERROR as error:
-        _leave(usage_error_line(error), 2)
+        _leave(usage_error_line(error), 2, ctx)
     except OSError as error:
         _discard_stdout()
         if is_closed_pipe(error):  # the reader has had enough, as in `| head`
             raise typer.Exit(0) from None
         if is_out_of_memory(error):
-            _leave(f"out of memory; {_smaller(ctx)}", 1)
+            _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
         where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
-        _leave(f"{where}{error.strerror or error}", 1)
+        _leave(f"{where}{error.strerror or error}", 1, ctx)
     except (MemoryError, RuntimeError, ImportError) as error:
         if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
-            _leave(_of_gpu(str(error), _smaller(ctx)), 1)
+            _leave(_of_gpu(str(error), _smaller(ctx)), 1, ctx)
         if not is_out_of_memory(error):
             raise
-        _leave(f"out of memory; {_smaller(ctx)}", 1)
+        _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
 
 
 def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
@@ -112,10 +112,10 @@ def _of_gpu(message: str, smaller: str) -> str:
     return f"the GPU has failed ({message.splitlines()[0].rstrip('.')}); try again, or use --device cpu"
 
 
-def _leave(message: str, code: int) -> NoReturn:
+def _leave(message: str, code: int, ctx: Any) -> NoReturn:
     from charrnn.display.plain import write_error
 
-    write_error(message)
+    write_error(message, as_json=ctx is not None and JSON_ERRORS in ctx.meta)
     raise typer.Exit(code) from None
 
 

@@ -6,7 +6,6 @@ file is never parsed for markup.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -30,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charrnn.display.echo import hide_control_characters
+from charrnn.display.outlet import Outlet
 from charrnn.display.plain import Display, describe_loss, describe_speed, format_seconds
 from charrnn.escape import visible
 from charrnn.metrics import Report
@@ -40,26 +40,24 @@ Bar = TypeVar("Bar", bound="WorkBar")
 
 
 class _Patient:
-    """A terminal that may go away: what is written to it then is lost, and the training goes on."""
+    """A terminal that may go away, or be halted by Ctrl-S: what is written to it then is lost at worst."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, outlet: Outlet | None = None) -> None:
+        self._stream, self._outlet = stream, outlet or Outlet(stream)
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
+        self._outlet.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.flush()
+        """Nothing: what is written is there already."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-def _console(stream: TextIO) -> Console:
-    return Console(file=cast(TextIO, _Patient(stream)), highlight=False, markup=False, emoji=False)
+def _console(stream: TextIO, outlet: Outlet | None = None) -> Console:
+    return Console(file=cast(TextIO, _Patient(stream, outlet)), highlight=False, markup=False, emoji=False)
 
 
 QUIET_SECONDS = 1.0
@@ -131,14 +129,16 @@ class LiveDisplay(Display):
 
     Args:
         stream: a terminal.
+        is_hurried: see `Display`.
     """
 
     shows_samples = True
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = bool) -> None:
+        super().__init__(stream, is_hurried=is_hurried)
         self._stream = stream
         self._show_control_characters: Callable[[], None] | None = None
-        self._console = _console(stream)
+        self._console = _console(stream, self._outlet)
         self._report: Report | None = None
         self._evaluated: Report | None = None
         self._sample: tuple[int, str] | None = None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from charrnn.metrics import HistoryRow
 
 BEGINNING = b'{"step": '
 """Of every line."""
+
+TELL_EVERY = 60.0
+"""Seconds between two warnings of a log that cannot be written."""
 
 
 def begins_as_log(path: Path) -> bool:
@@ -44,6 +48,7 @@ class TrainingLog:
         path: of the file; it is made where it is not there.
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
         history: the run's evaluations so far, by which its log is known.
+        tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
         failure: why the last line could not be written; empty where it could.
@@ -53,10 +58,18 @@ class TrainingLog:
         OutputError: the file cannot be written, or is something else than this run's log, as far as that shows.
     """
 
-    def __init__(self, path: Path, *, after_step: int, history: Sequence[HistoryRow] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        after_step: int,
+        history: Sequence[HistoryRow] = (),
+        tell: Callable[[str], object] = str,
+    ) -> None:
         self.failure = self.gap = ""
-        self._path = path
+        self._path, self._tell = path, tell
         self._pending = b""
+        self._told, self._missing_from = float("-inf"), 0
         try:
             data = path.read_bytes() if path.exists() else b""
             end, last = _end_of(data, after_step, history, path)
@@ -73,14 +86,27 @@ class TrainingLog:
     def write(self, fields: Mapping[str, Any]) -> None:
         """Add a line; what JSON has no word for, such as infinity, becomes null."""
         line = json.dumps({name: _plain(value) for name, value in fields.items()}, allow_nan=False)
+        if not self._pending:
+            self._missing_from = fields["step"]
         self._pending += line.encode() + b"\n"
         try:
             with self._open() as file:
                 self._append(file)
         except OSError as error:
             self.failure = f"{self._path}: the log cannot be written ({error.strerror})"
+            if time.monotonic() - self._told >= TELL_EVERY:
+                self._told = time.monotonic()
+                self._tell(f"{self.failure}; training goes on, and tries again")
             return
+        if self.failure:
+            self._told = float("-inf")
+            self._tell(f"{self._path}: the log is written again, and nothing of it is missing")
         self.failure, self._pending = "", b""
+
+    @property
+    def lost(self) -> str:
+        """What is missing if nothing more is written, and why; empty where all is there."""
+        return f"{self.failure}: its lines from step {self._missing_from:,} on are missing" if self._pending else ""
 
     def _open(self) -> FileIO:
         """Open it anew each time: it may have been deleted."""

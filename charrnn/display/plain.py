@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, TextIO
 
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
+from charrnn.display.outlet import Outlet
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
 
@@ -23,7 +24,11 @@ LINE_EVERY = 60.0
 
 
 class Display:
-    """What every display does; this one shows nothing.
+    """What every display does; this one shows nothing but warnings.
+
+    Args:
+        stream: to write to.
+        is_hurried: whether a signal asks for something by now, for whose sake lines that nobody reads are left out.
 
     Attributes:
         shows_samples: whether it wants to know what the model writes.
@@ -32,6 +37,9 @@ class Display:
 
     shows_samples = False
     unit = "character"
+
+    def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = bool) -> None:
+        self._outlet = Outlet(stream, is_hurried)
 
     def __enter__(self) -> Display:
         return self
@@ -54,7 +62,7 @@ class Display:
 
     def warn(self, message: str) -> None:
         """Say that something is wrong, though the training goes on; no display keeps it to itself."""
-        write_error(message)
+        self.write(error_line(message))
 
     def update(self, report: Report) -> None:
         """Show where the training stands."""
@@ -67,6 +75,15 @@ class Display:
 
     def interrupted(self, step: int) -> None:
         """Show that the training was stopped from outside after a step, and saved."""
+
+    def write(self, line: str) -> None:
+        """Write a line as it is, and before it how many were left out since the last one."""
+        lost = self._outlet.left_out
+        told = self._warning(f"{lost:,} line{'s were' if lost > 1 else ' was'} left out while nobody read") + "\n"
+        self._outlet.write(f"{told if lost else ''}{line}\n")
+
+    def _warning(self, message: str) -> str:
+        return error_line(message)
 
 
 class MuteDisplay(Display):
@@ -82,17 +99,18 @@ class PlainDisplay(Display):
     Args:
         stream: to write to.
         shows_samples: whether samples were asked for.
+        is_hurried: see `Display`.
     """
 
-    def __init__(self, stream: TextIO, *, shows_samples: bool) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, *, shows_samples: bool, is_hurried: Callable[[], bool] = bool) -> None:
+        super().__init__(stream, is_hurried=is_hurried)
         self._told = time.monotonic()
         self.shows_samples = shows_samples
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
         self._told = time.monotonic()
-        write_line(self._stream, message)
+        self.write(message)
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
@@ -119,10 +137,13 @@ class JsonDisplay(Display):
         stream: to write to.
         path: of the checkpoint.
         shows_samples: whether samples were asked for.
+        is_hurried: see `Display`.
     """
 
-    def __init__(self, stream: TextIO, path: str, *, shows_samples: bool = False) -> None:
-        self._stream = stream
+    def __init__(
+        self, stream: TextIO, path: str, *, shows_samples: bool = False, is_hurried: Callable[[], bool] = bool
+    ) -> None:
+        super().__init__(stream, is_hurried=is_hurried)
         self._path = path
         self.shows_samples = shows_samples
 
@@ -130,9 +151,13 @@ class JsonDisplay(Display):
         """See `Display.begin`."""
         self._write({**settings, "told": lines})
 
+    def note(self, message: str) -> None:
+        """See `Display.note`."""
+        self._write({"note": message})
+
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
-        self._write({"warning": message})
+        self.write(self._warning(message))
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
@@ -152,7 +177,10 @@ class JsonDisplay(Display):
         self._write({"step": step, "interrupted": True, "checkpoint": self._path})
 
     def _write(self, fields: dict[str, Any]) -> None:
-        write_line(self._stream, to_json(fields))
+        self.write(to_json(fields))
+
+    def _warning(self, message: str) -> str:
+        return to_json({"warning": message})
 
 
 def report_fields(report: Report) -> dict[str, Any]:
@@ -171,9 +199,14 @@ def write_line(stream: TextIO, line: str) -> None:
         print(line, file=stream, flush=True)
 
 
-def write_error(message: str) -> None:
-    """Write on stderr, in one line, what is wrong."""
-    write_line(sys.stderr, f"charrnn: {quoted(message)}")
+def error_line(message: str) -> str:
+    """One line that says what is wrong."""
+    return f"charrnn: {quoted(message)}"
+
+
+def write_error(message: str, *, as_json: bool = False) -> None:
+    """Write on stderr, in one line, what is wrong; for programs as an object."""
+    write_line(sys.stderr, to_json({"error": message}) if as_json else error_line(message))
 
 
 def describe_loss(loss: float, unit: str = "character") -> str:

@@ -8,6 +8,9 @@ import typer
 
 from charrnn.cli.common.helping import with_parts
 
+JSON_ERRORS = "charrnn.json_errors"
+"""Stands in a context's `meta` where the error that ends a command is to be JSON, as what it says else is."""
+
 
 class Commands(MutableMapping[str, Any]):
     """Typer's commands by name; to make one is to import its module and to go through all of its flags.

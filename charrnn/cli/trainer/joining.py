@@ -21,7 +21,7 @@ from charrnn.training.torchrun import Place
 
 
 @contextlib.contextmanager
-def joined(place: Place, signals: TrainingSignals) -> Iterator[Ranks]:
+def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> Iterator[Ranks]:
     """Be one of the processes that train together; whatever goes wrong, one of them says so, in one line.
 
     Where one alone failed on GPUs it does not take leave, which NCCL would have wait for those that still exchange
@@ -30,6 +30,7 @@ def joined(place: Place, signals: TrainingSignals) -> Iterator[Ranks]:
     Args:
         place: of this process.
         signals: that stop it.
+        as_json: say so for programs.
 
     Raises:
         typer.Exit: something went wrong, and was told; or all have stopped together.
@@ -48,25 +49,25 @@ def joined(place: Place, signals: TrainingSignals) -> Iterator[Ranks]:
         are_together = True
         raise
     except CharRNNError as error:
-        _tell_once(error, group)
+        _tell_once(error, group, as_json)
         raise typer.Exit(error.exit_code) from None
     except RuntimeError as error:
         trouble = group.peer_failure(error)
         if not trouble:
             raise
         lost = LostRankError(trouble)
-        _tell_once(lost, group)
+        _tell_once(lost, group, as_json)
         raise typer.Exit(lost.exit_code) from None
     finally:
         if are_together or not group.uses_nccl:
             group.leave()
 
 
-def _tell_once(error: CharRNNError, group: Ranks) -> None:
+def _tell_once(error: CharRNNError, group: Ranks, as_json: bool) -> None:
     """Tell an error, where nobody has told one yet: at once, since torchrun ends what outlives another process."""
     if group.may_speak():
         where = "" if group.is_first else f"process {group.rank} of {group.world_size}: "
-        write_error(f"{where}{error}")
+        write_error(f"{where}{error}", as_json=as_json)
 
 
 def settle(request: Request, place: Place) -> Request:

@@ -27,7 +27,10 @@ def run_training(request: Request) -> None:
         typer.Exit: stopped by a signal, after saving.
     """
     place = read_place()
-    with TrainingSignals(is_launched=bool(place.job)) as signals, joined(place, signals) as ranks:
+    with (
+        TrainingSignals(is_launched=bool(place.job)) as signals,
+        joined(place, signals, as_json=request.speaks_json) as ranks,
+    ):
         request = ranks.broadcast(lambda: settle(request, place))
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             corpus = read_texts(request, _reading(request, ranks), ranks)
@@ -39,7 +42,7 @@ def run_training(request: Request) -> None:
             train_on(request, corpus, signals, ranks, neighbours)
     if ranks.is_first:
         try:
-            print(request.path, flush=True)
+            print(request.printed, flush=True)
         except OSError as error:
             error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
             raise

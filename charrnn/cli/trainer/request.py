@@ -88,6 +88,16 @@ class Request:
         return f"{first.resolve().name if first.is_dir() else first.stem}.pt"
 
     @property
+    def printed(self) -> str:
+        """The checkpoint's path as it may stand in a command: none that begins with a hyphen, as flags do."""
+        return f".{os.sep}{self.path}" if str(self.path).startswith("-") else str(self.path)
+
+    @property
+    def speaks_json(self) -> bool:
+        """Whether what is said is for programs."""
+        return self.as_json and not self.quiet
+
+    @property
     def finding(self) -> list[str]:
         """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
         reading = self.reading

@@ -29,7 +29,7 @@ from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import is_watched, waiting
 from charrnn.display.log import TrainingLog
-from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields, write_line
+from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError, SaveError
 from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import sampling_weights
@@ -60,7 +60,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
-    with _make_display(request, corpus.encoder.unit) if ranks.is_first else MuteDisplay() as display:
+    with _make_display(request, corpus.encoder.unit, ranks, signals) as display:
         with waiting(request, ranks, "measuring this machine"):
             begin = resume_run if request.resume else start_run if request.init_from is None else begin_with_weights
             launch = begin(request, corpus, neighbours, ranks)
@@ -70,7 +70,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         display.begin(announcement(launch), settings(launch))
         session.train(signals)
     if ranks.is_first and not request.quiet and not request.as_json:
-        write_line(sys.stderr, farewell(launch.run, launch.corpus.encoder.unit))
+        display.write(farewell(launch.run, launch.corpus.encoder.unit))
 
 
 class Session:
@@ -89,7 +89,10 @@ class Session:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
             if request.log is not None:
                 self._log = TrainingLog(
-                    Path(request.log), after_step=run.step, history=run.history if request.resume else ()
+                    Path(request.log),
+                    after_step=run.step,
+                    history=run.history if request.resume else (),
+                    tell=display.warn,
                 )
         self._saver.saved_step = run.step if request.resume_from is None and request.resume else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
@@ -218,11 +221,13 @@ class Session:
     def _save_at_the_end(self, what: str) -> None:
         self._save()
         self._saver.wait(is_last=True)
-        told = "; ".join(filter(None, [self._saver.failure, "" if self._log is None else self._log.failure]))
+        failed, lost = self._saver.failure, "" if self._log is None else self._log.lost
         # All wait for the one that saves, which torchrun would end 30 seconds after the others, and fail with it.
-        (some_failed,) = self._ranks.all_reduce_max(bool(told))
+        (some_failed,) = self._ranks.all_reduce_max(bool(failed or lost))
+        if some_failed and lost and not failed:
+            raise SaveError(f"{what} and saved as {self._request.path}, but {lost}")
         if some_failed:
-            told = told or "the first process could not save it"
+            told = "; ".join(filter(None, [failed, lost])) or "the first process could not save it"
             raise SaveError(f"{what}, but {told}; {self._what_is_kept()}")
 
     def _show_sample(self, step: int) -> float:
@@ -252,21 +257,29 @@ class Session:
             again = f"charrnn train {as_typed(*self._request.texts)}{found}{out}{log} --resume"
             if self._ranks.world_size > 1:
                 again = f"torchrun ... -m {'-- ' if log else ''}{again}"  # else it takes --log for its own
-            write_line(sys.stderr, f"stopped after step {self._run.step:,}, saved; go on with: {again}")
+            self._display.write(f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 
 
-def _make_display(request: Request, unit: str) -> Display:
-    asks_for_samples = bool(request.options["sample_every"])
-    display = Display()
-    if request.as_json and not request.quiet:
-        display = JsonDisplay(sys.stderr, str(request.path), shows_samples=asks_for_samples)
+def _make_display(request: Request, unit: str, ranks: Ranks, signals: TrainingSignals) -> Display:
+    shows_samples = bool(request.options["sample_every"])
+
+    def is_hurried() -> bool:
+        return signals.asks
+
+    display: Display
+    if not ranks.is_first:
+        display = MuteDisplay(sys.stderr)
+    elif request.speaks_json:
+        display = JsonDisplay(sys.stderr, str(request.path), shows_samples=shows_samples, is_hurried=is_hurried)
     elif is_watched(request):
         from charrnn.display.console import LiveDisplay
 
-        display = LiveDisplay(sys.stderr)
-    elif not request.quiet:
-        display = PlainDisplay(sys.stderr, shows_samples=asks_for_samples)
+        display = LiveDisplay(sys.stderr, is_hurried=is_hurried)
+    elif request.quiet:
+        display = Display(sys.stderr, is_hurried=is_hurried)
+    else:
+        display = PlainDisplay(sys.stderr, shows_samples=shows_samples, is_hurried=is_hurried)
     display.unit = unit
     return display
 

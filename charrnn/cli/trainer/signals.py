@@ -46,6 +46,11 @@ class TrainingSignals:
                 self._former[number] = signal.signal(number, self._remember)
         return self
 
+    @property
+    def asks(self) -> bool:
+        """Whether one asks for something that has not been done yet."""
+        return bool(self.received or self.save_wanted)
+
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
         """Let a first stop wait: amid the loading of PyTorch, an exception would abort the process."""
