@@ -105,6 +105,31 @@ def test_json_has_the_samples_that_were_asked_for(charrnn, text):
     assert all(samples)
 
 
+def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, text):
+    text.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh\n"), 900)))  # nothing in it to be learned
+    flags = [*SMALL, "--dropout", 0, "--recall", 0, "--epochs", 40, "--learning-rate", 0.02]
+    lines = [*map(json.loads, charrnn("train", "verse.txt", *flags, "--json").stderr.splitlines())]
+    assert any(line.get("note", "").startswith("no gain in 3 evaluations: back to the weights") for line in lines)
+    told = "verse.pt: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
+    assert json.loads(charrnn("train", "verse.txt", "--json").stderr) == {"error": told}
+    assert charrnn("train", "verse.txt", "--json", "-q").stderr == f"charrnn: {told}\n"
+
+
+def test_a_path_that_is_printed_is_no_flag_to_the_next_command(charrnn, text):
+    text.rename(text.with_name("-verse.txt"))
+    result = charrnn("train", "./-verse.txt", *SMALL, "--max-steps", 3, "-q")
+    assert (result.code, result.text) == (0, f".{os.sep}-verse.pt\n")
+    assert len(charrnn("sample", result.text.strip(), "-n", 5, "-q").stdout) == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there a working directory cannot be deleted")
+def test_a_working_directory_that_is_gone_is_one_line(text):
+    command = f"mkdir gone && cd gone && rmdir ../gone && {sys.executable} -m charrnn train {text}"
+    result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, timeout=100)
+    told = b"charrnn: the working directory is gone; go to another with `cd`\n"
+    assert (result.returncode, result.stdout, result.stderr) == (2, b"", told)
+
+
 def test_the_checkpoint_keeps_its_name_when_what_it_was_named_after_is_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("texts.v1", "out"):

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 
 import pytest
@@ -19,7 +20,7 @@ import torch
 from conftest import clean_environment, make_text
 from test_display import REPORT
 
-from charrnn.display import console
+from charrnn.display import console, outlet
 from charrnn.text.corpus import read_corpus
 
 SMALL = ["--hidden-size", "32", "--batch-size", "4", "--seq-len", "32", "--precision", "float32"]
@@ -240,3 +241,23 @@ def test_the_display_fits_its_terminal_and_leaves_out_nothing(monkeypatch, width
     ):
         assert told in words
     assert "…" not in shown
+
+
+def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):
+    monkeypatch.setattr(outlet, "HURRY_SECONDS", 0.2)
+    monkeypatch.setenv("TERM", "xterm")
+    master, slave = pty.openpty()
+    asked = []
+    with os.fdopen(slave, "w") as stream:
+        display = console.LiveDisplay(stream, is_hurried=lambda: bool(asked))
+        display.update(REPORT)
+        termios.tcflow(slave, termios.TCOOFF)
+        work = threading.Thread(target=lambda: (display.note("halted"), display.close()), daemon=True)
+        work.start()
+        work.join(1.0)
+        assert work.is_alive(), "it waits"
+        asked.append(True)
+        work.join(30)
+        assert not work.is_alive()
+        termios.tcflow(slave, termios.TCOON)
+    os.close(master)

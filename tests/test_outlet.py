@@ -1,0 +1,76 @@
+"""What a training says to a reader who stops reading: nothing is lost unless a signal asks for something meanwhile."""
+
+import fcntl
+import io
+import json
+import os
+import threading
+import time
+
+import pytest
+
+from charrnn.display import outlet
+from charrnn.display.plain import JsonDisplay, PlainDisplay
+
+PAGE = 4096
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """A pipe of one page: its end to read from, and a stream into it."""
+    monkeypatch.setattr(outlet, "HURRY_SECONDS", 0.2)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PAGE)
+    with os.fdopen(writer, "w") as stream:
+        yield reader, stream
+    os.close(reader)
+
+
+def read_lines(reader, count):
+    data = b""
+    while data.count(b"\n") < count:
+        data += os.read(reader, PAGE)
+    return data.decode().splitlines()
+
+
+def test_a_reader_who_is_slow_gets_every_line(pipe):
+    reader, stream = pipe
+    display = PlainDisplay(stream, shows_samples=False)
+    lines = [f"{number} {'x' * 300}" for number in range(60)] + ["y" * 3 * PAGE]
+    writer = threading.Thread(target=lambda: [display.note(line) for line in lines], daemon=True)
+    writer.start()
+    time.sleep(0.5)
+    assert writer.is_alive(), "it waits"
+    assert read_lines(reader, len(lines)) == lines
+    writer.join(30)
+    assert not writer.is_alive()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_lines_that_are_left_out_for_the_sake_of_a_signal_are_counted_and_told(pipe, as_json):
+    reader, stream = pipe
+    asked = {"is_hurried": lambda: True}
+    display = JsonDisplay(stream, "m.pt", **asked) if as_json else PlainDisplay(stream, shows_samples=False, **asked)
+    long = "x" * 2 * PAGE
+    for message in (long, "lost", "lost too"):
+        display.note(message)
+    first = read_lines(reader, 1)
+    while display._outlet._writer.is_alive():
+        time.sleep(0.01)
+    display.note("heard")
+    lines = first + read_lines(reader, 2)
+    told = "2 lines were left out while nobody read"
+    if as_json:
+        assert [*map(json.loads, lines)] == [{"note": long}, {"warning": told}, {"note": "heard"}]
+    else:
+        assert lines == [long, f"charrnn: {told}", "heard"]
+
+
+def test_a_stream_without_a_descriptor_and_one_whose_reader_is_gone_are_written_to_all_the_same():
+    text = io.StringIO()
+    assert outlet.Outlet(text).write("a\n")
+    assert text.getvalue() == "a\n"
+    gone, writer = os.pipe()
+    os.close(gone)
+    with os.fdopen(writer, "w") as closed:
+        assert outlet.Outlet(closed).write("a\n")
