@@ -94,14 +94,22 @@ def strays_beside(path: Path) -> list[Path]:
 
 
 def _clear_beside(path: Path) -> None:
-    """Remove temporary files whose processes are gone; Windows, where it cannot be asked without harm, keeps them."""
-    for stray in strays_beside(path) if os.name != "nt" else ():
-        try:
-            os.kill(int(stray.name.split(".")[-2]), 0)
-        except (ProcessLookupError, OverflowError):
-            stray.unlink(missing_ok=True)
-        except PermissionError:  # it is there, and another user's
-            pass
+    """Remove temporary files whose processes are gone, where that can be done without harm: not on Windows."""
+    with contextlib.suppress(OSError):  # of a folder that cannot be read
+        for stray in strays_beside(path) if os.name != "nt" else ():
+            with contextlib.suppress(OSError):  # another user's
+                if _is_gone(int(stray.name.split(".")[-2])):
+                    stray.unlink(missing_ok=True)
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # it is there, and another user's
+        pass
+    return False
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
