@@ -5,7 +5,6 @@ The live display for a terminal is in `charrnn.display.console`, which imports r
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -194,9 +193,11 @@ def report_fields(report: Report) -> dict[str, Any]:
 
 
 def write_line(stream: TextIO, line: str) -> None:
-    """Write a line at once; where nobody listens any more, the work matters more than what is said of it."""
-    with contextlib.suppress(OSError):
-        print(line, file=stream, flush=True)
+    """Write a line at once; where nobody listens any more, the work matters more than what is said of it.
+
+    Nothing of it stays in Python's buffer, which could not be flushed at the end: that would be an error of its own.
+    """
+    Outlet(stream).write(f"{line}\n")
 
 
 def error_line(message: str) -> str:
