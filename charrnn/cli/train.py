@@ -1,7 +1,6 @@
 """`charrnn train`: its flags, and what they ask for."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from charrnn.cli.common.commands import JSON_ERRORS
 from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.durations import parse_duration
-from charrnn.cli.common.mistakes import check_quotes
+from charrnn.cli.common.mistakes import check_quotes, require_folder
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
@@ -249,7 +248,7 @@ def train(
     flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
-        _require_folder()
+        require_folder()
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit, "time_limit")
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "save_every")
         check_options(flags)
@@ -290,14 +289,6 @@ def _one_of_several_tells() -> Iterator[None]:
         if read_place().rank:
             raise typer.Exit(error.exit_code) from None
         raise
-
-
-def _require_folder() -> None:
-    """Refuse a working directory that was deleted, of which PyTorch's libraries know nothing better than to abort."""
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        raise ConfigError("the working directory is gone; go to another with `cd`") from None
 
 
 _NOT_OPTIONS = {

@@ -95,6 +95,18 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
     return ""
 
 
+def require_folder() -> None:
+    """Refuse a working directory that was deleted, of which PyTorch's libraries know nothing better than to abort.
+
+    Raises:
+        ConfigError: it is gone.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory is gone; go to another with `cd`") from None
+
+
 def check_quotes(paths: Sequence[str]) -> None:
     """Refuse a path with spaces that has come in pieces.
 
