@@ -99,7 +99,7 @@ class _Task:
 
     Attributes:
         given: what is decided already, by field name of `ModelConfig` and `TrainConfig`.
-        num_chars: characters of the whole text.
+        num_chars: characters of a whole text of which a usual share is held out.
         train_chars: of them, those to train on.
         step_chars: of a step.
         vocab_size: distinct characters.
@@ -152,8 +152,8 @@ def suggest(
     if device == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = _Task(
-        given=given, num_chars=num_chars, train_chars=train_chars, step_chars=step_chars, vocab_size=vocab_size,
-        flops=flops,
+        given=given, num_chars=round(train_chars / (1 - TrainConfig.val_fraction)), train_chars=train_chars,
+        step_chars=step_chars, vocab_size=vocab_size, flops=flops,
     )  # fmt: skip
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)

@@ -56,7 +56,7 @@ def test_a_text_that_is_held_out_by_name_is_cut_off_where_it_begins(
 ):
     folder = tmp_path_factory.mktemp("texts")
     options = TextOptions(normalize=form, newline=newline)
-    expected = [prepare(learned + "--", options), prepare(held_out + "..", options)]
+    expected = [prepare(learned, options), prepare(held_out + "..", options)]
     paths = [write(folder, learned.encode(), "a.txt"), write(folder, f"{held_out}..".encode(), "b.txt")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "CHUNK", chunk)
@@ -71,6 +71,26 @@ def test_lines_that_are_held_out_by_name_begin_a_line(tmp_path):
     corpus = read_corpus(paths[:1], ReadOptions(options=TextOptions(lines=True), val_texts=(paths[1],)))
     pieces = corpus.split(corpus.num_held_out / len(corpus.ids))
     assert [corpus.encoder.decode(piece) for piece in pieces] == ["one\ntwo\n", "three\nfour"]
+
+
+def test_a_text_that_is_held_out_is_not_learned_from(tmp_path):
+    (tmp_path / "d" / "inner").mkdir(parents=True)
+    for name in ("a", "b", "inner/c"):
+        (tmp_path / "d" / name).write_bytes(name.encode() * 3)
+    folder, inner, held_out = str(tmp_path / "d"), str(tmp_path / "d" / "inner"), str(tmp_path / "d" / "b")
+    corpus = read_corpus([folder], ReadOptions(val_texts=(held_out, inner)))
+    assert (decoded(corpus), corpus.num_held_out) == ("aaabbbinner/cinner/cinner/c", 24)
+    for path in (held_out, str(tmp_path / "d" / "inner" / "c"), inner):
+        with pytest.raises(CorpusError, match="is to be learned from and held out by --val-text; give it once"):
+            read_corpus([folder, path], ReadOptions(val_texts=(held_out, inner)))
+
+
+def test_the_cache_tells_a_text_from_the_same_in_two_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)
+    paths = [write(tmp_path, text.encode(), name) for text, name in (("x\u0301", "a"), ("\u0323y", "b"))]
+    reading = {"options": TextOptions(normalize="nfc"), "cache": Cache(tmp_path / "cache")}
+    assert decoded(read_corpus(paths, ReadOptions(**reading))) == "x\u0323\u0301y"
+    assert decoded(read_corpus(paths[:1], ReadOptions(**reading, val_texts=(paths[1],)))) == "x\u0301\u0323y"
 
 
 @pytest.mark.parametrize(("texts", "short"), [((b"abc", b"d"), "b"), ((b"a", b"bcd"), "a")])

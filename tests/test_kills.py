@@ -123,6 +123,9 @@ class HalfFile:
     def __exit__(self, *_):
         self._file.close()
 
+    def fileno(self):
+        return self._file.fileno()
+
     def write(self, data):
         self._file.write(data[: len(data) // 2])
         die()

@@ -181,7 +181,7 @@ def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path):
 
 
 def make_request(folder, **changes):
-    flags = dict.fromkeys(["cache", "include", "exclude", "min_count", "max_vocab"])
+    flags = dict.fromkeys(["cache", "val_text", "include", "exclude", "min_count", "max_vocab"])
     text = {"unit": "character", "encoding": "utf-8", "errors": "strict", "newline": "keep", "normalize": "none"}
     reading = parse_reading({**flags, **text, "lowercase": False, "lines": False, "separator": "", "no_cache": True})
     settings = {

@@ -1,13 +1,15 @@
 """A training that begins with the weights of another, on a text of its own."""
 
 import json
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_text
-from processes import train
+from processes import Training, train
 from test_training import finish, start
 
 from charrnn.cli.trainer.transfer import carry_over
@@ -106,8 +108,6 @@ def test_it_learns_more_of_a_short_text_than_a_training_that_knows_nothing(folde
 
 @pytest.mark.slow
 def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder):
-    training = train(folder, "--init-from", "base.pt", "--out", "tuned.pt", "--max-steps", 12, "--learning-rate", 1e-9)
-    assert training.process.exitcode == 0, training.stderr
     harmful = train(folder, "--init-from", "base.pt", "--out", "bad.pt", "--max-steps", 4, "--learning-rate", 20)
     assert harmful.process.exitcode == 0, harmful.stderr
     assert ", step 0, that of the weights that it began with: nothing was gained; " in harmful.stderr
@@ -120,16 +120,34 @@ def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder)
 
 @pytest.mark.slow
 def test_a_run_that_began_so_is_resumed_as_any_other(folder):
-    flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32"]
-    whole = train(folder, *flags, "--max-steps", 30, "--out", "whole.pt")
+    flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32", "--max-steps", 3000]
+    whole = train(folder, *flags, "--out", "whole.pt")
     assert whole.process.exitcode == 0, whole.stderr
-    # the same plan, cut short: what a flag decides is the same whatever the end
-    begun = train(folder, *flags, "--max-steps", 30, "--out", "cut.pt", "--save-every", "0.1")
-    assert begun.process.exitcode == 0, begun.stderr
-    further = train(folder, "--resume", "--max-steps", 40, "--out", "cut.pt")
+    cut = Training(folder, *flags, "--out", "cut.pt", "--json")
+    cut.wait_for('"val_loss": 0')
+    os.kill(cut.process.pid, signal.SIGTERM)
+    cut.process.join(60)
+    assert cut.process.exitcode == 128 + signal.SIGTERM, cut.stderr
+    further = train(folder, "--resume", "--out", "cut.pt")
     assert further.process.exitcode == 0, further.stderr
-    assert "going on after step 30" in further.stderr
-    assert read_checkpoint(str(folder / "cut.pt")).history[0].step == 0
+    straight, resumed = (torch.load(folder / name, weights_only=True) for name in ("whole.pt", "cut.pt"))
+    assert [row["val_loss"] for row in resumed["history"]] == [row["val_loss"] for row in straight["history"]]
+    torch.testing.assert_close(resumed["training"]["weights"], straight["training"]["weights"], rtol=0, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["--init-from", "--force-resume"])
+def test_what_diverges_before_anything_was_saved_leaves_what_it_began_with(folder, flag):
+    (folder / "verse.txt").write_text(make_text(2000, seed=1), encoding="utf-8")
+    begin = ["--init-from", "base.pt", "--out", "tuned.pt"]
+    if flag == "--force-resume":
+        begin = [flag, "--out", "base.pt"]
+    wild = ["--max-steps", 500, "--learning-rate", 1000, "--grad-clip", 0, "--optimizer", "sgd", "--warmup-steps", 0]
+    training = train(folder, *begin, *wild, "--evaluate-every", 200, "--batch-size", 4, "--seq-len", 16)
+    assert training.process.exitcode == 1
+    assert f"{begin[-1]} keeps the best so far" in training.stderr
+    kept = read_checkpoint(str(folder / begin[-1]))
+    assert (kept.corpus.characters, kept.best.step) == (2000, 0), "of this text"
 
 
 @pytest.mark.slow

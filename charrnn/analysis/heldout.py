@@ -58,12 +58,13 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     Raises:
         CorpusError: the given file cannot be read, or is another text.
     """
-    val_texts = _val_texts(checkpoint)
+    val_texts = _val_texts(checkpoint, checkpoint_path)
     if given is not None:
-        corpus = _read(given, val_texts, checkpoint) or _read(given, (), checkpoint)
+        ways = [val_texts] if val_texts and os.path.isfile(given) else []  # a pipe can be read once
+        corpus = next(filter(None, (_read(given, way, checkpoint) for way in (*ways, ()))), None)
         if corpus is None:
             was_folder = any(map(os.path.isdir, _places(checkpoint, checkpoint_path)))
-            what = "all that was read of it, in its order, as one file" if was_folder else "that one"
+            what = "all that was read of it, in its order, as one file" if was_folder or val_texts else "that one"
             raise CorpusError(
                 f"{given}: is not the text that {checkpoint_path} learned from, which is "
                 f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
@@ -83,6 +84,8 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
 def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
     """Say why a text is not found where nobody says that it is, and what to do."""
     name = quoted(checkpoint.corpus.name)
+    if _val_texts(checkpoint, checkpoint_path):
+        return f"{name}, or what --val-text named, is not where it was, or has changed; --corpus FILE gives both as one"
     if checkpoint.corpus.name == STDIN_NAME:
         return "its text came from standard input; --corpus FILE gives it"
     if any(map(os.path.isdir, _places(checkpoint, checkpoint_path))):  # Path.is_dir fails where it may not look
@@ -113,12 +116,17 @@ def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
     yield Path(checkpoint_path).parent / name
 
 
-def _val_texts(checkpoint: Checkpoint) -> list[str]:
-    """Paths of the texts that were held out by name, as the training's command line had them."""
+def _val_texts(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
+    """Paths of the texts that were held out by name: as the training's command line had them, here, or beside it."""
     words = _command(checkpoint)
-    following = (after for word, after in itertools.pairwise(words) if word == VAL_TEXT)
-    joined = (word.removeprefix(f"{VAL_TEXT}=") for word in words if word.startswith(f"{VAL_TEXT}="))
-    return [*following, *joined]
+    typed = [
+        after if word == VAL_TEXT else word.removeprefix(f"{VAL_TEXT}=")
+        for word, after in itertools.zip_longest(words, words[1:], fillvalue="")
+        if word == VAL_TEXT or word.startswith(f"{VAL_TEXT}=")
+    ]
+    beside = Path(checkpoint_path).parent
+    places = ([path, Path(path).name, str(beside / Path(path).name)] for path in typed)
+    return [next(filter(os.path.isfile, each), each[0]) for each in places]
 
 
 def _command(checkpoint: Checkpoint) -> list[str]:

@@ -116,9 +116,10 @@ class Corpus:
         """
         held_out = max(MIN_PIECE, round(len(self.ids) * val_fraction))
         if len(self.ids) < held_out + MIN_PIECE:
+            mend = "give a longer text" if len(self.ids) < 2 * MIN_PIECE else "lower --val-fraction"
             raise CorpusError(
-                f"{self.name}: {_count(len(self.ids), 'character')}, but at least {held_out + MIN_PIECE} "
-                "are needed to train and to validate; give a longer text"
+                f"{self.name}: {_count(len(self.ids), 'character')}, but at least {held_out + MIN_PIECE:,} "
+                f"are needed to train and to validate; {mend}"
             )
         cut = len(self.ids) - held_out
         if self.line_feed is not None:
@@ -244,7 +245,9 @@ def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: Rea
     pieces = (encoder.look_up(code_points(text)) for text in stream.read_again(num_chars))
     if reading.cache is None or num_chars * encoder.dtype.itemsize < MAPPED_BYTES:
         return _gather(pieces, num_chars, encoder)
+    parts = {"learned": stream.num_learned} if reading.val_texts else {}  # nothing is normalised across the cut
     key = cache_key(
+        **parts,
         sha256=meter.sha256,
         sizes=meter.sizes,
         text={**reading.options.to_dict(), "encoding": reading.options.codec},

@@ -117,7 +117,7 @@ def find_documents(
 
     Args:
         paths: files, folders, and "-" for standard input, in their order.
-        held_out: likewise those whose documents follow, to be held out.
+        held_out: likewise those whose documents follow, to be held out; folders are read without them.
         include: patterns, such as *.py, of the files in folders that are read; none: all. A pattern is matched with a
             file's name and with its path in the folder. Files and folders that begin with a dot are left out.
         exclude: patterns of those that are not.
@@ -126,7 +126,7 @@ def find_documents(
         is_text: whether a document in a folder is one that can be read.
 
     Raises:
-        CorpusError: a path is missing or unreadable, or nothing is left.
+        CorpusError: a path is missing or unreadable, is to be held out too, or nothing is left.
         ConfigError: standard input is named twice.
     """
     named = [*paths, *held_out]
@@ -134,14 +134,18 @@ def find_documents(
         raise ConfigError("- stands for standard input, which can be read once; give it once")
     if "" in named:
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
+    kept_out = [Path(text).resolve() for text in held_out if text != STDIN]
     found, held_out_from = Found([]), None
     for number, path in enumerate(named):
         if number == len(paths):
-            held_out_from = len(found.documents)
+            held_out_from, kept_out = len(found.documents), []
+        if path != STDIN and _is_within(Path(path), kept_out):
+            raise CorpusError(f"{path}: is to be learned from and held out by --val-text; give it once")
         if path == STDIN:
             found.documents.append(_keep_stdin(kept_in))
         elif Path(path).is_dir():
-            files = (file for file in _walk(Path(path), Path(path), include, exclude) if not _is_one_of(file, outputs))
+            walked = _walk(Path(path), Path(path), include, exclude)
+            files = (file for file in walked if not _is_one_of(file, outputs) and not _is_within(file, kept_out))
             inside = [Document(str(file), file) for file in files]
             texts = [document for document in inside if is_text(document)]
             names = {document.name for document in texts}
@@ -184,6 +188,12 @@ def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
     return any(file.name == other.name and file.resolve() == other.resolve() for other in others)
+
+
+def _is_within(path: Path, others: Sequence[Path]) -> bool:
+    """Whether a path is one of others, which are resolved, or lies in one."""
+    whole = path.resolve() if others else path
+    return any(whole == other or other in whole.parents for other in others)
 
 
 def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: int) -> str:

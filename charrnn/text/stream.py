@@ -69,7 +69,7 @@ class TextStream:
         preparer, encoding = TextPreparer(self._options), "latin-1" if self._options.unit == BYTE else "utf-8"
         last = ""
         for number, document in enumerate(self._documents):
-            between = self._separator if number else ""
+            between = self._separator if number and number != self._held_out_from else ""
             if self._options.lines and last not in ("", "\n") and not between.startswith(("\n", "\r\n")):
                 between = "\n" + between
             last = between[-1:] or last

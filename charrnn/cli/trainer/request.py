@@ -15,9 +15,9 @@ from typing import Any
 
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.display.log import begins_as_log
-from charrnn.errors import ConfigError, CorpusError, OutputError
+from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
-from charrnn.storage.archive import begins_as_checkpoint
+from charrnn.storage.archive import begins_as_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_name, temporary_beside
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
@@ -135,16 +135,21 @@ def check_texts(request: Request) -> None:
     Raises:
         CorpusError: there is such a one.
     """
-    options = request.reading.options
-    if options.unit == BYTE or options.errors != "strict":
-        return
     for text in request.all_texts:
-        if _is_checkpoint(text):
+        if _is_checkpoint(text) and not _takes_any_bytes(request):
             typed = as_typed(text)
             raise CorpusError(
                 f"{text}: is a checkpoint, no text; to go on with it, give its text and --out {typed} --resume, or "
                 f"--resume-from {typed} and another --out"
             )
+
+
+def _takes_any_bytes(request: Request) -> bool:
+    options = request.reading.options
+    if request.resume or request.init_from:
+        with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
+            options = read_checkpoint(str(request.source)).text
+    return options.unit == BYTE or options.errors != "strict"
 
 
 def check_output(request: Request) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from charrnn.analysis.heldout import VAL_TEXT
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.request import Request
@@ -99,6 +100,8 @@ def _change(
             f"--recall-dropout hides what is recalled, and the model in {path} recalls nothing; leave it out"
         )
     if not request.force:
+        if corpus.num_held_out:  # another such text is another share too
+            _check_text(stored, corpus, path)
         _check_unchanged(changes, before, path)
         _check_text(stored, corpus, path)
         return stored.model, stored.train_config
@@ -196,11 +199,12 @@ def _contrast(name: str, value: Any, before: Any, path: str) -> str:
 
 def _check_text(stored: Checkpoint, corpus: Corpus, path: str) -> None:
     if stored.corpus.sha256 != corpus.sha256:
+        with_val = " with its --val-text" if VAL_TEXT in stored.made.get("command", "") else ""
         raise CheckpointError(
             f"{path}: learned from {quoted(stored.corpus.name)} of {stored.corpus.bytes:,} bytes "
             f"(sha256 {quoted(stored.corpus.sha256):.12}), and {corpus.name} has {corpus.num_bytes:,} "
-            f"(sha256 {corpus.sha256:.12}); give that text, or begin a training on this one with its weights by "
-            f"--init-from {path}"
+            f"(sha256 {corpus.sha256:.12}); give that text{with_val}, or begin a training on this one with its "
+            f"weights by --init-from {path}"
         )
 
 

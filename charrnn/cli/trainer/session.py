@@ -91,10 +91,11 @@ class Session:
                 self._log = TrainingLog(
                     Path(request.log),
                     after_step=run.step,
-                    history=run.history if request.resume else (),
+                    history=() if request.overwrite and not run.step else run.history,
                     tell=display.warn,
                 )
-        self._saver.saved_step = run.step if request.resume_from is None and request.resume else None
+        goes_on = request.resume_from is None and request.resume  # else its file holds nothing of this training
+        self._saver.saved_step = run.step or None if goes_on else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations, self._rewinds, self._job = 0, run.rewinds, read_place().job
@@ -180,7 +181,8 @@ class Session:
         best = self._run.best
         if best is None:
             return ""
-        if self._last_save_failed() or (self._saver.saved_step or 0) < best.step:
+        saved_step = self._saver.saved_step
+        if self._last_save_failed() or saved_step is None or saved_step < best.step:
             restore_best(self._run)
             self._save()
         if self._last_save_failed():

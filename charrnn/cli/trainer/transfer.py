@@ -45,6 +45,8 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     stored = ranks.broadcast(lambda: read_checkpoint(path))
     shape = {name: asdict(stored.model)[name] for name in SHAPE}
     _check_shape(shape, request.explicit, path)
+    if stored.model.hidden_size == 1 and stored.model.layer_norm:
+        raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train anew")
     if corpus.options.lines and stored.model.recall:
         raise ConfigError(
             f"--lines keeps lines apart, and the model in {path} recalls what stood before; "
@@ -55,7 +57,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     run = launch.run
     run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
     loss = validate_beginning(run)
-    new = len(corpus.encoder) - len(stored.encoder)
+    new = len(corpus.encoder.characters) - len(stored.encoder.characters)
     grown = f", {new:,} {corpus.options.unit}{'s' * (new > 1)} new to it" if new else ""
     return replace(launch, reason=f"those of {path}, whose loss here is {loss:.4f}{grown}; the rest {launch.reason}")
 
