@@ -15,6 +15,7 @@ from conftest import clean_environment, make_text
 
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN
+from charrnn.text.options import NO, YES
 from charrnn.training.evaluation import evaluate
 
 
@@ -91,6 +92,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     card = json.loads(inspect("--json").stdout)
     assert shown["cold loss, nats"] == f"{card['best']['cold_loss']:.4f}"
     assert shown["6-gram, nats"] == f"{card['baseline']['loss']:.4f}"
+    assert shown["evaluated"] == f"{card['baseline']['characters']:,}" == "1,999"
     assert shown["verdict"] == card["verdict"].partition(":")[0]
     torch.save({**contents, "corpus": {**contents["corpus"], "sha256": "0" * 64}}, trained / "other.pt")
     apart = " ".join(inspect("other.pt").stdout.split())
@@ -109,6 +111,25 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
     assert "different parts" not in inspect("other.pt").stdout
     assert [card["cell"] for card in json.loads(inspect("other.pt", "--json").stdout)] == ["lstm", "gru"]
+
+
+def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_that_these_are_others(inspect, trained):
+    small = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=1, embedding_dim=8))
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    contents |= {"model": asdict(small.config), "weights": dict(small.state_dict())}  # lines are not recalled
+    training = {**contents["training"], "config": {**contents["training"]["config"], "evaluated": 900}}
+    for name, lines in (("lined.pt", YES), ("streamed.pt", NO)):
+        text = {**contents["text"], "lines": lines}
+        torch.save({**contents, "training": training, "text": text}, trained / name)
+    counted = json.loads(inspect("--json", checkpoint="lined.pt").stdout)["baseline"]["characters"]
+    assert counted not in (900, 1999), "whole lines, as near to 900 as they come"
+    assert f" on the same {counted} characters: this model is " in inspect(checkpoint="lined.pt").stdout
+    shown = inspect("streamed.pt", checkpoint="lined.pt").stdout
+    assert re.search(rf"^\*    evaluated  +{counted}  +900$", shown, re.M)
+    assert "their losses are over different parts of the text" in shown
+    torch.save({**contents, "text": {**contents["text"], "lines": YES}}, trained / "whole.pt")
+    whole = inspect("whole.pt", checkpoint="words.pt").stdout
+    assert "do not compare" not in whole, "all of the same held-out piece"
 
 
 def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):

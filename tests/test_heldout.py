@@ -126,7 +126,8 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
             places = range(1, min(2000, evaluated + 1))
         assert subject.counted.tolist() == list(places)
         assert subject.baseline == pytest.approx(whole[list(places)].mean(), rel=1e-12)
-        assert subject.part[1] == (600 if evaluated == 600 else None)
+        assert subject.part == ((0.1, 600, lines) if evaluated == 600 else (0.1, None, False))
+        assert subject.num_chosen == (len(list(places)) if evaluated == 600 else 0)
 
 
 def test_what_a_yardstick_was_measured_over_is_told_where_it_is_a_part(contents):

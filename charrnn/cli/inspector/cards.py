@@ -29,7 +29,7 @@ def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     evaluated = bool(subject.contents.history)
     baseline, absence = (subject.baseline, subject.absence) if evaluated else (None, "")
-    cuts = {"learned": subject.baseline_cut, "counted": subject.part[1] or 0}
+    cuts = {} if baseline is None else {"learned": subject.baseline_cut, "counted": subject.num_chosen}
     print_table(card(subject.contents, baseline, absence=absence, **cuts))
     history, width = subject.contents.history, terminal_width()
     curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
@@ -39,15 +39,12 @@ def show_card(subject: Subject) -> None:
 
 def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
-    baselines: dict[Any, float | None] = {}  # models of one text have one, which takes a while to count
-    columns = []
+    measured: dict[Any, Subject] = {}  # models of one text share its n-gram model, which takes a while to count
     for subject in subjects:
-        contents = subject.contents
-        way = way_of(subject), contents.text.lines
-        key = (*way, subject.part, contents.encoder.unit, contents.model.vocab_size)
-        if contents.best is not None and baselines.get(key) is None:
-            baselines[key] = subject.baseline
-        columns.append(_comparable(subject, baselines.get(key)))
+        key = _measure_of(subject)
+        if subject.contents.best is not None and key not in measured and subject.baseline is not None:
+            measured[key] = subject
+    columns = [_comparable(subject, measured.get(_measure_of(subject))) for subject in subjects]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
@@ -85,8 +82,16 @@ def loss_fields(loss: float) -> dict[str, float | None]:
     return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
 
 
-def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
+def _measure_of(subject: Subject) -> tuple[Any, ...]:
+    """What an n-gram model's loss beside a model's follows from."""
     contents = subject.contents
+    return way_of(subject), contents.text.lines, subject.part, contents.encoder.unit, contents.model.vocab_size
+
+
+def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
+    """A model's column; `measured` is one of the same text, the model itself or another, that has found it."""
+    contents = subject.contents
+    counted = None if measured is None else measured.counted
     best, training, unit = contents.best, contents.training, contents.encoder.unit
     options, cold = training["config"], training.get("cold_loss")
     rows = {
@@ -94,7 +99,7 @@ def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
         "parameters": f"{count_parameters(contents.model):,}",
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
-        "  evaluated": f"{subject.num_counted:,}",
+        "  evaluated": f"{subject.num_counted if counted is None else len(counted):,}",
         "steps": f"{training['step']:,}",
         "time": format_seconds(training["seconds"]),
         **{name.replace("_", " "): _plain(options.get(name, "?")) for name in COMPARED},
@@ -103,8 +108,8 @@ def _comparable(subject: Subject, baseline: float | None) -> dict[str, str]:
     }
     if cold is not None:
         rows["cold loss, nats"] = f"{cold:.4f}"
-    if baseline is not None:
-        rows[f"{YARDSTICK}, nats"] = f"{baseline:.4f}"
+    if measured is not None:
+        rows[f"{YARDSTICK}, nats"] = f"{measured.baseline:.4f}"
     return {**rows, "verdict": judged(contents).partition(":")[0]}
 
 

@@ -112,15 +112,29 @@ class Subject:
         return float(surprisals[self.counted].mean())
 
     @property
-    def part(self) -> tuple[float, int | None]:
-        """Which part of its text its losses are over: the share held out, and how much of that; None for all of it."""
-        config, held_out = self.contents.train_config, self._num_held_out
-        return config.val_fraction, self.num_counted if config.num_evaluated(held_out) < held_out else None
+    def part(self) -> tuple[float, int | None, bool]:
+        """Which part of its text its losses are over.
+
+        The share held out; how much of that, nearly, or None for all of it; and whether what is chosen of it are lines.
+        """
+        is_chosen = self.num_counted < self._num_held_out
+        return (
+            self.contents.train_config.val_fraction,
+            self.num_counted if is_chosen else None,
+            is_chosen and self.contents.text.lines,
+        )
 
     @property
     def num_counted(self) -> int:
         """Characters that its losses are over, nearly, told without the text."""
         return self.contents.train_config.num_evaluated(self._num_held_out)
+
+    @property
+    def num_chosen(self) -> int:
+        """Characters that its losses are over, where they were chosen from more; 0 for all, and without the text."""
+        if self.text is None or self.counted is None or len(self.counted) >= len(self.text.held_out) - 1:
+            return 0  # of a stream the first never counts
+        return len(self.counted)
 
     @property
     def _num_held_out(self) -> int:
