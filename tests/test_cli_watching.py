@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import clean_environment, make_text, random_model
 
+from charrnn.cli.inspector.watching import Piece
 from charrnn.config import ModelConfig
 
 SMALL = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8}
@@ -87,6 +88,20 @@ def test_one_character_is_no_characters(inspect):
     assert inspect("words.pt", "--gates", "--text", "T").stdout.startswith("1 character of --text\n")
 
 
+def test_one_character_is_too_little_to_go_back_in(inspect):
+    assert inspect("words.pt", "--gradients", "--text", "T").stderr.startswith(
+        "charrnn: --text: 1 character is too little for --gradients, which goes back 100; give at least "
+    )
+
+
+def test_of_a_beginning_no_more_is_said_to_be_left_out_than_stood_in_it():
+    piece = Piece("abcdef", "a.txt", 6, gaps=(0, 2, 2, 3, 6))
+    assert (piece.left_out, piece.first(None), piece.first(6), piece.first(9)) == (5, piece, piece, piece)
+    beginnings = {length: piece.first(length).left_out for length in (1, 2, 3, 4, 5)}
+    assert beginnings == {1: 1, 2: 1, 3: 3, 4: 4, 5: 4}
+    assert piece.first(2).extent == "the first 2 of 6 characters of a.txt; 1 character that it does not know is left out"
+
+
 def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     training = {**contents["training"], "config": {**contents["training"]["config"], "val_fraction": 0.2}}
@@ -130,6 +145,7 @@ def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained
 @pytest.mark.parametrize(
     ("length", "told"),
     [
+        (1, "1 character is too little to find much; 80 at least, and 2,000 or more, would do"),
         (30, "30 characters are too few to find much; 80 at least, and 2,000 or more, would do"),
         (1000, "1,000 characters are few; in 2,000 or more, more would be found"), (2000, ""),
     ],

@@ -385,6 +385,17 @@ def test_a_page_has_what_is_asked_for(trained):
     assert [sample["temperature"] for sample in data["samples"]] == [0.5, 0.8, 1.1]
 
 
+def test_what_a_model_does_not_know_is_told_of_the_text_that_is_shown_alone(trained):
+    text = make_text(1600, seed=2)
+    (trained / "odd.txt").write_text(f"¿{text}¡¡")
+    data = data_of(write_report(trained, "--text-file", "odd.txt"))
+    assert data["activations"]["extent"].endswith("; 1 character that it does not know is left out")
+    assert data["gates"]["extent"].endswith("; 3 characters that it does not know are left out")
+    (trained / "odd.txt").write_text(f"{text}¡¡")
+    data = data_of(write_report(trained, "--text-file", "odd.txt"))
+    assert data["activations"]["extent"] == "the first 1,500 of 1,600 characters of odd.txt"
+
+
 def test_a_gate_that_is_asked_for_is_in_the_page(trained):
     seen = data_of(write_report(trained, "--cell", "0:3:f", "--cell", "0:3:h", "--cell", "0:3"))["activations"]
     assert "0:3:f" in seen["groups"][-1]["units"]

@@ -19,7 +19,7 @@ from charrnn.analysis.gradients import (
 from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.scoring import unknown_price
 from charrnn.cli.inspector.views import View
-from charrnn.cli.inspector.watching import Watched, describe_extent
+from charrnn.cli.inspector.watching import Watched, describe_extent, too_few
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
@@ -43,7 +43,7 @@ def gradients_view(watched: Watched) -> View:
     ids = contents.encoder.encode(watched.text)
     if len(ids) < shortest_text():
         raise CorpusError(
-            f"{watched.piece.source}: {len(ids):,} {contents.encoder.unit}s are too few for --gradients, which goes "
+            f"{watched.piece.source}: {too_few(len(ids), contents.encoder.unit)} for --gradients, which goes "
             f"back {REACH}; give at least {shortest_text()} by --text-file"
         )
     data = {

@@ -14,8 +14,9 @@ from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.watching import Watched, describe_omission
+from charrnn.cli.inspector.watching import Watched, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
+from charrnn.display.plain import number_of
 from charrnn.display.svg import Tinted
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
@@ -222,8 +223,8 @@ def _shortness(watched: Watched) -> str:
     if watched.findings and length >= ENOUGH:
         return ""
     if watched.findings and strongest(watched.findings):
-        return f"{length:,} characters are few; in {ENOUGH:,} or more, more would be found"
-    return f"{length:,} characters are too few to find much; {SHORTEST_TEXT} at least, and {ENOUGH:,} or more, would do"
+        return f"{number_of(length, 'character')} are few; in {ENOUGH:,} or more, more would be found"
+    return f"{too_few(length)} to find much; {SHORTEST_TEXT} at least, and {ENOUGH:,} or more, would do"
 
 
 def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[str]:

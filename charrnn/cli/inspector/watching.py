@@ -15,6 +15,7 @@ from charrnn.analysis.losses import require_finite
 from charrnn.analysis.neurons import Activations, Finding, GateUse, find_neurons, readable_length, watch
 from charrnn.cli.inspector.scoring import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
+from charrnn.display.plain import number_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.text.encoder import line_feed_id
@@ -36,13 +37,18 @@ class Piece:
         text: what is read.
         source: where it comes from, in words.
         whole: characters that there were to read.
-        left_out: others that stand between those that are read, and that the model does not know.
+        gaps: places in what is read before which others stand that the model does not know, ascending, one for each.
     """
 
     text: str
     source: str
     whole: int
-    left_out: int = 0
+    gaps: tuple[int, ...] = ()
+
+    @property
+    def left_out(self) -> int:
+        """Characters that the model does not know, of the text as far as it is read."""
+        return len(self.gaps)
 
     @property
     def is_cut(self) -> bool:
@@ -61,7 +67,9 @@ class Piece:
 
     def first(self, length: int | None) -> Piece:
         """No more than its beginning; None for all of it."""
-        return replace(self, text=self.text[:length])
+        text = self.text[:length]
+        within = self.gaps if len(text) == len(self.text) else tuple(gap for gap in self.gaps if gap < len(text))
+        return replace(self, text=text, gaps=within)
 
 
 @dataclass(frozen=True)
@@ -111,16 +119,21 @@ class Watched:
 def describe_extent(fields: dict[str, Any]) -> str:
     """How much was read of what: see `Piece.fields`."""
     read, whole = fields["characters"], fields["of"]
-    part = f"{read:,}" if read == whole else f"the first {read:,} of {whole:,}"
-    noun = "character" if part == "1" else "characters"
-    return f"{part} {noun} of {quoted(fields['text'])}{describe_omission(fields['left_out'])}"
+    part = number_of(read, "character")
+    if read < whole:
+        part = f"the first {read:,} of {number_of(whole, 'character')}"
+    return f"{part} of {quoted(fields['text'])}{describe_omission(fields['left_out'])}"
 
 
 def describe_omission(left_out: int) -> str:
     """What is said behind the rest of characters that a model does not know; nothing where there are none."""
-    if left_out == 1:
-        return "; 1 character that it does not know is left out"
-    return f"; {left_out:,} characters that it does not know are left out" if left_out else ""
+    verb = "is" if left_out == 1 else "are"
+    return f"; {number_of(left_out, 'character')} that it does not know {verb} left out" if left_out else ""
+
+
+def too_few(number: int, unit: str = "character") -> str:
+    """Say of so many characters, or bytes, that they are too few; what for follows."""
+    return f"{number_of(number, unit)} {'is too little' if number == 1 else 'are too few'}"
 
 
 def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, rule: str) -> list[Piece]:
@@ -154,7 +167,8 @@ def _given_piece(subject: Subject, given: str, source: str, rule: str, length: i
     known = replace(readable, text=readable.text[:length], known=readable.known[:length]).known_text
     if not known:
         raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
-    return Piece(known, source, len(readable.known_text), int(np.count_nonzero(~readable.known[:length])))
+    gaps = np.cumsum(readable.known[:length])[~readable.known[:length]]
+    return Piece(known, source, len(readable.known_text), tuple(gaps.tolist()))
 
 
 def _held_out(subject: Subject) -> str:

@@ -29,6 +29,7 @@ from charrnn.cli.inspector.views import (
 from charrnn.cli.inspector.watching import ON_A_TEXT, Piece, Watched, choose_pieces
 from charrnn.display.card import merged_parameters, origin, summary
 from charrnn.display.page import check_page, render, write_page
+from charrnn.display.plain import number_of
 from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.inference.tape import GATE_LETTERS
@@ -138,8 +139,7 @@ def _on_text(
         if subject.is_stream and len(piece.text) >= shortest_text():
             wanted.add("gradients")
         elif subject.is_stream:
-            length = f"{len(piece.text):,} character{'s' * (len(piece.text) != 1)}"
-            absent["gradients"] = f"a text of {length} is too short to go back in"
+            absent["gradients"] = f"a text of {number_of(len(piece.text), 'character')} is too short to go back in"
     data: dict[str, Any] = {"absent": absent}
     for name, make in _makers(watched, shown, flags).items():
         try:
