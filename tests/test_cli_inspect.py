@@ -97,7 +97,8 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     torch.save({**contents, "corpus": {**contents["corpus"], "sha256": "0" * 64}}, trained / "other.pt")
     apart = " ".join(inspect("other.pt").stdout.split())
     assert apart.endswith(
-        "these models learned from different texts: their losses do not compare; --score FILE gives them one"
+        "these models learned from different texts, or were judged by different ones: their losses do not compare; "
+        "--score FILE gives them one"
     )
     for changes in ({"val_fraction": 0.2}, {"evaluated": 900}):
         training = {**contents["training"], "config": {**contents["training"]["config"], **changes}}

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -269,6 +270,14 @@ def test_the_command_line_trains_resumes_samples_and_looks_inside(charrnn, words
     assert second["cells"][0]["values"] == alone["cells"][0]["values"], "the second member's layers follow the first's"
     dynamic = charrnn("inspect", "words.pt", "--score", "words.txt", "--dynamic")
     assert dynamic.code == 0
+
+
+def test_a_member_beside_another_is_not_shown_with_losses_of_its_own(charrnn, words):
+    charrnn("train", *words, "--max-steps", 2, "-q")
+    charrnn("train", *words[:-1], 1, "--max-steps", 2, "-q", "--out", "one.pt")
+    shown = charrnn("inspect", "words.pt", "one.pt", "--member", 0).stdout.decode()
+    assert re.search(r"^\*  losses are of +all 2 members together *$", shown, re.M)
+    assert "losses are of" not in charrnn("inspect", "words.pt", "one.pt").stdout.decode()
 
 
 def test_a_member_that_is_not_there_is_one_line(charrnn, words):

@@ -194,6 +194,17 @@ def test_which_characters_a_loss_by_context_is_over_is_told():
     ]
 
 
+def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
+    def figures(unit, characters):
+        return {"unit": unit, "loss_by_context": [{"length": 1, "characters": characters}], "contexts_cut": False}
+
+    for unit in ("character", "byte"):
+        told = _what_counts({"a": figures(unit, 256), "b": figures(unit, 300)})
+        assert told == [f"every row is over the same {unit}s of a text"]
+    told = _what_counts({"a": figures("character", 1)})
+    assert told == ["every row is over the same 1 character"]
+
+
 def test_how_many_places_a_gradient_is_the_mean_of_is_known():
     config = VARIANTS[0].values[0]
     weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}

@@ -17,7 +17,10 @@ from charrnn.metrics import bits_per_char, finite_or_none, perplexity
 from charrnn.shapes import count_parameters
 from charrnn.storage.header import FORMAT_VERSION
 
-LOSSES_DIFFER = "these models learned from different texts: their losses do not compare; --score FILE gives them one"
+LOSSES_DIFFER = (
+    "these models learned from different texts, or were judged by different ones: their losses do not compare; "
+    "--score FILE gives them one"
+)
 
 PARTS_DIFFER = "their losses are over different parts of the text: they do not compare; --score FILE gives them one"
 
@@ -92,6 +95,7 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
     """A model's column; `measured` is one of the same text, the model itself or another, that has found it."""
     contents = subject.contents
     counted = None if measured is None else measured.counted
+    are_of_all = contents.best is not None and not contents.has_own_losses
     best, training, unit = contents.best, contents.training, contents.encoder.unit
     options, cold = training["config"], training.get("cold_loss")
     rows = {
@@ -103,6 +107,7 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
         "steps": f"{training['step']:,}",
         "time": format_seconds(training["seconds"]),
         **{name.replace("_", " "): _plain(options.get(name, "?")) for name in COMPARED},
+        **({"losses are of": f"all {contents.losses_of} members together"} if are_of_all else {}),
         "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
         f"bits per {unit}": "none on record" if best is None else f"{bits_per_char(best.val_loss):.4f}",
     }

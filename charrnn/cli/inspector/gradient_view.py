@@ -21,6 +21,7 @@ from charrnn.cli.inspector.scoring import unknown_price
 from charrnn.cli.inspector.views import View
 from charrnn.cli.inspector.watching import Watched, describe_extent, too_few
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
+from charrnn.display.plain import number_of
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none
@@ -145,8 +146,9 @@ def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
 
 def _what_counts(figures: Mapping[str, GradientFigures]) -> list[str]:
     """Which characters the losses by context are over, and which lengths are left out for want of them."""
-    counts = {f"{each['loss_by_context'][0]['characters']:,} {each['unit']}s" for each in figures.values()}
-    notes = [f"every row is over the same {counts.pop() if len(counts) == 1 else 'characters or bytes of a text'}"]
+    counts = {number_of(each["loss_by_context"][0]["characters"], each["unit"]) for each in figures.values()}
+    units = " or ".join(dict.fromkeys(f"{each['unit']}s" for each in figures.values()))
+    notes = [f"every row is over the same {counts.pop() if len(counts) == 1 else f'{units} of a text'}"]
     if any(each["contexts_cut"] for each in figures.values()):
         longest = min(each["loss_by_context"][-1]["length"] for each in figures.values())
         notes.append(f"more context than {longest} would leave less than half of so short a text to predict")

@@ -24,8 +24,8 @@ ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""
 
 TEXTS_DIFFER = (
-    "these models learned from different texts, and each reads its own: figures of different texts do not compare; "
-    "--text-file FILE gives all of them one"
+    "these models learned from different texts, or were judged by different ones, and each reads its own: figures of "
+    "different texts do not compare; --text-file FILE gives all of them one"
 )
 
 
