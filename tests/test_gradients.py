@@ -72,7 +72,7 @@ def test_the_flow_is_autograds_on_every_cell(config):
 
 
 def test_distances_are_where_the_norm_has_fallen_to_a_share():
-    flow = Flow(0, "h", np.array([8.0, 6.0, 4.0, 0.5, 0.08, 0.01]))
+    flow = Flow(0, "h", np.array([8.0, 6.0, 4.0, 0.5, 0.08, 0.01]), places=1)
     assert (flow.distance(0.5), flow.distance(0.01), flow.distance(0.0001)) == (2, 4, None)
 
 
@@ -110,11 +110,11 @@ def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
 
 
 def test_a_gradient_that_is_none_leaves_no_number():
-    none = Flow(0, "h", np.zeros(3))
+    none = Flow(0, "h", np.zeros(3), places=1)
     assert (none.distance(0.5), none.distance(0.01), none.remainder) == (None, None, None)
     assert _reach({"half": None, "norms": [0.0] * 3, "remainder": None}, "half") == "no number"
     with np.errstate(over="ignore"):
-        assert Flow(0, "h", np.array([1e-300, 1e300])).remainder is None
+        assert Flow(0, "h", np.array([1e-300, 1e300]), places=1).remainder is None
 
 
 def test_every_gate_has_a_spectral_radius():

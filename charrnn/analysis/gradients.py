@@ -54,7 +54,7 @@ class Flow:
     layer: int
     part: str
     norms: NDArray[np.float64]
-    places: int = 1
+    places: int
 
     def distance(self, share: float) -> int | None:
         """The first k at which the norm has fallen to a share of that at 0; None where it does not, or is zero."""

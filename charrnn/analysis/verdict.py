@@ -17,7 +17,7 @@ CLEAR = 0.05
 """A loss that differs from the other by more than this share is clearly another: no text is so much easier."""
 
 BLIND = 0.01
-"""A loss that is below that of a blind guess by no more than this share shows that nothing was learned."""
+"""Losses that are both below that of a blind guess by no more than this share show that nothing was learned."""
 
 FEWEST = 3
 """Evaluations that a verdict needs."""
@@ -26,14 +26,14 @@ LONG_SHARE = 1 / 6
 """Share of the evaluations, and three at least, without a gain after which none is expected any more."""
 
 
-def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True, vocab_size: int = 1) -> str:
+def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: bool = True) -> str:
     """Say whether a model still improves, overfits, has got worse, underfits, has levelled off or learned nothing.
 
     Args:
         history: evaluations in order.
+        vocab_size: V, from which the loss of a blind guess follows.
         losses_compare: see `ModelConfig.losses_compare`; otherwise the training loss is that of a harder task, and says
             something beside the other only where it is the lower all the same.
-        vocab_size: V, from which the loss of a blind guess follows; 1 where that is not known.
     """
     if not history:  # of a young training, or of one member of several
         return "no evaluation on record"
@@ -58,7 +58,7 @@ def verdict(history: Sequence[HistoryRow], *, losses_compare: bool = True, vocab
             "more time would help"
         )
     blind = math.log(vocab_size)
-    if vocab_size > 1 and best.val_loss >= blind * (1 - BLIND):
+    if vocab_size > 1 and min(best.val_loss, last.train_loss) >= blind * (1 - BLIND):
         return _learned_nothing(history, best.val_loss, blind)
     fell = f"fell by {fall:.4f} nats" if fall > 0 else "has not fallen"
     seen = f"the validation loss {fell} over the last third of the steps"

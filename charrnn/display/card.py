@@ -120,8 +120,8 @@ def judged(checkpoint: Checkpoint) -> str:
     """How its training went, in words; see `charrnn.analysis.verdict`."""
     return verdict(
         checkpoint.history,
-        losses_compare=checkpoint.losses_compare,
         vocab_size=checkpoint.model.vocab_size,
+        losses_compare=checkpoint.losses_compare,
     )
 
 
