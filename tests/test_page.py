@@ -8,12 +8,14 @@ import subprocess
 import sys
 from dataclasses import asdict
 from html import unescape
+from importlib import resources
 
 import numpy as np
 import pytest
 import torch
 from conftest import clean_environment, make_text, random_model
 
+from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector import webpage
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.webpage import LONGEST_STRETCH, MOST_GUESSES
@@ -198,7 +200,7 @@ def said_on(page, folder, change):
 def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     page = write_report(trained)
     before = drive(page, tmp_path)[0]["said"]
-    assert " 6-gram model, which counts what followed the last five characters, on the same text: it is " in before
+    assert " 6-gram model, which counts what followed the last 5 characters, on the same text: it is " in before
     assert "Of a memory c its tanh is shown." in before
     assert "not whether a memory fades: that is for the gates to decide" in before
     assert "as the mean over 32 places in the text" in before
@@ -223,6 +225,9 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     assert "With one unit there is but one direction" in said
     one = said_on(page, tmp_path, lambda data: data["card"].update(characters="a"))
     assert "1 character, with its share of the text." in one
+    other = said_on(page, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))
+    assert " 4-gram model, which counts what followed the last 3 characters, on the same text: it is " in other
+    assert "6-gram" not in other
 
 
 @needs_browser
@@ -394,6 +399,12 @@ def test_what_a_model_does_not_know_is_told_of_the_text_that_is_shown_alone(trai
     (trained / "odd.txt").write_text(f"{text}¡¡")
     data = data_of(write_report(trained, "--text-file", "odd.txt"))
     assert data["activations"]["extent"] == "the first 1,500 of 1,600 characters of odd.txt"
+
+
+def test_the_page_has_the_name_of_what_its_losses_are_compared_with(trained):
+    data = data_of(write_report(trained, "--embeddings"))
+    assert data["yardstick"] == {"name": YARDSTICK, "context": ORDER - 1}
+    assert YARDSTICK not in resources.files("charrnn.display").joinpath("assets/page.js").read_text(encoding="utf-8")
 
 
 def test_a_gate_that_is_asked_for_is_in_the_page(trained):

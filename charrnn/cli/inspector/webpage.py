@@ -13,6 +13,7 @@ from charrnn import __version__
 from charrnn.analysis.features import kind
 from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import has_gates, strongest
+from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gallery import read_given
@@ -72,6 +73,7 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
         "card": {**card, "history": _thinned(card["history"])},
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
         "origin": [[name.strip(), value] for name, value in origin(subject.contents)],
+        "yardstick": {"name": YARDSTICK, "context": ORDER - 1},
         "samples": [],
         "absent": {},
     }

@@ -9,7 +9,7 @@ function header() {
     [number(card.best.val_loss), `nats per ${unit}, the loss`], [number(card.best.bits_per_char, 3), `bits per ${unit}`],
     [number(card.best.perplexity, 2), "perplexity"],
   ] : [];
-  if (card.baseline) facts.push([number(card.baseline.bits_per_char, 3), "bits, a 6-gram model"]);
+  if (card.baseline) facts.push([number(card.baseline.bits_per_char, 3), `bits, a ${data.yardstick.name} model`]);
   facts.push([grouped(card.num_parameters), "parameters"]);
   for (const [value, name] of facts) {
     const fact = make(figures, "div");
@@ -21,9 +21,9 @@ function header() {
 }
 
 function comparison(card) {
-  if (!card.baseline) return data.absent.baseline ? `A 6-gram model to compare with is not here: ${data.absent.baseline}.` : "";
+  if (!card.baseline) return data.absent.baseline ? `A ${data.yardstick.name} model to compare with is not here: ${data.absent.baseline}.` : "";
   const better = card.baseline.bits_per_char - card.best.bits_per_char;
-  const rival = `a 6-gram model, which counts what followed the last five ${unit}s,`;
+  const rival = `a ${data.yardstick.name} model, which counts what followed the last ${counted(data.yardstick.context, unit)},`;
   const { characters, of } = card.baseline, where = characters < of - 1 ? `${grouped(characters)} of ${grouped(of)} ${unit}s` : "text";
   if (Math.abs(better) < 0.0005) return `It is as good as ${rival} on the same ${where}.`;
   return `It ${better > 0 ? "beats" : "does not beat"} ${rival} on the same ${where}: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits.`;
@@ -38,7 +38,7 @@ function losses() {
   chart(part, [
     { name: "validation, on held-out text", points: rows.map((row) => [row.step, row.val_loss]) },
     { name: "training", points: rows.map((row) => [row.step, row.train_loss]) },
-  ], { x: "step", levels: baseline ? [{ name: "6-gram", y: baseline.loss }] : [] });
+  ], { x: "step", levels: baseline ? [{ name: data.yardstick.name, y: baseline.loss }] : [] });
   const rates = rows.map((row) => [row.step, row.learning_rate]);
   chart(part, [{ name: "learning rate", style: 2, points: rates }],
         { height: 120, x: "step", finest: 0, format: (v) => v.toExponential(1) });
