@@ -139,6 +139,8 @@ def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
     assert "no loss on record" in inspect(cwd=trained, checkpoint="young.pt").stdout
     card = json.loads(inspect("--json", checkpoint="young.pt").stdout)
     assert (card["best"], card["verdict"]) == (None, "no evaluation on record")
+    torch.save({**contents, "training": {**contents["training"], "step": 1}, "history": []}, trained / "young.pt")
+    assert re.search("^trained +1 step, ", inspect(checkpoint="young.pt").stdout, re.M)
 
 
 @pytest.mark.parametrize("width", [20, 40])
@@ -191,6 +193,11 @@ def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):
     assert result["characters"] == 1999
     assert result["perplexity"] == pytest.approx(math.exp(expected), rel=1e-4)
     assert 0.3 < result["accuracy"] < 1
+
+
+@pytest.mark.parametrize(("text", "told"), [("Tin¿", "1 character"), ("¿Tin¿", "2 characters")])
+def test_what_a_score_counts_as_unknown_is_counted_in_words(inspect, text, told):
+    assert re.search(f"^unknown +{told} that it does not know$", inspect("--score", "-", input=text).stdout, re.M)
 
 
 def test_score_reads_stdin_and_prints_a_table(inspect):

@@ -98,7 +98,7 @@ def card(
         ("vocabulary", f"{number_of(config.vocab_size, unit)}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         *origin(checkpoint),
-        ("trained", f"{training['step']:,} steps, {format_seconds(training['seconds'])}"),
+        ("trained", f"{number_of(training['step'], 'step')}, {format_seconds(training['seconds'])}"),
     ]
     if best is None:
         return [*rows, ("best", "no loss on record")]

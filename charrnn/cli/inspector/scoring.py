@@ -22,7 +22,7 @@ from charrnn.cli.common.tables import (
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
-from charrnn.display.plain import format_perplexity
+from charrnn.display.plain import format_perplexity, number_of
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError, describe_characters
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none
@@ -182,7 +182,7 @@ def _rows(result: Score) -> list[tuple[str, str]]:
         ("accuracy", f"{result.accuracy:.1%} of first guesses are right"),
     ]
     if result.num_unknown:
-        rows.append(("unknown", f"{result.num_unknown:,} characters that it does not know"))
+        rows.append(("unknown", f"{number_of(result.num_unknown, 'character')} that it does not know"))
     if result.dynamic is not None:
         rows.append(("dynamic", f"{bits_per_char(result.dynamic):.4f} bits per character, adapting as it reads"))
     return rows
