@@ -87,8 +87,12 @@ def test_the_nearest_is_another_form_of_the_same_and_never_a_part_of_it(alphabet
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a\r\nb\r\n", True), ("a\nb\n", False), ("a\r\nb\n", False), ("ab", False), ("a\rb\r", False)],
-)
+    [
+        ("a\r\nb\r\n", True), ("a\nb\n", False), ("a\r\nb\n", False), ("ab", False), ("a\rb\r", False),
+        ("a\r\n" * 99 + "b\n", True), ("a\r\n" * 99 + "b\r", True), ("a\r\n" * 9 + "b\n", False),
+        ("a\n" * 99 + "\r", False),
+    ],
+)  # fmt: skip
 def test_whether_lines_end_by_cr_lf_is_told_by_the_counts_of_both(text, expected):
     encoder = CharEncoder(text)
     assert ends_lines_by_cr_lf(encoder, [text.count(character) for character in encoder.characters]) == expected

@@ -42,6 +42,9 @@ SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 """What asks for another form of the character before, such as an emoji's. Nobody sees that they are not there, nor that
 what is of Unicode's category Cf is not: joiners, marks of direction, the soft hyphen."""
 
+STRAY_LINE_ENDS = 0.05
+"""By how much of the one the numbers of LF and CR may differ, at most, in a text whose lines end by both."""
+
 
 @dataclass(frozen=True)
 class Readable:
@@ -126,14 +129,15 @@ def with_known_line_ends(text: str, encoder: CharEncoder) -> str:
 
 
 def ends_lines_by_cr_lf(encoder: CharEncoder, counts: Sequence[int]) -> bool:
-    """Whether a text's lines end by CR LF, as far as its characters tell: it has as many of one as of the other.
+    """Whether a text's lines end by CR LF, as far as its characters tell: it has about as many of one as of the other.
 
     Args:
         encoder: of its alphabet.
         counts: how often each character stands in it, by id.
     """
-    returns, feeds = map(encoder.characters.find, "\r\n")
-    return min(returns, feeds) >= 0 and counts[returns] == counts[feeds]
+    ids = [encoder.characters.find(character) for character in "\r\n"]
+    returns, feeds = (counts[id_] if id_ >= 0 else 0 for id_ in ids)
+    return feeds > 0 and abs(returns - feeds) <= STRAY_LINE_ENDS * feeds
 
 
 def with_cr_lf(text: str) -> str:
