@@ -482,6 +482,8 @@ def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, retur
     many = sample(*flags, "-n", 300, "-N", 3, "--stop", "tuna", "--json", checkpoint=returns).stdout
     texts = [json.loads(line)["text"] for line in many.splitlines()]
     assert all(re.fullmatch("([A-Z][a-z]+ [a-z ]*\r\n)*([A-Z][a-z]+ [a-z ]*)?", text) for text in texts)
+    short = sample("--match", "[A-Z]", "--seed", 1, "-q", "-n", 2, "-N", 2, checkpoint=returns).stdout.decode()
+    assert re.fullmatch("[A-Z]\n\n[A-Z]\n", short), "no text ends in half a line's end"
     flags = ["--match", "[A-Z][a-z ]{9}", "--lines", 2, "--forbid", r"\r"]
     assert re.fullmatch("([A-Z][a-z ]{9}\n){2}", sample(*flags, checkpoint=returns).stdout.decode())
 

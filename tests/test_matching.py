@@ -16,8 +16,12 @@ from charrnn.generation.samples import draw_characters, draw_samples
 from charrnn.generation.sampling import ENDED, Sampler
 from charrnn.text.encoder import CharEncoder
 
-LINED, UNLINED = CharEncoder("abcdefg\n"), CharEncoder("abcdefg")
-LOGITS = {LINED: np.array([1.0, 2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0]), UNLINED: np.linspace(-2, 2, 7)}
+LINED, UNLINED, RETURNS = CharEncoder("abcdefg\n"), CharEncoder("abcdefg"), CharEncoder("ab\n\r")
+LOGITS = {
+    LINED: np.array([1.0, 2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0]),
+    UNLINED: np.linspace(-2, 2, 7),
+    RETURNS: np.array([1.0, 1.5, -1.0, 0.0]),
+}
 """Of the line feed first, where there is one."""
 
 
@@ -35,7 +39,7 @@ class Oblivious:
 
 
 def held_to(pattern, encoder=LINED, *, prompt="", length=None, allowed=None, **options):
-    match = LineMatch.build(pattern, encoder, allowed).after(prompt, length)
+    match = LineMatch.build(pattern, encoder, allowed, ends_by_cr_lf=encoder is RETURNS).after(prompt, length)
     return Sampler(Oblivious(encoder), [0], SamplingOptions(temperature=1.0, allowed=allowed, **options), 3, match)
 
 
@@ -92,6 +96,23 @@ def test_alone_and_side_by_side_the_same_whole_lines_are_written(encoder, patter
 )
 def test_no_line_is_begun_that_the_length_would_cut(length, text):
     assert written(held_to("a{3}", length=length), LINED, length) == text
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(3, "aaa"), (4, "aaa"), (5, "aaa\r\n"), (7, "aaa\r\n"), (8, "aaa\r\naaa"), (10, "aaa\r\naaa\r\n")],
+)
+def test_no_length_cuts_the_end_of_a_line_where_that_is_cr_lf(length, text):
+    assert written(held_to("a{3}", RETURNS, length=length), RETURNS, length) == text
+
+
+def test_a_line_ends_by_no_half_of_cr_lf_and_holds_none():
+    for pattern in ("a+", "[^b]*", "(a|b)+|"):
+        sampler = held_to(pattern, RETURNS)
+        texts = [written(sampler, RETURNS, length, number) for length in (1, 2, 9, 40) for number in range(20)]
+        assert all(re.fullmatch(f"({pattern})(\r\n({pattern}))*(\r\n)?", text) for text in texts)
+        assert not {"\n", "\r"} & set("".join(texts).replace("\r\n", ""))
+    assert written(held_to("a+", RETURNS, prompt="aa\r"), RETURNS, 1) == "\n"
 
 
 def test_without_a_line_feed_a_sample_ends_where_its_line_cannot_go_on():

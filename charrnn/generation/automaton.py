@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ class PatternState:
     Args:
         ahead: the places that the next character may be laid on.
         complete: whether the line may end here.
+        line_end: ids of the characters that end it from here on; none where it may not end.
         distances: fewest characters that are still to come to a match after each kind of character, `UNREACHABLE` if
             there is no match any more.
         kinds: the kind of each character, shape (V,).
@@ -43,11 +44,17 @@ class PatternState:
     """
 
     def __init__(
-        self, ahead: int, complete: bool, distances: NDArray[np.int64], kinds: NDArray[np.integer[Any]]
+        self,
+        ahead: int,
+        complete: bool,
+        line_end: Sequence[int],
+        distances: NDArray[np.int64],
+        kinds: NDArray[np.integer[Any]],
     ) -> None:
         by_character = distances[kinds]
         self.ahead = ahead
         self.complete = complete
+        self.line_end = line_end
         self.nearest = int(by_character.min(initial=UNREACHABLE))
         self.distance = 0 if complete else min(self.nearest + 1, UNREACHABLE)
         self._distances = distances
@@ -85,18 +92,20 @@ class Automaton:
         self._pattern = pattern
         self._places = places = layout.by_one()
         self._by_kind = [_union(places[one] for one, mask in members.items() if mask[example]) for example in examples]
-        self._line_feed = alphabet.find("\n")
-        # Two kinds more: the line feed, which ends a line, and what cannot be drawn.
-        self._drawn_kinds = np.where(drawable, self._kinds, len(examples) + 1)
-        if self._line_feed >= 0 and drawable[self._line_feed]:
-            self._drawn_kinds[self._line_feed] = len(examples)
+        self._line_end = [alphabet.find(character) for character in pattern.line_end]
+        # More kinds: each character that ends a line, and what cannot be drawn.
+        self._drawn_kinds = np.where(drawable, self._kinds, len(examples) + len(self._line_end))
+        for kind, id_ in enumerate(self._line_end, len(examples)):
+            if id_ >= 0 and drawable[id_]:
+                self._drawn_kinds[id_] = kind
         self._states: dict[tuple[int, bool], PatternState] = {}
         self.start = self._state(layout.whole.first, layout.whole.nullable)
 
     def step(self, state: PatternState, character: int) -> PatternState | None:
         """Read a character by its id, whether it can be drawn or not; None: no line that fits goes on so."""
-        if character == self._line_feed:
-            return self.start if state.complete else None
+        if state.line_end and character == state.line_end[0]:
+            rest = state.line_end[1:]
+            return self._within_end(rest) if rest else self.start
         return self._lay_on(state.ahead & self._by_kind[self._kinds[character]])
 
     def step_beyond(self, state: PatternState, character: str) -> PatternState | None:
@@ -116,10 +125,22 @@ class Automaton:
             if len(self._states) >= STATES_KEPT:
                 self._states.clear()
             distances = [self._distance(ahead & places) for places in self._by_kind]
-            distances += [0 if complete else UNREACHABLE, UNREACHABLE]
-            state = PatternState(ahead, complete, np.array(distances, dtype=np.int64), self._drawn_kinds)
+            line_end = self._line_end if complete else []
+            state = PatternState(ahead, complete, line_end, self._with_end(distances, line_end), self._drawn_kinds)
             self._states[ahead, complete] = state
         return state
+
+    def _within_end(self, rest: Sequence[int]) -> PatternState:
+        """The state behind a part of a line's end, of which so much is still to come; no line may end there."""
+        distances = [UNREACHABLE] * len(self._by_kind)
+        return PatternState(0, False, rest, self._with_end(distances, rest), self._drawn_kinds)
+
+    def _with_end(self, distances: Sequence[int], rest: Sequence[int]) -> NDArray[np.int64]:
+        """The distances after the kinds of a pattern's characters, and after all others: the next of a line's end."""
+        ending = [UNREACHABLE] * (len(self._line_end) + 1)
+        if rest:
+            ending[len(self._line_end) - len(rest)] = len(rest) - 1
+        return np.array([*distances, *ending], dtype=np.int64)
 
     def _distance(self, places: int) -> int:
         """Fewest characters that come after the best of some places."""

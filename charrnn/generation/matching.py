@@ -1,8 +1,9 @@
 """Samples held to a pattern, line by line: what may be drawn next, so that every line can still be whole.
 
 A character is open to be drawn if a match can be completed after it within the length; a line feed if the line is
-complete. The model's choice is among these, in the proportions that it gives them. A sample is over where nothing is
-open, which is behind a whole line only: no room is left for another, or there is no line feed to end the line with.
+complete, or the CR before it if both have room. The model's choice is among these, in the proportions that it gives
+them. A sample is over where nothing is open, which is behind a whole line only: no room is left for another, or there
+is no line feed to end the line with.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ class LineMatch:
         drawable[list(allowed or ())] = True
         if encoder.unknown_id is not None:
             drawable[encoder.unknown_id] = False
-        parsed = parse_pattern(pattern)
-        automaton = Automaton(parsed.before_cr() if ends_by_cr_lf else parsed, encoder.spelled, drawable)
+        parsed = parse_pattern(pattern, "\r\n" if ends_by_cr_lf else "\n")
+        automaton = Automaton(parsed, encoder.spelled, drawable)
         return cls(pattern, encoder, automaton, automaton.start, ends_by_cr_lf)
 
     def after(self, prompt: str, length: int | None) -> LineMatch:
@@ -102,7 +103,7 @@ class LineMatch:
     def fits(self, line: str) -> bool:
         """Whether what was drawn of a line is a whole match, but for a CR at its end."""
         if self.ends_by_cr_lf:
-            line = line.removesuffix("\r") + "\r"
+            line = line.removesuffix("\r")
         state, num_read = self._read(line)
         return num_read == len(line) and state.complete
 

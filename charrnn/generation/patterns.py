@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
 from charrnn.errors import ConfigError
@@ -86,9 +86,6 @@ class Repeat:
     size: int
 
 
-_CR = One("\r")
-"""The carriage return of a line's end; one within a pattern is written with a backslash before it."""
-
 Node = One | Series | Choice | Repeat
 """The size of each: how many single characters it has when repeats are written out."""
 
@@ -101,27 +98,26 @@ class Pattern:
         text: as the user wrote it.
         root: what it says.
         ignore_case: whether a letter stands for both of its cases.
-        leaves_cr: whether a carriage return is no part of it, but of the line's end alone.
+        line_end: what stands between lines; its characters are no part of any.
     """
 
     text: str
     root: Node
     ignore_case: bool = False
-    leaves_cr: bool = False
-
-    def before_cr(self) -> Pattern:
-        """The same with one carriage return behind it, and none in it."""
-        return replace(self, root=Series((self.root, _CR), self.root.size + _CR.size), leaves_cr=True)
+    line_end: str = "\n"
 
     def members(self, one: One, alphabet: str) -> list[int]:
-        """The places in an alphabet of the characters that a single one stands for; never that of a line feed."""
+        """The places in an alphabet of the characters that a single one stands for; never one of a line's end."""
         expression = _compile(one.source, re.IGNORECASE if self.ignore_case else 0)
-        left_out = "\n\r" if self.leaves_cr and one != _CR else "\n"
-        return [found.start() for found in expression.finditer(alphabet) if found[0] not in left_out]
+        return [found.start() for found in expression.finditer(alphabet) if found[0] not in self.line_end]
 
 
-def parse_pattern(text: str) -> Pattern:
+def parse_pattern(text: str, line_end: str = "\n") -> Pattern:
     """Read a pattern.
+
+    Args:
+        text: as the user wrote it.
+        line_end: what stands between lines: LF, or CR LF.
 
     Raises:
         ConfigError: it is not of the regular part, or too large.
@@ -129,7 +125,7 @@ def parse_pattern(text: str) -> Pattern:
     if not text:
         raise ConfigError("--match is empty, and only empty lines would fit; give a pattern")
     ignore_case = text.startswith("(?i)")
-    return Pattern(text, _Parser(text, len("(?i)") if ignore_case else 0).parse(), ignore_case)
+    return Pattern(text, _Parser(text, len("(?i)") if ignore_case else 0).parse(), ignore_case, line_end)
 
 
 def shown(pattern: str) -> str:
