@@ -460,6 +460,16 @@ def test_a_line_feed_in_a_stop_is_the_end_of_a_line_where_lines_end_by_cr_lf(sam
     assert (cut.stdout.decode(), cut.stderr) == (whole[: whole.index(end)], b"")
 
 
+def test_a_stop_with_a_line_feed_is_found_with_and_without_cr_where_lines_end_by_both(sample, returns):
+    flags = ["-n", 600, "--seed", 1, "-t", 9, "-q"]
+    whole = sample(*flags, checkpoint=returns).stdout.decode()
+    first = re.search("\r?\n", whole)
+    assert first[0] == "\n", "a line feed that stands alone is the first"
+    assert sample(*flags, "--stop", r"\n", checkpoint=returns).stdout.decode() == whole[: first.start()]
+    told = sample(*flags, "--stop", r"9\n", checkpoint=returns).stderr.decode()
+    assert told == "charrnn: --stop '9\\r\\n' can end no text: the model never writes '9' (U+0039)\n"
+
+
 def test_a_line_feed_in_a_prompt_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns):
     typed, read = (sample("-p", text, "-n", 9, "--seed", 1, checkpoint=returns).stdout for text in ("Ba\n", "Ba\r\n"))
     assert typed == read
@@ -496,6 +506,10 @@ def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
     flags = {"checkpoint": "accents.pt"}
     assert "é" not in sample("-n", 300, "--seed", 1, "--forbid", "E\u0301", **flags).stdout.decode()
     assert set(sample("-n", 300, "--seed", 1, "--allow", "U\u0308N", **flags).stdout.decode()) == set("ün")
+    for typed in (["--forbid", r"\r"], ["--allow", r"u\r\n\r"]):
+        result = sample("-n", 300, "--seed", 1, "-q", "-t", 9, *typed, **flags)
+        assert b"\n" in result.stdout, "a CR is no line feed"
+        assert result.stderr.decode() == f"charrnn: {typed[0]} has '\\r' (U+000D), which the model never writes\n"
     whole = sample("-n", 300, "--seed", 1, "-q", **flags).stdout.decode()
     for typed, stop in (("E\u0301", "é"), ("\r\n", "\n"), ("N", "n")):
         result = sample("-n", 300, "--seed", 1, "-q", "--stop", typed, **flags)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,11 +39,23 @@ class _Form:
 
     def of(self, typed: str) -> str:
         """What is typed with escapes, in this form."""
-        return self.with_line_ends(prepare(unescape(typed), self.text))
+        return self._of(unescape(typed))
+
+    def characters_of(self, typed: Sequence[str] | None) -> str:
+        """The characters of all that is typed; a CR of its own stays one, whatever becomes of it in a text."""
+        pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed or ())
+        return "".join("\r".join(map(self._of, parts)) for parts in pieces)
+
+    def stops_of(self, typed: str) -> tuple[str, ...]:
+        """What ends a text where this is typed: where lines end by CR LF, a line feed alone is such an end too."""
+        return tuple(dict.fromkeys((self.of(typed), replace(self, has_cr_lf=False).of(typed))))
 
     def with_line_ends(self, text: str) -> str:
         """A text with the line ends of this form."""
         return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)
+
+    def _of(self, text: str) -> str:
+        return self.with_line_ends(prepare(text, self.text))
 
 
 def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
@@ -70,7 +82,8 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     options = _options(flags, form)
     _warn_of_lacking(flags, form)
     writes_cr_lf = form.has_cr_lf and all(_writes(character, encoder, options.allowed) for character in "\r\n")
-    rules = _rules(flags, replace(form, has_cr_lf=writes_cr_lf))
+    form = replace(form, has_cr_lf=writes_cr_lf)
+    rules = _rules(flags, form)
     check_novel(prompt, rules, encoder.unit)
     match = None
     if flags["match"] is not None:
@@ -79,7 +92,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
         match = LineMatch.build(flags["match"], encoder, options.allowed, ends_by_cr_lf=writes_cr_lf)
         match = match.after(prompt, length)
         rules = replace(rules, fits=match.fits)
-    _warn_of_stops(rules.stops, encoder, options.allowed)
+    _warn_of_stops(map(form.of, flags["stop"] or ()), encoder, options.allowed)
     return Job(
         sampler=Sampler(model, opening, options, flags["seed"], match),
         encoder=encoder,
@@ -98,11 +111,11 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
 def _rules(flags: Mapping[str, Any], form: _Form) -> Rules:
     """What ends a sample before its length, and which lines are left out of it."""
     known_lines = _known_lines(flags["novel"], form.text) if flags["novel"] else None
-    stops = tuple(form.of(stop) for stop in flags["stop"] or ())
+    stops = tuple(stop for typed in flags["stop"] or () for stop in form.stops_of(typed))
     return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
 
 
-def _warn_of_stops(stops: Sequence[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
+def _warn_of_stops(stops: Iterable[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
     """Say on stderr which texts can end nothing, since the model never writes one of their characters."""
     for stop in stops:
         never = "".join(dict.fromkeys(c for c in stop if not _writes(c, encoder, allowed)))
@@ -113,7 +126,7 @@ def _warn_of_stops(stops: Sequence[str], encoder: CharEncoder, allowed: tuple[in
 def _warn_of_lacking(flags: Mapping[str, Any], form: _Form) -> None:
     """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
     for name in ("allow", "forbid"):
-        typed = "".join(form.of(typed) for typed in flags[name] or ())
+        typed = form.characters_of(flags[name])
         lacking = "".join(dict.fromkeys(c for c in typed if c not in form.encoder))
         if lacking:
             is_range = "-" in lacking and re.search(r"\w-\w", typed)
@@ -159,7 +172,7 @@ def _allowed(flags: Mapping[str, Any], form: _Form) -> tuple[int, ...] | None:
     encoder = form.encoder
     if not flags["allow"] and not flags["forbid"]:
         return None
-    allow, forbid = ("".join(form.of(typed) for typed in flags[name] or ()) for name in ("allow", "forbid"))
+    allow, forbid = map(form.characters_of, (flags["allow"], flags["forbid"]))
     if encoder.unit == BYTE and not f"{allow}{forbid}".isascii():
         raise ConfigError("--allow and --forbid take ASCII alone for a model of bytes: other characters are several")
     allow = allow if flags["allow"] else encoder.characters
