@@ -7,17 +7,18 @@ import unicodedata
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 """Of Cf too, and seen: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, Prepended_Concatenation_Mark."""
-_TAGS = map(chr, range(0xE0020, 0xE0080))  # of which flags are spelled
-_ALLOWED = {"\n", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}", "\N{SOFT HYPHEN}", *_SIGNS, *_TAGS}
+_ALLOWED = {"\n", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}", "\N{SOFT HYPHEN}", *_SIGNS}
+_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
+"""Of these flags are spelled; a text may show them so, but where one is named nobody would see it."""
 
 
 def visible(text: str) -> str:
     """Replace control and formatting characters, but for line ends, by pictures or code points; CR LF becomes LF."""
-    return "".join(_picture(character) for character in text.replace("\r\n", "\n"))
+    return "".join(c if c in _TAGS else _picture(c) for c in text.replace("\r\n", "\n"))
 
 
 def quoted(text: str) -> str:
-    """The same on one line: a line feed becomes a backslash and an n."""
+    """The same on one line: a line feed becomes a backslash and an n, and what flags are spelled of a code point."""
     return "".join(_picture(c) if c != "\n" else "\\n" for c in text)
 
 

@@ -161,6 +161,10 @@ def test_signs_that_are_seen_are_shown_though_unicode_has_them_beside_those_that
     assert visible(text) == text
 
 
+def test_what_flags_are_spelled_of_is_named_where_a_character_is():
+    assert quoted("\U0001f3f4\U000e0067\U000e007f\U000e0020") == "\U0001f3f4<U+E0067><U+E007F><U+E0020>"
+
+
 def test_a_carriage_return_is_shown_where_no_line_feed_follows():
     assert visible("a\r\nb\rc\r") == "a\nb\u240dc\u240d"
     assert quoted("a\r\n") == "a\u240d\\n"
