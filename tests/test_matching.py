@@ -115,6 +115,14 @@ def test_a_line_ends_by_no_half_of_cr_lf_and_holds_none():
     assert written(held_to("a+", RETURNS, prompt="aa\r"), RETURNS, 1) == "\n"
 
 
+@pytest.mark.parametrize("pattern", [r"a\r", "a\r", r"a\r\r?"])
+def test_a_pattern_that_names_the_cr_of_a_line_s_end_is_told_that_it_is_no_part_of_it(pattern):
+    with pytest.raises(ConfigError, match=r"; the CR of a line's end is no part of the pattern$"):
+        held_to(pattern, RETURNS)
+    with pytest.raises(ConfigError, match="; `charrnn inspect` lists them, "):
+        held_to(pattern)
+
+
 def test_without_a_line_feed_a_sample_ends_where_its_line_cannot_go_on():
     assert written(held_to("ab?c?", UNLINED, top_k=1), UNLINED, None) in ("abc", "ac")
     assert len(written(held_to("[a-c]+", UNLINED), UNLINED, 30)) == 30

@@ -89,9 +89,12 @@ class LineMatch:
                 f"character {num_read + 1} of its last line"
             )
         if state.distance == UNREACHABLE:
+            why = "`charrnn inspect` lists them, and --allow and --forbid take from them"
+            if self.ends_by_cr_lf and ("\r" in self.pattern or r"\r" in self.pattern):
+                why = "the CR of a line's end is no part of the pattern"
             raise ConfigError(
                 f"no line {'that goes on from the prompt ' if line else ''}with the model's characters fits --match "
-                f"{shown(self.pattern)}; `charrnn inspect` lists them, and --allow and --forbid take from them"
+                f"{shown(self.pattern)}; {why}"
             )
         if length is not None and state.distance > length:
             raise ConfigError(
