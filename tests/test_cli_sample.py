@@ -232,7 +232,6 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         ),
         (["--top-p", "0"], 2, "--top-p is 0.0; it must be more than 0 and at most 1"),
         (["--min-p", "2"], 2, "--min-p is 2.0; it must be at least 0 and at most 1"),
-        (["--allow", "~"], 2, "--allow and --forbid leave no character of the model to write with"),
         (
             ["-p", r"Tin\nBa"],
             1,
@@ -442,6 +441,23 @@ def test_characters_that_are_allowed_or_forbidden_in_vain_are_told(sample, argum
     assert sample("-n", 20, "-q", *arguments).stderr.decode() == (f"charrnn: {told}\n" if told else "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["--allow", "\u00e9"],
+            "--allow has '\u00e9' (U+00E9), which the model never writes\n"
+            "charrnn: --allow leaves no character of the model to write with",
+        ),
+        (["--forbid", make_text(2000)], "--forbid leaves no character of the model to write with"),
+        (["--allow", "ab", "--forbid", "ba"], "--allow and --forbid leave no character of the model to write with"),
+    ],
+)
+def test_where_no_character_is_left_the_flags_that_took_them_are_told_and_what_the_model_lacks(sample, arguments, told):
+    refused = sample(*arguments)
+    assert (refused.returncode, refused.stdout, refused.stderr.decode()) == (2, b"", f"charrnn: {told}\n")
+
+
 @pytest.fixture(scope="session")
 def returns(trained):
     """The name of a model whose text's lines end by CR LF."""
@@ -578,6 +594,17 @@ def test_lines_that_were_asked_for_and_did_not_come_are_told(sample, arguments, 
     stderr = result.stderr.decode().removeprefix("seed 1\n")
     assert stderr.startswith(told.format(result.stdout.count(b"\n")))
     assert bool(stderr) == bool(told)
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_where_another_line_has_no_room_the_length_alone_is_told(sample, trained, left_out):
+    flags = ["--lines", 9, "--match", "[A-Z][a-z]", "--seed", 1]
+    line = sample(*flags[2:]).stdout.decode()
+    (trained / "known.txt").write_text(line if left_out else "Nothing\n")
+    result = sample(*flags, "-n", 4, "--novel", "known.txt")
+    refused, short = result.stderr.decode().splitlines()[1:]
+    assert bool(int(refused.split()[0])) == bool(left_out)
+    assert short == "1 of 9 lines: --length 4 has no room for another that fits --match"
 
 
 def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained):

@@ -79,8 +79,8 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     if not prompt:
         opening = encode_ids(encoder, contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)]))
     length = None if flags["length"] == -1 else flags["length"]
-    options = _options(flags, form)
     _warn_of_lacking(flags, form)
+    options = _options(flags, form)
     writes_cr_lf = form.has_cr_lf and all(_writes(character, encoder, options.allowed) for character in "\r\n")
     form = replace(form, has_cr_lf=writes_cr_lf)
     rules = _rules(flags, form)
@@ -177,6 +177,10 @@ def _allowed(flags: Mapping[str, Any], form: _Form) -> tuple[int, ...] | None:
         raise ConfigError("--allow and --forbid take ASCII alone for a model of bytes: other characters are several")
     allow = allow if flags["allow"] else encoder.characters
     written = {i: c for i, c in enumerate(encoder.characters) if c in allow and c not in forbid}
+    if not written:
+        given = " and ".join(f"--{name}" for name in ("allow", "forbid") if flags[name])
+        leaves = "leave" if " " in given else "leaves"
+        raise ConfigError(f"{given} {leaves} no character of the model to write with")
     if flags["lines"] is not None and flags["match"] is None and "\n" in encoder and "\n" not in written.values():
         flag = "--forbid" if "\n" in allow else "--allow"
         raise ConfigError(f"{flag} leaves no line feed to end a line with, and --lines asks for lines; allow \\n too")

@@ -206,7 +206,7 @@ def tell_short(tally: Tally, job: Job) -> None:
     drawn = ", or ten times as many characters drawn," if tally.refused else ""
     reason = f"--length {job.length}{drawn} was reached"
     if tally.num_without_room == tally.num_short:
-        reason = f"--length {job.length}{drawn} has no room for another that fits --match"
+        reason = f"--length {job.length} has no room for another that fits --match"
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
     write_line(sys.stderr, f"{told}: {reason}")
