@@ -58,7 +58,10 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train -i a.txt", "no such option: -i; texts are given without a flag"),
         ("train a.txt --train_frac 0.9", "no such option: --train_frac; --val-fraction is the share that is held out"),
         ("train a.txt --verbose", "no such option: --verbose; it tells all that it does, unless there is --quiet"),
-        ("train a.txt --val 0.1", "no such option: --val (Possible options: --val-fraction)"),
+        ("train a.txt --val_frac 0.1", "no such option: --val_frac (Possible options: --val-fraction)"),
+        ("train a.txt --val 0.1", "no such option: --val; --val-fraction is the share that is held out, --val-text"),
+        ("train a.txt --valid b.txt", "no such option: --valid; --val-fraction is the share that is held out, --val-text"),
+        ("train a.txt -val b.txt", "no such option: -val; --val-fraction is the share that is held out, --val-text"),
         ("train a.txt --n-epochs 3", "no such option: --n-epochs (Possible options: --epochs)"),
         ("train a.txt --decay_rate 0.9", "no such option: --decay_rate (Possible options: --final-learning-rate)"),
         ("train a.txt --wandb", "no such option: --wandb (Possible options: --log)"),
@@ -84,10 +87,10 @@ def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, wor
 
 def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
     known = {"--prompt": True, "-p": True, "--quiet": False, "--time": True}
-    assert find_mistake(["--prompt", "-time", "-p", "-quiet", "-n20", "--", "-time"], known) == ""
-    assert find_mistake(["-qp", "-time", "-q", "\N{EM DASH}Who?"], {**known, "-q": False}) == ""
-    assert find_mistake(["--quiet", "-time"], known).startswith("no such option: -time; ")
-    assert find_mistake(["\N{EN DASH}p", "x"], known).endswith("; the flag is -p")
+    assert find_mistake(["--prompt", "-time", "-p", "-quiet", "-n20", "--", "-time"], known, {}) == ""
+    assert find_mistake(["-qp", "-time", "-q", "\N{EM DASH}Who?"], {**known, "-q": False}, {}) == ""
+    assert find_mistake(["--quiet", "-time"], known, {}).startswith("no such option: -time; ")
+    assert find_mistake(["\N{EN DASH}p", "x"], known, {}).endswith("; the flag is -p")
 
 
 @pytest.mark.parametrize(
@@ -109,12 +112,14 @@ def test_a_flag_of_one_value_that_is_given_twice_is_refused(charrnn, words, flag
 @pytest.mark.parametrize(
     "words",
     [
-        ["-q", "-q", "--no-echo", "--no-echo"], ["--stop", "a", "--stop", "a"], ["--allow", "a", "--allow", "b"],
-        ["-p", "--prompt"], ["--prompt", "-pa"], ["--match=a", "--", "--match=b"],
+        ["-q", "-q", "--no-echo", "--no-echo", "a.pt"], ["--stop", "a", "--stop", "a", "a.pt"],
+        ["--allow", "a", "--allow", "b", "a.pt"], ["-p", "--prompt", "a.pt"], ["--prompt", "-pa", "a.pt"],
+        ["--match=a", "--", "--match=b"],
     ],
 )  # fmt: skip
 def test_what_comes_twice_and_takes_no_value_or_several_or_is_one_is_taken(charrnn, words):
-    assert "twice" not in charrnn("sample", "a.pt", *words).stderr
+    told = f"charrnn: {words[-1]}: no such file; `charrnn train TEXT` writes one\n"
+    assert charrnn("sample", *words).stderr == told
 
 
 @pytest.mark.parametrize("words", ["--match a --match b", "-rnn_size 9", "a.pt b.pt c.pt"])

@@ -42,6 +42,7 @@ HINTS: dict[str, str] = {
     **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--dataset"), _TEXTS),
     **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
     "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
+    **dict.fromkeys(("--val", "--valid"), "--val-fraction is the share that is held out, --val-text a text of its own"),
     "--model": "--cell chooses the kind of network, and --out names the checkpoint",
     "--word-level": "it learns characters, or bytes with --unit byte",
     **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),

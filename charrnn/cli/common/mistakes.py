@@ -23,7 +23,7 @@ SYNONYMS = {
     "--grad-clip": "clip",
     "--out": "output out-dir save save-dir savefile checkpoint-name checkpoint-dir o",
     "--log": "csv plot loss-log tensorboard wandb",
-    "--val-fraction": "val-frac val valid valid-frac",
+    "--val-fraction": "val-frac valid-frac",
     "--init-from": "finetune fine-tune pretrained load load-from init",
     "--evaluate-every": "eval-interval eval-every eval-val-every print-every",
     "--save-every": "checkpoint-every save-interval",
@@ -73,7 +73,7 @@ def hint_at(flag: str, hints: Mapping[str, str]) -> str:
     return hints.get(flag.replace("_", "-").lower(), "")
 
 
-def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Mapping[str, str] | None = None) -> str:
+def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Mapping[str, str]) -> str:
     """Find a long flag that begins with one hyphen, which would be read as several short ones, or with a dash.
 
     Args:
@@ -88,7 +88,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
         if word[0] in _DASHES and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
             return f"{word} begins with a dash and no hyphen; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
-        if found and len(found[1]) > 1 and (hint := hint_at(f"--{found[1]}", hints or {})):
+        if found and len(found[1]) > 1 and (hint := hint_at(f"--{found[1]}", hints)):
             return f"no such option: -{found[1]}; {hint}"
         if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
             return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
