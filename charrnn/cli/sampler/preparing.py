@@ -42,9 +42,18 @@ class _Form:
         return self._of(unescape(typed))
 
     def characters_of(self, typed: Sequence[str] | None) -> str:
-        """The characters of all that is typed; a CR of its own stays one, whatever becomes of it in a text."""
+        """What is typed for --allow or --forbid; a CR of its own stays one, whatever becomes of it in a text.
+
+        Raises:
+            ConfigError: a character is several bytes, and bytes are what the model writes.
+        """
         pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed or ())
-        return "".join("\r".join(map(self._of, parts)) for parts in pieces)
+        characters = "".join("\r".join(map(self._of, parts)) for parts in pieces)
+        if self.encoder.unit == BYTE and not characters.isascii():
+            raise ConfigError(
+                "--allow and --forbid take ASCII alone for a model of bytes: other characters are several"
+            )
+        return characters
 
     def stops_of(self, typed: str) -> tuple[str, ...]:
         """What ends a text where this is typed: where lines end by CR LF, a line feed alone is such an end too."""
@@ -173,8 +182,6 @@ def _allowed(flags: Mapping[str, Any], form: _Form) -> tuple[int, ...] | None:
     if not flags["allow"] and not flags["forbid"]:
         return None
     allow, forbid = map(form.characters_of, (flags["allow"], flags["forbid"]))
-    if encoder.unit == BYTE and not f"{allow}{forbid}".isascii():
-        raise ConfigError("--allow and --forbid take ASCII alone for a model of bytes: other characters are several")
     allow = allow if flags["allow"] else encoder.characters
     written = {i: c for i, c in enumerate(encoder.characters) if c in allow and c not in forbid}
     if not written:
