@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +30,11 @@ def load_for_scoring(contents: Checkpoint) -> Engine:
 
 
 def load_for_sampling(
-    contents: Checkpoint, mix: Sequence[str] = (), device: str = "cpu"
+    contents: Checkpoint,
+    mix: Sequence[str] = (),
+    device: str = "cpu",
+    *,
+    on_other: Callable[[str, Checkpoint], None] | None = None,
 ) -> tuple[StepModel, CharEncoder]:
     """The model as it writes, with the alphabet that it writes in.
 
@@ -38,6 +42,7 @@ def load_for_sampling(
         contents: of the first checkpoint.
         mix: others with their shares, as `OTHER.pt:0.3`.
         device: "cpu", or "cuda" for torch, which takes seconds to import.
+        on_other: is told of each of the others, by its path, once it is read.
 
     Raises:
         ConfigError: a share is not between 0 and 1, or the models, or the device and a mixture, do not go together.
@@ -63,6 +68,8 @@ def load_for_sampling(
         other = read_checkpoint(path)
         if other.text.unit != contents.text.unit:
             raise ConfigError(f"--mix {path} writes {other.text.unit}s and the first model {contents.text.unit}s")
+        if on_other is not None:
+            on_other(path, other)
         parts.append(Part(_writer(other), other.encoder, share))
     mixed = MixedModel(parts)
     return mixed, mixed.encoder

@@ -500,6 +500,14 @@ def test_a_line_feed_that_is_allowed_or_forbidden_is_the_end_of_a_line_where_lin
     assert (len(bare.stdout) < 600, bare.stdout.count(b"\r"), bare.stderr) == (True, 0, b"")
 
 
+@pytest.mark.parametrize(("first", "other"), [("LF", "CR LF"), ("CR LF", "LF"), ("LF", "LF"), ("CR LF", "CR LF")])
+def test_a_mixture_of_models_whose_lines_end_differently_is_told(sample, returns, first, other):
+    names = {"LF": "words.pt", "CR LF": returns}
+    result = sample("-n", 9, "-q", "--mix", f"{names[other]}:0.5", checkpoint=names[first])
+    told = f"--mix {names[other]} ends its lines by {other}, and the first model by {first}; the text may have both"
+    assert result.stderr.decode() == (f"charrnn: {told}\n" if first != other else "")
+
+
 def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, returns):
     flags = ["--match", "[A-Z][a-z]+ .*", "--seed", 1, "-q"]
     lines = sample(*flags, "--lines", 5, checkpoint=returns).stdout.decode().split("\r\n")

@@ -60,7 +60,7 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt --verbose", "no such option: --verbose; it tells all that it does, unless there is --quiet"),
         ("train a.txt --val_frac 0.1", "no such option: --val_frac (Possible options: --val-fraction)"),
         ("train a.txt --val 0.1", "no such option: --val; --val-fraction is the share that is held out, --val-text"),
-        ("train a.txt --valid b.txt", "no such option: --valid; --val-fraction is the share that is held out, --val-text"),
+        ("train a --valid b", "no such option: --valid; --val-fraction is the share that is held out, --val-text"),
         ("train a.txt -val b.txt", "no such option: -val; --val-fraction is the share that is held out, --val-text"),
         ("train a.txt --n-epochs 3", "no such option: --n-epochs (Possible options: --epochs)"),
         ("train a.txt --decay_rate 0.9", "no such option: --decay_rate (Possible options: --final-learning-rate)"),

@@ -16,7 +16,7 @@ from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
-from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, TextOptions
@@ -80,8 +80,14 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     check_inputs(flags)
     contents = read_checkpoint(flags["checkpoint"])
     prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text, flags["encoding"])
-    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"])
-    form = _Form(contents.text, encoder, ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts))
+    has_cr_lf = ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
+
+    def compare_line_ends(path: str, other: Checkpoint) -> None:
+        if "\n" in contents.encoder and "\n" in other.encoder:
+            _warn_of_line_ends(path, ends_lines_by_cr_lf(other.encoder, other.corpus.counts), has_cr_lf)
+
+    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"], on_other=compare_line_ends)
+    form = _Form(contents.text, encoder, has_cr_lf)
     prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags["unknown"], flags["checkpoint"])
     before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
     opening = before + encode_ids(encoder, prompt)
@@ -122,6 +128,13 @@ def _rules(flags: Mapping[str, Any], form: _Form) -> Rules:
     known_lines = _known_lines(flags["novel"], form.text) if flags["novel"] else None
     stops = tuple(stop for typed in flags["stop"] or () for stop in form.stops_of(typed))
     return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
+
+
+def _warn_of_line_ends(path: str, has_cr_lf: bool, first_has_cr_lf: bool) -> None:
+    """Say on stderr where a model that is mixed in ends its lines otherwise than the first."""
+    if has_cr_lf != first_has_cr_lf:
+        own, first = ("CR LF" if has else "LF" for has in (has_cr_lf, first_has_cr_lf))
+        write_error(f"--mix {path} ends its lines by {own}, and the first model by {first}; the text may have both")
 
 
 def _warn_of_stops(stops: Iterable[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
