@@ -56,8 +56,8 @@ def test_a_text_that_is_held_out_by_name_is_cut_off_where_it_begins(
 ):
     folder = tmp_path_factory.mktemp("texts")
     options = TextOptions(normalize=form, newline=newline)
-    expected = [prepare(learned, options), prepare(held_out + "..", options)]
-    paths = [write(folder, learned.encode(), "a.txt"), write(folder, f"{held_out}..".encode(), "b.txt")]
+    expected = [prepare(learned + "..", options), prepare(held_out + "..", options)]
+    paths = [write(folder, f"{learned}..".encode(), "a.txt"), write(folder, f"{held_out}..".encode(), "b.txt")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "CHUNK", chunk)
         corpus = read_corpus(paths[:1], ReadOptions(options=options, separator="--", val_texts=(paths[1],)))

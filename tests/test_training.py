@@ -9,7 +9,7 @@ from conftest import make_text
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.network.model import detach
 from charrnn.text.encoder import CharEncoder
-from charrnn.training import loop
+from charrnn.training import loop, validation
 from charrnn.training.evaluation import evaluate_cold
 from charrnn.training.loop import REWIND_AFTER, REWIND_RATE, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
@@ -173,7 +173,7 @@ def test_no_gradient_is_clipped_where_any_is_wanted():
 
 def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
+    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
     run = start(max_steps=40, evaluations=4)
     weights = {}
     for report in train(run):
@@ -186,7 +186,7 @@ def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
 
 def test_of_equal_evaluations_the_weights_of_the_first_are_kept(monkeypatch):
     """As the history says: what a card tells of the best step must be of the weights that are kept."""
-    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: 1.0)
+    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: 1.0)
     run = start(max_steps=20, evaluations=2)
     kept = [{name: t.clone() for name, t in run.best_weights.items()} for report in train(run) if report.val_loss]
     assert run.best.step == 10
@@ -195,7 +195,7 @@ def test_of_equal_evaluations_the_weights_of_the_first_are_kept(monkeypatch):
 
 def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
-    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
+    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
     run = start(max_steps=40, evaluations=4)
     evaluated = [report for report in train(run) if report.val_loss is not None]
     last = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
@@ -216,7 +216,7 @@ def test_patience_ends_the_training():
 
 def test_a_gain_begins_the_count_of_patience_anew(monkeypatch):
     losses = iter([3.0, 4.0, 4.0, 2.0, 4.0, 4.0, 4.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: next(losses))
+    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
     run = start(max_steps=1000, evaluations=100, patience=3)
     finish(run)
     assert len(run.history) == 7
