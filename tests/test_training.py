@@ -365,8 +365,9 @@ def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
 
         return slow
 
-    for seconds, name in ((0.1, "take_step"), (1.0, "evaluate"), (1.0, "evaluate_cold")):
-        monkeypatch.setattr(loop, name, takes(seconds, getattr(loop, name)))
+    slowed = (0.1, loop, "take_step"), (1.0, validation, "evaluate"), (1.0, validation, "evaluate_cold")
+    for seconds, module, name in slowed:
+        monkeypatch.setattr(module, name, takes(seconds, getattr(module, name)))
     run = start(max_steps=None, time_limit=20.0)
     last = finish(run)[-1]
     assert last.is_last
