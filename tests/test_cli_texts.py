@@ -100,8 +100,10 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--val-fraction", 0.1], "--val-text is held out, and --val-fraction is a share of the text; give one of "
-         "them"),
+        (
+            ["--val-fraction", 0.1],
+            "--val-text is held out, and --val-fraction is a share of the text; give one of them",
+        ),
         (["-o", "b.txt", "--overwrite"], "b.txt: is the text itself; give another file with --out"),
         (["--val-text", ""], "a text's name is empty; give a file, a folder, or - for standard input"),
         (["--val-text", "none"], "none: no such file; give a text file, or - for standard input"),
