@@ -124,7 +124,7 @@ ALLOWED = {
         "verdict": "metrics",
     },
     "display": {
-        "json_line": "",
+        "json_line": "encoder",
         "outlet": "",
         "plain": "config escape json_line metrics outlet",
         "log": "errors metrics",

@@ -21,14 +21,8 @@ def to_json(record: Any) -> str:
     Where a record's `text` has such bytes, it gets a field `bytes` too: in base64, the text as it is, in UTF-8.
     """
     if isinstance(record, Mapping) and isinstance(text := record.get("text"), str) and _SURROGATES.search(text):
-        record = {**record, "bytes": base64.b64encode(_exact(text)).decode("ascii")}
+        from charrnn.text.encoder import to_bytes  # imports numpy, which the errors of a command line need not wait for
+
+        record = {**record, "bytes": base64.b64encode(to_bytes(text)).decode("ascii")}
     line = _SURROGATES.sub("\ufffd", json.dumps(record, ensure_ascii=False))
     return _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-
-
-def _exact(text: str) -> bytes:
-    """A text with its bytes; a surrogate that stands for none becomes a question mark, as without JSON."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return re.sub("[\ud800-\udc7f\udd00-\udfff]", "?", text).encode("utf-8", "surrogateescape")

@@ -23,7 +23,7 @@ BEGINNING = b'{"step": '
 """Of every line."""
 
 TELL_EVERY = 60.0
-"""Seconds between two warnings of a log that cannot be written."""
+"""Seconds between two warnings of what cannot be written while the training goes on."""
 
 
 def begins_as_log(path: Path) -> bool:

@@ -118,8 +118,10 @@ def forecasts_on(device: torch.device, recalled: Forecasts | None) -> Tensor | N
     return None if recalled is None else ids_on(device, recalled)
 
 
-def ids_on(device: torch.device, ids: NDArray[np.integer[Any]]) -> Tensor:
-    """Bring ids, of any width, to where the model is, as int64."""
+def ids_on(device: torch.device, ids: NDArray[np.integer[Any]] | Tensor) -> Tensor:
+    """Bring ids, of any width, to where the model is, as int64; a tensor is there already."""
+    if isinstance(ids, Tensor):
+        return ids
     return to_device(device, torch.from_numpy(ids.astype(np.int64, copy=False)))
 
 

@@ -10,10 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
@@ -86,7 +83,7 @@ def take_step(run: TrainingRun) -> bool:
     """
     config, model = run.config, run.model
     window = next(run.lanes)
-    inputs, targets = (_to_device(ids, model.device) for ids in (window.inputs, window.targets))  # (T, B)
+    inputs, targets = (ids_on(model.device, ids) for ids in (window.inputs, window.targets))  # (T, B)
     state = model.initial_state(run.num_lanes) if window.begins_anew else _reset_some(run)
     found = forward_and_backward(
         model,
@@ -153,10 +150,6 @@ def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None
     run.health.observe(loss)
     if has_exploded(run.health.loss, run.health.lowest, run.model.config.vocab_size):
         go_back(run, f"the training loss is {run.health.loss:.2f}, and was {run.health.lowest:.2f} at its lowest")
-
-
-def _to_device(ids: NDArray[np.int64] | Tensor, device: torch.device) -> Tensor:
-    return ids if isinstance(ids, Tensor) else ids_on(device, ids)
 
 
 def _reset_some(run: TrainingRun) -> State:

@@ -92,9 +92,7 @@ def _first_loss(run: TrainingRun) -> float:
         for _ in range(min(FIRST_WINDOWS, run.lanes.windows_per_epoch)):
             window = next(run.lanes)
             state = model.initial_state(run.num_lanes) if window.begins_anew else state
-            inputs, targets = (
-                ids if isinstance(ids, Tensor) else ids_on(device, ids) for ids in (window.inputs, window.targets)
-            )
+            inputs, targets = (ids_on(device, ids) for ids in (window.inputs, window.targets))
             logits, state = model(inputs, state, forecasts_on(device, window.recalled))
             scores = logits.flatten(0, 1).float()
             total += functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum").item()

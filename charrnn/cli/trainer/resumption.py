@@ -15,7 +15,7 @@ from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
-from charrnn.cli.trainer.transfer import begin_with_weights
+from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
@@ -35,8 +35,7 @@ ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = {*ENDS, "patience", "evaluate_every", "threads", "device", "deterministic"}
 """Options that a resumed run may give anew."""
 
-SHAPE = {"cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall"}
-SHAPE |= {field.name for field in fields(TextOptions)}
+SHAPE = {*MODEL_SHAPE, *(field.name for field in fields(TextOptions))}
 """Options that no force can change: the weights are made for them, or the characters are."""
 
 PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}

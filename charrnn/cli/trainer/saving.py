@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from charrnn.display.log import TELL_EVERY
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
 from charrnn.storage.outputs import folder_of
@@ -25,9 +26,6 @@ SAVE_EVERY = 60.0
 
 SHARE = 0.01
 """Share of the time that saving may take, but for `--save-every` and the end."""
-
-TELL_EVERY = 60.0
-"""Seconds between two lines about saves that fail."""
 
 SPARE_BYTES = 1 << 20
 """What a checkpoint may hold beside its tensors."""

@@ -27,7 +27,7 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.validation import validate_beginning
 
-SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
+MODEL_SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
 """Options that weights are made for."""
 
 BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
@@ -43,7 +43,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     """
     path = str(request.source)
     stored = ranks.broadcast(lambda: read_checkpoint(path))
-    shape = {name: asdict(stored.model)[name] for name in SHAPE}
+    shape = {name: asdict(stored.model)[name] for name in MODEL_SHAPE}
     _check_shape(shape, request.explicit, path)
     if stored.model.hidden_size == 1 and stored.model.layer_norm:
         raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train anew")
@@ -84,8 +84,7 @@ def carry_over(
 
 
 def _check_shape(shape: Mapping[str, Any], explicit: Mapping[str, Any], path: str) -> None:
-    asked = [
-        f"{flag_name(name)} is {explicit[name]}" for name in SHAPE if explicit.get(name, shape[name]) != shape[name]
-    ]
+    changed = [name for name in MODEL_SHAPE if explicit.get(name, shape[name]) != shape[name]]
+    asked = [f"{flag_name(name)} is {explicit[name]}" for name in changed]
     if asked:
         raise ConfigError(f"{', '.join(asked)}, and the weights in {path} are made for what they were; leave it out")
