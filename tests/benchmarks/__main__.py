@@ -34,6 +34,8 @@ def measure_speeds() -> Iterator[str]:
     yield from speed.cell_shares(best)
     for size in speed.SIZES:
         yield speed.training_speed(*size)
+    for lanes in (64, 16):
+        yield speed.outside_share(2, 512, lanes)
     for members in (2, 4):
         yield speed.members_speed(members)
     for size in speed.SIZES:

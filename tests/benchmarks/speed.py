@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.network.ensemble import share_threads
+from charrnn.network.model import forecasts_on
 from charrnn.regimen import RECALL
 from charrnn.shapes import training_cost
 from charrnn.training.loop import read_figures, take_step
+from charrnn.training.passes import autocast
 from charrnn.training.precision import crawls_in, probe_precision
 from charrnn.training.run import TrainingRun
 from tests.benchmarks.measure import Rate, compare
@@ -94,6 +96,30 @@ def training_speed(
     rates = compare({"charrnn": lambda: _steps(run), "plain": step_plain})
     assert np.isfinite(run.pace.loss), "the measured steps are real ones"
     return _row(f"train {num_layers}x{hidden_size}, {run.config.precision}", rates["charrnn"], rates["plain"])
+
+
+def outside_share(num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64) -> str:
+    """How much of a step is not the model's: reading a window, looking up, clipping, the optimizer, the figures."""
+    run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len)
+    window = next(run.lanes)
+    recalled = forecasts_on(run.model.device, window.recalled)
+    inputs, targets = torch.as_tensor(window.inputs), torch.as_tensor(window.targets)
+
+    def model_alone() -> float:
+        for _ in range(STEPS):
+            run.model.zero_grad(set_to_none=True)
+            with autocast(run.model.device, run.config.precision):
+                logits, _ = run.model(inputs, run.state, recalled)
+                loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+            loss.backward()
+        return STEPS * batch_size * seq_len
+
+    rates = compare({"steps": lambda: _steps(run), "model": model_alone})
+    share = 1 - rates["steps"].median / rates["model"].median
+    return (
+        f"train {num_layers}x{hidden_size}, {batch_size} lanes: {rates['steps']!s} char/s, the model alone "
+        f"{rates['model']!s}; {share:.3f} of a step is outside it"
+    )
 
 
 def members_speed(members: int, hidden_size: int = 512, batch_size: int = 16, seq_len: int = 64) -> str:
