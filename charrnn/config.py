@@ -213,7 +213,8 @@ class TrainConfig:
         weight_decay: on matrices only, not on biases, normalisation or the embedding; with adamw decoupled from the
             gradient, with the others a part of it.
         grad_clip: largest norm of the gradient of all parameters together, which is scaled down to it; 0: any.
-        val_fraction: share of the text, at its end, held out for validation.
+        val_fraction: share of the text held out for validation, at its end or as `val_spread` says.
+        val_spread: whether the lines that are held out stand all over the text, where each is a text of its own.
         evaluations: how many times, at even distances, the held-out piece is evaluated.
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
         evaluated: characters of the held-out piece that count then, at most, in pieces from all over it.
@@ -243,6 +244,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     grad_clip: float = 1.0
     val_fraction: float = 0.1
+    val_spread: bool = False
     evaluations: int = 12
     evaluate_every: int | None = None
     evaluated: int = MOST_EVALUATED

@@ -8,6 +8,9 @@ import pytest
 import torch
 from conftest import make_text
 
+from charrnn.analysis.heldout import find_text
+from charrnn.storage.archive import read_checkpoint
+
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 4]
 
 
@@ -235,6 +238,44 @@ def test_what_cannot_be_learned_from_is_one_line(charrnn, tmp_path, data, flags,
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
     assert not (tmp_path / "t.pt").exists()
+
+
+def test_of_a_sorted_list_lines_from_all_over_it_are_held_out(charrnn, tmp_path):
+    lines = [f"{first}{second}n\n" for first in "bdfgklm" for second in ("a", "ee", "ooo", "iiii")]
+    (tmp_path / "t.txt").write_text("".join(line.replace("n", end) for line in lines for end in "ghklmnprst"))
+    flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]
+    trained = charrnn("train", *flags, "-o", "t.pt")
+    assert "1,386 to train on, 154 in lines from all over it held out\n" in trained.stderr
+    assert "learned from too" not in trained.stderr
+    stored = read_checkpoint(str(tmp_path / "t.pt"))
+    assert stored.train_config.val_spread
+    found = find_text(stored, str(tmp_path / "t.pt"))
+    assert {line[0] for line in stored.encoder.decode(found.held_out).split()} == set("bdfgklm")
+    scored = charrnn("inspect", "t.pt", "--score", "-", "--json", stdin=stored.encoder.decode(found.held_out).encode())
+    assert json.loads(scored.text)["loss"] == pytest.approx(stored.best.val_loss, abs=1e-5)
+    beside = charrnn("inspect", "t.pt", "--gates")
+    assert " of the held-out lines of t.txt" in beside.text.splitlines()[0]
+    other = charrnn("train", "t.txt", "--force-resume", "--val-fraction", 0.05, "--max-steps", 6)
+    assert "forced: --val-fraction 0.05, so that some of what is held out was learned from before" in other.stderr
+
+
+def test_lines_that_recur_are_told_since_held_out_ones_are_learned_too(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_text("one\ntwo\nthree\nfour\n" * 50)
+    flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]
+    told = "of 20 lines held out 20 are learned from too: the loss on them cannot show overfitting"
+    assert f"{told}; sort -u leaves each line once\n" in charrnn("train", *flags).stderr
+    assert told in " ".join(charrnn("inspect", "t.pt").text.split())
+    assert "learned from too" not in charrnn("train", "t.txt", "-o", "s.pt", *SMALL).stderr, "one stream"
+
+
+def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_text("".join(f"{number:03}\n" for number in range(100)))
+    assert charrnn("train", "t.txt", "--lines", *SMALL[:2], *SMALL[6:]).code == 0
+    contents = torch.load(tmp_path / "t.pt", weights_only=True)
+    assert contents["training"]["config"].pop("val_spread")
+    torch.save(contents, tmp_path / "t.pt")
+    resumed = charrnn("train", "t.txt", "--resume", "--max-steps", 6)
+    assert "360 to train on, the last 40 held out" in resumed.stderr, resumed.stderr
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import hashlib
 import os
@@ -18,6 +19,7 @@ from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.meter import Meter
 from charrnn.text.options import TextOptions
+from charrnn.text.splitting import count_known
 from charrnn.text.stream import TextStream
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -362,9 +364,53 @@ def test_lines_are_split_between_two_of_them(lines, fraction, ends):
     assert len(val)
 
 
+@given(st.lists(st.text("ab", max_size=5), min_size=4, max_size=60), st.floats(0.01, 0.5), st.booleans())
+def test_lines_that_are_held_out_stand_all_over_the_text(lines, fraction, ends):
+    text = "\n".join(lines) + "\n" * ends
+    whole = text.splitlines(keepends=True)
+    if len(text) < 8 or len(whole) < 2:
+        return
+    corpus = corpus_of(text, lines=True)
+    assert corpus.is_spread
+    train, val = (corpus.encoder.decode(ids).splitlines(keepends=True) for ids in corpus.split(fraction, spread=True))
+    assert sorted(train + val) == sorted(whole)
+    rest = iter(whole)
+    assert all(line in rest for line in train), "in their order"
+    assert len(val) == max(1, round(len(whole) * fraction)) or len(whole) - len(val) == 1
+
+
+def test_one_line_of_each_ten_is_held_out_and_not_always_the_same_of_them():
+    corpus = corpus_of("".join(f"{number:04}\n" for number in range(1000)), lines=True)
+    held_out = [int(line) for line in corpus.encoder.decode(corpus.split(0.1, spread=True)[1]).split()]
+    assert [number // 10 for number in held_out] == list(range(100))
+    of_each = np.bincount([number % 10 for number in held_out], minlength=10)
+    assert of_each.min() >= 8
+    assert of_each.max() <= 12
+
+
+def test_lines_of_a_text_that_is_large_or_held_out_by_name_stand_at_its_end(monkeypatch):
+    small = corpus_of("ab\n" * 40, lines=True)
+    assert not dataclasses.replace(small, num_held_out=12).is_spread
+    assert not corpus_of("ab\n" * 40).is_spread, "one stream"
+    monkeypatch.setattr("charrnn.text.corpus.MAPPED_BYTES", 120)
+    assert not small.is_spread
+
+
+@pytest.mark.parametrize("most", [1 << 22, 9])
+def test_lines_that_are_held_out_and_learned_from_too_are_counted(most, monkeypatch):
+    monkeypatch.setattr("charrnn.text.splitting.MOST_LOOKED_AT", most)
+    encoder = CharEncoder("abc\n ")
+    train, held_out = (encoder.encode(text) for text in ("aa\nab\n\nabc\nbc\n", "ab\nb\n \n\nbc\nabc\n"))
+    assert count_known(train, held_out, encoder) == ((4, 3) if most > 9 else (3, 1))
+
+
 def test_one_line_cannot_be_split_into_lines():
     with pytest.raises(CorpusError, match="one line, and --lines needs at least two"):
         corpus_of("a single line\n", lines=True).split(0.1)
+    with pytest.raises(CorpusError, match="one line, and --lines needs at least two"):
+        corpus_of("a single line\n", lines=True).split(0.1, spread=True)
+    with pytest.raises(CorpusError, match="3 characters, but at least 4 are needed"):
+        corpus_of("a\n\n", lines=True).split(0.1, spread=True)
 
 
 def test_a_text_too_short_to_split_says_how_much_is_needed():

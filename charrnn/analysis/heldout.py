@@ -146,5 +146,6 @@ def _have_size(paths: Sequence[Path], num_bytes: int) -> bool:
 
 
 def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:
-    train, held_out = corpus.split(checkpoint.train_config.val_fraction)
+    config = checkpoint.train_config
+    train, held_out = corpus.split(config.val_fraction, spread=config.val_spread)
     return FoundText(path, train, held_out)

@@ -144,7 +144,8 @@ def train(
     weight_decay: Annotated[float, typer.Option(help="Decay of the weight matrices.")] = TrainConfig.weight_decay,
     grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0: any.")] = TrainConfig.grad_clip,
     val_fraction: Annotated[
-        float, typer.Option(help="Share of the text, at its end, held out for validation.")
+        float,
+        typer.Option(help="Share of the text, at its end, held out; with --lines of its lines, from all over it."),
     ] = TrainConfig.val_fraction,
     val_text: Annotated[
         list[str] | None,

@@ -77,7 +77,13 @@ def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
 
 
 def card(
-    checkpoint: Checkpoint, baseline: float | None = None, *, learned: int = 0, counted: int = 0, absence: str = ""
+    checkpoint: Checkpoint,
+    baseline: float | None = None,
+    *,
+    learned: int = 0,
+    counted: int = 0,
+    absence: str = "",
+    known: str = "",
 ) -> list[tuple[str, str]]:
     """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
 
@@ -87,6 +93,7 @@ def card(
         learned: characters that it learned from, where these are but the end of the training text; else 0.
         counted: characters that both losses are over, where these are but a part of the held-out text; else 0.
         absence: why there is none.
+        known: what its loss cannot tell of lines, if so; see `charrnn.display.plain.describe_known`.
     """
     config, best = checkpoint.model, checkpoint.best
     training, unit = checkpoint.training, checkpoint.encoder.unit
@@ -110,6 +117,8 @@ def card(
     if baseline is not None or absence:
         told = absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit, learned, counted)
         rows.append((f"  {YARDSTICK}", told))
+    if known:
+        rows.append(("  by heart", known))
     if checkpoint.history[-1] != best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))

@@ -18,6 +18,9 @@ from charrnn.display.outlet import Outlet
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
 
+KNOWN_SHARE = 0.5
+"""Share of the held-out lines that are learned from too, from which on it is told."""
+
 LINE_EVERY = 60.0
 """A long training evaluates seldom; after this time without a line there is one between evaluations."""
 
@@ -234,6 +237,13 @@ def format_perplexity(loss: float, decimals: int = 2) -> str:
     """A perplexity as one reads it; a model that is worse than any alphabet is large has one of many digits."""
     value = perplexity(loss)
     return f"{value:.{decimals}f}" if value < 1e6 else f"{value:.2g}"
+
+
+def describe_known(held_out: int, known: int) -> str:
+    """Say where the lines that are held out cannot show what a model knows by heart; nothing where they can."""
+    if not known or known < held_out * KNOWN_SHARE:
+        return ""
+    return f"of {held_out:,} lines held out {known:,} are learned from too: the loss on them cannot show overfitting"
 
 
 def number_of(number: float, noun: str) -> str:

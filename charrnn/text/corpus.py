@@ -25,11 +25,9 @@ from charrnn.text.encoder import CharEncoder, Ids, code_points, line_feed_id
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.text.sources import Found, find_documents
+from charrnn.text.splitting import MIN_PIECE, split_end, split_lines
 from charrnn.text.stream import TextStream
 from charrnn.text.tally import Counts, Tally
-
-MIN_PIECE = 2
-"""Characters that either piece of a split must have: one to read and one to predict."""
 
 MAPPED_BYTES = 64 << 20
 """An encoded text of at least so many bytes is mapped from a file."""
@@ -108,33 +106,28 @@ class Corpus:
         """Characters of a line on average, its line feed included, where each is a text of its own."""
         return None if self.line_feed is None else len(self.ids) / max(1, self.counts[self.line_feed])
 
-    def split(self, val_fraction: float) -> tuple[Ids, Ids]:
-        """Cut the text in two: the first piece to train on, the rest, contiguous, held out; between lines, if such.
+    @property
+    def is_spread(self) -> bool:
+        """Whether lines from all over the text are to be held out, not those at its end.
+
+        So it is where each is a text of its own: lists are sorted, as a rule, and the end of one is like nothing before
+        it. Not where the text is too large for a copy of it, nor where a text is held out by name.
+        """
+        return self.line_feed is not None and not self.num_held_out and self.ids.nbytes < MAPPED_BYTES
+
+    def split(self, val_fraction: float, *, spread: bool = False) -> tuple[Ids, Ids]:
+        """Take the text apart: a piece to train on and the rest, held out, which is its end; between lines, if such.
+
+        Args:
+            val_fraction: share of the characters that are held out, or of the lines where these are spread.
+            spread: whether each of the two is of lines from all over the text, in their order.
 
         Raises:
             CorpusError: a piece would be too short to predict anything.
         """
-        held_out = max(MIN_PIECE, round(len(self.ids) * val_fraction))
-        if len(self.ids) < held_out + MIN_PIECE:
-            mend = "give a longer text" if len(self.ids) < 2 * MIN_PIECE else "lower --val-fraction"
-            raise CorpusError(
-                f"{self.name}: {_count(len(self.ids), 'character')}, but at least {held_out + MIN_PIECE:,} "
-                f"are needed to train and to validate; {mend}"
-            )
-        cut = len(self.ids) - held_out
-        if self.line_feed is not None:
-            cut = self._line_end(cut, self.line_feed)
-        return self.ids[:cut], self.ids[cut:]
-
-    def _line_end(self, cut: int, line_feed: int) -> int:
-        """The first end of a line from a place on, or if that is the last line's the one before."""
-        after = np.flatnonzero(self.ids[cut - 1 : -1] == line_feed)
-        if len(after):
-            return cut + int(after[0])
-        before = np.flatnonzero(self.ids[: cut - 1] == line_feed)
-        if not len(before):
-            raise CorpusError(f"{self.name}: one line, and --lines needs at least two; leave it out or give more")
-        return int(before[-1]) + 1
+        if spread and self.line_feed is not None:
+            return split_lines(self.ids, val_fraction, self.line_feed, self.name)
+        return split_end(self.ids, val_fraction, self.line_feed, self.name)
 
 
 def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progress: Progress | None = None) -> Corpus:

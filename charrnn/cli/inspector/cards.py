@@ -11,7 +11,7 @@ from charrnn.cli.common.tables import format_comparison, print_lines, print_tabl
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.display.card import card, judged, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
-from charrnn.display.plain import format_seconds
+from charrnn.display.plain import describe_known, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, perplexity
 from charrnn.shapes import count_parameters
@@ -33,7 +33,8 @@ def show_card(subject: Subject) -> None:
     evaluated = bool(subject.contents.history)
     baseline, absence = (subject.baseline, subject.absence) if evaluated else (None, "")
     cuts = {} if baseline is None else {"learned": subject.baseline_cut, "counted": subject.num_chosen}
-    print_table(card(subject.contents, baseline, absence=absence, **cuts))
+    known = describe_known(*subject.known_lines)
+    print_table(card(subject.contents, baseline, absence=absence, known=known, **cuts))
     history, width = subject.contents.history, terminal_width()
     curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
     if len(history) > 1:

@@ -20,6 +20,7 @@ from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER, TextOptions
+from charrnn.text.splitting import count_known
 
 
 @dataclass(frozen=True)
@@ -111,18 +112,30 @@ class Subject:
         surprisals = model.surprisals(np.concatenate([before, self.text.held_out]).astype(np.int64))[len(before) :]
         return float(surprisals[self.counted].mean())
 
+    @cached_property
+    def known_lines(self) -> tuple[int, int]:
+        """Lines that are held out, and those of them that it learned from too; none where it reads one stream."""
+        if self.text is None or self.is_stream:
+            return 0, 0
+        return count_known(self.text.train, self.text.held_out, self.contents.encoder)
+
     @property
     def part(self) -> tuple[float, int | None, bool]:
         """Which part of its text its losses are over.
 
-        The share held out; how much of that, nearly, or None for all of it; and whether what is chosen of it are lines.
+        The share held out; how much of that, nearly, or None for all of it; and whether what is chosen are lines.
         """
         is_chosen = self.num_counted < self._num_held_out
         return (
             self.contents.train_config.val_fraction,
             self.num_counted if is_chosen else None,
-            is_chosen and self.contents.text.lines,
+            self.holds_out_lines or (is_chosen and self.contents.text.lines),
         )
+
+    @property
+    def holds_out_lines(self) -> bool:
+        """Whether what was held out of its text are lines from all over it, not its end."""
+        return self.contents.train_config.val_spread
 
     @property
     def num_counted(self) -> int:

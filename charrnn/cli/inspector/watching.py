@@ -151,15 +151,19 @@ def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, r
         texts = [text[len(text) - shortest :] for text in texts]  # one may have held out more: the end is common
     length = min(length, shortest)
     return [
-        Piece(text[:length], f"the held-out end of {Path(subject.text.path).name}", len(text))
+        Piece(text[:length], f"the held-out {_what(subject)} of {Path(subject.text.path).name}", len(text))
         for subject, text in zip(subjects, texts, strict=True)
         if subject.text is not None
     ]
 
 
 def share_text(subjects: Sequence[Subject]) -> bool:
-    """Whether models learned from the same text."""
-    return len({way_of(subject) for subject in subjects}) == 1
+    """Whether models learned from the same text, and held out the same, or its end."""
+    return len({(way_of(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
+
+
+def _what(subject: Subject) -> str:
+    return "lines" if subject.holds_out_lines else "end"
 
 
 def _given_piece(subject: Subject, given: str, source: str, rule: str, length: int) -> Piece:

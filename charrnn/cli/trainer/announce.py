@@ -7,12 +7,13 @@ from typing import Any
 
 from charrnn.cli.trainer.launch import Launch
 from charrnn.config import TrainConfig
-from charrnn.display.plain import describe_loss, describe_model, format_seconds, number_of
+from charrnn.display.plain import describe_known, describe_loss, describe_model, format_seconds, number_of
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import CHARACTER
+from charrnn.text.splitting import count_known
 from charrnn.training.run import TrainingRun
 
 
@@ -52,10 +53,12 @@ def _threads(now: int, most: int) -> str:
 
 def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[str]:
     """The text, and what a reader should know of what became of it."""
-    training, held_out = map(len, corpus.split(run.config.val_fraction))
+    pieces = corpus.split(run.config.val_fraction, spread=run.config.val_spread)
+    training, held_out = map(len, pieces)
     unit = corpus.options.unit + "s"
     files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
     which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
+    which = f"{held_out:,} in lines from all over it" if run.config.val_spread else which
     some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
     lines = [
         f"{quoted(corpus.name)}: {len(corpus.ids):,} {unit}{files}, {corpus.num_distinct:,} distinct; "
@@ -70,6 +73,9 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
             f"{number_of(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
             f"share one id, which is never written{flags}"
         )
+    if corpus.line_feed is not None:
+        known = describe_known(*count_known(*pieces, corpus.encoder))
+        lines += [f"{known}; sort -u leaves each line once"] * bool(known)
     if corpus.skipped:
         files, first = number_of(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
         more = ", ..." if len(corpus.skipped) > 1 else ""

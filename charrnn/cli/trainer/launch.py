@@ -99,7 +99,7 @@ def start_run(
         processes=ranks.world_size,
         unit=corpus.options.unit,
     )
-    training = chosen.training
+    training = replace(chosen.training, val_spread=corpus.is_spread)
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, ranks)
@@ -111,13 +111,13 @@ def _num_lines(corpus: Corpus, val_fraction: float) -> int | None:
     """How many there are to train on, where each is a text of its own; else None."""
     if corpus.line_feed is None:
         return None
-    train_ids, _ = corpus.split(val_fraction)
+    train_ids, _ = corpus.split(val_fraction, spread=corpus.is_spread)
     return count_lines(train_ids, corpus.line_feed)
 
 
 def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, ranks: Ranks) -> TrainingRun:
     """A run at its first step."""
-    train_ids, val_ids = corpus.split(config.val_fraction)
+    train_ids, val_ids = corpus.split(config.val_fraction, spread=config.val_spread)
     if corpus.line_feed is not None:
         val_ids = take_lines(val_ids, corpus.line_feed, config.evaluated)
     return TrainingRun.start(

@@ -76,7 +76,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     forced = [f"{flag_name(name)} {changes[name]}" for name in changes]
-    if changes.get("val_fraction", 0.0) > before["val_fraction"]:
+    if changes.get("val_fraction", 0.0) > before["val_fraction"] or ("val_fraction" in changes and config.val_spread):
         forced.append("so that some of what is held out was learned from before")
     if forced:
         reason += f", forced: {', '.join(forced)}"

@@ -1,0 +1,108 @@
+"""Taking a text apart: a piece to learn from, and one that is held out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charrnn.errors import CorpusError
+from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.places import find_lines
+
+MIN_PIECE = 2
+"""Characters that either piece must have: one to read and one to predict."""
+
+GOLDEN_RATIO = (1 + 5**0.5) / 2
+"""Its multiples, less their whole parts, lie evenly between 0 and 1, and never fall into step with what recurs."""
+
+MOST_LOOKED_AT = 1 << 22
+"""Characters of each piece in which lines are looked for that stand in both."""
+
+
+def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -> tuple[Ids, Ids]:
+    """Hold out a text's end; where each line is a text of its own, from a line's beginning on.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        val_fraction: share of the characters that are held out.
+        line_feed: the id that ends a line, if that is so.
+        name: of the text, for the message.
+
+    Returns:
+        The piece to learn from, and the one that is held out.
+
+    Raises:
+        CorpusError: a piece would be too short to predict anything, or there is one line.
+    """
+    cut = len(ids) - _held_out(len(ids), val_fraction, name)
+    if line_feed is not None:
+        cut = _line_end(ids, cut, line_feed, name)
+    return ids[:cut], ids[cut:]
+
+
+def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str) -> tuple[Ids, Ids]:
+    """Hold out lines from all over a text: one of each so many, now here and now there among them.
+
+    A list is sorted, as a rule, and the end of one is like nothing before it. The lines of both pieces stand in their
+    order, and both are copies.
+
+    Args:
+        ids: encoded text, shape (num_chars,).
+        val_fraction: share of the lines that are held out.
+        line_feed: the id that ends a line.
+        name: of the text, for the message.
+
+    Returns:
+        The piece to learn from, and the one that is held out.
+
+    Raises:
+        CorpusError: a piece would be too short to predict anything, or there is one line.
+    """
+    _held_out(len(ids), val_fraction, name)
+    starts, lengths = find_lines(ids, line_feed)
+    if len(starts) < MIN_PIECE:
+        raise _one_line(name)
+    count = min(max(1, round(len(starts) * val_fraction)), len(starts) - 1)
+    number = np.arange(count)
+    places = (number + number * GOLDEN_RATIO % 1) * (len(starts) / count)
+    is_held_out = np.zeros(len(starts), dtype=np.bool_)
+    is_held_out[places.astype(np.int64)] = True
+    of_each = np.repeat(is_held_out, lengths)
+    return ids[~of_each], ids[of_each]
+
+
+def count_known(train: Ids, held_out: Ids, encoder: CharEncoder) -> tuple[int, int]:
+    """Count the lines that are held out, blank ones left aside, and those of them that are learned from too.
+
+    Of long pieces the beginnings alone are looked at, so that there may be more of the latter.
+    """
+    learned, held = (encoder.decode(ids[:MOST_LOOKED_AT]).split("\n") for ids in (train, held_out))
+    lines = [line for line in held if line.strip()]
+    known = set(learned)
+    return len(lines), sum(line in known for line in lines)
+
+
+def _held_out(num_chars: int, val_fraction: float, name: str) -> int:
+    """How many characters are held out of so many, nearly."""
+    held_out = max(MIN_PIECE, round(num_chars * val_fraction))
+    if num_chars < held_out + MIN_PIECE:
+        count = f"{num_chars:,} character{'s' * (num_chars != 1)}"
+        mend = "give a longer text" if num_chars < 2 * MIN_PIECE else "lower --val-fraction"
+        raise CorpusError(
+            f"{name}: {count}, but at least {held_out + MIN_PIECE:,} are needed to train and to validate; {mend}"
+        )
+    return held_out
+
+
+def _line_end(ids: Ids, cut: int, line_feed: int, name: str) -> int:
+    """The first end of a line from a place on, or if that is the last line's the one before."""
+    after = np.flatnonzero(ids[cut - 1 : -1] == line_feed)
+    if len(after):
+        return cut + int(after[0])
+    before = np.flatnonzero(ids[: cut - 1] == line_feed)
+    if not len(before):
+        raise _one_line(name)
+    return int(before[-1]) + 1
+
+
+def _one_line(name: str) -> CorpusError:
+    return CorpusError(f"{name}: one line, and --lines needs at least two; leave it out or give more")
