@@ -145,7 +145,7 @@ def train(
     grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0: any.")] = TrainConfig.grad_clip,
     val_fraction: Annotated[
         float,
-        typer.Option(help="Share of the text, at its end, held out; with --lines of its lines, from all over it."),
+        typer.Option(help="Share of the text held out: its end, or with --lines lines from all over it."),
     ] = TrainConfig.val_fraction,
     val_text: Annotated[
         list[str] | None,
