@@ -152,7 +152,7 @@ def suggest(
     if device == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = _Task(
-        given=given, num_chars=round(train_chars / (1 - TrainConfig.val_fraction)), train_chars=train_chars,
+        given=given, num_chars=max(1, round(train_chars / (1 - TrainConfig.val_fraction))), train_chars=train_chars,
         step_chars=step_chars, vocab_size=vocab_size, flops=flops,
     )  # fmt: skip
     model, epochs = _choose_model(task)

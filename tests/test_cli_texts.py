@@ -228,6 +228,7 @@ def test_small_and_strange_texts_are_trained_on_sampled_and_scored(charrnn, tmp_
         (b"abc" * 100, ["--lines"], "t.txt: no line feed, and --lines needs lines; leave it out"),
         (b"abc\n" * 20, ["--lines", "--batch-size", 50], "--batch-size 50 asks for as many lines to train on"),
         (b"abc" * 100, ["--min-count", 0], "--min-count is 0; it must be at least 1"),
+        (b"abcdef\nghi\n", ["--val-fraction", 0.96], "t.txt: 11 characters, but at least 13 are needed"),
     ],
 )
 def test_what_cannot_be_learned_from_is_one_line(charrnn, tmp_path, data, flags, message):
@@ -276,6 +277,10 @@ def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charr
     torch.save(contents, tmp_path / "t.pt")
     resumed = charrnn("train", "t.txt", "--resume", "--max-steps", 6)
     assert "360 to train on, the last 40 held out" in resumed.stderr, resumed.stderr
+    (tmp_path / "other.txt").write_text("no line's end")
+    refused = charrnn("train", "other.txt", "--init-from", "t.pt")
+    told = "other.txt: no line feed, and the model learned line by line; give a text of lines"
+    assert (refused.code, refused.stderr) == (2, f"charrnn: {told}\n")
 
 
 @pytest.mark.slow

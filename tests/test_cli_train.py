@@ -113,6 +113,11 @@ def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, tex
     told = "verse.pt: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
     assert json.loads(charrnn("train", "verse.txt", "--json").stderr) == {"error": told}
     assert charrnn("train", "verse.txt", "--json", "-q").stderr == f"charrnn: {told}\n"
+    mistyped = ["train", "verse.txt", "--epochs", 1, "--epochs", 2, "--json"]
+    told = "--epochs is given twice; it takes one value; `charrnn train -h` tells more"
+    assert json.loads(charrnn(*mistyped).stderr) == {"error": told}
+    assert charrnn(*mistyped, "-q").stderr == f"charrnn: {told}\n"
+    assert list(json.loads(charrnn("train", "verse.txt", "--json", "--seed", "x").stderr)) == ["error"]
 
 
 def test_a_path_that_is_printed_is_no_flag_to_the_next_command(charrnn, text):

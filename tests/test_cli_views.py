@@ -31,6 +31,17 @@ def inspect(trained):
     return run
 
 
+def run_in(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "charrnn", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=60,
+    )
+
+
 def in_terminal(folder, *arguments, **environment):
     """What a terminal of 80 columns gets to see."""
     master, slave = pty.openpty()
@@ -125,6 +136,23 @@ def test_a_cell_colours_the_text_that_is_given(inspect):
     gate = json.loads(inspect("--text", "Tin sole", "--cell", "0:8:f", "--json").stdout)["cells"][0]
     assert gate["unit"] == "0:8:f"
     assert all(0 < value < 1 for value in gate["values"])
+
+
+def test_nothing_is_shown_before_a_text_that_is_too_short_or_gone_is_told(trained, tmp_path):
+    (tmp_path / "tiny.txt").write_text("tin nap " * 40)
+    os.link(trained / "words.txt", tmp_path / "words.txt")
+    flags = ["--hidden-size", "8", "--max-steps", "1", "-q"]
+    run_in(tmp_path, "train", "tiny.txt", *flags)
+    models = ["inspect", str(trained / "words.pt"), "tiny.pt"]
+    short = run_in(tmp_path, *models, "--gates", "--gradients")
+    told = "the held-out end of tiny.txt: 32 characters are too few for --gradients, which goes back 100; give at least"
+    assert (short.returncode, short.stdout) == (2, "")
+    assert short.stderr.startswith(f"charrnn: {told} ")
+    short = run_in(tmp_path, *models[:2], "--gates", "--gradients", "--text", "Tin nap")
+    assert (short.returncode, short.stdout) == (2, "")
+    other = run_in(tmp_path, *models, "--novelty", "20", "--corpus", "words.txt")
+    assert other.stdout == ""
+    assert other.stderr.startswith("charrnn: words.txt: is not the text that tiny.pt learned from")
 
 
 def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(inspect):

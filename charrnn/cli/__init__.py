@@ -21,8 +21,8 @@ from typer.core import TyperGroup
 
 from charrnn import __version__
 from charrnn.cli.common import mistakes
-from charrnn.cli.common.commands import JSON_ERRORS, Commands
-from charrnn.cli.common.helping import USAGE_ERROR, usage_error_line
+from charrnn.cli.common.commands import Commands
+from charrnn.cli.common.helping import JSON_ERRORS, USAGE_ERROR, usage_error_line
 from charrnn.errors import CharRNNError, is_out_of_memory
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
@@ -115,7 +115,7 @@ def _of_gpu(message: str, smaller: str) -> str:
 def _leave(message: str, code: int, ctx: Any) -> NoReturn:
     from charrnn.display.plain import write_error
 
-    write_error(message, as_json=ctx is not None and JSON_ERRORS in ctx.meta)
+    write_error(message, as_json=ctx is not None and ctx.meta.get(JSON_ERRORS, False))
     raise typer.Exit(code) from None
 
 

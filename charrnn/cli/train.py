@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.cli.common.commands import JSON_ERRORS
 from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.durations import parse_duration
 from charrnn.cli.common.mistakes import check_quotes, require_folder
@@ -35,6 +34,7 @@ EXAMPLES = (
     "cat logs | charrnn train - --out logs.pt",
     "charrnn train mybook.txt --resume --time 20m",
 )
+SPEAKS_JSON = True
 _SAMPLES = "it is a flag of `charrnn sample`; --sample-every shows what it writes while it trains"
 _TEXTS = "texts are given without a flag"
 HINTS: dict[str, str] = {
@@ -245,8 +245,6 @@ def train(
     The checkpoint's path goes to stdout when it is done, and nothing else does. What is not given is chosen from the
     text's size and the time; a flag always wins.
     """
-    if as_json and not quiet:
-        context.meta[JSON_ERRORS] = True
     flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():

@@ -173,6 +173,8 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         raise CorpusError(f"{name}: no characters; give a text to learn from")
     if reading.options.lines and not counts[ord("\n")]:
         mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else "leave it out"
+        if reading.encoder is not None or reading.known is not None:
+            raise CorpusError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
         raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
     encoder = reading.encoder or _choose(counts, reading)
     if reading.encoder is not None:

@@ -8,16 +8,13 @@ import typer
 
 from charrnn.cli.common.helping import with_parts
 
-JSON_ERRORS = "charrnn.json_errors"
-"""Stands in a context's `meta` where the error that ends a command is to be JSON, as what it says else is."""
-
 
 class Commands(MutableMapping[str, Any]):
     """Typer's commands by name; to make one is to import its module and to go through all of its flags.
 
     Args:
         modules: by a command's name, the module with a function of that name, and with `PARTS`, `EXAMPLES`
-            and `HINTS`, which `with_parts` takes.
+            and `HINTS`, which `with_parts` takes, and `SPEAKS_JSON` where that is so.
     """
 
     def __init__(self, modules: Mapping[str, str]) -> None:
@@ -28,7 +25,9 @@ class Commands(MutableMapping[str, Any]):
         if self._commands[name] is None:
             module = importlib.import_module(self._modules[name])
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            command = with_parts(module.PARTS, module.EXAMPLES, module.HINTS)
+            command = with_parts(
+                module.PARTS, module.EXAMPLES, module.HINTS, speaks_json=getattr(module, "SPEAKS_JSON", False)
+            )
             alone.command(cls=command)(getattr(module, name))
             self._commands[name] = typer.main.get_command(alone)
         return self._commands[name]

@@ -12,11 +12,16 @@ from charrnn.cli.common.mistakes import check_quotes, find_mistake, hint_at, lik
 NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 """Stands for a hyphen while lines are broken, which else end within a flag or a value; what is shown has hyphens."""
 
+JSON_ERRORS = "charrnn.json_errors"
+"""In a context's `meta`: whether the error that ends a command is to be JSON, as what it says else is."""
+
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's class for errors of usage, which it does not export: the base of BadParameter."""
 
 
-def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str]) -> type[TyperCommand]:
+def with_parts(
+    titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str], *, speaks_json: bool = False
+) -> type[TyperCommand]:
     """Make the class of a command whose flags are listed in parts.
 
     Args:
@@ -24,6 +29,7 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
         examples: command lines that stand at the end of the help.
         hints: by a flag that the command does not have and people try, what to do instead; by none, where a word is
             left over.
+        speaks_json: whether with --json all that it says on stderr is JSON.
     """
 
     class Command(TyperCommand):
@@ -33,6 +39,7 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
             """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
             if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
                 return super().parse_args(ctx, args)
+            asks_for_json = speaks_json and "--json" in args and not {"--quiet", "-q"} & {*args}
             known = _flags(self.get_params(ctx))
             left: list[str] = []
             try:
@@ -45,8 +52,11 @@ def with_parts(titles: Mapping[str, str], examples: Sequence[str], hints: Mappin
                     )
                 if mistake := _given_twice(given):
                     raise USAGE_ERROR(mistake)
-                return super().parse_args(ctx, args)
+                rest = super().parse_args(ctx, args)
+                ctx.meta[JSON_ERRORS] = speaks_json and ctx.params["as_json"] and not ctx.params["quiet"]
+                return rest
             except USAGE_ERROR as error:
+                ctx.meta[JSON_ERRORS] = asks_for_json
                 raise _explained(error, ctx, known, hints, left) from None
 
         def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width, wrapped
-from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view
+from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.scoring import shared_encoding
-from charrnn.cli.inspector.studies import embeddings_view, novelty_view
+from charrnn.cli.inspector.studies import embeddings_view, novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import (
     SHOWN_CHARACTERS,
@@ -32,6 +32,9 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
     """Print what the flags ask for of each model."""
     given, source = read_given(subjects, flags)
     pieces = read_pieces(subjects, given, source, flags)
+    if flags["novelty"] is not None:  # before anything is shown
+        for subject in subjects:
+            require_text(subject)
     if flags["as_json"]:
         objects = [
             _as_json(subject, list(views(subject, given, source, piece, flags)))
@@ -89,7 +92,10 @@ def read_pieces(
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
     if not any(flags[name] for name in ON_A_TEXT):
         return [None] * len(subjects)
-    return choose_pieces(subjects, given, source, flags["unknown"])
+    pieces = choose_pieces(subjects, given, source, flags["unknown"])
+    if flags["gradients"]:
+        require_length([*zip(subjects, pieces, strict=True)])
+    return pieces
 
 
 def views(

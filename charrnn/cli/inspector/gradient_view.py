@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,8 +18,9 @@ from charrnn.analysis.gradients import (
 )
 from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.scoring import unknown_price
+from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
-from charrnn.cli.inspector.watching import Watched, describe_extent, too_few
+from charrnn.cli.inspector.watching import Piece, Watched, describe_extent, too_few
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
 from charrnn.display.plain import number_of
 from charrnn.errors import CorpusError
@@ -38,15 +39,26 @@ GradientFigures = dict[str, Any]
 """What `gradients_view` finds out about a model, as plain values."""
 
 
+def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
+    """Refuse texts that are too short to go back in; of several, all as long as the shortest, that one is to blame.
+
+    Raises:
+        CorpusError: they are.
+    """
+    subject, piece = min(read, key=lambda each: each[1].whole)
+    encoder = subject.contents.encoder
+    if (number := len(encoder.encode(piece.text))) < shortest_text():
+        raise CorpusError(
+            f"{piece.source}: {too_few(number, encoder.unit)} for --gradients, which goes back {REACH}; give at least "
+            f"{shortest_text()} by --text-file"
+        )
+
+
 def gradients_view(watched: Watched) -> View:
     """Show how far back gradients reach, and how far back context helps."""
     contents = watched.subject.contents
+    require_length([(watched.subject, watched.piece)])
     ids = contents.encoder.encode(watched.text)
-    if len(ids) < shortest_text():
-        raise CorpusError(
-            f"{watched.piece.source}: {too_few(len(ids), contents.encoder.unit)} for --gradients, which goes "
-            f"back {REACH}; give at least {shortest_text()} by --text-file"
-        )
     data = {
         **watched.piece.fields,
         "unit": contents.encoder.unit,

@@ -9,6 +9,7 @@ import numpy as np
 
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
+from charrnn.analysis.heldout import FoundText
 from charrnn.analysis.novelty import Novelty, novelty
 from charrnn.cli.common.shared import is_number, write_sample
 from charrnn.cli.common.tables import format_columns, wrapped
@@ -29,6 +30,17 @@ MAP_LINES = 20
 """Lines of the map of an alphabet, and characters in the list below it."""
 
 
+def require_text(subject: Subject) -> FoundText:
+    """The text that a model learned from.
+
+    Raises:
+        CharRNNError: it is not there to compare with.
+    """
+    if subject.text is None:
+        raise CharRNNError(f"nothing to compare with: {subject.absence}")
+    return subject.text
+
+
 def novelty_view(subject: Subject, wanted: str) -> View:
     """Tell how much of a sample stands in the training text, and how much of the held-out text does.
 
@@ -39,14 +51,13 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     Raises:
         CharRNNError: the training text is not there to compare with.
     """
-    if subject.text is None:
-        raise CharRNNError(f"nothing to compare with: {subject.absence}")
+    text_learned = require_text(subject)
     decode = subject.contents.encoder.decode
     is_length = is_number(wanted)
     text = _sample(subject, wanted) if is_length else read_text(wanted, subject.reading)
-    source = decode(subject.text.train)
+    source = decode(text_learned.train)
     found = novelty(text[:MAX_JUDGED], source)
-    yardstick = novelty(decode(subject.text.held_out)[: found.characters], source)
+    yardstick = novelty(decode(text_learned.held_out)[: found.characters], source)
     data = {"sample": asdict(found), "held_out": asdict(yardstick)}
     part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
     name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
