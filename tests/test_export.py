@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -71,6 +72,8 @@ def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_i
     assert (result.returncode, result.stdout) == (0, "slim.pt\n")
     sizes = [path.stat().st_size for path in (tmp_path / "slim.pt", trained / "words.pt")]
     assert result.stderr.startswith(f"{sizes[0]:,} bytes, {sizes[0] / sizes[1]:.0%} of the {sizes[1]:,} of ")
+    shutil.copy(trained / "words.pt", tmp_path / "a\nb.pt")
+    assert run(tmp_path, "inspect", "a\nb.pt", "--export", "slim2.pt").stderr.endswith(" of a\\nb.pt\n")
     assert sizes[0] < 0.4 * sizes[1]
     texts = [run(tmp_path, "sample", p, "--seed", 3, "-q").stdout for p in ("slim.pt", trained / "words.pt")]
     assert texts[0] == texts[1] != ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.plain import write_line
 from charrnn.errors import ConfigError, OutputError
+from charrnn.escape import quoted
 from charrnn.standard_input import STDIN
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.outputs import write_whole
@@ -46,4 +47,4 @@ def _comparison(subject: Subject, size: int) -> str:
     if subject.path == STDIN or not Path(subject.path).is_file():
         return ""
     before = Path(subject.path).stat().st_size
-    return f", {size / before:.0%} of the {before:,} of {subject.path}"
+    return f", {size / before:.0%} of the {before:,} of {quoted(subject.path)}"
