@@ -130,12 +130,13 @@ ALLOWED = {
         "plain": "config escape json_line metrics outlet",
         "log": "errors metrics",
         "echo": "",
-        "console": "echo escape metrics outlet plain",
-        "heatmap": "curves escape",
+        "widths": "escape",
+        "console": "echo escape metrics outlet plain widths",
+        "heatmap": "curves widths",
         "page": "outputs",
         "svg": "escape",
         "curves": "metrics ngrams options",
-        "card": "archive config encoder escape metrics ngrams options plain shapes verdict",
+        "card": "archive config encoder escape metrics ngrams options plain shapes verdict widths",
     },
 }
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""

@@ -170,6 +170,25 @@ def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(ins
     assert set(result["embeddings"]["places"]) == set(make_text(20_000))
 
 
+def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    characters = contents["characters"][:-4] + "\udcc3\udce9\ufffd"
+    text = {**contents["text"], "unknown": "yes", "errors": "surrogateescape"}
+    torch.save({**contents, "characters": "".join(sorted(characters)), "text": text}, trained / "odd.pt")
+    command = [sys.executable, "-m", "charrnn", "inspect", "odd.pt", "--embeddings"]
+    asked = ["--text", "T\udce9n", "--top-k", "99"]
+    run = subprocess.run([*command, *asked, "--json"], cwd=trained, capture_output=True, check=True)
+    assert b"\\ud" not in run.stdout, "no lone surrogate"
+    found = json.loads(run.stdout.decode("utf-8", "strict"))
+    assert len(found["embeddings"]["places"]) == len(characters) + 1
+    assert {"<U+DCC3>", "<U+DCE9>", "\ufffd", "<rare>"} < set(found["embeddings"]["places"])
+    assert {"<rare>", "\ufffd"} < {name for name, _ in found["surprise"]["characters"][0]["top"]}
+    shown = subprocess.run(command, cwd=trained, capture_output=True, text=True, check=True).stdout
+    assert "<rare>" in shown
+    card = subprocess.run(command[:-1], cwd=trained, capture_output=True, text=True, check=True).stdout
+    assert "most frequent" in card
+
+
 def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=1, num_layers=1, embedding_dim=8, layer_norm=False)

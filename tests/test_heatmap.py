@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.analysis.surprise import follow, mean_bits
+from charrnn.display.card import spell
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
+from charrnn.display.widths import cut, grounded, text_width
+from charrnn.escape import visible
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
 
@@ -108,3 +111,43 @@ def test_an_unknown_character_has_its_price_and_no_guesses_and_is_read_over():
     seen = follow(AlwaysNext(5), encoder, make_readable(text, encoder), beginning=0, price=np.log(8), top_k=1)
     assert [one.bits for one in seen] == pytest.approx([2, 3, 3, 2], abs=1e-5)
     assert [len(one.guesses) for one in seen] == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "width"),
+    [
+        (unicodedata.normalize("NFD", "안"), "\u110b\u115f\u1161\u115f\u11ab", 6),
+        ("\ud7b0", "\u115f\ud7b0", 2),
+        ("a\u200db\u200cc\u00add", "a⁀b¦c¬d", 7),
+        ("e\u0301", "e◌\u0301", 2),
+        ("\u0600", "\u0600", 1),
+        ("👍🏽", "👍🏽", 4),
+    ],
+)
+def test_what_takes_no_column_lies_on_something_so_that_digits_stand_below_their_characters(text, shown, width):
+    drawn, digits, _ = draw([Column(character, 0, ("7",)) for character in text], 40, colour=False)
+    assert drawn.rstrip() == shown
+    assert sum(column.width for column in columns(text)) == width == text_width(shown)
+    assert digits.count("7") == len(text)
+
+
+@given(text=ANY, width=st.integers(1, 30))
+def test_a_line_that_is_cut_fits_and_one_that_fits_is_not_cut(text, width):
+    text = visible(text).replace("\n", "")
+    line = cut(text, width)
+    assert text_width(line) <= width
+    assert line == text or (line.endswith("…") and text.startswith(line[:-1]))
+    assert cut(text, 2 * len(text)) == text
+    assert cut("ශ්‍රී ලංකා", 7) == "ශ්‍රී ලංකා"
+    assert cut("ශ්‍රී ලංකා", 6) == "ශ්‍රී ලං…"
+
+
+def test_marks_by_themselves_get_a_circle_and_those_of_a_letter_none():
+    assert grounded("next is \u0301") == "next is ◌\u0301"
+    assert grounded("cafe\u0301") == "cafe\u0301"
+    assert [spell(c, "character") for c in ("\u0301", "\u1161", "\u200d", "\n")] == [
+        "◌\u0301",
+        "\u115f\u1161",
+        "⁀",
+        "\\n",
+    ]

@@ -10,8 +10,10 @@ from conftest import clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.cli.common.tables import format_columns, format_comparison, text_width, wrapped
-from charrnn.cli.inspector.studies import _put
+from charrnn.analysis.novelty import Novelty
+from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
+from charrnn.cli.inspector.studies import _draw_novelty, _put
+from charrnn.display.widths import text_width
 
 HEAD = ["layer", "gate", "mean value", "cells always open"]
 ROWS = [["0", "input", "0.53", "12 of 128"], ["1", "forget", "0.61", "3 of 128"]]
@@ -57,13 +59,25 @@ def test_a_sentence_in_any_script_fits_and_loses_nothing(sentence, width, indent
     assert all(line.startswith(" " * indent) for line in lines if line)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("a漢é□字"))))
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["a", "漢", "é", "□", "字", "◌\u0301", "\u115f\u1161"]))))
 def test_a_row_of_a_map_keeps_its_width_whatever_covers_what(puts):
     row = [" "] * 10
     for column, character in puts:
         _put(row, column, character)
     assert text_width("".join(row)) == 10
     assert not puts or puts[-1][1] in row
+
+
+def test_columns_stand_below_each_other_where_a_cell_has_marks():
+    lines = format_columns(["character", "alike"], [["◌\u0301", "x"], ["e", "x"]], 40)
+    assert lines[1:] == ["◌\u0301          x", "e          x"]
+
+
+def test_the_longest_stretches_are_cut_by_columns():
+    found = Novelty(characters=90, median=45, copied={}, longest=["漢字" * 45, "ก\u0e49" * 30])
+    wide, narrow = _draw_novelty(found, found, "the sample", 40)[-2:]
+    assert wide == "  90  " + "漢字" * 8 + "…"
+    assert narrow == "  60  " + "ก\u0e49" * 30
 
 
 words = st.text("abc 漢é", min_size=1, max_size=12).map(lambda text: text.strip() or "x")

@@ -21,6 +21,7 @@ from conftest import clean_environment, make_text
 from test_display import REPORT
 
 from charrnn.display import console, outlet
+from charrnn.display.widths import text_width
 from charrnn.text.corpus import read_corpus
 
 SMALL = ["--hidden-size", "32", "--batch-size", "4", "--seq-len", "32", "--precision", "float32"]
@@ -241,6 +242,21 @@ def test_the_display_fits_its_terminal_and_leaves_out_nothing(monkeypatch, width
     ):
         assert told in words
     assert "…" not in shown
+
+
+def test_no_line_of_the_display_is_wider_than_its_terminal_whatever_the_model_writes(monkeypatch):
+    """Or it would wrap, and the display would move up one line too few each time that it is drawn anew."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    with console.LiveDisplay(stream) as display:
+        display.update(REPORT)
+        display.sample(1200, "\n".join(["ශ්‍රී ලංකා " * 20, "👍🏽" * 60, "👨‍👩‍👧‍👦 " * 30, "ශ්‍රී ලංකා " * 6 + "."]))
+    lines = [line for line in plain(stream.getvalue()).splitlines() if "ල" in line or "👍" in line or "👧" in line]
+    assert [line[:2] for line in lines] == ["  "] * len(lines)
+    assert max(map(text_width, lines)) <= 80
+    assert min(map(text_width, lines)) > 50, "nor is much left out"
+    assert not any(line.endswith(". ") for line in lines), "rich fills none up, which it would by its own measure"
 
 
 def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):

@@ -16,7 +16,7 @@ import numpy as np
 from charrnn.analysis.losses import require_finite, surprisals, window_length
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import recall_text
-from charrnn.text.encoder import UNKNOWN_MARK, CharEncoder
+from charrnn.text.encoder import RARE, UNKNOWN_MARK, CharEncoder
 from charrnn.text.options import CHARACTER
 from charrnn.text.unknowns import Readable
 
@@ -110,6 +110,8 @@ def _guesses(logits: Any, encoder: CharEncoder, top_k: int) -> tuple[tuple[str, 
 
 
 def _spelled(encoder: CharEncoder, i: int) -> str:
-    """The character of an id; a byte that is only a part of one has none."""
+    """The character of an id, or what all rare ones are called; a byte that is only a part of one has none."""
+    if i == encoder.unknown_id:
+        return RARE
     character = encoder.spelled[i]
     return character if encoder.unit == CHARACTER or character.isascii() else UNKNOWN_MARK

@@ -11,6 +11,7 @@ from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
 from charrnn.display.plain import describe_loss, describe_model, format_seconds, number_of
+from charrnn.display.widths import grounded
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
@@ -73,7 +74,7 @@ def merged_parameters(checkpoint: Checkpoint) -> list[Parameter]:
 
 def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
     """Count the characters of the corpus, the most frequent first."""
-    return sorted(zip(checkpoint.encoder.spelled, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
+    return sorted(zip(checkpoint.encoder.names, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
 
 
 def card(
@@ -182,13 +183,15 @@ def _name(character: str, unit: str) -> str:
 def spell(character: str, unit: str) -> str:
     """Show one of an alphabet: a character as a terminal can show it, a byte that is none by its number."""
     is_number = unit != CHARACTER and "\x80" <= character <= "\xff"
-    return f"0x{ord(character):02X}" if is_number else quoted(character)
+    return f"0x{ord(character):02X}" if is_number else grounded(quoted(character))
 
 
 def _alphabet(encoder: CharEncoder) -> str:
     characters = encoder.characters
     if encoder.unit == CHARACTER:
-        shown = quoted(characters[:LISTED]).replace(" ", "␣")  # at the end of a line it would be lost
+        shown = "".join(spell(c, CHARACTER) for c in characters[:LISTED]).replace(
+            " ", "␣"
+        )  # at the end of a line it would be lost
     else:
         shown = " ".join(_name(character, encoder.unit) for character in characters[:LISTED])
     return shown if len(characters) <= LISTED else f"{shown} and {len(characters) - LISTED:,} more"

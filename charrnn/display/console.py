@@ -13,7 +13,6 @@ from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     FileSizeColumn,
@@ -31,6 +30,7 @@ from rich.text import Text
 from charrnn.display.echo import hide_control_characters
 from charrnn.display.outlet import Outlet
 from charrnn.display.plain import Display, describe_loss, describe_speed, format_seconds
+from charrnn.display.widths import cut
 from charrnn.escape import visible
 from charrnn.metrics import Report
 
@@ -214,9 +214,10 @@ class LiveDisplay(Display):
         return grid
 
     def _sample_box(self, step: int, text: str) -> RenderableType:
-        lines = text.split("\n")[:SAMPLE_LINES]
+        """What the model writes, cut and set in here: rich counts joined characters as one, and terminals do not."""
+        lines = [f"  {cut(line, self._console.width - 2)}" for line in text.split("\n")[:SAMPLE_LINES]]
         body = Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")
-        return Group(Text(f"at step {step:,} it writes", style="dim"), Padding(body, (0, 0, 0, 2)))
+        return Group(Text(f"at step {step:,} it writes", style="dim"), body)
 
 
 def print_grid(rows: Sequence[tuple[str, str]]) -> None:

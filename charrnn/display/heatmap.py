@@ -6,13 +6,12 @@ as an arrow, so that it can have a colour too. Without colour the rows say the s
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from charrnn.display.curves import sparkline
-from charrnn.escape import visible
+from charrnn.display.widths import cell_width, picture, text_width
 
 HEAT = (0, 230, 229, 228, 222, 216, 210, 203, 197)
 """Backgrounds (of a terminal's 256 colours) for 0 to 1, 1 to 2, ... and 8 or more; 0: none."""
@@ -111,11 +110,6 @@ def signed_block(value: float) -> str:
     return sparkline([value + 1], 2)
 
 
-def cell_width(character: str) -> int:
-    """Columns of a terminal that a character takes when it is shown."""
-    return sum(_width(c) for c in _picture(character))
-
-
 def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
     """Cut a text after each line feed, and where a line is full."""
     row: list[Column] = []
@@ -134,21 +128,5 @@ def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
 
 
 def _pad(character: str, size: int) -> str:
-    picture = _picture(character)
-    return picture + " " * (size - sum(map(_width, picture)))
-
-
-def _picture(character: str) -> str:
-    """A harmless picture of a character; what would lie over its neighbour gets a circle to lie on."""
-    if character == "\n":
-        return "↵"
-    if character == "\t":
-        return "→"
-    picture = visible(character)
-    return "◌" + picture if picture and all(_width(c) == 0 for c in picture) else picture
-
-
-def _width(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+    shown = picture(character)
+    return shown + " " * (size - text_width(shown))

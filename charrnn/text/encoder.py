@@ -23,6 +23,8 @@ Points = NDArray[np.unsignedinteger[Any]]
 """Code points in the narrowest type that a text needs; where the unit is the byte, bytes."""
 
 UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
+RARE = "<rare>"
+"""What the id of all characters that have none of their own is called; its mark may be a character of the text, too."""
 
 
 class CharEncoder:
@@ -56,6 +58,12 @@ class CharEncoder:
     def spelled(self) -> str:
         """The character of each id, that of the unknown ones included, shape (V,)."""
         return self.characters + UNKNOWN_MARK * self.has_unknown
+
+    @property
+    def names(self) -> list[str]:
+        """What each id is called, each by another name, shape (V,): its character, or what no UTF-8 holds by number."""
+        named = [f"<U+{ord(c):04X}>" if "\ud800" <= c <= "\udfff" else c for c in self.characters]
+        return [*named, *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from charrnn.display.heatmap import cell_width
+from charrnn.display.widths import text_width
 
 MAX_WIDTH = 100
 NARROW = 48
@@ -86,17 +86,12 @@ def _cut(word: str, width: int) -> Iterator[str]:
     """Pieces of a word, each as wide as it may be."""
     start = used = 0
     for place, character in enumerate(word):
-        size = cell_width(character)
+        size = text_width(character)
         if used + size > width and place > start:
             yield word[start:place]
             start, used = place, 0
         used += size
     yield word[start:]
-
-
-def text_width(text: str) -> int:
-    """Columns of a terminal that a text takes."""
-    return len(text) if text.isascii() else sum(map(cell_width, text))
 
 
 def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from charrnn.cli.inspector.views import (
     surprise_view,
 )
 from charrnn.cli.inspector.watching import ON_A_TEXT, TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
+from charrnn.display.json_line import to_json
 from charrnn.display.svg import MARK, picture
 from charrnn.errors import ConfigError
 from charrnn.escape import quoted
@@ -40,7 +40,7 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
             _as_json(subject, list(views(subject, given, source, piece, flags)))
             for subject, piece in zip(subjects, pieces, strict=True)
         ]
-        print(json.dumps(objects[0] if len(objects) == 1 else objects))
+        print(to_json(objects[0] if len(objects) == 1 else objects))
         return
     figures: dict[str, Any] = {}
     blank: list[str] = []  # between views, and before none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +17,7 @@ from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell
-from charrnn.display.heatmap import cell_width
+from charrnn.display.widths import cut, text_width
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
@@ -66,7 +67,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
 
 def embeddings_view(subject: Subject) -> View:
     """Show which characters lie together: those that are expected in the same places, and those read alike."""
-    characters = subject.contents.encoder.spelled
+    characters = subject.contents.encoder.names
     head = subject.inside.weights["head.weight"]
     found = map_embeddings(head - head.mean(axis=0))  # what is added to all of them makes no difference
     read = map_embeddings(subject.inside.weights["embedding.weight"])
@@ -82,7 +83,7 @@ def embeddings_view(subject: Subject) -> View:
     return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width, unit))
 
 
-def _neighbours(characters: str, found: EmbeddingMap) -> dict[str, list[list[Any]]]:
+def _neighbours(characters: Sequence[str], found: EmbeddingMap) -> dict[str, list[list[Any]]]:
     return {
         character: [[characters[i], round(value, 4)] for i, value in zip(ids, similar, strict=True)]
         for character, ids, similar in zip(characters, found.neighbours, found.similarities, strict=True)
@@ -113,24 +114,26 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
         *lines,
         "",
         "the longest stretches here",
-        *(line[: max(width, 20)] for line in longest),
+        *(cut(line, max(width, 20)) for line in longest),
     ]
 
 
 def _put(row: list[str], column: int, shown: str) -> None:
     """Put a character into a row of a map, in which what follows a wide one is empty; what it covers goes."""
-    size = cell_width(shown)
+    size = text_width(shown)
     column = min(column, len(row) - size)
     for place in range(column, column + size):
         if not row[place]:
             row[place - 1] = " "
-        if cell_width(row[place] or " ") == 2:
+        if text_width(row[place] or " ") == 2:
             row[place + 1] = " "
         row[place] = ""
     row[column] = shown
 
 
-def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], width: int, unit: str) -> list[str]:
+def _draw_embeddings(
+    characters: Sequence[str], found: EmbeddingMap, order: list[int], width: int, unit: str
+) -> list[str]:
     """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
     columns = min(width, 64)
     grid = [[" "] * columns for _ in range(MAP_LINES)]
@@ -141,7 +144,7 @@ def _draw_embeddings(characters: str, found: EmbeddingMap, order: list[int], wid
         y = found.places[i, 1] if not is_flat else 1 - 2 * (0.618 * rank[i] % 1)
         row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
         shown = {" ": "␣", "\n": "↵"}.get(characters[i], spell(characters[i], unit))
-        _put(grid[row], column, shown if len(shown) == 1 else "□")
+        _put(grid[row], column, shown if text_width(shown) <= 2 else "□")
     rows = [
         [
             spell(picture(characters[i]), unit),

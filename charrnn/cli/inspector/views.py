@@ -18,8 +18,10 @@ from charrnn.cli.inspector.watching import Watched, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.plain import number_of
 from charrnn.display.svg import Tinted
+from charrnn.display.widths import grounded
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
+from charrnn.text.encoder import RARE, UNKNOWN_MARK
 
 SHOWN_CHARACTERS = 2_000
 """Characters that a picture shows of a text that was not given for it."""
@@ -67,7 +69,7 @@ def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k:
         "characters": [{"char": one.character, "bits": round(one.bits, 4), "top": _top(one)} for one in seen],
     }
     tinted = tuple(
-        Tinted(one.character, one.bits / HIGHEST_BITS, tuple(character for character, _ in one.guesses)) for one in seen
+        Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
     )
     return View("surprise", data, lambda width, colour: _draw_surprise(seen, width, colour, top_k), tinted)
 
@@ -83,7 +85,10 @@ def neurons_view(watched: Watched) -> View:
     }
     if note := _shortness(watched):
         data["note"] = note
-    rows = [[quoted(f.feature), unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"] for f in found]
+    rows = [
+        [grounded(quoted(f.feature)), unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"]
+        for f in found
+    ]
     return View("neurons", data, lambda width, _colour: _draw_findings(watched, rows, width))
 
 
@@ -103,7 +108,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
     shown_as = ", tanh of c" if unit.part == "c" else ""
     headline = f"cell {unit_name(unit)}{shown_as}, {values.min():.2f} to {values.max():.2f}"
     headline += f" on {piece.extent}" if piece.is_cut else describe_omission(piece.left_out)
-    headline += "".join(f"; follows {quoted(f.feature)} (r {f.effect:+.2f})" for f in followed)
+    headline += "".join(f"; follows {grounded(quoted(f.feature))} (r {f.effect:+.2f})" for f in followed)
     tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / _scale(values)).tolist(), strict=True))
     return View(
         "cell",
@@ -183,11 +188,16 @@ def _top(one: SeenCharacter) -> list[list[Any]]:
     return [[character, round(share, 5)] for character, share in one.guesses]
 
 
+def _sign(guess: str) -> str:
+    """One sign for a guess, as there is room for one."""
+    return UNKNOWN_MARK if guess == RARE else guess
+
+
 def _draw_surprise(seen: Sequence[SeenCharacter], width: int, colour: bool, top_k: int) -> list[str]:
     columns = []
     for one in seen:
         digits = () if colour else (digit(one.bits),)
-        guesses = [character for character, _ in one.guesses]
+        guesses = [_sign(character) for character, _ in one.guesses]
         below = (*digits, *guesses, *" " * (top_k - len(guesses)))
         grounds = [share_ground(share) for _, share in one.guesses]
         padded = (*grounds, *[0] * (top_k - len(grounds))) if colour else ()

@@ -188,13 +188,14 @@ def _gates(watched: Watched) -> list[dict[str, Any]]:
 def _alphabet(subject: Subject) -> dict[str, Any]:
     """The most frequent characters, where they lie, and what lies near them."""
     view, counts = embeddings_view(subject).data, subject.contents.corpus.counts
-    spelled = subject.contents.encoder.spelled
+    encoder = subject.contents.encoder
+    names, spelled = encoder.names, encoder.spelled
     order = sorted(range(len(spelled)), key=lambda i: -counts[i])[:MOST_CHARACTERS]
     return {
         "all": len(spelled),
         "characters": [
-            {"char": c, "kind": kind(c), "place": view["places"][c], "near": view["expected_alike"][c]}
-            for c in (spelled[i] for i in order)
+            {"char": c, "kind": kind(spelled[i]), "place": view["places"][c], "near": view["expected_alike"][c]}
+            for i, c in ((i, names[i]) for i in order)
         ],
     }
 

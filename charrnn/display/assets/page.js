@@ -237,7 +237,7 @@ function embeddings() {
     const places = spread(scaled(0, 16, width - 16).map((x, i) => [x, down[i]]), width, height);
     const spans = shown.map(({ char, kind }, i) => make(svg, "text", {
       class: "character", "data-i": i, x: places[i][0], y: places[i][1], "text-anchor": "middle", style: `fill:var(--${KINDS[kind]})`,
-    }, { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[char] || (isNumber(char) || HIDDEN.test(char) ? "\u25a1" : char)));
+    }, { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[char] || (isNumber(char) || HIDDEN.test(char) || [...char].length > 1 ? "\u25a1" : char)));
     explore({ box: svg, spans }, (i) => make(tip, "div", {}, `${byteNamed(shown[i].char)}: ${alike(shown[i])}`));
   });
   const words = make(part, "details");
