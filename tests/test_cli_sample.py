@@ -13,11 +13,13 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from conftest import clean_environment, make_text, numpy_twin, random_model
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.common.shared import escaped, unescape
+from charrnn.cli.sampler.preparing import _Form
 from charrnn.cli.sampler.writing import Job, write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
 from charrnn.generation.endings import Rules
@@ -26,7 +28,7 @@ from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import PLAIN
+from charrnn.text.options import PLAIN, TextOptions
 
 RANGE_OVER_LINES = "--temperature as a range runs over the lines"
 
@@ -538,6 +540,63 @@ def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
     for typed, stop in (("E\u0301", "é"), ("\r\n", "\n"), ("N", "n")):
         result = sample("-n", 300, "--seed", 1, "-q", "--stop", typed, **flags)
         assert (result.stdout.decode(), result.stderr) == (whole[: whole.index(stop)], b"")
+
+
+@pytest.fixture(scope="module")
+def forms(trained):
+    """Checkpoints that write decomposed Hangul and accents, and composed ones, as if their texts had been so."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    for name, written in (("apart.pt", "\u0308\u1102\u1103\u1104\u1161"), ("whole.pt", "\u00fc\ub2c8\ub2e4")):
+        characters = contents["characters"][: -len(written)] + written
+        torch.save({**contents, "characters": characters}, trained / name)
+
+
+@pytest.mark.usefixtures("forms")
+def test_what_is_typed_in_the_other_unicode_form_is_what_the_model_writes(sample):
+    for checkpoint, typed, stop in (("apart.pt", "\ub530", "\u1104\u1161"), ("whole.pt", "\u1102\u1175", "\ub2c8")):
+        flags = ["-n", 4000, "--seed", 1, "-q", "-t", 3]
+        whole = sample(*flags, checkpoint=checkpoint).stdout.decode()
+        cut = sample(*flags, "--stop", typed, checkpoint=checkpoint)
+        assert (cut.stdout.decode(), cut.stderr) == (whole[: whole.index(stop)], b"")
+        allowed = sample(*flags, "--allow", typed, checkpoint=checkpoint)
+        assert (set(allowed.stdout.decode()), allowed.stderr) == (set(stop), b"")
+    forbidden = sample(*flags, "--forbid", "u\u0308", checkpoint="whole.pt")
+    assert (set(whole) - set(forbidden.stdout.decode()), forbidden.stderr) == ({"\u00fc"}, b"")
+    spared = sample(*flags, "--forbid", "\u00fc", checkpoint="apart.pt")
+    assert spared.stderr.decode() == "charrnn: --forbid has '\u00fc' (U+00FC), which the model never writes\n"
+    assert "\u0308" in spared.stdout.decode(), "no part of it is forbidden"
+
+
+@pytest.mark.usefixtures("forms")
+@pytest.mark.parametrize(
+    ("checkpoint", "pattern", "told"),
+    [
+        ("apart.pt", "[\ub2e4-\ud7a3 ]{3}", "'\ub2e4' (U+B2E4), which the model writes as '\u1103' (U+1103), '\u1161'"),
+        (
+            "whole.pt",
+            "[au\u0308 ]{3}",
+            "'u' (U+0075), '\u0308' (U+0308), which the model writes as '\u00fc' (U+00FC); name",
+        ),
+        ("whole.pt", "[\u00fc\uac00-\ud7a3 a]{3}", ""),
+    ],
+)
+def test_a_pattern_in_the_other_unicode_form_is_told(sample, checkpoint, pattern, told):
+    result = sample("--match", pattern, "--seed", 1, "-q", checkpoint=checkpoint)
+    assert len(result.stdout.decode()) == 4
+    assert result.stderr.decode().startswith(f"charrnn: --match has {told}" if told else "")
+    assert result.stderr.count(b"\n") == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("form", "typed", "pattern"),
+    [
+        ("none", "u\u0308+", "u\u0308+"),
+        ("nfc", "u\u0308+\uff08", "\u00fc+\uff08"),
+        ("nfkc", "\uff21\uff08[\uff0d\u3042]\\\uff3d\\\\\ufb01\u2026", "A\\([\\-\u3042]\\]\\\\fi\\.\\.\\."),
+    ],
+)
+def test_a_pattern_is_brought_to_the_unicode_form_of_a_text_and_stays_the_same_pattern(form, typed, pattern):
+    assert _Form(TextOptions(normalize=form), CharEncoder("abc"), has_cr_lf=False).pattern_of(typed) == pattern
 
 
 def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):

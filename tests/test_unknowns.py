@@ -79,6 +79,8 @@ def test_another_rule_is_refused():
         ("!A ", "\uff01\uff21\u3000", "!A "),
         ("\u201d\uff02", '"', "\u201d"),
         ("x", "\u00e9\u00df", "\u00e9\u00df"),
+        ("\uc548", "\u110b\u1161\u11ab", "\uc548"),
+        ("\u110b\u1161\u11ab", "\uc548", "\u110b\u1161\u11ab"),
     ],
 )
 def test_the_nearest_is_another_form_of_the_same_and_never_a_part_of_it(alphabet, text, expected):

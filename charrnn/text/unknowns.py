@@ -117,10 +117,29 @@ def to_nearest(text: str, encoder: CharEncoder) -> str:
     or of what is of full width; nothing, for what cannot be seen.
     """
     text = with_known_line_ends(text, encoder)
-    marks = "".join(c for c in set(text) if unicodedata.combining(c))
-    if marks:
-        text = re.sub(f"[^{marks}]?[{marks}]+", lambda found: _nearest_accents(found[0], encoder), text)
+    behind = _behind_letters(text)
+    if behind:
+        text = re.sub(f"[^{behind}]?[{behind}]+", lambda found: _nearest_accents(found[0], encoder), text)
     return text.translate({ord(c): _nearest(c, encoder) for c in set(text) if c not in encoder})
+
+
+def in_known_form(text: str, encoder: CharEncoder, *, decomposes: bool = True) -> str:
+    """Put the other Unicode form, composed or decomposed, in the place of what is unknown, where all of that is known.
+
+    Args:
+        text: any text.
+        encoder: of the model's alphabet.
+        decomposes: whether several characters may stand for one.
+    """
+    if not encoder.without_own_id(text):
+        return text
+    return "".join(_known_form(letter, encoder, decomposes=decomposes) or letter for letter in letters(text))
+
+
+def letters(text: str) -> list[str]:
+    """The characters of a text, each with the marks, or the Hangul vowels and finals, that stand behind it."""
+    behind = _behind_letters(text)
+    return re.findall(f"(?s).[{behind}]*" if behind else "(?s).", text)
 
 
 def with_known_line_ends(text: str, encoder: CharEncoder) -> str:
@@ -145,12 +164,23 @@ def with_cr_lf(text: str) -> str:
     return re.sub("(?<!\r)\n", "\r\n", text)
 
 
+def _behind_letters(text: str) -> str:
+    """Those of a text's characters that join the letter before, each once: marks, and Hangul's vowels and finals."""
+    return "".join(c for c in set(text) if unicodedata.combining(c) or "\u1160" <= c <= "\u11ff")
+
+
+def _known_form(letter: str, encoder: CharEncoder, *, decomposes: bool = True) -> str | None:
+    """A letter as it is, composed or decomposed, whichever the model knows all of; None where it is none of them."""
+    forms = [letter, unicodedata.normalize("NFC", letter), *[unicodedata.normalize("NFD", letter)] * decomposes]
+    return next((form for form in forms if all(c in encoder for c in form)), None)
+
+
 def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
     """A letter and the accents behind it, as one character or several, or without those that are unknown."""
+    known = _known_form(letter, encoder)
+    if known is not None:
+        return known
     composed = unicodedata.normalize("NFC", letter)
-    for form in (letter, composed, unicodedata.normalize("NFD", letter)):
-        if all(c in encoder for c in form):
-            return form
     return "".join(c for c in composed if c in encoder or not unicodedata.combining(c))
 
 

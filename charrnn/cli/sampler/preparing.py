@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +22,7 @@ from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, TextOptions
-from charrnn.text.unknowns import ends_lines_by_cr_lf, with_cr_lf, with_known_line_ends
+from charrnn.text.unknowns import ends_lines_by_cr_lf, in_known_form, letters, with_cr_lf, with_known_line_ends
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,16 @@ class _Form:
         """What is typed with escapes, in this form."""
         return self._of(unescape(typed))
 
-    def characters_of(self, typed: Sequence[str] | None) -> str:
+    def characters_of(self, typed: Sequence[str] | None, *, is_allowed: bool) -> str:
         """What is typed for --allow or --forbid; a CR of its own stays one, whatever becomes of it in a text.
+
+        A letter that is forbidden is not taken apart, or it would be forbidden without its accent too.
 
         Raises:
             ConfigError: a character is several bytes, and bytes are what the model writes.
         """
         pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed or ())
-        characters = "".join("\r".join(map(self._of, parts)) for parts in pieces)
+        characters = "".join("\r".join(self._of(part, decomposes=is_allowed) for part in parts) for parts in pieces)
         if self.encoder.unit == BYTE and not characters.isascii():
             raise ConfigError(
                 "--allow and --forbid take ASCII alone for a model of bytes: other characters are several"
@@ -59,12 +63,26 @@ class _Form:
         """What ends a text where this is typed: where lines end by CR LF, a line feed alone is such an end too."""
         return tuple(dict.fromkeys((self.of(typed), replace(self, has_cr_lf=False).of(typed))))
 
+    def pattern_of(self, typed: str) -> str:
+        """A pattern in the Unicode form that the text was brought to; what so becomes a sign of patterns is escaped."""
+        if self.text.normalize == "none":
+            return typed
+        composed = unicodedata.normalize("NFC", typed)
+        if self.text.normalize == "nfc":
+            return composed
+
+        def simplify(found: re.Match[str]) -> str:
+            simple = unicodedata.normalize("NFKC", found[0][-1])
+            return found[0] if found[0].isascii() else re.sub(r"[!-/:-@\[-`{-~]", r"\\\g<0>", simple)
+
+        return re.sub(r"(?s)\\?[^\x00-\x7f]|\\.", simplify, composed)
+
     def with_line_ends(self, text: str) -> str:
         """A text with the line ends of this form."""
         return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)
 
-    def _of(self, text: str) -> str:
-        return self.with_line_ends(prepare(text, self.text))
+    def _of(self, text: str, *, decomposes: bool = True) -> str:
+        return in_known_form(self.with_line_ends(prepare(text, self.text)), self.encoder, decomposes=decomposes)
 
 
 def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
@@ -104,7 +122,9 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     if flags["match"] is not None:
         from charrnn.generation.matching import LineMatch  # here: most samples start without
 
-        match = LineMatch.build(flags["match"], encoder, options.allowed, ends_by_cr_lf=writes_cr_lf)
+        pattern = form.pattern_of(flags["match"])
+        _warn_of_form(pattern, encoder)
+        match = LineMatch.build(pattern, encoder, options.allowed, ends_by_cr_lf=writes_cr_lf)
         match = match.after(prompt, length)
         rules = replace(rules, fits=match.fits)
     _warn_of_stops(map(form.of, flags["stop"] or ()), encoder, options.allowed)
@@ -145,10 +165,20 @@ def _warn_of_stops(stops: Iterable[str], encoder: CharEncoder, allowed: tuple[in
             write_error(f"--stop {stop!r} can end no text: the model never writes {describe_characters(never)}")
 
 
+def _warn_of_form(pattern: str, encoder: CharEncoder) -> None:
+    """Say on stderr where a pattern has a character in the other Unicode form than the model's text."""
+    pairs = ((letter, in_known_form(letter, encoder)) for letter in letters(pattern))
+    for typed, known in itertools.islice((pair for pair in pairs if pair[0] != pair[1]), 1):
+        write_error(
+            f"--match has {describe_characters(typed)}, which the model writes as {describe_characters(known)}; name "
+            "these in the pattern, by \\u and their numbers too, and in a class each by itself"
+        )
+
+
 def _warn_of_lacking(flags: Mapping[str, Any], form: _Form) -> None:
     """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
     for name in ("allow", "forbid"):
-        typed = form.characters_of(flags[name])
+        typed = form.characters_of(flags[name], is_allowed=name == "allow")
         lacking = "".join(dict.fromkeys(c for c in typed if c not in form.encoder))
         if lacking:
             is_range = "-" in lacking and re.search(r"\w-\w", typed)
@@ -194,8 +224,8 @@ def _allowed(flags: Mapping[str, Any], form: _Form) -> tuple[int, ...] | None:
     encoder = form.encoder
     if not flags["allow"] and not flags["forbid"]:
         return None
-    allow, forbid = map(form.characters_of, (flags["allow"], flags["forbid"]))
-    allow = allow if flags["allow"] else encoder.characters
+    allow = form.characters_of(flags["allow"], is_allowed=True) if flags["allow"] else encoder.characters
+    forbid = form.characters_of(flags["forbid"], is_allowed=False)
     written = {i: c for i, c in enumerate(encoder.characters) if c in allow and c not in forbid}
     if not written:
         given = " and ".join(f"--{name}" for name in ("allow", "forbid") if flags[name])
