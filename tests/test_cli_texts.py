@@ -283,6 +283,30 @@ def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charr
     assert (refused.code, refused.stderr) == (2, f"charrnn: {told}\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "told"),
+    [
+        (
+            "it\u2019s a \u201cquotation\u201d, which would be one in a much longer text that has but a few of them; "
+            * 9,
+            "cp1252",
+            "--encoding windows-1252",
+        ),
+        ("昨日の夜はとても静かでした。" * 9, "cp932", "whose --encoding is probably another, such as gb18030, cp932"),
+        ("昨日の夜は\n" * 20, "iso2022_jp", "40 escape characters kept; where ESC $ and ESC ( stand for Japanese"),
+    ],
+)
+def test_characters_that_seldom_stand_in_a_text_are_told_with_what_may_have_brought_them(
+    charrnn, tmp_path, text, encoding, told
+):
+    (tmp_path / "t.txt").write_bytes(text.encode(encoding))
+    read = "utf-8" if encoding == "iso2022_jp" else "latin-1"
+    trained = charrnn("train", "t.txt", "--encoding", read, *SMALL)
+    assert trained.code == 0, trained.stderr
+    (line,) = (line for line in trained.stderr.splitlines() if " kept; " in line)
+    assert told in line
+
+
 @pytest.mark.slow
 def test_a_few_long_lines_get_as_many_lanes_as_there_are_lines(charrnn, tmp_path):
     (tmp_path / "long.txt").write_text("\n".join(make_text(9000, seed=n).replace("\n", " ") for n in range(8)) + "\n")

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text.decoding import DOCUMENTS, TextPreparer, decode_document, prepare
+from charrnn.text.decoding import DOCUMENTS, SCRIPTS, TextPreparer, decode_document, prepare
 from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
@@ -146,6 +146,55 @@ def test_bytes_that_are_not_valid_tell_which_encoding_is_likely(text, encoding, 
         list(decode_document([text.encode(encoding)], "t", TextOptions()))
     read = decode_document([text.encode(encoding)], "t", TextOptions(encoding=likely.lower()))
     assert "".join(read) == text.removeprefix("\ufeff")
+
+
+RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива. "
+CHINESE, JAPANESE = "春天的风吹过山谷，老人坐在门前。", "昨日の夜はとても静かでしたカタカナ。"
+KOREAN = "안녕하세요 나는 학교에 갑니다."
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "told"),
+    [
+        (CHINESE, "gb18030", f"name its --encoding, such as {SCRIPTS}"),
+        (JAPANESE, "shift_jis", f"name its --encoding, such as {SCRIPTS}"),
+        (JAPANESE, "euc_jp", f"name its --encoding, such as {SCRIPTS}"),
+        (KOREAN, "cp949", f"name its --encoding, such as {SCRIPTS}"),
+        (RUSSIAN, "cp1251", f"name its --encoding, such as {SCRIPTS}"),
+        ("كتاب الطالب في المدرسة العربية", "cp1256", f"name its --encoding, such as {SCRIPTS}"),
+        (
+            "Bütün insanlar hür doğar; akıl ve vicdana sahiptirler. ",
+            "cp1254",
+            "if it is Turkish, give --encoding windows-1254",
+        ),
+        ("schöne Mädchen über Maß, la vérité créée", "latin-1", "if it is Latin-1, give --encoding latin-1"),
+        (JAPANESE + "abc\n", "utf-16-le", "if it is UTF-16, name its byte order: --encoding utf-16-le or utf-16-be"),
+    ],
+)
+def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text, encoding, told):
+    with pytest.raises(DecodingError) as caught:
+        list(decode_document([(text * 90).encode(encoding)], "t", TextOptions()))
+    assert str(caught.value).endswith(", or pass over such bytes by --errors replace")
+    assert f"); {told}" in str(caught.value)
+
+
+def test_one_place_that_is_wrong_in_a_text_that_is_utf_8_is_said_to_be_that():
+    with pytest.raises(DecodingError, match="the text around is valid: mend it there, or pass over such bytes by"):
+        list(decode_document([CHINESE.encode() * 9, CHINESE.encode()[1:]], "t", TextOptions()))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "larger", "text"),
+    [
+        ("shift_jis", "cp932", "①"), ("gb2312", "gb18030", "髙"), ("gbk", "gb18030", "ǹ"), ("euc-kr", "cp949", "똠"),
+        ("big5", "big5hkscs", "㗎"),
+    ],
+)  # fmt: skip
+def test_an_encoding_that_a_larger_one_goes_on_from_names_it(encoding, larger, text):
+    told = f"; if it is {larger}, which has more characters, give --encoding that, or pass over such bytes by --errors"
+    with pytest.raises(DecodingError, match=told):
+        list(decode_document([text.encode(larger)], "t", TextOptions(encoding=encoding)))
+    assert "".join(decode_document([text.encode(larger)], "t", TextOptions(encoding=larger))) == text
 
 
 def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 import itertools
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Literal, cast
@@ -154,13 +155,40 @@ def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> s
 
 def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
     """What mends a training's text."""
+    passing = "or pass over such bytes by --errors replace"
+    if options.codec in _LARGER:
+        return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {passing}"
     if options.codec != "utf-8":
-        return "name the right --encoding, or pass over such bytes by --errors replace"
+        return f"name the right --encoding, {passing}"
     likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
-    if likely is None:  # where Latin-1 has control characters, Windows' own has quotation marks and dashes
+    if likely is None:
+        around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
+        runs = re.findall("[\udc80-\udcff]+", around)
+        num_bad = sum(map(len, runs))
+        if sum(c > "\x7f" for c in around) > 2 * num_bad:
+            return f"the text around is valid: mend it there, {passing}"
+        if "\0" in around:
+            return f"if it is UTF-16, name its byte order: --encoding utf-16-le or utf-16-be, {passing}"
+        if 2 * sum(len(run) for run in runs if len(run) > 1) > num_bad:  # of Western letters few stand side by side
+            return f"name its --encoding, such as {SCRIPTS}, {passing}"
+        if 5 * len(_TURKISH.findall(around)) > num_bad:
+            return f"if it is Turkish, give --encoding windows-1254, if Latin-1, latin-1, {passing}"
+        # where Latin-1 has control characters, Windows' own has quotation marks and dashes
         likely = "Windows-1252" if error.object[error.start] < 0xA0 else "Latin-1"
-    return f"if it is {likely}, give --encoding {likely.lower()}, or pass over such bytes by --errors replace"
+    return f"if it is {likely}, give --encoding {likely.lower()}, {passing}"
 
+
+SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
+"""Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
+
+_TURKISH = re.compile("[\udcd0\udcdd\udcde\udcf0\udcfd\udcfe]")
+"""Bytes that are letters of Turkish, and of Icelandic where the encoding is Latin-1."""
+
+_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
+"""Encodings that go on where another ends, by that one; a text that is said to be in it often has more."""
+
+_AROUND = 1000
+"""Bytes before and behind one that is wrong, by which the text's encoding is guessed."""
 
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",

@@ -12,9 +12,13 @@ from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
 from charrnn.text.corpus import Corpus
+from charrnn.text.decoding import SCRIPTS
 from charrnn.text.options import CHARACTER
 from charrnn.text.splitting import count_known
 from charrnn.training.run import TrainingRun
+
+MANY_CONTROLS = 0.05
+"""Share of a text that is more than quotation marks and dashes are of one."""
 
 
 def announcement(launch: Launch) -> list[str]:
@@ -97,10 +101,14 @@ def _doubts(corpus: Corpus) -> list[str]:
             f"{number_of(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
         )
     if controls := times("".join(map(chr, range(0x80, 0xA0)))):
-        lines.append(
-            f"{number_of(controls, 'control character')} of U+0080 to U+009F kept; where these should be quotation "
-            "marks and dashes, --encoding windows-1252 reads them as such"
-        )
+        share = controls / len(corpus.ids)
+        told = "where these should be quotation marks and dashes, --encoding windows-1252 reads them as such"
+        if share > MANY_CONTROLS:
+            told = f"{share:.0%} of the text, whose --encoding is probably another, such as {SCRIPTS}"
+        lines.append(f"{number_of(controls, 'control character')} of U+0080 to U+009F kept; {told}")
+    if escapes := times("\x1b"):
+        told = "where ESC $ and ESC ( stand for Japanese, --encoding iso2022_jp reads it"
+        lines.append(f"{number_of(escapes, 'escape character')} kept; {told}")
     return lines
 
 
