@@ -134,7 +134,7 @@ ALLOWED = {
         "console": "echo escape metrics outlet plain widths",
         "heatmap": "curves widths",
         "page": "outputs",
-        "svg": "escape",
+        "svg": "escape widths",
         "curves": "metrics ngrams options",
         "card": "archive config encoder escape metrics ngrams options plain shapes verdict widths",
     },

@@ -97,6 +97,12 @@ window.addEventListener("load", () => {
   slider.value = slider.max;
   slider.dispatchEvent(new Event("input"));
   found.gate = { name: name(), colours: colours(), number: Number(slider.max) };
+  const lines = document.createElement("div");
+  lines.className = "text";
+  lines.innerHTML = "<span>\u05d0</span><span>\u05d1</span>\\n<span>a</span><span>b</span>";
+  document.getElementById("page").append(lines);
+  found.starts = [...lines.children].map((node) => node.getBoundingClientRect().left);
+  lines.remove();
   found.said = document.body.innerText;
   found.requests = performance.getEntriesByType("resource").length;
   found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
@@ -160,6 +166,8 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
         assert closed is None, f"a tap elsewhere closes the tip of the {name}"
     assert set(found["taps"]) == {"text", "curve", "gate", "map"}
     assert found["scrolled"] is None
+    alef, bet, a, b = found["starts"]
+    assert a < b < bet < alef, "Hebrew stands from the right to the left, and at the right"
     first = data["embeddings"]["characters"][0]
     assert (first["char"], found["walked"].split(":")[0]) == (" ", "space")
     assert found["walked"].split(": ")[1] in found["list"], "what the tip says stands there as text too"

@@ -88,3 +88,34 @@ def test_the_readmes_pictures_are_sound_and_small():
         data = (ROOT / target).read_text(encoding="utf-8")
         assert parse(data)[1]
         assert len(data) < 100_000
+
+
+def seen(text):
+    """The letters of each line of the picture of a text, from left to right, and where each line begins."""
+    root, _ = parse(picture([Tinted(c, 0.5) for c in text], "t"))
+    lines = {}
+    for node in root.iter(f"{SVG}text"):
+        lines.setdefault(node.get("y"), []).append((float(node.get("x")), node.text))
+    return ["".join(letter for _, letter in sorted(line)) for line in lines.values()], [
+        min(line)[0] for line in lines.values()
+    ]
+
+
+def test_letters_that_are_read_from_the_right_stand_so_and_numbers_and_others_among_them_do_not():
+    assert seen("אב גד 12, ab cd!\n")[0] == ["↵!ab cd ,12 דג בא"]
+    assert seen("אב 1,5% ג")[0] == ["ג 1,5% בא"]
+    assert seen("ab אב 12 cd")[0] == ["ab 12 בא cd"]
+    assert seen("ab אב 12 גד cd\n")[0] == ["ab דג 12 בא cd↵"]
+    assert seen("سلام")[0] == ["مالس"]
+    assert seen("12 אב")[0] == ["בא 12"]
+    assert seen("a b")[0] == ["a b"]
+    (_, _, _), (first, second, third) = seen("אב\nabcd\n12 אב")
+    assert (first > second, third - second) == (True, 0), "lines from the right end at the right"
+    whole, _ = seen("א" + "b" * COLUMNS + "c\n")
+    assert whole[1] == "↵bc", "a line that goes on is read as it began"
+
+
+def test_decomposed_hangul_has_room_for_its_parts():
+    root, _ = parse(picture([Tinted(c, 0.5) for c in "\u110b\u1161\u11abx"], "t"))
+    first, second, third, last = [float(node.get("x")) for node in root.iter(f"{SVG}text")]
+    assert second - first == third - second == last - third

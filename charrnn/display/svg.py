@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from charrnn.display.widths import cell_width
 from charrnn.escape import quoted
 
 MARK = "<!-- charrnn picture -->"
@@ -24,6 +26,9 @@ _STYLE = f"""
     .cold {{ fill: #549ce8; }}
   }}
 """
+
+
+_FIRST_LETTER = re.compile("[^RL\n]*([RL])")
 
 
 @dataclass(frozen=True)
@@ -50,19 +55,19 @@ def picture(characters: Sequence[Tinted], title: str) -> str:
     """
     below = max((len(one.below) for one in characters), default=0)
     block = _LINE * (1 + below) + (_GAP if below else 0)
-    parts, line, column, widest = [], 0, 0, 1
-    for one in characters:
-        size = _columns(one.character)
-        if column + size > COLUMNS:
-            line, column = line + 1, 0
-        x, y = _MARGIN + column * _ADVANCE, _MARGIN + line * block
-        parts.append(_draw(one, x, y, size * _ADVANCE))
-        column += size
-        widest = max(widest, column)
-        if one.character == "\n":
-            line, column = line + 1, 0
-    lines = line + (column > 0)
-    width, height = 2 * _MARGIN + widest * _ADVANCE, 2 * _MARGIN + lines * block
+    lines = list(_lines(characters))
+    widest = max((_extent(line) for line, _ in lines), default=1)
+    parts = []
+    for number, (line, is_from_right) in enumerate(lines):
+        column = widest - _extent(line) if is_from_right else 0
+        columns = dict[int, int]()
+        for place in _as_seen(line, is_from_right):
+            columns[place] = column
+            column += _columns(line[place].character)
+        for place, one in enumerate(line):
+            x, y = _MARGIN + columns[place] * _ADVANCE, _MARGIN + number * block
+            parts.append(_draw(one, x, y, _columns(one.character) * _ADVANCE))
+    width, height = 2 * _MARGIN + widest * _ADVANCE, 2 * _MARGIN + len(lines) * block
     extent = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'{MARK}\n<svg xmlns="http://www.w3.org/2000/svg" {extent} role="img">\n'
@@ -90,5 +95,54 @@ def _letter(character: str) -> str:
     return escape(shown) if len(shown) == 1 else "□"
 
 
+def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], bool]]:
+    """Lines, cut after each line feed and where one is full, and whether each is read from the right."""
+    kinds = "".join(map(_kind, (one.character for one in characters)))
+    start = begun = column = 0  # begun: where the line feed before is
+    for place, one in enumerate(characters):
+        size = _columns(one.character)
+        if column + size > COLUMNS:
+            yield characters[start:place], _is_from_right(kinds, begun)
+            start, column = place, 0
+        column += size
+        if one.character == "\n":
+            yield characters[start : place + 1], _is_from_right(kinds, begun)
+            start, begun, column = place + 1, place + 1, 0
+    if column:
+        yield characters[start:], _is_from_right(kinds, begun)
+
+
+_KINDS = {"R": "R", "AL": "R", "L": "L", "EN": "N", "AN": "N", "CS": ",", "ES": ",", "ET": "%", "B": "\n"}
+"""R for a letter that is read from the right, L for another, N for a digit and what may stand in and at a number."""
+
+
+def _kind(character: str) -> str:
+    return _KINDS.get(unicodedata.bidirectional(character), " ")
+
+
+def _is_from_right(kinds: str, begun: int) -> bool:
+    found = _FIRST_LETTER.match(kinds, begun)
+    return found is not None and found[1] == "R"
+
+
+def _as_seen(line: Sequence[Tinted], is_from_right: bool) -> list[int]:
+    """The places of a line's characters, from left to right, by https://www.unicode.org/reports/tr9/ in short."""
+    kinds = "".join(_kind(one.character) for one in line)
+    if is_from_right:
+        return _turned(kinds, 0, len(kinds))
+    spans = (found.span() for found in re.finditer(r"(?s)R(?:[^L]*[RN])?|[^R]+", kinds))
+    return [place for span in spans for place in (_turned(kinds, *span) if kinds[span[0]] == "R" else range(*span))]
+
+
+def _turned(kinds: str, start: int, end: int) -> list[int]:
+    """Places from the last to the first, but for numbers and what is of other letters among them."""
+    found = re.compile(r"(?s)L(?:[^R]*[LN])?|%*N+(?:,N+)*%*|.").finditer(kinds, start, end)
+    return [place for span in reversed([one.span() for one in found]) for place in range(*span)]
+
+
+def _extent(line: Sequence[Tinted]) -> int:
+    return sum(_columns(one.character) for one in line)
+
+
 def _columns(character: str) -> int:
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+    return 2 if cell_width(character) == 2 else 1
