@@ -293,6 +293,10 @@ def test_a_file_of_another_kind_is_refused(tmp_path, data):
         ),
         ("a.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; give the .pt"),
         ("m.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; did you mea"),
+        ("a.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), no checkpoint; give a file that `charrnn train"),
+        ("m.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), no checkpoint; did you mean .*m.pt\?$"),
+        ("b.bin", b"\xff\0\xff", "not a whole charrnn checkpoint; it is damaged or of another kind, use a copy or tra"),
+        ("c.pt", b"PK\x03\x04", r"not a whole charrnn checkpoint \(File is not a zip file\); it is damaged or of"),
         ("e.pt", b"", r"not a whole charrnn checkpoint \(it is empty\); it is damaged"),
     ],
 )

@@ -1,4 +1,5 @@
 import itertools
+import re
 import unicodedata
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text.decoding import DOCUMENTS, SCRIPTS, TextPreparer, decode_document, prepare
+from charrnn.text.decoding import DOCUMENTS, SCRIPTS, TextPreparer, decode_document, kind_without_text, prepare
 from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
@@ -122,6 +123,51 @@ def test_a_document_of_another_program_is_called_by_its_name(head):
     assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a picture (PNG)"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a picture (JPEG)"),
+        (b"GIF89a\x10\0\x10\0", "a picture (GIF)"),
+        (b"ID3\x03\0\0", "sound (MP3)"),
+        (b"\0\0\0\x20ftypisom", "a film or sound (MP4)"),
+        (b"\x7fELF\x02\x01\x01\0", "a program (ELF)"),
+        (b"MZ\x90\0\x03\0", "a program for Windows"),
+    ],
+)
+def test_pictures_sound_and_programs_are_called_so_in_any_encoding(head, kind):
+    for encoding in ("utf-8", "latin-1"):
+        for pieces in ([head + bytes(300)], [head[:2], head[2:], bytes(300)]):
+            with pytest.raises(DecodingError, match=f"^t: is {re.escape(kind)}, no text; give a text file$"):
+                list(decode_document(pieces, "t", TextOptions(encoding=encoding)))
+    assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
+
+
+@pytest.mark.parametrize("text", ["MZ is short for Mozambique", "ID3 stands before a song", "GIF89a", "BM", "RIFF"])
+def test_a_text_that_begins_as_a_picture_does_is_a_text(text):
+    assert "".join(decode_document([text.encode()], "t", TextOptions())) == text
+    with pytest.raises(DecodingError, match="if it is Latin-1, give --encoding latin-1"):
+        list(decode_document([text.encode() + b"\xe9"], "t", TextOptions()))
+    wide = f"{text}\u5a4d".encode("utf-16-le") + b"\0\0"
+    assert "".join(decode_document([b"MZ", wide], "t", TextOptions(encoding="utf-16-le"))) == f"\u5a4d{text}\u5a4d\0"
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_bytes_that_are_not_valid_and_have_nul_bytes_among_them_are_called_no_text(is_settled):
+    told = r"^t: not valid UTF-8 at byte 5 \(0xe9\); it holds NUL bytes, so that it is no text \(a picture, a program, "
+    with pytest.raises(DecodingError, match=told + r"\.\.\.\); give a text file$"):
+        list(decode_document([b"abc\0d\xe9", bytes(9)], "t", TextOptions(), is_settled=is_settled))
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_bytes_of_utf_16_without_a_mark_are_told_as_that(order):
+    data = ("Caf\xe9 " * 9).encode(f"utf-16-{order}")
+    told = f"; if it is UTF-16 without a mark, give --encoding utf-16-{order}$"
+    with pytest.raises(DecodingError, match=told):
+        list(decode_document([data], "t", TextOptions()))
+    assert "".join(decode_document([data], "t", TextOptions(encoding=f"utf-16-{order}"))) == "Caf\xe9 " * 9
+
+
 def test_a_tar_archive_is_refused_with_what_to_do():
     head = b"a.txt".ljust(257, b"\0") + b"ustar  "
     for pieces in ([head], [head[:100], head[100:259], head[259:]]):
@@ -209,7 +255,10 @@ def test_a_model_that_is_there_names_no_flags_that_only_a_training_has(encoding,
     assert "--" not in str(caught.value)
 
 
-@given(st.binary(max_size=40).filter(lambda data: not data.startswith(tuple(DOCUMENTS))), st.integers(1, 5))
+@given(
+    st.binary(max_size=40).filter(lambda data: not data.startswith(tuple(DOCUMENTS)) and not kind_without_text(data)),
+    st.integers(1, 5),
+)
 def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
     try:
         data.decode("utf-8")

@@ -90,6 +90,17 @@ def test_the_advice_for_a_bad_line_is_the_models_encoding(monkeypatch):
         next(read_lines("-", TextOptions(encoding="shift_jis")))
 
 
+def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_not(monkeypatch):
+    with pytest.raises(CorpusError, match=r"line 1 .*; it holds NUL bytes, so that it is no text"):
+        next(read_pieces([b"\xff\0\0\x07\0\n"], monkeypatch))
+    with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), no text; give a text file"):
+        next(read_pieces([b"\x89PNG\r\n\x1a\n\0"], monkeypatch))
+    reader = read_pieces([b"a\n\xff\0\0\x07\0\n"], monkeypatch)
+    assert next(reader) == ["a\n"]
+    with pytest.raises(CorpusError, match=r"line 2 .*; pass it through iconv"):
+        next(reader)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "cp037", "iso2022_jp", "iso2022_kr", "hz", "utf-7"])
 def test_an_encoding_in_which_a_line_depends_on_others_is_refused(encoding):
     with pytest.raises(CorpusError, match=f"the model reads {encoding}, in which no line can be read without those be"):

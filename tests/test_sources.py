@@ -209,14 +209,15 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (["empty"], {}, "empty: a folder without files"),
         (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude"),
         (["full"], {"exclude": ["*"]}, "full: a folder in which no file fits"),
-        (["full"], {"is_text": lambda document: False}, "full: holds no text, only 1 other file"),
+        (["full"], {"is_text": lambda document: False}, "full: holds no plain text (1 file, full/a); save it as"),
+        (["two"], {"is_text": lambda document: False}, "two: holds no plain text (2 files, such as two/a); save them"),
         (["a\0b"], {}, "cannot be read"),
     ],
 )
 def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    make(tmp_path, full__a=b"x")
+    make(tmp_path, full__a=b"x", two__a=b"x", two__b=b"x")
     with pytest.raises(CorpusError) as caught:
         find_documents(paths, **options)
     assert message in str(caught.value)

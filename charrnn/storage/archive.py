@@ -42,7 +42,7 @@ from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
-from charrnn.text.decoding import holds_weights
+from charrnn.text.decoding import holds_weights, kind_without_text
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
 
@@ -199,9 +199,9 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
         head = file.read(512)
         if other := _other_kind(head, another):
             raise CheckpointError(f"{path}: {other}") from None
-        cause = cause_of(error) if head else "it is empty"
+        cause = f" ({cause_of(error) if head else 'it is empty'})" if BEGINNING.startswith(head[:4]) else ""
         advice = another or "it is damaged or of another kind, use a copy or train again"
-        raise CheckpointError(f"{path}: not a whole charrnn checkpoint ({cause}); {advice}") from None
+        raise CheckpointError(f"{path}: not a whole charrnn checkpoint{cause}; {advice}") from None
     return _build(header, weights)
 
 
@@ -214,6 +214,8 @@ def _other_kind(head: bytes, another: str) -> str:
     """
     if holds_weights(head):
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
+    if kind := kind_without_text(head):
+        return f"is {kind}, no checkpoint; {another or 'give a file that `charrnn train` wrote'}"
     if BEGINNING.startswith(head) or not _is_text(head):
         return ""
     uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"

@@ -26,6 +26,23 @@ DOCUMENTS = {
 }
 """Files that hold a text and much else, by how they begin."""
 
+_NO_TEXTS = {
+    b"\x89PNG": "a picture (PNG)",
+    b"\xff\xd8\xff": "a picture (JPEG)",
+    b"GIF8": "a picture (GIF)",
+    b"BM": "a picture (BMP)",
+    b"RIFF": "sound, a film or a picture (RIFF)",
+    b"ID3": "sound (MP3)",
+    b"\xff\xfb": "sound (MP3)",
+    b"OggS": "sound (Ogg)",
+    b"fLaC": "sound (FLAC)",
+    b"\x7fELF": "a program (ELF)",
+    b"\xcf\xfa\xed\xfe": "a program (Mach-O)",
+    b"MZ": "a program for Windows",
+    b"SQLite format 3": "a database (SQLite)",
+}
+"""Files that are no text, by how they begin; a NUL byte soon after tells each from a text that begins alike."""
+
 _TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
 
 LONGEST_OBJECT = 100_000_000
@@ -110,6 +127,7 @@ def decode_document(
             text = decoder.decode(chunk, is_last)
         except UnicodeDecodeError as error:
             advice = settled_advice(options) if is_settled else _advice(error, read - pending, options)
+            advice = advice_on_nulls(head, is_settled=is_settled) or advice
             raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
         except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark, or of an encoding that tells no place
             is_wide = options.codec in ("utf-16", "utf-32")
@@ -130,8 +148,18 @@ def holds_weights(head: bytes) -> bool:
     return len(head) > 8 and int.from_bytes(head[:8], "little") <= LONGEST_OBJECT and head[8:10] == b'{"'
 
 
+def kind_without_text(head: bytes) -> str:
+    """What a file is that holds no text, such as a picture, by its first bytes; empty where they do not tell."""
+    head = head[:LONGEST_HEAD]
+    if b"\0" not in head:
+        return ""
+    if head[4:8] == b"ftyp":
+        return "a film or sound (MP4)"
+    return next((kind for beginning, kind in _NO_TEXTS.items() if head.startswith(beginning)), "")
+
+
 def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool = False) -> None:
-    """Refuse a file that holds a text and much else, by its first bytes, unless any bytes are to be taken for text.
+    """Refuse a file that holds no text, or a text and much else, by its first bytes, unless any bytes may be text.
 
     Raises:
         DecodingError: it is one.
@@ -142,6 +170,9 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
     if holds_weights(head):
         raise DecodingError(f"{name}: holds the weights of a model (safetensors), no text; give a text file")
+    is_wide = options.codec.startswith(("utf-16", "utf-32"))  # there such bytes may be any character
+    if not is_wide and (nothing := kind_without_text(head)):
+        raise DecodingError(f"{name}: is {nothing}, no text; give a text file")
     kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
     if kind:
         encoding = options.encoding if is_settled else "UTF-8"
@@ -197,6 +228,22 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 """How texts in wide encodings begin; UTF-32's mark first, which begins as UTF-16's does."""
+
+
+def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
+    """What to do about bytes that are not valid where NUL bytes stand among the first; nothing where there are none.
+
+    Args:
+        head: the bytes; those of UTF-16 and UTF-32 are known by their mark, or by where the NUL bytes are.
+        is_settled: whether a model reads its texts in one encoding, which no flag changes.
+    """
+    head = head[:LONGEST_HEAD]
+    if b"\0" not in head or head.startswith(tuple(_MARKS)):
+        return ""
+    for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
+        if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
+            return "" if is_settled else f"if it is UTF-16 without a mark, give --encoding utf-16-{order}"
+    return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
 
 
 def settled_advice(options: TextOptions) -> str:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
-from charrnn.text.decoding import BOM, refuse_document, settled_advice
+from charrnn.text.decoding import BOM, advice_on_nulls, refuse_document, settled_advice
 from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.sources import reading, require_file
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
@@ -94,9 +94,9 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) ->
             if texts:
                 yield texts
             bad = line[error.start : error.end].hex(" ")
+            advice = (place == 1 and advice_on_nulls(line, is_settled=True)) or settled_advice(options)
             raise CorpusError(
-                f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} "
-                f"(0x{bad}); {settled_advice(options)}"
+                f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} (0x{bad}); {advice}"
             ) from None
         texts.append(text.removeprefix(BOM) if place == 1 and options.unit != BYTE else text)
     yield texts

@@ -150,7 +150,7 @@ def find_documents(
             texts = [document for document in inside if is_text(document)]
             names = {document.name for document in texts}
             if not texts:
-                raise CorpusError(f"{path}: {_nothing_found(include, exclude, len(inside))}")
+                raise CorpusError(f"{path}: {_nothing_found(include, exclude, inside)}")
             found.documents.extend(texts)
             found.skipped.extend(document.name for document in inside if document.name not in names)
         else:
@@ -196,9 +196,12 @@ def _is_within(path: Path, others: Sequence[Path]) -> bool:
     return any(whole == other or other in whole.parents for other in others)
 
 
-def _nothing_found(include: Sequence[str], exclude: Sequence[str], num_binary: int) -> str:
-    if num_binary:
-        return f"holds no text, only {num_binary:,} other files; give another folder, or --unit byte"
+def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Sequence[Document]) -> str:
+    if others:
+        is_one, name = len(others) == 1, others[0].name
+        which = f"1 file, {name}" if is_one else f"{len(others):,} files, such as {name}"
+        mend = f"save {'it' if is_one else 'them'} as text, in UTF-8, or name the --encoding"
+        return f"holds no plain text ({which}); {mend}"
     if include or exclude:
         return "a folder in which no file fits --include and --exclude; change them"
     return "a folder without files; give another"
