@@ -57,6 +57,38 @@ def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_o
     )
 
 
+def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(charrnn, tmp_path):
+    (tmp_path / "short.txt").write_text(make_text(100))
+    (tmp_path / "long.txt").write_text(make_text(5600))
+    (tmp_path / "list.txt").write_text("name\n" * 40)
+    told = " are too few to learn a style from"
+    short = charrnn("train", "short.txt", *SMALL).stderr
+    assert f"\n90 characters{told}, and 10 held out too few to judge by; 100,000 are a good beginning\n" in short
+    assert told not in charrnn("train", "short.txt", *SMALL[:-1], 6, "--resume").stderr
+    assert told not in charrnn("train", "short.txt", "--init-from", "short.pt", "--max-steps", 1, "-o", "t.pt").stderr
+    assert told not in charrnn("train", "long.txt", *SMALL).stderr
+    held_out = charrnn("train", "short.txt", "--val-text", "long.txt", *SMALL, "-o", "v.pt").stderr
+    assert f"\n100 characters{told}; 100,000 are a good beginning\n" in held_out
+    lines = charrnn("train", "list.txt", "--lines", *SMALL).stderr
+    assert f"\n36 lines{told}, and 4 held out too few to judge by; 5,000 are a good beginning\n" in lines
+    (tmp_path / "list.txt").write_text("name\n" * 120)
+    assert told not in charrnn("train", "list.txt", "--lines", *SMALL, "--overwrite").stderr
+    (tmp_path / "nothing.bin").write_bytes(bytes(3000))
+    assert "\n3,000 NUL characters kept; " in charrnn("train", "nothing.bin", *SMALL).stderr
+
+
+def test_up_to_three_files_that_are_left_out_are_named(charrnn, tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.bin").write_bytes(b"\0")
+    (tmp_path / "verse.txt").write_text(make_text(200))
+    flags = [".", *SMALL, "-o", "a.pt", "--overwrite"]
+    named = "left out, damaged or no utf-8 text: 0.bin, 1.bin, 2.bin"
+    assert f"5 files {named}, ... (--json names all)\n" in charrnn("train", *flags).stderr
+    assert f"3 files {named}\n" in charrnn("train", *flags, "--exclude", "[34].bin").stderr
+    begun = json.loads(charrnn("train", *flags, "--json").stderr.splitlines()[0])
+    assert begun["left_out"] == [f"{number}.bin" for number in range(5)]
+
+
 @pytest.mark.slow
 def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
     data = bytes(range(256)) * 12

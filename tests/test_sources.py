@@ -52,8 +52,30 @@ def read(document):
 
 def test_files_come_in_the_order_given_and_folders_sorted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    make(tmp_path, z=b"1", d__b=b"2", d__a=b"3", d__c__x=b"4", d__B=b"5")
-    assert names(find_documents(["z", "d", "z"])) == ["z", "d/B", "d/a", "d/b", "d/c/x", "z"]
+    make(tmp_path, z=b"1", d__b=b"2", d__a=b"3", d__c__x=b"4", d__B=b"5", y=b"6")
+    assert names(find_documents(["z", "d", "y"])) == ["z", "d/B", "d/a", "d/b", "d/c/x", "y"]
+    found = find_documents(["z", "d", "z"], held_out=["y"])  # twice is what weighs more, where another is held out
+    assert names(found) == ["z", "d/B", "d/a", "d/b", "d/c/x", "z", "y"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "twice"),
+    [("a d a", "a"), ("d d/x", "d/x"), ("d/x d", "d/x"), ("d d", "d/x"), ("a link", "link"), ("away a", "a")],
+)
+def test_a_file_that_two_paths_lead_to_is_refused_since_its_end_would_be_learned_from(
+    tmp_path, monkeypatch, paths, twice
+):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, a=b"1", d__x=b"2", away__y=b"3")
+    Path("link").symlink_to("a")
+    Path("away/x").symlink_to("../a")
+    with pytest.raises(
+        CorpusError, match=f"^{twice}: is given twice, so that what is held out would be learned from; "
+    ):
+        find_documents(paths.split())
+    Path("d/again").symlink_to("x")
+    assert names(find_documents(["d", "a"])) == ["d/again", "d/x", "a"], "a folder may have a link into itself"
+    assert names(find_documents(["away", "a"], exclude=["x"])) == ["away/y", "a"]
 
 
 def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):

@@ -126,7 +126,8 @@ def find_documents(
         is_text: whether a document in a folder is one that can be read.
 
     Raises:
-        CorpusError: a path is missing or unreadable, is to be held out too, or nothing is left.
+        CorpusError: a path is missing or unreadable, is to be held out too, or nothing is left; or two paths lead to
+            one file, and none is held out by name.
         ConfigError: standard input is named twice.
     """
     named = [*paths, *held_out]
@@ -136,7 +137,9 @@ def find_documents(
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
     kept_out = [Path(text).resolve() for text in held_out if text != STDIN]
     found, held_out_from = Found([]), None
+    known = set[Path]()
     for number, path in enumerate(named):
+        num_before = len(found.documents)
         if number == len(paths):
             held_out_from, kept_out = len(found.documents), []
         if path != STDIN and _is_within(Path(path), kept_out):
@@ -155,7 +158,20 @@ def find_documents(
             found.skipped.extend(document.name for document in inside if document.name not in names)
         else:
             found.documents.append(_file(path, kept_in))
+        if len(paths) > 1 and not held_out:
+            _refuse_known(found.documents[num_before:], known)
     return replace(found, held_out_from=held_out_from)
+
+
+def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
+    """Refuse files that an earlier path has led to; what one folder has twice, by a link, it is meant to have."""
+    files = {document.path.resolve(): document.name for document in documents if document.path is not None}
+    if twice := [name for file, name in files.items() if file in known]:
+        raise CorpusError(
+            f"{twice[0]}: is given twice, so that what is held out would be learned from; give it once, or hold "
+            "another text out by --val-text"
+        )
+    known.update(files)
 
 
 def _file(path: str, kept_in: Path | None) -> Document:

@@ -13,12 +13,24 @@ from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
 from charrnn.text.corpus import Corpus
 from charrnn.text.decoding import SCRIPTS
+from charrnn.text.encoder import Ids
 from charrnn.text.options import CHARACTER
+from charrnn.text.places import count_lines
 from charrnn.text.splitting import count_known
 from charrnn.training.run import TrainingRun
 
 MANY_CONTROLS = 0.05
 """Share of a text that is more than quotation marks and dashes are of one."""
+
+FEW, ENOUGH = 5_000, 100_000
+"""Characters to train on below which no style is learned, and those that are a good beginning; of what is held out a
+tenth of the former is needed to judge by."""
+
+FEW_LINES = 100
+"""The same in lines, where each is a text of its own; of these `FEW` are a good beginning."""
+
+NAMED = 3
+"""Files left out that are named."""
 
 
 def announcement(launch: Launch) -> list[str]:
@@ -81,10 +93,25 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
         known = describe_known(*count_known(*pieces, corpus.encoder))
         lines += [f"{known}; sort -u leaves each line once"] * bool(known)
     if corpus.skipped:
-        files, first = number_of(len(corpus.skipped), "file"), quoted(corpus.skipped[0])
-        more = ", ..." if len(corpus.skipped) > 1 else ""
-        lines.append(f"{files} left out, damaged or no {corpus.options.encoding} text: {first}{more}")
+        files, named = number_of(len(corpus.skipped), "file"), ", ".join(map(quoted, corpus.skipped[:NAMED]))
+        more = ", ... (--json names all)" if len(corpus.skipped) > NAMED else ""
+        lines.append(f"{files} left out, damaged or no {corpus.options.encoding} text: {named}{more}")
+    if not run.history:  # else it goes on, or begins with weights that have learned from another text
+        lines += _too_little(corpus, pieces)
     return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
+
+
+def _too_little(corpus: Corpus, pieces: tuple[Ids, Ids]) -> list[str]:
+    """What to know of a text that is too short."""
+    sizes, unit, few, enough = [*map(len, pieces)], corpus.options.unit, FEW, ENOUGH
+    if corpus.line_feed is not None and sizes[0] < ENOUGH:
+        sizes, unit, few, enough = [count_lines(piece, corpus.line_feed) for piece in pieces], "line", FEW_LINES, FEW
+    training, held_out = sizes
+    if training >= few:
+        return []
+    judged = f", and {held_out:,} held out too few to judge by" if 10 * held_out < few else ""
+    are = "is" if training == 1 else "are"
+    return [f"{number_of(training, unit)} {are} too few to learn a style from{judged}; {enough:,} are a good beginning"]
 
 
 def _doubts(corpus: Corpus) -> list[str]:
