@@ -1,5 +1,6 @@
 """Weights for other programs, read back by torch, by our reader, and from the format's description."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -58,8 +59,9 @@ def test_a_slim_checkpoint_is_one_to_torch_and_to_us(contents, trained, tmp_path
     path.write_bytes(to_slim_checkpoint(contents))
     whole, slim = (torch.load(p, weights_only=True) for p in (trained / "words.pt", path))
     assert set(slim) == set(whole)
-    for name in set(whole) - {"weights", "training"}:
+    for name in set(whole) - {"weights", "training", "made"}:
         assert slim[name] == whole[name], name
+    assert slim["made"] == {name: told for name, told in whole["made"].items() if name != "command"}
     assert set(slim["training"]) == {"step", "seconds", "config", "cold_loss"}
     assert all(torch.equal(slim["weights"][name], weight) for name, weight in whole["weights"].items())
     again = read_checkpoint(str(path))
@@ -79,6 +81,21 @@ def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_i
     assert texts[0] == texts[1] != ""
     checked = run(tmp_path, "inspect", "slim.pt", "--verify").stdout
     assert "its state was left out, as an export does: nothing goes on from here" in checked
+
+
+def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_without(contents, tmp_path):
+    told = {"command": "charrnn train /home/me/secret/words.txt", "job": "my-job"}
+    private = dataclasses.replace(contents, made=contents.made | told)
+    for data in (to_slim_checkpoint(private), to_safetensors(private)):
+        assert not [word for word in (b"secret", b"my-job", contents.made["command"].encode()) if word in data]
+    (tmp_path / "slim.pt").write_bytes(to_slim_checkpoint(private))
+    (tmp_path / "whole.pt").write_bytes(to_slim_checkpoint(contents))
+    shown = run(tmp_path, "inspect", "slim.pt")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    names = [line[:6].rstrip() for line in shown.stdout.splitlines()]
+    assert names[names.index("made") + 1] == "traine"
+    compared = run(tmp_path, "inspect", "slim.pt", "whole.pt")
+    assert (compared.returncode, compared.stderr) == (0, "")
 
 
 def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):

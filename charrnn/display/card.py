@@ -150,7 +150,7 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
         ("  sha256", quoted(corpus.sha256)),
         ("made", _provenance(checkpoint.made)),
-        ("  by", quoted(checkpoint.made.get("command", "an unknown command"))),
+        *[("  by", quoted(command)) for command in [checkpoint.made.get("command")] if command],
     ]
 
 

@@ -13,7 +13,7 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
     made              {"charrnn", "torch", "numpy", "python", "platform", "command", "created"}, and "job" where
-                      torchrun started it
+                      torchrun started it; an export has no command and no job
     training          what it takes to go on: see `TrainingRun.state_dict`
 
 `charrnn.training.checkpoint` writes it. `charrnn.storage.tensorfile` reads the zip file, and `charrnn.storage.header`

@@ -26,6 +26,10 @@ ALIGNMENT = 8
 _FOLDER = "slim"
 
 
+PRIVATE = ("command", "job")
+"""What of `made` stays here: the training's command line, with its paths, and the name of its torchrun."""
+
+
 def to_safetensors(checkpoint: Checkpoint) -> bytes:
     """Write the best weights, with the model's shape and its alphabet as metadata."""
     described = _describe(checkpoint)
@@ -43,7 +47,7 @@ def to_safetensors(checkpoint: Checkpoint) -> bytes:
 
 
 def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
-    """Write a checkpoint to sample and inspect from: all but what it takes to train on.
+    """Write a checkpoint to sample and inspect from: all but what it takes to train on, and the training's command.
 
     One member of an ensemble comes without losses: those that are known are of all members together.
 
@@ -69,7 +73,8 @@ def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
     stored = (checkpoint.model, checkpoint.encoder, checkpoint.text, checkpoint.history)
-    return describe_checkpoint(*stored, checkpoint.corpus, checkpoint.made)
+    made = {name: value for name, value in checkpoint.made.items() if name not in PRIVATE}
+    return describe_checkpoint(*stored, checkpoint.corpus, made)
 
 
 def _pickle(value: Any, arrays: list[NDArray[Any]]) -> bytes:
