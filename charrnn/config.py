@@ -44,6 +44,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "newline": ("keep", "lf"),
     "normalize": ("none", "nfc", "nfkc"),
 }
+REMARKS = {"device": "; of GPUs NVIDIA's alone are used, by cuda"}
+"""What stands behind the choices where none of them was given."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def check_options(options: Mapping[str, Any]) -> None:
         if name in RANGES and value not in RANGES[name]:
             raise ConfigError(f"{flag_name(name)} is {value}; it must be {RANGES[name]}")
         if name in CHOICES and value not in CHOICES[name]:
-            raise ConfigError(f"{flag_name(name)} is {value!r}; it must be one of {', '.join(CHOICES[name])}")
+            choices = ", ".join(CHOICES[name]) + REMARKS.get(name, "")
+            raise ConfigError(f"{flag_name(name)} is {value!r}; it must be one of {choices}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -219,6 +219,8 @@ def test_score_reads_stdin_and_prints_a_table(inspect):
         (["--score", "-", "--above", "2"], "", "--above chooses lines; give --by line too"),
         (["--by", "line"], "", "--by is a way of scoring; give --score FILE"),
         (["--score", "-", "--by", "line", "--dynamic"], "", "--dynamic reads one text from end to end"),
+        (["--text", "a", "--top-k", "-1"], "", "--top-k is -1; it must be at least 0"),
+        (["--member", "-1"], "", "--member is -1; it must be at least 0"),
         (["--score", "-", "--unknown", "x"], "", "--unknown is 'x'; it must be one of"),
         (["-", "--score", "-"], "", "standard input can be one thing only"),
         (

@@ -271,7 +271,12 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (["-f", "no.txt"], 2, "no.txt: no such file; give a text file, or - for standard input"),
         (["--top-k", "0"], 2, "--top-k is 0; it must be at least 1"),
         (["-n", "-1", "-N", "2"], 2, "--length -1 has no end, and --num-samples needs one; give a length"),
-        (["--device", "tpu"], 2, "--device is 'tpu'; it must be one of cpu, cuda"),
+        (
+            ["--device", "mps"],
+            2,
+            "--device is 'mps'; it must be one of cpu, cuda; of GPUs NVIDIA's alone are used, by cuda",
+        ),
+        (["--seed", "-1"], 2, "--seed is -1; it must be at least 0"),
     ],
 )
 def test_bad_input_is_one_line(sample, arguments, code, message):

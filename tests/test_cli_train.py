@@ -15,6 +15,8 @@ import torch
 from conftest import clean_environment, make_text
 
 from charrnn.cli.trainer.request import Request
+from charrnn.errors import ConfigError
+from charrnn.network import torch_engine
 from charrnn.text.corpus import ReadOptions
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32"]
@@ -231,7 +233,7 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         (["verse.txt", "--hidden-size", "0"], "--hidden-size is 0; it must be at least 1"),
         (["verse.txt", "--dropout", "1"], "--dropout is 1.0; it must be at least 0 and less than 1"),
         (["verse.txt", "--cell", "xlstm"], "--cell is 'xlstm'; it must be one of lstm, gru, rnn, rnn-relu"),
-        (["verse.txt", "--time", "soon"], "--time is 'soon'; write it as 90s, 10m, 2h or 1h30m"),
+        (["verse.txt", "--time", "soon"], "--time is 'soon'; write it as 90s, 10m, 1h30m or 2d, or in seconds"),
         (["verse.txt", "--resume", "--overwrite"], "--resume goes on with a checkpoint and --overwrite replaces it"),
         (["verse.txt", "--resume"], "verse.pt: no such file; `charrnn train TEXT` writes one"),
         (["verse.txt", "--batch-size", "9000"], "--batch-size 9000 asks for at least 9,001 characters to train on"),
@@ -321,6 +323,24 @@ def test_a_gpu_that_is_not_there_is_one_line(charrnn, text):
     assert result.code == 2
     assert result.stderr.startswith("charrnn: --device cuda: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (
+            None,
+            "this PyTorch is built without CUDA; install a build with it (pytorch.org), or leave --device out to run",
+        ),
+        ("13.0", "torch finds no GPU; leave --device out to run on the CPU"),
+    ],
+)
+def test_where_pytorch_lacks_cuda_a_build_that_has_it_is_asked_for(monkeypatch, version, told):
+    monkeypatch.setattr(torch.version, "cuda", version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch_engine, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
+    with pytest.raises(ConfigError, match=re.escape(f"--device cuda: {told}")):
+        torch_engine.require_device("cuda")
 
 
 def test_usage_errors_exit_with_two(charrnn):

@@ -17,7 +17,17 @@ TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("45", 45), ("0.5m", 30), (" 3M ", 180)],
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("45", 45),
+        ("0.5m", 30),
+        (" 3M ", 180),
+        ("2d", 172_800),
+        ("1d12h", 129_600),
+    ],
 )
 def test_durations_are_read(text, seconds):
     assert parse_duration(text, "time_limit") == seconds
@@ -30,7 +40,7 @@ def test_a_time_that_is_none_is_told_as_it_was_typed():
         parse_duration("0m", "save_every")
 
 
-@pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "5d", "-3s", "1m2h"])
+@pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "5w", "2h1d", "-3s", "1m2h"])
 def test_what_is_no_duration_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="write it as 90s, 10m"):
         parse_duration(text, "time_limit")
@@ -47,6 +57,13 @@ def test_what_is_no_duration_is_refused_with_an_example(text):
         ({"learning_rate": math.nan}, "--learning-rate is nan"),
         ({"cell": "transformer"}, "--cell is 'transformer'; it must be one of lstm, gru, rnn, rnn-relu"),
         ({"optimizer": "muon"}, "--optimizer is 'muon'"),
+        *(
+            (
+                {"device": name},
+                f"--device is '{name}'; it must be one of auto, cpu, cuda; of GPUs NVIDIA's alone are",
+            )
+            for name in ("mps", "gpu")
+        ),
     ],
 )
 def test_options_out_of_range_are_refused_by_their_flag(options, message):

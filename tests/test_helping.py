@@ -20,7 +20,14 @@ from charrnn.cli.common.mistakes import find_mistake
         (["train"], "missing argument 'TEXT...'; `charrnn train -h` tells more"),
         (
             ["train", "a.txt", "--hidden-size", "much"],
-            "invalid value for '--hidden-size': 'much' is not a valid int; `charrnn train -h` tells more",
+            "--hidden-size is 'much'; it must be a whole number; `charrnn train -h` tells more",
+        ),
+        (["train", "a", "--epochs", "x y"], "--epochs is 'x y'; it must be a number; `charrnn train -h` tells more"),
+        (["sample", "a", "-n", "2.5"], "--length is '2.5'; it must be a whole number; `charrnn sample -h` tells more"),
+        (["sample", "a", "--seed="], "--seed is ''; it must be a whole number; `charrnn sample -h` tells more"),
+        (
+            ["inspect", "a", "--top-k", "all"],
+            "--top-k is 'all'; it must be a whole number; `charrnn inspect -h` tells more",
         ),
         (
             ["sample", "a.pt", "wind"],

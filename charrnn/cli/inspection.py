@@ -68,9 +68,9 @@ def inspect(
         str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **Hidden)
     ] = None,
     text_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The same for a file's text; - for stdin.", **Hidden)
+        str | None, typer.Option(metavar="FILE", help="The same for a file; - for stdin.", **Hidden)
     ] = None,
-    top_k: Annotated[int, typer.Option(min=0, help="Under each character the K likeliest ones in its place.")] = 0,
+    top_k: Annotated[int, typer.Option(help="Under each character the K likeliest ones in its place.")] = 0,
     neurons: Annotated[bool, typer.Option("--neurons", help="Find cells and gates that stand for something.")] = False,
     cell: Annotated[
         list[str] | None,
@@ -90,7 +90,7 @@ def inspect(
     ] = None,
     member: Annotated[
         int | None,
-        typer.Option(min=0, metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **Hidden),
+        typer.Option(metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **Hidden),
     ] = None,
     corpus: Annotated[
         str | None, typer.Option(metavar="FILE", help="Where the text is that it learned from.", **Hidden)
@@ -170,6 +170,9 @@ def _check(flags: Mapping[str, Any]) -> None:
     from charrnn.text.unknowns import check_rule
 
     check_rule(flags["unknown"])
+    for name in ("top_k", "member"):
+        if flags[name] is not None and flags[name] < 0:
+            raise ConfigError(f"{flag_name(name)} is {flags[name]}; it must be at least 0")
     for name in ("by", "dynamic"):
         if flags[name] and flags["score"] is None:
             raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")

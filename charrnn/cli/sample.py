@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
-from charrnn.config import flag_name
+from charrnn.config import REMARKS, flag_name
 from charrnn.errors import ConfigError
 from charrnn.standard_input import STDIN
 
@@ -82,7 +82,8 @@ def sample(
     ] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
     separator: Annotated[
-        str | None, typer.Option(help=r"Between texts; \n, \t and \r are read. [default: a blank line]", **Hidden)
+        str | None,
+        typer.Option(help=r"Between texts; \n, \t, \r, \0 and \\ are read. [default: a blank line]", **Hidden),
     ] = None,
     temperature: Annotated[
         str,
@@ -112,7 +113,7 @@ def sample(
         typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **Hidden),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
+        int | None, typer.Option(help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
     ] = None,
     allow: Annotated[
         list[str] | None,
@@ -215,7 +216,10 @@ def _check(flags: Mapping[str, Any]) -> None:
             raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
     for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": tuple(UNKNOWN_RULES)}.items():
         if flags[name] not in choices:
-            raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {', '.join(choices)}")
+            told = ", ".join(choices) + REMARKS.get(name, "")
+            raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {told}")
+    if flags["seed"] is not None and flags["seed"] < 0:
+        raise ConfigError(f"--seed is {flags['seed']}; it must be at least 0")
     if flags["logprobs"] and not flags["as_json"]:
         raise ConfigError("--logprobs are a part of the JSON; give --json too")
     if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):

@@ -26,7 +26,8 @@ def require_device(device: str) -> None:
         ConfigError: CUDA was asked for and torch finds none.
     """
     if device == "cuda" and (trouble := gpu_trouble()):
-        raise ConfigError(f"--device cuda: {trouble}; leave --device out to run on the CPU")
+        install = "install a build with it (pytorch.org), or " if torch.version.cuda is None else ""
+        raise ConfigError(f"--device cuda: {trouble}; {install}leave --device out to run on the CPU")
 
 
 @cache
@@ -37,7 +38,7 @@ def gpu_trouble() -> str:
         if torch.cuda.is_available():
             return ""
     if torch.version.cuda is None:
-        return "this torch is built without it"
+        return "this PyTorch is built without CUDA"
     return str(told[0].message).split(". ")[0] if told else "torch finds no GPU"
 
 

@@ -7,11 +7,12 @@ import re
 from charrnn.config import RANGES, flag_name
 from charrnn.errors import ConfigError
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?")
 
 
 def parse_duration(text: str, name: str) -> float:
-    """Read a time such as `90s`, `10m`, `1h30m` or a bare number of seconds.
+    """Read a time such as `90s`, `10m`, `1h30m`, `2d` or a bare number of seconds.
 
     Args:
         text: what stands behind the flag.
@@ -26,9 +27,9 @@ def parse_duration(text: str, name: str) -> float:
     flag = flag_name(name)
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None or not any(match.groups()):
-        raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 2h or 1h30m")
-    hours, minutes, seconds = (float(group or 0) for group in match.groups())
-    total = 3600 * hours + 60 * minutes + seconds
+        raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 1h30m or 2d, or in seconds")
+    days, hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    total = 86400 * days + 3600 * hours + 60 * minutes + seconds
     if total not in RANGES[name]:
         raise ConfigError(f"{flag} is {text}; it must be {RANGES[name]} seconds")
     return total

@@ -1,5 +1,6 @@
 """Help in parts, each with a title, and errors in the command line itself in one line."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,10 @@ NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 
 JSON_ERRORS = "charrnn.json_errors"
 """In a context's `meta`: whether the error that ends a command is to be JSON, as what it says else is."""
+
+_NUMBERS = {"int": "a whole number", "float": "a number"}
+_NO_NUMBER = re.compile(rf"(.*) is not a valid ({'|'.join(_NUMBERS)})\.?", re.DOTALL)
+"""What typer says of a value that is no number."""
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's class for errors of usage, which it does not export: the base of BadParameter."""
@@ -112,6 +117,8 @@ def _explained(
 ) -> Exception:
     """An error of usage that knows its command, which typer's parser leaves out at times, and what may be meant."""
     error.ctx = ctx
+    if told := _told_of_number(error):
+        return USAGE_ERROR(told, ctx)
     flag: str = getattr(error, "option_name", "")
     if flag and (hint := hint_at(flag, hints)):
         return USAGE_ERROR(f"no such option: {flag}; {hint}", ctx)
@@ -121,6 +128,15 @@ def _explained(
     if hasattr(error, "possibilities"):
         error.possibilities = likely_flags(flag, known)
     return error  # type: ignore[no-any-return]
+
+
+def _told_of_number(error: Any) -> str:
+    """What is wrong where a flag's value is no number; nothing where another thing is."""
+    found = _NO_NUMBER.fullmatch(error.message)
+    parameter = getattr(error, "param", None)
+    if not found or parameter is None:
+        return ""
+    return f"{parameter.opts[0]} is {found[1]}; it must be {_NUMBERS[found[2]]}"
 
 
 def usage_error_line(error: Any) -> str:
