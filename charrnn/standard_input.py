@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterable
+
 STDIN = "-"
 """The path that stands for standard input."""
 
@@ -14,6 +18,17 @@ def told_of_address(path: str) -> str:
     if not path.lower().startswith(("https://", "http://", "ftp://")):
         return ""
     return f'is an address, and charrnn fetches nothing; try `curl -L "{path}" | charrnn ... -`'
+
+
+def told_of_typing(paths: Iterable[object]) -> str:
+    """What a person should know who is to type what is read; nothing where nobody is.
+
+    Args:
+        paths: what is to be read, of which "-" is standard input.
+    """
+    if STDIN not in paths or not sys.stdin.isatty():
+        return ""
+    return f"reading from the terminal; {'Ctrl-Z and Enter end' if os.name == 'nt' else 'Ctrl-D ends'} it"
 
 
 def name_of(path: str) -> str:

@@ -57,6 +57,8 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt --hidden_size 9", "no such option: --hidden_size (Possible options: --hidden-size)"),
         ("train a.txt \N{EN DASH}time 30s", "\N{EN DASH}time begins with a dash and no hyphen; the flag is --time"),
         ("train a.txt --temperature 1", "no such option: --temperature; it is a flag of `charrnn sample`; --sample-ev"),
+        ("export a.pt", "no such command 'export'; here it is `charrnn inspect MODEL --export FILE`"),
+        ("continue a.pt", "no such command 'continue'; here it is `charrnn train TEXT --resume`"),
         ("finetune a.pt", "no such command 'finetune'; here it is `charrnn train TEXT --init-from MODEL`"),
         ("train a.txt --finetune a.pt", "no such option: --finetune (Possible options: --init-from)"),
         ("train a.txt --load=a.pt", "no such option: --load (Possible options: --init-from)"),
@@ -135,6 +137,26 @@ def test_a_word_is_completed_whatever_is_wrong_before_it(charrnn, words):
     told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     completed = charrnn(env=told)
     assert (completed.text.split(), completed.stderr) == (["--temperature"], "")
+
+
+def test_a_file_in_the_place_of_a_command_is_told_what_it_is_good_for(charrnn, trained, tmp_path):
+    (tmp_path / "a poem.txt").write_text("verse")
+    (tmp_path / "poems").mkdir()
+    (tmp_path / "a.pt").write_bytes((trained / "words.pt").read_bytes())
+    for path, told in {
+        "a poem.txt": "is a file, no command; `charrnn train 'a poem.txt'` learns from it",
+        "poems": "is a folder, no command; `charrnn train poems` learns from it",
+        "a.pt": "is a checkpoint, no command; `charrnn sample a.pt` writes, and `charrnn inspect a.pt` shows",
+    }.items():
+        refused = charrnn(path)
+        assert (refused.code, refused.stderr) == (2, f"charrnn: {path} {told}; `charrnn -h` tells more\n")
+
+
+@pytest.mark.parametrize(("words", "flags"), [("help", "--help"), ("help train", "train --help")])
+def test_the_word_help_helps(charrnn, words, flags):
+    helped = charrnn(*words.split())
+    assert (helped.code, helped.text) == (0, charrnn(*flags.split()).text)
+    assert helped.text.startswith("Usage: charrnn")
 
 
 def test_help_comes_whatever_else_is_given(charrnn):

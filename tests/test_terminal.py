@@ -277,3 +277,30 @@ def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):
         assert not work.is_alive()
         termios.tcflow(slave, termios.TCOON)
     os.close(master)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train - --max-steps 1 --hidden-size 8 --out typed.pt",
+        "sample words.pt --prompt - --length 3",
+        "inspect words.pt --score -",
+        "inspect words.pt --score - --by line",
+        "train - -q --max-steps 1 --hidden-size 8 --out typed.pt",
+        "sample words.pt -q --prompt - --length 3",
+        "inspect words.pt --text Tin",
+    ],
+)
+def test_who_is_to_type_a_text_is_told_so_and_how_it_ends(tmp_path, trained, words):
+    (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "charrnn", *words.split()]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
+    ) as process:
+        os.close(slave)
+        os.write(master, b"Tin sole mare\n\x04")
+        _, stderr = process.communicate(timeout=120)
+    os.close(master)
+    is_told = " -q" not in words and " - " in f"{words} "
+    assert (process.returncode, stderr.startswith(b"reading from the terminal; Ctrl-D ends it\n")) == (0, is_told)

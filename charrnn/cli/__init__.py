@@ -50,13 +50,17 @@ class OneLineErrors(TyperGroup):
         """Parse the command line; --help and --version are carried out here."""
         if not args:  # help, which typer gives by an error
             return super().make_context(info_name, args, parent, **kwargs)
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
         with _one_line_errors():
             return super().make_context(info_name, args, parent, **kwargs)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; of what another program calls it, tell what it is called here."""
+        """Find the command; of what another program calls it, and of a file in its place, tell what is meant."""
         if args[0] in mistakes.COMMANDS:
             raise USAGE_ERROR(f"no such command '{args[0]}'; here it is `charrnn {mistakes.COMMANDS[args[0]]}`", ctx)
+        if args[0] not in COMMANDS and os.path.exists(args[0]):
+            raise USAGE_ERROR(_told_of_file(args[0]), ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -65,6 +69,19 @@ class OneLineErrors(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+
+
+def _told_of_file(path: str) -> str:
+    """What to do with a file, or a folder, that stands where a command belongs."""
+    from charrnn.cli.trainer.request import as_typed, is_checkpoint
+
+    typed = as_typed(path)
+    if is_checkpoint(path):
+        return (
+            f"{path} is a checkpoint, no command; `charrnn sample {typed}` writes, and `charrnn inspect {typed}` shows"
+        )
+    kind = "folder" if os.path.isdir(path) else "file"
+    return f"{path} is a {kind}, no command; `charrnn train {typed}` learns from it"
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.config import flag_name
 from charrnn.errors import ConfigError
-from charrnn.standard_input import STDIN
+from charrnn.standard_input import STDIN, told_of_typing
 
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject
@@ -119,7 +120,10 @@ def inspect(
     _check(flags)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
+    from charrnn.display.plain import write_line
 
+    if told := told_of_typing(_read(flags)):
+        write_line(sys.stderr, told)
     if verify:
         from charrnn.cli.common.tables import print_table
         from charrnn.escape import quoted
@@ -204,7 +208,7 @@ def _check(flags: Mapping[str, Any]) -> None:
 
         check_export(flags["export"])
     _check_reading(flags)
-    if [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))].count(STDIN) > 1:
+    if _read(flags).count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
     for name in ("score", "verify", "export"):
         if flags[name] not in (None, False) and flags["corpus"] is not None:
@@ -214,6 +218,11 @@ def _check(flags: Mapping[str, Any]) -> None:
     for name in ("novelty", "corpus"):
         if flags[name] == STDIN and len(flags["checkpoints"]) > 1:
             raise ConfigError(f"--{name} is read for every checkpoint, and standard input only once; give a file")
+
+
+def _read(flags: Mapping[str, Any]) -> list[str | None]:
+    """All that is read, each a path or "-"."""
+    return [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))]
 
 
 def _check_reading(flags: Mapping[str, Any]) -> None:

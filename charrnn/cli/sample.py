@@ -9,7 +9,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.config import REMARKS, flag_name
 from charrnn.errors import ConfigError
-from charrnn.standard_input import STDIN
+from charrnn.standard_input import STDIN, told_of_typing
 
 DEFAULT_LENGTH = 500
 MOST_CHARACTERS = 10**12
@@ -161,6 +161,9 @@ def sample(
     from charrnn.cli.sampler.writing import tell_refused, tell_short, write_json, write_many, write_one
     from charrnn.display.plain import write_line
 
+    read = [checkpoint, prompt, prompt_file, *(novel or ())]
+    if not quiet and (told := told_of_typing(read)):
+        write_line(sys.stderr, told)
     seed = secrets.randbits(32) if seed is None else seed
     job = prepare_job({**flags, "seed": seed}, at_once=STREAMS_AT_ONCE[device])
     if not quiet:

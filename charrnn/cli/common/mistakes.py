@@ -42,7 +42,8 @@ _OURS = {other: ours for ours, others in SYNONYMS.items() for other in others.sp
 COMMANDS = {
     "generate": "sample MODEL", "write": "sample MODEL", "predict": "sample MODEL", "info": "inspect MODEL",
     "eval": "inspect MODEL --score TEXT", "evaluate": "inspect MODEL --score TEXT", "fit": "train TEXT",
-    "score": "inspect MODEL --score TEXT", "test": "inspect MODEL --score TEXT", "resume": "train TEXT --resume",
+    "score": "inspect MODEL --score TEXT", "test": "inspect MODEL --score TEXT",
+    "export": "inspect MODEL --export FILE", **dict.fromkeys(("resume", "continue"), "train TEXT --resume"),
     **dict.fromkeys(("finetune", "fine-tune"), "train TEXT --init-from MODEL"),
 }  # fmt: skip
 """What our commands are called elsewhere."""

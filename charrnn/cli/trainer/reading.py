@@ -11,8 +11,9 @@ import numpy as np
 
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.waiting import is_watched
+from charrnn.display.plain import write_line
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.standard_input import STDIN
+from charrnn.standard_input import STDIN, told_of_typing
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
@@ -83,6 +84,8 @@ def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
 
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:
+    if not (request.quiet or request.as_json) and (told := told_of_typing(request.all_texts)):
+        write_line(sys.stderr, told)
     if not is_watched(request):
         return read_corpus(request.texts, reading)
     from charrnn.display.console import ReadingBar

@@ -136,7 +136,7 @@ def check_texts(request: Request) -> None:
         CorpusError: there is such a one.
     """
     for text in request.all_texts:
-        if _is_checkpoint(text) and not _takes_any_bytes(request):
+        if is_checkpoint(text) and not _takes_any_bytes(request):
             typed = as_typed(text)
             raise CorpusError(
                 f"{text}: is a checkpoint, no text; to go on with it, give its text and --out {typed} --resume, or "
@@ -202,7 +202,7 @@ def check_output(request: Request) -> None:
     _try_to_write(path)
 
 
-def _is_checkpoint(path: str) -> bool:
+def is_checkpoint(path: str) -> bool:
     """Whether it begins as one; what cannot be read is told by whoever reads it, and a pipe can be read only once."""
     try:
         return os.path.isfile(path) and begins_as_checkpoint(Path(path))
