@@ -148,6 +148,8 @@ def test_a_text_that_begins_as_a_picture_does_is_a_text(text):
     assert "".join(decode_document([text.encode()], "t", TextOptions())) == text
     with pytest.raises(DecodingError, match="if it is Latin-1, give --encoding latin-1"):
         list(decode_document([text.encode() + b"\xe9"], "t", TextOptions()))
+    with_nul = f"{text:40}\0"
+    assert "".join(decode_document([with_nul.encode()], "t", TextOptions())) == with_nul
     wide = f"{text}\u5a4d".encode("utf-16-le") + b"\0\0"
     assert "".join(decode_document([b"MZ", wide], "t", TextOptions(encoding="utf-16-le"))) == f"\u5a4d{text}\u5a4d\0"
 

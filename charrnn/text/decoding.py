@@ -43,6 +43,9 @@ _NO_TEXTS = {
 }
 """Files that are no text, by how they begin; a NUL byte soon after tells each from a text that begins alike."""
 
+_NUL_WITHIN = 32
+"""First bytes of such a file, of which one is NUL."""
+
 _TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
 
 LONGEST_OBJECT = 100_000_000
@@ -150,8 +153,7 @@ def holds_weights(head: bytes) -> bool:
 
 def kind_without_text(head: bytes) -> str:
     """What a file is that holds no text, such as a picture, by its first bytes; empty where they do not tell."""
-    head = head[:LONGEST_HEAD]
-    if b"\0" not in head:
+    if b"\0" not in head[:_NUL_WITHIN]:
         return ""
     if head[4:8] == b"ftyp":
         return "a film or sound (MP4)"
