@@ -164,10 +164,7 @@ def train(
         list[str] | None, typer.Option(help="In folders, no files like *.py; may be given again.", **Hidden)
     ] = None,
     separator: Annotated[
-        str,
-        typer.Option(
-            help=r"Text between one file and the next; \n, \t, \r, \0 and \\ are read. [default: none]", **Hidden
-        ),
+        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are read. [default: none]", **Hidden)
     ] = "",
     lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
@@ -207,8 +204,7 @@ def train(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Save this often, such as 90s, 10m, 1h30m, 2d, or seconds, and after evaluations. "
-            "[default: 60s, or more rarely where saving takes long]",
+            help="Save this often: 90s, 10m, 1h30m, 2d, or seconds. [default: 60s, or more rarely if saving is slow]",
             **Hidden,
         ),
     ] = None,
