@@ -125,9 +125,8 @@ def check_options(options: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a value is out of its range or none of its choices.
     """
-    for name, value in options.items():
-        if value is None:
-            continue
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, value in given.items():
         if name in RANGES and value not in RANGES[name]:
             raise ConfigError(f"{flag_name(name)} is {value}; it must be {RANGES[name]}")
         if name in CHOICES and value not in CHOICES[name]:

@@ -200,8 +200,6 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
         num_bad = sum(map(len, runs))
         if sum(c > "\x7f" for c in around) > 2 * num_bad:
             return f"the text around is valid: mend it there, {passing}"
-        if "\0" in around:
-            return f"if it is UTF-16, name its byte order: --encoding utf-16-le or utf-16-be, {passing}"
         if 2 * sum(len(run) for run in runs if len(run) > 1) > num_bad:  # of Western letters few stand side by side
             return f"name its --encoding, such as {SCRIPTS}, {passing}"
         if 5 * len(_TURKISH.findall(around)) > num_bad:
@@ -245,7 +243,12 @@ def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
     for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
         if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
             return "" if is_settled else f"if it is UTF-16 without a mark, give --encoding utf-16-{order}"
-    return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
+    if is_settled:
+        return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
+    return (
+        "it holds NUL bytes, as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture "
+        "or a program"
+    )
 
 
 def settled_advice(options: TextOptions) -> str:
