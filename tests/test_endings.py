@@ -71,6 +71,34 @@ def test_no_known_line_is_left_where_a_stop_has_cut_a_line(text, known, stop):
     assert not last or not any(line.startswith(last) for line in known)
 
 
+@given(
+    TEXTS,
+    st.sets(st.text("ab", min_size=1, max_size=3), max_size=4),
+    st.lists(st.text("ab\n", min_size=1, max_size=4), min_size=1, max_size=2),
+)
+def test_a_stop_is_found_where_a_known_line_before_it_is_left_out(text, known, stops):
+    """It ends where the same text ends without known lines, and nothing of the stop is written."""
+    plain, plain_ending = feed(text, Rules(stops=tuple(stops)))
+    pieces, ending = feed(text, Rules(stops=tuple(stops), known_lines=KnownLines(known)))
+    assert (ending.reason, len(pieces)) == (plain_ending.reason, len(plain))
+    assert {*joined(pieces).split("\n")} - {""} <= {*joined(plain).split("\n")}
+    drawn = iter(number for piece in plain for _, number in piece)
+    assert all(number in drawn for piece in pieces for _, number in piece), "all of it stands in the other, in order"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("fits", [None, bool])
+def test_a_record_ends_behind_a_last_line_that_is_left_out(end, fits):
+    rules = Rules(stops=(end * 2,), known_lines=KnownLines({"known"}), fits=fits)
+    pieces, ending = feed(f"new{end}known{end}{end}next{end}", rules)
+    assert joined(pieces) == f"new{end}"
+    assert (ending.reason, ending.refused) == ("stop", 1)
+    pieces, ending = feed(f"known{end}known{end}{end}next{end}", rules)
+    assert (joined(pieces), ending.reason, ending.refused) == ("", "stop", 2)
+    pieces, ending = feed(f"known{end}new{end}{end}next{end}", rules)
+    assert (joined(pieces), ending.reason, ending.refused) == ("new", "stop", 1)
+
+
 @given(TEXTS, st.sets(st.text("ab", min_size=1, max_size=3), max_size=4))
 def test_no_more_is_held_back_than_begins_a_known_line(text, known):
     ending, given_out = Ending(Rules(known_lines=KnownLines(known))), ""

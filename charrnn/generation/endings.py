@@ -43,7 +43,7 @@ class Rules:
     """What ends a sample before its length, and what it must not hold.
 
     Attributes:
-        stops: texts that end it; they are not part of it.
+        stops: texts that end it; they are not part of it. What is drawn may hold one where a known line is left out.
         lines: whole lines after which it ends.
         known_lines: lines that are left out; they do not count, nor do empty ones beside them, of which none is
             written behind a line left out or behind another.
@@ -82,6 +82,9 @@ class Ending:
         self._is_within_line = False  # of which a part was given out
         self._is_behind_gap = False  # a line left out, or an empty one
         self._refused_text = ""
+        self._longest_stop = max(map(len, rules.stops), default=0)
+        self._drawn = ""  # last, what is left out too, as far as a stop may reach back
+        self._is_kept: list[bool] = []  # of these, what is not left out
         self.reason: str | None = None
         self.lines = 0
         self.refused = 0
@@ -90,10 +93,11 @@ class Ending:
         """Take the next character; give those that have become certain."""
         self._held.append((character, log_probability))
         self._text += character
+        self._remember(character)
         for stop in self._rules.stops:
-            if self._text.endswith(stop):
+            if self._drawn.endswith(stop):
                 self.reason = "stop"
-                self._drop(len(stop))
+                self._drop(self._num_kept(len(stop)))
                 if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                     self._drop(self._line_length(self._text))
                 return self._finish(is_whole=stop.startswith(("\n", "\r\n")))
@@ -109,6 +113,16 @@ class Ending:
         """The characters left out with whole lines since the last call."""
         text, self._refused_text = self._refused_text, ""
         return text
+
+    def _remember(self, character: str) -> None:
+        """Add to what stops are looked for in."""
+        if self._longest_stop:
+            self._drawn = (self._drawn + character)[-self._longest_stop :]
+            self._is_kept = [*self._is_kept, True][-self._longest_stop :]
+
+    def _num_kept(self, count: int) -> int:
+        """How many of the last characters drawn, of which a stop may begin with the first, are held."""
+        return sum(self._is_kept[-count:]) if count else 0
 
     def _finish(self, *, is_whole: bool) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole in any case."""
@@ -171,6 +185,8 @@ class Ending:
         """Take back a line of so many characters, which do not count."""
         if length:
             self._refused_text += self._text[-length:]
+            first = max(len(self._is_kept) - length, 0)
+            self._is_kept[first:] = [False] * (len(self._is_kept) - first)
         self._drop(length)
         if not self._text:
             self._beginning = ""
@@ -187,9 +203,9 @@ class Ending:
         return len(rest)
 
     def _begun(self, stop: str) -> int:
-        """How many of the last characters may be the beginning of a stop."""
-        longest = min(len(stop) - 1, len(self._text))
-        return next((n for n in range(longest, 0, -1) if self._text.endswith(stop[:n])), 0)
+        """How many of the last characters that are held may be the beginning of a stop."""
+        longest = min(len(stop) - 1, len(self._drawn))
+        return self._num_kept(next((n for n in range(longest, 0, -1) if self._drawn.endswith(stop[:n])), 0))
 
     def _drop(self, count: int) -> None:
         """Take back the last characters that are held."""
