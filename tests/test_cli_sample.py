@@ -478,9 +478,29 @@ def returns(trained):
 
 @pytest.mark.parametrize(("typed", "end"), [(r"\n", "\r\n"), (r"\n\n", "\r\n\r\n"), (r"\r\n", "\r\n"), (r"\r", "\r")])
 def test_a_line_feed_in_a_stop_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns, typed, end):
-    whole = sample("-n", 600, "--seed", 3, "-q", checkpoint=returns).stdout.decode()
-    cut = sample("-n", 600, "--seed", 3, "-q", "--stop", typed, checkpoint=returns)
+    flags = ["-p", "Ti", "-n", 600, "--seed", 3, "-q"]  # what is read first without a prompt depends on the stop
+    whole = sample(*flags, checkpoint=returns).stdout.decode()
+    cut = sample(*flags, "--stop", typed, checkpoint=returns)
     assert (cut.stdout.decode(), cut.stderr) == (whole[: whole.index(end)], b"")
+
+
+@pytest.mark.parametrize(
+    ("stops", "feeds"),
+    [([r"\n\n"], 2), ([r"\r\n\r\n"], 2), ([r"\n"], 1), ([r"\n\n", "x", r"\n\n\n", r"\n"], 3), ([r"\n\nT"], 1), ([], 1)],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_where_blank_lines_end_texts_one_without_a_prompt_begins_behind_such_an_end(
+    sample, returns, trained, stops, feeds, end
+):
+    checkpoint = "words.pt" if end == "\n" else returns
+    flags = [word for stop in stops for word in ("--stop", stop)]
+    record = json.loads(sample("-n", 1, "--json", "--logprobs", "-q", *flags, checkpoint=checkpoint).stdout)
+    model, encoder = load_for_sampling(read_checkpoint(str(trained / checkpoint)))
+    read = model.reader()
+    for character in encoder.encode("\n" if feeds == 1 else end * feeds).tolist():
+        logits = read(character)
+    value = float(logits[encoder.encode(record["text"])[0]] - np.log(np.exp(logits.astype(float)).sum()))
+    assert record["logprobs"] == pytest.approx([value], abs=1e-4)
 
 
 def test_a_stop_with_a_line_feed_is_found_with_and_without_cr_where_lines_end_by_both(sample, returns):

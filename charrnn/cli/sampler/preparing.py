@@ -110,7 +110,8 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
     opening = before + encode_ids(encoder, prompt)
     if not prompt:
-        opening = encode_ids(encoder, contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)]))
+        usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
+        opening = encode_ids(encoder, usual if contents.text.lines else _end_of_another(flags, form) or usual)
     length = None if flags["length"] == -1 else flags["length"]
     _warn_of_lacking(flags, form)
     options = _options(flags, form)
@@ -141,6 +142,13 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
         separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=at_once,
     )
+
+
+def _end_of_another(flags: Mapping[str, Any], form: _Form) -> str:
+    """What a text without a prompt begins behind, where --stop ends texts by blank lines: the longest such end."""
+    stops = (form.of(typed) for typed in flags["stop"] or ())
+    ends = [stop for stop in stops if re.fullmatch("(\r?\n){2,}", stop) and not form.encoder.lacking(stop)]
+    return max(ends, key=len, default="")
 
 
 def _rules(flags: Mapping[str, Any], form: _Form) -> Rules:
