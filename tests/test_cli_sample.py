@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, numpy_twin, random_model
+from conftest import clean_environment, make_text, numpy_twin, random_model, train_briefly
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -495,11 +495,8 @@ def test_where_blank_lines_end_texts_one_without_a_prompt_begins_behind_such_an_
     checkpoint = "words.pt" if end == "\n" else returns
     flags = [word for stop in stops for word in ("--stop", stop)]
     record = json.loads(sample("-n", 1, "--json", "--logprobs", "-q", *flags, checkpoint=checkpoint).stdout)
-    model, encoder = load_for_sampling(read_checkpoint(str(trained / checkpoint)))
-    read = model.reader()
-    for character in encoder.encode("\n" if feeds == 1 else end * feeds).tolist():
-        logits = read(character)
-    value = float(logits[encoder.encode(record["text"])[0]] - np.log(np.exp(logits.astype(float)).sum()))
+    read_first = "\n" if feeds == 1 else end * feeds
+    value = log_probability(*load_for_sampling(read_checkpoint(str(trained / checkpoint))), read_first, record)
     assert record["logprobs"] == pytest.approx([value], abs=1e-4)
 
 
@@ -699,23 +696,44 @@ def test_where_another_line_has_no_room_the_length_alone_is_told(sample, trained
     assert short == "1 of 9 lines: --length 4 has no room for another that fits --match"
 
 
-def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained):
-    checkpoint = str(trained / "lines.pt")
-    train = [sys.executable, "-m", "charrnn", "train", str(trained / "words.txt"), "-o", checkpoint, "-q"]
-    flags = ["--lines", "--hidden-size", "48", "--max-steps", "60", "--device", "cpu"]
-    subprocess.run([*train, *flags], check=True, capture_output=True, timeout=300)
-    model, encoder = load_for_sampling(read_checkpoint(checkpoint))
+@pytest.fixture(scope="session")
+def lines(trained):
+    """The name of a model that learned line by line."""
+    train_briefly(trained, "words.txt", "-o", "lines.pt", "--lines", "--hidden-size", "48", "--max-steps", "60")
+    return "lines.pt"
+
+
+@pytest.mark.parametrize("names", [("words.pt", "lines.pt"), ("lines.pt", "words.pt"), ("words.pt", "words.pt")])
+def test_a_mixture_with_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained, lines, names):
+    first, other = names
+    mixed = load_for_sampling(read_checkpoint(str(trained / first)), [f"{trained / other}:0.5"])
+    flags = ["--mix", f"{other}:0.5", "-n", 1, "--json", "--logprobs", "-q"]
+    for prompt in ("Ti", ""):
+        record = json.loads(sample("-p", prompt, *flags, checkpoint=first).stdout)
+        read_first = "\n" if lines in names or not prompt else ""
+        assert record["logprobs"] == pytest.approx([log_probability(*mixed, read_first + prompt, record)], abs=1e-4)
+
+
+def log_probability(model, encoder, text, record):
+    """Of a record's first character, after a text."""
+    read = model.reader()
+    for character in encoder.encode(text).tolist():
+        logits = read(character)
+    return float(logits[encoder.encode(record["text"])[0]] - np.log(np.exp(logits.astype(float)).sum()))
+
+
+def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained, lines):
+    model, encoder = load_for_sampling(read_checkpoint(str(trained / lines)))
     read = model.reader()
     for character in encoder.encode("\nTi").tolist():
         logits = read(character)
     expected = encoder.characters[int(logits.argmax())]
     for flags, beginning in ((["-p", "Ti"], b""), (["-i"], b"Ti\n")):
-        written = sample("-n", 1, "-t", 0, "-q", *flags, checkpoint="lines.pt", input=beginning).stdout.decode()
+        written = sample("-n", 1, "-t", 0, "-q", *flags, checkpoint=lines, input=beginning).stdout.decode()
         assert written.rstrip("\n") == ("Ti" + expected).rstrip("\n")
-    records = sample("-p", "Ti", "-n", 1, "--json", "--logprobs", "--seed", 3, checkpoint="lines.pt").stdout
+    records = sample("-p", "Ti", "-n", 1, "--json", "--logprobs", "--seed", 3, checkpoint=lines).stdout
     record = json.loads(records)
-    value = float(logits[encoder.encode(record["text"])[0]] - np.log(np.exp(logits.astype(float)).sum()))
-    assert record["logprobs"] == pytest.approx([value], abs=1e-4)
+    assert record["logprobs"] == pytest.approx([log_probability(model, encoder, "\nTi", record)], abs=1e-4)
 
 
 @pytest.mark.parametrize(

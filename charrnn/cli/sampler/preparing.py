@@ -99,19 +99,22 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
     contents = read_checkpoint(flags["checkpoint"])
     prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text, flags["encoding"])
     has_cr_lf = ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
+    read_lines = [contents.text.lines]
 
-    def compare_line_ends(path: str, other: Checkpoint) -> None:
+    def look_at(path: str, other: Checkpoint) -> None:
+        read_lines.append(other.text.lines)
         if "\n" in contents.encoder and "\n" in other.encoder:
             _warn_of_line_ends(path, ends_lines_by_cr_lf(other.encoder, other.corpus.counts), has_cr_lf)
 
-    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"], on_other=compare_line_ends)
+    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"], on_other=look_at)
     form = _Form(contents.text, encoder, has_cr_lf)
     prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags["unknown"], flags["checkpoint"])
-    before = encode_ids(encoder, "\n") if contents.text.lines else []  # after which it learned to begin a line
+    before = encode_ids(encoder, "\n") if any(read_lines) else []  # after which one of them learned to begin a line
     opening = before + encode_ids(encoder, prompt)
     if not prompt:
         usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
-        opening = encode_ids(encoder, usual if contents.text.lines else _end_of_another(flags, form) or usual)
+        end = "" if contents.text.lines else _end_of_another(flags, form)
+        opening = encode_ids(encoder, end) or before or encode_ids(encoder, usual)
     length = None if flags["length"] == -1 else flags["length"]
     _warn_of_lacking(flags, form)
     options = _options(flags, form)
