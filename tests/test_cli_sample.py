@@ -30,6 +30,7 @@ from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
 
+LONGER = "; give a larger --length, or -1\n"
 RANGE_OVER_LINES = "--temperature as a range runs over the lines"
 
 
@@ -664,10 +665,12 @@ def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--lines", 90, "-n", 100], "{} of 90 lines: --length 100 was reached\n"),
-        (["--lines", 1, "-n", 2], "0 of 1 line: --length 2 was reached\n"),
-        (["--lines", 9, "-n", 100, "-N", 3], "3 of 3 texts have fewer than 9 lines: --length 100 was reached\n"),
-        (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 30 was reached\n"),
+        (["--lines", 90, "-n", 100], "{} of 90 lines: --length 100 was reached" + LONGER),
+        (["--lines", 90, "-n", 99, "-t", "0..1"], "{} of 90 lines: --length 99 was reached; give a larger --length\n"),
+        (["--lines", 1, "-n", 2], "0 of 1 line: --length 2 was reached" + LONGER),
+        (["--lines", 9, "-n", 100, "-N", 3], "3 of 3 texts have fewer than 9 lines: --length 100 was reached; "
+         "give a larger --length\n"),
+        (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 30 was reached" + LONGER),
         (["--lines", 9, "-n", 33, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 33 has no room for another th"),
         (["--lines", 9, "-n", 30, "--novel", "words.txt"], "0 lines left out that stand in words.txt\n0 of 9 l"),
         (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}", "--forbid", r"\n"], "1 of 9 lines: the model wri"),
@@ -685,6 +688,18 @@ def test_lines_that_were_asked_for_and_did_not_come_are_told(sample, arguments, 
     assert bool(stderr) == bool(told)
 
 
+def test_lines_without_a_length_have_room_for_ten_of_the_mean_line_and_are_missed_aloud(sample, trained):
+    """A temperature of 0: what has learned nothing yet ends no line."""
+    (trained / "long.txt").write_text("".join(f"{'ab ' * 33}\n" for _ in range(30)))
+    train_briefly(trained, "long.txt", "--hidden-size", "8", "--max-steps", "1")
+    flags = ["-t", 0, "--lines", 2, "-q"]
+    told = f"0 of 2 lines: --length 2000 was reached{LONGER}"
+    for more in ([], ["-i"]):
+        result = sample(*flags, *more, checkpoint="long.pt", input=b"\n")
+        assert (result.stdout.count(b"\n"), result.stderr.decode()) == (len(more), told)
+    assert sample(*flags, "-n", 1500, checkpoint="long.pt").stderr == b""
+
+
 @pytest.mark.parametrize("left_out", [0, 1])
 def test_where_another_line_has_no_room_the_length_alone_is_told(sample, trained, left_out):
     flags = ["--lines", 9, "--match", "[A-Z][a-z]", "--seed", 1]
@@ -693,7 +708,9 @@ def test_where_another_line_has_no_room_the_length_alone_is_told(sample, trained
     result = sample(*flags, "-n", 4, "--novel", "known.txt")
     refused, short = result.stderr.decode().splitlines()[1:]
     assert bool(int(refused.split()[0])) == bool(left_out)
-    assert short == "1 of 9 lines: --length 4 has no room for another that fits --match"
+    other = ", or a higher --temperature\n" if left_out else ", or -1\n"
+    told = "1 of 9 lines: --length 4 has no room for another that fits --match; give a larger --length"
+    assert short + "\n" == told + other
 
 
 @pytest.fixture(scope="session")
@@ -839,7 +856,7 @@ def test_interactive_reads_the_prompt_before_each_beginning_and_writes_it_with_n
 
 def test_interactive_tells_lines_that_did_not_come(sample):
     result = sample("-i", "--lines", 9, "-n", 20, "--seed", 1, input=b"Tin\nBa\n")
-    told = re.fullmatch("seed 1\n(. of 9 lines: --length 20 was reached\n){2}", result.stderr.decode())
+    told = re.fullmatch(f"seed 1\n(. of 9 lines: --length 20 was reached{LONGER}){{2}}", result.stderr.decode())
     assert told is not None
     assert sample("-i", "--lines", 9, "-n", 20, "-q", input=b"Tin\nBa\n").stderr == b""
 

@@ -9,11 +9,10 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.config import REMARKS, flag_name
 from charrnn.errors import ConfigError
+from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.standard_input import STDIN, told_of_typing
 
 DEFAULT_LENGTH = 500
-MOST_CHARACTERS = 10**12
-"""More than any disk holds; --length -1 goes on for ever."""
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 Hidden: dict[str, Any] = {"show_default": False}
 
@@ -67,7 +66,7 @@ def sample(
         typer.Option(
             "--length",
             "-n",
-            help="Characters to write after the prompt; -1: without end. [default: 500, or for each of --lines]",
+            help="Characters to write after the prompt; -1: without end. [default: 500, or more for each of --lines]",
             **Hidden,
         ),
     ] = None,
@@ -182,14 +181,15 @@ def sample(
         tally = write_many(out, job)
     if novel and not quiet:
         tell_refused(tally.refused, novel)
-    if not (as_json or quiet):  # a record tells itself why it ended
+    if not as_json and (not quiet or length is None):  # a record tells itself why it ended
         tell_short(tally, job)
 
 
 def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one.
 
-    Lines without a length are what a text consists of: "over_lines" says how many.
+    Lines without a length are what a text consists of: "over_lines" says how many. Where those of
+    the model are long, the length grows with them, once it is read.
     """
     length, lines = flags["length"], flags["lines"]
     if length is not None:

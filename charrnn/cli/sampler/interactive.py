@@ -27,7 +27,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
         unknown: what becomes of characters that the model lacks; see `fit_prompt`.
         checkpoint: how the user calls the model.
-        quiet: whether it is kept back where a text has fewer lines than were asked for.
+        quiet: whether it is kept back where a text has fewer lines than were asked for, by a length that was given.
     """
     with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
         import readline  # noqa: F401
@@ -52,7 +52,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             opening = typed if job.echo else ""
             characters = itertools.chain(opening, (character for character, _ in drawn))
             write_stream(sys.stdout.buffer, characters, ends_line=True)
-        if not quiet:
+        if not quiet or job.has_own_length:
             tally = Tally()
             tally.add(ending, job.rules.lines)
             tell_short(tally, job)

@@ -14,6 +14,7 @@ from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, r
 from charrnn.cli.sampler.writing import Job
 from charrnn.display.plain import write_error
 from charrnn.errors import ConfigError, describe_characters
+from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
@@ -23,6 +24,12 @@ from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.text.unknowns import ends_lines_by_cr_lf, in_known_form, letters, with_cr_lf, with_known_line_ends
+
+MEAN_LINES = 10
+"""How often the mean line of its text has room in a line that is written, where no length is given."""
+
+LONGEST_LINE = 100_000
+"""Characters of such a line, at most: a text may have hardly any line feeds."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
         usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
         end = "" if contents.text.lines else _end_of_another(flags, form)
         opening = encode_ids(encoder, end) or before or encode_ids(encoder, usual)
-    length = None if flags["length"] == -1 else flags["length"]
+    length = None if flags["length"] == -1 else _length(flags, contents)
     _warn_of_lacking(flags, form)
     options = _options(flags, form)
     writes_cr_lf = form.has_cr_lf and all(_writes(character, encoder, options.allowed) for character in "\r\n")
@@ -144,7 +151,20 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
         num_samples=flags["num_samples"],
         separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=at_once,
+        has_own_length=flags["over_lines"] is not None,
     )
+
+
+def _length(flags: Mapping[str, Any], contents: Checkpoint) -> int:
+    """The length that is given; else one that has room for lines as long as the model's text has them."""
+    length: int = flags["length"]
+    lines: int | None = flags["over_lines"]
+    counts = contents.corpus.counts
+    feeds = counts[contents.encoder.characters.index("\n")] if "\n" in contents.encoder else 0
+    if lines is None or not feeds:
+        return length
+    line = min(MEAN_LINES * sum(counts) // feeds, LONGEST_LINE)
+    return max(length, min(line * lines, MOST_CHARACTERS))
 
 
 def _end_of_another(flags: Mapping[str, Any], form: _Form) -> str:

@@ -42,6 +42,7 @@ class Job:
         num_samples: how many.
         separator: between them.
         at_once: how many to compute side by side, at most.
+        has_own_length: whether nobody gave the length.
     """
 
     sampler: Sampler
@@ -55,6 +56,7 @@ class Job:
     num_samples: int
     separator: str
     at_once: int
+    has_own_length: bool = False
 
     @property
     def opening(self) -> str:
@@ -196,7 +198,7 @@ def tell_refused(refused: int, sources: Sequence[str]) -> None:
 
 
 def tell_short(tally: Tally, job: Job) -> None:
-    """Say on stderr where there are fewer lines than were asked for, and why."""
+    """Say on stderr where there are fewer lines than were asked for, why, and what to do."""
     if not tally.num_short:
         return
     wanted = f"{job.rules.lines:,} line{'s' if job.rules.lines != 1 else ''}"
@@ -207,6 +209,9 @@ def tell_short(tally: Tally, job: Job) -> None:
     reason = f"--length {job.length}{drawn} was reached"
     if tally.num_without_room == tally.num_short:
         reason = f"--length {job.length} has no room for another that fits --match"
+    can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
+    other = ", or a higher --temperature" if tally.refused else ", or -1" if can_be_endless else ""
+    reason += f"; give a larger --length{other}"
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
     write_line(sys.stderr, f"{told}: {reason}")
