@@ -220,7 +220,7 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (
             ["-p", "Tin", "--encoding", "latin-1"],
             2,
-            "--encoding is of a prompt that is read; give --prompt-file, or --prompt -",
+            "--encoding is of what is read; give --prompt-file, --prompt - or --novel",
         ),
         (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (greedy) and finite"),
         (["-t", "warm"], 2, "--temperature is 'warm'; write it as 0.8, or as 0.3..1.2 for a range"),
@@ -650,6 +650,35 @@ def test_novel_knows_lines_whatever_their_ends(sample, trained):
     assert not set(left) & set(filter(None, plain.splitlines()))
 
 
+@pytest.fixture(scope="session", params=["latin-1", "utf-16", "utf-8"])
+def encoded(trained, request):
+    """The name of a model of names with accents, and the encoding of its text."""
+    name = f"names-{request.param}"
+    (trained / f"{name}.txt").write_text("Zo\u00eb\nCaf\u00e9\n" * 500, encoding=request.param)
+    train_briefly(trained, f"{name}.txt", "--encoding", request.param, "--hidden-size", "8", "--max-steps", "1")
+    return f"{name}.pt", request.param
+
+
+@pytest.mark.parametrize("given", [None, "cp437"])
+def test_novel_knows_lines_in_the_encoding_of_the_model_s_text_in_utf_8_and_in_one_that_is_given(
+    sample, trained, encoded, given
+):
+    checkpoint, own = encoded
+    flags = ["--match", "Zo\u00eb|Caf\u00e9", "--lines", 20, "--seed", 1, *(["--encoding", given] if given else [])]
+    for encoding in filter(None, ("utf-8", own, given)):
+        (trained / "known.txt").write_text("Caf\u00e9\n", encoding=encoding)
+        for path in ("known.txt", "-"):
+            result = sample(*flags, "--novel", path, checkpoint=checkpoint, input=(trained / "known.txt").read_bytes())
+            assert (result.stdout.decode(), result.returncode) == ("Zo\u00eb\n" * 20, 0)
+
+
+def test_a_file_in_no_encoding_that_is_tried_is_refused_as_the_first_has_it(sample, trained):
+    (trained / "odd.txt").write_bytes(b"caf\xe9\n\x81")
+    refused = sample("--novel", "odd.txt", "--encoding", "cp1252")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert refused.stderr.startswith(b"charrnn: odd.txt: not valid CP1252 at byte 5 (0x81); ")
+
+
 def test_novel_takes_no_prompt_that_it_could_not_take_back(sample):
     refused = sample("--novel", "words.txt", "-p", "Tin")
     assert (refused.returncode, refused.stdout) == (2, b"")
@@ -760,7 +789,7 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
         (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
         (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
         (["--interactive", "--separator", "x"], "--separator does not go with --interactive"),
-        (["--interactive", "--encoding", "latin-1"], "--encoding is of a prompt that is read"),
+        (["--interactive", "--encoding", "latin-1"], "--encoding is of what is read"),
         (["--interactive", "-p", "-"], "the prompt and --interactive cannot both come from standard input"),
         (["--mix", "-:0.3", "-p", "-"], "the prompt and --mix -:0.3 cannot both come from standard input"),
         (["--novel", "-", "-p", "-"], "the prompt and --novel cannot both come from standard input"),

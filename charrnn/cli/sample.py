@@ -55,7 +55,10 @@ def sample(
         str | None, typer.Option("--prompt-file", "-f", help="A file that holds the text to continue.", **Hidden)
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Of a prompt from a file or stdin. [default: that of the model's text]", **Hidden)
+        str | None,
+        typer.Option(
+            help="Of a prompt from a file or stdin, and of --novel. [default: that of the model's text]", **Hidden
+        ),
     ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,
     unknown: Annotated[
@@ -227,8 +230,9 @@ def _check(flags: Mapping[str, Any]) -> None:
         raise ConfigError("--logprobs are a part of the JSON; give --json too")
     if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
         raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
-    if flags["encoding"] is not None and flags["prompt_file"] is None and flags["prompt"] != STDIN:
-        raise ConfigError("--encoding is of a prompt that is read; give --prompt-file, or --prompt -")
+    is_read = flags["prompt_file"] is not None or flags["prompt"] == STDIN or flags["novel"]
+    if flags["encoding"] is not None and not is_read:
+        raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt - or --novel")
     if flags["interactive"]:
         _check_conversation(flags)
     if flags["mix"] and flags["device"] == "cuda":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from charrnn.errors import DamagedError, DecodingError
 from charrnn.text.decoding import TextPreparer, decode_document
@@ -16,14 +18,34 @@ def read_text(path: str, options: TextOptions | None = None) -> str:
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
-    require_file(path)
     options = options or PLAIN
-    preparer = TextPreparer(options)
+    return read_in_each(path, options, [options.encoding])[0]
+
+
+def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> list[str]:
+    """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.
+
+    Raises:
+        CorpusError: the file is missing, unreadable or in none of them, as the first has it.
+        ConfigError: there is no such encoding, or the unit is the byte, which has none.
+    """
+    require_file(path)
+    texts, refusals = [], []
     with closing(find_documents([path])) as found:
-        document = found.documents[0]
-        decoded = decode_document(document.chunks(), document.name, options, is_settled=True)
-        pieces = [preparer.feed(text) for text in decoded]
-    text = "".join([*pieces, preparer.feed("", final=True)])
+        for reading in [replace(options, encoding=encoding) for encoding in encodings]:
+            try:
+                texts.append(_read(found.documents[0], reading))
+            except DecodingError as error:
+                refusals.append(error)
+    if not texts:
+        raise refusals[0]
+    return texts
+
+
+def _read(document: Document, options: TextOptions) -> str:
+    preparer = TextPreparer(options)
+    decoded = decode_document(document.chunks(), document.name, options, is_settled=True)
+    text = "".join([*map(preparer.feed, decoded), preparer.feed("", final=True)])
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

@@ -176,7 +176,7 @@ def _end_of_another(flags: Mapping[str, Any], form: _Form) -> str:
 
 def _rules(flags: Mapping[str, Any], form: _Form) -> Rules:
     """What ends a sample before its length, and which lines are left out of it."""
-    known_lines = _known_lines(flags["novel"], form.text) if flags["novel"] else None
+    known_lines = _known_lines(flags["novel"], form.text, flags["encoding"]) if flags["novel"] else None
     stops = tuple(stop for typed in flags["stop"] or () for stop in form.stops_of(typed))
     return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
 
@@ -221,11 +221,19 @@ def _writes(character: str, encoder: CharEncoder, allowed: tuple[int, ...] | Non
     return character in encoder and (allowed is None or set(encode_ids(encoder, character)) <= set(allowed))
 
 
-def _known_lines(paths: Sequence[str], options: TextOptions) -> KnownLines:
-    """The lines of files, read as the model's text was."""
-    from charrnn.text.documents import read_text  # here: most samples start without
+def _known_lines(paths: Sequence[str], options: TextOptions, encoding: str | None) -> KnownLines:
+    """The lines of files, read as the model's text was, and where they can be as UTF-8, in which samples are written.
 
-    return KnownLines(line.removesuffix("\r") for path in paths for line in read_text(path, options).split("\n"))
+    Args:
+        paths: of the files.
+        options: how the model's text was read.
+        encoding: that is given, in which they are read too; None for none.
+    """
+    from charrnn.text.documents import read_in_each  # here: most samples start without
+
+    encodings = list(dict.fromkeys([encoding or options.encoding, options.encoding, "utf-8"]))
+    texts = (text for path in paths for text in read_in_each(path, options, encodings))
+    return KnownLines(line.removesuffix("\r") for text in texts for line in text.split("\n"))
 
 
 def _options(flags: Mapping[str, Any], form: _Form) -> SamplingOptions:
