@@ -158,6 +158,31 @@ def test_what_a_model_never_saw_is_counted_skipped_replaced_or_refused(command, 
     assert whole["bits_per_char"] == pytest.approx((8 * clean["bits_per_char"] + price) / 9)
 
 
+@pytest.mark.parametrize(
+    ("newline", "returns", "rule", "is_end"),
+    [("lf", 0, "count", True), ("keep", 0, "count", False), ("keep", 0, "nearest", True), ("keep", 1, "count", True),
+     ("keep", 0.5, "count", False)],
+)  # fmt: skip
+def test_a_cr_is_no_part_of_a_line_where_the_model_takes_it_for_one_of_its_end(
+    command, trained, newline, returns, rule, is_end
+):
+    """Bits stay as they are: they are over what the model reads."""
+    (trained / "ends.txt").write_bytes(
+        b"".join(b"Tin" + b"\r" * (i < returns * 100) + b"\n" for i in range(100)) + b"sole nap tuna\n" * 2
+    )
+    train = [sys.executable, "-m", "charrnn", "train", "ends.txt", "-q", "--overwrite", "--newline", newline]
+    flags = ["--hidden-size", "4", "--max-steps", "1", "--batch-size", "1"]
+    subprocess.run([*train, *flags], cwd=trained, check=True, capture_output=True, timeout=300)
+    lines = ["--score", "-", "--by", "line", "--unknown", rule]
+    bits, length, text = command("ends.pt", *lines, stdin="Tin\r\nsole\n").stdout.split(b"\n")[0].split(b"\t")
+    assert (length, text) == ((b"3", b"Tin") if is_end else (b"4", b"Tin\r"))
+    record = json.loads(command("ends.pt", "--json", *lines, stdin="Tin\r\n").stdout)
+    assert (record["length"], record["text"]) == (3 + (not is_end), "Tin" + "\r" * (not is_end))
+    assert record["bits_per_char"] == pytest.approx(float(bits), abs=1e-4)
+    both = command("ends.pt", "words.pt", *lines, stdin="Tin\r\n").stdout.split(b"\t")[-1]
+    assert both == (b"Tin\n" if rule == "nearest" else b"Tin\r\n"), "words.pt reads a CR of its own"
+
+
 def test_several_models_get_a_column_each_and_the_best_fit_is_named(command, trained):
     text = make_text(3000, seed=3)
     result = command("words.pt", "zoo.pt", "--score", "-", "--by", "line", stdin=text)

@@ -28,6 +28,7 @@ from charrnn.standard_input import name_of
 from charrnn.text.encoder import to_bytes
 from charrnn.text.line_reader import read_lines
 from charrnn.text.options import BYTE
+from charrnn.text.unknowns import ends_lines_by_cr_lf
 
 NO_TEXT = re.compile("[\udc80-\udcff]")
 """What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""
@@ -43,8 +44,8 @@ class ScoredLine:
 
     Attributes:
         number: from 1.
-        text: without its line feed.
-        bits: per character and model; the line feed, where there is one, is a character too.
+        text: without its line's end: the line feed, and the CR before it where every model takes both for one.
+        bits: per character and model; what it ends with is a character too, or two.
         worst: by model, the most bits per character that as many as `NEIGHBOURS` beside each other take.
     """
 
@@ -101,13 +102,22 @@ def score_lines(
 ) -> list[ScoredLine]:
     """Score lines, each by itself, and find the worst place of each if that is wanted; see `filter_lines`."""
     columns = [_bits(subject, lines, rule, path) for subject in subjects]
+    has_cr_lf = all(_takes_cr_lf(subject, rule) for subject in subjects)
+    texts = [line.removesuffix("\r\n" if has_cr_lf else "\n").removesuffix("\n") for line in lines]
     return [
         ScoredLine(
-            first_number + index, line.removesuffix("\n"), [_mean(column[index]) for column in columns],
+            first_number + index, text, [_mean(column[index]) for column in columns],
             [_worst(column[index]) for column in columns] if finds_worst else [],
         )
-        for index, line in enumerate(lines)
+        for index, text in enumerate(texts)
     ]  # fmt: skip
+
+
+def _takes_cr_lf(subject: Subject, rule: str) -> bool:
+    """Whether a model takes CR LF for a line's end: it reads it as LF, or knows it from its text."""
+    contents = subject.contents
+    reads_lf = contents.text.newline == "lf" or (rule == "nearest" and "\r" not in contents.encoder)
+    return reads_lf or ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
 
 
 def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[Floats]:
