@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model
+from conftest import clean_environment, make_text, random_model, train_briefly
 
 from charrnn.config import ModelConfig
 
@@ -210,6 +210,23 @@ def test_a_copied_file_is_found_out(inspect, trained):
     assert result["sample"]["longest"] == [make_text(20_000)[1000:1200]]
     assert result["sample"]["copied"]["80"] == 1
     assert inspect("--novelty", "copy.txt").stdout.count("\n") < 15
+
+
+def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained):
+    train_briefly(trained, "words.txt", "-o", "list.pt", "--lines", "--hidden-size", "8", "--max-steps", "1")
+    (trained / "some.txt").write_text("".join(make_text(20_000).splitlines(True)[:100]) + "\nTin tin\n" * 100)
+    command = [sys.executable, "-m", "charrnn", "inspect", "list.pt", "--novelty"]
+    run = {"cwd": trained, "capture_output": True, "text": True, "env": clean_environment(), "check": True}
+    found = json.loads(subprocess.run([*command, "some.txt", "--json"], **run).stdout)["novelty"]
+    assert found["sample"]["lines"] == 200
+    assert 0.4 < found["sample"]["copied_lines"] <= 0.5, "some of the first hundred are held out"
+    assert found["held_out"]["lines"] > 0
+    assert found["held_out"]["copied_lines"] < 0.1
+    told = subprocess.run([*command, "some.txt"], **run).stdout
+    assert f"lines that stand in it       {found['sample']['copied_lines']:.1%}" in told
+    assert "\\n" not in told.partition("the longest stretches here")[2]
+    drawn = json.loads(subprocess.run([*command, "300", "--json"], **run).stdout)["novelty"]["sample"]
+    assert drawn["characters"] == 300
 
 
 def test_several_checkpoints_are_shown_one_after_another(inspect, trained):

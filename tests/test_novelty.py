@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from charrnn.analysis import embeddings
 from charrnn.analysis.embeddings import map_embeddings
-from charrnn.analysis.novelty import matching_lengths, novelty
+from charrnn.analysis.novelty import matching_lengths, novelty, novelty_of_lines
 
 SMALL = st.text("ab\n", max_size=30)
 
@@ -41,6 +41,35 @@ def test_the_longest_stretches_are_apart(text, source):
     assert [len(one) for one in longest] == sorted(map(len, longest), reverse=True)
     assert not any(one in other for i, one in enumerate(longest) for other in longest[:i])
     assert sum(map(len, longest)) <= len(text)
+
+
+def test_of_lines_whole_ones_are_looked_for_and_no_stretch_goes_beyond_one():
+    source = "Marigold\nSaltrock\nTorwen\n"
+    text = "Saltrock\n\nTorwen\r\nWenrock\nTorw"
+    assert novelty("Saltrock\nTorwen", source).longest == ["Saltrock\nTorwen"]
+    assert novelty("Saltrock", source).lines is None
+    found = novelty_of_lines(text, source, is_cut=True)
+    assert (found.lines, found.copied_lines) == (3, pytest.approx(2 / 3))
+    assert novelty_of_lines(text, source, is_cut=False).copied_lines == pytest.approx(2 / 4)
+    assert novelty_of_lines("Torw", source, is_cut=True).copied_lines is None
+    assert found.longest[:2] == ["Saltrock", "Torwen"]
+    assert found.median == 3, "of the characters but for line feeds"
+    assert found.copied[10] == 0
+
+
+@given(SMALL, SMALL)
+def test_stretches_of_lines_are_those_of_each_line(text, source):
+    found, lines = novelty_of_lines(text, source, is_cut=False), [line for line in text.split("\n") if line]
+    assert (found.characters, found.lines) == (len(text), len(lines))
+    each = [length for line in lines for length in matching_lengths(line, source)]
+    assert found.median == (np.median(each) if each else 0)
+    assert not any("\n" in stretch for stretch in found.longest)
+    known = {*source.split("\n")}
+    assert found.copied_lines == (sum(line in known for line in lines) / len(lines) if lines else None)
+    joined = "|".join(lines)  # what stands in no source ends a stretch as well
+    copied = {n: share * len(joined) / max(len(joined) - max(len(lines) - 1, 0), 1) for n, share in
+              novelty(joined, source).copied.items()}  # fmt: skip
+    assert found.copied == pytest.approx(copied)
 
 
 def test_neighbours_are_the_rows_of_the_nearest_directions():

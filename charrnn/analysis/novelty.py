@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,16 @@ class Novelty:
         longest: its longest stretches that stand in the other, longest first; of those that overlap, one.
         median: length of the stretch that the median character begins.
         copied: for each of `LENGTHS`, the share of its characters that lie in a stretch at least so long.
+        lines: its whole lines, but for empty ones; None where they are no texts of their own.
+        copied_lines: the share of these that stand in the other as whole lines; None where there are none.
     """
 
     characters: int
     longest: list[str]
     median: float
     copied: dict[int, float]
+    lines: int | None = None
+    copied_lines: float | None = None
 
 
 def novelty(text: str, source: str) -> Novelty:
@@ -40,11 +44,39 @@ def novelty(text: str, source: str) -> Novelty:
         source: what it may be copied from.
     """
     lengths = matching_lengths(text, source)
+    return _judge(text, lengths, np.ones(len(lengths), dtype=bool))
+
+
+def novelty_of_lines(text: str, source: str, *, is_cut: bool) -> Novelty:
+    """The same where each line is a text of its own: no stretch goes beyond one, and line feeds are not judged.
+
+    Args:
+        text: to be judged.
+        source: what it may be copied from.
+        is_cut: whether the last line of the text is no whole one.
+    """
+    lines = text.split("\n")
+    lengths = np.concatenate([np.append(matching_lengths(line, source), 0) for line in lines])[:-1]
+    found = _judge(text, lengths, np.array([character != "\n" for character in text], dtype=bool))
+    whole = [line for line in _lines(text)[: len(lines) - is_cut] if line]
+    known = {*_lines(source)}
+    copied = sum(line in known for line in whole) / len(whole) if whole else None
+    return replace(found, lines=len(whole), copied_lines=copied)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text; a carriage return is a part of their end."""
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _judge(text: str, lengths: NDArray[np.int64], is_judged: NDArray[np.bool_]) -> Novelty:
+    """What the stretches are that begin at each place, and how much of the characters that are judged lies in them."""
     starts = [i for i, length in enumerate(lengths) if length and (i == 0 or lengths[i - 1] <= length)]
     starts.sort(key=lambda start: -lengths[start])
     longest = _apart(text, [(start, start + int(lengths[start])) for start in starts])
-    copied = {minimum: _covered(lengths, minimum) for minimum in LENGTHS}
-    return Novelty(len(text), longest, float(np.median(lengths)) if len(lengths) else 0.0, copied)
+    copied = {minimum: _covered(lengths, minimum, is_judged) for minimum in LENGTHS}
+    median = float(np.median(lengths[is_judged])) if is_judged.any() else 0.0
+    return Novelty(len(text), longest, median, copied)
 
 
 def _apart(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
@@ -74,9 +106,9 @@ def matching_lengths(text: str, source: str) -> NDArray[np.int64]:
     return lengths
 
 
-def _covered(lengths: NDArray[np.int64], minimum: int) -> float:
-    """The share of characters that lie in a stretch of at least that length."""
-    if not len(lengths):
+def _covered(lengths: NDArray[np.int64], minimum: int, is_judged: NDArray[np.bool_]) -> float:
+    """The share of the characters that are judged that lie in a stretch of at least that length."""
+    if not is_judged.any():
         return 0.0
     ends = np.where(lengths >= minimum, np.arange(len(lengths)) + lengths, 0)
-    return float((np.maximum.accumulate(ends) > np.arange(len(lengths))).mean())
+    return float((np.maximum.accumulate(ends) > np.arange(len(lengths)))[is_judged].mean())

@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
 from charrnn.analysis.heldout import FoundText
-from charrnn.analysis.novelty import Novelty, novelty
+from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
 from charrnn.cli.common.shared import is_number, write_sample
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.subject import Subject
@@ -57,9 +57,15 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     is_length = is_number(wanted)
     text = _sample(subject, wanted) if is_length else read_text(wanted, subject.reading)
     source = decode(text_learned.train)
-    found = novelty(text[:MAX_JUDGED], source)
-    yardstick = novelty(decode(text_learned.held_out)[: found.characters], source)
-    data = {"sample": asdict(found), "held_out": asdict(yardstick)}
+    held_out = decode(text_learned.held_out)
+    if subject.is_stream:
+        found = novelty(text[:MAX_JUDGED], source)
+        yardstick = novelty(held_out[: found.characters], source)
+    else:
+        found = novelty_of_lines(text[:MAX_JUDGED], source, is_cut=is_length or len(text) > MAX_JUDGED)
+        count = found.characters
+        yardstick = novelty_of_lines(held_out[:count], source, is_cut=len(held_out) > count)
+    data = {"sample": _fields(found), "held_out": _fields(yardstick)}
     part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
     name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
     return View("novelty", data, lambda width, _: _draw_novelty(found, yardstick, name, width))
@@ -90,6 +96,11 @@ def _neighbours(characters: Sequence[str], found: EmbeddingMap) -> dict[str, lis
     }
 
 
+def _fields(found: Novelty) -> dict[str, Any]:
+    """What was found; of lines, where they are texts of their own."""
+    return {name: value for name, value in asdict(found).items() if found.lines is not None or "lines" not in name}
+
+
 def _sample(subject: Subject, wanted: str) -> str:
     """Write as many characters as are wanted."""
     length = int(wanted) if len(wanted.lstrip("0")) < 10 else MAX_JUDGED  # Python reads no number of 5,000 digits
@@ -107,6 +118,11 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
             for n in found.copied
         ),
     ]
+    if found.lines is not None:
+        rows[1:1] = [
+            ["whole lines", f"{found.lines:,}", f"{yardstick.lines:,}"],
+            ["lines that stand in it", _share(found.copied_lines), _share(yardstick.copied_lines)],
+        ]
     lines = format_columns(["stands in the training text", "here", "held-out text"], rows, width)
     longest = [f"{len(stretch):>4}  {quoted(stretch)}" for stretch in found.longest]
     return [
@@ -116,6 +132,10 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
         "the longest stretches here",
         *(cut(line, max(width, 20)) for line in longest),
     ]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _put(row: list[str], column: int, shown: str) -> None:
