@@ -51,6 +51,17 @@ def test_of_a_large_one_at_most_a_thousandth_of_the_text_is_lost():
     assert not choose_alphabet(count(text), min_count=1).has_unknown
 
 
+@pytest.mark.parametrize("feeds", [0, 1, 500])
+def test_of_a_large_one_the_line_feed_is_kept_unless_a_flag_says_how_many_are(feeds):
+    """In addition to the characters that make up the text, if it is none of them."""
+    text = "".join(chr(0x4E00 + rank) * (2000 if rank < 1200 else 1) for rank in range(2000))
+    kept = set(choose_alphabet(count(text + "\n" * feeds)).characters)
+    assert ("\n" in kept) == bool(feeds)
+    assert kept - {"\n"} == set(choose_alphabet(count(text)).characters)
+    assert "\n" not in choose_alphabet(count(text + "\n" * feeds), max_vocab=1200).characters
+    assert "\n" not in choose_alphabet(count(text + "\n" * feeds), min_count=501).characters
+
+
 @pytest.mark.parametrize("text", ["x", "xy" * 500_000])
 def test_texts_of_one_or_two_characters_have_their_alphabet(text):
     assert choose_alphabet(count(text)).characters == "".join(sorted(set(text)))

@@ -35,7 +35,8 @@ def choose_alphabet(
         unit: "character" or "byte".
         min_count: the fewest times that a character must stand in the text; None for 1.
         max_vocab: the most characters, the commonest first; None for all, or, where neither is given and they are more
-            than `SMALL_VOCAB`, for as many as leave at most `RARE_SHARE` of the text to the others.
+            than `SMALL_VOCAB`, for as many as leave at most `RARE_SHARE` of the text to the others, with the line feed
+            in any case, without which no line could end.
         always: characters of the text that are kept before all others, however rare.
 
     Raises:
@@ -44,11 +45,12 @@ def choose_alphabet(
     points = np.flatnonzero(counts)
     times = counts[points]
     is_needed = np.isin(points, list(map(ord, always)))
+    line_feed = points[:0]
     if min_count is None and max_vocab is None and len(points) > SMALL_VOCAB:
-        max_vocab = _enough(times)
+        max_vocab, line_feed = _enough(times), points[points == ord("\n")]
     candidates = np.flatnonzero((times >= (min_count or 1)) | is_needed)
     ranked = candidates[np.lexsort((-times[candidates], ~is_needed[candidates]))]
-    kept = np.sort(points[ranked[:max_vocab]])
+    kept = np.union1d(points[ranked[:max_vocab]], line_feed)
     if not len(kept):
         raise ConfigError(
             f"--min-count {min_count} leaves no character of the text, whose commonest stands in it "
