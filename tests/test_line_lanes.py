@@ -110,6 +110,14 @@ def test_the_order_is_new_in_every_epoch_and_with_every_seed():
     assert [targets for _, targets in read_epoch(lanes[0])] != first
 
 
+def test_lines_of_one_length_meet_others_in_the_next_epoch():
+    ids = join([[1 + i // 25, 1 + i // 5 % 5, 1 + i % 5] for i in range(40)])
+    lanes = LineLanes(ids, LINE_FEED, batch_size=4, seq_len=8, seed=0)
+    first, second = ([tuple(targets) for _, targets in read_epoch(lanes)] for _ in range(2))
+    companies = ({frozenset(lines[place : place + 4]) for place in range(0, 40, 4)} for lines in (first, second))
+    assert not set.intersection(*companies)
+
+
 def test_long_and_short_lines_come_in_a_mixed_order():
     lanes = LineLanes(join([[1] * length for length in range(1, 81)]), LINE_FEED, batch_size=4, seq_len=99, seed=0)
     lengths = [len(next(lanes).inputs) for _ in range(lanes.windows_per_epoch)]
