@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, DivergenceError
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
@@ -123,6 +123,16 @@ def test_min_p_keeps_what_has_just_that_share():
     np.testing.assert_allclose(found, [[0.5, 0.0, 0.5, 0.0]])
 
 
+def test_top_p_keeps_no_more_than_it_takes():
+    found = probabilities(np.zeros((1, 4)), SamplingOptions(temperature=1.0, top_p=0.5))
+    np.testing.assert_allclose(found, [[0.5, 0.5, 0.0, 0.0]])
+
+
+def test_top_p_judges_what_the_model_gave_and_not_what_min_p_leaves():
+    found = probabilities(np.log([[0.5, 0.2, 0.1, 0.1, 0.1]]), SamplingOptions(temperature=1.0, top_p=0.6, min_p=0.3))
+    np.testing.assert_allclose(found, [[5 / 7, 2 / 7, 0, 0, 0]])
+
+
 def test_the_best_are_chosen_among_what_is_allowed():
     options = SamplingOptions(temperature=1.0, top_k=2, allowed=(1, 2, 3))
     found = probabilities(np.array([[3.0, 2.0, 1.0, 0.0]]), options)
@@ -135,13 +145,19 @@ def test_a_temperature_range_runs_evenly_over_the_text():
     assert temperatures == pytest.approx([0.4, 0.6, 0.8, 1.0, 1.2])
     assert options.temperature_at(Course(None).share(10**9)) == 0.4
     assert options.temperature_at(Course(1).share(0)) == 0.4
+    by_lines = Course(None, over_lines=3)
+    shares = []
+    for by_lines.line in range(4):
+        shares.append(by_lines.share(100))
+    assert shares == [0, 0.5, 1, 1], "one that is over is computed on beside those that are not"
 
 
 def test_texts_side_by_side_have_each_their_own_place_in_a_range_of_temperatures():
-    options = SamplingOptions(temperature=0, last_temperature=2)
-    rows = weigh(np.tile(LOGITS, (3, 1)), options, np.array([[0.0], [0.7], [2.0]]))
+    logits, options = np.append(LOGITS, LOGITS.max()), SamplingOptions(temperature=0, last_temperature=2)
+    rows = weigh(np.tile(logits, (3, 1)), options, np.array([[0.0], [0.7], [2.0]]))
     for row, temperature in zip(rows, (0.0, 0.7, 2.0), strict=True):
-        assert row.tolist() == weigh(LOGITS[None], options, temperature)[0].tolist()
+        assert row.tolist() == weigh(logits[None], options, temperature)[0].tolist()
+    assert np.count_nonzero(rows[0]) == 1, "the first of two that are alike"
 
 
 class Cycle:
@@ -221,7 +237,7 @@ def test_a_low_temperature_tends_to_the_greedy_choice():
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.3, 1.3])
-@pytest.mark.parametrize("shift", [0, 200, 3000, -200, -3000])
+@pytest.mark.parametrize("shift", [0, 200, 3000, -200, -966, -3000])
 def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
     options = SamplingOptions(temperature=temperature)
     choose = make_chooser(options, None, 7)
@@ -232,6 +248,18 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
             assert choose(logits, threshold, 0) == draw(weigh(logits[None], options, temperature), threshold[None])
         broken = np.full(7, np.nan, dtype=np.float32)
         assert choose(broken, 0.5, 0) == 7, "no id: the caller tells what is wrong"
+
+
+@pytest.mark.parametrize("temperature", [0, 0.1, 1.3])
+def test_what_has_no_probability_is_not_drawn_where_the_random_number_is_zero(temperature):
+    logits, options = np.array([-np.inf, 0.0, -1.0]), SamplingOptions(temperature=temperature)
+    assert make_chooser(options, Course(9), 3)(logits, 0.0, 0) == 1
+    assert draw(weigh(np.tile(logits, (80, 1)), options, temperature), np.zeros(80)).tolist() == [1] * 80
+
+
+def test_one_text_whose_scores_are_no_numbers_stops_those_beside_it():
+    with pytest.raises(DivergenceError, match="not numbers any more"):
+        draw(np.array([[1.0, 1.0], [np.nan, 1.0]]), np.array([0.5, 0.5]))
 
 
 def test_the_prompt_is_read_and_each_drawn_character_too():
