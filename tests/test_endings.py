@@ -47,6 +47,7 @@ def test_lines_are_whole_and_counted(text, lines):
     pieces, ending = feed(text, Rules(lines=lines))
     assert joined(pieces) == "".join(text.splitlines(True)[:lines])
     assert (ending.reason == "lines") == (text.count("\n") >= lines)
+    assert ending.lines == min(lines, text.count("\n")), "the last is not whole"
 
 
 @given(TEXTS, st.sets(st.text("ab", min_size=1, max_size=3), max_size=4))
@@ -97,6 +98,10 @@ def test_a_record_ends_behind_a_last_line_that_is_left_out(end, fits):
     assert (joined(pieces), ending.reason, ending.refused) == ("", "stop", 2)
     pieces, ending = feed(f"known{end}new{end}{end}next{end}", rules)
     assert (joined(pieces), ending.reason, ending.refused) == ("new", "stop", 1)
+def test_a_known_line_is_left_out_where_the_line_feed_before_it_might_have_begun_a_stop():
+    pieces, ending = feed("x\na\ny", Rules(known_lines=KnownLines({"a"}), stops=("\nb",)))
+    assert joined(pieces) == "x\ny"
+    assert ending.refused == 1
 
 
 @given(TEXTS, st.sets(st.text("ab", min_size=1, max_size=3), max_size=4))
@@ -119,6 +124,20 @@ def test_a_line_that_a_stop_ends_is_whole_and_stands_though_a_known_one_begins_s
     assert joined(pieces) == ""
 
 
+def test_a_line_held_to_a_pattern_is_given_whole_or_not_at_all_where_a_stop_cuts_it():
+    rules = Rules(stops=(".",), fits=lambda line: line in ("ab", "abc"))
+    for text, expected in [("ab\nax.", "ab\n"), ("ab\nab.", "ab\nab"), ("ab\nabc", "ab\nabc")]:
+        pieces, ending = feed(text, rules)
+        assert joined(pieces) == expected
+        assert ending.lines == expected.count("a")
+    assert joined(feed("ab\nab", rules)[0][:-1]) == "ab\n", "until then a stop may still cut it"
+
+
+def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_begins_so():
+    pieces, ending = feed("Ann", Rules(known_lines=KnownLines({"Anna"}), fits=lambda _: True))
+    assert (joined(pieces), ending.lines) == ("Ann", 1)
+
+
 def test_a_carriage_return_is_a_part_of_a_lines_end():
     pieces, ending = feed("a\r\nb\r\na\rb\na\r", Rules(known_lines=KnownLines({"a"})))
     assert joined(pieces) == "b\r\na\rb\n"
@@ -135,7 +154,7 @@ def test_known_lines_do_not_count():
 def test_empty_lines_do_not_count_where_known_ones_are_left_out_nor_gather_where_they_were(end):
     lines = ["b", "", "", "a", "", "c", "", "b", "", "b"]
     text = "".join(line + end for line in lines)
-    pieces, ending = feed(text, Rules(lines=3, known_lines=KnownLines({"a"})))
+    pieces, ending = feed(text, Rules(lines=3, known_lines=KnownLines({"", "a"})))
     assert joined(pieces) == end.join(["b", "", "c", "", "b", ""])
     assert (ending.reason, ending.refused, ending.lines) == ("lines", 1, 3)
     assert ending.take_refused() == end + "a" + end + end, "what is left out does not count"
@@ -152,6 +171,8 @@ def test_the_prompt_is_a_part_of_the_first_line():
     pieces, ending = feed("na\nna\n", Rules(known_lines=KnownLines({"Anna"})), beginning="Hello\nAn")
     assert joined(pieces) == "na\n"
     assert ending.refused == 1
+    _, ending = feed("", Rules(known_lines=KnownLines({"Anna"})), beginning="Anna")
+    assert ending.refused == 0, "nothing was drawn of it"
 
 
 def test_the_prompt_is_a_part_of_the_first_line_alone():
