@@ -39,7 +39,9 @@ def pieces_of(whole, cuts):
 @given(st.text(st.one_of(st.sampled_from(TRICKY), st.characters()), max_size=40), st.lists(st.integers(0, 40)), OPTIONS)
 @example("\u1100\u1161\u11a8", [1, 2], TextOptions(normalize="nfc"))
 @example("e\u0301", [1], TextOptions(normalize="nfc"))
+@example("\uff76\uff9e", [1], TextOptions(normalize="nfkc"))
 @example("\r\n\r", [1], TextOptions(newline="lf"))
+@example("ΟΔΟΣ", [3], TextOptions(lowercase=True))
 def test_a_text_in_pieces_is_prepared_as_the_whole(text, cuts, options):
     preparer = TextPreparer(options)
     pieces = [preparer.feed(piece) for piece in pieces_of(text, cuts)]
@@ -57,6 +59,7 @@ def test_what_preparing_does_is_what_unicode_says(text):
 
 
 @given(st.text(st.one_of(st.sampled_from(TRICKY + "𝐁™ℌ℃"), st.characters())))
+@example("T\u0308")
 def test_what_is_made_small_after_normalising_has_no_capitals_and_is_normal(text):
     for form in ("NFC", "NFKC"):
         prepared = prepare(text, TextOptions(normalize=form.lower(), lowercase=True))
@@ -92,6 +95,11 @@ def outcome(pieces, options):
 
 def test_a_byte_order_mark_that_comes_in_pieces_is_left_out():
     assert outcome([b"\xef", b"\xbb", b"\xbfa"], TextOptions()) == "a"
+
+
+def test_a_byte_order_mark_within_a_text_stands_wherever_a_piece_begins():
+    pieces = ["\ufeff" + 300 * "a", "\ufeffb", "", "\ufeff"]
+    assert outcome([piece.encode() for piece in pieces], TextOptions()) == 300 * "a" + "\ufeffb\ufeff"
 
 
 def test_wide_characters_without_a_mark_ask_for_their_byte_order():
@@ -191,6 +199,7 @@ def test_a_tar_archive_is_refused_with_what_to_do():
         ("\ufeffhello", "utf-32-be", "UTF-32"),
         ("caf\xe9", "latin-1", "Latin-1"),
         ("it’s", "cp1252", "Windows-1252"),
+        ("a\xa0", "latin-1", "Latin-1"),
     ],
 )
 def test_bytes_that_are_not_valid_tell_which_encoding_is_likely(text, encoding, likely):
@@ -253,6 +262,12 @@ def test_an_encoding_that_a_larger_one_goes_on_from_names_it(encoding, larger, t
     with pytest.raises(DecodingError, match=told):
         list(decode_document([text.encode(larger)], "t", TextOptions(encoding=encoding)))
     assert "".join(decode_document([text.encode(larger)], "t", TextOptions(encoding=larger))) == text
+
+
+def test_a_byte_order_mark_tells_of_a_wide_encoding_at_the_beginning_alone():
+    with pytest.raises(DecodingError, match="at byte 300 ") as caught:
+        list(decode_document([300 * b"a", b"\xff\xfea"], "t", TextOptions()))
+    assert "UTF-16" not in str(caught.value)
 
 
 def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():

@@ -106,6 +106,11 @@ def test_no_length_cuts_the_end_of_a_line_where_that_is_cr_lf(length, text):
     assert written(held_to("a{3}", RETURNS, length=length), RETURNS, length) == text
 
 
+def test_a_line_that_a_stop_has_cut_within_cr_lf_fits_without_its_cr():
+    match = LineMatch.build("ab*", RETURNS, ends_by_cr_lf=True)
+    assert [match.fits(line) for line in ("ab\r", "ab", "b\r", "ab\r\r")] == [True, True, False, False]
+
+
 def test_a_line_ends_by_no_half_of_cr_lf_and_holds_none():
     for pattern in ("a+", "[^b]*", "(a|b)+|"):
         sampler = held_to(pattern, RETURNS)

@@ -15,7 +15,7 @@ from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions, weigh
-from charrnn.generation.samples import draw_characters, draw_samples
+from charrnn.generation.samples import Spelling, draw_characters, draw_samples
 from charrnn.generation.sampling import Sampler, generate, generate_one
 from charrnn.text.encoder import CharEncoder
 
@@ -309,6 +309,11 @@ def test_a_sample_does_not_depend_on_how_many_there_are(engine):
     assert len({tuple(text) for text in alone}) == 6
 
 
+def test_many_texts_hold_any_id():
+    model = FixedModel(np.where(np.arange(300) == 299, 9.0, 0.0))
+    assert Sampler(model, [0], SamplingOptions(temperature=0), 0).batch([0], 2).tolist() == [[299, 299]]
+
+
 def test_a_length_of_zero_draws_nothing(engine):
     assert list(Sampler(engine, [1], SamplingOptions(), 0).stream(0)) == []
     assert Sampler(engine, [1], SamplingOptions(), 0).batch(range(3), 0).shape == (3, 0)
@@ -339,6 +344,13 @@ def test_an_endless_stream_runs_in_constant_memory(engine):
         collected.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert collected[2] - collected[0] < 2000, "bytes for 800 more characters"
+
+
+def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
+    spelling = Spelling(CharEncoder("a\xa4\xc3", "byte"))
+    drawn = [spelling.feed(id_, -(2.0**number)) for number, id_ in enumerate([0, 2, 1, 0, 2])]
+    assert drawn == [[("a", -1)], [], [("ä", -6)], [("a", -8)], []]
+    assert spelling.finish() == [("\udcc3", -16)]
 
 
 @pytest.mark.parametrize(
