@@ -16,6 +16,7 @@ from charrnn.training.loop import take_step, train
 from charrnn.training.pace import Pace
 from charrnn.training.recovery import (
     BAD_STEPS,
+    LARGEST_LOSS,
     RECOVERIES,
     RECOVERY_RATE,
     SMOOTHING_STEPS,
@@ -23,6 +24,7 @@ from charrnn.training.recovery import (
     ensure_finite,
     go_back,
     has_exploded,
+    is_sound,
 )
 
 
@@ -58,6 +60,12 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(value):
     take_step(run)
     assert (run.step, run.health.skipped, run.health.skipped_in_row) == (2, 1, 0)
     assert not torch.equal(run.model.head.weight, before["head.weight"])
+
+
+def test_a_loss_beyond_all_measure_is_no_better_than_one_that_is_no_number():
+    assert is_sound(0.9 * LARGEST_LOSS, gradient_norm=1e9)
+    assert not any(is_sound(loss) for loss in (LARGEST_LOSS, -LARGEST_LOSS, math.inf, math.nan))
+    assert not any(is_sound(1.0, norm) for norm in (math.inf, math.nan))
 
 
 def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is_fine():

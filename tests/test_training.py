@@ -93,6 +93,16 @@ def test_some_lanes_begin_a_window_without_a_state_and_the_others_keep_theirs():
     assert 0.2 < sum(shares) / len(shares) < 0.4
 
 
+def test_where_lines_are_apart_a_line_keeps_its_state_to_its_end():
+    run = start(seq_len=5, line_feed=int(IDS[TEXT.index("\n")]), state_reset=0.9, max_steps=10_000)
+    seen = []
+    forward = run.model.forward
+    run.model.forward = lambda ids, state, _: seen.append((state, run.state)) or forward(ids, state)
+    for _ in range(8):
+        take_step(run)
+    assert [given is carried for given, carried in seen].count(True) >= 4, "the others begin lines"
+
+
 def test_the_state_is_zero_where_an_epoch_begins():
     run = start(max_steps=10_000)
     for _ in range(run.lanes.windows_per_epoch):
@@ -268,7 +278,9 @@ def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_oft
     assert [row.step for row in run.history] == [10, 20, 30, 40]
 
 
-@pytest.mark.parametrize(("seconds", "since", "is_due"), [(15.0, 0.0, False), (30.0, 0.0, True), (94.0, 60.0, False)])
+@pytest.mark.parametrize(
+    ("seconds", "since", "is_due"), [(15, 0, False), (30, 0, True), (75, 40, True), (94, 60, False)]
+)
 def test_evaluations_by_the_clock_cost_no_more_than_their_share_and_none_is_made_just_before_the_last(
     clock, seconds, since, is_due
 ):
@@ -276,6 +288,27 @@ def test_evaluations_by_the_clock_cost_no_more_than_their_share_and_none_is_made
     run = start(max_steps=None, time_limit=100.0, evaluations=10)
     clock[0], run.pace.seconds, run.evaluation_seconds = seconds, since, 1.0
     assert loop._evaluation_is_due(run) == is_due
+
+
+def test_the_speed_is_that_of_the_steps_without_what_came_before_and_without_evaluations(monkeypatch, clock):
+    make_slow(monkeypatch, clock, (2.0, loop, "take_step"), (7.0, validation, "evaluate"))
+    run = start(max_steps=3, evaluate_every=1)
+    clock[0] = 100.0
+    assert [report.chars_per_second for report in finish(run)] == pytest.approx([4 * 25 / 2] * 3)
+
+
+def make_slow(monkeypatch, clock, *slowed):
+    """Let calls of functions, each a module's, take seconds."""
+
+    def takes(seconds, function):
+        def slow(*arguments, **options):
+            clock[0] += seconds
+            return function(*arguments, **options)
+
+        return slow
+
+    for seconds, module, name in slowed:
+        monkeypatch.setattr(module, name, takes(seconds, getattr(module, name)))
 
 
 def test_the_time_left_is_that_to_the_first_end():
@@ -288,6 +321,9 @@ def test_the_time_left_is_that_to_the_first_end():
 def test_evaluations_come_as_often_as_asked_for_and_at_the_end():
     run = start(max_steps=12, evaluations=2, evaluate_every=5)
     assert [report.step for report in finish(run) if report.val_loss is not None] == [5, 10, 12]
+    run = start(max_steps=10, evaluations=4)
+    finish(run)
+    assert [row.step for row in run.history] == [3, 6, 9, 10]
 
 
 @pytest.mark.parametrize(
@@ -357,17 +393,8 @@ def test_where_passes_began_moves_no_end_by_steps():
 
 def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
     """In time for its last evaluation, for the one in cold windows and for the last save."""
-
-    def takes(seconds, function):
-        def slow(*arguments, **options):
-            clock[0] += seconds
-            return function(*arguments, **options)
-
-        return slow
-
     slowed = (0.1, loop, "take_step"), (1.0, validation, "evaluate"), (1.0, validation, "evaluate_cold")
-    for seconds, module, name in slowed:
-        monkeypatch.setattr(module, name, takes(seconds, getattr(module, name)))
+    make_slow(monkeypatch, clock, *slowed)
     run = start(max_steps=None, time_limit=20.0)
     last = finish(run)[-1]
     assert last.is_last

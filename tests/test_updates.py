@@ -92,6 +92,7 @@ def test_steps_that_go_wrong_one_after_another_bring_back_the_weights():
         take_step(run)
     read_figures(run)
     assert run.health.recoveries == 1
+    assert run.health.steps == 0, "those that came after were taken with weights that are no more"
     assert "back to the first weights" in run.health.trouble
     torch.testing.assert_close(weights(run), first, rtol=0, atol=0)
 
