@@ -57,6 +57,10 @@ def test_a_compressed_pipe_is_called_that(monkeypatch):
         list(read_pieces([gzip.compress(b"a\nb\n")], monkeypatch))
 
 
+def test_only_the_first_piece_tells_what_the_bytes_are(monkeypatch):
+    assert list(read_pieces([b"one ", b"%PDF-\n"], monkeypatch)) == [["one %PDF-\n"]]
+
+
 def test_a_mark_at_the_beginning_is_left_out_of_characters_and_kept_of_bytes(tmp_path):
     path = tmp_path / "marked.txt"
     path.write_bytes(b"\xef\xbb\xbfa\nb\n")

@@ -5,6 +5,7 @@ import pytest
 from conftest import VARIANTS, numpy_twin, random_model
 
 from charrnn.config import GATES, ModelConfig
+from charrnn.inference.numpy_ensemble import build_engine
 
 
 @pytest.mark.parametrize("config", VARIANTS)
@@ -23,6 +24,19 @@ def test_texts_side_by_side_have_the_engines_logits(config):
     for characters in np.random.default_rng(0).integers(0, config.vocab_size, (40, 3)):
         logits, state = engine.step(characters, state)
         np.testing.assert_allclose(read(characters), logits, atol=5e-5, rtol=1e-5)
+
+
+def test_units_that_are_all_alike_have_no_spread_below_zero():
+    """Where they are large, the difference of mean squares is rounding alone, of either sign."""
+    config = ModelConfig(vocab_size=5, cell="rnn-relu", hidden_size=48, num_layers=1, embedding_dim=4, layer_norm=True)
+    weights = {name: array.numpy().copy() for name, array in random_model(config).state_dict().items()}
+    for name in ("layers.0.weight_ih", "layers.0.weight_hh"):
+        weights[name][:] = 0
+    for scale in np.geomspace(10, 1000, 20):
+        weights["layers.0.bias"][:] = scale
+        engine = build_engine(config, weights)
+        assert np.isfinite(engine.reader()(1)).all()
+        assert np.isfinite(engine.batch_reader(3)(np.array([1, 2, 3]))).all()
 
 
 @pytest.mark.parametrize("cell", GATES)
