@@ -151,4 +151,3 @@ def _last_ends_of_few(ids: Ids, first: int) -> Iterator[Places]:
         yield ends
         pairs = names.copy()
         pairs[longer - length :] += count * names[: max(0, len(ids) - (longer - length))]
-        pairs[: longer - length] = 0
