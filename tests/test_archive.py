@@ -217,6 +217,14 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c["history"][0].update(val_loss="1"), "is not a number"),
         (lambda c: c["corpus"].update(counts="many"), "corpus has other fields"),
         (lambda c: c["made"].update(torch=2), "made has something that is not text"),
+        (lambda c: c.update(characters="aabcd"), "not in code-point order"),
+        (lambda c: c["text"].update(unknown="perhaps"), "text does not say whether there is an id for unknown"),
+        (lambda c: c["text"].update(unknown="yes"), "5 characters where the config asks for 4"),
+        (lambda c: (c["text"].update(unit="byte"), c.update(characters="abcd\u0100")), "are more than bytes"),
+        (lambda c: (c["text"].update(lines="yes"), c["model"].update(recall=9)), "kept apart are recalled"),
+        (lambda c: c["history"][0].update(val_loss=1e300), "is not a number"),
+        (lambda c: c["training"].update(step=True), "training has no step"),
+        (lambda c: c["training"].update(cold_loss="1"), "a loss in cold windows that is not a number"),
     ],
 )
 def test_whatever_is_wrong_inside_is_one_checkpoint_error(path, change, message):
