@@ -13,7 +13,7 @@ from charrnn.training import loop, validation
 from charrnn.training.evaluation import evaluate_cold
 from charrnn.training.loop import REWIND_AFTER, REWIND_RATE, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
-from charrnn.training.run import TrainingRun
+from charrnn.training.run import FINISH_SECONDS, TrainingRun
 
 TEXT = make_text(6000)
 IDS = CharEncoder(TEXT).encode(TEXT)
@@ -383,10 +383,21 @@ def test_the_time_before_counts_where_a_run_goes_on(clock):
     assert other.seconds == 500.0
 
 
+def test_progress_is_that_towards_the_nearest_end(clock):
+    run = start(max_steps=100, epochs=1.0, time_limit=100 + FINISH_SECONDS)
+    run.step, clock[0] = 10, 15.0
+    assert run.progress == 0.2, "by epochs; by steps it is a tenth"
+    clock[0] = 30.0
+    assert run.progress == pytest.approx(0.3)
+    clock[0] = 300.0
+    assert run.progress == 1
+
+
 def test_where_passes_began_moves_no_end_by_steps():
     run = start(max_steps=100)
     run.step, run.first_step = 5, -277
     assert (run.progress, run.total_steps, run.planned_steps) == (0.05, 100, 100)
+    assert run.epoch == (5 + 277) / run.lanes.windows_per_epoch
     run.config = dataclasses.replace(run.config, max_steps=None, epochs=2.0)
     assert run.planned_steps == 2 * run.lanes.windows_per_epoch == run.total_steps - run.first_step
 
