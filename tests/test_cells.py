@@ -135,6 +135,16 @@ def test_forget_gates_bias_starts_at_one_and_the_others_at_zero():
     assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
 
 
+@pytest.mark.parametrize("cell", GATES)
+def test_weights_begin_within_the_root_of_the_width_and_orthogonal(cell):
+    layer = CELL_LAYERS[cell](64, 100)
+    spread = layer.weight_ih.detach()
+    assert 0.099 < spread.max() <= 0.1
+    assert -0.1 <= spread.min() < -0.099
+    for block in layer.weight_hh.detach().chunk(GATES[cell]):
+        torch.testing.assert_close(block @ block.T, torch.eye(100), atol=1e-5, rtol=0)
+
+
 FORMULAS = {
     "rnn": lambda i, h: h * (i + h + 1),
     "rnn-relu": lambda i, h: h * (i + h + 1),

@@ -22,7 +22,7 @@ from charrnn.config import GATES, ModelConfig
 from charrnn.display.card import card
 from charrnn.inference.numpy_ensemble import NumpyEnsemble, average
 from charrnn.loading import sampling_weights
-from charrnn.network.ensemble import build_model, members_of, share_threads, split_state
+from charrnn.network.ensemble import build_model, members_of, set_dropout, share_threads, split_state
 from charrnn.network.model import CharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.shapes import member_name, member_weights, parameter_shapes
@@ -147,6 +147,12 @@ def test_members_hide_different_characters_and_reset_different_lanes():
     assert all(lanes.all() for lanes in kept), "after a window every lane has a state"
     masks = [member.dropout.hide(torch.ones(64, 1), 0.5) for member in run.model.members]
     assert not torch.equal(*masks)
+
+
+def test_every_member_hides_another_share_from_now_on():
+    run = start(members=2, dropout=0.0)
+    set_dropout(run.model, dropout=0.5)
+    assert [part.config.dropout for part in (run.model, *members_of(run.model))] == [0.5] * 3
 
 
 def test_together_they_do_better_than_the_mean_member():

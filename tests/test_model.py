@@ -90,6 +90,15 @@ def test_gradient_reaches_the_state_and_stops_at_a_detached_edge(config):
     assert not any(tensor.requires_grad for layer in detach(carried) for tensor in layer)
 
 
+@pytest.mark.parametrize("hidden_size", [64, 512])
+def test_a_model_that_knows_nothing_says_so_however_wide_it_is(hidden_size):
+    """Its loss is near ln V: that of scores of deviation s is higher by s squared over two."""
+    model = CharRNN(ModelConfig(vocab_size=300, cell="rnn", hidden_size=hidden_size, num_layers=1, embedding_dim=16))
+    logits, _ = model(torch.randint(300, (20, 8)), model.initial_state(8))
+    assert 0 < logits.std() < 0.25
+    assert model.head.weight.std().item() == pytest.approx(0.25 * hidden_size**-0.5, rel=0.05)
+
+
 def test_dropout_keeps_the_mean_and_drops_its_share():
     dropout = Dropout().train()
     x = torch.ones(400, 1000)

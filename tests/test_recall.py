@@ -154,7 +154,7 @@ def test_the_longest_contexts_are_found_at_the_very_edge_of_reach(count):
 
 
 @pytest.mark.parametrize("kept", [9 * BLOCK, 9 * BLOCK - 1])
-@pytest.mark.parametrize("ahead", [30, BLOCK])
+@pytest.mark.parametrize("ahead", [10, 30, BLOCK])
 def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, kept, ahead):
     """Of a longer one than can be kept, all is looked up as it is read."""
     ids = few_letters(9 * BLOCK, letters=8)

@@ -215,6 +215,11 @@ def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(mo
     assert not torch.equal(last["head.weight"], run.best_weights["head.weight"])
 
 
+def test_lines_begin_cold_in_any_case_and_have_no_loss_of_their_own_for_that():
+    run = start(line_feed=int(IDS[TEXT.index("\n")]), max_steps=2)
+    assert finish(run)[-1].best_cold_loss is run.cold_loss is None
+
+
 def test_patience_ends_the_training():
     run = start(max_steps=10_000, evaluations=5000, learning_rate=1e-12, patience=3)
     run.history.append(dataclasses.replace(_row(), val_loss=0.0))  # a best that cannot be beaten
@@ -379,8 +384,9 @@ def test_the_time_before_counts_where_a_run_goes_on(clock):
     take_step(run)
     other = start()
     other.started = clock[0]
+    run.evaluation_seconds = 3.0
     other.load_state_dict(run.state_dict())
-    assert other.seconds == 500.0
+    assert (other.seconds, other.evaluation_seconds) == (500.0, 3.0)
 
 
 def test_progress_is_that_towards_the_nearest_end(clock):
