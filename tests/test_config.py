@@ -7,9 +7,9 @@ from charrnn.cli.common.durations import parse_duration
 from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
-from charrnn.regimen import DROPOUT, INPUT_DROPOUT, regularise
+from charrnn.regimen import DROPOUT, INPUT_DROPOUT, SHORT_TEXT, peak_rate, regularise, stretch
 from charrnn.shapes import training_cost
-from charrnn.suggest import TYPICAL_FLOPS, suggest, wanted_epochs
+from charrnn.suggest import SETUP_SECONDS, TYPICAL_FLOPS, suggest, wanted_epochs
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
@@ -119,6 +119,63 @@ def test_many_processes_get_lanes_enough_for_each():
     assert lanes(32) >= 4 * 32
     assert lanes(32, batch_size=40) == 40
     assert lanes(32, num_chars=20_000) < 100, "each lane still holds some windows"
+    assert lanes(2, device="cuda") == lanes(1, device="cuda") > 2 * 16, "nor fewer than one would"
+
+
+def test_lines_read_one_by_one_have_more_lanes_and_half_of_the_characters_in_a_step():
+    def lanes(**text):
+        return suggest({}, num_chars=10**6, vocab_size=65, **text).training.batch_size
+
+    assert lanes(mean_line=8.0) * 8 == lanes() * 64 / 2
+    assert lanes(mean_line=8.0, num_lines=3) == 3, "no lane without a line"
+
+
+def test_of_several_ends_the_first_is_what_the_training_is_planned_for():
+    steps, flags = 100, {"batch_size": 10, "seq_len": 100, "val_fraction": 0.5}
+    for epochs, planned in ((0.1, 0.1), (9.0, 0.2)):
+        chosen = suggest({"epochs": epochs, "max_steps": steps, **flags}, num_chars=10**6, vocab_size=65)
+        assert chosen.epochs == pytest.approx(planned)
+
+
+def test_a_time_limit_is_planned_without_what_is_lost_before_the_first_step():
+    def epochs(seconds):
+        flags = {"hidden_size": 512, "num_layers": 1, "time_limit": seconds}
+        return suggest(flags, num_chars=10**6, vocab_size=65).epochs
+
+    assert epochs(SETUP_SECONDS + 200) == pytest.approx(2 * epochs(SETUP_SECONDS + 100))
+
+
+@pytest.mark.parametrize(
+    ("num_chars", "expected"),
+    [
+        (10**5, [(256, 1, 2), (384, 1, 2), (384, 1, 4), (384, 1, 4), (384, 1, 4)]),
+        (10**6, [(256, 1, 1), (384, 1, 1), (512, 1, 1), (512, 1, 2), (512, 1, 4)]),
+        (10**7, [(256, 1, 1), (384, 1, 1), (512, 1, 1), (512, 1, 1), (512, 2, 2)]),
+    ],
+)
+def test_the_more_time_there_is_the_more_and_the_larger_are_the_networks(num_chars, expected):
+    """On a machine that does what `TYPICAL_FLOPS` says, in 20 seconds to an hour."""
+    limits = (20.0, 60.0, 180.0, 600.0, 3600.0)
+    models = [suggest({"time_limit": seconds}, num_chars=num_chars, vocab_size=65).model for seconds in limits]
+    assert [(model.hidden_size, model.num_layers, model.members) for model in models] == expected
+
+
+def test_members_share_the_time_though_each_is_as_small_as_can_be():
+    flags = {"hidden_size": 8, "num_layers": 1, "time_limit": 60.0}
+    one, two = (suggest({**flags, "members": n}, num_chars=10**7, vocab_size=65, flops=1e15).epochs for n in (1, 2))
+    assert one == pytest.approx(2 * two)
+
+
+def test_what_is_held_out_is_evaluated_from_four_to_forty_times():
+    told = [suggest({"epochs": count}, num_chars=10**6, vocab_size=65).training.evaluations for count in (0.1, 8, 1e4)]
+    assert told[0] == 4 < told[1] < told[2] == 40
+
+
+def test_a_large_alphabet_gets_longer_vectors_and_what_is_not_recalled_is_not_hidden():
+    widths = [suggest({}, num_chars=10**6, vocab_size=size).model.embedding_dim for size in (65, 512, 513)]
+    assert widths == [64, 64, 128]
+    shares = [suggest(flags, num_chars=10**6, vocab_size=65).model.recall_dropout for flags in ({}, {"recall": 0})]
+    assert shares[0] > shares[1] == 0
 
 
 def test_larger_texts_get_fewer_epochs():
@@ -243,6 +300,25 @@ def test_what_is_evaluated_costs_a_small_part_of_the_training():
     assert chosen.training.evaluated == slower.training.evaluated, "the same in runs of nearly the same speed"
     whole = suggest({"time_limit": 180.0}, num_chars=1_115_394, vocab_size=65, flops=1.5e11).training
     assert whole.evaluated > 0.1 * 1_115_394, "all of a held-out piece of the usual size"
+
+
+@pytest.mark.parametrize(("num_chars", "evaluated"), [(600_000, 1_000_000), (700_000, 1 << 15)])
+def test_a_held_out_piece_up_to_twice_as_long_as_may_be_read_is_read_whole(num_chars, evaluated):
+    assert suggest({"max_steps": 10}, num_chars=num_chars, vocab_size=65).training.evaluated == evaluated
+
+
+def test_lanes_of_a_short_text_are_read_in_short_stretches_and_the_limits_are_those_of_the_table():
+    assert [stretch(10**7, epochs, 64) for epochs in (0.4, 0.5, 4.9, 5.0)] == [256, 512, 512, 2048]
+    assert [stretch(size, 20.0, 64) for size in (SHORT_TEXT - 1, SHORT_TEXT)] == [512, 2048]
+
+
+def test_the_rate_is_lower_for_wider_and_deeper_models_and_for_cells_without_gates():
+    def rate(**shape):
+        return peak_rate("sgd", dataclasses.replace(MODEL, **{"num_layers": 1, **shape}), 10**6)
+
+    assert (rate(), rate(hidden_size=2048), rate(num_layers=4)) == (0.5, 0.25, 0.25)
+    assert rate(cell="rnn") == rate(cell="rnn-relu") == pytest.approx(0.5 / 4, abs=0.01)
+    assert rate(hidden_size=8) == rate(hidden_size=128) == 2 * rate(), "no more than twice as much"
 
 
 def test_the_less_of_a_text_is_read_the_shorter_are_the_stretches():
