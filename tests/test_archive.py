@@ -217,6 +217,9 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c["history"][0].update(val_loss="1"), "is not a number"),
         (lambda c: c["corpus"].update(counts="many"), "corpus has other fields"),
         (lambda c: c["made"].update(torch=2), "made has something that is not text"),
+        (lambda c: c["weights"]["head.bias"].fill_(float("nan")), "head.bias holds NaN or infinity"),
+        (lambda c: c["weights"]["head.bias"][3:].fill_(float("-inf")), "head.bias holds NaN or infinity"),
+        (lambda c: c["training"].update(x=torch.zeros([1] * 9)), "a tensor has too many dimensions"),
         (lambda c: c.update(characters="aabcd"), "not in code-point order"),
         (lambda c: c["text"].update(unknown="perhaps"), "text does not say whether there is an id for unknown"),
         (lambda c: c["text"].update(unknown="yes"), "5 characters where the config asks for 4"),
@@ -254,6 +257,20 @@ def replace_record(path, name, data, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for record, old in records.items():
             archive.writestr(record, data if record.endswith(name) else old)
+
+
+def test_a_file_of_another_byte_order_is_refused(path):
+    replace_record(path, "byteorder", b"big")
+    with pytest.raises(CheckpointError, match="byte order is not little-endian"):
+        read_checkpoint(str(path))
+
+
+def test_a_record_that_stands_twice_is_refused(path):
+    """Which of the two is read, programs may take differently."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other/version", b"3\n")
+    with pytest.raises(CheckpointError, match="record 'other/version' stands twice"):
+        read_checkpoint(str(path))
 
 
 def test_a_structure_that_doubles_at_every_level_is_read_at_once(path):
