@@ -160,6 +160,10 @@ def test_the_more_time_there_is_the_more_and_the_larger_are_the_networks(num_cha
     assert [(model.hidden_size, model.num_layers, model.members) for model in models] == expected
 
 
+def test_without_an_end_there_are_two_networks_at_most():
+    assert {suggest({}, num_chars=10**power, vocab_size=65).model.members for power in range(3, 9)} == {1, 2}
+
+
 def test_members_share_the_time_though_each_is_as_small_as_can_be():
     flags = {"hidden_size": 8, "num_layers": 1, "time_limit": 60.0}
     one, two = (suggest({**flags, "members": n}, num_chars=10**7, vocab_size=65, flops=1e15).epochs for n in (1, 2))
