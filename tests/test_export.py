@@ -19,6 +19,7 @@ from charrnn.errors import OutputError
 from charrnn.storage import outputs
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
+from charrnn.text.encoder import CharEncoder
 
 
 @pytest.fixture
@@ -67,6 +68,13 @@ def test_a_slim_checkpoint_is_one_to_torch_and_to_us(contents, trained, tmp_path
     again = read_checkpoint(str(path))
     assert (again.model, again.history, again.corpus) == (contents.model, contents.history, contents.corpus)
     assert to_slim_checkpoint(again) == path.read_bytes()
+
+
+def test_a_byte_that_was_no_text_is_a_character_of_a_slim_checkpoint_too(contents, tmp_path):
+    encoder = CharEncoder(contents.encoder.characters[:-1] + "\udcff")
+    path = tmp_path / "slim.pt"
+    path.write_bytes(to_slim_checkpoint(dataclasses.replace(contents, encoder=encoder)))
+    assert read_checkpoint(str(path)).encoder.characters == encoder.characters
 
 
 def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_it_is(trained, tmp_path):
