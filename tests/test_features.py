@@ -31,6 +31,7 @@ def values(text, name):
         ("inside ( )", "a(b(c)d)e)f(", [0, 1, 1, 2, 2, 1, 1, 0, 0, 0, 0, 1]),
         ("inside { }", "{}", [1, 0]),
         ("inside a comment", "a #b\nc//d\ne/*f*/g", [0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0]),
+        ("inside a comment", "/*/a*/b", [0, 1, 1, 1, 1, 0, 0]),
         ("next is a", "aab", [1, 0, 0]),
         ("next starts a word", "a b, c'd (e", [0, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0]),
         ("next is space", "a b", [1, 0, 0]),

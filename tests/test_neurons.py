@@ -98,6 +98,16 @@ def test_the_effect_is_measured_on_the_half_it_was_not_chosen_on():
     assert finding.p > 0.2
 
 
+def test_a_unit_that_is_off_where_a_feature_is_on_follows_it_too():
+    generator = np.random.default_rng(5)
+    values = generator.normal(size=(2000, 8)).astype(np.float32)
+    feature = (generator.random(2000) < 0.5).astype(np.float32)
+    values[:, 6] -= 4 * feature
+    units = [Unit(0, n, "h") for n in range(8)]
+    (finding,) = strongest(find_neurons(Activations(units, values), {"on": feature}))
+    assert (finding.unit, finding.effect < -0.8, finding.p < 0.01) == (units[6], True, True)
+
+
 def test_a_feature_that_hardly_varies_is_left_out():
     values = np.random.default_rng(3).normal(size=(1000, 5)).astype(np.float32)
     rare = np.zeros(1000, dtype=np.float32)

@@ -28,6 +28,11 @@ def test_copied_stretches_are_found_and_measured():
     assert novelty("", source).longest == []
 
 
+def test_a_stretch_as_long_as_the_one_before_it_counts_and_so_does_one_just_long_enough():
+    assert novelty("ab", "b a").longest == ["a", "b"]
+    assert novelty("0123456789!", "0123456789?").copied[10] == pytest.approx(10 / 11)
+
+
 def test_of_stretches_that_overlap_or_say_the_same_one_is_shown():
     source = "the old grey mare|grey mare and foal"
     overlapping = novelty("the old grey mare and foal", source)
@@ -80,6 +85,11 @@ def test_neighbours_are_the_rows_of_the_nearest_directions():
     assert np.abs(found.places).max(axis=0).tolist() == [1, 1]
     np.testing.assert_allclose(found.places.mean(axis=0), 0, atol=1e-12)
     assert 0 < found.explained <= 1
+
+
+def test_what_two_directions_explain_is_their_share_of_the_variance():
+    ways = np.concatenate([np.eye(3)[[0] * 4], np.eye(3)[1:]])
+    assert map_embeddings(np.concatenate([ways, -ways])).explained == pytest.approx((8 + 2) / (8 + 2 + 2))
 
 
 def test_a_large_alphabet_is_compared_in_pieces(monkeypatch):
