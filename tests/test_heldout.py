@@ -65,10 +65,24 @@ def test_a_file_of_another_size_is_not_even_read(contents, tmp_path, monkeypatch
     assert find_text(contents, str(tmp_path / "words.pt")) is None
 
 
-def test_a_huge_text_is_not_read_unasked(contents, trained):
-    huge = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, bytes=10**9))
-    assert find_text(huge, str(trained / "words.pt")) is None
-    assert find_text(huge, "m.pt", str(trained / "words.txt")) is not None
+def test_a_huge_text_is_not_read_unasked(contents, trained, monkeypatch):
+    for largest, is_sought in ((20_000, True), (19_999, False)):
+        monkeypatch.setattr(heldout, "LARGEST_SOUGHT", largest)
+        assert (find_text(contents, str(trained / "words.pt")) is not None) == is_sought
+        assert find_text(contents, "m.pt", str(trained / "words.txt")) is not None
+
+
+def test_a_text_that_became_other_characters_is_not_the_one(contents, trained):
+    counts = contents.corpus.counts[::-1]
+    other = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, counts=counts))
+    assert find_text(other, str(trained / "words.pt")) is None
+
+
+def test_what_was_held_out_by_name_is_found_beside_the_checkpoint_too(contents, tmp_path):
+    (tmp_path / "b.txt").write_text("b")
+    for typed in ("--val-text gone/b.txt", "--val-text=gone/b.txt"):
+        told = moved(contents, f"charrnn train a.txt {typed} --epochs 3")
+        assert heldout._val_texts(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
 
 
 def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
@@ -76,6 +90,9 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(con
     os.mkfifo(tmp_path / "words.txt")  # reading it would wait for ever
     for command in ("charrnn train words.txt", "charrnn train 'words.txt", "charrnn train a\0/words.txt"):
         assert find_text(moved(contents, command), str(tmp_path / "m.pt")) is None
+    monkeypatch.setattr(heldout, "read_corpus", None)
+    empty = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, bytes=0))
+    assert find_text(moved(empty, "charrnn train words.txt"), str(tmp_path / "m.pt")) is None, "its size is zero"
 
 
 def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, monkeypatch):
