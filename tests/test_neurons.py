@@ -108,6 +108,26 @@ def test_a_unit_that_is_off_where_a_feature_is_on_follows_it_too():
     assert (finding.unit, finding.effect < -0.8, finding.p < 0.01) == (units[6], True, True)
 
 
+@pytest.mark.parametrize(
+    ("observed", "near", "far", "p"),
+    [(1.0, 0.1, 0.1, 1 / 92), (0.5, 0.5, 0.5, 1), (0.4, -0.5, -0.5, 1), (0.5, 0.9, 0.1, 1 / 92)],
+)
+def test_chance_is_what_shifts_that_are_not_short_give_in_either_direction(observed, near, far, p):
+    correlations = np.full((100, 1), far)
+    correlations[:5] = correlations[-4:] = near
+    correlations[0] = observed
+    assert neurons._corrected(correlations) == pytest.approx([p])
+
+
+@pytest.mark.parametrize(("cases", "found"), [(neurons.MIN_CASES, 1), (neurons.MIN_CASES - 1, 0)])
+def test_a_feature_must_stand_often_enough_in_each_half(cases, found):
+    values = np.random.default_rng(3).normal(size=(1000, 5)).astype(np.float32)
+    feature = np.zeros(1000, dtype=np.float32)
+    feature[:cases] = feature[500 : 500 + neurons.MIN_CASES] = 1
+    findings = find_neurons(Activations([Unit(0, n, "h") for n in range(5)], values), {"it": feature})
+    assert len(findings) == found
+
+
 def test_a_feature_that_hardly_varies_is_left_out():
     values = np.random.default_rng(3).normal(size=(1000, 5)).astype(np.float32)
     rare = np.zeros(1000, dtype=np.float32)
@@ -143,8 +163,10 @@ def test_gates_are_counted_open_and_shut_by_their_values():
     config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4, num_layers=1, embedding_dim=2, layer_norm=False)
     weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(config).items()}
     weights["layers.0.bias"][:] = np.repeat([-9, 9, 0, 0], 4)
+    weights["layers.0.bias"][:2] = -2.5, -2.0  # 0.08 and 0.12
     gates = {gate.gate: gate for gate in watch(config, weights, np.zeros(50, dtype=np.int64))[1]}
-    assert gates["input"].shut.tolist() == gates["forget"].open.tolist() == [1.0] * 4
+    assert gates["input"].shut.tolist() == [1.0, 0.0, 1.0, 1.0]
+    assert gates["forget"].open.tolist() == [1.0] * 4
     assert gates["output"].open.tolist() == gates["output"].shut.tolist() == [0.0] * 4
     assert gates["output"].mean == pytest.approx(0.5)
 
