@@ -71,6 +71,19 @@ def test_the_flow_is_autograds_on_every_cell(config):
         assert (np.array(wanted) > 0).all()
 
 
+@pytest.mark.parametrize(("ends_as_it_begins", "flows"), [(True, True), (False, False)])
+def test_a_gradient_comes_by_way_of_what_is_recalled_at_the_last_character(ends_as_it_begins, flows):
+    """Where the head gives every character the same score, there is no other way."""
+    ids = np.arange(LEAD_IN + REACH + 2)
+    if ends_as_it_begins:
+        ids[-9:-1] = ids[:8]
+    config = ModelConfig(vocab_size=len(ids), cell="gru", hidden_size=6, num_layers=1, embedding_dim=4, recall=200)
+    weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}
+    weights["head.weight"] = np.zeros_like(weights["head.weight"])
+    (flow,) = gradient_flow(config, weights, ids, reach=REACH, places=1)
+    assert (flow.norms > 0).all() == (flow.norms > 0).any() == flows
+
+
 def test_distances_are_where_the_norm_has_fallen_to_a_share():
     flow = Flow(0, "h", np.array([8.0, 6.0, 4.0, 0.5, 0.08, 0.01]), places=1)
     assert (flow.distance(0.5), flow.distance(0.01), flow.distance(0.0001)) == (2, 4, None)

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -60,8 +61,9 @@ def test_texts_read_side_by_side_are_read_as_each_alone(config):
         assert (together.hits != alone.hits).sum() <= len(text) // 100
 
 
-def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into():
-    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+@pytest.mark.parametrize("recall", [0, 50])
+def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into(recall):
+    model = numpy_twin(random_model(dataclasses.replace(VARIANTS[0].values[0], recall=recall)))
     ids = np.random.default_rng(6).integers(0, 11, 5 * WARM_UP)
     one = read(model, ids, lanes=1).surprisals
     for lanes in (2, 3, 7):
