@@ -135,6 +135,19 @@ def test_members_that_are_computed_at_once_have_the_callers_precision():
     assert not torch.equal(logits[0], exact)
 
 
+def test_members_that_are_computed_at_once_share_the_threads_and_find_no_gradient_unasked():
+    model, threads = ensemble("gru"), torch.get_num_threads()
+    try:
+        share_threads(model, 6)
+        assert (model.at_once, model.threads_each) == (3, 2)
+        inputs = torch.from_numpy(READ), model.initial_state(5)
+        with torch.no_grad():
+            assert not model(*inputs)[1][0][0].requires_grad, "the state is as a member left it"
+        assert model(*inputs)[1][0][0].requires_grad
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_members_hide_different_characters_and_reset_different_lanes():
     run = start(members=2, dropout=0.4, state_reset=0.5, batch_size=64, max_steps=100)
     for member in run.model.members:
