@@ -98,6 +98,8 @@ def test_a_record_ends_behind_a_last_line_that_is_left_out(end, fits):
     assert (joined(pieces), ending.reason, ending.refused) == ("", "stop", 2)
     pieces, ending = feed(f"known{end}new{end}{end}next{end}", rules)
     assert (joined(pieces), ending.reason, ending.refused) == ("new", "stop", 1)
+
+
 def test_a_known_line_is_left_out_where_the_line_feed_before_it_might_have_begun_a_stop():
     pieces, ending = feed("x\na\ny", Rules(known_lines=KnownLines({"a"}), stops=("\nb",)))
     assert joined(pieces) == "x\ny"
