@@ -131,6 +131,15 @@ def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):
         assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [("inspect", "bytes.pt", "--score", "words.txt"), ("sample", "bytes.pt", "--prompt-file", "words.txt")]
+)
+def test_bytes_have_no_encoding(folder, arguments):
+    result = command(folder, *arguments, "--encoding", "utf-16")
+    told = "--encoding is of text, and a model of bytes reads them as they are; leave it out"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"charrnn: {told}\n")
+
+
 def test_a_model_of_bytes_learns_as_it_reads(folder):
     score = show(folder, "bytes", "--score", "words.txt", "--dynamic")
     assert score["dynamic"]["loss"] < score["loss"]

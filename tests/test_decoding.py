@@ -162,15 +162,15 @@ def test_a_text_that_begins_as_a_picture_does_is_a_text(text):
     assert "".join(decode_document([b"MZ", wide], "t", TextOptions(encoding="utf-16-le"))) == f"\u5a4d{text}\u5a4d\0"
 
 
-@pytest.mark.parametrize("is_settled", [False, True])
-def test_bytes_that_are_not_valid_and_have_nul_bytes_among_them_are_called_no_text(is_settled):
+@pytest.mark.parametrize("mend", ["", "mend it"])
+def test_bytes_that_are_not_valid_and_have_nul_bytes_among_them_are_called_no_text(mend):
     told = "so that it is no text (a picture, a program, ...); give a text file"
-    if not is_settled:
+    if not mend:
         told = "as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture or a program"
     with pytest.raises(
         DecodingError, match=f"^t: not valid UTF-8 at byte 5 .*; it holds NUL bytes,? {re.escape(told)}$"
     ):
-        list(decode_document([b"abc\0d\xe9", bytes(9)], "t", TextOptions(), is_settled=is_settled))
+        list(decode_document([b"abc\0d\xe9", bytes(9)], "t", TextOptions(), mend=mend))
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -276,10 +276,9 @@ def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():
 
 
 @pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9"), ("utf-16", "hello".encode("utf-16-le"))])
-def test_a_model_that_is_there_names_no_flags_that_only_a_training_has(encoding, data):
-    with pytest.raises(DecodingError, match=f"t: .*; pass it through iconv: the model reads {encoding}$") as caught:
-        list(decode_document([data], "t", TextOptions(encoding=encoding), is_settled=True))
-    assert "--" not in str(caught.value)
+def test_what_mends_a_text_for_a_model_that_is_there_is_not_guessed(encoding, data):
+    with pytest.raises(DecodingError, match=r"^t: [^;]*; mend it$"):
+        list(decode_document([data], "t", TextOptions(encoding=encoding), mend="mend it"))
 
 
 @given(

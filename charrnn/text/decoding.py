@@ -100,16 +100,14 @@ def prepare(text: str, options: TextOptions) -> str:
     return TextPreparer(options).feed(text, final=True)
 
 
-def decode_document(
-    chunks: Iterable[bytes], name: str, options: TextOptions, *, is_settled: bool = False
-) -> Iterator[str]:
+def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *, mend: str = "") -> Iterator[str]:
     """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
 
     Args:
         chunks: the bytes, cut anywhere.
         name: of the document, for the message.
         options: its encoding, and what becomes of bytes that are not valid in it.
-        is_settled: whether a model has that encoding, so that it is the text that must change.
+        mend: what mends bytes that are not valid, where a model is to read them; empty for what they seem to need.
 
     Yields:
         The text, in pieces, some of which may be empty.
@@ -123,14 +121,14 @@ def decode_document(
     decoder = codecs.getincrementaldecoder(options.encoding)(options.errors)
     read, at_start = 0, True
     head, rest = _take_head(chunks)
-    refuse_document(head, name, options, is_settled=is_settled)
+    refuse_document(head, name, options, is_settled=bool(mend))
     for chunk, is_last in _mark_last(itertools.chain([head], rest)):
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, is_last)
         except UnicodeDecodeError as error:
-            advice = settled_advice(options) if is_settled else _advice(error, read - pending, options)
-            advice = advice_on_nulls(head, is_settled=is_settled) or advice
+            advice = mend or _advice(error, read - pending, options)
+            advice = advice_on_nulls(head, is_settled=bool(mend)) or advice
             raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
         except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark, or of an encoding that tells no place
             is_wide = options.codec in ("utf-16", "utf-32")
@@ -139,7 +137,7 @@ def decode_document(
                 if is_wide
                 else "name the right --encoding"
             )
-            raise DecodingError(f"{name}: {error}; {settled_advice(options) if is_settled else advice}") from None
+            raise DecodingError(f"{name}: {error}; {mend or advice}") from None
         read += len(chunk)
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
@@ -251,9 +249,8 @@ def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
     )
 
 
-def settled_advice(options: TextOptions) -> str:
-    """What mends a text that a model is to read."""
-    return f"pass it through iconv: the model reads {options.encoding}"
+OTHER_ENCODING = "name its own encoding by --encoding"
+"""What mends a text that a model is to read, where any may be named."""
 
 
 def _take_head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 
 from charrnn.errors import DamagedError, DecodingError
-from charrnn.text.decoding import TextPreparer, decode_document
+from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
 from charrnn.text.sources import Document, find_documents, require_file
 
@@ -32,7 +31,7 @@ def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> l
     require_file(path)
     texts, refusals = [], []
     with closing(find_documents([path])) as found:
-        for reading in [replace(options, encoding=encoding) for encoding in encodings]:
+        for reading in map(options.in_encoding, encodings):
             try:
                 texts.append(_read(found.documents[0], reading))
             except DecodingError as error:
@@ -44,7 +43,7 @@ def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> l
 
 def _read(document: Document, options: TextOptions) -> str:
     preparer = TextPreparer(options)
-    decoded = decode_document(document.chunks(), document.name, options, is_settled=True)
+    decoded = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING)
     text = "".join([*map(preparer.feed, decoded), preparer.feed("", final=True)])
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
-from charrnn.text.decoding import BOM, advice_on_nulls, refuse_document, settled_advice
+from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls, refuse_document
 from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.sources import reading, require_file
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
@@ -94,7 +94,7 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) ->
             if texts:
                 yield texts
             bad = line[error.start : error.end].hex(" ")
-            advice = (place == 1 and advice_on_nulls(line, is_settled=True)) or settled_advice(options)
+            advice = (place == 1 and advice_on_nulls(line, is_settled=True)) or OTHER_ENCODING
             raise CorpusError(
                 f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} (0x{bad}); {advice}"
             ) from None

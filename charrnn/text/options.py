@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from charrnn.config import CHOICES, check_options
@@ -52,6 +52,18 @@ class TextOptions:
     def codec(self) -> str:
         """The one name of an encoding that has several, such as cp1252 and windows-1252."""
         return codecs.lookup(self.encoding).name
+
+    def in_encoding(self, encoding: str | None) -> TextOptions:
+        """The same for a text in another encoding; None for one in the same.
+
+        Raises:
+            ConfigError: the unit is the byte, which has none, or there is no such encoding.
+        """
+        if encoding in (None, self.encoding):
+            return self
+        if self.unit == BYTE:
+            raise ConfigError("--encoding is of text, and a model of bytes reads them as they are; leave it out")
+        return replace(self, encoding=encoding)
 
     @property
     def as_bytes_are(self) -> TextOptions:

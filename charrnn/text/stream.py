@@ -41,7 +41,8 @@ class TextStream:
         held_out_from: int | None = None,
     ) -> None:
         self._documents, self._options, self._separator = documents, options, separator
-        self._is_settled, self._meter = is_settled, meter
+        self._meter = meter
+        self._mend = f"pass it through iconv: the model reads {options.encoding}" if is_settled else ""
         self._signatures = self._sign()
         self._held_out_from, self.num_learned = held_out_from, 0
 
@@ -79,7 +80,7 @@ class TextStream:
                 yield number - 1, preparer.feed("", final=True)
                 preparer = TextPreparer(self._options)
             chunks = self._meter.watch(document.chunks())
-            for text in decode_document(chunks, document.name, self._options, is_settled=self._is_settled):
+            for text in decode_document(chunks, document.name, self._options, mend=self._mend):
                 last = text[-1:] or last
                 yield number, preparer.feed(text)
         yield len(self._documents) - 1, preparer.feed("", final=True)

@@ -48,8 +48,7 @@ class Subject:
         Raises:
             ConfigError: it reads bytes, which have no encoding, or there is no such one.
         """
-        text = self.contents.text
-        return text if self.encoding is None else replace(text, encoding=self.encoding)
+        return self.contents.text.in_encoding(self.encoding)
 
     @cached_property
     def inside(self) -> Checkpoint:

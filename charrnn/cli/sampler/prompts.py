@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from charrnn.display.plain import write_error
@@ -85,7 +84,7 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, enco
         return prepare(prompt, options)
     from charrnn.text.documents import read_text
 
-    text = read_text(source, options if encoding is None else replace(options, encoding=encoding))
+    text = read_text(source, options.in_encoding(encoding))
     if prompt != STDIN:
         return text
     end = "\r\n" if text.endswith("\r\n") else "\n"
