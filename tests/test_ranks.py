@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,16 @@ def test_a_process_without_a_launcher_stands_alone():
     assert found == Place(rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, job="night")
 
 
+def test_when_a_job_began_is_when_its_first_life_did(tmp_path):
+    for life, when in (("attempt_0", 1000.0), ("attempt_1", 2000.0)):
+        (tmp_path / "night_x" / life / "1").mkdir(parents=True)
+        os.utime(tmp_path / "night_x" / life, (when, when))
+    error_file = str(tmp_path / "night_x" / "attempt_1" / "1" / "error.json")
+    assert read_place({**place(1, 2, 5), "TORCHELASTIC_ERROR_FILE": error_file}).began == 1000.0
+    for other in ("", "error.json", str(tmp_path / "a" / "b" / "c" / "error.json")):
+        assert read_place({**place(1, 2, 5), "TORCHELASTIC_ERROR_FILE": other}).began == 0.0
+
+
 # What a later life of a job goes on from.
 
 
@@ -154,6 +165,22 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_p
     settled = settle(make_request(tmp_path, **flags), Place(restarts=restarts, job=job))
     assert (settled.resume, settled.overwrite) == (goes_on, flags.get("overwrite", False) and not goes_on)
     assert settled.explicit == ({} if goes_on else {"max_steps": 5})
+
+
+SAVED = datetime.fromisoformat("2026-05-01T20:00:00+00:00").timestamp()
+
+
+@pytest.mark.parametrize(("began", "goes_on"), [(SAVED - 5, True), (SAVED + 5, False)])
+def test_an_earlier_job_of_the_same_name_is_another_one(tmp_path, began, goes_on):
+    path, log = tmp_path / "verse.pt", tmp_path / "verse.log"
+    save_checkpoint(path, job="night")
+    settled = settle(make_request(tmp_path, overwrite=True), Place(restarts=1, job="night", began=began))
+    assert (settled.resume, settled.overwrite) == (goes_on, not goes_on)
+    path.unlink()
+    log.write_text('{"step": 1, "job": "night"}\n')
+    os.utime(log, (SAVED, SAVED))
+    settle(make_request(tmp_path, overwrite=True, log=str(log)), Place(restarts=1, job="night", began=began))
+    assert log.exists() != goes_on
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -196,7 +223,8 @@ def save_checkpoint(path, job):
     run = TrainingRun.start(model_config(), TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01),
                             IDS, IDS[:500], started=0.0)  # fmt: skip
     write_checkpoint(
-        path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[], made={"job": job},
+        path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
+        made={"job": job, "created": "2026-05-01T20:00:00+00:00"},
         corpus=checkpoint.CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
         training=run.state_dict(),
     )  # fmt: skip
@@ -365,8 +393,8 @@ def torchrun(folder):
     """Start torchrun with two ranks; what a failed test leaves of it is stopped, its ranks first."""
     started = []
 
-    def start(*arguments):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    def start(*arguments, meeting=("--standalone",)):
+        command = [sys.executable, "-m", "torch.distributed.run", *meeting, "--nproc-per-node", "2"]
         started.append(subprocess.Popen(
             [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**clean_environment(), **NO_SPINNING},
@@ -453,6 +481,20 @@ def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, to
 
 
 @pytest.mark.slow
+def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_same_name_for_its_own(folder, torchrun):
+    command = ["--max-restarts", 1, "-m", "charrnn", "train", "verse.txt", *FLAGS, "-q"]
+    meeting = ["--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    earlier = torchrun(*command, "--max-steps", 5, meeting=meeting)
+    _, stderr = earlier.communicate(timeout=120)
+    assert earlier.returncode == 0, stderr
+    later = torchrun(*command, "--max-steps", 20, "--overwrite", "--learning-rate", 0.5, meeting=meeting)
+    os.kill(find_rank(later, 1), signal.SIGKILL)  # while it loads PyTorch, or soon after
+    _, stderr = later.communicate(timeout=120)
+    assert later.returncode == 0, stderr
+    assert checkpoint.load(str(folder / "verse.pt")).train_config.learning_rate == 0.5
+
+
+@pytest.mark.slow
 def test_ctrl_c_on_torchrun_saves_once_and_stops(folder, torchrun):
     process = torchrun("-m", "charrnn", "train", "verse.txt", *FLAGS, "--max-steps", 100_000)
     wait_for_rank(process, 1, folder)
@@ -499,8 +541,16 @@ def wait_for_rank(process, rank, folder):
         assert time.monotonic() < end
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-    for child in children.stdout.split():
-        if f"RANK={rank}".encode() in Path("/proc", child, "environ").read_bytes().split(b"\0"):
-            return int(child)
+    return find_rank(process, rank)
+
+
+def find_rank(process, rank):
+    """The process id of a rank, once torchrun has started it."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+        for child in children.stdout.split():
+            if f"RANK={rank}".encode() in Path("/proc", child, "environ").read_bytes().split(b"\0"):
+                return int(child)
+        time.sleep(0.05)
     raise AssertionError("there is no such rank")

@@ -15,6 +15,10 @@ NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 JOB, NO_JOB = "TORCHELASTIC_RUN_ID", "none"
 """Where torchrun gives `--rdzv-id`, and what it says where there is none."""
 
+ERROR_FILE, FIRST_LIFE = "TORCHELASTIC_ERROR_FILE", "attempt_0"
+"""Where torchrun names a file of this process, `attempt_LIFE/RANK/error.json` in a folder of the launch's own, and what
+its folder of the first life is called."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -26,7 +30,9 @@ class Place:
         local_rank: its number on its host, from 0.
         local_world_size: how many there are on its host.
         restarts: how often all of them have been started again, after one of them died.
-        job: what is the same in all lives of a job and in no other job; empty without torchrun.
+        job: what is the same in all lives of a job, and in no other but one of the same `--rdzv-id`; empty without
+            torchrun.
+        began: when the job's first life did, in seconds since 1970; 0 where nobody says so.
     """
 
     rank: int = 0
@@ -35,6 +41,7 @@ class Place:
     local_world_size: int = 1
     restarts: int = 0
     job: str = ""
+    began: float = 0.0
 
 
 NO_LAUNCHER = Place()
@@ -52,6 +59,7 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
         local_world_size=int(environment.get("LOCAL_WORLD_SIZE", world_size)),
         restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
         job=_job(environment[JOB]) if JOB in environment else "",
+        began=_began(environment.get(ERROR_FILE, "")),
     )
 
 
@@ -62,3 +70,12 @@ def _job(name: str) -> str:
     import platform  # of little use to the many commands that no launcher starts
 
     return f"{platform.node()}:{os.getppid()}"
+
+
+def _began(error_file: str) -> float:
+    """A launcher's own age would not do: a script may stand between it and its processes."""
+    launch = os.path.dirname(os.path.dirname(os.path.dirname(error_file)))
+    try:
+        return os.stat(os.path.join(launch, FIRST_LIFE)).st_mtime
+    except OSError:  # another launcher's, or tidied away
+        return 0.0

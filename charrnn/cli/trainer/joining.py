@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import typer
@@ -74,7 +75,8 @@ def settle(request: Request, place: Place) -> Request:
     """Find out what is to be done, before any work: as the flags say, or in a later life go on from where it was.
 
     Torchrun starts all processes again, with the same flags, after one of them died. A checkpoint that the same job has
-    written is then gone on from, whatever the flags say of resuming or overwriting.
+    written is then gone on from, whatever the flags say of resuming or overwriting; one of an earlier job, though its
+    name may be the same, is none.
 
     Raises:
         OutputError: the output must not or cannot be written.
@@ -84,20 +86,26 @@ def settle(request: Request, place: Place) -> Request:
     if place.restarts:
         if STDIN in request.all_texts:
             raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
-        if _is_of_job(request.path, place.job):
+        if _has_written(place, request.path):
             request = replace(
                 request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={}
             )
-        elif request.log is not None and not request.resume and place.job and job_of(Path(request.log)) == place.job:
+        elif request.log is not None and not request.resume and _has_logged(place, Path(request.log)):
             Path(request.log).unlink()  # of the life before, which saved nothing
     check_texts(request)
     check_output(request)
     return request
 
 
-def _is_of_job(path: Path, job: str) -> bool:
-    """Whether a checkpoint is there that this job has written."""
+def _has_written(place: Place, path: Path) -> bool:
+    """Whether a checkpoint is there that an earlier life of this job has written."""
     try:
-        return read_checkpoint(str(path)).made.get("job") == job
-    except CheckpointError:
+        made = read_checkpoint(str(path)).made
+        return made.get("job") == place.job and datetime.fromisoformat(made["created"]).timestamp() >= place.began
+    except (CheckpointError, KeyError, ValueError):
         return False
+
+
+def _has_logged(place: Place, log: Path) -> bool:
+    """Whether a log is there that an earlier life of this job has begun, or begun anew."""
+    return bool(place.job) and job_of(log) == place.job and log.stat().st_mtime >= place.began
