@@ -21,7 +21,7 @@ from processes import Training, train
 
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
-from charrnn.cli.trainer.saving import SHARE, TELL_EVERY, Saver, check_space
+from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, TELL_EVERY, Saver, check_space
 from charrnn.config import ModelConfig
 from charrnn.display.log import TrainingLog
 from charrnn.errors import OutputError
@@ -89,16 +89,28 @@ def test_a_flag_may_ask_for_fewer_saves_than_one_a_minute(monkeypatch, clock):
     assert saver.is_due(evaluated=False)
 
 
-def test_saving_takes_a_hundredth_of_the_time_unless_a_flag_says_otherwise(monkeypatch, clock):
-    monkeypatch.setattr(checkpoint, "write", lambda *_: clock.__setitem__(0, clock[0] + 3.0))
+@pytest.mark.parametrize(("what", "share"), [("copy", SHARE), ("writing", SHARE), ("disk", DISK_SHARE)])
+def test_saving_costs_a_hundredth_of_the_time_and_waiting_for_a_disk_costs_little(monkeypatch, clock, what, share):
+    worked = [0.0]
+
+    def take(step):
+        if step == what:
+            clock[0] += 3.0
+            worked[0] += 3.0 * (what == "writing")
+        return {}
+
+    monkeypatch.setattr("charrnn.cli.trainer.saving.time.thread_time", lambda: worked[0])
+    monkeypatch.setattr(checkpoint, "write", lambda *_: take("writing") or take("disk"))
     saver, often = Saver(Path("x.pt"), None, print), Saver(Path("x.pt"), 5.0, print)
-    save(saver)
-    save(often)
+    for each in (often, saver):
+        worked[0] = 0.0
+        each.save(lambda: take("copy"), 1)
+        each.wait()
     assert saver.seconds == pytest.approx(3.0)
-    clock[0] = 1000.0 + 3.0 / SHARE - 1
+    clock[0] += 3.0 / share - 3.0 - 1
     assert not saver.is_due(evaluated=True)
     assert often.is_due(evaluated=False)
-    clock[0] += 2
+    clock[0] += 62
     assert saver.is_due(evaluated=False)
 
 

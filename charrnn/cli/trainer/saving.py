@@ -1,5 +1,8 @@
 """Saving while a training goes on: in the background, at a share of its time, and through failures.
 
+What a save costs is the copy of the weights, for which training waits, and the processor's time of the thread that
+writes them; what that thread waits for a disk costs training nothing.
+
 A save that fails, on a disk that is full or a folder that is gone, leaves the checkpoint before it. It is told once a
 minute and tried again; what counts is whether the last one succeeds.
 """
@@ -25,7 +28,10 @@ SAVE_EVERY = 60.0
 """Seconds between two saves where no flag says otherwise and no evaluation comes before."""
 
 SHARE = 0.01
-"""Share of the time that saving may take, but for `--save-every` and the end."""
+"""Share of the training's time that saving may cost, but for `--save-every` and the end."""
+
+DISK_SHARE = 0.1
+"""Share of the time in which a disk may be written to, likewise: a slow one, or one that stood still once."""
 
 SPARE_BYTES = 1 << 20
 """What a checkpoint may hold beside its tensors."""
@@ -36,12 +42,13 @@ class NoSaver:
 
     Attributes:
         seconds: that the last save took, from the copy of the weights to the file.
+        cost: seconds of these that training lost.
         failure: why the last finished save failed; empty where it did not.
         saved_step: the step that the checkpoint is of, as far as this process knows; None where none was saved.
     """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds = self.cost = 0.0
         self.failure = ""
         self.saved_step: int | None = None
 
@@ -78,7 +85,7 @@ class Saver(NoSaver):
 
     Args:
         path: of the checkpoint.
-        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save takes long.
+        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save costs much.
         tell: called, from the caller's thread, with what the user should know.
     """
 
@@ -98,7 +105,7 @@ class Saver(NoSaver):
         if self._save_every is not None and elapsed >= self._save_every:
             return True
         is_time = evaluated or (self._save_every is None and elapsed >= SAVE_EVERY)
-        return is_time and elapsed >= self.seconds / SHARE
+        return is_time and elapsed >= max(self.cost / SHARE, self.seconds / DISK_SHARE)
 
     def save(self, contents: Callable[[], dict[str, Any]], step: int) -> None:
         """See `NoSaver.save`; memory that does not suffice for a copy is a failure like others."""
@@ -110,6 +117,7 @@ class Saver(NoSaver):
             if not is_out_of_memory(error):
                 raise
             copy = None
+        self.cost = time.monotonic() - self._begun
         self._thread = threading.Thread(target=self._write, args=(copy,), daemon=True)  # none to wait for on leaving
         self._thread.start()
 
@@ -150,6 +158,7 @@ class Saver(NoSaver):
         except Exception as error:  # raised again in the thread that waits, but for what is expected
             self._error = error
         self.seconds = time.monotonic() - self._begun
+        self.cost += time.thread_time()  # all of this thread's
 
 
 def check_space(path: Path, run: TrainingRun) -> None:
