@@ -237,6 +237,25 @@ def test_a_log_that_one_resume_left_out_is_told_to_have_a_gap(folder):
 
 
 @pytest.mark.slow
+def test_a_log_that_was_moved_away_and_one_that_another_run_has_branched_off_with_are_told_apart(folder):
+    for name in ("verse.pt", "verse.log"):
+        (folder / name).rename(folder / f"{name}.1")
+    branch = ["--resume-from", "verse.pt", "--out", "branch.pt", "--log", "branch.log"]
+    for flags in (["--resume", "--log", "verse.log"], branch):
+        shutil.copy(folder / "verse.pt.1", folder / "verse.pt")
+        assert train(folder, *flags, "--max-steps", 30).process.exitcode == 0
+    shutil.copy(folder / "verse.pt.1", folder / "verse.pt")  # as after a SIGKILL
+    refused = train(folder, "--resume", "--max-steps", 30, "--log", "branch.log")
+    told = "branch.log: has nothing of this training; give another file with --log\n"
+    assert (refused.process.exitcode, refused.stderr.endswith(told)) == (2, True), refused.stderr
+    on = train(folder, "--resume", "--max-steps", 30, "--log", "verse.log")
+    told = "charrnn: verse.log: begins after step 20; what came before is in the file that was moved away\n"
+    assert (on.process.exitcode, on.stderr.count(told)) == (0, 1), on.stderr
+    assert steps(folder) == sorted(set(steps(folder)))
+    assert steps(folder)[-1] == 30
+
+
+@pytest.mark.slow
 def test_another_optimizer_gets_a_rate_of_its_own(folder):
     flags = ["--force-resume", "--max-steps", 24, "--optimizer", "sgd"]
     assert "sgd at 1;" in train(folder, *flags).stderr

@@ -243,6 +243,21 @@ def test_a_log_goes_on_where_its_evaluations_are_the_runs_and_else_is_left_alone
     assert path.read_text() == "".join(lines[:kept])
 
 
+@pytest.mark.parametrize(("best", "is_own"), [((100, 1.5), True), ((160, 1.4), True), ((100, 1.6), False)])
+def test_a_log_that_was_moved_away_and_begun_anew_goes_on_where_the_run_has_written_it(tmp_path, best, is_own):
+    path = tmp_path / "run.log"
+    path.write_text("".join(
+        json.dumps({"step": step, "best_step": best[0], "best_val_loss": best[1]}) + "\n" for step in (160, 170)
+    ))  # fmt: skip
+    if not is_own:
+        with pytest.raises(OutputError, match="is the log of another training"):
+            TrainingLog(path, after_step=150, history=OWN, was_named=True)
+        return
+    log = TrainingLog(path, after_step=150, history=OWN, was_named=True)
+    assert log.gap == f"{path}: begins after step 150; what came before is in the file that was moved away"
+    assert path.read_text() == "", "it is written anew"
+
+
 def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(tmp_path):
     path = tmp_path / "m.pt"
     (tmp_path / "link.pt").symlink_to(path)

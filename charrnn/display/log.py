@@ -48,6 +48,8 @@ class TrainingLog:
         path: of the file; it is made where it is not there.
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
         history: the run's evaluations so far, by which its log is known.
+        was_named: whether the run has written to this path before: then what has later lines alone is its own too,
+            begun after the file before was moved away.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
@@ -64,6 +66,7 @@ class TrainingLog:
         *,
         after_step: int,
         history: Sequence[HistoryRow] = (),
+        was_named: bool = False,
         tell: Callable[[str], object] = str,
     ) -> None:
         self.failure = self.gap = ""
@@ -72,7 +75,7 @@ class TrainingLog:
         self._told, self._missing_from = float("-inf"), 0
         try:
             data = path.read_bytes() if path.exists() else b""
-            end, last = _end_of(data, after_step, history, path)
+            end, last = _end_of(data, after_step, history, path, was_named=was_named)
             with self._open() as file:
                 file.truncate(end)
         except OSError as error:
@@ -82,6 +85,8 @@ class TrainingLog:
                 f"{path}: ends with step {last:,}, and the run goes on after step {after_step:,}; what lies "
                 "between is not in it; give --log at each resume"
             )
+        elif data and not end and history:
+            self.gap = f"{path}: begins after step {after_step:,}; what came before is in the file that was moved away"
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Add a line; what JSON has no word for, such as infinity, becomes null."""
@@ -124,7 +129,9 @@ class TrainingLog:
             raise
 
 
-def _end_of(data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path) -> tuple[int, int]:
+def _end_of(
+    data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path, *, was_named: bool
+) -> tuple[int, int]:
     """Where the lines of steps up to `after_step` end, and the step of the last of them, 0 where there is none."""
     end = last = 0
     while (line_end := data.find(b"\n", end)) >= 0:
@@ -137,7 +144,7 @@ def _end_of(data: bytes, after_step: int, history: Sequence[HistoryRow], path: P
         if not is_own:
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later:
-            if not end and history:
+            if not end and history and not was_named:
                 raise OutputError(f"{path}: has nothing of this training; give another file with --log")
             break
         end, last = line_end + 1, step

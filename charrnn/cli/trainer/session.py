@@ -10,7 +10,6 @@ import shlex
 import sys
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, farewell, settings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
+from charrnn.cli.trainer.logbook import open_log
 from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
@@ -87,13 +87,7 @@ class Session:
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
-            if request.log is not None:
-                self._log = TrainingLog(
-                    Path(request.log),
-                    after_step=run.step,
-                    history=() if request.overwrite and not run.step else run.history,
-                    tell=display.warn,
-                )
+            self._log = open_log(request, run, display.warn)
         goes_on = request.resume_from is None and request.resume  # else its file holds nothing of this training
         self._saver.saved_step = run.step or None if goes_on else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
