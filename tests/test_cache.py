@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_text
+from processes import train
 
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.text import corpus
 from charrnn.text.cache import KEPT_DAYS, Cache, cache_key, default_folder, let_go
 from charrnn.training.lanes import Lanes
 
@@ -53,6 +56,34 @@ def test_a_file_of_another_size_is_not_used(tmp_path):
     cache.keep("key", [IDS], IDS.dtype)
     assert cache.find("key", 999, IDS.dtype) is None
     assert cache.find("key", 1000, np.dtype(np.uint32)) is None
+
+
+def test_what_is_kept_lies_on_the_disk_before_it_stands_under_its_name(tmp_path, monkeypatch):
+    fsync, replace, done = os.fsync, os.replace, []
+    monkeypatch.setattr(os, "fsync", lambda file: done.append(os.fstat(file).st_size) or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("renamed") or replace(*paths))
+    Cache(tmp_path).keep("key", [IDS], IDS.dtype)
+    assert done == [IDS.nbytes, "renamed"]
+
+
+def map_all():
+    """Every text is one of those that are mapped from a file."""
+    corpus.MAPPED_BYTES = 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recall", [0, 1000])
+def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, recall):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    flags = ["--hidden-size", 16, "--max-steps", 5, "--cache", "cache", "-q", "--overwrite", "--recall", recall]
+    assert train(folder, *flags, prepare=map_all).process.exitcode == 0
+    (kept,) = (folder / "cache").iterdir()
+    kept.write_bytes(b"\xff" * kept.stat().st_size)
+    training = train(folder, *flags, prepare=map_all)
+    told = f"charrnn: {kept}: this encoded text is damaged; delete it, and the text is encoded anew\n"
+    assert (training.process.exitcode, training.stderr) == (2, told)
 
 
 def test_an_error_on_the_way_leaves_nothing_behind(tmp_path):

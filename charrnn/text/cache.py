@@ -1,8 +1,8 @@
 """Ids of large texts on disk: mapped, so that they take no memory, and found again by what they were made from.
 
 A file holds the ids alone, and its name is a hash of the text's bytes and of all that decides its ids. It is written
-beside its place and renamed, so that it is there whole or not at all. What was not used for `KEPT_DAYS` is deleted
-whenever another is written.
+beside its place, synced and renamed, so that it is there whole or not at all, after a power cut too. What was not used for
+`KEPT_DAYS` is deleted whenever another is written.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Cache:
             with open(unfinished, "wb", opener=_open_private) as file:
                 for piece in pieces:
                     file.write(piece.astype(dtype, copy=False).data)
+                file.flush()
+                os.fsync(file.fileno())
             _put_in_place(unfinished, path)
             return np.memmap(path, dtype=dtype, mode="r")
         except OSError as error:
@@ -113,6 +115,16 @@ def let_go(ids: Ids) -> None:
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         with contextlib.suppress(OSError):  # of locked memory
             base.madvise(mmap.MADV_DONTNEED)
+
+
+def check_sound(ids: Ids, vocab_size: int) -> None:
+    """Read mapped ids through; what is not mapped from a file is sound.
+
+    Raises:
+        CorpusError: one of them is none of an alphabet of this size: the file was damaged, or changed.
+    """
+    if isinstance(ids, np.memmap) and len(ids) and int(ids.max()) >= vocab_size:
+        raise CorpusError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded anew")
 
 
 def cache_key(**what: Any) -> str:

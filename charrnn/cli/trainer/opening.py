@@ -14,6 +14,7 @@ from charrnn.cli.trainer.reading import initial_reading, read_texts, stored_read
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.waiting import waiting
+from charrnn.text.cache import check_sound
 from charrnn.text.corpus import ReadOptions
 from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import read_place
@@ -39,7 +40,11 @@ def run_training(request: Request) -> None:
             with waiting(request, ranks, "loading PyTorch"), signals.held_back():
                 from charrnn.cli.trainer.session import train_on
 
-            train_on(request, corpus, signals, ranks, neighbours)
+            try:
+                train_on(request, corpus, signals, ranks, neighbours)
+            except IndexError:  # of an id that has no place in a table
+                check_sound(corpus.ids, len(corpus.encoder))
+                raise
     if ranks.is_first:
         try:
             print(request.printed, flush=True)
