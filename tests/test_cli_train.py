@@ -435,7 +435,9 @@ def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(charr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGXCPU, 152),
+])  # fmt: skip
 def test_a_signal_saves_and_says_how_to_go_on(charrnn, text, number, code):
     process = start_training(text, "--max-steps", 10**8)
     time.sleep(0.5)

@@ -31,7 +31,7 @@ for name in ("fcntl", "termios", "readline", "resource", "pwd", "grp"):
     sys.modules[name] = None
 for module, names in (
     (os, "sched_getaffinity nice sysconf confstr confstr_names fork tcgetpgrp getpgrp getuid"),
-    (signal, "SIGHUP SIGUSR1 SIGPIPE SIGTTOU"),
+    (signal, "SIGHUP SIGUSR1 SIGUSR2 SIGXCPU SIGCONT SIGPIPE SIGTTOU"),
 ):
     for name in names.split():
         delattr(module, name)

@@ -46,7 +46,8 @@ def step_of(path):
 def clock(monkeypatch):
     """A clock that stands still unless it is told otherwise."""
     now = [1000.0]
-    monkeypatch.setattr("charrnn.cli.trainer.saving.time.monotonic", lambda: now[0])
+    for name in ("monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: now[0])
     return now
 
 
@@ -458,11 +459,12 @@ def has_come_to_rest(path):
 
 
 @pytest.mark.slow
-def test_sigusr1_saves_and_goes_on_and_a_later_signal_stops(folder):
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_sigusr1_and_2_save_and_go_on_and_a_later_signal_stops(folder, number):
     training = Training(folder, *SMALL, *ENDLESS)
     training.wait_for("training:")
     time.sleep(0.3)
-    training.kill(signal.SIGUSR1)
+    training.kill(number)
     training.wait_for("saved after step")
     assert f"saved after step {step_of(folder / 'verse.pt'):,}\n" in training.stderr
     assert training.process.is_alive()

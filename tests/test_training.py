@@ -1,15 +1,20 @@
 import dataclasses
 import itertools
 import math
+import os
+import signal
+import threading
 
 import pytest
 import torch
 from conftest import make_text
 
+from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.network.model import detach
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import loop, validation
+from charrnn.training.clock import Clock
 from charrnn.training.evaluation import evaluate_cold
 from charrnn.training.loop import REWIND_AFTER, REWIND_RATE, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
@@ -38,7 +43,7 @@ def finish(run):
 def clock(monkeypatch):
     """A clock that stands still, at the second zero of a run, unless it is told otherwise."""
     now = [0.0]
-    monkeypatch.setattr("charrnn.training.ranks.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("charrnn.training.clock.time.perf_counter", lambda: now[0])
     return now
 
 
@@ -397,6 +402,32 @@ def test_progress_is_that_towards_the_nearest_end(clock):
     assert run.progress == pytest.approx(0.3)
     clock[0] = 300.0
     assert run.progress == 1
+
+
+def test_the_time_for_which_a_process_is_stopped_does_not_count(clock, monkeypatch):
+    watch = Clock()
+    monkeypatch.setattr("charrnn.training.ranks.CLOCK", watch)
+    monkeypatch.setattr("charrnn.cli.trainer.signals.CLOCK", watch)
+    run = start(max_steps=None, time_limit=100.0)
+    with TrainingSignals():
+        for seconds, counted in ((30.0, 0.0), (0.5, 0.5), (3000.0, 0.0)):
+            before = run.seconds
+            clock[0] += seconds
+            os.kill(os.getpid(), signal.SIGCONT)
+            assert run.seconds - before == counted, "what is short may be work"
+    assert run.progress < 0.1
+    clock[0] += 60.0
+    assert run.seconds == 60.5
+
+
+def test_a_look_at_the_clock_by_another_thread_hides_no_pause(clock):
+    watch = Clock()
+    clock[0] = 50.0
+    thread = threading.Thread(target=watch.now)
+    thread.start()
+    thread.join()
+    watch.leave_out_pause()
+    assert watch.now() == 0.0
 
 
 def test_where_passes_began_moves_no_end_by_steps():

@@ -24,6 +24,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from charrnn.config import CONTEXTS
+from charrnn.training.clock import CLOCK
 from charrnn.training.ranks import Ranks, Value
 from charrnn.training.torchrun import Place
 
@@ -144,7 +145,7 @@ class Group(Ranks):
 
     def _exchange(self, values: tuple[float, ...], operation: dist.ReduceOp.RedOpType, nothing: float) -> list[float]:
         """Reduce figures over the ranks, and learn the time."""
-        figures = torch.tensor([*values, time.perf_counter() if self.is_first else nothing], dtype=torch.float64)
+        figures = torch.tensor([*values, CLOCK.now() if self.is_first else nothing], dtype=torch.float64)
         dist.all_reduce(figures, operation)
         *results, self._clock = figures.tolist()
         return results
@@ -187,7 +188,7 @@ class Group(Ranks):
         carrier = self._replicas[model].module
         if not isinstance(carrier, WithFigures):
             return loss
-        return carrier.send(loss, time.perf_counter() - self._began if self.is_first else 0.0)
+        return carrier.send(loss, CLOCK.now() - self._began if self.is_first else 0.0)
 
     def mean_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
         """See `Ranks.mean_loss`; with it comes the first rank's time when it sent its loss, in single precision."""

@@ -7,9 +7,10 @@ alike and none waits for another in vain. `charrnn.training.group` is the same f
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
+
+from charrnn.training.clock import CLOCK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,8 +47,8 @@ class Ranks:
         return seed
 
     def now(self) -> float:
-        """Seconds on the first rank's `time.perf_counter()`, as of the last exchange of figures."""
-        return time.perf_counter()
+        """Seconds on the first rank's clock, as of the last exchange of figures."""
+        return CLOCK.now()
 
     def broadcast(self, function: Callable[[], Value]) -> Value:
         """Let the first rank call a function, and give its result to all."""

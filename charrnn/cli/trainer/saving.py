@@ -21,6 +21,7 @@ from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
 from charrnn.storage.outputs import folder_of
 from charrnn.training import checkpoint
+from charrnn.training.clock import CLOCK
 from charrnn.training.optimizers import MOMENTS
 from charrnn.training.run import TrainingRun
 
@@ -94,14 +95,14 @@ class Saver(NoSaver):
         self._path, self._save_every, self._tell = path, save_every, tell
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        self._begun, self._step = time.monotonic(), 0
+        self._begun, self._step = CLOCK.now(), 0
         self._told = float("-inf")
 
     def is_due(self, *, evaluated: bool) -> bool:
         """See `NoSaver.is_due`."""
         if self._thread is not None:
             return False
-        elapsed = time.monotonic() - self._begun
+        elapsed = CLOCK.now() - self._begun
         if self._save_every is not None and elapsed >= self._save_every:
             return True
         is_time = evaluated or (self._save_every is None and elapsed >= SAVE_EVERY)
@@ -110,14 +111,14 @@ class Saver(NoSaver):
     def save(self, contents: Callable[[], dict[str, Any]], step: int) -> None:
         """See `NoSaver.save`; memory that does not suffice for a copy is a failure like others."""
         self.wait()
-        self._begun, self._step = time.monotonic(), step
+        self._begun, self._step = CLOCK.now(), step
         try:
             copy = contents()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             copy = None
-        self.cost = time.monotonic() - self._begun
+        self.cost = CLOCK.now() - self._begun
         self._thread = threading.Thread(target=self._write, args=(copy,), daemon=True)  # none to wait for on leaving
         self._thread.start()
 
@@ -157,7 +158,7 @@ class Saver(NoSaver):
             self._error = OutputError(f"{self._path}: the checkpoint cannot be written (out of memory)")
         except Exception as error:  # raised again in the thread that waits, but for what is expected
             self._error = error
-        self.seconds = time.monotonic() - self._begun
+        self.seconds = CLOCK.now() - self._begun
         self.cost += time.thread_time()  # all of this thread's
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
-import time
 from datetime import datetime, timezone
 from typing import Any
 
@@ -37,6 +36,7 @@ from charrnn.metrics import Report
 from charrnn.storage.archive import CorpusFacts
 from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
+from charrnn.training.clock import CLOCK
 from charrnn.training.loop import REWIND_AFTER, train
 from charrnn.training.ranks import Ranks
 from charrnn.training.recovery import ensure_finite, restore_best
@@ -228,12 +228,12 @@ class Session:
 
     def _show_sample(self, step: int) -> float:
         """Show what the model writes; give the seconds that it took, which are no training."""
-        started = time.monotonic()
+        started = CLOCK.now()
         try:
             self._display.sample(step, self._sample(seed=step))
         except DivergenceError:  # of the scores alone; whether training can go on shows in its losses
             self._display.warn(f"after step {step:,} no sample can be shown: the model's scores are not numbers")
-        return time.monotonic() - started
+        return CLOCK.now() - started
 
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""

@@ -1,4 +1,4 @@
-"""Stopping a training from outside, or asking it to save, at a point where it can."""
+"""Stopping a training from outside, or asking it to save, at a point where it can; and telling its clock of a pause."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-"""Ctrl-C, a polite kill, a terminal that goes away, and what Windows has for both of these."""
+from charrnn.training.clock import CLOCK
 
-SAVES = [signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []
-"""Save, and go on."""
+_STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU")
+STOPS = [getattr(signal, name) for name in _STOPS if hasattr(signal, name)]
+"""Ctrl-C, a polite kill, a terminal that goes away, what Windows has for both of these, and processor time that is up."""
+
+SAVES = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+"""Save, and go on: what batch systems send some time before they kill."""
+
+GOES_ON = [signal.SIGCONT] if hasattr(signal, "SIGCONT") else []
+"""The process was stopped, and is no more."""
 
 
 class TrainingSignals:
@@ -41,7 +47,7 @@ class TrainingSignals:
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> TrainingSignals:
-        for number in (*STOPS, *SAVES):
+        for number in (*STOPS, *SAVES, *GOES_ON):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
         return self
@@ -68,7 +74,9 @@ class TrainingSignals:
             signal.signal(number, handler)
 
     def _remember(self, number: int, _: FrameType | None) -> None:
-        if number in SAVES:
+        if number in GOES_ON:
+            CLOCK.leave_out_pause()
+        elif number in SAVES:
             self.save_wanted = True
         elif self._holds:
             if self.received and not self._is_launched:
