@@ -364,10 +364,20 @@ def test_a_resumed_run_trains_on(charrnn, text):
 def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "-q")
     before = text.with_name("verse.pt").read_bytes()
-    result = charrnn("train", "verse.txt", "--resume")
-    assert (result.code, result.stdout) == (0, b"verse.pt\n")
-    assert "already at its end; give a later --epochs, --max-steps or --time to train on" in result.stderr
+    told = "charrnn: verse.pt: already at its end; give a later --epochs, --max-steps or --time to train on\n"
+    for quiet in ([], ["-q"]):
+        result = charrnn("train", "verse.txt", "--resume", *quiet)
+        assert (result.code, result.stdout) == (0, b"verse.pt\n")
+        assert told == result.stderr if quiet else told in result.stderr
     assert text.with_name("verse.pt").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_time_that_is_over_before_a_step_is_made_is_told_however_quiet(charrnn, text):
+    result = charrnn("train", "verse.txt", *SMALL, "--time", "1s", "-q", cold=True)
+    told = "charrnn: verse.pt: --time 1 s is over before a step is made; one is, and no more; give a longer --time\n"
+    assert (result.code, result.stdout, result.stderr) == (0, b"verse.pt\n", told)
+    assert torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"] == 1
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Ids of large texts on disk: mapped, so that they take no memory, and found again by what they were made from.
 
 A file holds the ids alone, and its name is a hash of the text's bytes and of all that decides its ids. It is written
-beside its place, synced and renamed, so that it is there whole or not at all, after a power cut too. What was not used for
-`KEPT_DAYS` is deleted whenever another is written.
+beside its place, synced and renamed, so that it is there whole or not at all, after a power cut too. What was not used
+for `KEPT_DAYS` is deleted whenever another is written.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import threading
 import time
 
 LONGEST = 2.0
-"""Seconds between two looks at the clock that are still taken for work, though the process was told to go on in them."""
+"""Seconds between two looks at the clock that are taken for work, even if the process was told to go on in them."""
 
 
 class Clock:

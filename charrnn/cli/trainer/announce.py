@@ -151,21 +151,32 @@ def _end(config: TrainConfig) -> str:
 
 
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
-    if run.is_out_of_patience:
-        return (
-            f"already at its end, {number_of(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, "
-            "or a later --epochs, --max-steps or --time, to train on"
-        )
     if run.finished:
-        by_time = run.config.time_limit is not None
-        used = f": {format_seconds(run.seconds)} are over, and --time counts from the very start" if by_time else ""
-        return f"already at its end{used}; give a later --epochs, --max-steps or --time to train on"
+        return "nothing is left to do"
     seconds = []
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)
     if run.total_steps is not None:
         seconds.append((run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second)
     return f"takes about {format_seconds(max(min(seconds), 0.0))}"
+
+
+def doubt(run: TrainingRun) -> str:
+    """Say why a run that is about to begin will not train, or for one step alone; nothing where it will."""
+    limit = run.config.time_limit
+    if run.is_out_of_patience:
+        return (
+            f"already at its end, {number_of(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, "
+            "or a later --epochs, --max-steps or --time, to train on"
+        )
+    if run.finished:
+        over = f": {format_seconds(run.seconds)} are over, and --time counts from the very start"
+        used = over if limit is not None else ""
+        return f"already at its end{used}; give a later --epochs, --max-steps or --time to train on"
+    is_at_last_step = run.total_steps is not None and run.step >= run.total_steps
+    if limit is None or run.progress < 1 or is_at_last_step:
+        return ""
+    return f"--time {format_seconds(limit)} is over before a step is made; one is, and no more; give a longer --time"
 
 
 def farewell(run: TrainingRun, unit: str) -> str:

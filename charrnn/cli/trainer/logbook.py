@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from charrnn.cli.trainer.request import Request
@@ -42,4 +43,4 @@ def _was_named(request: Request, log: str) -> bool:
         words = shlex.split(read_checkpoint(str(request.source)).made.get("command", ""))
     except ValueError:  # no command line
         return False
-    return f"--log={log}" in words or ("--log", log) in zip(words, words[1:], strict=False)
+    return f"--log={log}" in words or ("--log", log) in pairwise(words)

@@ -18,7 +18,7 @@ import typer
 from charrnn import __version__
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
-from charrnn.cli.trainer.announce import announcement, farewell, settings
+from charrnn.cli.trainer.announce import announcement, doubt, farewell, settings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.logbook import open_log
 from charrnn.cli.trainer.request import Request, as_typed
@@ -68,6 +68,8 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
         display.begin(announcement(launch), settings(launch))
+        if told := doubt(launch.run):
+            display.warn(f"{request.path}: {told}")
         session.train(signals)
     if ranks.is_first and not request.quiet and not request.as_json:
         display.write(farewell(launch.run, launch.corpus.encoder.unit))

@@ -13,7 +13,7 @@ from charrnn.training.clock import CLOCK
 
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU")
 STOPS = [getattr(signal, name) for name in _STOPS if hasattr(signal, name)]
-"""Ctrl-C, a polite kill, a terminal that goes away, what Windows has for both of these, and processor time that is up."""
+"""Ctrl-C, a polite kill, a terminal that goes away, what Windows has for these, and processor time that is used up."""
 
 SAVES = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 """Save, and go on: what batch systems send some time before they kill."""
