@@ -295,6 +295,25 @@ def test_errors_are_escaped(charrnn):
     assert result.stderr == "charrnn: a\\nb␛[31m.txt: no such file; give a text file, or - for standard input\n"
 
 
+@pytest.mark.parametrize("flag", ["--out", "--log"])
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "mine"])
+def test_what_a_shell_has_opened_for_us_is_no_file_to_put_a_whole_one_at(text, flag, name):
+    text.with_name("mine").symlink_to("/dev/stdout")
+    command = [sys.executable, "-m", "charrnn", "train", "verse.txt", flag, name, "--overwrite"]
+    with open(text.with_name("x.pt"), "wb") as out:
+        result = subprocess.run(command, cwd=text.parent, stdout=out, stderr=subprocess.PIPE, timeout=300, check=False)
+    told = f"charrnn: {flag} {name}: names an open stream, and it goes to a file; name one\n"
+    assert (result.returncode, result.stderr.decode()) == (2, told)
+    assert text.with_name("x.pt").read_bytes() == b""
+
+
+@pytest.mark.slow
+def test_a_text_that_a_shell_has_opened_gives_its_number_to_no_checkpoint(text):
+    command = f"{sys.executable} -m charrnn train <(cat verse.txt) {' '.join(SMALL)} --max-steps 3 -q"
+    result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, timeout=300, check=False)
+    assert (result.returncode, result.stdout) == (0, b"stdin.pt\n"), result.stderr
+
+
 def test_a_device_is_not_replaced_by_a_file(charrnn, text):
     result = charrnn("train", "verse.txt", "--out", "/dev/null", "--overwrite")
     assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is not a regular file; give another with --out\n")

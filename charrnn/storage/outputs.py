@@ -15,6 +15,12 @@ from charrnn.errors import OutputError
 ATTEMPTS, PAUSE = 20, 0.1
 """How often a rename is tried where the target is open elsewhere, and the seconds between."""
 
+STREAM = re.compile(r"/(proc/.*|dev)/fd/")
+"""Where a system shows what processes have open."""
+
+MOST_LINKS = 40
+"""That a system follows from one path."""
+
 
 def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     """Refuse a path where nothing can be written, or where something else lies than an earlier file of the same kind.
@@ -29,6 +35,7 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
         OutputError: it must not or cannot be written.
     """
     require_name(path, flag)
+    require_file(path, flag)
     target = Path(path)
     if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
@@ -44,6 +51,27 @@ def require_name(path: str, flag: str) -> None:
     """
     if path in ("", "-"):
         raise OutputError(f"{flag} {path or 'is empty'}: it goes to a file; name one")
+
+
+def require_file(path: str, flag: str) -> None:
+    """Refuse a path that names an open stream, such as /dev/stdout: what is renamed to it would not go there.
+
+    Raises:
+        OutputError: it does.
+    """
+    if names_stream(path):
+        raise OutputError(f"{flag} {path}: names an open stream, and it goes to a file; name one")
+
+
+def names_stream(path: str) -> bool:
+    """Whether a path leads to what a process has open, as /dev/stdout and a shell's <(...) do."""
+    with contextlib.suppress(OSError, ValueError):  # of a path that is no link; a NUL byte in it
+        for _ in range(MOST_LINKS):
+            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if STREAM.match(path):
+                return True
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return False
 
 
 def _beginning(path: Path, length: int) -> bytes:

@@ -18,7 +18,7 @@ from charrnn.display.log import begins_as_log
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint, read_checkpoint
-from charrnn.storage.outputs import folder_of, require_name, temporary_beside
+from charrnn.storage.outputs import folder_of, names_stream, require_file, require_name, temporary_beside
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -82,7 +82,7 @@ class Request:
 
     @property
     def _name(self) -> str:
-        if self.texts[0] == STDIN:
+        if self.texts[0] == STDIN or names_stream(self.texts[0]):  # whose name is a number
             return f"{STDIN_NAME}.pt"
         first = Path(self.texts[0])
         return f"{first.resolve().name if first.is_dir() else first.stem}.pt"
@@ -163,6 +163,8 @@ def check_output(request: Request) -> None:
     for flag, given in (("--out", request.out), ("--log", request.log), ("--init-from", request.init_from)):
         if given is not None:
             require_name(given, flag)
+            if flag != "--init-from":  # which is read
+                require_file(given, flag)
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if request.init_from is not None and request.resume:
