@@ -33,16 +33,17 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run_in_terminal(folder, *arguments, stop_after=None, **environment):
-    """Run with stderr on a terminal of 80 columns and stdout in a pipe: exit code, stdout, what was shown."""
+def run_in_terminal(folder, *arguments, stop_after=None, columns=80, **environment):
+    """Run with stderr on a terminal of so many columns and stdout in a pipe: exit code, stdout, what was shown."""
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     os.set_blocking(master, False)
     process = subprocess.Popen(
         [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, *map(str, arguments)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=slave,
-        env={**clean_environment(), "TERM": "xterm", "COLUMNS": "80", **environment},
+        env={**clean_environment(), "TERM": "xterm", "COLUMNS": str(columns), **environment},
     )
     os.close(slave)
     shown, started = b"", time.monotonic()
@@ -97,6 +98,14 @@ def test_what_takes_seconds_before_the_first_line_is_named_and_taken_away_again(
     assert shown.index("measuring") < shown.index("verse.txt:")
     for flag in ("--quiet", "--json"):
         assert "..." not in run_in_terminal(folder, "--max-steps", 1, "--overwrite", flag)[2]
+
+
+@pytest.mark.slow
+def test_a_narrow_terminal_shows_no_more_of_what_is_waited_for_than_its_line_takes(folder):
+    code, _, shown = run_in_terminal(folder, "--max-steps", 1, columns=15)
+    assert code == 0
+    for waited_for in ("loading PyTorc", "measuring this"):
+        assert f"{waited_for}\r{' ' * 14}\r" in shown
 
 
 def test_what_was_waited_for_does_not_stand_before_an_error(folder):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 
 from charrnn.cli.common.tables import is_live
 from charrnn.cli.trainer.request import Request
 from charrnn.training.ranks import Ranks
+
+COLUMNS = 80
 
 
 def is_watched(request: Request) -> bool:
@@ -23,16 +26,24 @@ def waiting(request: Request, ranks: Ranks, message: str) -> Iterator[None]:
     Args:
         request: that may be watched.
         ranks: the processes that train together, of which the first alone shows anything.
-        message: shorter than a narrow terminal's line.
+        message: of which a narrow terminal shows as much as its line takes, since only one line is taken away.
     """
     if not (ranks.is_first and is_watched(request)):
         yield
         return
-    _put(f"{message} ...")
+    shown = f"{message} ..."[: _columns() - 1]
+    _put(shown)
     try:
         yield
     finally:
-        _put("\r" + " " * len(f"{message} ...") + "\r")
+        _put("\r" + " " * len(shown) + "\r")
+
+
+def _columns() -> int:
+    """Of the terminal; one that does not say has the usual ones."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    return COLUMNS
 
 
 def _put(text: str) -> None:
