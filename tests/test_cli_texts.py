@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 
 import pytest
 import torch
@@ -295,9 +296,18 @@ def test_of_a_sorted_list_lines_from_all_over_it_are_held_out(charrnn, tmp_path)
 def test_lines_that_recur_are_told_since_held_out_ones_are_learned_too(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("one\ntwo\nthree\nfour\n" * 50)
     flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]
-    told = "of 20 lines held out 20 are learned from too: the loss on them cannot show overfitting"
+    told = "100% of the lines held out are learned from too: their loss cannot show overfitting"
     assert f"{told}; sort -u leaves each line once\n" in charrnn("train", *flags).stderr
-    assert told in " ".join(charrnn("inspect", "t.pt").text.split())
+    card = " ".join(charrnn("inspect", "t.pt").text.split())
+    assert told in card
+    assert "verdict none: a model that knows its lines by heart would have as low a loss" in card
+    described = json.loads(charrnn("inspect", "t.pt", "--json").text)
+    assert described["known_lines"] == {"held_out": 20, "learned_too": 20}
+    assert described["verdict"].startswith("none: ")
+    (tmp_path / "other.txt").write_text("one\ntwo\n" * 9)
+    named = charrnn("train", *flags, "--val-text", "other.txt", "-o", "n.pt")
+    assert f"{told}; leave them out of t.txt\n" in named.stderr
+    assert not read_checkpoint(str(tmp_path / "n.pt")).train_config.val_spread
     assert "learned from too" not in charrnn("train", "t.txt", "-o", "s.pt", *SMALL).stderr, "one stream"
 
 
@@ -311,8 +321,25 @@ def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charr
     assert "360 to train on, the last 40 held out" in resumed.stderr, resumed.stderr
     (tmp_path / "other.txt").write_text("no line's end")
     refused = charrnn("train", "other.txt", "--init-from", "t.pt")
-    told = "other.txt: no line feed, and the model learned line by line; give a text of lines"
+    told = "other.txt: no line feed, and --lines needs lines; give a text of lines, or leave --lines out"
     assert (refused.code, refused.stderr) == (2, f"charrnn: {told}\n")
+    elsewhere = charrnn("inspect", "t.pt", "--neurons", "--corpus", "other.txt")
+    assert "other.txt: is not the text that t.pt learned from" in elsewhere.stderr
+    begun = charrnn("train", "t.txt", "--init-from", "t.pt", "-o", "i.pt", *SMALL[6:])
+    assert re.search(
+        r"whose loss here is \d\.\d+, so that some of what is held out was learned from before", begun.stderr
+    )
+
+
+def test_a_text_that_is_held_out_by_force_is_what_is_held_out(charrnn, tmp_path):
+    lines = [f"{number:03}\n" for number in range(100)]
+    for name, part in {"both.txt": lines, "a.txt": lines[:80], "b.txt": lines[80:]}.items():
+        (tmp_path / name).write_text("".join(part))
+    assert charrnn("train", "both.txt", "--lines", *SMALL[:2], *SMALL[6:]).code == 0
+    flags = ["a.txt", "--val-text", "b.txt", "--resume-from", "both.pt", "-o", "f.pt", "--force-resume"]
+    forced = charrnn("train", *flags, "--max-steps", 6)
+    assert "320 to train on, the 80 of b.txt held out" in forced.stderr
+    assert "so that some of what is held out was learned from before" in forced.stderr
 
 
 @pytest.mark.parametrize(

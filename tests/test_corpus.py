@@ -1,6 +1,7 @@
 import dataclasses
 import gzip
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -396,12 +397,16 @@ def test_lines_of_a_text_that_is_large_or_held_out_by_name_stand_at_its_end(monk
     assert not small.is_spread
 
 
-@pytest.mark.parametrize("most", [1 << 22, 9])
-def test_lines_that_are_held_out_and_learned_from_too_are_counted(most, monkeypatch):
-    monkeypatch.setattr("charrnn.text.splitting.MOST_LOOKED_AT", most)
+def test_lines_that_are_held_out_and_learned_from_too_are_counted(monkeypatch):
     encoder = CharEncoder("abc\n ")
     train, held_out = (encoder.encode(text) for text in ("aa\nab\n\nabc\nbc\n", "ab\nb\n \n\nbc\nabc\n"))
-    assert count_known(train, held_out, encoder) == ((4, 3) if most > 9 else (3, 1))
+    assert count_known(train, held_out, encoder) == (4, 3)
+    rare = CharEncoder("ab\n", has_unknown=True)
+    assert count_known(rare.encode("ab\nac\n"), rare.encode("ad\nab\n"), rare) == (1, 1), "what is rare may differ"
+    monkeypatch.setattr("charrnn.text.splitting.MOST_LOOKED_AT", 300)
+    lines = [*map("".join, itertools.product("abc", repeat=6))]
+    train, held_out = (encoder.encode("".join(f"{line}\n" for line in part)) for part in (lines, lines[::9]))
+    assert count_known(train, held_out, encoder) == (5, 4), "the same share of both; the last line is cut"
 
 
 def test_one_line_cannot_be_split_into_lines():
@@ -411,6 +416,7 @@ def test_one_line_cannot_be_split_into_lines():
         corpus_of("a single line\n", lines=True).split(0.1, spread=True)
     with pytest.raises(CorpusError, match="3 characters, but at least 4 are needed"):
         corpus_of("a\n\n", lines=True).split(0.1, spread=True)
+    assert [*map(len, corpus_of("abcdef\nghi\n", lines=True).split(0.96, spread=True))] == [4, 7]
 
 
 def test_a_text_too_short_to_split_says_how_much_is_needed():

@@ -123,11 +123,13 @@ def card(
     if checkpoint.history[-1] != best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
-    return [*rows, ("verdict", judged(checkpoint))]
+    return [*rows, ("verdict", judged(checkpoint, known))]
 
 
-def judged(checkpoint: Checkpoint) -> str:
-    """How its training went, in words; see `charrnn.analysis.verdict`."""
+def judged(checkpoint: Checkpoint, known: str = "") -> str:
+    """How its training went, in words: see `charrnn.analysis.verdict`, and for `known` see `card`."""
+    if known:
+        return "none: a model that knows its lines by heart would have as low a loss"
     return verdict(
         checkpoint.history,
         vocab_size=checkpoint.model.vocab_size,

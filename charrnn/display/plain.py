@@ -243,7 +243,7 @@ def describe_known(held_out: int, known: int) -> str:
     """Say where the lines that are held out cannot show what a model knows by heart; nothing where they can."""
     if not known or known < held_out * KNOWN_SHARE:
         return ""
-    return f"of {held_out:,} lines held out {known:,} are learned from too: the loss on them cannot show overfitting"
+    return f"{known / held_out:.0%} of the lines held out are learned from too: their loss cannot show overfitting"
 
 
 def number_of(number: float, noun: str) -> str:

@@ -172,9 +172,10 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     if not counts.any():
         raise CorpusError(f"{name}: no characters; give a text to learn from")
     if reading.options.lines and not counts[ord("\n")]:
-        mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else "leave it out"
-        if reading.encoder is not None or reading.known is not None:
-            raise CorpusError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
+        if reading.encoder is not None:
+            raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
+        mend = "leave it out" if reading.known is None else "give a text of lines, or leave --lines out"
+        mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else mend
         raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
     encoder = reading.encoder or _choose(counts, reading)
     if reading.encoder is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.errors import CorpusError
-from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.encoder import UNKNOWN_MARK, CharEncoder, Ids
 from charrnn.text.places import find_lines
 
 MIN_PIECE = 2
@@ -15,7 +15,7 @@ GOLDEN_RATIO = (1 + 5**0.5) / 2
 """Its multiples, less their whole parts, lie evenly between 0 and 1, and never fall into step with what recurs."""
 
 MOST_LOOKED_AT = 1 << 22
-"""Characters of each piece in which lines are looked for that stand in both."""
+"""Characters to learn from in which lines are looked for that are held out too."""
 
 
 def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -> tuple[Ids, Ids]:
@@ -57,7 +57,7 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str) -> tup
     Raises:
         CorpusError: a piece would be too short to predict anything, or there is one line.
     """
-    _held_out(len(ids), val_fraction, name)
+    _held_out(len(ids), 0.0, name)
     starts, lengths = find_lines(ids, line_feed)
     if len(starts) < MIN_PIECE:
         raise _one_line(name)
@@ -71,12 +71,14 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str) -> tup
 
 
 def count_known(train: Ids, held_out: Ids, encoder: CharEncoder) -> tuple[int, int]:
-    """Count the lines that are held out, blank ones left aside, and those of them that are learned from too.
+    """Count the lines that are held out, and those of them that are learned from too.
 
-    Of long pieces the beginnings alone are looked at, so that there may be more of the latter.
+    Lines that are blank, or have characters without an id of their own, are left aside. Of long pieces the same share
+    is looked at, from the beginning on: in a sorted list that is what may be the same.
     """
-    learned, held = (encoder.decode(ids[:MOST_LOOKED_AT]).split("\n") for ids in (train, held_out))
-    lines = [line for line in held if line.strip()]
+    share = min(1.0, MOST_LOOKED_AT / max(1, len(train)))
+    learned, held = (encoder.decode(ids[: round(share * len(ids))]).split("\n") for ids in (train, held_out))
+    lines = [line for line in held if line.strip() and not (encoder.has_unknown and UNKNOWN_MARK in line)]
     known = set(learned)
     return len(lines), sum(line in known for line in lines)
 

@@ -33,8 +33,7 @@ def show_card(subject: Subject) -> None:
     evaluated = bool(subject.contents.history)
     baseline, absence = (subject.baseline, subject.absence) if evaluated else (None, "")
     cuts = {} if baseline is None else {"learned": subject.baseline_cut, "counted": subject.num_chosen}
-    known = describe_known(*subject.known_lines)
-    print_table(card(subject.contents, baseline, absence=absence, known=known, **cuts))
+    print_table(card(subject.contents, baseline, absence=absence, known=describe_known(*subject.known_lines), **cuts))
     history, width = subject.contents.history, terminal_width()
     curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
     if len(history) > 1:
@@ -73,7 +72,8 @@ def describe(subject: Subject) -> dict[str, Any]:
         "best": _describe_best(subject),
         "baseline": _describe_baseline(subject),
         "losses_compare": contents.losses_compare,
-        "verdict": judged(contents),
+        "known_lines": _describe_lines(subject),
+        "verdict": judged(contents, describe_known(*subject.known_lines)),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,
@@ -116,7 +116,7 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
         rows["cold loss, nats"] = f"{cold:.4f}"
     if measured is not None:
         rows[f"{YARDSTICK}, nats"] = f"{measured.baseline:.4f}"
-    return {**rows, "verdict": judged(contents).partition(":")[0]}
+    return {**rows, "verdict": judged(contents, describe_known(*subject.known_lines)).partition(":")[0]}
 
 
 def _plain(value: Any) -> str:
@@ -141,6 +141,13 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
             "cold_loss": subject.contents.training.get("cold_loss"),
         }
     )
+
+
+def _describe_lines(subject: Subject) -> dict[str, int] | None:
+    if subject.is_stream or subject.text is None:
+        return None
+    held_out, known = subject.known_lines
+    return {"held_out": held_out, "learned_too": known}
 
 
 def _describe_baseline(subject: Subject) -> dict[str, Any] | None:

@@ -55,9 +55,8 @@ def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
 
 
 def gradients_view(watched: Watched) -> View:
-    """Show how far back gradients reach, and how far back context helps."""
+    """Show how far back gradients reach, and how far back context helps; see `require_length`."""
     contents = watched.subject.contents
-    require_length([(watched.subject, watched.piece)])
     ids = contents.encoder.encode(watched.text)
     data = {
         **watched.piece.fields,

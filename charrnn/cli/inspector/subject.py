@@ -122,7 +122,7 @@ class Subject:
     def part(self) -> tuple[float, int | None, bool]:
         """Which part of its text its losses are over.
 
-        The share held out; how much of that, nearly, or None for all of it; and whether what is chosen are lines.
+        The share held out; how much of that, nearly, or None for all of it; and whether it is of lines, not of pieces.
         """
         is_chosen = self.num_counted < self._num_held_out
         return (

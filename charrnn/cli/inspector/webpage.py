@@ -17,7 +17,7 @@ from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gallery import read_given
-from charrnn.cli.inspector.gradient_view import gradients_view
+from charrnn.cli.inspector.gradient_view import gradients_view, require_length
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import (
@@ -162,13 +162,17 @@ def _makers(watched: Watched, shown: Piece, flags: Mapping[str, Any]) -> dict[st
         seen = surprise_view(watched.subject, shown.text, shown.source, rule=rule, top_k=top_k)
         return {"surprise": {**seen.data, "extent": _extent(shown)}}
 
+    def gradients() -> dict[str, Any]:
+        require_length([(watched.subject, watched.piece)])
+        return {"gradients": {**gradients_view(watched).data, **told}}
+
     return {
         "surprise": surprise,
         "neurons": lambda: {
             "neurons": neurons_view(watched).data, "activations": _activations(watched, flags["cell"] or ()),
         },
         "gates": lambda: {"gates": {"gates": _gates(watched), **told}},
-        "gradients": lambda: {"gradients": {**gradients_view(watched).data, **told}},
+        "gradients": gradients,
     }  # fmt: skip
 
 

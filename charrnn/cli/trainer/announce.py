@@ -91,7 +91,8 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
         )
     if corpus.line_feed is not None:
         known = describe_known(*count_known(*pieces, corpus.encoder))
-        lines += [f"{known}; sort -u leaves each line once"] * bool(known)
+        mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
+        lines += [f"{known}; {mend}"] * bool(known)
     if corpus.skipped:
         files, named = number_of(len(corpus.skipped), "file"), ", ".join(map(quoted, corpus.skipped[:NAMED]))
         more = ", ... (--json names all)" if len(corpus.skipped) > NAMED else ""

@@ -76,7 +76,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     forced = [f"{flag_name(name)} {changes[name]}" for name in changes]
-    if changes.get("val_fraction", 0.0) > before["val_fraction"] or ("val_fraction" in changes and config.val_spread):
+    was_learned = changes.get("val_fraction", 0.0) > before["val_fraction"] or before["val_spread"]
+    if "val_fraction" in changes and was_learned:
         forced.append("so that some of what is held out was learned from before")
     if forced:
         reason += f", forced: {', '.join(forced)}"
@@ -106,6 +107,7 @@ def _change(
         return stored.model, stored.train_config
     _check_forced(changes, path)
     config = _replace_fields(stored.train_config, changes)
+    config = replace(config, val_spread=config.val_spread and not corpus.num_held_out)
     if "optimizer" in changes and "learning_rate" not in request.explicit:
         config = replace(config, learning_rate=peak_rate(config.optimizer, stored.model, math.inf))
     return _replace_fields(stored.model, changes), config

@@ -58,8 +58,12 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
     loss = validate_beginning(run)
     new = len(corpus.encoder.characters) - len(stored.encoder.characters)
+    before, now = stored.train_config, run.config
+    is_other = (before.val_fraction, before.val_spread) != (now.val_fraction, now.val_spread)
+    learned = ", so that some of what is held out was learned from before" * is_other
+    told = f"{loss:.4f}{learned if stored.corpus.sha256 == corpus.sha256 else ''}"
     grown = f", {new:,} {corpus.options.unit}{'s' * (new > 1)} new to it" if new else ""
-    return replace(launch, reason=f"those of {path}, whose loss here is {loss:.4f}{grown}; the rest {launch.reason}")
+    return replace(launch, reason=f"those of {path}, whose loss here is {told}{grown}; the rest {launch.reason}")
 
 
 def carry_over(
