@@ -198,20 +198,19 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
         num_bad = sum(map(len, runs))
         if sum(c > "\x7f" for c in around) > 2 * num_bad:
             return f"the text around is valid: mend it there, {passing}"
-        if 2 * sum(len(run) for run in runs if len(run) > 1) > num_bad:  # of Western letters few stand side by side
+        if 3 * sum(len(run) for run in runs if len(run) > 2) > num_bad:  # of Latin letters and signs two at most
             return f"name its --encoding, such as {SCRIPTS}, {passing}"
-        if 5 * len(_TURKISH.findall(around)) > num_bad:
-            return f"if it is Turkish, give --encoding windows-1254, if Latin-1, latin-1, {passing}"
         # where Latin-1 has control characters, Windows' own has quotation marks and dashes
         likely = "Windows-1252" if error.object[error.start] < 0xA0 else "Latin-1"
+        return f"if it is {likely}, give --encoding {likely.lower()} ({_OTHER_LATIN}), {passing}"
     return f"if it is {likely}, give --encoding {likely.lower()}, {passing}"
 
 
 SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
 """Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
 
-_TURKISH = re.compile("[\udcd0\udcdd\udcde\udcf0\udcfd\udcfe]")
-"""Bytes that are letters of Turkish, and of Icelandic where the encoding is Latin-1."""
+_OTHER_LATIN = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
+"""Encodings of Latin letters that bytes do not tell from the usual ones."""
 
 _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
 """Encodings that go on where another ends, by that one; a text that is said to be in it often has more."""
