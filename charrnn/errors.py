@@ -18,6 +18,8 @@ A message says what is wrong, where, and what to do next. Mistakes of our own ar
 
 from __future__ import annotations
 
+import unicodedata
+
 LISTED = 8
 """Characters that a message names."""
 
@@ -111,4 +113,5 @@ def _describe_character(character: str) -> str:
     """A character as one reads it in a message; a byte that is no text stands for itself as a surrogate."""
     if "\udc80" <= character <= "\udcff":
         return f"byte 0x{ord(character) - 0xDC00:02X}"
-    return f"{character!r} (U+{ord(character):04X})"
+    shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark lies on something
+    return f"{shown} (U+{ord(character):04X})"

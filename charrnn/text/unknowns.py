@@ -166,7 +166,7 @@ def with_cr_lf(text: str) -> str:
 
 def _behind_letters(text: str) -> str:
     """Those of a text's characters that join the letter before, each once: marks, and Hangul's vowels and finals."""
-    return "".join(c for c in set(text) if unicodedata.combining(c) or "\u1160" <= c <= "\u11ff")
+    return "".join(c for c in set(text) if unicodedata.category(c)[0] == "M" or "\u1160" <= c <= "\u11ff")
 
 
 def _known_form(letter: str, encoder: CharEncoder, *, decomposes: bool = True) -> str | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from charrnn.cli.common.shared import encode_ids, first_id, unescape
+from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
 from charrnn.cli.sampler.writing import Job
 from charrnn.display.plain import write_error
@@ -20,76 +19,15 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import BYTE, TextOptions
-from charrnn.text.unknowns import ends_lines_by_cr_lf, in_known_form, letters, with_cr_lf, with_known_line_ends
+from charrnn.text.options import TextOptions
+from charrnn.text.unknowns import ends_lines_by_cr_lf, in_known_form, letters
 
 MEAN_LINES = 10
 """How often the mean line of its text has room in a line that is written, where no length is given."""
 
 LONGEST_LINE = 100_000
 """Characters of such a line, at most: a text may have hardly any line feeds."""
-
-
-@dataclass(frozen=True)
-class _Form:
-    """The form of a model's text, to which all that is typed is brought.
-
-    Attributes:
-        text: how it was read.
-        encoder: of its characters.
-        has_cr_lf: whether its lines end by CR LF.
-    """
-
-    text: TextOptions
-    encoder: CharEncoder
-    has_cr_lf: bool
-
-    def of(self, typed: str) -> str:
-        """What is typed with escapes, in this form."""
-        return self._of(unescape(typed))
-
-    def characters_of(self, typed: Sequence[str] | None, *, is_allowed: bool) -> str:
-        """What is typed for --allow or --forbid; a CR of its own stays one, whatever becomes of it in a text.
-
-        A letter that is forbidden is not taken apart, or it would be forbidden without its accent too.
-
-        Raises:
-            ConfigError: a character is several bytes, and bytes are what the model writes.
-        """
-        pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed or ())
-        characters = "".join("\r".join(self._of(part, decomposes=is_allowed) for part in parts) for parts in pieces)
-        if self.encoder.unit == BYTE and not characters.isascii():
-            raise ConfigError(
-                "--allow and --forbid take ASCII alone for a model of bytes: other characters are several"
-            )
-        return characters
-
-    def stops_of(self, typed: str) -> tuple[str, ...]:
-        """What ends a text where this is typed: where lines end by CR LF, a line feed alone is such an end too."""
-        return tuple(dict.fromkeys((self.of(typed), replace(self, has_cr_lf=False).of(typed))))
-
-    def pattern_of(self, typed: str) -> str:
-        """A pattern in the Unicode form that the text was brought to; what so becomes a sign of patterns is escaped."""
-        if self.text.normalize == "none":
-            return typed
-        composed = unicodedata.normalize("NFC", typed)
-        if self.text.normalize == "nfc":
-            return composed
-
-        def simplify(found: re.Match[str]) -> str:
-            simple = unicodedata.normalize("NFKC", found[0][-1])
-            return found[0] if found[0].isascii() else re.sub(r"[!-/:-@\[-`{-~]", r"\\\g<0>", simple)
-
-        return re.sub(r"(?s)\\?[^\x00-\x7f]|\\.", simplify, composed)
-
-    def with_line_ends(self, text: str) -> str:
-        """A text with the line ends of this form."""
-        return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)
-
-    def _of(self, text: str, *, decomposes: bool = True) -> str:
-        return in_known_form(self.with_line_ends(prepare(text, self.text)), self.encoder, decomposes=decomposes)
 
 
 def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
@@ -114,7 +52,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
             _warn_of_line_ends(path, ends_lines_by_cr_lf(other.encoder, other.corpus.counts), has_cr_lf)
 
     model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"], on_other=look_at)
-    form = _Form(contents.text, encoder, has_cr_lf)
+    form = Form(contents.text, encoder, has_cr_lf)
     prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags["unknown"], flags["checkpoint"])
     before = encode_ids(encoder, "\n") if any(read_lines) else []  # after which one of them learned to begin a line
     opening = before + encode_ids(encoder, prompt)
@@ -134,8 +72,8 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
         from charrnn.generation.matching import LineMatch  # here: most samples start without
 
         pattern = form.pattern_of(flags["match"])
-        _warn_of_form(pattern, encoder)
         match = LineMatch.build(pattern, encoder, options.allowed, ends_by_cr_lf=writes_cr_lf)
+        _warn_of_form(pattern, encoder)
         match = match.after(prompt, length)
         rules = replace(rules, fits=match.fits)
     _warn_of_stops(map(form.of, flags["stop"] or ()), encoder, options.allowed)
@@ -167,14 +105,14 @@ def _length(flags: Mapping[str, Any], contents: Checkpoint) -> int:
     return max(length, min(line * lines, MOST_CHARACTERS))
 
 
-def _end_of_another(flags: Mapping[str, Any], form: _Form) -> str:
+def _end_of_another(flags: Mapping[str, Any], form: Form) -> str:
     """What a text without a prompt begins behind, where --stop ends texts by blank lines: the longest such end."""
     stops = (form.of(typed) for typed in flags["stop"] or ())
     ends = [stop for stop in stops if re.fullmatch("(\r?\n){2,}", stop) and not form.encoder.lacking(stop)]
     return max(ends, key=len, default="")
 
 
-def _rules(flags: Mapping[str, Any], form: _Form) -> Rules:
+def _rules(flags: Mapping[str, Any], form: Form) -> Rules:
     """What ends a sample before its length, and which lines are left out of it."""
     known_lines = _known_lines(flags["novel"], form.text, flags["encoding"]) if flags["novel"] else None
     stops = tuple(stop for typed in flags["stop"] or () for stop in form.stops_of(typed))
@@ -199,14 +137,17 @@ def _warn_of_stops(stops: Iterable[str], encoder: CharEncoder, allowed: tuple[in
 def _warn_of_form(pattern: str, encoder: CharEncoder) -> None:
     """Say on stderr where a pattern has a character in the other Unicode form than the model's text."""
     pairs = ((letter, in_known_form(letter, encoder)) for letter in letters(pattern))
-    for typed, known in itertools.islice((pair for pair in pairs if pair[0] != pair[1]), 1):
+    typed, known = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+    if typed:
+        written = known.encode("ascii", "backslashreplace").decode()
+        in_class = f", and in place of a class ({written}|a)" if len(known) > 1 else ""
         write_error(
-            f"--match has {describe_characters(typed)}, which the model writes as {describe_characters(known)}; name "
-            "these in the pattern, by \\u and their numbers too, and in a class each by itself"
+            f"--match has {describe_characters(typed)}, which the model writes as {describe_characters(known)}; write "
+            f"{written} in the pattern{in_class}"
         )
 
 
-def _warn_of_lacking(flags: Mapping[str, Any], form: _Form) -> None:
+def _warn_of_lacking(flags: Mapping[str, Any], form: Form) -> None:
     """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
     for name in ("allow", "forbid"):
         typed = form.characters_of(flags[name], is_allowed=name == "allow")
@@ -236,7 +177,7 @@ def _known_lines(paths: Sequence[str], options: TextOptions, encoding: str | Non
     return KnownLines(line.removesuffix("\r") for text in texts for line in text.split("\n"))
 
 
-def _options(flags: Mapping[str, Any], form: _Form) -> SamplingOptions:
+def _options(flags: Mapping[str, Any], form: Form) -> SamplingOptions:
     """How the next character is chosen."""
     temperature, last = _parse_temperature(flags["temperature"])
     if last is not None and flags["length"] == -1:
@@ -258,7 +199,7 @@ def _options(flags: Mapping[str, Any], form: _Form) -> SamplingOptions:
     )
 
 
-def _allowed(flags: Mapping[str, Any], form: _Form) -> tuple[int, ...] | None:
+def _allowed(flags: Mapping[str, Any], form: Form) -> tuple[int, ...] | None:
     """The ids to write with; None for all."""
     encoder = form.encoder
     if not flags["allow"] and not flags["forbid"]:

@@ -1,0 +1,88 @@
+"""What is typed for `charrnn sample`, in the form of the model's text: case, Unicode form, line ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from charrnn.cli.common.shared import unescape
+from charrnn.errors import ConfigError
+from charrnn.text.decoding import prepare
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import BYTE, TextOptions
+from charrnn.text.unknowns import in_known_form, letters, with_cr_lf, with_known_line_ends
+
+_CLASS_OR_ESCAPE = re.compile(r"(?s)(\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]|\\.)")
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of a model's text, to which all that is typed is brought.
+
+    Attributes:
+        text: how it was read.
+        encoder: of its characters.
+        has_cr_lf: whether its lines end by CR LF.
+    """
+
+    text: TextOptions
+    encoder: CharEncoder
+    has_cr_lf: bool
+
+    def of(self, typed: str) -> str:
+        """What is typed with escapes, in this form."""
+        return self._of(unescape(typed))
+
+    def characters_of(self, typed: Sequence[str] | None, *, is_allowed: bool) -> str:
+        """What is typed for --allow or --forbid; a CR of its own stays one, whatever becomes of it in a text.
+
+        A letter that is forbidden is not taken apart, or it would be forbidden without its accent too.
+
+        Raises:
+            ConfigError: a character is several bytes, and bytes are what the model writes.
+        """
+        pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed or ())
+        characters = "".join("\r".join(self._of(part, decomposes=is_allowed) for part in parts) for parts in pieces)
+        if self.encoder.unit == BYTE and not characters.isascii():
+            raise ConfigError(
+                "--allow and --forbid take ASCII alone for a model of bytes: other characters are several"
+            )
+        return characters
+
+    def stops_of(self, typed: str) -> tuple[str, ...]:
+        """What ends a text where this is typed: where lines end by CR LF, a line feed alone is such an end too."""
+        return tuple(dict.fromkeys((self.of(typed), replace(self, has_cr_lf=False).of(typed))))
+
+    def pattern_of(self, typed: str) -> str:
+        """A pattern in the Unicode form that the text was brought to, which else stays the same one.
+
+        What so becomes a sign of patterns is escaped, and where one character becomes several they are a group. In a
+        class each character stands for itself: one that several would stand for stays as it is, as do a letter's marks.
+        """
+        if self.text.normalize == "none":
+            return typed
+        pieces = _CLASS_OR_ESCAPE.split(typed)  # those that it finds lie between the others
+        for place, piece in enumerate(pieces):
+            if piece.startswith("[") and place % 2:
+                pieces[place] = re.sub(r"\\?[^\x00-\x7f]", lambda found: self._in_class(found[0]), piece)
+            elif not piece.isascii():
+                pieces[place] = "".join(map(self._in_pattern, letters(piece[place % 2 :])))
+        return "".join(pieces)
+
+    def with_line_ends(self, text: str) -> str:
+        """A text with the line ends of this form."""
+        return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)
+
+    def _in_pattern(self, letter: str) -> str:
+        simple = prepare(letter, TextOptions(normalize=self.text.normalize))
+        if simple == letter:
+            return letter
+        return f"(?:{re.escape(simple)})" if len(simple) > len(letter) else re.escape(simple)
+
+    def _in_class(self, character: str) -> str:
+        simple = self._in_pattern(character[-1])
+        return character if simple.startswith("(?:") else simple
+
+    def _of(self, text: str, *, decomposes: bool = True) -> str:
+        return in_known_form(self.with_line_ends(prepare(text, self.text)), self.encoder, decomposes=decomposes)
