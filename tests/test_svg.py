@@ -7,7 +7,7 @@ from conftest import ROOT, clean_environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.display.svg import COLUMNS, Tinted, picture
+from charrnn.display.svg import COLUMNS, MIRRORED, Tinted, picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -22,7 +22,8 @@ def test_any_text_is_a_sound_picture_of_all_its_characters(text):
     root, shown = parse(picture([Tinted(c, 0.5, ("<",)) for c in text], text))
     assert len(shown) == len(text)
     assert all(
-        len(letter) == 1 and (letter == c or letter in "↵→□␀" or c < " ") for letter, c in zip(shown, text, strict=True)
+        len(letter) == 1 and (letter in (c, c.translate(MIRRORED)) or letter in "↵→□␀" or c < " ")
+        for letter, c in zip(shown, text, strict=True)
     )
     width, height = float(root.get("width")), float(root.get("height"))
     for node in root.iter(f"{SVG}text"):
@@ -113,6 +114,20 @@ def test_letters_that_are_read_from_the_right_stand_so_and_numbers_and_others_am
     assert (first > second, third - second) == (True, 0), "lines from the right end at the right"
     whole, _ = seen("א" + "b" * COLUMNS + "c\n")
     assert whole[1] == "↵bc", "a line that goes on is read as it began"
+
+
+def test_brackets_among_letters_that_are_read_from_the_right_are_mirrored():
+    assert seen("אב (גד) [ה]")[0] == ["[ה] (דג) בא"]
+    assert seen("אב «(12)» <a (b) c>")[0] == ["<a (b) c> «(12)» בא"]
+    assert seen("ab (אב) cd")[0] == ["ab (בא) cd"]
+    assert seen("ab א(ג)ה cd")[0] == ["ab ה(ג)א cd"]
+
+
+def test_a_mark_stays_with_its_letter():
+    assert seen("אב cafe\u0301 גד")[0] == ["דג cafe\u0301 בא"]
+    assert seen("ab של\u05b0 cd")[0] == ["ab \u05b0לש cd"]
+    assert seen("ab של" + "\u05b0" * COLUMNS)[0][1] == "\u05b0" * 5, "on the next line too"
+    assert seen("\u0301אב\n\u0301ab")[0] == ["↵בא\u0301", "\u0301ab"]
 
 
 def test_decomposed_hangul_has_room_for_its_parts():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 from charrnn.display.widths import cell_width
@@ -27,8 +27,15 @@ _STYLE = f"""
   }}
 """
 
+MIRRORED = str.maketrans("()[]{}<>«»", ")(][}{><»«")
+"""What is drawn of brackets among letters that are read from the right."""
+
+_KINDS = {"R": "R", "AL": "R", "L": "L", "EN": "N", "AN": "N", "CS": ",", "ES": ",", "ET": "%", "B": "\n"}
+"""R for a letter that is read from the right, L for another, N for a digit and what may stand in and at a number."""
 
 _FIRST_LETTER = re.compile("[^RL\n]*([RL])")
+_FROM_RIGHT_OR_LEFT = re.compile(r"(?s)R(?:[^L]*[RN])?|[^R]+")
+_KEPT_OR_TURNED = re.compile(r"(?s)L(?:[^R]*[LN])?|%*N+(?:,N+)*%*|.")
 
 
 @dataclass(frozen=True)
@@ -56,15 +63,17 @@ def picture(characters: Sequence[Tinted], title: str) -> str:
     below = max((len(one.below) for one in characters), default=0)
     block = _LINE * (1 + below) + (_GAP if below else 0)
     lines = list(_lines(characters))
-    widest = max((_extent(line) for line, _ in lines), default=1)
+    widest = max((_extent(line) for line, *_ in lines), default=1)
     parts = []
-    for number, (line, is_from_right) in enumerate(lines):
+    for number, (line, kinds, is_from_right) in enumerate(lines):
         column = widest - _extent(line) if is_from_right else 0
-        columns = dict[int, int]()
-        for place in _as_seen(line, is_from_right):
+        columns, shown = dict[int, int](), list(line)
+        for place, is_turned in _as_seen(kinds, is_from_right):
             columns[place] = column
             column += _columns(line[place].character)
-        for place, one in enumerate(line):
+            if is_turned:
+                shown[place] = replace(line[place], character=line[place].character.translate(MIRRORED))
+        for place, one in enumerate(shown):
             x, y = _MARGIN + columns[place] * _ADVANCE, _MARGIN + number * block
             parts.append(_draw(one, x, y, _columns(one.character) * _ADVANCE))
     width, height = 2 * _MARGIN + widest * _ADVANCE, 2 * _MARGIN + len(lines) * block
@@ -95,29 +104,31 @@ def _letter(character: str) -> str:
     return escape(shown) if len(shown) == 1 else "□"
 
 
-def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], bool]]:
-    """Lines, cut after each line feed and where one is full, and whether each is read from the right."""
-    kinds = "".join(map(_kind, (one.character for one in characters)))
+def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], str, bool]]:
+    """Lines, cut after each line feed and where one is full, their kinds, and whether each is read from the right."""
+    kinds = _kinds(characters)
     start = begun = column = 0  # begun: where the line feed before is
     for place, one in enumerate(characters):
         size = _columns(one.character)
         if column + size > COLUMNS:
-            yield characters[start:place], _is_from_right(kinds, begun)
+            yield characters[start:place], kinds[start:place], _is_from_right(kinds, begun)
             start, column = place, 0
         column += size
         if one.character == "\n":
-            yield characters[start : place + 1], _is_from_right(kinds, begun)
+            yield characters[start : place + 1], kinds[start : place + 1], _is_from_right(kinds, begun)
             start, begun, column = place + 1, place + 1, 0
     if column:
-        yield characters[start:], _is_from_right(kinds, begun)
+        yield characters[start:], kinds[start:], _is_from_right(kinds, begun)
 
 
-_KINDS = {"R": "R", "AL": "R", "L": "L", "EN": "N", "AN": "N", "CS": ",", "ES": ",", "ET": "%", "B": "\n"}
-"""R for a letter that is read from the right, L for another, N for a digit and what may stand in and at a number."""
-
-
-def _kind(character: str) -> str:
-    return _KINDS.get(unicodedata.bidirectional(character), " ")
+def _kinds(characters: Sequence[Tinted]) -> str:
+    """What each character is to those beside it, see `_KINDS`; a mark is what the one before it is."""
+    kinds, kind = "", " "
+    for one in characters:
+        direction = unicodedata.bidirectional(one.character)
+        kind = kind.replace("\n", " ") if direction == "NSM" else _KINDS.get(direction, " ")
+        kinds += kind
+    return kinds
 
 
 def _is_from_right(kinds: str, begun: int) -> bool:
@@ -125,19 +136,24 @@ def _is_from_right(kinds: str, begun: int) -> bool:
     return found is not None and found[1] == "R"
 
 
-def _as_seen(line: Sequence[Tinted], is_from_right: bool) -> list[int]:
-    """The places of a line's characters, from left to right, by https://www.unicode.org/reports/tr9/ in short."""
-    kinds = "".join(_kind(one.character) for one in line)
+def _as_seen(kinds: str, is_from_right: bool) -> list[tuple[int, bool]]:
+    """The places of a line's characters, from left to right, and which is read from the right.
+
+    That is https://www.unicode.org/reports/tr9/ in short.
+    """
     if is_from_right:
         return _turned(kinds, 0, len(kinds))
-    spans = (found.span() for found in re.finditer(r"(?s)R(?:[^L]*[RN])?|[^R]+", kinds))
-    return [place for span in spans for place in (_turned(kinds, *span) if kinds[span[0]] == "R" else range(*span))]
+    seen = list[tuple[int, bool]]()
+    for found in _FROM_RIGHT_OR_LEFT.finditer(kinds):
+        start, end = found.span()
+        seen += _turned(kinds, start, end) if kinds[start] == "R" else [(place, False) for place in range(start, end)]
+    return seen
 
 
-def _turned(kinds: str, start: int, end: int) -> list[int]:
+def _turned(kinds: str, start: int, end: int) -> list[tuple[int, bool]]:
     """Places from the last to the first, but for numbers and what is of other letters among them."""
-    found = re.compile(r"(?s)L(?:[^R]*[LN])?|%*N+(?:,N+)*%*|.").finditer(kinds, start, end)
-    return [place for span in reversed([one.span() for one in found]) for place in range(*span)]
+    spans = [found.span() for found in _KEPT_OR_TURNED.finditer(kinds, start, end)]
+    return [(place, last - first == 1) for first, last in reversed(spans) for place in range(first, last)]
 
 
 def _extent(line: Sequence[Tinted]) -> int:
