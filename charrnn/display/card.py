@@ -191,9 +191,8 @@ def spell(character: str, unit: str) -> str:
 def _alphabet(encoder: CharEncoder) -> str:
     characters = encoder.characters
     if encoder.unit == CHARACTER:
-        shown = "".join(spell(c, CHARACTER) for c in characters[:LISTED]).replace(
-            " ", "␣"
-        )  # at the end of a line it would be lost
+        shown = "".join(spell(c, CHARACTER) for c in characters[:LISTED])
+        shown = shown.replace(" ", "␣")  # at the end of a line it would be lost
     else:
         shown = " ".join(_name(character, encoder.unit) for character in characters[:LISTED])
     return shown if len(characters) <= LISTED else f"{shown} and {len(characters) - LISTED:,} more"

@@ -58,7 +58,7 @@ def cut(text: str, columns: int) -> str:
     for place, character in enumerate(text):
         used += _most(character)
         if used > columns:
-            return text[:end] + "…"
+            return text[:end] + "…" * (columns > 0)
         if used < columns:
             end = place + 1
     return text
