@@ -118,7 +118,9 @@ def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, tex
     mistyped = ["train", "verse.txt", "--epochs", 1, "--epochs", 2, "--json"]
     told = "--epochs is given twice; it takes one value; `charrnn train -h` tells more"
     assert json.loads(charrnn(*mistyped).stderr) == {"error": told}
-    assert charrnn(*mistyped, "-q").stderr == f"charrnn: {told}\n"
+    for quiet in (["-q"], ["--quiet"], ["-qo", "z.pt"], ["-qoz.pt"]):
+        assert charrnn(*mistyped, *quiet).stderr == f"charrnn: {told}\n"
+    assert json.loads(charrnn(*mistyped, "-oq.pt").stderr) == {"error": told}
     assert list(json.loads(charrnn("train", "verse.txt", "--json", "--seed", "x").stderr)) == ["error"]
 
 

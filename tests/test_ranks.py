@@ -98,11 +98,16 @@ def test_fewer_lanes_than_processes_are_refused_in_one_line():
 
 
 @pytest.mark.parametrize(
-    ("rank", "told"), [(0, "charrnn: --seq-len is 0; it must be at least 1 and at most 65,536\n"), (1, "")]
+    ("flags", "told"),
+    [
+        (["--seq-len", 0], "--seq-len is 0; it must be at least 1 and at most 65,536"),
+        (["--seed", "x"], "--seed is 'x'; it must be a whole number; `charrnn train -h` tells more"),
+    ],
 )
-def test_a_wrong_flag_is_told_by_the_first_process_alone(charrnn, rank, told):
-    result = charrnn("train", "verse.txt", "--seq-len", 0, env=place(rank, 2, 5))
-    assert (result.code, result.stderr) == (2, told)
+def test_a_wrong_flag_is_told_by_the_first_process_alone(charrnn, flags, told):
+    for rank, lines in ((0, f"charrnn: {told}\n"), (1, "")):
+        result = charrnn("train", "verse.txt", *flags, env=place(rank, 2, 5))
+        assert (result.code, result.stderr) == (2, lines)
 
 
 def test_one_stop_that_comes_by_two_ways_is_one_stop():

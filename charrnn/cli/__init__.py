@@ -91,6 +91,10 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
     except CharRNNError as error:
         _leave(str(error), error.exit_code, ctx)
     except USAGE_ERROR as error:
+        from charrnn.training.torchrun import read_place
+
+        if read_place().rank:  # the first of several processes tells what is wrong with the flags of all
+            raise typer.Exit(2) from None
         _leave(usage_error_line(error), 2, ctx)
     except OSError as error:
         _discard_stdout()

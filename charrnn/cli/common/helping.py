@@ -44,8 +44,8 @@ def with_parts(
             """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
             if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
                 return super().parse_args(ctx, args)
-            asks_for_json = speaks_json and "--json" in args and not {"--quiet", "-q"} & {*args}
             known = _flags(self.get_params(ctx))
+            asks_for_json = speaks_json and "--json" in args and not _asks_for_quiet(args, known)
             left: list[str] = []
             try:
                 if mistake := find_mistake(args, known, hints):
@@ -95,6 +95,12 @@ def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
         for option in options
         for flag in (*option.opts, *option.secondary_opts)
     }
+
+
+def _asks_for_quiet(arguments: Sequence[str], known: Mapping[str, bool]) -> bool:
+    """Whether --quiet is there, or its letter behind those of other flags without a value."""
+    letters = "".join(flag[1] for flag, takes_value in known.items() if len(flag) == 2 and not takes_value)
+    return any(word == "--quiet" or re.match(f"-[{letters}]*q", word) for word in arguments)
 
 
 def _given_twice(given: Sequence[Any]) -> str:
