@@ -248,6 +248,10 @@ def test_a_log_that_was_moved_away_and_one_that_another_run_has_branched_off_wit
     refused = train(folder, "--resume", "--max-steps", 30, "--log", "branch.log")
     told = "branch.log: has nothing of this training; give another file with --log\n"
     assert (refused.process.exitcode, refused.stderr.endswith(told)) == (2, True), refused.stderr
+    written = (folder / "verse.log").read_text()
+    refused = train(folder, *branch[:4], "--log", "verse.log", "--overwrite", "--max-steps", 30)
+    assert refused.stderr.endswith("verse.log: has nothing of this training; give another file with --log\n")
+    assert (folder / "verse.log").read_text() == written, "a branch leaves it to the run that it comes from"
     on = train(folder, "--resume", "--max-steps", 30, "--log", "verse.log")
     told = "charrnn: verse.log: begins after step 20; what came before is in the file that was moved away\n"
     assert (on.process.exitcode, on.stderr.count(told)) == (0, 1), on.stderr

@@ -104,6 +104,9 @@ def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
         b"standard input: line 2 is not valid UTF-8; such bytes are taken as characters that the model does not know\n"
     )
     assert (result.returncode, result.stderr) == (0, b"charrnn: " + told)
+    picture = command(*lines, stdin="\udc89PNG\r\n\x1a\n\0\0\0\rIHDR\n")
+    assert (picture.returncode, picture.stdout) == (2, b"")
+    assert picture.stderr == b"charrnn: standard input: is a picture (PNG), no text; give a text file\n"
     strict = command(*lines, "--unknown", "error", stdin="Tin\nTin \udcff\n")
     assert (strict.returncode, strict.stdout.count(b"\n")) == (2, 1)
     assert b"line 2 is not valid UTF-8 at byte 4 (0xff)" in strict.stderr

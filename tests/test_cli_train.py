@@ -383,7 +383,7 @@ def test_a_resumed_run_trains_on(charrnn, text):
 
 @pytest.mark.slow
 def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
-    charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "-q")
+    charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "--time", "10m", "-q")
     before = text.with_name("verse.pt").read_bytes()
     told = "charrnn: verse.pt: already at its end; give a later --epochs, --max-steps or --time to train on\n"
     for quiet in ([], ["-q"]):

@@ -173,6 +173,11 @@ def test_bytes_that_are_not_valid_and_have_nul_bytes_among_them_are_called_no_te
         list(decode_document([b"abc\0d\xe9", bytes(9)], "t", TextOptions(), mend=mend))
 
 
+def test_a_nul_byte_among_many_others_does_not_make_a_picture_of_a_text():
+    with pytest.raises(DecodingError, match="; if it is Latin-1, give --encoding latin-1"):
+        list(decode_document([b"caf\xe9 " * 30 + b"\0" + b"caf\xe9 " * 30], "t", TextOptions()))
+
+
 @pytest.mark.parametrize("order", ["le", "be"])
 def test_bytes_of_utf_16_without_a_mark_are_told_as_that(order):
     data = ("Caf\xe9 " * 9).encode(f"utf-16-{order}")

@@ -15,12 +15,12 @@ from charrnn.text.line_reader import read_lines
 from charrnn.text.options import TextOptions
 
 
-def read_pieces(pieces, monkeypatch):
+def read_pieces(pieces, monkeypatch, **options):
     """Read standard input that comes in these pieces."""
     left = list(pieces)
     stream = types.SimpleNamespace(read1=lambda _: left.pop(0) if left else b"")
     monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=stream))
-    return read_lines("-")
+    return read_lines("-", **options)
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")), cut=st.integers(1, 9))
@@ -100,6 +100,9 @@ def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_
         next(read_pieces([b"\xff\0\0\x07\0\n"], monkeypatch))
     with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), no text; give a text file"):
         next(read_pieces([b"\x89PNG\r\n\x1a\n\0"], monkeypatch))
+    with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), no text; give a text file"):
+        next(read_pieces([b"\x89PNG\r\n\x1a\n\0"], monkeypatch, is_tolerant=True))
+    assert next(read_pieces([b"a\xffb\n"], monkeypatch, is_tolerant=True)) == ["a\udcffb\n"]
     reader = read_pieces([b"a\n\xff\0\0\x07\0\n"], monkeypatch)
     assert next(reader) == ["a\n"]
     with pytest.raises(CorpusError, match=r"line 2 .*; name its own encoding by --encoding"):

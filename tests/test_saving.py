@@ -244,14 +244,23 @@ def test_a_log_goes_on_where_its_evaluations_are_the_runs_and_else_is_left_alone
     assert path.read_text() == "".join(lines[:kept])
 
 
-@pytest.mark.parametrize(("best", "is_own"), [((100, 1.5), True), ((160, 1.4), True), ((100, 1.6), False)])
-def test_a_log_that_was_moved_away_and_begun_anew_goes_on_where_the_run_has_written_it(tmp_path, best, is_own):
+@pytest.mark.parametrize(
+    ("best", "pace", "refused"),
+    [
+        ((100, 1.5), 0.01, ""),
+        ((160, 1.4), 0.01, ""),
+        ((100, 1.6), 0.01, "is the log of another training"),
+        ((160, 1.4), 0.011, "has nothing of this training"),  # of another text
+    ],
+)
+def test_a_log_that_was_moved_away_and_begun_anew_goes_on_where_the_run_has_written_it(tmp_path, best, pace, refused):
     path = tmp_path / "run.log"
     path.write_text("".join(
-        json.dumps({"step": step, "best_step": best[0], "best_val_loss": best[1]}) + "\n" for step in (160, 170)
+        json.dumps({"step": step, "epoch": pace * step, "best_step": best[0], "best_val_loss": best[1]}) + "\n"
+        for step in (160, 170)
     ))  # fmt: skip
-    if not is_own:
-        with pytest.raises(OutputError, match="is the log of another training"):
+    if refused:
+        with pytest.raises(OutputError, match=refused):
             TrainingLog(path, after_step=150, history=OWN, was_named=True)
         return
     log = TrainingLog(path, after_step=150, history=OWN, was_named=True)

@@ -22,6 +22,9 @@ from charrnn.metrics import HistoryRow
 BEGINNING = b'{"step": '
 """Of every line."""
 
+PACE = 1e-3
+"""Share by which the text that a step stands for may differ between lines of one run: windows are not all as long."""
+
 TELL_EVERY = 60.0
 """Seconds between two warnings of what cannot be written while the training goes on."""
 
@@ -144,7 +147,7 @@ def _end_of(
         if not is_own:
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later:
-            if not end and history and not was_named:
+            if not end and history and not (was_named and _keeps_pace(row, history)):
                 raise OutputError(f"{path}: has nothing of this training; give another file with --log")
             break
         end, last = line_end + 1, step
@@ -158,6 +161,12 @@ def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
         return True
     best = row["best_step"], row["best_val_loss"]
     return best in known or (best[0] is not None and best[0] > history[-1].step)
+
+
+def _keeps_pace(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
+    """Whether a line's step stands for as much of the text as a run's, as it does in no training of another text."""
+    last = history[-1]
+    return last.step == 0 or math.isclose(row["epoch"] * last.step, last.epoch * row["step"], rel_tol=PACE)
 
 
 def _plain(value: Any) -> Any:

@@ -228,14 +228,14 @@ _MARKS = {
 
 
 def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
-    """What to do about bytes that are not valid where NUL bytes stand among the first; nothing where there are none.
+    """What to do about bytes that are not valid where NUL bytes stand among the first; nothing where hardly any do.
 
     Args:
         head: the bytes; those of UTF-16 and UTF-32 are known by their mark, or by where the NUL bytes are.
         is_settled: whether a model reads its texts in one encoding, which no flag changes.
     """
     head = head[:LONGEST_HEAD]
-    if b"\0" not in head or head.startswith(tuple(_MARKS)):
+    if head.count(0) * MANY <= len(head) or head.startswith(tuple(_MARKS)):
         return ""
     for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
         if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
@@ -247,6 +247,9 @@ def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
         "or a program"
     )
 
+
+MANY = 50
+"""Bytes of which one that is NUL shows that all of them are hardly a text in one byte a character."""
 
 OTHER_ENCODING = "name its own encoding by --encoding"
 """What mends a text that a model is to read, where any may be named."""

@@ -19,13 +19,14 @@ _SHIFTING = ("iso2022", "hz", "utf-7")
 """Encodings in which bytes change the meaning of those that follow, beyond a line's end too."""
 
 
-def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
+def read_lines(path: str, options: TextOptions = PLAIN, *, is_tolerant: bool = False) -> Iterator[list[str]]:
     """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
 
     Args:
         path: of the file, which may be compressed, or "-" for standard input, as it is.
         options: its encoding, in which a line feed must be the one byte that it is in ASCII, and no line may depend
             on those before it.
+        is_tolerant: whether bytes that are not in it stand in the lines as surrogates.
 
     Yields:
         The whole lines that were there, one or more, each with its line feed; the last may lack one.
@@ -43,10 +44,10 @@ def read_lines(path: str, options: TextOptions = PLAIN) -> Iterator[list[str]]:
         )
     require_file(path)
     if path == STDIN:
-        yield from _split(sys.stdin.buffer, name, options)
+        yield from _split(sys.stdin.buffer, name, options, is_tolerant=is_tolerant)
         return
     with reading(path), open(path, "rb") as file, _plain(file, path) as plain:
-        yield from _split(plain, path, options)
+        yield from _split(plain, path, options, is_tolerant=is_tolerant)
 
 
 def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
@@ -54,8 +55,8 @@ def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
     return decompressed(file, path) if file.seekable() else contextlib.nullcontext(file)
 
 
-def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str]]:
-    number = 1
+def _split(file: BinaryIO, name: str, options: TextOptions, *, is_tolerant: bool) -> Iterator[list[str]]:
+    number, decoded = 1, replace(options, errors="surrogateescape") if is_tolerant else options
     unfinished: list[bytes] = []
     # read1: what there is, and no waiting until it is much
     while piece := file.read1(CHUNK):  # type: ignore[attr-defined]  # all buffered files have it
@@ -66,10 +67,10 @@ def _split(file: BinaryIO, name: str, options: TextOptions) -> Iterator[list[str
             unfinished.append(piece)
             continue
         lines = b"".join([*unfinished, whole]).split(b"\n")
-        yield from _decode([line + b"\n" for line in lines], number, name, options)
+        yield from _decode([line + b"\n" for line in lines], number, name, decoded)
         number, unfinished = number + len(lines), [rest]
     if last := b"".join(unfinished):
-        yield from _decode([last], number, name, options)
+        yield from _decode([last], number, name, decoded)
 
 
 def _has_lines(options: TextOptions) -> bool:

@@ -57,7 +57,7 @@ class TextOptions:
         """The same for a text in another encoding; None for one in the same.
 
         Raises:
-            ConfigError: the unit is the byte, which has none, or there is no such encoding.
+            ConfigError: it is another one and the unit is the byte, which has none, or there is no such encoding.
         """
         if encoding in (None, self.encoding):
             return self

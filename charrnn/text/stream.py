@@ -42,7 +42,9 @@ class TextStream:
     ) -> None:
         self._documents, self._options, self._separator = documents, options, separator
         self._meter = meter
-        self._mend = f"pass it through iconv: the model reads {options.encoding}" if is_settled else ""
+        self._mend = (
+            f"the model reads {options.encoding}, so it has not learned from this; iconv converts" if is_settled else ""
+        )
         self._signatures = self._sign()
         self._held_out_from, self.num_learned = held_out_from, 0
 

@@ -11,7 +11,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -71,7 +71,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     options = shared_encoding(subjects)
     is_tolerant = rule != "error" and options.unit != BYTE and options.errors == "strict"
     is_told = not is_tolerant
-    for lines in read_lines(path, replace(options, errors="surrogateescape") if is_tolerant else options):
+    for lines in read_lines(path, options, is_tolerant=is_tolerant):
         if not is_told and (bad := _first_bad(lines)) is not None:
             write_error(
                 f"{name_of(path)}: line {number + bad + 1:,} is not valid {options.encoding.upper()}; such bytes are "

@@ -172,7 +172,7 @@ def doubt(run: TrainingRun) -> str:
         )
     if run.finished:
         over = f": {format_seconds(run.seconds)} are over, and --time counts from the very start"
-        used = over if limit is not None else ""
+        used = over if run.ended_by == "time" else ""
         return f"already at its end{used}; give a later --epochs, --max-steps or --time to train on"
     is_at_last_step = run.total_steps is not None and run.step >= run.total_steps
     if limit is None or run.progress < 1 or is_at_last_step:

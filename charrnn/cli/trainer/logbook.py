@@ -37,7 +37,7 @@ def open_log(request: Request, run: TrainingRun, tell: Callable[[str], None]) ->
 
 def _was_named(request: Request, log: str) -> bool:
     """Whether the command that has written the checkpoint to go on from wrote to the same log."""
-    if not request.resume:
+    if not request.resume or request.resume_from is not None:  # a branch has a log of its own
         return False
     try:
         words = shlex.split(read_checkpoint(str(request.source)).made.get("command", ""))
