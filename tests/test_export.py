@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import clean_environment
 
+from charrnn.analysis.heldout import describe_absence, find_text
 from charrnn.errors import OutputError
 from charrnn.storage import outputs
 from charrnn.storage.archive import read_checkpoint
@@ -104,6 +105,31 @@ def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_wit
     assert names[names.index("made") + 1] == "traine"
     compared = run(tmp_path, "inspect", "slim.pt", "whole.pt")
     assert (compared.returncode, compared.stderr) == (0, "")
+
+
+def test_a_slim_checkpoint_finds_what_was_held_out_by_name_and_tells_no_folder_of_it(
+    contents, trained, tmp_path, monkeypatch
+):
+    text = (trained / "words.txt").read_bytes()
+    (tmp_path / "a.txt").write_bytes(text[:18_000])
+    (tmp_path / "b c.txt").write_bytes(text[18_000:])
+    monkeypatch.chdir(tmp_path)
+    command = "charrnn train /home/me/secret/a.txt --time 3m"
+    for typed in ("--val-text '/home/me/secret/b c.txt'", "'--val-text=C:\\secret\\b c.txt'"):
+        corpus = dataclasses.replace(contents.corpus, name="a.txt")
+        made = contents.made | {"command": f"{command} {typed}"}
+        (tmp_path / "slim.pt").write_bytes(
+            to_slim_checkpoint(dataclasses.replace(contents, corpus=corpus, made=made)),
+        )
+        assert b"secret" not in (tmp_path / "slim.pt").read_bytes()
+        slim = read_checkpoint("slim.pt")
+        assert slim.made["command"] == "charrnn train a.txt --val-text 'b c.txt'"
+        assert to_slim_checkpoint(slim) == (tmp_path / "slim.pt").read_bytes()
+        for given in (None, "a.txt"):
+            found = find_text(slim, "slim.pt", given)
+            assert slim.encoder.decode(found.train).encode() == text[:18_000]
+    (tmp_path / "b c.txt").unlink()
+    assert describe_absence(slim, "slim.pt").endswith("; --corpus FILE gives both as one")
 
 
 def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):

@@ -7,9 +7,7 @@ began, in the current folder and beside the checkpoint, and is taken only if it 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +21,6 @@ from charrnn.text.encoder import Ids
 
 LARGEST_SOUGHT = 1 << 26
 """Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
-
-
-VAL_TEXT = "--val-text"
-"""The flag of a training that names a text to hold out."""
 
 
 @dataclass(frozen=True)
@@ -111,30 +105,16 @@ def _read(path: str, val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus
 def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
     """Where it may be: as the training's command line had it, here, and beside the checkpoint."""
     name = checkpoint.corpus.name
-    yield from (Path(word) for word in _command(checkpoint) if Path(word).name == name)
+    yield from (Path(word) for word in checkpoint.command if Path(word).name == name)
     yield Path(name)
     yield Path(checkpoint_path).parent / name
 
 
 def _val_texts(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
     """Paths of the texts that were held out by name: as the training's command line had them, here, or beside it."""
-    words = _command(checkpoint)
-    typed = [
-        after if word == VAL_TEXT else word.removeprefix(f"{VAL_TEXT}=")
-        for word, after in itertools.zip_longest(words, words[1:], fillvalue="")
-        if word == VAL_TEXT or word.startswith(f"{VAL_TEXT}=")
-    ]
     beside = Path(checkpoint_path).parent
-    places = ([path, Path(path).name, str(beside / Path(path).name)] for path in typed)
+    places = ([path, Path(path).name, str(beside / Path(path).name)] for path in checkpoint.val_texts)
     return [next(filter(os.path.isfile, each), each[0]) for each in places]
-
-
-def _command(checkpoint: Checkpoint) -> list[str]:
-    """The words of the training's command line."""
-    try:
-        return shlex.split(checkpoint.made.get("command", ""))
-    except ValueError:  # a quotation that does not end
-        return []
 
 
 def _have_size(paths: Sequence[Path], num_bytes: int) -> bool:

@@ -13,7 +13,8 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
     made              {"charrnn", "torch", "numpy", "python", "platform", "command", "created"}, and "job" where
-                      torchrun started it; an export has no command and no job
+                      torchrun started it; an export has no job, and of the command the names of its texts alone, where
+                      one was held out by name
     training          what it takes to go on: see `TrainingRun.state_dict`
 
 `charrnn.training.checkpoint` writes it. `charrnn.storage.tensorfile` reads the zip file, and `charrnn.storage.header`
@@ -24,7 +25,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -51,6 +54,9 @@ BEGINNING = b"PK\x03\x04"
 
 SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
+
+VAL_TEXT = "--val-text"
+"""The flag of a training that names a text to hold out."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,24 @@ class Checkpoint:
     def train_config(self) -> TrainConfig:
         """How it was trained."""
         return config_from_dict(TrainConfig, self.training["config"])
+
+    @property
+    def command(self) -> list[str]:
+        """The words of the training's command line; none where it is unknown."""
+        try:
+            return shlex.split(self.made.get("command", ""))
+        except ValueError:  # a quotation that does not end
+            return []
+
+    @property
+    def val_texts(self) -> list[str]:
+        """The texts that were held out by name, as the training's command line had them."""
+        words = self.command
+        return [
+            after if word == VAL_TEXT else word.removeprefix(f"{VAL_TEXT}=")
+            for word, after in itertools.zip_longest(words, words[1:], fillvalue="")
+            if word == VAL_TEXT or word.startswith(f"{VAL_TEXT}=")
+        ]
 
     @property
     def best(self) -> HistoryRow | None:

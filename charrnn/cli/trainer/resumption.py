@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from charrnn.analysis.heldout import VAL_TEXT
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.request import Request
@@ -200,7 +199,7 @@ def _contrast(name: str, value: Any, before: Any, path: str) -> str:
 
 def _check_text(stored: Checkpoint, corpus: Corpus, path: str) -> None:
     if stored.corpus.sha256 != corpus.sha256:
-        with_val = " with its --val-text" if VAL_TEXT in stored.made.get("command", "") else ""
+        with_val = " with its --val-text" if stored.val_texts else ""
         raise CheckpointError(
             f"{path}: learned from {quoted(stored.corpus.name)} of {stored.corpus.bytes:,} bytes "
             f"(sha256 {quoted(stored.corpus.sha256):.12}), and {corpus.name} has {corpus.num_bytes:,} "
