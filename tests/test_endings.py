@@ -100,6 +100,18 @@ def test_a_record_ends_behind_a_last_line_that_is_left_out(end, fits):
     assert (joined(pieces), ending.reason, ending.refused) == ("new", "stop", 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "stops", "known", "expected"),
+    [
+        ("a\n\n\nbb\n\n\naab\n\n", ("\n\na", "\nbab"), {"a", "ab"}, "bb\n"),
+        ("\n\nb\nbaaabbba\n\n", ("\n\nb\nb", "\na\naa"), {"a"}, ""),
+    ],
+)
+def test_what_was_left_out_is_no_part_of_what_a_stop_takes_back_or_holds_back(text, stops, known, expected):
+    pieces, ending = feed(text, Rules(stops=stops, known_lines=KnownLines(known)))
+    assert (joined(pieces), ending.reason) == (expected, "stop")
+
+
 def test_a_known_line_is_left_out_where_the_line_feed_before_it_might_have_begun_a_stop():
     pieces, ending = feed("x\na\ny", Rules(known_lines=KnownLines({"a"}), stops=("\nb",)))
     assert joined(pieces) == "x\ny"
