@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.common.shared import escaped, unescape
+from charrnn.cli.sampler import preparing
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.writing import Job, write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
@@ -759,6 +761,20 @@ def test_lines_without_a_length_have_room_for_ten_of_the_mean_line_and_are_misse
         result = sample(*flags, *more, checkpoint="long.pt", input=b"\n")
         assert (result.stdout.count(b"\n"), result.stderr.decode()) == (len(more), told)
     assert sample(*flags, "-n", 1500, checkpoint="long.pt").stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("counts", "lines", "length"),
+    [([10, 990], 1, 1000), ([10, 990], 3, 3000), ([0, 990], 3, 500), ([990, 10], 3, 500),
+     ([1, 10**7], 2, 200_000), ([1, 10**7], 10**12, 10**12)],
+)  # fmt: skip
+def test_the_room_for_lines_has_a_limit_where_hardly_any_line_ends_and_where_many_are_asked_for(
+    trained, counts, lines, length
+):
+    contents = read_checkpoint(str(trained / "words.pt"))
+    assert contents.encoder.characters[0] == "\n"
+    contents = replace(contents, corpus=replace(contents.corpus, counts=counts))
+    assert preparing._length({"length": 500, "over_lines": lines}, contents) == length
 
 
 @pytest.mark.parametrize("left_out", [0, 1])

@@ -14,10 +14,16 @@ import pytest
 import torch
 from conftest import clean_environment, make_text
 
+from charrnn.cli.trainer.announce import doubt
 from charrnn.cli.trainer.request import Request
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network import torch_engine
 from charrnn.text.corpus import ReadOptions
+from charrnn.text.encoder import CharEncoder
+from charrnn.training.clock import CLOCK
+from charrnn.training.loop import take_step
+from charrnn.training.run import TrainingRun
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32"]
 
@@ -391,6 +397,20 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
         assert (result.code, result.stdout) == (0, b"verse.pt\n")
         assert told == result.stderr if quiet else told in result.stderr
     assert text.with_name("verse.pt").read_bytes() == before
+
+
+def test_a_run_that_was_saved_at_its_last_step_and_is_yet_to_be_evaluated_is_not_told_that_its_time_is_over():
+    text = make_text(3000)
+    encoder = CharEncoder(text)
+    model = ModelConfig(vocab_size=len(encoder), cell="gru", hidden_size=8, num_layers=1, embedding_dim=4)
+    ids = encoder.encode(text)
+    over = "--time 1 h 00 min is over before a step is made"
+    for max_steps, seconds, told in ((1, 0, ""), (1, 4000, ""), (2, 4000, over)):
+        config = TrainConfig(batch_size=2, seq_len=8, max_steps=max_steps, learning_rate=0.01, time_limit=3600.0)
+        run = TrainingRun.start(model, config, ids[:2000], ids[2000:], started=CLOCK.now() - seconds)
+        take_step(run)
+        assert (run.progress, run.finished) == (1, False)
+        assert doubt(run).partition(";")[0] == told
 
 
 @pytest.mark.slow

@@ -6,12 +6,15 @@ import pty
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, train_briefly
 
+from charrnn.cli.common.shared import write_sample
+from charrnn.cli.inspector import studies
+from charrnn.cli.inspector.subject import read_subjects
 from charrnn.config import ModelConfig
 
 
@@ -212,7 +215,7 @@ def test_a_copied_file_is_found_out(inspect, trained):
     assert inspect("--novelty", "copy.txt").stdout.count("\n") < 15
 
 
-def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained):
+def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeypatch):
     train_briefly(trained, "words.txt", "-o", "list.pt", "--lines", "--hidden-size", "8", "--max-steps", "1")
     (trained / "some.txt").write_text("".join(make_text(20_000).splitlines(True)[:100]) + "\nTin tin\n" * 100)
     command = [sys.executable, "-m", "charrnn", "inspect", "list.pt", "--novelty"]
@@ -225,8 +228,22 @@ def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained):
     told = subprocess.run([*command, "some.txt"], **run).stdout
     assert f"lines that stand in it       {found['sample']['copied_lines']:.1%}" in told
     assert "\\n" not in told.partition("the longest stretches here")[2]
-    drawn = json.loads(subprocess.run([*command, "300", "--json"], **run).stdout)["novelty"]["sample"]
-    assert drawn["characters"] == 300
+    judged = json.loads(subprocess.run([*command, "300", "--json"], **run).stdout)["novelty"]
+    assert judged["sample"]["characters"] == 300
+    (subject,) = read_subjects([str(trained / "list.pt")])
+    encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
+    drawn = write_sample(subject.writer, encoder, counts, 300, seed=studies.SAMPLE_SEED)
+    for name, text in {"sample": drawn, "held_out": encoder.decode(subject.text.held_out)[:300]}.items():
+        *whole, last = text.split("\n")
+        assert last, "the length cuts the last line"
+        assert judged[name]["lines"] == len([line for line in whole if line])
+    monkeypatch.setattr(studies, "MAX_JUDGED", 5)
+    found = replace(subject.text, held_out=encoder.encode("Tin\ns"))
+    monkeypatch.setattr(studies, "require_text", lambda _: found)
+    for text, lines in (("Tin\nsole\n", [1, 2]), ("Tin\nso", [1, 2]), ("Tin\ns", [2, 2]), ("Tin\n", [1, 1])):
+        (trained / "short.txt").write_text(text)
+        judged = studies.novelty_view(subject, str(trained / "short.txt")).data
+        assert [judged[name]["lines"] for name in ("sample", "held_out")] == lines
 
 
 def test_several_checkpoints_are_shown_one_after_another(inspect, trained):
