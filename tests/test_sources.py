@@ -14,7 +14,9 @@ import pytest
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import sources
+from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.documents import is_text
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
 from charrnn.text.sources import find_documents
 
@@ -56,6 +58,16 @@ def test_files_come_in_the_order_given_and_folders_sorted(tmp_path, monkeypatch)
     assert names(find_documents(["z", "d", "y"])) == ["z", "d/B", "d/a", "d/b", "d/c/x", "y"]
     found = find_documents(["z", "d", "z"], held_out=["y"])  # twice is what weighs more, where another is held out
     assert names(found) == ["z", "d/B", "d/a", "d/b", "d/c/x", "z", "y"]
+
+
+def test_a_file_that_a_training_began_with_twice_is_given_twice_where_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, a=b"xy")
+    assert names(find_documents(["a", "a"], may_repeat=True)) == ["a", "a"]
+    assert read_corpus(["a", "a"], ReadOptions(encoder=CharEncoder("xy"))).counts == [2, 2]
+    for encoder in (None, CharEncoder("xy")):
+        with pytest.raises(CorpusError, match=r"^a: is given twice"):
+            read_corpus(["a", "a"], ReadOptions(known=encoder))
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         exclude=reading.exclude,
         outputs=reading.outputs,
         kept_in=reading.cache.folder if reading.cache else None,
+        may_repeat=reading.encoder is not None,  # a model has learned from it so: it can only be given so again
         is_text=lambda document: is_text(document, reading.options),
     )
     with closing(found):

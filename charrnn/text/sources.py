@@ -111,6 +111,7 @@ def find_documents(
     exclude: Sequence[str] = (),
     outputs: Sequence[Path] = (),
     kept_in: Path | None = None,
+    may_repeat: bool = False,
     is_text: Callable[[Document], bool] = lambda document: True,
 ) -> Found:
     """Find all documents that the paths name.
@@ -123,11 +124,12 @@ def find_documents(
         exclude: patterns of those that are not.
         outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
         kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
+        may_repeat: whether two paths may lead to one file in any case, as in the text of a training that goes on.
         is_text: whether a document in a folder is one that can be read.
 
     Raises:
         CorpusError: a path is missing or unreadable, is to be held out too, or nothing is left; or two paths lead to
-            one file, and none is held out by name.
+            one file that may not repeat, and none is held out by name.
         ConfigError: standard input is named twice.
     """
     named = [*paths, *held_out]
@@ -158,7 +160,7 @@ def find_documents(
             found.skipped.extend(document.name for document in inside if document.name not in names)
         else:
             found.documents.append(_file(path, kept_in))
-        if len(paths) > 1 and not held_out:
+        if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(found.documents[num_before:], known)
     return replace(found, held_out_from=held_out_from)
 
