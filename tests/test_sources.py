@@ -15,7 +15,7 @@ import pytest
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import sources
 from charrnn.text.corpus import ReadOptions, read_corpus
-from charrnn.text.documents import is_text
+from charrnn.text.documents import is_text, read_in_each
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
 from charrnn.text.sources import find_documents
@@ -30,6 +30,19 @@ def make(folder, **files):
 
 def names(found):
     return [document.name for document in found.documents]
+
+
+def test_a_text_is_read_in_one_encoding_after_another_as_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, a="é".encode())
+    texts = read_in_each("a", PLAIN, ["ascii", "utf-8", "no such", "latin-1"])
+    assert next(texts) == "é", "what it is in the others is not known yet"
+    with pytest.raises(ConfigError, match="no such"):
+        next(texts)
+    assert list(read_in_each("a", PLAIN, ["ascii", "utf-8", "latin-1"])) == ["é", "Ã©"]
+    for encodings in (["ascii"], ["ascii", "utf-16"]):
+        with pytest.raises(CorpusError, match=r"^a: not valid ASCII at byte 0"):
+            list(read_in_each("a", PLAIN, encodings))
 
 
 @pytest.fixture(autouse=True)

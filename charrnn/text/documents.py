@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from charrnn.errors import DamagedError, DecodingError
@@ -18,27 +18,30 @@ def read_text(path: str, options: TextOptions | None = None) -> str:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
     options = options or PLAIN
-    return read_in_each(path, options, [options.encoding])[0]
+    return next(read_in_each(path, options, [options.encoding]))
 
 
-def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> list[str]:
+def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> Iterator[str]:
     """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.
+
+    Yields:
+        The text in one after another, each as it is asked for: a large one need not be held in all of them at once.
 
     Raises:
         CorpusError: the file is missing, unreadable or in none of them, as the first has it.
         ConfigError: there is no such encoding, or the unit is the byte, which has none.
     """
     require_file(path)
-    texts, refusals = [], []
+    was_read, refusals = False, []
     with closing(find_documents([path])) as found:
         for reading in map(options.in_encoding, encodings):
             try:
-                texts.append(_read(found.documents[0], reading))
+                yield _read(found.documents[0], reading)
+                was_read = True
             except DecodingError as error:
                 refusals.append(error)
-    if not texts:
+    if not was_read:
         raise refusals[0]
-    return texts
 
 
 def _read(document: Document, options: TextOptions) -> str:
