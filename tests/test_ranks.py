@@ -175,7 +175,7 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_p
 SAVED = datetime.fromisoformat("2026-05-01T20:00:00+00:00").timestamp()
 
 
-@pytest.mark.parametrize(("began", "goes_on"), [(SAVED - 5, True), (SAVED + 5, False)])
+@pytest.mark.parametrize(("began", "goes_on"), [(SAVED - 5, True), (SAVED + 0.5, True), (SAVED + 5, False)])
 def test_an_earlier_job_of_the_same_name_is_another_one(tmp_path, began, goes_on):
     path, log = tmp_path / "verse.pt", tmp_path / "verse.log"
     save_checkpoint(path, job="night")
@@ -183,7 +183,7 @@ def test_an_earlier_job_of_the_same_name_is_another_one(tmp_path, began, goes_on
     assert (settled.resume, settled.overwrite) == (goes_on, not goes_on)
     path.unlink()
     log.write_text('{"step": 1, "job": "night"}\n')
-    os.utime(log, (SAVED, SAVED))
+    os.utime(log, (SAVED + 1, SAVED + 1))
     settle(make_request(tmp_path, overwrite=True, log=str(log)), Place(restarts=1, job="night", began=began))
     assert log.exists() != goes_on
 

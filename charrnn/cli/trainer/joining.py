@@ -101,7 +101,8 @@ def _has_written(place: Place, path: Path) -> bool:
     """Whether a checkpoint is there that an earlier life of this job has written."""
     try:
         made = read_checkpoint(str(path)).made
-        return made.get("job") == place.job and datetime.fromisoformat(made["created"]).timestamp() >= place.began
+        created = datetime.fromisoformat(made["created"]).timestamp()  # in whole seconds
+        return made.get("job") == place.job and created >= int(place.began)
     except (CheckpointError, KeyError, ValueError):
         return False
 
