@@ -152,7 +152,9 @@ def test_a_file_in_the_place_of_a_command_is_told_what_it_is_good_for(charrnn, t
         assert (refused.code, refused.stderr) == (2, f"charrnn: {path} {told}; `charrnn -h` tells more\n")
 
 
-@pytest.mark.parametrize(("words", "flags"), [("help", "--help"), ("help train", "train --help")])
+@pytest.mark.parametrize(
+    ("words", "flags"), [("help", "--help"), ("help train", "train --help"), ("help help", "--help")]
+)
 def test_the_word_help_helps(charrnn, words, flags):
     helped = charrnn(*words.split())
     assert (helped.code, helped.text) == (0, charrnn(*flags.split()).text)

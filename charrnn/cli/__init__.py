@@ -51,7 +51,7 @@ class OneLineErrors(TyperGroup):
         if not args:  # help, which typer gives by an error
             return super().make_context(info_name, args, parent, **kwargs)
         if args[0] == "help":
-            args = [*args[1:], "--help"]
+            args = [*(word for word in args if word != "help"), "--help"]
         with _one_line_errors():
             return super().make_context(info_name, args, parent, **kwargs)
 
