@@ -704,6 +704,8 @@ def test_novel_knows_lines_in_the_encoding_of_the_model_s_text_in_utf_8_and_in_o
         for path in ("known.txt", "-"):
             result = sample(*flags, "--novel", path, checkpoint=checkpoint, input=(trained / "known.txt").read_bytes())
             assert (result.stdout.decode(), result.returncode) == ("Zo\u00eb\n" * 20, 0)
+            told = f" left out that stand in {'standard input' if path == '-' else path}\n"
+            assert result.stderr.decode().endswith(told)
 
 
 def test_a_file_in_no_encoding_that_is_tried_is_refused_as_the_first_has_it(sample, trained):

@@ -224,6 +224,9 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
         card["corpus"]["counts"] = [1] * 1527
         for one in data["embeddings"]["characters"]:
             one["place"][1] = 0.0
+        of_lines = {"characters": 3, "longest": [], "median": 0.0, "copied": {}}
+        few, none = ({**of_lines, "lines": lines, "copied_lines": share} for lines, share in ((2, 0.5), (0, None)))
+        data["novelty"] = {"sample": few, "held_out": none}
 
     said = said_on(page, tmp_path, change)
     assert "on the same 900 of 2,000 characters: it is " in said
@@ -231,6 +234,7 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     assert "1,744 characters; more context would leave less than half of so short a text." in said
     assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said
     assert "With one unit there is but one direction" in said
+    assert re.search(r"lines that stand in it\s+50\.0%\s+-\n", said)
     one = said_on(page, tmp_path, lambda data: data["card"].update(characters="a"))
     assert "1 character, with its share of the text." in one
     other = said_on(page, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))

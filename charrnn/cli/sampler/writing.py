@@ -17,6 +17,7 @@ from charrnn.escape import quoted, visible
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.samples import Sample, draw_characters, draw_samples
 from charrnn.generation.sampling import ENDED, Sampler
+from charrnn.standard_input import name_of
 from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import TextOptions
 
@@ -42,7 +43,7 @@ class Job:
         num_samples: how many.
         separator: between them.
         at_once: how many to compute side by side, at most.
-        has_own_length: whether nobody gave the length.
+        has_own_length: whether the length was chosen for its lines.
     """
 
     sampler: Sampler
@@ -194,7 +195,7 @@ def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> N
 def tell_refused(refused: int, sources: Sequence[str]) -> None:
     """Say on stderr how many lines were left out since they stand in files."""
     told = "line left out that stands" if refused == 1 else "lines left out that stand"
-    write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(map(quoted, sources))}")
+    write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
 
 
 def tell_short(tally: Tally, job: Job) -> None:

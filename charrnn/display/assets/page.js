@@ -253,7 +253,7 @@ function novelty() {
     ["characters", grouped(view.sample.characters), grouped(view.held_out.characters)],
     ...("lines" in view.sample ? [
       ["whole lines", grouped(view.sample.lines), grouped(view.held_out.lines)],
-      ["lines that stand in it", ...[view.sample, view.held_out].map((one) => one.lines ? percent(one.copied_lines, 1) : "")],
+      ["lines that stand in it", ...[view.sample, view.held_out].map((one) => one.lines ? percent(one.copied_lines, 1) : "-")],
     ] : []),
     ...Object.keys(view.sample.copied).map((n) => [`in stretches of ${n} or more`,
       percent(view.sample.copied[n], 1), percent(view.held_out.copied[n], 1)]),
