@@ -20,7 +20,7 @@ class Clock:
         self._left_out, self._looked = 0.0, time.perf_counter()
 
     def now(self) -> float:
-        """Seconds since some moment before the clock was made."""
+        """Seconds of `time.perf_counter()` less those of the pauses."""
         seconds = time.perf_counter()
         if threading.current_thread() is threading.main_thread():  # which alone is told of signals, and not at once
             self._looked = seconds

@@ -107,7 +107,7 @@ class TrainingRun:
             config: how it is trained.
             train_ids: shape (num_chars,).
             val_ids: shape (num_chars,).
-            started: `time.perf_counter()` from which a time limit counts.
+            started: what `CLOCK.now()` gave when the time began that a time limit counts.
             line_feed: the id that ends a line, where each line is a text of its own.
             ranks: the processes that train this model; all begin it alike.
 

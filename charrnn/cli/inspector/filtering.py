@@ -45,7 +45,7 @@ class ScoredLine:
     Attributes:
         number: from 1.
         text: without its line's end: the line feed, and the CR before it where every model takes both for one.
-        bits: per character and model; what it ends with is a character too, or two.
+        bits: per character and model; its line's end counts, as one character or two.
         worst: by model, the most bits per character that as many as `NEIGHBOURS` beside each other take.
     """
 

@@ -42,7 +42,7 @@ class Request:
         overwrite: replace it.
         quiet: show nothing.
         as_json: show JSON lines.
-        started: `time.perf_counter()` at the start of the process.
+        started: what `CLOCK.now()` would have given at the start of the process.
     """
 
     texts: tuple[str, ...]
