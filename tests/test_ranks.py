@@ -487,7 +487,7 @@ def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, to
 
 @pytest.mark.slow
 def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_same_name_for_its_own(folder, torchrun):
-    command = ["--max-restarts", 1, "-m", "charrnn", "train", "verse.txt", *FLAGS, "-q"]
+    command = ["--max-restarts", 2, "-m", "charrnn", "train", "verse.txt", *FLAGS, "-q"]  # torch itself may abort, too
     meeting = ["--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     earlier = torchrun(*command, "--max-steps", 5, meeting=meeting)
     _, stderr = earlier.communicate(timeout=120)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -39,8 +38,5 @@ def _was_named(request: Request, log: str) -> bool:
     """Whether the command that has written the checkpoint to go on from wrote to the same log."""
     if not request.resume or request.resume_from is not None:  # a branch has a log of its own
         return False
-    try:
-        words = shlex.split(read_checkpoint(str(request.source)).made.get("command", ""))
-    except ValueError:  # no command line
-        return False
+    words = read_checkpoint(str(request.source)).command
     return f"--log={log}" in words or ("--log", log) in pairwise(words)
