@@ -251,19 +251,20 @@ def test_a_log_goes_on_where_its_evaluations_are_the_runs_and_else_is_left_alone
         ((160, 1.4), 0.01, ""),
         ((100, 1.6), 0.01, "is the log of another training"),
         ((160, 1.4), 0.011, "has nothing of this training"),  # of another text
+        ((160, 1.4), None, "has nothing of this training"),
     ],
 )
 def test_a_log_that_was_moved_away_and_begun_anew_goes_on_where_the_run_has_written_it(tmp_path, best, pace, refused):
     path = tmp_path / "run.log"
     path.write_text("".join(
-        json.dumps({"step": step, "epoch": pace * step, "best_step": best[0], "best_val_loss": best[1]}) + "\n"
+        json.dumps({"step": step, "epoch": pace and pace * step, "best_step": best[0], "best_val_loss": best[1]}) + "\n"
         for step in (160, 170)
     ))  # fmt: skip
     if refused:
         with pytest.raises(OutputError, match=refused):
-            TrainingLog(path, after_step=150, history=OWN, was_named=True)
+            TrainingLog(path, after_step=150, history=OWN, was_named=lambda: True)
         return
-    log = TrainingLog(path, after_step=150, history=OWN, was_named=True)
+    log = TrainingLog(path, after_step=150, history=OWN, was_named=lambda: True)
     assert log.gap == f"{path}: begins after step 150; what came before is in the file that was moved away"
     assert path.read_text() == "", "it is written anew"
 

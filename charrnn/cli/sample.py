@@ -191,8 +191,8 @@ def sample(
 def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one.
 
-    Lines without a length are what a text consists of: "over_lines" says how many. Where those of
-    the model are long, the length grows with them, once it is read.
+    Lines without a length are what a text consists of: "over_lines" says how many. Where those of the model are long,
+    the length grows with them, once it is read.
     """
     length, lines = flags["length"], flags["lines"]
     if length is not None:

@@ -51,8 +51,8 @@ class TrainingLog:
         path: of the file; it is made where it is not there.
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
         history: the run's evaluations so far, by which its log is known.
-        was_named: whether the run has written to this path before: then what has later lines alone is its own too,
-            begun after the file before was moved away.
+        was_named: asked where all lines are later, whether the run has written to this path before: then these are its
+            own too, begun after the file before was moved away.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
@@ -69,7 +69,7 @@ class TrainingLog:
         *,
         after_step: int,
         history: Sequence[HistoryRow] = (),
-        was_named: bool = False,
+        was_named: Callable[[], bool] = bool,
         tell: Callable[[str], object] = str,
     ) -> None:
         self.failure = self.gap = ""
@@ -133,7 +133,7 @@ class TrainingLog:
 
 
 def _end_of(
-    data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path, *, was_named: bool
+    data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path, *, was_named: Callable[[], bool]
 ) -> tuple[int, int]:
     """Where the lines of steps up to `after_step` end, and the step of the last of them, 0 where there is none."""
     end = last = 0
@@ -147,7 +147,7 @@ def _end_of(
         if not is_own:
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later:
-            if not end and history and not (was_named and _keeps_pace(row, history)):
+            if not end and history and not (_keeps_pace(row, history) and was_named()):
                 raise OutputError(f"{path}: has nothing of this training; give another file with --log")
             break
         end, last = line_end + 1, step
@@ -165,8 +165,10 @@ def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
 
 def _keeps_pace(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
     """Whether a line's step stands for as much of the text as a run's, as it does in no training of another text."""
-    last = history[-1]
-    return last.step == 0 or math.isclose(row["epoch"] * last.step, last.epoch * row["step"], rel_tol=PACE)
+    last, epoch = history[-1], row.get("epoch")
+    if not isinstance(epoch, (int, float)):
+        return False
+    return last.step == 0 or math.isclose(epoch * last.step, last.epoch * row["step"], rel_tol=PACE)
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def open_log(request: Request, run: TrainingRun, tell: Callable[[str], None]) ->
         Path(request.log),
         after_step=run.step,
         history=() if request.overwrite and not run.step else run.history,
-        was_named=_was_named(request, request.log),
+        was_named=partial(_was_named, request, request.log),
         tell=tell,
     )
 
