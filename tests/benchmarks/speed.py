@@ -12,14 +12,12 @@ from torch.nn import functional
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.network.ensemble import share_threads
-from charrnn.network.model import forecasts_on
 from charrnn.regimen import RECALL
 from charrnn.shapes import training_cost
 from charrnn.training.loop import read_figures, take_step
-from charrnn.training.passes import autocast
 from charrnn.training.precision import crawls_in, probe_precision
 from charrnn.training.run import TrainingRun
-from tests.benchmarks.measure import Rate, compare
+from tests.benchmarks.measure import ROUNDS, Rate, compare
 from tests.benchmarks.peers import PlainLSTM
 
 TRAINING = TrainConfig(batch_size=64, seq_len=64, max_steps=10**6, learning_rate=1e-3)
@@ -99,26 +97,31 @@ def training_speed(
 
 
 def outside_share(num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64) -> str:
-    """How much of a step is not the model's: reading a window, looking up, clipping, the optimizer, the figures."""
+    """How much of a step is not the model's: reading a window, looking up, clipping, the optimizer, the figures.
+
+    Both are timed in the same steps, from where a window enters the model to where its gradient is found, so that a
+    machine whose speed changes from one second to the next changes the share by little.
+    """
     run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len)
-    window = next(run.lanes)
-    recalled = forecasts_on(run.model.device, window.recalled)
-    inputs, targets = torch.as_tensor(window.inputs), torch.as_tensor(window.targets)
+    (update,) = run.updates
+    backward, times = update.backward, list[float]()  # of entering the model, of leaving it, and so on
 
-    def model_alone() -> float:
-        for _ in range(STEPS):
-            run.model.zero_grad(set_to_none=True)
-            with autocast(run.model.device, run.config.precision):
-                logits, _ = run.model(inputs, run.state, recalled)
-                loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-            loss.backward()
-        return STEPS * batch_size * seq_len
+    def backward_and_leave(loss: torch.Tensor) -> None:
+        backward(loss)
+        times.append(time.perf_counter())
 
-    rates = compare({"steps": lambda: _steps(run), "model": model_alone})
-    share = 1 - rates["steps"].median / rates["model"].median
+    run.model.register_forward_pre_hook(lambda *_: times.append(time.perf_counter()))
+    update.backward = backward_and_leave  # type: ignore[method-assign]
+    _steps(run)
+    shares = []
+    for _ in range(ROUNDS):
+        times.clear()
+        started = time.perf_counter()
+        _steps(run)
+        shares.append(1 - (sum(times[1::2]) - sum(times[::2])) / (time.perf_counter() - started))
     return (
-        f"train {num_layers}x{hidden_size}, {batch_size} lanes: {rates['steps']!s} char/s, the model alone "
-        f"{rates['model']!s}; {share:.3f} of a step is outside it"
+        f"train {num_layers}x{hidden_size}, {batch_size} lanes, {run.config.precision}: {np.median(shares):.3f} "
+        f"({min(shares):.3f} to {max(shares):.3f}) of a step is outside the model"
     )
 
 
