@@ -20,7 +20,7 @@ from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.subject import Subject
 from charrnn.config import GATES, ModelConfig
 from charrnn.display.card import card
-from charrnn.inference.numpy_ensemble import NumpyEnsemble, average
+from charrnn.inference.numpy_ensemble import NumpyEnsemble, average, average_one
 from charrnn.loading import sampling_weights
 from charrnn.network.ensemble import build_model, members_of, set_dropout, share_threads, split_state
 from charrnn.network.model import CharRNN
@@ -83,6 +83,13 @@ def test_what_no_member_ever_writes_the_mean_never_writes_and_what_is_unlikely_s
     assert average([never, never])[0, 1] == -np.inf
     unlikely = np.array([[0.0, -500.0, 1.0]], dtype=np.float32)
     assert average([unlikely, unlikely])[0, 1] == pytest.approx(-500 - math.log(1 + math.e), abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_text_alone_gets_the_same_mean_bit_by_bit(count):
+    predictions = 30 * np.random.default_rng(count).standard_normal((count, 65)).astype(np.float32)
+    predictions[0, 3], predictions[:, 5] = -np.inf, -np.inf
+    np.testing.assert_array_equal(average_one(list(predictions)), average(list(predictions)))
 
 
 def test_no_member_writes_the_mark_of_rare_characters():

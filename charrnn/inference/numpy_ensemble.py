@@ -7,7 +7,7 @@ It computes what `charrnn.network.ensemble` computes, to rounding, and is called
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +61,12 @@ class NumpyEnsemble:
         """Begin one text, to be read character by character; see `NumpyCharRNN.reader`."""
         readers = [member.stepper().read_one for member in self._members]
         if not self.config.recall:
-            return lambda character: average(read(character) for read in readers)
+            return lambda character: average_one([read(character) for read in readers])
         remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
 
         def read_recalling(character: int) -> Array:
             recalled = remember(character)
-            return average(read(character, recalled) for read in readers)
+            return average_one([read(character, recalled) for read in readers])
 
         return read_recalling
 
@@ -116,4 +116,26 @@ def average(predictions: Iterable[Array]) -> Array:
         count += 1
     assert total is not None, "an ensemble has members"
     total -= np.float32(math.log(count))
+    return total
+
+
+def average_one(predictions: Sequence[Array]) -> Array:
+    """The same for one text alone, bit by bit, in half the time: with what costs numpy the least for short arrays.
+
+    Args:
+        predictions: logits of each member, shape (V,).
+
+    Returns:
+        Log-probabilities, shape (V,).
+    """
+    exp, log, add_up = np.exp, np.log, np.add.reduce
+    normalised: list[Array] = []
+    for logits in predictions:
+        own = logits - logits[logits.argmax()]
+        own -= log(add_up(exp(own)))
+        normalised.append(own)
+    total = normalised[0]
+    for own in normalised[1:]:
+        np.logaddexp(total, own, total)
+    total -= np.float32(math.log(len(normalised)))
     return total
