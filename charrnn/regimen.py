@@ -1,7 +1,7 @@
 """How a model is to be trained that passes over its text so many times, in so many updates.
 
-What is hidden from it, how fast it learns, and how long it reads on in one place: whatever no flag decides. The figures
-come from trials: `tests/benchmarks/RECIPES.md`.
+What is hidden from it, how fast it learns, how long it reads on in one place, and how often it is evaluated: whatever
+no flag decides. The figures come from trials: `tests/benchmarks/RECIPES.md`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import EVALUATION_SHARE, GATES, ModelConfig
 from charrnn.errors import ConfigError
 
 DROPOUT, INPUT_DROPOUT = 0.36, 0.1
@@ -48,6 +48,20 @@ RECALL = 16384
 
 MIN_WINDOWS = 4
 """Windows that a lane should at least hold, so that carrying the state on means something."""
+
+FORWARD_SPEED = 3.5
+"""Characters that are evaluated in the time that it takes to train on one."""
+
+
+def wanted_epochs(num_chars: int) -> float:
+    """Passes over a text after which more stop helping: 8 for a million characters, up to 24 for a short one."""
+    return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3))
+
+
+def evaluations(epochs: float, val_fraction: float) -> int:
+    """How often the held-out piece may be evaluated at a cost near `EVALUATION_SHARE` of the training."""
+    passes = epochs * (1 - val_fraction) / val_fraction  # characters trained on for each one held out
+    return int(max(4, min(40, EVALUATION_SHARE * FORWARD_SPEED * passes)))
 
 
 def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:

@@ -15,9 +15,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig, TrainConfig, check_options
+from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
-from charrnn.regimen import MIN_WINDOWS, RECALL, normalises, peak_rate, regularise, stretch, warm_up
+from charrnn.regimen import (
+    FORWARD_SPEED,
+    MIN_WINDOWS,
+    RECALL,
+    evaluations,
+    normalises,
+    peak_rate,
+    regularise,
+    stretch,
+    wanted_epochs,
+    warm_up,
+)
 from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
@@ -66,9 +77,6 @@ PROBE_LANES = {"cpu": 16, "cuda": 32}
 
 PROBE_LAYER: dict[str, Any] = {"hidden_size": 512, "num_layers": 1, "embedding_dim": 64}
 """The layer with which it is measured: of the size that most texts get."""
-
-FORWARD_SPEED = 3.5
-"""Characters that are evaluated in the time that it takes to train on one."""
 
 ONE_EVALUATION_SHARE = 0.02
 """Share of a training's time that one evaluation may take: the last, and that in cold windows, come on top."""
@@ -182,17 +190,6 @@ def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
     if members is not None:
         return bool(members > 1)
     return flags.get("hidden_size") is None and flags.get("num_layers") is None
-
-
-def wanted_epochs(num_chars: int) -> float:
-    """Passes over a text after which more stop helping: 8 for a million characters, up to 24 for a short one."""
-    return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3))
-
-
-def evaluations(epochs: float, val_fraction: float) -> int:
-    """How often the held-out piece may be evaluated at a cost near `EVALUATION_SHARE` of the training."""
-    passes = epochs * (1 - val_fraction) / val_fraction  # characters trained on for each one held out
-    return int(max(4, min(40, EVALUATION_SHARE * FORWARD_SPEED * passes)))
 
 
 def _choose_model(task: _Task) -> tuple[ModelConfig, float]:

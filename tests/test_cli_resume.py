@@ -15,7 +15,7 @@ from processes import Training, train
 
 from charrnn.cli.trainer.resumption import _move_end
 from charrnn.config import TrainConfig
-from charrnn.suggest import evaluations
+from charrnn.regimen import evaluations
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 

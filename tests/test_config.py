@@ -7,9 +7,9 @@ from charrnn.cli.common.durations import parse_duration
 from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
-from charrnn.regimen import DROPOUT, INPUT_DROPOUT, SHORT_TEXT, peak_rate, regularise, stretch
+from charrnn.regimen import DROPOUT, INPUT_DROPOUT, SHORT_TEXT, peak_rate, regularise, stretch, wanted_epochs
 from charrnn.shapes import training_cost
-from charrnn.suggest import SETUP_SECONDS, TYPICAL_FLOPS, suggest, wanted_epochs
+from charrnn.suggest import SETUP_SECONDS, TYPICAL_FLOPS, suggest
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)

@@ -18,9 +18,9 @@ from charrnn.errors import ConfigError
 from charrnn.evaluated import take_lines
 from charrnn.network.ensemble import build_model
 from charrnn.network.torch_engine import gpu_trouble, require_device
+from charrnn.regimen import FORWARD_SPEED
 from charrnn.shapes import training_cost
 from charrnn.suggest import (
-    FORWARD_SPEED,
     PROBE_LANES,
     PROBE_LAYER,
     SEQ_LEN,

@@ -18,9 +18,8 @@ from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
-from charrnn.regimen import peak_rate
+from charrnn.regimen import evaluations, peak_rate
 from charrnn.storage.archive import Checkpoint
-from charrnn.suggest import evaluations
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import TextOptions
 from charrnn.training import checkpoint
