@@ -52,6 +52,10 @@ MIN_WINDOWS = 4
 FORWARD_SPEED = 3.5
 """Characters that are evaluated in the time that it takes to train on one."""
 
+FEWEST_BY_TIME = 12
+"""Evaluations, at least, where the clock ends a training: often enough to see overfitting begin. What they cost is
+bounded while it trains."""
+
 
 def wanted_epochs(num_chars: int) -> float:
     """Passes over a text after which more stop helping: 8 for a million characters, up to 24 for a short one."""

@@ -18,6 +18,7 @@ from typing import Any
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.regimen import (
+    FEWEST_BY_TIME,
     FORWARD_SPEED,
     MIN_WINDOWS,
     RECALL,
@@ -256,8 +257,9 @@ def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
-    if "time_limit" in given:  # often enough to see overfitting begin; what it costs is bounded while training
-        choices["evaluations"] = round(min(100, max(12, 12 * epochs / wanted_epochs(task.num_chars))))
+    if "time_limit" in given:
+        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.num_chars)
+        choices["evaluations"] = round(min(100, max(FEWEST_BY_TIME, usual)))
     else:
         choices["evaluations"] = evaluations(epochs, given["val_fraction"])
     return choices

@@ -13,10 +13,6 @@ import torch
 from conftest import make_text
 from processes import Training, train
 
-from charrnn.cli.trainer.resumption import _move_end
-from charrnn.config import TrainConfig
-from charrnn.regimen import evaluations
-
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
 
@@ -197,11 +193,45 @@ def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patien
     assert contents(folder)["training"]["step"] > 20
 
 
-def test_a_later_end_by_epochs_is_evaluated_as_often_as_one_from_the_start():
-    config = TrainConfig(max_steps=20, evaluations=4, batch_size=4, seq_len=16, learning_rate=0.1)
-    moved = _move_end(config, {"epochs": 24.0})
-    assert (moved.epochs, moved.max_steps, moved.time_limit) == (24.0, None, None)
-    assert moved.evaluations == evaluations(24.0, moved.val_fraction) != 4
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("end", "times"),
+    [
+        (["--max-steps", 86], 4),
+        (["--max-steps", 430], 12),  # ten passes over the text
+        (["--epochs", 10], 12),
+    ],
+)
+def test_a_later_end_is_evaluated_as_often_as_it_asks_for(folder, end, times):
+    before = contents(folder)
+    assert before["training"]["config"]["evaluations"] == 4
+    training = train(folder, "--resume", *end)
+    assert training.process.exitcode == 0, training.stderr
+    after = contents(folder)
+    total = after["training"]["step"]
+    assert after["training"]["config"]["evaluations"] == times
+    steps = [row["step"] for row in after["history"]][len(before["history"]) :]
+    assert steps == [*range(20, total, math.ceil(total / times)), total][1:]
+
+
+@pytest.mark.slow
+def test_a_later_end_by_the_clock_is_evaluated_often_enough_to_see_overfitting_begin(folder):
+    for before, times in ((4, 12), (13, 13)):
+        state = contents(folder)
+        state["training"]["config"]["evaluations"] = before
+        torch.save(state, folder / "verse.pt")
+        steps = state["training"]["step"] + 1
+        training = train(folder, "--resume", "--time", "1h", "--max-steps", steps)
+        assert training.process.exitcode == 0, training.stderr
+        assert contents(folder)["training"]["config"]["evaluations"] == times
+
+
+def test_the_same_end_again_is_evaluated_as_before(folder):
+    state = contents(folder)
+    state["training"]["config"]["evaluations"] = 7
+    torch.save(state, folder / "verse.pt")
+    assert train(folder, "--resume-from", "verse.pt", "--out", "on.pt", "--max-steps", 20).process.exitcode == 0
+    assert torch.load(folder / "on.pt", weights_only=True)["training"]["config"]["evaluations"] == 7
 
 
 @pytest.mark.slow

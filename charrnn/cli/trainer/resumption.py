@@ -18,7 +18,7 @@ from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.escape import quoted
-from charrnn.regimen import evaluations, peak_rate
+from charrnn.regimen import FEWEST_BY_TIME, evaluations, peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import TextOptions
@@ -70,6 +70,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     _restore(run, stored, set(changes), path)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale = 0
+        run.config = replace(run.config, evaluations=_evaluations(run))
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
@@ -225,9 +226,19 @@ def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
     changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE}
     if any(name in changes for name in ENDS):
         changes = {**dict.fromkeys(ENDS), **changes}
-    if "epochs" in changes and changes["epochs"] is not None:
-        changes["evaluations"] = evaluations(changes["epochs"], config.val_fraction)
     return replace(config, **changes)
+
+
+def _evaluations(run: TrainingRun) -> int:
+    """How often a run is evaluated that goes on to another end: by steps as one that had it from the start.
+
+    By the clock as often as before, or as a short training: the rate is high again, and what that loses at first is
+    not to be taken for the end of all gain.
+    """
+    if run.config.time_limit is not None:
+        return max(run.config.evaluations, FEWEST_BY_TIME)
+    assert run.planned_steps is not None, "something ends it"
+    return evaluations(run.planned_steps / run.lanes.windows_per_epoch, run.config.val_fraction)
 
 
 def _settle_device(config: TrainConfig, before: str, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
