@@ -323,12 +323,13 @@ def test_the_device_may_be_named_again(folder, device):
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_from_a_gpu_to_a_cpu_and_says_so(folder):
+@pytest.mark.parametrize("flags", [[], ["--precision", "auto"]])
+def test_a_training_goes_on_from_a_gpu_to_a_cpu_and_says_so(folder, flags):
     stored = contents(folder)
     stored["training"]["config"] |= {"device": "cuda", "precision": "float16"}
     stored["training"]["cuda_random_state"] = torch.zeros(16, dtype=torch.uint8)
     torch.save(stored, folder / "verse.pt")
-    training = train(folder, "--resume", "--max-steps", 30)
+    training = train(folder, "--resume", "--max-steps", 30, *flags)
     assert training.process.exitcode == 0, training.stderr
     assert "on cpu, before cuda: not bit for bit as it would have gone on there" in training.stderr
     config = contents(folder)["training"]["config"]

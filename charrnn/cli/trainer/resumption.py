@@ -253,7 +253,7 @@ def _settle_device(config: TrainConfig, before: str, explicit: Mapping[str, Any]
 
 def _settle_precision(config: TrainConfig, device_before: str, explicit: Mapping[str, Any]) -> TrainConfig:
     """Measure anew which precision is fastest, on another device and on a processor that lacks the one from before."""
-    if "precision" in explicit:
+    if explicit.get("precision", "auto") != "auto":
         return config
     is_open = config.device != device_before or crawls_in(config.precision, config.device)
     return replace(config, precision="auto") if is_open else config
