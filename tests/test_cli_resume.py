@@ -151,6 +151,16 @@ def test_another_seed_that_is_forced_begins_other_masks(folder):
 
 
 @pytest.mark.slow
+def test_passes_are_counted_on_however_often_another_way_to_read_is_forced(folder):
+    epoch = contents(folder)["history"][-1]["epoch"]  # of 43 windows
+    ways = ((["--batch-size", 8], 22), (["--seed", 5], 22), (["--batch-size", 4], 43))
+    for step, (flags, windows) in enumerate(ways, start=21):
+        assert train(folder, "--force-resume", "--max-steps", step, *flags).process.exitcode == 0
+        epoch, expected = contents(folder)["history"][-1]["epoch"], epoch + 1 / windows
+        assert epoch == pytest.approx(expected, abs=0.5 / windows), "whole windows are counted"
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_into_another_file(folder):
     before = (folder / "verse.pt").read_bytes()
     flags = ["--resume-from", "verse.pt", "--max-steps", 25]

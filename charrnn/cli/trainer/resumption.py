@@ -23,6 +23,7 @@ from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import TextOptions
 from charrnn.training import checkpoint
+from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.pace import Pace
 from charrnn.training.precision import crawls_in
 from charrnn.training.ranks import ALONE, Ranks
@@ -67,7 +68,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     is_chosen = "threads" in request.explicit or config.threads != default_threads()
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
-    _restore(run, stored, set(changes), path)
+    _restore(run, stored, corpus, set(changes), path)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale = 0
         run.config = replace(run.config, evaluations=_evaluations(run))
@@ -124,7 +125,7 @@ def _settle_threads(config: TrainConfig, *, is_other_world: bool, explicit: Mapp
     return replace(config, threads=min(threads, MOST_THREADS * (os.cpu_count() or 1)))
 
 
-def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], path: str) -> None:
+def _restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[str], path: str) -> None:
     """Take up the stored training state and its losses, as far as they mean something.
 
     Raises:
@@ -132,7 +133,7 @@ def _restore(run: TrainingRun, stored: Checkpoint, changed: set[str], path: str)
     """
     try:
         check_figures(stored.training)
-        run.load_state_dict(_adapt(stored.training, run, changed))
+        run.load_state_dict(_adapt(stored.training, run, corpus, changed))
     except CheckpointError as error:
         raise CheckpointError(
             f"{path}: its training state is damaged, or of a later version ({error}); train anew"
@@ -259,15 +260,15 @@ def _settle_precision(config: TrainConfig, device_before: str, explicit: Mapping
     return replace(config, precision="auto") if is_open else config
 
 
-def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str]) -> dict[str, Any]:
+def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set[str]) -> dict[str, Any]:
     """Take from a training state what no longer means anything, where changes were forced."""
     fresh = run.state_dict()
     if changed & PLACES:
-        epoch, passed = _passed(state, run)
+        begun = state["lanes"]["epoch"] + bool(state["lanes"]["index"])
         state = {
             **state,
-            "lanes": {"epoch": epoch, "index": 0},
-            "first_step": state["step"] - passed,
+            "lanes": {"epoch": begun, "index": 0},
+            "first_step": state["step"] - round(_passes(state, corpus) * run.lanes.windows_per_epoch),
             "state": fresh["state"],
         }
     if "val_fraction" in changed:
@@ -284,13 +285,12 @@ def _adapt(state: dict[str, Any], run: TrainingRun, changed: set[str]) -> dict[s
     return state
 
 
-def _passed(state: Mapping[str, Any], run: TrainingRun) -> tuple[int, int]:
-    """The passes over the text that were begun before, and how many windows, as they are now, they would have been."""
-    epoch, index = state["lanes"]["epoch"], state["lanes"]["index"]
-    before, now = config_from_dict(TrainConfig, state["config"]), run.config
-    windows = index * before.batch_size * before.seq_len / (now.batch_size * now.seq_len)
-    whole = run.lanes.windows_per_epoch
-    return epoch + bool(index), round(epoch * whole + min(windows, whole))
+def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
+    """The passes over the text that were made before, in the way in which it was read then."""
+    before = replace(config_from_dict(TrainConfig, state["config"]), device="cpu")
+    train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread)
+    lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
+    return float((state["step"] - state.get("first_step", 0)) / lanes.windows_per_epoch)
 
 
 def _take_history(run: TrainingRun, stored: Checkpoint) -> None:
