@@ -103,6 +103,15 @@ window.addEventListener("load", () => {
   document.getElementById("page").append(lines);
   found.starts = [...lines.children].map((node) => node.getBoundingClientRect().left);
   lines.remove();
+  const listed = make(document.getElementById("page"), "p", {}, `${named("\u0627")} 12%, ${named("\u0644")} 3%`);
+  const left = (sign) => {
+    const range = document.createRange(), start = listed.textContent.indexOf(sign);
+    range.setStart(listed.firstChild, start);
+    range.setEnd(listed.firstChild, start + 1);
+    return range.getBoundingClientRect().left;
+  };
+  found.listed = ["\u0627", "1", "2", "\u0644", "3"].map(left);
+  listed.remove();
   found.said = document.body.innerText;
   found.requests = performance.getEntriesByType("resource").length;
   found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
@@ -168,6 +177,7 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     assert found["scrolled"] is None
     alef, bet, a, b = found["starts"]
     assert a < b < bet < alef, "Hebrew stands from the right to the left, and at the right"
+    assert found["listed"] == sorted(found["listed"]), "each figure stands behind its letter"
     first = data["embeddings"]["characters"][0]
     assert (first["char"], found["walked"].split(":")[0]) == (" ", "space")
     assert found["walked"].split(": ")[1] in found["list"], "what the tip says stands there as text too"
@@ -240,6 +250,20 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     other = said_on(page, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))
     assert " 4-gram model, which counts what followed the last 3 characters, on the same text: it is " in other
     assert "6-gram" not in other
+
+
+@needs_browser
+def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(trained, tmp_path):
+    page = write_report(trained)
+
+    def change(data):
+        for finding, c in zip(data["neurons"]["found"], "\u0644\u0301\u00a0\n", strict=False):
+            finding["feature"] = f"next is {c}"
+
+    said = said_on(page, tmp_path, change)
+    units = [finding["unit"] for finding in data_of(page)["neurons"]["found"]]
+    for told, unit in zip(("\u2068\u0644\u2069", "\u25cc\u0301", "U+00A0", "line feed"), units, strict=False):
+        assert f"next is {told} {unit} " in said
 
 
 @needs_browser

@@ -82,7 +82,7 @@ function neurons() {
     : data.neurons && data.neurons.note ? capital(data.neurons.note) + "." : "None follows what was looked for beyond chance.");
   const list = make(part, "div", { class: "findings" });
   for (const finding of found) {
-    const button = make(list, "button", { type: "button", "data-unit": finding.unit }, finding.feature + " ");
+    const button = make(list, "button", { type: "button", "data-unit": finding.unit }, followed(finding.feature) + " ");
     make(button, "small", {}, finding.unit + " ");
     make(button, "b", {}, signedNumber(finding.effect));
     button.addEventListener("click", () => choose(finding.unit));
@@ -118,8 +118,8 @@ function neurons() {
     shown.spans.forEach((span, i) => { span.style.background = signed(values[start + i] / 127); });
     const title = titled(entry, unit);
     name.textContent = `cell ${title}` + (members > 1 ? `, of ${layerNamed(Number(title.split(":")[0]))}` : "");
-    const followed = found.filter((finding) => finding.unit === title);
-    if (followed.length) name.textContent += ", follows " + followed.map((finding) => `${finding.feature} (${signedNumber(finding.effect)})`).join(", ");
+    const own = found.filter((finding) => finding.unit === title);
+    if (own.length) name.textContent += ", follows " + own.map((finding) => `${followed(finding.feature)} (${signedNumber(finding.effect)})`).join(", ");
     for (const button of list.children) button.setAttribute("aria-pressed", button.dataset.unit === title);
   }
   function choose(title) {
@@ -237,7 +237,7 @@ function embeddings() {
     const places = spread(scaled(0, 16, width - 16).map((x, i) => [x, down[i]]), width, height);
     const spans = shown.map(({ char, kind }, i) => make(svg, "text", {
       class: "character", "data-i": i, x: places[i][0], y: places[i][1], "text-anchor": "middle", style: `fill:var(--${KINDS[kind]})`,
-    }, { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[char] || (isNumber(char) || HIDDEN.test(char) || [...char].length > 1 ? "\u25a1" : char)));
+    }, { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[char] || (isNumber(char) || UNSEEN.test(char) || [...char].length > 1 ? "\u25a1" : grounded(char))));
     explore({ box: svg, spans }, (i) => make(tip, "div", {}, `${byteNamed(shown[i].char)}: ${alike(shown[i])}`));
   });
   const words = make(part, "details");

@@ -31,7 +31,13 @@ const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 const point = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 const isNumber = (c) => unit === "byte" && c >= "\x80" && c <= "\xff";
 const byteNamed = (c) => isNumber(c) ? "0x" + c.codePointAt(0).toString(16).toUpperCase() : named(c);
-const named = (c) => NAMES[c] || (HIDDEN.test(c) ? point(c) : c);
+const UNSEEN = /^[\p{Cc}\p{Cf}\p{Cs}\p{Z}\ufe00-\ufe0f]$/u; // by itself
+const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const grounded = (c) => /^\p{M}/u.test(c) ? "\u25cc" + c : c; // or it would lie on what stands before it
+const apart = (c) => FROM_RIGHT.test(c) ? `\u2068${c}\u2069` : c; // or it would turn round the figures beside it
+const named = (c) => NAMES[c] || (UNSEEN.test(c) ? point(c) : apart(grounded(c)));
+// What a neuron follows, as charrnn.analysis.features has it, its character named.
+const followed = (feature) => feature.replace(/^(next is )(.)$/su, (_, words, c) => words + named(c));
 const drawn = (c) => HIDDEN.test(c) && c !== "\n" && c !== "\t" ? "\u25a1" : c;
 const layers = data.card.num_layers, members = data.card.members;
 const layerNamed = (k) => members > 1 ? `member ${Math.floor(k / layers)}, layer ${k % layers}` : `layer ${k}`;
