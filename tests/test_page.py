@@ -230,8 +230,8 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
         card["baseline"] |= {"characters": 900, "of": 2000}
         card["cell"] = "rnn"
         data["gradients"]["contexts_cut"] = True
-        card["characters"] = "".join(map(chr, range(0x4E00, 0x4E00 + 1527)))
-        card["corpus"]["counts"] = [1] * 1527
+        card["vocab_size"] = 1527
+        data["vocabulary"] = [[chr(0x4E00 + i), 1] for i in range(200)]
         for one in data["embeddings"]["characters"]:
             one["place"][1] = 0.0
         of_lines = {"characters": 3, "longest": [], "median": 0.0, "copied": {}}
@@ -245,7 +245,7 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said
     assert "With one unit there is but one direction" in said
     assert re.search(r"lines that stand in it\s+50\.0%\s+-\n", said)
-    one = said_on(page, tmp_path, lambda data: data["card"].update(characters="a"))
+    one = said_on(page, tmp_path, lambda data: data["card"].update(vocab_size=1))
     assert "1 character, with its share of the text." in one
     other = said_on(page, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))
     assert " 4-gram model, which counts what followed the last 3 characters, on the same text: it is " in other
@@ -279,6 +279,21 @@ def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
         assert words in found["said"], words
     assert "nats per character" not in found["said"]
     assert "Ã" not in found["said"], "a byte is no letter"
+
+
+@needs_browser
+def test_what_all_rare_characters_are_called_stands_in_the_vocabulary(trained, tmp_path):
+    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "1¿2¡3\n")
+    flags = ("words.txt", "--min-count", "5", "--hidden-size", "48", "--max-steps", "60", "--quiet")
+    subprocess.run(
+        [sys.executable, "-m", "charrnn", "train", *flags], cwd=tmp_path, check=True, env=clean_environment()
+    )
+    page = write_report(tmp_path)
+    found, console = drive(page, tmp_path)
+    assert console == []
+    size = data_of(page)["card"]["vocab_size"]
+    assert f"{size} characters, the most frequent first, with their share of the text." in found["said"]
+    assert "<rare>\u00a0" in found["said"]
 
 
 @needs_browser

@@ -28,7 +28,7 @@ from charrnn.cli.inspector.views import (
     unit_name,
 )
 from charrnn.cli.inspector.watching import ON_A_TEXT, Piece, Watched, choose_pieces
-from charrnn.display.card import merged_parameters, origin, summary
+from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import check_page, render, write_page
 from charrnn.display.plain import number_of
 from charrnn.errors import DivergenceError
@@ -45,6 +45,9 @@ MOST_EVALUATIONS = 1_000
 LONGEST_STRETCH = 400
 MOST_CHARACTERS = 120
 """Of an alphabet's map: more would lie on each other."""
+
+MOST_LISTED = 200
+"""Of a vocabulary, the most frequent."""
 
 DEFAULT_TOP_K = 5
 TEMPERATURES = (0.5, 0.8, 1.1)
@@ -65,13 +68,14 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
 
 def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     """All values of the page; what was to be in it and cannot be is told by the reason."""
-    card = {name: value for name, value in describe(subject).items() if name != "parameters"}
+    card = {name: value for name, value in describe(subject).items() if name not in ("parameters", "characters")}
     data: dict[str, Any] = {
         "version": __version__,
         "name": subject.name,
         "summary": summary(subject.contents.model),
         "card": {**card, "history": _thinned(card["history"])},
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
+        "vocabulary": frequencies(subject.contents)[:MOST_LISTED],
         "origin": [[name.strip(), value] for name, value in origin(subject.contents)],
         "yardstick": {"name": YARDSTICK, "context": ORDER - 1},
         "samples": [],

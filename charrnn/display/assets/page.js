@@ -280,11 +280,10 @@ function parameters() {
     ["weight", "shape", "count", "share", "norm"], data.weights.map((weight) => [
     weight.name, weight.shape.map(grouped).join("\u00a0\u00d7\u00a0"), grouped(weight.count), percent(weight.share, 1), number(weight.norm, 2),
   ]), [2, 3, 4]);
-  const counts = [...card.characters].map((c, i) => [c, card.corpus.counts[i]]).sort((a, b) => b[1] - a[1]);
-  const total = card.corpus.characters || 1;
-  const listed = counts.slice(0, 200), few = listed.length < counts.length;
-  const part = section("Its vocabulary", counts.length === 1 ? `${counted(1, unit)}, with its share of the text.` :
-    `${counted(counts.length, unit)}, the ${few ? `${listed.length} ` : ""}most frequent first, with their share of the text${few ? "; the others are not listed" : ""}.`);
+  const listed = data.vocabulary, all = card.vocab_size, total = card.corpus.characters || 1;
+  const few = listed.length < all;
+  const part = section("Its vocabulary", all === 1 ? `${counted(1, unit)}, with its share of the text.` :
+    `${counted(all, unit)}, the ${few ? `${listed.length} ` : ""}most frequent first, with their share of the text${few ? "; the others are not listed" : ""}.`);
   make(part, "p", {}, listed.map(([c, n]) => `${byteNamed(c)}\u00a0${percent(n / total, 1)}`).join(", "));
   table(section("Where it comes from", "The text that it learned from, and how it was made."), [], data.origin);
 }
