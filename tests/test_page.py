@@ -273,12 +273,15 @@ def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
     subprocess.run(
         [sys.executable, "-m", "charrnn", "train", *flags], cwd=tmp_path, check=True, env=clean_environment()
     )
-    found, console = drive(write_report(tmp_path), tmp_path)
+    page = write_report(tmp_path)
+    found, console = drive(page, tmp_path)
     assert console == []
     for words in ("nats per byte", "bits per byte", "k, bytes back", "bytes of context", "a byte's loss", "0xC3"):
         assert words in found["said"], words
     assert "nats per character" not in found["said"]
     assert "Ã" not in found["said"], "a byte is no letter"
+    kinds = {one["char"]: one["kind"] for one in data_of(page)["embeddings"]["characters"]}
+    assert (kinds["a"], kinds["\xc3"]) == ("vowel", "other"), "nor is it of a letter's colour"
 
 
 @needs_browser
@@ -291,7 +294,10 @@ def test_what_all_rare_characters_are_called_stands_in_the_vocabulary(trained, t
     page = write_report(tmp_path)
     found, console = drive(page, tmp_path)
     assert console == []
-    size = data_of(page)["card"]["vocab_size"]
+    data = data_of(page)
+    kinds = {one["char"]: one["kind"] for one in data["embeddings"]["characters"]}
+    assert kinds["<rare>"] == "other", "it is no letter, and no sign"
+    size = data["card"]["vocab_size"]
     assert f"{size} characters, the most frequent first, with their share of the text." in found["said"]
     assert "<rare>\u00a0" in found["said"]
 

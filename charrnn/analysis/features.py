@@ -22,6 +22,9 @@ NEXT_CHARACTERS = 12
 BRACKETS = {"( )": "()", "[ ]": "[]", "{ }": "{}", "< >": "<>"}
 VOWELS = frozenset("aeiouyаеёиоуыэюяαεηιουω")  # noqa: RUF001
 
+OTHER = "other"
+"""The kind of a character that is of none."""
+
 
 def text_features(text: str) -> dict[str, Values]:
     """Compute every feature of a text, by name, each of shape (num_chars,); yes is one and no is zero."""
@@ -44,7 +47,7 @@ def picture(character: str) -> str:
 def kind(character: str) -> str:
     """The one kind that a character is of: a vowel, another small letter, a capital, a digit, and so on."""
     order = ("capital", "vowel", "letter", "digit", "space", "punctuation")
-    return next((name for name in order if _KINDS[name](character)), "other")
+    return next((name for name in order if _KINDS[name](character)), OTHER)
 
 
 def _is_vowel(character: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
-from charrnn.analysis.features import kind
+from charrnn.analysis.features import OTHER, kind
 from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import has_gates, strongest
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
@@ -34,6 +34,8 @@ from charrnn.display.plain import number_of
 from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.inference.tape import GATE_LETTERS
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import CHARACTER
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""
@@ -197,15 +199,22 @@ def _alphabet(subject: Subject) -> dict[str, Any]:
     """The most frequent characters, where they lie, and what lies near them."""
     view, counts = embeddings_view(subject).data, subject.contents.corpus.counts
     encoder = subject.contents.encoder
-    names, spelled = encoder.names, encoder.spelled
-    order = sorted(range(len(spelled)), key=lambda i: -counts[i])[:MOST_CHARACTERS]
+    names = encoder.names
+    order = sorted(range(len(names)), key=lambda i: -counts[i])[:MOST_CHARACTERS]
     return {
-        "all": len(spelled),
+        "all": len(names),
         "characters": [
-            {"char": c, "kind": kind(spelled[i]), "place": view["places"][c], "near": view["expected_alike"][c]}
+            {"char": c, "kind": _kind(encoder, i), "place": view["places"][c], "near": view["expected_alike"][c]}
             for i, c in ((i, names[i]) for i in order)
         ],
     }
+
+
+def _kind(encoder: CharEncoder, i: int) -> str:
+    """The kind of an id's character; a byte that is only a part of one, and what rare ones are called, are of none."""
+    character = encoder.spelled[i]
+    is_one = i != encoder.unknown_id and (encoder.unit == CHARACTER or character.isascii())
+    return kind(character) if is_one else OTHER
 
 
 def _novelty(subject: Subject, wanted: str) -> dict[str, Any]:
