@@ -468,6 +468,19 @@ def test_a_gate_that_is_asked_for_is_in_the_page(trained):
     seen = data_of(write_report(trained, "--cell", "0:3:f", "--cell", "0:3:h", "--cell", "0:3"))["activations"]
     assert "0:3:f" in seen["groups"][-1]["units"]
     assert all(unit[-1] in "ifo" for unit in seen["groups"][-1]["units"])
+    assert seen["first"] == "0:3:f"
+
+
+@needs_browser
+def test_the_cell_that_is_asked_for_is_shown_before_those_that_were_found(trained, tmp_path):
+    data = data_of(write_report(trained))
+    shown = [data["activations"]["first"], "0:5"]
+    assert shown[0] == data["neurons"]["found"][0]["unit"]
+    for unit in shown:
+        data["activations"]["first"] = unit
+        found, console = drive(render(data), tmp_path)
+        assert console == []
+        assert found["first"]["name"].split(",")[0] == f"cell {unit}"
 
 
 def test_data_cannot_end_its_own_script():

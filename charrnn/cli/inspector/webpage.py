@@ -233,12 +233,13 @@ def _thinned(rows: list[Any]) -> list[Any]:
 def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
     """Values in a byte each over the beginning of the text, unit after unit: of every state, then of some gates.
 
-    All gates would leave little of the text: there are those that follow something, and those asked for by name.
+    All gates would leave little of the text: there are those asked for by name, and those that follow something. What
+    is shown first is the first of these, gate or not.
     """
     seen, size = watched.activations, watched.subject.contents.model.hidden_size
     states = [place for place, unit in enumerate(seen.units) if unit.is_state]
-    named = [finding.unit for finding in strongest(watched.findings)]
-    named += [parse_unit(name, watched.subject) for name in asked]
+    named = [parse_unit(name, watched.subject) for name in asked]
+    named += [finding.unit for finding in strongest(watched.findings)]
     gates = list(dict.fromkeys(unit for unit in named if not unit.is_state))
     places = {unit: place for place, unit in enumerate(seen.units)}
     columns = [*states, *(places[unit] for unit in gates)]
@@ -253,7 +254,8 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
     rounded = np.rint(values / scale * 127).astype(np.int8)
     return {
         "extent": _extent(watched.piece.first(length)), "characters": list(watched.text[:length]), "groups": groups,
-        "size": size, "scale": scale, "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
+        "first": unit_name(named[0] if named else seen.units[0]), "size": size, "scale": scale,
+        "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
     }  # fmt: skip
 
 

@@ -132,7 +132,7 @@ function neurons() {
   group.addEventListener("change", () => draw(slider.value));
   for (const control of [box, names, slider]) control.addEventListener("input", () => draw(control.value));
   explore(shown, (i) => make(tip, "div", {}, `${named(seen.characters[i])}: ${number(seen.scale * values[start + i] / 127, 2)}`));
-  if (found.length) choose(found[0].unit); else draw(0);
+  choose(seen.first);
 }
 const signedNumber = (value) => (value > 0 ? "+" : "\u2212") + Math.abs(value).toFixed(2);
 
