@@ -66,10 +66,16 @@ window.addEventListener("load", () => {
   tap(surprise[5]);
   document.getElementById("surprise").dispatchEvent(new Event("scroll"));
   found.scrolled = tipText();
-  const map = document.querySelector('svg[tabindex="0"]');
-  map.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
-  found.walked = tipText();
-  map.dispatchEvent(new FocusEvent("blur"));
+  found.walked = {};
+  for (const [name, node] of Object.entries({ curve: curves[0], gate, map: letter.ownerSVGElement })) {
+    if (!node) continue;
+    found.walked[name] = ["ArrowRight", "ArrowRight", "ArrowLeft"].map((key) => {
+      node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      return tipText();
+    });
+    node.dispatchEvent(new FocusEvent("blur"));
+    found.walked[name].push(tipText(), node.tabIndex);
+  }
   found.list = document.querySelector("details").textContent;
   const before = curves[0].getAttribute("viewBox");
   document.getElementById("page").style.width = "400px";
@@ -179,8 +185,15 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained,
     assert a < b < bet < alef, "Hebrew stands from the right to the left, and at the right"
     assert found["listed"] == sorted(found["listed"]), "each figure stands behind its letter"
     first = data["embeddings"]["characters"][0]
-    assert (first["char"], found["walked"].split(":")[0]) == (" ", "space")
-    assert found["walked"].split(": ")[1] in found["list"], "what the tip says stands there as text too"
+    for name, (once, twice, back, left, order) in found["walked"].items():
+        assert once == back != twice, f"the arrow keys walk along the {name}"
+        assert (left, order) == (None, 0)
+    losses, gates, letters = (found["walked"][name][0] for name in ("curve", "gate", "map"))
+    row = data["card"]["history"][0]
+    assert losses.split("\n")[:2] == [f"step: {row['step']}", f"validation, on held-out text {row['val_loss']:.3f}"]
+    assert gates.split("\n")[0] == "0:0:i"
+    assert (first["char"], letters.split(":")[0]) == (" ", "space")
+    assert letters.split(": ")[1] in found["list"], "what the tip says stands there as text too"
     assert found["redrawn"][0] != found["redrawn"][1] == "0 0 360 260"
     radii = [f"{one['radius']:.3f}" for one in data["gradients"]["spectral_radius"]]
     assert all(radius in found["said"] for radius in radii)

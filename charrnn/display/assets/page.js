@@ -33,7 +33,7 @@ function losses() {
   const card = data.card, rows = card.history;
   if (rows.length < 2) return section("How it learned", `Not shown: it was ${rows.length ? "evaluated once" : "never evaluated"}, which makes no curve.`);
   const part = section("How it learned", `Loss in nats per ${unit}, by the steps of the training: the lower, the better${card.losses_compare ? "" :
-    "; the training loss is that of a harder task, with things hidden, or of each member alone"}. Point or tap to read the values.`);
+    "; the training loss is that of a harder task, with things hidden, or of each member alone"}. Point, tap or walk with the arrow keys to read the values.`);
   const baseline = card.baseline;
   chart(part, [
     { name: "validation, on held-out text", points: rows.map((row) => [row.step, row.val_loss]) },
@@ -141,12 +141,12 @@ function gates() {
   const part = section("How its gates open and shut",
     `On ${data.gates.extent}. Each point is a unit: to the right, the share of characters at which its gate is shut ` +
     "(below 0.1, also called left-saturated); upwards, the share at which it is open (above 0.9, right-saturated). " +
-    "Point or tap for the nearest.");
+    "Point, tap or walk with the arrow keys to read them.");
   const grid = make(part, "div", { class: "small" });
   for (const gate of data.gates.gates) {
     const figure = make(grid, "figure");
     make(figure, "figcaption", {}, `${layerNamed(gate.layer)}, ${gate.gate}`);
-    const svg = make(figure, "svg", { viewBox: "0 0 160 152", role: "img", class: "chart", "aria-label": `${gate.gate} gate of ${layerNamed(gate.layer)}` });
+    const svg = make(figure, "svg", { viewBox: "0 0 160 152", role: "img", class: "chart", tabindex: 0, "aria-label": `${gate.gate} gate of ${layerNamed(gate.layer)}` });
     const axis = make(svg, "g", { class: "axis" });
     const x = (share) => 40 + 112 * share, y = (share) => 122 - 116 * share;
     make(axis, "path", { d: `M${x(0)} ${y(1)}V${y(0)}H${x(1)}M${x(0)} ${y(1)}L${x(1)} ${y(0)}` });
@@ -158,17 +158,26 @@ function gates() {
     make(axis, "text", { x: 10, y: y(0.5), "text-anchor": "middle", transform: `rotate(-90 10 ${y(0.5)})` }, "open");
     const points = gate.open.map((open, i) => make(svg, "circle", { cx: x(gate.shut[i]), cy: y(open), r: 2.2 }));
     make(figure, "figcaption", {}, `mean ${gate.mean.toFixed(2)}, open ${percent(gate.open_share)}, shut ${percent(gate.shut_share)}`);
+    let current = null;
+    function show(i, atX, atY, byKey) {
+      for (const circle of svg.querySelectorAll(".on")) circle.classList.remove("on");
+      points[i].classList.add("on");
+      tip.replaceChildren();
+      make(tip, "div", {}, `${gate.layer}:${i * gate.step}:${gate.letter}`);
+      make(tip, "div", {}, `open ${percent(gate.open[i], 1)}, shut ${percent(gate.shut[i], 1)}`);
+      showTip(svg, atX, atY, () => { points[i].classList.remove("on"); current = null; }, byKey);
+      current = i;
+    }
     pointing(svg, "pointermove", (event) => {
       const box = svg.getBoundingClientRect(), scale = 160 / box.width;
       const at = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
       const far = (i) => Math.hypot(x(gate.shut[i]) - at[0], y(gate.open[i]) - at[1]);
-      const near = points.reduce((best, _, i) => far(i) < far(best) ? i : best, 0);
-      for (const circle of svg.querySelectorAll(".on")) circle.classList.remove("on");
-      points[near].classList.add("on");
-      tip.replaceChildren();
-      make(tip, "div", {}, `${gate.layer}:${near * gate.step}:${gate.letter}`);
-      make(tip, "div", {}, `open ${percent(gate.open[near], 1)}, shut ${percent(gate.shut[near], 1)}`);
-      showTip(svg, event.clientX, event.clientY, () => points[near].classList.remove("on"));
+      show(points.reduce((best, _, i) => far(i) < far(best) ? i : best, 0), event.clientX, event.clientY);
+    });
+    walking(svg, points.length, () => current, (next) => {
+      svg.scrollIntoView({ block: "nearest" });
+      const at = points[next].getBoundingClientRect();
+      show(next, at.left, at.bottom, true);
     });
   }
 }
@@ -185,7 +194,7 @@ function gradients() {
   const last = view.flow[0].norms.length - 1, part = section("How far back it remembers",
     `Measured on ${view.extent}. A model can learn from what stood k ${unit}s before only as far as the gradient reaches: ` +
     `the norm of the derivative of a ${unit}'s loss by the state k ${unit}s before, over that at 0` +
-    `${view.flow[0].places > 1 ? `, as the mean over ${view.flow[0].places} places in the text` : ""}. Point or tap to read the values.`);
+    `${view.flow[0].places > 1 ? `, as the mean over ${view.flow[0].places} places in the text` : ""}. Point, tap or walk with the arrow keys to read the values.`);
   chart(part, view.flow.filter((flow) => flow.norms[0] > 0).map((flow) => ({
     name: `${layerNamed(flow.layer)}, by ${flow.part}`,
     points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
@@ -280,8 +289,7 @@ function parameters() {
     ["weight", "shape", "count", "share", "norm"], data.weights.map((weight) => [
     weight.name, weight.shape.map(grouped).join("\u00a0\u00d7\u00a0"), grouped(weight.count), percent(weight.share, 1), number(weight.norm, 2),
   ]), [2, 3, 4]);
-  const listed = data.vocabulary, all = card.vocab_size, total = card.corpus.characters || 1;
-  const few = listed.length < all;
+  const listed = data.vocabulary, all = card.vocab_size, total = card.corpus.characters || 1, few = listed.length < all;
   const part = section("Its vocabulary", all === 1 ? `${counted(1, unit)}, with its share of the text.` :
     `${counted(all, unit)}, the ${few ? `${listed.length} ` : ""}most frequent first, with their share of the text${few ? "; the others are not listed" : ""}.`);
   make(part, "p", {}, listed.map(([c, n]) => `${byteNamed(c)}\u00a0${percent(n / total, 1)}`).join(", "));

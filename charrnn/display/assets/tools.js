@@ -113,6 +113,17 @@ function pointing(owner, kind, show) {
   owner.addEventListener("pointerleave", (event) => { if (!isFinger(event)) closeTip(); });
 }
 
+// The arrow keys go from one of so many to the next, where the box has the focus.
+function walking(box, count, current, show) {
+  box.addEventListener("blur", closeTip);
+  box.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step || !count) return;
+    event.preventDefault();
+    show(current() === null ? 0 : Math.max(0, Math.min(count - 1, current() + step)));
+  });
+}
+
 // Things of which one is looked at: by mouse, by tap, or by the arrow keys where the box has the focus.
 function explore({ box, spans }, fill) {
   let current = null;
@@ -132,12 +143,7 @@ function explore({ box, spans }, fill) {
   }
   const index = (event) => event.target.dataset && event.target.dataset.i !== undefined ? Number(event.target.dataset.i) : null;
   pointing(box, "pointerover", (event) => show(index(event), event.clientX, event.clientY));
-  box.addEventListener("blur", closeTip);
-  box.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step || !spans.length) return;
-    event.preventDefault();
-    const next = current === null ? 0 : Math.max(0, Math.min(spans.length - 1, current + step));
+  walking(box, spans.length, () => current, (next) => {
     spans[next].scrollIntoView({ block: "nearest" });
     show(next, undefined, undefined, true);
   });
@@ -180,7 +186,7 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
   const scaleX = (v) => left + (v - low[0]) / (high[0] - low[0] || 1) * (width - left);
   const scaleY = (v) => 8 + (high[1] - v) / (high[1] - low[1] || 1) * (height - bottom - 16);
   legend(figure, curves.map((curve, i) => [curve.name, stroke(curve.style ?? i)]));
-  const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "chart", "aria-label": `${curves.map((curve) => curve.name).join(", ")} by ${x}` });
+  const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "chart", tabindex: 0, "aria-label": `${curves.map((curve) => curve.name).join(", ")} by ${x}` });
   const axis = make(svg, "g", { class: "axis" });
   for (const value of ticks(low[1], high[1], log ? 1 : finest)) {
     const y = scaleY(value);
@@ -202,9 +208,10 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
   make(figure, "figcaption", {}, x);
   const cursor = make(svg, "line", { class: "level", y1: 0, y2: height - bottom, visibility: "hidden" });
   const nearest = (points, at) => points.reduce((a, b) => Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a);
-  pointing(svg, "pointermove", (event) => {
-    const box = svg.getBoundingClientRect();
-    const at = nearest(all, low[0] + ((event.clientX - box.left) / box.width * width - left) / (width - left) * (high[0] - low[0]))[0];
+  const places = [...new Set(xs)].sort((a, b) => a - b);
+  let current = null;
+  function show(i, atX, atY, byKey) {
+    const at = places[i];
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, scaleX(at));
     cursor.setAttribute("visibility", "visible");
     tip.replaceChildren();
@@ -214,7 +221,18 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
       const value = nearest(curve.points, at)[1];
       make(tip, "div", {}, `${curve.name} ${log ? (10 ** value).toPrecision(2) : format(value)}`);
     }
-    showTip(svg, event.clientX, event.clientY, () => cursor.setAttribute("visibility", "hidden"));
+    showTip(svg, atX, atY, () => { cursor.setAttribute("visibility", "hidden"); current = null; }, byKey);
+    current = i;
+  }
+  pointing(svg, "pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    const at = low[0] + ((event.clientX - box.left) / box.width * width - left) / (width - left) * (high[0] - low[0]);
+    show(places.indexOf(nearest(all, at)[0]), event.clientX, event.clientY);
+  });
+  walking(svg, places.length, () => current, (next) => {
+    svg.scrollIntoView({ block: "nearest" });
+    const box = svg.getBoundingClientRect();
+    show(next, box.left + scaleX(places[next]) / width * box.width, box.top, true);
   });
 }
 
