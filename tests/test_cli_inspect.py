@@ -111,7 +111,8 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
         assert ("evaluated" in shown, shown["val fraction"]) == (True, "0.1")
     torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
     assert "different parts" not in inspect("other.pt").stdout
-    assert [card["cell"] for card in json.loads(inspect("other.pt", "--json").stdout)] == ["lstm", "gru"]
+    cards = json.loads(inspect("other.pt", "--json").stdout)
+    assert [(card["checkpoint"], card["cell"]) for card in cards] == [("words.pt", "lstm"), ("other.pt", "gru")]
 
 
 def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_that_these_are_others(inspect, trained):

@@ -279,7 +279,7 @@ def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
     from charrnn.cli.inspector.cards import describe, show_card, show_comparison
 
     if as_json:
-        cards = [describe(subject) for subject in subjects]
+        cards = [{"checkpoint": subject.path, **describe(subject)} for subject in subjects]
         print(json.dumps(cards[0] if len(cards) == 1 else cards))
     elif len(subjects) == 1:
         show_card(subjects[0])
