@@ -20,7 +20,12 @@ NEXT_CHARACTERS = 12
 """The most frequent characters, each of which may be the next one."""
 
 BRACKETS = {"( )": "()", "[ ]": "[]", "{ }": "{}", "< >": "<>"}
-VOWELS = frozenset("aeiouyаеёиоуыэюяαεηιουω")  # noqa: RUF001
+VOWELS = frozenset("aeiouyæøœıаеёиоуыэюяіїєαεηιουω")  # noqa: RUF001
+SHORT = frozenset("йўЙЎ")
+"""Cyrillic consonants that are a vowel with a breve to Unicode."""
+
+QUOTES = {**dict.fromkeys('"“«', '"”»'), "„": '"”»“'}
+"""By what opens a quotation, what closes it. “ opens one in English, and closes what „ has opened in German."""
 
 OTHER = "other"
 """The kind of a character that is of none."""
@@ -51,7 +56,7 @@ def kind(character: str) -> str:
 
 
 def _is_vowel(character: str) -> bool:
-    return unicodedata.normalize("NFD", character)[0].lower() in VOWELS
+    return character not in SHORT and unicodedata.normalize("NFD", character)[0].lower() in VOWELS
 
 
 def _is_punctuation(character: str) -> bool:
@@ -120,13 +125,13 @@ def _word_features(text: str) -> dict[str, Values]:
 
 def _inside_quotes(text: str) -> Values:
     """Between double quotes, straight or curly; a blank line ends what was never closed."""
-    values, inside, previous = [], False, ""
+    values, closing, previous = [], "", ""
     for character in text:
-        if character in "“«" or (character == '"' and not inside):
-            inside = True
-        elif character in "”»" or character == '"' or character == previous == "\n":
-            inside = False
-        values.append(inside)
+        if character in closing or character == previous == "\n":
+            closing = ""
+        elif not closing:
+            closing = QUOTES.get(character, "")
+        values.append(bool(closing))
         previous = character
     return _yes(values)
 
