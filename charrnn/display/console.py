@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console, Group, RenderableType
@@ -84,9 +83,7 @@ class WorkBar:
     def __enter__(self: Bar) -> Bar:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._is_shown:
             self._bar.stop()
 

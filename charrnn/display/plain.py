@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from types import TracebackType
 from typing import Any, TextIO
 
 from charrnn.config import ModelConfig
@@ -46,9 +45,7 @@ class Display:
     def __enter__(self) -> Display:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -64,7 +61,7 @@ class Display:
 
     def warn(self, message: str) -> None:
         """Say that something is wrong, though the training goes on; no display keeps it to itself."""
-        self.write(error_line(message))
+        self.write(self._warning(message))
 
     def update(self, report: Report) -> None:
         """Show where the training stands."""
@@ -85,6 +82,7 @@ class Display:
         self._outlet.write(f"{told if lost else ''}{line}\n")
 
     def _warning(self, message: str) -> str:
+        """What is wrong as this display writes it, in one line."""
         return error_line(message)
 
 
@@ -156,10 +154,6 @@ class JsonDisplay(Display):
     def note(self, message: str) -> None:
         """See `Display.note`."""
         self._write({"note": message})
-
-    def warn(self, message: str) -> None:
-        """See `Display.warn`."""
-        self.write(self._warning(message))
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
