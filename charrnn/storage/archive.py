@@ -52,6 +52,9 @@ from charrnn.text.options import TextOptions
 BEGINNING = b"PK\x03\x04"
 """Of a zip file, and so of every checkpoint."""
 
+HEAD_BYTES = 512
+"""First bytes of a file that tell whether it is a checkpoint, which names its format among them, or what else it is."""
+
 SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
 
@@ -165,7 +168,7 @@ def describe_checkpoint(
 def begins_as_checkpoint(path: Path) -> bool:
     """Whether a file is one of ours by its first bytes; what follows may be damaged."""
     with path.open("rb") as file:
-        head = file.read(512)
+        head = file.read(HEAD_BYTES)
     return head.startswith(BEGINNING) and FORMAT.encode() in head
 
 
@@ -220,7 +223,7 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
     except DAMAGE as error:
         another = _another(path) if path != STDIN_NAME else ""
         file.seek(0)
-        head = file.read(512)
+        head = file.read(HEAD_BYTES)
         if other := _other_kind(head, another):
             raise CheckpointError(f"{path}: {other}") from None
         cause = f" ({cause_of(error) if head else 'it is empty'})" if BEGINNING.startswith(head[:4]) else ""

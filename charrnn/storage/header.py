@@ -30,6 +30,8 @@ SECTIONS: dict[str, type] = {
     "model": dict, "characters": str, "text": dict, "weights": dict, "history": list, "corpus": dict, "made": dict,
     "training": dict,
 }  # fmt: skip
+"""Parts that every checkpoint has beside its format and its version, and their types."""
+
 LAST_BYTE = "\xff"
 """The highest byte, as a code point."""
 
@@ -78,7 +80,7 @@ def _check_sections(header: Mapping[str, Any]) -> None:
         raise ConfigError("there are no characters")
     if len(characters) + has_unknown != vocab_size:
         raise ConfigError(f"{len(characters)} characters where the config asks for {vocab_size - has_unknown}")
-    if options.unit == BYTE and max(characters, default="") > LAST_BYTE:
+    if options.unit == BYTE and max(characters) > LAST_BYTE:
         raise ConfigError("characters are more than bytes")
     if any(left >= right for left, right in itertools.pairwise(characters)):
         raise ConfigError("characters are not in code-point order")

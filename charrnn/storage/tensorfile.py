@@ -107,11 +107,10 @@ class TensorFile:
         _check_instructions(data)
         return _Unpickler(io.BytesIO(data)).load()
 
-    def check_all(self) -> int:
-        """Read every record once and check its CRC; the number of records."""
+    def check_all(self) -> None:
+        """Read every record once and check its CRC."""
         for name in self._infos:
             self._bytes(name)
-        return len(self._infos)
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
         """Read a tensor as an array of its own."""
