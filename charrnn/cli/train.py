@@ -293,5 +293,6 @@ def _one_of_several_tells() -> Iterator[None]:
 
 _NOT_OPTIONS = {
     "texts", "val_text", "include", "exclude", "separator", "cache", "no_cache",
-    "out", "log", "resume", "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json", "context",
+    "out", "log", "resume", "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json",
 }  # fmt: skip
+"""Parameters that are none of `Request.options`: what is read and written, how it is found, and what is said."""
