@@ -142,16 +142,18 @@ def _time_steps(
     """Seconds of each of some forward and backward passes, after one that is not counted."""
     device = model.device
     ids = torch.zeros((seq_len, batch_size), dtype=torch.int64, device=device)
-    times: list[float] = []
-    is_first = True
-    while is_first or not is_enough(times):
+    recalled = ids[..., None].expand(*ids.shape, len(CONTEXTS)) if model.config.recall else None
+
+    def time_step() -> float:
         started = time.perf_counter()
         state = model.initial_state(batch_size)
-        recalled = ids[..., None].expand(*ids.shape, len(CONTEXTS)) if model.config.recall else None
         forward_and_backward(model, ids, ids, state, precision=precision, grad_clip=1.0, recalled=recalled)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - started
-        times += [] if is_first else [seconds]
-        is_first = False
+        return time.perf_counter() - started
+
+    time_step()
+    times: list[float] = []
+    while not is_enough(times):
+        times.append(time_step())
     return times
