@@ -36,6 +36,7 @@ class Ensemble(nn.Module):
     Attributes:
         members: the networks.
         at_once: how many of them are computed at the same time.
+        threads_each: of the processor, for each of these.
     """
 
     members: Sequence[CharRNN]

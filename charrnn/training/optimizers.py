@@ -14,7 +14,6 @@ from charrnn.config import TrainConfig
 MOMENTUM = 0.9
 """First-moment decay of Adam and AdamW, and Nesterov momentum of SGD."""
 
-
 MOMENTS = {
     "adamw": ("step", "exp_avg", "exp_avg_sq"),
     "adam": ("step", "exp_avg", "exp_avg_sq"),
@@ -22,6 +21,9 @@ MOMENTS = {
     "sgd": ("momentum_buffer",),
 }
 """What each optimizer remembers of a weight, by torch's names; all but the steps have the weight's shape."""
+
+_WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+"""Methods of theirs, beside `step`, that torch wraps for its compiler."""
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -64,11 +66,8 @@ def _decays(name: str, parameter: nn.Parameter) -> bool:
 def _eager(optimizer: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
     """The same optimizer for training that is not compiled.
 
-    Torch wraps these methods for its compiler, and the wrappers import it: 800 modules, seconds and 60 MB, for nothing
-    that is used here. `step` keeps what its wrapper does otherwise, which is to switch gradients off.
+    The wrappers of `_WRAPPED` import torch's compiler: 800 modules, seconds and 60 MB, for nothing that is used here.
+    `step` keeps what its wrapper does otherwise, which is to switch gradients off.
     """
     methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in _WRAPPED}
     return type(optimizer.__name__, (optimizer,), {**methods, "step": torch.no_grad()(inspect.unwrap(optimizer.step))})
-
-
-_WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from charrnn.training.run import TrainingRun
 
 _FIGURES = ("step", "seconds", "evaluation_seconds", "rewinds", "lanes", "pace")
+"""Parts of a state that are numbers, or dicts of them, and that every file has."""
 
 LARGEST_COUNT = 2**63
+"""Counts are below it: torch has no larger integers."""
+
 LARGEST_LOSS_SUM = 1e30
+"""Beyond what so many losses that are sound add up to; see `charrnn.training.recovery.LARGEST_LOSS`."""
 
 
 def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
