@@ -1,7 +1,7 @@
 """How far a text is on its way: how much of it is left to draw, and where between its beginning and its end it is.
 
-Who takes the characters knows more of that than who draws them: some are left out again, and do not
-count then, and lines may count in their place.
+Who takes the characters knows more of that than who draws them: some are left out again, and do not count then, and
+lines may count in their place.
 """
 
 from __future__ import annotations

@@ -214,11 +214,11 @@ class Ending:
             self._text = self._text[:-count]
 
     def _release(self, count: int) -> list[Drawn]:
+        """Give the first characters that are held."""
         if not count:
             return []
         released, self._held = self._held[:count], self._held[count:]
-        if released:
-            self._is_within_line = self._text[count - 1] != "\n"
-            self._beginning = ""
-            self._text = self._text[count:]
+        self._is_within_line = self._text[count - 1] != "\n"
+        self._beginning = ""
+        self._text = self._text[count:]
         return released

@@ -17,7 +17,7 @@ from charrnn.text.encoder import CharEncoder, Decoder, to_bytes
 from charrnn.text.options import BYTE
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sample:
     """One finished sample, without its prompt.
 
