@@ -2,8 +2,8 @@
 
 The text is cut into lanes only to be fast. A lane that begins in the middle first reads the characters before it,
 which are not counted, so that the result does not depend on how many lanes there are. Where a text is too long to be
-read whole, pieces from all over it are: its beginning may be unlike the rest. Several processes share the
-lanes: were one to read them all while the others wait, a training on many would soon be all evaluation.
+read whole, pieces from all over it are: its beginning may be unlike the rest. Several processes share the lanes: were
+one to read them all while the others wait, a training on many would soon be all evaluation.
 """
 
 from __future__ import annotations

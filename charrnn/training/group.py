@@ -2,8 +2,8 @@
 
 Plain values and ids travel by gloo; gradients by gloo on processors and by NCCL on GPUs, in a
 `DistributedDataParallel` for each network, and a step's figures with them: an exchange of their own would take as long
-again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange
-next fails: so there is no need for short timeouts, which a long text being read, or a long evaluation, would run into.
+again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange next fails:
+so there is no need for short timeouts, which a long text being read, or a long evaluation, would run into.
 """
 
 from __future__ import annotations
