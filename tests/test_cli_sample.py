@@ -474,8 +474,7 @@ def returns(trained):
     (trained / "returns.txt").write_bytes(
         (make_text(12_000) * 2).replace("\n", "\r\n").replace("\r\nT", "\r\n" * 2 + "T").encode()
     )
-    train = [sys.executable, "-m", "charrnn", "train", "returns.txt", "-q", "--hidden-size", "48", "--max-steps", "120"]
-    subprocess.run(train, cwd=trained, check=True, capture_output=True, timeout=300)
+    train_briefly(trained, "returns.txt", "--hidden-size", "48", "--max-steps", "120")
     return "returns.pt"
 
 
@@ -551,9 +550,8 @@ def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, retur
 
 def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
     (trained / "accents.txt").write_text("CAFÉ TUNA\r\nTÜR NAP\r\n" * 300)
-    train = [sys.executable, "-m", "charrnn", "train", "accents.txt", "-q", "--hidden-size", "8", "--max-steps", "2"]
-    flags = ["--lowercase", "--normalize", "nfc", "--newline", "lf", "--overwrite"]
-    subprocess.run([*train, *flags], cwd=trained, check=True, capture_output=True, timeout=300)
+    forms = ["--lowercase", "--normalize", "nfc", "--newline", "lf", "--overwrite"]
+    train_briefly(trained, "accents.txt", "--hidden-size", "8", "--max-steps", "2", *forms)
     flags = {"checkpoint": "accents.pt"}
     assert "é" not in sample("-n", 300, "--seed", 1, "--forbid", "E\u0301", **flags).stdout.decode()
     assert set(sample("-n", 300, "--seed", 1, "--allow", "U\u0308N", **flags).stdout.decode()) == set("ün")

@@ -16,7 +16,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model
+from conftest import clean_environment, make_text, random_model, train_briefly
 from torch.nn import functional
 
 from charrnn.cli.inspector.scoring import score_text, unknown_price
@@ -173,9 +173,8 @@ def test_a_cr_is_no_part_of_a_line_where_the_model_takes_it_for_one_of_its_end(
     (trained / "ends.txt").write_bytes(
         b"".join(b"Tin" + b"\r" * (i < returns * 100) + b"\n" for i in range(100)) + b"sole nap tuna\n" * 2
     )
-    train = [sys.executable, "-m", "charrnn", "train", "ends.txt", "-q", "--overwrite", "--newline", newline]
     flags = ["--hidden-size", "4", "--max-steps", "1", "--batch-size", "1"]
-    subprocess.run([*train, *flags], cwd=trained, check=True, capture_output=True, timeout=300)
+    train_briefly(trained, "ends.txt", "--overwrite", "--newline", newline, *flags)
     lines = ["--score", "-", "--by", "line", "--unknown", rule]
     bits, length, text = command("ends.pt", *lines, stdin="Tin\r\nsole\n").stdout.split(b"\n")[0].split(b"\t")
     assert (length, text) == ((b"3", b"Tin") if is_end else (b"4", b"Tin\r"))
@@ -287,10 +286,7 @@ def make_log(num_lines, seed):
 def test_the_odd_lines_of_a_log_stand_out_after_a_short_training(command, trained):
     """20 odd lines among 20,000 ordinary ones: at least 18 are among the 40 most surprising."""
     (trained / "app.log").write_text("\n".join(make_log(20_000, 1)) + "\n")
-    subprocess.run(
-        [sys.executable, "-m", "charrnn", "train", "app.log", "--time", "30s", "-q"], cwd=trained, check=True,
-        capture_output=True,
-    )  # fmt: skip
+    train_briefly(trained, "app.log", "--time", "30s")
     lines = make_log(20_000, 2)
     for place, odd in enumerate(ODD):
         lines.insert(991 * (place + 1), odd)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model
+from conftest import clean_environment, make_text, random_model, train_briefly
 
 from charrnn.cli.inspector.watching import Piece
 from charrnn.config import ModelConfig
@@ -113,8 +113,7 @@ def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained
 
 def test_models_of_different_texts_are_told_apart(inspect, trained):
     (trained / "foreign.txt").write_text(make_text(9_000, seed=3))
-    flags = ("foreign.txt", "--hidden-size", "16", "--max-steps", "3", "--quiet")
-    subprocess.run([sys.executable, "-m", "charrnn", "train", *flags], cwd=trained, check=True, env=clean_environment())
+    train_briefly(trained, "foreign.txt", "--hidden-size", "16", "--max-steps", "3")
     note, shown = inspect("words.pt", "foreign.pt", "--gradients").stdout.split("\n\n")[:2]
     told = "these models learned from different texts, or were judged by different ones, and each reads its own:"
     assert " ".join(note.split()).startswith(told)
