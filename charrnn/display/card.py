@@ -93,12 +93,12 @@ def card(
         baseline: loss of an n-gram model over the same held-out characters, in nats per character.
         learned: characters that it learned from, where these are but the end of the training text; else 0.
         counted: characters that both losses are over, where these are but a part of the held-out text; else 0.
-        absence: why there is none.
+        absence: why there is no such loss.
         known: what its loss cannot tell of lines, if so; see `charrnn.display.plain.describe_known`.
     """
     config, best = checkpoint.model, checkpoint.best
     training, unit = checkpoint.training, checkpoint.encoder.unit
-    width = 13 if config.members == 1 else 17
+    width = 13 if config.members == 1 else 17  # of a shape, before which several members have their number
     rows = [
         ("model", summary(config)),
         ("parameters", f"{count_parameters(config):,}"),

@@ -128,19 +128,17 @@ def _plain(value: Any) -> str:
 
 def _describe_best(subject: Subject) -> dict[str, Any] | None:
     best = subject.contents.best
-    return (
-        None
-        if best is None
-        else {
-            "val_loss": best.val_loss,
-            "members": subject.contents.losses_of,
-            "perplexity": finite_or_none(perplexity(best.val_loss)),
-            "bits_per_char": bits_per_char(best.val_loss),
-            "step": best.step,
-            "epoch": best.epoch,
-            "cold_loss": subject.contents.training.get("cold_loss"),
-        }
-    )
+    if best is None:
+        return None
+    return {
+        "val_loss": best.val_loss,
+        "members": subject.contents.losses_of,
+        "perplexity": finite_or_none(perplexity(best.val_loss)),
+        "bits_per_char": bits_per_char(best.val_loss),
+        "step": best.step,
+        "epoch": best.epoch,
+        "cold_loss": subject.contents.training.get("cold_loss"),
+    }
 
 
 def _describe_lines(subject: Subject) -> dict[str, int] | None:
@@ -151,10 +149,11 @@ def _describe_lines(subject: Subject) -> dict[str, int] | None:
 
 
 def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
-    if subject.baseline is None or subject.text is None or subject.counted is None:
+    counted = subject.counted
+    if subject.baseline is None or subject.text is None or counted is None:
         return None
     learned = subject.baseline_cut or len(subject.text.train)
     return {
         "model": f"{YARDSTICK}, Kneser-Ney", "text": subject.text.path, "learned_from": learned,
-        "characters": len(subject.counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline),
+        "characters": len(counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline),
     }  # fmt: skip

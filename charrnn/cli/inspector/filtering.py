@@ -33,7 +33,6 @@ from charrnn.text.unknowns import ends_lines_by_cr_lf
 NO_TEXT = re.compile("[\udc80-\udcff]")
 """What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""
 
-
 NEIGHBOURS = 5
 """Characters over which a line's worst place is measured: fewer would be one odd character, more half a line."""
 

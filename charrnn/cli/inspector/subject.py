@@ -104,12 +104,13 @@ class Subject:
 
         Before each of them it sees all that is held out, whether that counts or not.
         """
-        if self.text is None or self.counted is None:
+        counted = self.counted
+        if self.text is None or counted is None:
             return None
         before = [] if self._line_feed is None else [self._line_feed]  # what a first line is read after
         model = NgramModel(self.text.train, self.contents.model.vocab_size)
         surprisals = model.surprisals(np.concatenate([before, self.text.held_out]).astype(np.int64))[len(before) :]
-        return float(surprisals[self.counted].mean())
+        return float(surprisals[counted].mean())
 
     @cached_property
     def known_lines(self) -> tuple[int, int]:
@@ -144,9 +145,10 @@ class Subject:
     @property
     def num_chosen(self) -> int:
         """Characters that its losses are over, where they were chosen from more; 0 for all, and without the text."""
-        if self.text is None or self.counted is None or len(self.counted) >= len(self.text.held_out) - 1:
+        counted = self.counted
+        if self.text is None or counted is None or len(counted) >= len(self.text.held_out) - 1:
             return 0  # of a stream the first never counts
-        return len(self.counted)
+        return len(counted)
 
     @property
     def _num_held_out(self) -> int:

@@ -26,9 +26,8 @@ from charrnn.text.encoder import RARE, UNKNOWN_MARK
 SHOWN_CHARACTERS = 2_000
 """Characters that a picture shows of a text that was not given for it."""
 
-MANY = 0.9
-"""A gate that is open, or shut, at this share of characters is called always so."""
-
+NEARLY_ALWAYS = 0.9
+"""A gate that is open, or shut, at more than this share of the characters is called always so."""
 
 NO_GATES = "its cell is {}, which has no gates; --neurons shows its states"
 
@@ -109,7 +108,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
     headline = f"cell {unit_name(unit)}{shown_as}, {values.min():.2f} to {values.max():.2f}"
     headline += f" on {piece.extent}" if piece.is_cut else describe_omission(piece.left_out)
     headline += "".join(f"; follows {grounded(quoted(f.feature))} (r {f.effect:+.2f})" for f in followed)
-    tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / _scale(values)).tolist(), strict=True))
+    tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / scale_of(values)).tolist(), strict=True))
     return View(
         "cell",
         data,
@@ -127,7 +126,7 @@ def gates_view(watched: Watched) -> View:
         )
     rows, data = [], []
     for use in watched.gates:
-        always_open, always_shut = int((use.open > MANY).sum()), int((use.shut > MANY).sum())
+        always_open, always_shut = (int((shares > NEARLY_ALWAYS).sum()) for shares in (use.open, use.shut))
         rows.append([
             f"{use.layer}", use.gate, f"{use.mean:.2f}", f"{use.open.mean():.1%}", f"{use.shut.mean():.1%}",
             f"{always_open} of {len(use.open)}", f"{always_shut} of {len(use.shut)}",
@@ -184,6 +183,11 @@ def parse_unit(name: str, subject: Subject) -> Unit:
     return Unit(layer, number, match[3] or ("c" if "c" in parts else "h"))
 
 
+def scale_of(values: Values) -> float:
+    """What units' values are shown over: one, or the largest of a ReLU's, which have no bound."""
+    return max(1.0, float(abs(values).max(initial=0)))
+
+
 def _top(one: SeenCharacter) -> list[list[Any]]:
     return [[character, round(share, 5)] for character, share in one.guesses]
 
@@ -238,14 +242,9 @@ def _shortness(watched: Watched) -> str:
 
 
 def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[str]:
-    scale = _scale(values)
+    scale = scale_of(values)
     columns = [
         Column(character, signed_colour(value / scale), () if colour else (signed_block(value / scale),))
         for character, value in zip(text, values.tolist(), strict=True)
     ]
     return draw(columns, width, colour=colour)
-
-
-def _scale(values: Values) -> float:
-    """What a unit's values are shown over: one, or the largest of a ReLU's, which have no bound."""
-    return max(1.0, float(abs(values).max(initial=0)))

@@ -24,6 +24,7 @@ from charrnn.cli.inspector.views import (
     gates_view,
     neurons_view,
     parse_unit,
+    scale_of,
     surprise_view,
     unit_name,
 )
@@ -41,10 +42,11 @@ ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""
 
 PAGE_CHARACTERS = 1_500
-MOST_GUESSES = 20
-MOST_POINTS = 500
-MOST_EVALUATIONS = 1_000
-LONGEST_STRETCH = 400
+"""Of a text that is shown, with the guesses and the cells' values for each."""
+
+MOST_GUESSES, MOST_POINTS, MOST_EVALUATIONS, LONGEST_STRETCH = 20, 500, 1_000, 400
+"""Guesses at a character, units of a gate, evaluations, and characters of what is copied: more nobody would look at."""
+
 MOST_CHARACTERS = 120
 """Of an alphabet's map: more would lie on each other."""
 
@@ -245,7 +247,7 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
     columns = [*states, *(places[unit] for unit in gates)]
     length = min(len(watched.text), PAGE_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
     values = seen.values[:length, columns].T  # (U, length)
-    scale = max(1.0, float(np.abs(values).max(initial=0)))
+    scale = scale_of(values)
     groups: list[dict[str, Any]] = [
         {"layer": seen.units[place].layer, "part": seen.units[place].part} for place in states[::size]
     ]
