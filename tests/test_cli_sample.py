@@ -550,8 +550,8 @@ def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, retur
 
 def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
     (trained / "accents.txt").write_text("CAFÉ TUNA\r\nTÜR NAP\r\n" * 300)
-    forms = ["--lowercase", "--normalize", "nfc", "--newline", "lf", "--overwrite"]
-    train_briefly(trained, "accents.txt", "--hidden-size", "8", "--max-steps", "2", *forms)
+    form = ["--lowercase", "--normalize", "nfc", "--newline", "lf"]
+    train_briefly(trained, "accents.txt", "--hidden-size", "8", "--max-steps", "2", *form, "--overwrite")
     flags = {"checkpoint": "accents.pt"}
     assert "é" not in sample("-n", 300, "--seed", 1, "--forbid", "E\u0301", **flags).stdout.decode()
     assert set(sample("-n", 300, "--seed", 1, "--allow", "U\u0308N", **flags).stdout.decode()) == set("ün")
