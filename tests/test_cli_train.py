@@ -19,6 +19,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network import torch_engine
+from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.clock import CLOCK
@@ -145,20 +146,33 @@ def test_a_working_directory_that_is_gone_is_one_line(text):
     assert (result.returncode, result.stdout, result.stderr) == (2, b"", told)
 
 
+NO_FLAGS = {
+    "options": {}, "explicit": {}, "log": None, "resume": False, "resume_from": None, "force": False,
+    "overwrite": False, "quiet": True, "as_json": False, "started": 0.0,
+}  # fmt: skip
+
+
 def test_the_checkpoint_keeps_its_name_when_what_it_was_named_after_is_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("texts.v1", "out"):
         (tmp_path / folder).mkdir()
-    settings = {
-        "reading": ReadOptions(), "options": {}, "explicit": {}, "log": None, "resume": False, "resume_from": None,
-        "force": False, "overwrite": False, "quiet": True, "as_json": False, "started": 0.0,
-    }  # fmt: skip
-    requests = [Request(texts=("texts.v1",), out=out, **settings) for out in (None, "out")]
+    requests = [Request(texts=("texts.v1",), reading=ReadOptions(), out=out, **NO_FLAGS) for out in (None, "out")]
     named = [request.path for request in requests]
     assert named == [Path("texts.v1.pt"), Path("out/texts.v1.pt")]
     for folder in ("texts.v1", "out"):
         (tmp_path / folder).rmdir()
     assert [request.path for request in requests] == named
+
+
+def test_a_user_without_a_home_folder_is_told_how_to_go_on(tmp_path, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    reading = ReadOptions(cache=Cache(tmp_path))
+    assert Request(texts=("-",), reading=reading, out=None, **NO_FLAGS).finding == [f"--cache {tmp_path}"]
 
 
 OLD_PROCESSOR = {

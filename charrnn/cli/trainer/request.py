@@ -105,7 +105,7 @@ class Request:
         flags += [("--include", pattern) for pattern in reading.include]
         flags += [("--exclude", pattern) for pattern in reading.exclude]
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
-        if reading.cache is not None and reading.cache.folder != default_folder():
+        if reading.cache is not None and not _is_default(reading.cache.folder):
             flags.append(("--cache", str(reading.cache.folder)))
         typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
         return typed if reading.cache is not None else [*typed, "--no-cache"]
@@ -256,6 +256,13 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
         max_vocab=flags["max_vocab"],
         cache=None if flags["no_cache"] else Cache(Path(flags["cache"] or default_folder())),
     )
+
+
+def _is_default(folder: Path) -> bool:
+    """Whether encoded texts are kept there without --cache; a user without a home folder has no such place."""
+    with contextlib.suppress(ConfigError):
+        return folder == default_folder()
+    return False
 
 
 def _check_log(log: Path, request: Request) -> None:
