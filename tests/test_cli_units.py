@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import clean_environment, make_text
+from conftest import clean_environment, make_text, train_briefly
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -31,8 +31,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("units")
     (folder / "words.txt").write_text(TEXT, encoding="utf-8")
     for name, flags in {"bytes": ("--unit", "byte"), "lines": ("--lines",)}.items():
-        short = ("--hidden-size", 16, "--max-steps", 20, "--quiet", "--out", f"{name}.pt")
-        assert command(folder, "train", "words.txt", *flags, *short).returncode == 0
+        train_briefly(folder, "words.txt", *flags, "--hidden-size", "16", "--max-steps", "20", "--out", f"{name}.pt")
     return folder
 
 
@@ -105,15 +104,12 @@ def test_what_is_counted_in_bytes_is_called_so(folder):
     assert seen["loss_by_context"][0]["length"] == 1
     told = command(folder, "inspect", "bytes.pt", "--gradients").stdout
     assert "bits per byte, by bytes of context" in told
-    assert (
-        command(folder, "train", "words.txt", "--hidden-size", 16, "--max-steps", 2, "--out", "two.pt").returncode == 0
-    )
+    train_briefly(folder, "words.txt", "--hidden-size", "16", "--max-steps", "2", "--out", "two.pt")
     both = command(folder, "inspect", "bytes.pt", "two.pt", "--gradients").stdout
-    assert (
-        "bits per byte or character, by bytes or characters of context\nup to  bytes, per byte  two, per char" in both
-    )
-    more = ("--hidden-size", 16, "--max-steps", 60, "--unit", "byte", "--out", "curve.pt")
-    assert command(folder, "train", "words.txt", *more).returncode == 0
+    told = "bits per byte or character, by bytes or characters of context\nup to  bytes, per byte  two, per char"
+    assert told in both
+    more = ("--hidden-size", "16", "--max-steps", "60", "--unit", "byte", "--out", "curve.pt")
+    train_briefly(folder, "words.txt", *more)
     card = command(folder, "inspect", "curve.pt").stdout
     assert "nats per byte" in card
     assert "per character" not in card

@@ -144,8 +144,7 @@ def test_a_cell_colours_the_text_that_is_given(inspect):
 def test_nothing_is_shown_before_a_text_that_is_too_short_or_gone_is_told(trained, tmp_path):
     (tmp_path / "tiny.txt").write_text("tin nap " * 40)
     os.link(trained / "words.txt", tmp_path / "words.txt")
-    flags = ["--hidden-size", "8", "--max-steps", "1", "-q"]
-    run_in(tmp_path, "train", "tiny.txt", *flags)
+    train_briefly(tmp_path, "tiny.txt", "--hidden-size", "8", "--max-steps", "1")
     models = ["inspect", str(trained / "words.pt"), "tiny.pt"]
     short = run_in(tmp_path, *models, "--gates", "--gradients")
     told = "the held-out end of tiny.txt: 32 characters are too few for --gradients, which goes back 100; give at least"

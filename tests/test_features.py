@@ -18,7 +18,7 @@ def values(text, name):
         ("line in capitals so far", "AB: c\n1D", [1, 1, 1, 1, 0, 0, 0, 1]),
         ("word start", "ab 1c'd", [1, 0, 0, 1, 0, 0, 0]),
         ("word length so far", "ab 1c'd 'e", [1, 2, 0, 1, 2, 3, 4, 0, 0, 1]),
-        ("word in capitals", "ABc DE", [0, 1, 0, 0, 0, 1]),
+        ("word in capitals", "ABc DE aBC", [0, 1, 0, 0, 0, 1, 0, 0, 0, 0]),
         ("capital", "aB1É", [0, 1, 0, 1]),
         ("digit", "a1", [0, 1]),
         ("letter", "a1é", [1, 0, 1]),
