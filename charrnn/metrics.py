@@ -94,7 +94,7 @@ class Report:
 
 def perplexity(loss: float) -> float:
     """exp(loss): the number of equally likely characters that would be as hard to guess between."""
-    return math.exp(loss) if loss < 700 else math.inf
+    return math.exp(loss) if loss < 700 else math.inf  # from 710 on, more than a float can hold
 
 
 def finite_or_none(value: float) -> float | None:

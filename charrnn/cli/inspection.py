@@ -122,7 +122,7 @@ def inspect(
     from charrnn.cli.inspector.subject import read_subjects
     from charrnn.display.plain import write_line
 
-    if told := told_of_typing(_read(flags)):
+    if told := told_of_typing(_inputs(flags)):
         write_line(sys.stderr, told)
     if verify:
         from charrnn.cli.common.tables import print_table
@@ -208,7 +208,7 @@ def _check(flags: Mapping[str, Any]) -> None:
 
         check_export(flags["export"])
     _check_reading(flags)
-    if _read(flags).count(STDIN) > 1:
+    if _inputs(flags).count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
     for name in ("score", "verify", "export"):
         if flags[name] not in (None, False) and flags["corpus"] is not None:
@@ -220,7 +220,7 @@ def _check(flags: Mapping[str, Any]) -> None:
             raise ConfigError(f"--{name} is read for every checkpoint, and standard input only once; give a file")
 
 
-def _read(flags: Mapping[str, Any]) -> list[str | None]:
+def _inputs(flags: Mapping[str, Any]) -> list[str | None]:
     """All that is read, each a path or "-"."""
     return [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))]
 

@@ -14,6 +14,8 @@ from charrnn.standard_input import STDIN, told_of_typing
 
 DEFAULT_LENGTH = 500
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+"""Texts that are computed side by side, at most, by the device."""
+
 Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {

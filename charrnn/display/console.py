@@ -34,6 +34,7 @@ from charrnn.escape import visible
 from charrnn.metrics import Report
 
 SAMPLE_LINES = 8
+"""Lines that are shown of what the model writes by now."""
 
 Bar = TypeVar("Bar", bound="WorkBar")
 

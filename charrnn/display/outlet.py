@@ -17,6 +17,7 @@ HURRY_SECONDS = 2.0
 """How long a line may wait once a signal has come: a reader who is merely slow takes a full pipe of 64 KiB in less."""
 
 POLL_SECONDS = 0.1
+"""Time between two looks at whether a signal has come while a line waits."""
 
 
 class Outlet:

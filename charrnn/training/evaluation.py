@@ -36,8 +36,8 @@ LookUp = Callable[[int, int], Forecasts]
 VALUES_AT_ONCE = 1 << 21
 """Activations, or scores, of one window: eight megabytes, or more where the fewest characters take more."""
 
-FEWEST_AT_ONCE = 16
-"""Characters of one window, at least."""
+FEWEST_AT_ONCE, MOST_AT_ONCE = 16, 256
+"""Characters of one window, at least and at most."""
 
 
 def evaluate(
@@ -200,4 +200,4 @@ def _warm_state(model: Model, ids: Ids, starts: Positions, lead: int) -> State:
 def _window(model: Model, lanes: int) -> int:
     """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
     widest = max(model.config.hidden_size, model.config.vocab_size)
-    return max(FEWEST_AT_ONCE, min(256, VALUES_AT_ONCE // (max(lanes, 1) * widest)))
+    return max(FEWEST_AT_ONCE, min(MOST_AT_ONCE, VALUES_AT_ONCE // (max(lanes, 1) * widest)))

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from charrnn.display.widths import text_width
 
 MAX_WIDTH = 100
+"""Columns that are drawn in, however wide the terminal is: longer lines are hard to read."""
+
 NARROW = 48
 """Columns of a terminal below which a value stands under its name, not beside it."""
 

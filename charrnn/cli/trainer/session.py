@@ -44,6 +44,7 @@ from charrnn.training.run import FINISH_SECONDS
 from charrnn.training.torchrun import read_place
 
 SAMPLE_LENGTH = 240
+"""Characters that are shown of what the model writes by now."""
 
 
 def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks, neighbours: Neighbours) -> None:

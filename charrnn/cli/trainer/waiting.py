@@ -12,6 +12,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.training.ranks import Ranks
 
 COLUMNS = 80
+"""Of a terminal that does not say how many it has."""
 
 
 def is_watched(request: Request) -> bool:
@@ -40,7 +41,7 @@ def waiting(request: Request, ranks: Ranks, message: str) -> Iterator[None]:
 
 
 def _columns() -> int:
-    """Of the terminal; one that does not say has the usual ones."""
+    """Columns of the terminal."""
     with contextlib.suppress(OSError, ValueError):
         return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
     return COLUMNS
