@@ -71,6 +71,7 @@ def history(train, val):
             [3.0 - 0.025 * k for k in range(57)] + [1.6001, 1.6002, 1.6003],
             "still improving: .*fell by 0.4250 nats",
         ),
+        ([2.0, 1.8, 1.6], [1.9, 1.7, 1.5], "still improving: .*fell by 0.2000 nats"),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
         ([], [], "no evaluation on record"),
     ],
