@@ -78,17 +78,16 @@ def charrnn(tmp_path: Path) -> Runner:
 
             code, stdout, stderr = run_command(tmp_path, [*map(str, arguments)], 300)
             return Result(code, stdout, stderr.decode("utf-8", "replace"))
-        finished = subprocess.run(
-            [sys.executable, "-m", "charrnn", *map(str, arguments)],
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            env={**clean_environment(), **(env or {})},
-            timeout=300,
-        )
+        finished = run_charrnn(tmp_path, *arguments, input=stdin, env={**clean_environment(), **(env or {})})
         return Result(finished.returncode, finished.stdout, finished.stderr.decode("utf-8", "replace"))
 
     return run
+
+
+def run_charrnn(folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Run the command line in a folder, in a process that loads all that it needs; see `subprocess.run`."""
+    options = {"capture_output": True, "env": clean_environment(), "timeout": 300, **options}
+    return subprocess.run([sys.executable, "-m", "charrnn", *map(str, arguments)], cwd=folder, **options)
 
 
 def clean_environment() -> dict[str, str]:

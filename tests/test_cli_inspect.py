@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import clean_environment, make_text
+from conftest import clean_environment, make_text, run_charrnn
 
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN
@@ -22,10 +22,8 @@ from charrnn.training.evaluation import evaluate
 @pytest.fixture
 def inspect(trained):
     def run(*arguments, checkpoint="words.pt", **options):
-        options = {"cwd": trained, "capture_output": True, "text": True, "timeout": 60, **options}
-        environment = {**clean_environment(), "COLUMNS": "80"}
-        command = [sys.executable, "-m", "charrnn", "inspect", checkpoint, *map(str, arguments)]
-        return subprocess.run(command, env=environment, **options)
+        options = {"text": True, "env": {**clean_environment(), "COLUMNS": "80"}, **options}
+        return run_charrnn(trained, "inspect", checkpoint, *arguments, **options)
 
     return run
 

@@ -2,24 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
-from conftest import clean_environment, train_briefly
+from conftest import run_charrnn, train_briefly
 
 PATTERN = r"[A-Z][a-z]+( [a-z]{3,5}){1,3}"
 
 
 def run(folder, *arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "charrnn", "sample", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        env=clean_environment(),
-        timeout=60,
-        **options,
-    )
+    return run_charrnn(folder, "sample", *arguments, **options)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, numpy_twin, random_model, train_briefly
+from conftest import clean_environment, make_text, numpy_twin, random_model, run_charrnn, train_briefly
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -41,14 +41,7 @@ def sample(trained):
     """Run `charrnn sample words.pt` beside the trained checkpoint."""
 
     def run(*arguments, checkpoint="words.pt", **options):
-        return subprocess.run(
-            [sys.executable, "-m", "charrnn", "sample", checkpoint, *map(str, arguments)],
-            cwd=trained,
-            capture_output=True,
-            env=clean_environment(),
-            timeout=60,
-            **options,
-        )
+        return run_charrnn(trained, "sample", checkpoint, *arguments, **options)
 
     return run
 

@@ -16,7 +16,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, train_briefly
+from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
 from torch.nn import functional
 
 from charrnn.cli.inspector.scoring import score_text, unknown_price
@@ -36,14 +36,7 @@ def command(trained):
     torch.save(contents, trained / "zoo.pt")
 
     def run(*arguments, stdin=""):
-        return subprocess.run(
-            [sys.executable, "-m", "charrnn", "inspect", *map(str, arguments)],
-            cwd=trained,
-            input=stdin.encode("utf-8", "surrogateescape"),
-            capture_output=True,
-            env=clean_environment(),
-            timeout=200,
-        )
+        return run_charrnn(trained, "inspect", *arguments, input=stdin.encode("utf-8", "surrogateescape"))
 
     return run
 

@@ -3,12 +3,10 @@
 import json
 import math
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import clean_environment, make_text, train_briefly
+from conftest import make_text, run_charrnn, train_briefly
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -20,10 +18,7 @@ TEXT = make_text(6_000) + "Tüna ná→ 🦊\n" * 40
 
 
 def command(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "charrnn", *map(str, arguments)],
-        cwd=folder, capture_output=True, text=True, env=clean_environment(), timeout=120,
-    )  # fmt: skip
+    return run_charrnn(folder, *arguments, text=True)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, train_briefly
+from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector import studies
@@ -21,28 +21,14 @@ from charrnn.config import ModelConfig
 @pytest.fixture
 def inspect(trained):
     def run(*arguments, stdin="", cwd=trained, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "charrnn", "inspect", str(trained / "words.pt"), *map(str, arguments)],
-            cwd=cwd,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env={**clean_environment(), **environment},
-            timeout=60,
-        )
+        options = {"input": stdin, "text": True, "env": {**clean_environment(), **environment}}
+        return run_charrnn(cwd, "inspect", trained / "words.pt", *arguments, **options)
 
     return run
 
 
 def run_in(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "charrnn", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=60,
-    )
+    return run_charrnn(folder, *arguments, text=True)
 
 
 def in_terminal(folder, *arguments, **environment):

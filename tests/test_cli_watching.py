@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, train_briefly
+from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.cli.inspector.watching import Piece
 from charrnn.config import ModelConfig
@@ -19,10 +19,7 @@ SMALL = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 
 @pytest.fixture
 def inspect(trained):
     def run(*arguments, **options):
-        return subprocess.run(
-            [sys.executable, "-m", "charrnn", "inspect", *map(str, arguments)],
-            cwd=trained, capture_output=True, text=True, env=clean_environment(), timeout=60, **options,
-        )  # fmt: skip
+        return run_charrnn(trained, "inspect", *arguments, text=True, **options)
 
     return run
 

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment
+from conftest import run_charrnn
 
 from charrnn.analysis.heldout import describe_absence, find_text
 from charrnn.errors import OutputError
@@ -29,10 +29,7 @@ def contents(trained):
 
 
 def run(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "charrnn", *map(str, arguments)],
-        cwd=folder, capture_output=True, text=True, env=clean_environment(), timeout=60,
-    )  # fmt: skip
+    return run_charrnn(folder, *arguments, text=True)
 
 
 def test_safetensors_is_as_its_format_says(contents, trained):
