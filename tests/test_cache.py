@@ -66,6 +66,20 @@ def test_what_is_kept_lies_on_the_disk_before_it_stands_under_its_name(tmp_path,
     assert done == [IDS.nbytes, "renamed"]
 
 
+def test_two_that_keep_one_text_at_once_each_have_all_of_it(tmp_path):
+    """As two containers that share the folder do, in which both processes may have the same number."""
+    cache, mapped = Cache(tmp_path), []
+
+    def pieces():
+        yield IDS[:500]
+        mapped.append(cache.keep("key", [IDS], IDS.dtype))
+        yield IDS[500:]
+
+    mapped.append(cache.keep("key", pieces(), IDS.dtype))
+    assert [ids.tolist() for ids in mapped] == [IDS.tolist()] * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["key.ids"]
+
+
 def map_all():
     """Every text is one of those that are mapped from a file."""
     corpus.MAPPED_BYTES = 1

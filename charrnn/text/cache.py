@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,25 +60,27 @@ class Cache:
             CorpusError: the folder cannot be written to, or the disk is full.
         """
         path = self._path(key)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._tidy()
-            with open(unfinished, "wb", opener=_open_private) as file:
-                for piece in pieces:
-                    file.write(piece.astype(dtype, copy=False).data)
-                file.flush()
-                os.fsync(file.fileno())
-            _put_in_place(unfinished, path)
+            with contextlib.ExitStack() as cleanup:
+                # a name of its own, not its process's number: in containers that share a folder these may be the same
+                with tempfile.NamedTemporaryFile(
+                    prefix=f"{path.name}.", suffix=_UNFINISHED, dir=self.folder, delete=False
+                ) as file:
+                    unfinished = Path(file.name)
+                    cleanup.callback(_remove, unfinished)
+                    for piece in pieces:
+                        file.write(piece.astype(dtype, copy=False).data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                _put_in_place(unfinished, path)
             return np.memmap(path, dtype=dtype, mode="r")
         except OSError as error:
             raise CorpusError(
                 f"{self.folder}: the encoded text cannot be kept here ({error.strerror}); "
                 "choose another folder by --cache, or keep it in memory by --no-cache"
             ) from None
-        finally:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()  # gone already where all went well
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{_SUFFIX}"
@@ -91,8 +94,9 @@ class Cache:
                         path.unlink()
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _remove(unfinished: Path) -> None:
+    with contextlib.suppress(OSError):  # gone already where all went well
+        unfinished.unlink()
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:
