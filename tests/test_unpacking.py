@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from charrnn.errors import CorpusError
-from charrnn.text.unpacking import ZstandardReader, compression_of, decompressed
+from charrnn.text.unpacking import DAMAGE, UnpackingReader, compression_of, decompressed
 
 zstandard = pytest.importorskip("zstandard", reason="the zstandard library is not installed")
 PACKERS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "Zstandard": zstandard.compress}
@@ -37,23 +37,34 @@ def test_a_text_that_begins_alike_is_not_compressed(text):
     assert unpack(text) == text
 
 
-def test_a_zstandard_file_of_which_the_end_is_missing_is_damaged():
-    packed = zstandard.compress(bytes(range(256)) * 999)
-    for end in (4, len(packed) // 2, len(packed) - 1):
+@pytest.mark.parametrize("kind", PACKERS)
+def test_zeros_between_two_and_at_the_end_are_padding(kind):
+    one, two = map(PACKERS[kind], (b"one ", b"two"))
+    assert unpack(one + bytes(4) + two + bytes(5000)) == b"one two"
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_a_file_of_which_the_end_is_missing_is_damaged(kind):
+    packed = PACKERS[kind](bytes(range(256)) * 999)
+    for end in (len(packed) // 2, len(packed) - 1):
         with pytest.raises(EOFError):
             unpack(packed[:end])
 
 
-def test_a_zstandard_file_with_something_else_behind_it_is_damaged():
-    with pytest.raises(EOFError, match="Unknown frame"):
-        unpack(zstandard.compress(b"text") + b"and more")
+@pytest.mark.parametrize("kind", PACKERS)
+def test_a_file_with_something_else_behind_what_is_compressed_is_damaged(kind):
+    one, two = map(PACKERS[kind], (b"one ", b"two"))
+    for rest in (b"and more", bytes(4) + b"and more", b"?" + two, bytes([two[0] ^ 1]) + two[1:]):
+        with pytest.raises(DAMAGE):
+            unpack(one + rest)
 
 
-def test_little_is_unpacked_at_once_however_much_it_stands_for(monkeypatch):
+@pytest.mark.parametrize("kind", ["bzip2", "xz", "Zstandard"])
+def test_little_is_unpacked_at_once_however_much_it_stands_for(monkeypatch, kind):
     sizes = []
-    unpack_piece = ZstandardReader._unpack
-    monkeypatch.setattr(ZstandardReader, "_unpack", lambda reader: sizes.append(len(p := unpack_piece(reader))) or p)
-    assert len(unpack(zstandard.compress(bytes(1 << 28)), size=1 << 20)) == 1 << 28
+    unpack_piece = UnpackingReader._unpack
+    monkeypatch.setattr(UnpackingReader, "_unpack", lambda reader: sizes.append(len(p := unpack_piece(reader))) or p)
+    assert len(unpack(PACKERS[kind](bytes(1 << 27)), size=1 << 20)) == 1 << 27
     assert max(sizes) <= 1 << 25
 
 
@@ -65,9 +76,9 @@ def test_pythons_own_library_comes_first(monkeypatch):
     """As from Python 3.14 on: one that has no object for each frame, since it is one itself."""
 
     class Unpacker:
-        eof, unused_data = False, b""
+        needs_input, eof, unused_data = True, False, b""
 
-        def decompress(self, data):
+        def decompress(self, data, max_length):
             self.eof = True
             return data[4:].upper()
 
@@ -82,4 +93,4 @@ def test_without_a_library_one_clear_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
     monkeypatch.setitem(sys.modules, "compression.zstd", None)
     with pytest.raises(CorpusError, match=r"^t: compressed by Zstandard.*pip install zstandard"):
-        ZstandardReader(io.BytesIO(), "t")
+        decompressed(io.BytesIO(zstandard.compress(b"text")), "t")

@@ -291,8 +291,9 @@ def reading(name: str) -> Iterator[None]:
         told = told_of_address(name) or "no such file; give a text file, or - for standard input"
         raise CorpusError(f"{name}: {told}") from None
     except (OSError, *DAMAGE) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "it ends too early"
-        kind = CorpusError if isinstance(error, OSError) and error.errno else DamagedError
-        raise kind(f"{name}: cannot be read ({reason})") from None
+        if isinstance(error, OSError) and error.errno:
+            raise CorpusError(f"{name}: cannot be read ({error.strerror})") from None
+        reason = str(error) or "it ends too early"
+        raise DamagedError(f"{name}: is compressed, and damaged ({reason}); get it anew") from None
     except ValueError as error:  # a NUL byte in the path
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None

@@ -10,6 +10,8 @@ import io
 import lzma
 import re
 import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import IO, Any, cast
 
 from charrnn.errors import CorpusError
@@ -18,10 +20,10 @@ CHUNK = 1 << 18
 """Bytes to read at once: what is made of them stays in the processor's cache."""
 
 PACKED_CHUNK = 1 << 10
-"""Bytes of Zstandard's to unpack at once: four may stand for 128 KiB, and what a piece becomes comes all at once."""
+"""Bytes to unpack at once: four of Zstandard's may stand for 128 KiB, and what they become comes all at once."""
 
-DAMAGE = (gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
-"""What a damaged file leads to; bz2's is an OSError without a number."""
+DAMAGE = (gzip.BadGzipFile, EOFError, zlib.error)
+"""What a damaged file leads to."""
 
 HEAD_BYTES = 16
 """Bytes that tell what packed a file."""
@@ -51,27 +53,25 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
     file.seek(0)
     if kind is None:
         return contextlib.nullcontext(file)
-    if kind == "Zstandard":
-        return io.BufferedReader(ZstandardReader(file, name), CHUNK)
-    openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
-    return cast(contextlib.AbstractContextManager[Any], openers[kind](file))
+    if kind == "gzip":
+        return cast(contextlib.AbstractContextManager[Any], gzip.open(file))
+    return io.BufferedReader(UnpackingReader(file, *_find_unpacker(kind, name)), CHUNK)
 
 
-class ZstandardReader(io.RawIOBase):
-    """The plain bytes of a file compressed by Zstandard, of all its frames.
+class UnpackingReader(io.RawIOBase):
+    """The plain bytes of a file compressed by bzip2, xz or Zstandard, of all its streams.
 
-    One that ends within a frame, which the libraries' own readers take for whole, is damaged.
+    Behind one may stand another, or zeros, as xz has them for padding. With anything else there the file is damaged, as
+    where it ends within a stream; the libraries' own readers then leave out the rest and say nothing.
 
     Args:
         file: the compressed bytes.
-        name: of the file, for the message.
-
-    Raises:
-        CorpusError: neither Python's own library, from 3.14 on, nor zstandard is at hand.
+        begin: makes what unpacks one stream, such as a `bz2.BZ2Decompressor`.
+        damage: what that raises.
     """
 
-    def __init__(self, file: IO[bytes], name: str) -> None:
-        self._file, self._library = file, _find_library(name)
+    def __init__(self, file: IO[bytes], begin: Callable[[], Any], damage: type[Exception]) -> None:
+        self._file, self._begin, self._damage = file, begin, damage
         self._unpacker: Any = None
         self._packed, self._plain = b"", memoryview(b"")
 
@@ -86,23 +86,32 @@ class ZstandardReader(io.RawIOBase):
             EOFError: the file is damaged, or ends too early.
         """
         while not self._plain:
-            self._packed = self._packed or self._file.read(PACKED_CHUNK)
-            if not self._packed:
-                if self._unpacker is not None:
-                    raise EOFError
+            if self._unpacker is None and not self._find_stream():
                 return 0
             self._plain = memoryview(self._unpack())
         size = min(len(buffer), len(self._plain))
         buffer[:size], self._plain = self._plain[:size], self._plain[size:]
         return size
 
+    def _find_stream(self) -> bool:
+        """Go on to the next stream, if there is one."""
+        packed = self._packed.lstrip(b"\0")
+        while not packed:
+            piece = self._file.read(PACKED_CHUNK)
+            if not piece:
+                return False
+            packed = piece.lstrip(b"\0")
+        self._packed, self._unpacker = packed, self._begin()
+        return True
+
     def _unpack(self) -> bytes:
-        if self._unpacker is None:
-            unpacker = self._library.ZstdDecompressor()  # zstandard's makes one for each frame; Python's own is one
-            self._unpacker = unpacker.decompressobj() if hasattr(unpacker, "decompressobj") else unpacker
+        if self._unpacker.needs_input and not self._packed:
+            self._packed = self._file.read(PACKED_CHUNK)
+            if not self._packed:
+                raise EOFError
         try:
-            plain: bytes = self._unpacker.decompress(self._packed)
-        except self._library.ZstdError as error:
+            plain: bytes = self._unpacker.decompress(self._packed, CHUNK)
+        except self._damage as error:
             raise EOFError(str(error)) from None
         self._packed = b""
         if self._unpacker.eof:
@@ -110,10 +119,41 @@ class ZstandardReader(io.RawIOBase):
         return plain
 
 
-def _find_library(name: str) -> Any:
+class _ZstandardFrame:
+    """What unpacks one frame by the zstandard library, called as Python's own unpackers are; it knows no limit."""
+
+    needs_input = True
+
+    def __init__(self, library: Any) -> None:
+        self._unpacker = library.ZstdDecompressor().decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._unpacker.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._unpacker.unused_data)
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return bytes(self._unpacker.decompress(data))
+
+
+def _find_unpacker(kind: str, name: str) -> tuple[Callable[[], Any], type[Exception]]:
+    """What unpacks a stream of a kind, and what it raises.
+
+    Raises:
+        CorpusError: neither Python's own library for Zstandard, from 3.14 on, nor zstandard is at hand.
+    """
+    if kind == "bzip2":
+        return bz2.BZ2Decompressor, OSError
+    if kind == "xz":
+        return partial(lzma.LZMADecompressor, lzma.FORMAT_XZ), lzma.LZMAError
     for module in ("compression.zstd", "zstandard"):
         with contextlib.suppress(ImportError):
-            return importlib.import_module(module)
+            library = importlib.import_module(module)
+            is_own = module == "compression.zstd"
+            return library.ZstdDecompressor if is_own else partial(_ZstandardFrame, library), library.ZstdError
     raise CorpusError(
         f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it by zstd -d"
     )
