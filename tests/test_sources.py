@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.text import sources
+from charrnn.text import keeping, sources
 from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.documents import is_text, read_in_each
 from charrnn.text.encoder import CharEncoder
@@ -182,11 +182,11 @@ def test_a_folders_file_of_which_nothing_may_be_known_is_one_clear_error(tmp_pat
 def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, monkeypatch):
     class Broken(io.BytesIO):
         def read(self, size=-1):
-            if self.tell() > sources.HELD_BYTES:
+            if self.tell() > keeping.HELD_BYTES:
                 raise OSError(5, "Input/output error")
             return super().read(size)
 
-    monkeypatch.setattr(sources, "HELD_BYTES", 3)
+    monkeypatch.setattr(keeping, "HELD_BYTES", 3)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Broken(b"text" * 9)))
     with pytest.raises(CorpusError, match=r"stdin: cannot be read \(Input/output error\)"):
         find_documents(["-"], kept_in=tmp_path)
@@ -205,8 +205,8 @@ def test_a_folders_file_that_may_not_be_read_is_not_passed_over(tmp_path, monkey
 
 @pytest.mark.parametrize(("folder", "mend"), [("new", "choose another folder by --cache"), (None, "let TMPDIR name")])
 def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path, monkeypatch, folder, mend):
-    monkeypatch.setattr(sources, "HELD_BYTES", 3)
-    monkeypatch.setattr(sources.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(keeping, "HELD_BYTES", 3)
+    monkeypatch.setattr(keeping.tempfile, "tempdir", str(tmp_path))
     place = tmp_path / folder if folder else None
 
     def read_stdin():
@@ -220,7 +220,7 @@ def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sources.tempfile, "TemporaryFile", lambda dir: Full())
+    monkeypatch.setattr(keeping.tempfile, "TemporaryFile", lambda dir: Full())
     told = f"stdin: cannot be kept in {place or tmp_path} while it is read (No space left on device); {mend}"
     with pytest.raises(CorpusError, match=re.escape(told)):
         read_stdin()
@@ -228,7 +228,7 @@ def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path
 
 @pytest.mark.parametrize("held", [10, 1 << 20])
 def test_standard_input_is_read_once_and_kept(monkeypatch, held):
-    monkeypatch.setattr(sources, "HELD_BYTES", held)
+    monkeypatch.setattr(keeping, "HELD_BYTES", held)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe" * 100)))
     document = find_documents(["-"]).documents[0]
     assert document.name == "stdin"

@@ -1,28 +1,24 @@
 """Where text comes from: files in the order given, folders walked in sorted order, standard input, compressed or not.
 
 Everything is a `Document` that can be opened twice, since encoding a large text takes two passes; what comes from
-standard input is kept for that, on disk where it is large.
+standard input is kept for that (`charrnn.text.keeping`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from charrnn.errors import ConfigError, CorpusError, DamagedError
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
+from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, DAMAGE, HEAD_BYTES, compression_of, decompressed
-
-HELD_BYTES = 64 << 20
-"""Bytes of standard input that are held in memory; more go to a temporary file."""
 
 
 @dataclass(frozen=True)
@@ -227,42 +223,13 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Seque
 
 def _keep_stdin(folder: Path | None) -> Document:
     with reading(STDIN_NAME):
-        return Document(STDIN_NAME, None, _keep(sys.stdin.buffer, STDIN_NAME, folder))
+        return Document(STDIN_NAME, None, keep(sys.stdin.buffer, STDIN_NAME, folder))
 
 
 def _keep_pipe(path: str, folder: Path | None) -> Document:
     """What can be read only once, such as a shell's <(...)."""
     with open(path, "rb") as pipe:
-        return Document(path, None, _keep(pipe, path, folder))
-
-
-def _keep(stream: BinaryIO, name: str, folder: Path | None) -> IO[bytes]:
-    head = stream.read(HELD_BYTES + 1)
-    if len(head) <= HELD_BYTES:
-        return io.BytesIO(head)
-    with contextlib.ExitStack() as closed_if_it_fails:
-        with _keeping(name, folder):
-            if folder is not None:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            kept = closed_if_it_fails.enter_context(tempfile.TemporaryFile(dir=folder))
-            kept.write(head)
-        while chunk := stream.read(CHUNK):
-            with _keeping(name, folder):
-                kept.write(chunk)
-        closed_if_it_fails.pop_all()
-    return kept
-
-
-@contextlib.contextmanager
-def _keeping(name: str, folder: Path | None) -> Iterator[None]:
-    """Turn what can go wrong with the copy of a pipe into one line."""
-    try:
-        yield
-    except OSError as error:
-        mend = "choose another folder by --cache" if folder else "let TMPDIR name another folder"
-        raise CorpusError(
-            f"{name}: cannot be kept in {folder or tempfile.gettempdir()} while it is read ({error.strerror}); {mend}"
-        ) from None
+        return Document(path, None, keep(pipe, path, folder))
 
 
 def require_file(path: str) -> None:

@@ -1,0 +1,56 @@
+"""What can be read only once, such as standard input, kept so that it can be read again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from charrnn.errors import CorpusError
+from charrnn.text.unpacking import CHUNK
+
+HELD_BYTES = 64 << 20
+"""Bytes that are held in memory; more go to a temporary file."""
+
+
+def keep(stream: BinaryIO, name: str, folder: Path | None) -> IO[bytes]:
+    """Read a stream to its end, for one who reads it more than once: in memory or, where it is large, from the disk.
+
+    Args:
+        stream: what can be read once.
+        name: of the text, for the message.
+        folder: where a large one is kept, made if it is not there; None for the system's temporary one.
+
+    Raises:
+        CorpusError: it cannot be kept there.
+        OSError: the stream cannot be read.
+    """
+    head = stream.read(HELD_BYTES + 1)
+    if len(head) <= HELD_BYTES:
+        return io.BytesIO(head)
+    with contextlib.ExitStack() as closed_if_it_fails:
+        with _keeping(name, folder):
+            if folder is not None:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept = closed_if_it_fails.enter_context(tempfile.TemporaryFile(dir=folder))
+            kept.write(head)
+        while chunk := stream.read(CHUNK):
+            with _keeping(name, folder):
+                kept.write(chunk)
+        closed_if_it_fails.pop_all()
+    return kept
+
+
+@contextlib.contextmanager
+def _keeping(name: str, folder: Path | None) -> Iterator[None]:
+    """Turn what can go wrong with the copy of a pipe into one line."""
+    try:
+        yield
+    except OSError as error:
+        mend = "choose another folder by --cache" if folder else "let TMPDIR name another folder"
+        raise CorpusError(
+            f"{name}: cannot be kept in {folder or tempfile.gettempdir()} while it is read ({error.strerror}); {mend}"
+        ) from None
