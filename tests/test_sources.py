@@ -259,11 +259,16 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (["full"], {"is_text": lambda document: False}, "full: holds no plain text (1 file, full/a); save it as"),
         (["two"], {"is_text": lambda document: False}, "two: holds no plain text (2 files, such as two/a); save them"),
         (["a\0b"], {}, "cannot be read"),
+        (["x" * 300], {}, "x: cannot be read (File name too long)"),
+        (["loop"], {}, "loop: cannot be read (Too many levels of symbolic links)"),
+        (["loop"], {"held_out": ["full"]}, "loop: cannot be read (Too many levels of symbolic links)"),
+        (["full"], {"held_out": ["loop/x"]}, "loop/x: cannot be read (Too many levels of symbolic links)"),
     ],
 )
 def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
     make(tmp_path, full__a=b"x", two__a=b"x", two__b=b"x")
     with pytest.raises(CorpusError) as caught:
         find_documents(paths, **options)

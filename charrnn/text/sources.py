@@ -133,7 +133,7 @@ def find_documents(
         raise ConfigError("- stands for standard input, which can be read once; give it once")
     if "" in named:
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
-    kept_out = [Path(text).resolve() for text in held_out if text != STDIN]
+    kept_out = [_real(text) for text in held_out if text != STDIN]
     found, held_out_from = Found([]), None
     known = set[Path]()
     for number, path in enumerate(named):
@@ -144,7 +144,7 @@ def find_documents(
             raise CorpusError(f"{path}: is to be learned from and held out by --val-text; give it once")
         if path == STDIN:
             found.documents.append(_keep_stdin(kept_in))
-        elif Path(path).is_dir():
+        elif os.path.isdir(path):
             walked = _walk(Path(path), Path(path), include, exclude)
             files = (file for file in walked if not _is_one_of(file, outputs) and not _is_within(file, kept_out))
             inside = [Document(str(file), file) for file in files]
@@ -163,7 +163,7 @@ def find_documents(
 
 def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
     """Refuse files that an earlier path has led to; what one folder has twice, by a link, it is meant to have."""
-    files = {document.path.resolve(): document.name for document in documents if document.path is not None}
+    files = {_real(document.path): document.name for document in documents if document.path is not None}
     if twice := [name for file, name in files.items() if file in known]:
         raise CorpusError(
             f"{twice[0]}: is given twice, so that what is held out would be learned from; give it once, or hold "
@@ -201,13 +201,18 @@ def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
 
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
-    return any(file.name == other.name and file.resolve() == other.resolve() for other in others)
+    return any(file.name == other.name and _real(file) == _real(other) for other in others)
 
 
 def _is_within(path: Path, others: Sequence[Path]) -> bool:
-    """Whether a path is one of others, which are resolved, or lies in one."""
-    whole = path.resolve() if others else path
+    """Whether a path is one of others, which are real ones, or lies in one."""
+    whole = _real(path) if others else path
     return any(whole == other or other in whole.parents for other in others)
+
+
+def _real(path: str | Path) -> Path:
+    """Where a path leads, as far as it can be followed; `Path.resolve` fails at a link to itself before Python 3.13."""
+    return Path(os.path.realpath(path))
 
 
 def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Sequence[Document]) -> str:
@@ -240,7 +245,7 @@ def require_file(path: str) -> None:
     """
     if not path:
         raise CorpusError("a file's name is empty; give a text file, or - for standard input")
-    if path != STDIN and Path(path).is_dir():
+    if path != STDIN and os.path.isdir(path):
         raise CorpusError(f"{path}: is a folder; give a text file")
 
 

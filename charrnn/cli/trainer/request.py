@@ -85,7 +85,7 @@ class Request:
         if self.texts[0] == STDIN or names_stream(self.texts[0]):  # whose name is a number
             return f"{STDIN_NAME}.pt"
         first = Path(self.texts[0])
-        return f"{first.resolve().name if first.is_dir() else first.stem}.pt"
+        return f"{first.resolve().name if os.path.isdir(first) else first.stem}.pt"
 
     @property
     def printed(self) -> str:
@@ -184,7 +184,7 @@ def check_output(request: Request) -> None:
         raise OutputError(f"{path}: is a folder; give a file with --out")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is not a regular file; give another with --out")
-    if path.exists() and any(Path(text).exists() and path.samefile(text) for text in request.all_texts):
+    if path.exists() and any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not request.may_replace:
         raise OutputError(
@@ -267,7 +267,7 @@ def _is_default(folder: Path) -> bool:
 
 def _check_log(log: Path, request: Request) -> None:
     others = [request.path, *(Path(text) for text in request.all_texts if text != STDIN)]
-    if any(log.resolve() == other.resolve() for other in others):
+    if any(os.path.realpath(log) == os.path.realpath(other) for other in others):
         raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
     if log.exists() and not log.is_file():
         raise OutputError(f"{log}: is not a regular file; give another with --log")
