@@ -113,6 +113,10 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
         "d/sub/c.py", "d/test/d.py",
     ]  # fmt: skip
     assert names(find_documents(["d"], include=["sub/*", "*.txt"])) == ["d/b.txt", "d/sub/c.py"]
+    for excluded in (["sub/", "./test/"], ["**/sub", "./test"], ["**/c.py", "**/test/*"], ["sub/**", "./test/d.py"]):
+        assert names(find_documents(["d"], exclude=excluded)) == ["d/a.py", "d/b.txt"]
+    assert names(find_documents(["d"], include=["**/*.py"])) == ["d/a.py", "d/sub/c.py", "d/test/d.py"]
+    assert names(find_documents(["d"], include=["*/*.py"])) == ["d/sub/c.py", "d/test/d.py"]
     assert names(find_documents(["b.txt", "d"], include=["*.py"], exclude=["[!a]*.py", "sub", "test"])) == [
         "b.txt",
         "d/a.py",

@@ -117,7 +117,7 @@ def find_documents(
         held_out: likewise those whose documents follow, to be held out; folders are read without them.
         include: patterns, such as *.py, of the files in folders that are read; none: all. A pattern is matched with a
             file's name and with its path in the folder. Files and folders that begin with a dot are left out.
-        exclude: patterns of those that are not.
+        exclude: patterns of those that are not, and of folders, with or without a slash behind them.
         outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
         kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
         may_repeat: whether two paths may lead to one file in any case, as in the text of a training that goes on.
@@ -197,7 +197,14 @@ def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[st
 
 def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
     inner = path.relative_to(root).as_posix()
-    return any(fnmatch(path.name, pattern) or fnmatch(inner, pattern) for pattern in patterns)
+    forms = {form for pattern in patterns for form in _forms(pattern)}
+    return any(fnmatch(path.name, form) or fnmatch(inner, form) for form in forms)
+
+
+def _forms(pattern: str) -> tuple[str, str]:
+    """A pattern, in which a star stands for slashes too, and the same where `**/` stands for no folder at all."""
+    plain = pattern.removeprefix("./").rstrip("/")
+    return plain, plain.removeprefix("**/")
 
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
