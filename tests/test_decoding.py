@@ -104,10 +104,11 @@ def test_a_byte_order_mark_within_a_text_stands_wherever_a_piece_begins():
 
 def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     data = "hello".encode("utf-16-le")
-    with pytest.raises(
-        DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le or -be"
-    ):
-        list(decode_document([data], "t", TextOptions(encoding="utf-16")))
+    for name in ("utf-16", "utf16", "U16"):
+        with pytest.raises(
+            DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le or -be"
+        ):
+            list(decode_document([data], "t", TextOptions(encoding=name)))
     assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
 
 

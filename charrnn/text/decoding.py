@@ -133,7 +133,7 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
         except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark, or of an encoding that tells no place
             is_wide = options.codec in ("utf-16", "utf-32")
             advice = (
-                f"name its byte order: --encoding {options.encoding}-le or -be"
+                f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
                 if is_wide
                 else "name the right --encoding"
             )
