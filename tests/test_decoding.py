@@ -120,11 +120,20 @@ def test_a_file_of_weights_is_called_so_however_it_is_cut():
     assert "".join(decode_document([data], "t", TextOptions(errors="replace"))).endswith("\0")
 
 
-@pytest.mark.parametrize("head", [b"PK\x03\x04\xff", b"%PDF-1.4\n", b"{\\rtf1 text}"])
-def test_a_document_of_another_program_is_called_by_its_name(head):
-    with pytest.raises(
-        DecodingError, match=r"^t: is an? [\w -]+( as Word.*)?.*, no plain text; save it as that, in UTF-8$"
-    ):
+@pytest.mark.parametrize(
+    ("head", "kind", "mend"),
+    [
+        (
+            b"PK\x03\x04\xff",
+            "a zip archive, as Word",
+            "unpack it (unzip) or, if it is a document, save it as that, in UTF-8",
+        ),
+        (b"%PDF-1.4\n", "a PDF document", "save it as that, in UTF-8"),
+        (b"{\\rtf1 text}", "a rich-text document", "save it as that, in UTF-8"),
+    ],
+)
+def test_a_document_of_another_program_is_called_by_its_name(head, kind, mend):
+    with pytest.raises(DecodingError, match=rf"^t: is {kind}.*, no plain text; {re.escape(mend)}$"):
         list(decode_document([head], "t", TextOptions()))
     with pytest.raises(DecodingError, match="no plain text"):
         list(decode_document([head[:2], head[2:3], head[3:]], "t", TextOptions()))

@@ -18,8 +18,10 @@ from typing import Literal, cast
 from charrnn.errors import DecodingError
 from charrnn.text.options import BYTE, TextOptions
 
+ZIP = b"PK\x03\x04"
+
 DOCUMENTS = {
-    b"PK\x03\x04": "a zip archive, as Word, LibreOffice and EPUB write",
+    ZIP: "a zip archive, as Word, LibreOffice and EPUB write",
     b"\xd0\xcf\x11\xe0": "an old Word document",
     b"%PDF-": "a PDF document",
     b"{\\rtf": "a rich-text document",
@@ -176,7 +178,8 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
     kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
     if kind:
         encoding = options.encoding if is_settled else "UTF-8"
-        raise DecodingError(f"{name}: is {kind}, no plain text; save it as that, in {encoding}")
+        unpack = "unpack it (unzip) or, if it is a document, " if head.startswith(ZIP) else ""
+        raise DecodingError(f"{name}: is {kind}, no plain text; {unpack}save it as that, in {encoding}")
 
 
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
