@@ -74,6 +74,12 @@ def test_normalising_keeps_back_no_more_than_a_letter_with_its_accents():
     assert preparer.feed("\u0301 noir") == "é noi"
 
 
+def test_what_a_later_unicode_joins_is_kept_together():
+    preparer = TextPreparer(TextOptions(normalize="nfc"))
+    assert preparer.feed("a\U00016d40\U00016d63") == "a"
+    assert preparer.feed("\U00016d67 ") == unicodedata.normalize("NFC", "\U00016d40\U00016d63\U00016d67")
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(data=st.data())
 def test_bytes_in_pieces_are_decoded_as_the_whole(encoding, data):

@@ -276,9 +276,11 @@ def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 def _begins_piece(character: str) -> bool:
     """Whether normalising never joins a character with one before it.
 
-    That is so for all that decompose to something that begins with neither a mark nor a Hangul vowel or final.
+    That is so for all that decompose to something that begins with neither a mark nor a vowel or final of Hangul, nor a
+    vowel of Kirat Rai, which are letters and join since Unicode 16, Python 3.14's.
     """
     if character < "\N{COMBINING GRAVE ACCENT}":
         return True
     first = unicodedata.normalize("NFKD", character)[0]
-    return unicodedata.category(first)[0] != "M" and not "\u1160" <= first <= "\u11ff"
+    is_vowel = "\u1160" <= first <= "\u11ff" or "\U00016d63" <= first <= "\U00016d6a"
+    return unicodedata.category(first)[0] != "M" and not is_vowel
