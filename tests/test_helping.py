@@ -193,6 +193,17 @@ def test_too_little_memory_names_flags_that_the_command_has(tmp_path, module, fu
     assert (run.returncode, run.stdout, run.stderr) == (1, "", f"charrnn: out of memory; {told}\n")
 
 
+def test_where_pytorch_is_missing_a_training_says_so_in_one_line(tmp_path):
+    script = "import sys\nsys.modules['torch'] = None\nfrom charrnn.cli import main\nmain()"
+    (tmp_path / "a.txt").write_text("verse " * 999)
+    command = [sys.executable, "-c", script, "train", "a.txt", "-q", "--max-steps", "3"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "")
+    told = "PyTorch, which this needs, is not installed; `pip install .` in a clone of charrnn brings it"
+    assert run.stderr == f"charrnn: {told}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"], "nothing is left behind"
+
+
 def test_without_words_it_helps(charrnn):
     helped = charrnn()
     assert (helped.code, helped.text) == (2, "")

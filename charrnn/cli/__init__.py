@@ -105,6 +105,10 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
         where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
         _leave(f"{where}{error.strerror or error}", 1, ctx)
     except (MemoryError, RuntimeError, ImportError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            _leave(
+                "PyTorch, which this needs, is not installed; `pip install .` in a clone of charrnn brings it", 1, ctx
+            )
         if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
             _leave(_of_gpu(str(error), _smaller(ctx)), 1, ctx)
         if not is_out_of_memory(error):
