@@ -1,4 +1,4 @@
-"""The README is true: its commands run, its flags exist, its file tree is the tree."""
+"""The README and what stands beside it is true: commands run, flags exist, links lead somewhere, the tree is so."""
 
 import re
 import shutil
@@ -10,9 +10,11 @@ import pytest
 from conftest import CORPORA, ROOT, clean_environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md", CORPORA / "README.md"]
 COMMANDS = [
     line[2:]
-    for block in re.findall(r"^```console\n(.*?)^```", README, re.M | re.S)
+    for document in DOCUMENTS
+    for block in re.findall(r"^```console\n(.*?)^```", document.read_text(encoding="utf-8"), re.M | re.S)
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
@@ -117,7 +119,16 @@ def test_the_changelog_names_the_version():
 
 
 def test_links_inside_the_project_lead_somewhere():
-    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"):
-        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+            path, _, heading = target.partition("#")
             if not target.startswith("http"):
-                assert (document.parent / target).exists(), target
+                there = document.parent / path if path else document
+                assert there.exists(), target
+                assert not heading or heading in headings(there), target
+
+
+def headings(document):
+    """What a document's headings are called in links to them, as GitHub names them."""
+    titles = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.M)
+    return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
