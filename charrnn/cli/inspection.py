@@ -26,7 +26,7 @@ Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
     "score": "How well it knows a text", "text": "Where a text surprises it", "neurons": "What goes on inside",
-    "html": "What comes out",
+    "html": "Output",
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
@@ -60,10 +60,10 @@ def inspect(
     ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Also let the model learn while it is scored.")] = False,
     unknown: Annotated[
-        str, typer.Option(help="What becomes of characters it never saw: count, skip, nearest or error.")
+        str, typer.Option(help="What to do with characters that it never saw: count, skip, nearest or error.")
     ] = "count",
     encoding: Annotated[
-        str | None, typer.Option(help="Of a text that is read. [default: that of the model's text]", **Hidden)
+        str | None, typer.Option(help="Encoding of a text that is read. [default: that of the model's text]", **Hidden)
     ] = None,
     text: Annotated[
         str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **Hidden)
@@ -82,9 +82,11 @@ def inspect(
             **Hidden,
         ),
     ] = None,
-    gates: Annotated[bool, typer.Option("--gates", help="Tell how open and how shut the gates are.")] = False,
+    gates: Annotated[bool, typer.Option("--gates", help="Show how open and how shut the gates are.")] = False,
     gradients: Annotated[bool, typer.Option("--gradients", help="Measure how far back gradients reach.")] = False,
-    embeddings: Annotated[bool, typer.Option("--embeddings", help="Show which characters lie together.")] = False,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Show which characters are expected in the same places.")
+    ] = False,
     novelty: Annotated[
         str | None,
         typer.Option(metavar="FILE|N", help="Find what a sample of up to 20,000 characters copies.", **Hidden),
@@ -93,9 +95,7 @@ def inspect(
         int | None,
         typer.Option(metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **Hidden),
     ] = None,
-    corpus: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Where the text is that it learned from.", **Hidden)
-    ] = None,
+    corpus: Annotated[str | None, typer.Option(metavar="FILE", help="The text that it learned from.", **Hidden)] = None,
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **Hidden)
     ] = None,
@@ -105,7 +105,9 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     export: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write the weights as .safetensors, or as .pt without training.", **Hidden),
+        typer.Option(
+            metavar="FILE", help="Write the weights as .safetensors, or as .pt without the state of training.", **Hidden
+        ),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all of it, check every checksum, and say what was checked.")

@@ -20,7 +20,7 @@ Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
     "prompt": "The beginning", "length": "How much", "temperature": "How it chooses", "allow": "What it may write",
-    "as_json": "What comes with it", "device": "The machine",
+    "as_json": "Extra output", "device": "The machine",
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
@@ -59,12 +59,13 @@ def sample(
     encoding: Annotated[
         str | None,
         typer.Option(
-            help="Of a prompt from a file or stdin, and of --novel. [default: that of the model's text]", **Hidden
+            help="Encoding of a prompt from a file or stdin, and of --novel. [default: that of the model's text]",
+            **Hidden,
         ),
     ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,
     unknown: Annotated[
-        str, typer.Option(help="What becomes of a prompt's unknown characters: error, skip or nearest.")
+        str, typer.Option(help="What to do with characters of a prompt that the model lacks: error, skip or nearest.")
     ] = "error",
     length: Annotated[
         int | None,
@@ -81,13 +82,15 @@ def sample(
     stop: Annotated[
         list[str] | None,
         typer.Option(
-            help=r"End before this text; \n, \t, \r and \\ are read; may be given again. [default: none]", **Hidden
+            help=r"End before this text; \n, \t, \r and \\ are escapes; may be given again. [default: none]", **Hidden
         ),
     ] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
     separator: Annotated[
         str | None,
-        typer.Option(help=r"Between texts; \n, \t, \r, \0 and \\ are read. [default: a blank line]", **Hidden),
+        typer.Option(
+            help=r"What goes between texts; \n, \t, \r, \0 and \\ are escapes. [default: a blank line]", **Hidden
+        ),
     ] = None,
     temperature: Annotated[
         str,
@@ -100,7 +103,7 @@ def sample(
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(help="Choose among the fewest with this probability together. [default: all]", **Hidden),
+        typer.Option(help="Choose among the fewest that together have this probability. [default: all]", **Hidden),
     ] = None,
     min_p: Annotated[
         float | None,
@@ -122,29 +125,35 @@ def sample(
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            help=r"Write with these characters only; \n is read; may be given again. [default: all]", **Hidden
+            help=r"Write with these characters only; \n is a line end; may be given again. [default: all]", **Hidden
         ),
     ] = None,
     forbid: Annotated[
         list[str] | None,
-        typer.Option(help=r"Write without these characters; \n is read; may be given again. [default: none]", **Hidden),
+        typer.Option(
+            help=r"Write without these characters; \n is a line end; may be given again. [default: none]", **Hidden
+        ),
     ] = None,
     match: Annotated[
         str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden)
     ] = None,
     novel: Annotated[
         list[str] | None,
-        typer.Option(help="Leave out lines that stand in this file; may be given again. [default: none]", **Hidden),
+        typer.Option(help="Leave out lines that are in this file; may be given again. [default: none]", **Hidden),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,
-    logprobs: Annotated[bool, typer.Option("--logprobs", help="In it, each character's log-probability.")] = False,
+    logprobs: Annotated[
+        bool, typer.Option("--logprobs", help="In the JSON, each character's log-probability.")
+    ] = False,
     surprisal: Annotated[
         bool, typer.Option("--surprisal", help="Colour each character by how surprising it was, on a terminal.")
     ] = False,
     interactive: Annotated[
         bool,
         typer.Option(
-            "--interactive", "-i", help="Type a beginning, read on, again; --prompt stands before each; Ctrl-D leaves."
+            "--interactive",
+            "-i",
+            help="Type a beginning, read how it goes on, and again; --prompt goes before each; Ctrl-D leaves.",
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",

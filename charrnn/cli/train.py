@@ -23,8 +23,8 @@ Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
     "cell": "The model", "epochs": "How long it trains", "batch_size": "How it learns",
-    "include": "How the text is read", "device": "The machine", "save_every": "What is kept, and gone on with",
-    "sample_every": "What is told",
+    "include": "How the text is read", "device": "The machine", "save_every": "Saving and resuming",
+    "sample_every": "What it reports",
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
@@ -57,11 +57,11 @@ def train(
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="The checkpoint. [default: the text's name with .pt, here]", **Hidden),
+        typer.Option("--out", "-o", help="Checkpoint to write. [default: the text's name with .pt, here]", **Hidden),
     ] = None,
     cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, gru, rnn (tanh) or rnn-relu.")] = "lstm",
-    hidden_size: Annotated[int | None, typer.Option(help=f"Units of a layer. {Chosen}", **Hidden)] = None,
-    num_layers: Annotated[int | None, typer.Option(help=f"Layers. {Chosen}", **Hidden)] = None,
+    hidden_size: Annotated[int | None, typer.Option(help=f"Units in each layer. {Chosen}", **Hidden)] = None,
+    num_layers: Annotated[int | None, typer.Option(help=f"Number of layers. {Chosen}", **Hidden)] = None,
     members: Annotated[
         int | None, typer.Option(help=f"Networks that learn apart and predict together. {Chosen}", **Hidden)
     ] = None,
@@ -72,12 +72,12 @@ def train(
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[
         bool | None,
-        typer.Option(help="Normalise each layer's output. [default: yes, but for layers of one unit]", **Hidden),
+        typer.Option(help="Normalise each layer's output. [default: yes, except for layers of one unit]", **Hidden),
     ] = None,
     recall: Annotated[
         int | None,
         typer.Option(
-            help="Characters back, up to 32,768, in which it looks up what followed the last few; 0: none. "
+            help="How many characters back it looks up what followed the last few, up to 32,768; 0: none. "
             "[default: 16,384; 0 with --lines]",
             **Hidden,
         ),
@@ -99,12 +99,12 @@ def train(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
     seq_len: Annotated[
-        int | None, typer.Option(help="Characters of a window: how far gradients go back. [default: 64]", **Hidden)
+        int | None, typer.Option(help="Characters in a window: how far gradients go back. [default: 64]", **Hidden)
     ] = None,
     stretch: Annotated[
         int | None,
         typer.Option(
-            help=f"Characters that a lane is read on end before it goes on elsewhere; 0: all. {Chosen}", **Hidden
+            help=f"Characters that a lane reads in a row before it goes on elsewhere; 0: all. {Chosen}", **Hidden
         ),
     ] = None,
     state_reset: Annotated[
@@ -126,7 +126,7 @@ def train(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help=f"Learning rate that falls, after a rise over --warmup-steps. {Chosen}", **Hidden),
+        typer.Option(help=f"Learning rate: rises over --warmup-steps, then falls. {Chosen}", **Hidden),
     ] = None,
     warmup_steps: Annotated[
         int | None,
@@ -164,17 +164,19 @@ def train(
         list[str] | None, typer.Option(help="In folders, no files like *.py; may be given again.", **Hidden)
     ] = None,
     separator: Annotated[
-        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are read. [default: none]", **Hidden)
+        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]", **Hidden)
     ] = "",
     lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
-    encoding: Annotated[str, typer.Option(help="Of the files, such as latin-1 or shift_jis.")] = TextOptions.encoding,
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the files, such as latin-1 or shift_jis.")
+    ] = TextOptions.encoding,
     errors: Annotated[
-        str, typer.Option(help="What becomes of bytes that are not text: strict, replace or surrogateescape.")
+        str, typer.Option(help="What to do with bytes that are not text: strict, replace or surrogateescape.")
     ] = TextOptions.errors,
-    newline: Annotated[str, typer.Option(help="keep, or lf to make all line ends LF.")] = TextOptions.newline,
+    newline: Annotated[str, typer.Option(help="keep, or lf to turn line ends into LF.")] = TextOptions.newline,
     normalize: Annotated[str, typer.Option(help="Unicode form: none, nfc or nfkc.")] = TextOptions.normalize,
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="Make capitals small.")] = False,
+    lowercase: Annotated[bool, typer.Option("--lowercase", help="Turn capitals into lower case.")] = False,
     min_count: Annotated[
         int | None,
         typer.Option(help="Rarer characters share one id that is never written. [default: 1]", **Hidden),
@@ -182,7 +184,7 @@ def train(
     max_vocab: Annotated[
         int | None,
         typer.Option(
-            help="Characters with ids of their own, at most. [default: all, or 99.9 % of a text with over 1,000]",
+            help="Limit on characters with ids of their own. [default: all, or 99.9 % of a text with over 1,000]",
             **Hidden,
         ),
     ] = None,
@@ -195,7 +197,7 @@ def train(
         str, typer.Option(help="auto (the fastest one here), float32, bfloat16, or on a GPU float16.")
     ] = "auto",
     deterministic: Annotated[
-        bool, typer.Option(help="Make a GPU compute the same again, as a CPU always does.")
+        bool, typer.Option(help="Make a GPU repeat results exactly, as a CPU does.")
     ] = TrainConfig.deterministic,
     threads: Annotated[
         int | None, typer.Option(help="Processor threads of each process. [default: the cores]", **Hidden)
@@ -212,23 +214,21 @@ def train(
         str | None,
         typer.Option(metavar="FILE", help="A line of JSON per report, to a new file; --resume adds to it.", **Hidden),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint left off.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue where the checkpoint left off.")] = False,
     resume_from: Annotated[
         str | None,
-        typer.Option(metavar="CHECKPOINT", help="Go on where this one left off, and write to another.", **Hidden),
+        typer.Option(metavar="CHECKPOINT", help="Continue from this one, and write to another.", **Hidden),
     ] = None,
     init_from: Annotated[
         str | None,
-        typer.Option(
-            metavar="CHECKPOINT", help="Begin with this one's weights and learn another text (fine-tune).", **Hidden
-        ),
+        typer.Option(metavar="CHECKPOINT", help="Start with its weights and learn another text (fine-tune).", **Hidden),
     ] = None,
     force_resume: Annotated[
         bool,
-        typer.Option("--force-resume", help="Go on with other flags too, or begin on another text as --init-from."),
+        typer.Option("--force-resume", help="Resume with other flags; on another text, begin as with --init-from."),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a checkpoint that is there, and a log; nothing else.")
+        bool, typer.Option("--overwrite", help="Replace an existing checkpoint and log; nothing else.")
     ] = False,
     sample_every: Annotated[
         int | None,
