@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from charrnn.cli.common.cores import SPIN_COUNT
 from charrnn.config import GATES, ModelConfig
@@ -37,6 +38,9 @@ VARIANTS = [
     )
     for name in [f"{cell}-{layers}-{'-'.join(map(str, options.values()))}"]
 ]
+
+settings.register_profile("untimed", settings.default, deadline=None)
+settings.load_profile("untimed")  # no test asserts a time: on a busy machine one of 0.2 s for each example would fail
 
 NO_SPINNING = {"GOMP_SPINCOUNT": SPIN_COUNT}
 """What `charrnn train` sets too: without it, torch's threads wait for each other busily on a machine that is busy."""

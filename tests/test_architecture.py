@@ -8,6 +8,7 @@ from graphlib import TopologicalSorter
 
 import pytest
 from conftest import ROOT, clean_environment
+from hypothesis import settings
 
 from charrnn.cli.inspection import inspect
 from charrnn.cli.sample import sample
@@ -362,3 +363,7 @@ def test_what_is_wrong_with_names_and_texts_is_told_before_torch_is_loaded(argum
     assert result.returncode in (1, 2)
     assert result.stderr.startswith(f"charrnn: {told}")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_no_example_of_a_property_fails_for_its_time():
+    assert settings().deadline is None
