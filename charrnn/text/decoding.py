@@ -128,18 +128,17 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, is_last)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
+            if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
+                advice = mend or f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
+                raise DecodingError(
+                    f"{name}: {options.codec.upper()} stream does not start with BOM; {advice}"
+                ) from None
+            if not isinstance(error, UnicodeDecodeError):  # of an encoding that tells no place
+                raise DecodingError(f"{name}: {error}; {mend or 'name the right --encoding'}") from None
             advice = mend or _advice(error, read - pending, options)
             advice = advice_on_nulls(head, is_settled=bool(mend)) or advice
             raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
-        except UnicodeError as error:  # of UTF-16 and UTF-32 without a mark, or of an encoding that tells no place
-            is_wide = options.codec in ("utf-16", "utf-32")
-            advice = (
-                f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
-                if is_wide
-                else "name the right --encoding"
-            )
-            raise DecodingError(f"{name}: {error}; {mend or advice}") from None
         read += len(chunk)
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
