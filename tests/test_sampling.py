@@ -250,6 +250,13 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
         assert choose(broken, 0.5, 0) == 7, "no id: the caller tells what is wrong"
 
 
+@pytest.mark.parametrize("temperature", [1e38, 1e46, 1e308])
+def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature):
+    logits = np.array([5, -np.inf, -40, 0, -np.inf], dtype=np.float32)
+    choose = make_chooser(SamplingOptions(temperature=temperature), Course(1), len(logits))
+    assert [choose(logits, threshold, 0) for threshold in (0, 0.33, 0.34, 0.66, 0.67, 0.99)] == [0, 0, 2, 2, 3, 3]
+
+
 @pytest.mark.parametrize("temperature", [0, 0.1, 1.3])
 def test_what_has_no_probability_is_not_drawn_where_the_random_number_is_zero(temperature):
     logits, options = np.array([-np.inf, 0.0, -1.0]), SamplingOptions(temperature=temperature)

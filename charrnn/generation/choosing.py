@@ -20,6 +20,10 @@ Chooser = Callable[[Floats, float, int], int]
 OVERFLOWS_BELOW = 1e-3
 """Temperatures below which scores divided by them may overflow: there characters are drawn as with filters."""
 
+HOTTEST = 1e30
+"""Temperatures above this are taken as this: as good as an even choice, and their reciprocal is not zero in float32,
+times which minus infinity is no number."""
+
 COLD = 0.25
 """Temperatures below which the best score is taken away before the exponential, which would overflow. Above, only a
 model that is out of hand has such scores, and the time is saved."""
@@ -74,7 +78,7 @@ def _temperature_chooser(temperature: float, vocab_size: int) -> Chooser:
     """The same where nothing but a temperature that does not change acts."""
     scaled = np.empty(vocab_size, dtype=np.float64)
     multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
-    rate = 1 / temperature
+    rate = 1 / min(temperature, HOTTEST)
 
     def choose_below_best(logits: Floats, threshold: float, _: int) -> int:
         multiply(logits, rate, scaled)
