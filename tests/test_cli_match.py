@@ -127,6 +127,13 @@ def test_each_beginning_of_a_conversation_is_continued_to_a_line_that_fits(sampl
     assert refused.stderr.startswith(b"charrnn: the prompt begins no line that fits --match")
 
 
+def test_in_a_conversation_a_line_may_be_longer_than_the_length_by_what_is_typed(sample):
+    result = sample("--match", "Tin tuna nap t(in|una)", "-n", 4, "-i", "-q", input=b"T\nTin tuna nap \n")
+    assert result.stdout in (b"Tin tuna nap tin\n", b"Tin tuna nap tuna\n")
+    told = "--length is 4, and a line that fits --match 'Tin tuna nap t(in|una)' takes at least 15 more"
+    assert (result.returncode, result.stderr.decode()) == (0, f"charrnn: {told}\n")
+
+
 def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
     result = run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-N", 3, "--json")
     records = [json.loads(line) for line in result.stdout.splitlines()]

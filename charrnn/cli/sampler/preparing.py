@@ -74,7 +74,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
         pattern = form.pattern_of(flags["match"])
         match = LineMatch.build(pattern, encoder, options.allowed, ends_by_cr_lf=writes_cr_lf)
         _warn_of_form(pattern, encoder)
-        match = match.after(prompt, length)
+        match = match.after(prompt, None if flags["interactive"] else length)  # most of a line may be typed
         rules = replace(rules, fits=match.fits)
     _warn_of_stops(map(form.of, flags["stop"] or ()), encoder, options.allowed)
     return Job(
