@@ -144,6 +144,12 @@ def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
     assert run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-n", -1).stdout in (b"tin tuna", b"nap tuna")
 
 
+def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_end_a_text(unlined):
+    result = run(unlined, "one.pt", "-q", "--stop", r"\n\n", "-n", 9)
+    assert (result.returncode, len(result.stdout)) == (0, 9)
+    assert result.stderr == rb"charrnn: --stop '\n\n' can end no text: the model never writes '\n' (U+000A)" + b"\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

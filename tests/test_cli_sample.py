@@ -818,6 +818,9 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
     for flags, beginning in ((["-p", "Ti"], b""), (["-i"], b"Ti\n")):
         written = sample("-n", 1, "-t", 0, "-q", *flags, checkpoint=lines, input=beginning).stdout.decode()
         assert written.rstrip("\n") == ("Ti" + expected).rstrip("\n")
+    flags = ["-n", 3, "-t", 2, "-q", "--seed", 3]
+    many = sample(*flags, "-p", "T", "-N", 60, "--separator", "", checkpoint=lines).stdout
+    assert sample(*flags, "-i", checkpoint=lines, input=b"T\n" * 60).stdout == many
     records = sample("-p", "Ti", "-n", 1, "--json", "--logprobs", "--seed", 3, checkpoint=lines).stdout
     record = json.loads(records)
     assert record["logprobs"] == pytest.approx([log_probability(model, encoder, "\nTi", record)], abs=1e-4)

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.sampler import writing
-from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one, write_stream
+from charrnn.cli.sampler.writing import Job, Tally, tell_short, write_json, write_many, write_one, write_stream
 from charrnn.display.json_line import to_json
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
@@ -141,6 +141,27 @@ def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
     assert text == ""
     job = reciting("ab\n", length=30, rules=rules)
     assert write_one(io.BytesIO(), job).refused == 100, "lines in ten times the length"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "refused", "why"),
+    [
+        (["match", "match"], 0, "--length 6 has no room for another that fits --match; give a larger --length"),
+        (["match", "length"], 0, "--length 6 was reached; give a larger --length"),
+        (
+            ["length", "length"],
+            2,
+            "--length 6, or ten times as many characters drawn, was reached; give a larger --length, or a higher "
+            "--temperature",
+        ),
+    ],
+)
+def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(capsys, reciting, reasons, refused, why):
+    job, tally = reciting("ab\nab\n", rules=Rules(lines=3), num_samples=3), Tally()
+    for number, reason in enumerate([*reasons, "lines"]):
+        tally.add(Sample(number, "", [], reason, lines=3 if reason == "lines" else 2, refused=refused), 3)
+    tell_short(tally, job)
+    assert capsys.readouterr().err == f"2 of 3 texts have fewer than 3 lines: {why}\n"
 
 
 def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, reciting):
