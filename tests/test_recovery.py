@@ -330,6 +330,7 @@ def test_denormal_numbers_are_flushed_in_every_thread():
         ("health", {"luck": 1}, "health has an unknown field"),
         ("health", {"recovered_at": 2}, "health.recovered_at is a step that was not made yet"),
         ("pace", {**vars(Pace()), "norm": math.inf}, "a figure is not a finite number"),
+        ("pace", {**vars(Pace()), "lowest": -math.inf}, "a figure is not a finite number"),
         ("pace", {**vars(Pace()), "clipped": 0.5}, "a count is not an integer"),
         ("weights", {}, "missing or unknown names"),
         ("beginning", {"embedding.weight": torch.zeros(3)}, "beginning: missing or unknown names"),

@@ -228,6 +228,7 @@ def test_lines_begin_cold_in_any_case_and_have_no_loss_of_their_own_for_that():
 def test_patience_ends_the_training():
     run = start(max_steps=10_000, evaluations=5000, learning_rate=1e-12, patience=3)
     run.history.append(dataclasses.replace(_row(), val_loss=0.0))  # a best that cannot be beaten
+    run.pace.lowest = 0.0
     run.best_weights = dict(run.model.state_dict())
     reports = [report for report in train(run) if report.val_loss is not None]
     assert len(reports) == 3
@@ -251,6 +252,7 @@ def _row():
 def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
     run = start(max_steps=50, evaluations=50, learning_rate=0.01, warmup_steps=0)
     run.history.append(dataclasses.replace(_row(), val_loss=0.0))
+    run.pace.lowest = 0.0
     run.best_weights = {name: torch.zeros_like(tensor) for name, tensor in run.model.state_dict().items()}
     reports = iter(train(run))
     rates = [next(reports).learning_rate for _ in range(REWIND_AFTER)]
@@ -262,10 +264,26 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
 def test_it_goes_back_again_where_there_is_still_no_gain():
     run = start(max_steps=50, evaluations=50)
     run.history.append(dataclasses.replace(_row(), val_loss=0.0))
+    run.pace.lowest = 0.0
     run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     for _ in itertools.islice(train(run), 2 * REWIND_AFTER):
         pass
     assert run.rewinds == 2
+
+
+def test_a_loss_that_falls_since_the_rate_rose_again_is_a_gain_though_the_best_is_lower(monkeypatch):
+    before = dataclasses.replace(_row(), val_loss=0.5)
+    losses = iter([2.0, 1.9, 1.8, 1.7, 1.6, 1.6, 1.7, 1.6, 0.6, 0.7, 0.4, 0.4])  # the last in cold windows
+    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
+    run = start(max_steps=11, evaluations=11)
+    run.history.append(before)
+    run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    stale, rewinds = [], []
+    for report in train(run):
+        stale.append(run.pace.stale)
+        rewinds.append(report.rewinds)
+    assert rewinds == [0] * 7 + [1] * 4, "after three without a gain"
+    assert stale == [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0], "and then it starts from the best, which alone a gain is below"
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():

@@ -203,8 +203,8 @@ def _evaluate(run: TrainingRun) -> Report:
         run.cold_loss, run.health.tries, run.beginning = None, 0, {}
         run.best_weights = copy_weights(run.model)
     report = _report(run, val_loss=val_loss, is_best=is_best)
-    stale = 0 if is_best else run.pace.stale + 1
-    run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale)
+    stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1
+    run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale, lowest=min(val_loss, run.pace.lowest))
     if stale and stale % REWIND_AFTER == 0:
         _rewind(run)
         report = replace(report, rewinds=run.rewinds)
@@ -221,6 +221,8 @@ def _rewind(run: TrainingRun) -> None:
     """
     run.model.load_state_dict(run.best_weights)
     run.rewinds += 1
+    assert run.best is not None, "without a gain since the first evaluation"
+    run.pace.lowest = run.best.val_loss
 
 
 def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -19,7 +20,10 @@ class Pace:
         clipped: steps whose norm was over `TrainConfig.grad_clip`.
         step: of the last evaluation.
         seconds: of the run at the last evaluation.
-        stale: evaluations in a row without a better loss.
+        stale: evaluations in a row without a gain.
+        lowest: validation loss that a gain must be below: the lowest since a training goes on to another end, or since
+            it went back to the best weights. Where the learning rate has risen again, losses are at first above the
+            best, and fall all the same.
     """
 
     loss: float = 0.0
@@ -30,6 +34,7 @@ class Pace:
     step: int = 0
     seconds: float = 0.0
     stale: int = 0
+    lowest: float = math.inf
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,9 @@ def check_figures(state: Mapping[str, Any]) -> None:
     _require(isinstance(lanes, dict) and set(lanes) == {"epoch", "index"}, "lanes does not hold an epoch and an index")
     paces = {field.name for field in fields(Pace)}
     lacked = paces - set(pace) if isinstance(pace, dict) else paces
-    _require(lacked <= {"norm", "clipped"} and set(pace) <= paces, "pace lacks a field or has an unknown one")
-    paced = [value for name, value in pace.items() if name not in ("loss", "norm", "seconds")]
+    later = {"norm", "clipped", "lowest"}  # files of the first days have none
+    _require(lacked <= later and set(pace) <= paces, "pace lacks a field or has an unknown one")
+    paced = [value for name, value in pace.items() if name not in ("loss", "norm", "seconds", "lowest")]
     known = {field.name for field in fields(Health)}
     _require(isinstance(health, dict) and set(health) <= known, "health has an unknown field")
     healthy = [value for name, value in health.items() if name not in ("loss", "lowest", "trouble")]
@@ -124,9 +125,8 @@ def check_figures(state: Mapping[str, Any]) -> None:
     _require(health.get("recovered_at", 0) <= state["step"], "health.recovered_at is a step that was not made yet")
     first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
     _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "first_step is not an integer up to step")
-    lowest = health.get("lowest", math.inf)
     numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
-    numbers += [] if lowest == math.inf else [lowest]
+    numbers += [lowest for part in (health, pace) if (lowest := part.get("lowest", math.inf)) != math.inf]
     norm = pace.get("norm", 0.0)  # unclipped, it may be as large as a number can be
     _require(
         all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in numbers)

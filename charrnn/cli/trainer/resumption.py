@@ -70,7 +70,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     run = begin(model, config, request, corpus, ranks)
     _restore(run, stored, corpus, set(changes), path)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
-        run.pace.stale = 0
+        run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run))
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
     if world != ranks.world_size:
@@ -233,8 +233,7 @@ def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
 def _evaluations(run: TrainingRun) -> int:
     """How often a run is evaluated that goes on to another end: by steps as one that had it from the start.
 
-    By the clock as often as before, or as a short training: the rate is high again, and what that loses at first is
-    not to be taken for the end of all gain.
+    By the clock as often as before, or at least as a training that has just begun: what that costs is bounded.
     """
     if run.config.time_limit is not None:
         return max(run.config.evaluations, FEWEST_BY_TIME)
