@@ -143,6 +143,28 @@ def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once(tmp_path):
     assert names(find_documents([str(tmp_path)])) == [str(tmp_path / "a")]
 
 
+@pytest.mark.parametrize(
+    ("patterns", "fitting"),
+    [
+        (["src/**/*.py"], ["src/b.py", "src/deep/c.py"]),
+        (["src/**/**/c.py", "**/src/**/b.py"], ["src/b.py", "src/deep/c.py"]),
+        (["./test"], ["test/d.py"]),
+        (["./src/**/test"], ["src/test"]),
+        (["*/"], ["src/b.py", "src/deep/c.py", "src/test", "test/d.py"]),
+        (["test/"], ["test/d.py"]),
+        (["test"], ["src/test", "test/d.py"]),
+        (["./a.py", "./b.py"], ["a.py"]),
+        (["./", "/"], []),
+    ],
+)
+def test_a_pattern_excludes_what_it_says_and_nothing_else(tmp_path, monkeypatch, patterns, fitting):
+    monkeypatch.chdir(tmp_path)
+    every = ["a.py", "src/b.py", "src/deep/c.py", "src/test", "test/d.py"]
+    make(tmp_path, **{f"d/{name}": b"" for name in every})
+    left = names(find_documents(["d"], exclude=patterns))
+    assert left == [f"d/{name}" for name in every if name not in fitting]
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
 def test_a_compressed_file_is_known_by_its_content_and_read_as_the_plain_one(tmp_path, pack):
     data = os.urandom(5000) + b"text " * 5000

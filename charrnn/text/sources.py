@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ from charrnn.errors import ConfigError, CorpusError, DamagedError
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, DAMAGE, HEAD_BYTES, compression_of, decompressed
+
+_ANY_FOLDERS = re.compile(r"(?:(?<![^/])\*\*/)+")
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,9 @@ def find_documents(
         paths: files, folders, and "-" for standard input, in their order.
         held_out: likewise those whose documents follow, to be held out; folders are read without them.
         include: patterns, such as *.py, of the files in folders that are read; none: all. A pattern is matched with a
-            file's name and with its path in the folder. Files and folders that begin with a dot are left out.
-        exclude: patterns of those that are not, and of folders, with or without a slash behind them.
+            file's name and with its path in the folder, one that begins with ./ with its path alone. Files and folders
+            that begin with a dot are left out.
+        exclude: patterns of those that are not, and of folders; of folders alone with a slash behind them.
         outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
         kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
         may_repeat: whether two paths may lead to one file in any case, as in the text of a training that goes on.
@@ -184,27 +188,36 @@ def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[st
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     for entry in entries:
         path = Path(entry.path)
-        if entry.name.startswith(".") or _matches(path, root, exclude):
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if entry.name.startswith(".") or _matches(path, root, exclude, is_folder=is_folder):
             continue
-        if entry.is_dir(follow_symlinks=False):
+        if is_folder:
             yield from _walk(path, root, include, exclude)
-        elif not include or _matches(path, root, include):
+        elif not include or _matches(path, root, include, is_folder=False):
             with reading(entry.path):
                 is_file = path.is_file()  # no link to nowhere, or to itself
             if is_file:
                 yield path
 
 
-def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
+def _matches(path: Path, root: Path, patterns: Sequence[str], *, is_folder: bool) -> bool:
     inner = path.relative_to(root).as_posix()
-    forms = {form for pattern in patterns for form in _forms(pattern)}
-    return any(fnmatch(path.name, form) or fnmatch(inner, form) for form in forms)
+    return any(_fits(path.name, inner, pattern) for pattern in patterns if is_folder or not pattern.endswith("/"))
 
 
-def _forms(pattern: str) -> tuple[str, str]:
-    """A pattern, in which a star stands for slashes too, and the same where `**/` stands for no folder at all."""
-    plain = pattern.removeprefix("./").rstrip("/")
-    return plain, plain.removeprefix("**/")
+def _fits(name: str, inner: str, pattern: str) -> bool:
+    """Whether a pattern fits a path in a folder or, where it does not begin with `./`, the name at its end."""
+    texts = (inner,) if pattern.startswith("./") else (name, inner)
+    return any(fnmatch(text, form) for form in _forms(pattern) for text in texts)
+
+
+def _forms(pattern: str) -> list[str]:
+    """A pattern, in which a star stands for slashes too, and the same where any `**/` stands for no folder at all."""
+    first, *others = _ANY_FOLDERS.split(pattern.removeprefix("./").rstrip("/"))
+    forms = [first]
+    for other in others:
+        forms = [form + folders + other for form in forms for folders in ("**/", "")]
+    return forms
 
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
