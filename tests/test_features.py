@@ -32,6 +32,8 @@ def values(text, name):
         ("inside quotes", '"a\n\nb"', [1, 1, 1, 0, 0, 1]),
         ("inside quotes", "„a“ b „c” d", [1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0]),
         ("inside quotes", '“a\n“b" c', [1, 1, 1, 1, 1, 0, 0, 0]),
+        ("inside quotes", "„a «b» c” d", [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]),
+        ("inside quotes", "«a “b” c» d", [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]),
         ("inside ( )", "a(b(c)d)e)f(", [0, 1, 1, 2, 2, 1, 1, 0, 0, 0, 0, 1]),
         ("inside { }", "{}", [1, 0]),
         ("inside a comment", "a #b\nc//d\ne/*f*/g", [0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0]),

@@ -24,8 +24,9 @@ VOWELS = frozenset("aeiouyæøœıаеёиоуыэюяіїєαεηιουω")  # 
 SHORT = frozenset("йўЙЎ")
 """Cyrillic consonants that are a vowel with a breve to Unicode."""
 
-QUOTES = {**dict.fromkeys('"“«', '"”»'), "„": '"”»“'}
-"""By what opens a quotation, what closes it. “ opens one in English, and closes what „ has opened in German."""
+QUOTES = {**dict.fromkeys('"“', '"”'), "„": '"”“', "«": "»"}
+"""By what opens a quotation, what closes it. “ opens one in English, and closes what „ has opened in German. One within
+another has other signs, as « » in „ ”, or “ ” in « »."""
 
 OTHER = "other"
 """The kind of a character that is of none."""
