@@ -11,7 +11,7 @@ from processes import train
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import corpus
-from charrnn.text.cache import KEPT_DAYS, Cache, cache_key, default_folder, let_go
+from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, default_folder, let_go
 from charrnn.training.lanes import Lanes
 
 ON_LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="another system than Linux's")
@@ -78,6 +78,22 @@ def test_two_that_keep_one_text_at_once_each_have_all_of_it(tmp_path):
     mapped.append(cache.keep("key", pieces(), IDS.dtype))
     assert [ids.tolist() for ids in mapped] == [IDS.tolist()] * 2
     assert [path.name for path in tmp_path.iterdir()] == ["key.ids"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_one_s_is_not(tmp_path):
+    cache, seen = Cache(tmp_path), []
+
+    def pieces():
+        seen.extend(tmp_path.iterdir())
+        cache.keep("meanwhile", [IDS], IDS.dtype)
+        yield IDS
+
+    assert cache.keep("key", pieces(), IDS.dtype).tolist() == IDS.tolist()
+    (unfinished,) = seen
+    unfinished.touch()
+    age(unfinished, ABANDONED_DAYS + 1)
+    cache.keep("next", [IDS], IDS.dtype)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.ids", "meanwhile.ids", "next.ids"]
 
 
 def map_all():
