@@ -73,6 +73,7 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
         (["--log", "verse.txt"], 2, "verse.txt: is the checkpoint or the text itself; give another file with --log"),
         (["--log", "notes.log"], 2, "notes.log: is not the log of a training; give another file with --log"),
         (["--log", "loop.log"], 2, "loop.log: cannot be written (Too many levels of symbolic links); give"),
+        (["--log", "x" * 300], 2, f"{'x' * 300}: cannot be written (File name too long); give another file with --log"),
         (["--overwrite"], 2, "--resume goes on with a checkpoint and --overwrite replaces it; give one of them"),
         (["--save-every", "soon"], 2, "--save-every is 'soon'; write it as 90s, 10m, 1h30m or 2d, or in seconds"),
         (["--max-steps", 10**16], 2, "--max-steps is 10000000000000000; it must be at least 1 and at most 1,000,000,"),

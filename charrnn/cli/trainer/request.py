@@ -269,11 +269,12 @@ def _check_log(log: Path, request: Request) -> None:
     others = [request.path, *(Path(text) for text in request.all_texts if text != STDIN)]
     if any(os.path.realpath(log) == os.path.realpath(other) for other in others):
         raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
-    if log.exists() and not log.is_file():
+    is_there = os.path.exists(log)  # `Path.exists` fails where the name is too long
+    if is_there and not log.is_file():
         raise OutputError(f"{log}: is not a regular file; give another with --log")
-    if log.exists() and log.stat().st_size and not (request.resume or request.overwrite):
+    if is_there and log.stat().st_size and not (request.resume or request.overwrite):
         raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
-    if log.exists() and not begins_as_log(log):
+    if is_there and not begins_as_log(log):
         raise OutputError(f"{log}: is not the log of a training; give another file with --log")
-    if not log.parent.is_dir():
+    if not os.path.isdir(log.parent):
         raise OutputError(f"{log.parent}: no such folder; make it, or give another file with --log")
