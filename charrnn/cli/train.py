@@ -97,7 +97,9 @@ def train(
         int | None,
         typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **Hidden),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help=f"Lanes read side by side. {Chosen}", **Hidden)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Lanes read side by side. [default: by the text's size]", **Hidden)
+    ] = None,
     seq_len: Annotated[
         int | None, typer.Option(help="Characters in a window: how far gradients go back. [default: 64]", **Hidden)
     ] = None,
