@@ -90,13 +90,19 @@ def charrnn(tmp_path: Path) -> Runner:
 
 def run_charrnn(folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[Any]:
     """Run the command line in a folder, in a process that loads all that it needs; see `subprocess.run`."""
-    options = {"capture_output": True, "env": clean_environment(), "timeout": 300, **options}
-    return subprocess.run([sys.executable, "-m", "charrnn", *map(str, arguments)], cwd=folder, **options)
+    options = {"cwd": folder, "capture_output": True, "env": clean_environment(), "timeout": 300, **options}
+    return subprocess.run([sys.executable, "-m", "charrnn", *map(str, arguments)], **options)
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what would colour, widen or chop the output, or move a training to a GPU."""
-    ignored = {"FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONUNBUFFERED", "PYTHONWARNINGS"}
+    """The environment without what would colour, widen or chop the output, or move a training to a GPU.
+
+    Nor with what keeps Python from writing down what it has compiled: every command would compile charrnn anew.
+    """
+    ignored = {
+        "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONUNBUFFERED", "PYTHONWARNINGS",
+        "PYTHONDONTWRITEBYTECODE",
+    }  # fmt: skip
     return {**{name: value for name, value in os.environ.items() if name not in ignored}, "CUDA_VISIBLE_DEVICES": ""}
 
 

@@ -207,6 +207,14 @@ def test_an_evaluation_far_above_the_best_brings_back_the_best_weights(monkeypat
     assert run.health.recoveries == 1
 
 
+def test_after_going_back_a_gain_is_what_is_below_the_best_again():
+    run = start(max_steps=3)
+    finish(run)
+    run.pace.lowest = math.inf  # as where a training goes on to a later end
+    go_back(run, "the loss is odd")
+    assert run.pace.lowest == run.best.val_loss
+
+
 def test_the_loss_that_is_judged_is_a_mean_from_the_first_step_on():
     health = Health()
     for loss in (1.0, 2.0, 6.0):

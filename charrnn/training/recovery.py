@@ -138,6 +138,8 @@ def _of_clipping(grad_clip: float) -> str:
 def restore_best(run: TrainingRun) -> None:
     """Take the best weights, or the first ones, with an empty optimizer, a state of zeros and no bad steps in a row."""
     run.model.load_state_dict(run.best_weights or run.first_weights())
+    if run.best is not None:
+        run.pace.lowest = run.best.val_loss
     for optimizer in run.optimizers:
         optimizer.state.clear()
     run.state = run.model.initial_state(run.num_lanes)
