@@ -13,7 +13,7 @@ from importlib import resources
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model
+from conftest import clean_environment, make_text, random_model, train_briefly
 
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector import webpage
@@ -282,10 +282,7 @@ def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(
 @needs_browser
 def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "tüna\n" * 9)
-    flags = ("words.txt", "--unit", "byte", "--hidden-size", "48", "--max-steps", "60", "--quiet")
-    subprocess.run(
-        [sys.executable, "-m", "charrnn", "train", *flags], cwd=tmp_path, check=True, env=clean_environment()
-    )
+    train_briefly(tmp_path, "words.txt", "--unit", "byte", "--hidden-size", "48", "--max-steps", "60")
     page = write_report(tmp_path)
     found, console = drive(page, tmp_path)
     assert console == []
@@ -300,10 +297,7 @@ def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
 @needs_browser
 def test_what_all_rare_characters_are_called_stands_in_the_vocabulary(trained, tmp_path):
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "1¿2¡3\n")
-    flags = ("words.txt", "--min-count", "5", "--hidden-size", "48", "--max-steps", "60", "--quiet")
-    subprocess.run(
-        [sys.executable, "-m", "charrnn", "train", *flags], cwd=tmp_path, check=True, env=clean_environment()
-    )
+    train_briefly(tmp_path, "words.txt", "--min-count", "5", "--hidden-size", "48", "--max-steps", "60")
     page = write_report(tmp_path)
     found, console = drive(page, tmp_path)
     assert console == []
