@@ -4,6 +4,9 @@ PyTorch has a fast CPU kernel for the LSTM alone; its other two take a float32 p
 step. Here everything that does not depend on the step before is done for the whole window at once: the caller's
 product with the inputs, and in the backward pass the slopes of all gates and the weights' gradient. What is left for
 a step is one product, in the precision of the inputs, and a few operations in place.
+
+Each is bound by the memory that it goes over as much as by arithmetic, so that what a step can find on its way, while
+it is at hand, is not laid out for the whole window before.
 """
 
 from __future__ import annotations
@@ -14,6 +17,11 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+# A gradient times the slope at what a function gave, in one pass: tanh' = 1 - y^2, sigmoid' = y (1 - y), relu' = y > 0.
+_tanh_backward = torch.ops.aten.tanh_backward
+_sigmoid_backward = torch.ops.aten.sigmoid_backward
+_threshold_backward = torch.ops.aten.threshold_backward
 
 
 class PlainRecurrence(Function):
@@ -48,13 +56,15 @@ class PlainRecurrence(Function):
     def backward(ctx: Any, d_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Give the gradients of `projected`, `weight_hh` and `state`."""
         outputs, weight_hh, state = ctx.saved_tensors
-        slopes = (outputs > 0).to(outputs.dtype) if ctx.relu else 1 - outputs * outputs
         d_projected = torch.empty_like(outputs)
         d_h = d_outputs[-1]
         for t in reversed(range(len(outputs))):
-            torch.mul(d_h, slopes[t], out=d_projected[t])
+            if ctx.relu:
+                _threshold_backward.grad_input(d_h, outputs[t], 0, grad_input=d_projected[t])
+            else:
+                _tanh_backward.grad_input(d_h, outputs[t], grad_input=d_projected[t])
             d_h = torch.addmm(d_outputs[t - 1], d_projected[t], weight_hh) if t else d_projected[t] @ weight_hh
-        return d_projected, _product_over_time(d_projected, _before(state, outputs)), d_h, None
+        return d_projected, _weight_gradient(d_projected, state, outputs), d_h, None
 
 
 class GRURecurrence(Function):
@@ -108,12 +118,12 @@ class GRURecurrence(Function):
         reset, keep, inner = gates.chunk(3, dim=2)
         hidden = state.shape[1]
         # The gradient of every sum is that of h_t times a factor that is known before it.
-        of_candidate = (1 - keep).mul_(1 - candidates * candidates)
-        of_inner = of_candidate * reset
-        of_reset = (of_inner * inner).mul_(1 - reset)
-        of_keep = (_before(state, outputs) - candidates).mul_(keep).mul_(1 - keep)
-        factors = torch.stack([of_reset, of_keep, of_inner], dim=2).to(rounded.dtype)  # (T, B, 3, H)
-        d_candidates = of_candidate.to(rounded.dtype, copy=True)
+        of_candidate = _tanh_backward(1 - keep, candidates)
+        factors = candidates.new_empty(*candidates.shape[:2], 3, hidden)
+        _sigmoid_backward.grad_input(of_candidate * inner, reset, grad_input=factors[:, :, 0])
+        _sigmoid_backward.grad_input(_before(state, outputs) - candidates, keep, grad_input=factors[:, :, 1])
+        torch.mul(of_candidate, reset, out=factors[:, :, 2])
+        factors, d_candidates = factors.to(rounded.dtype), of_candidate.to(rounded.dtype)
         d_h = d_outputs[-1]
         for t in reversed(range(len(gates))):
             d_rounded = d_h.to(rounded.dtype)
@@ -122,7 +132,7 @@ class GRURecurrence(Function):
             d_h = torch.addcmul(d_outputs[t - 1], d_h, keep[t]) if t else d_h * keep[t]
             d_h = d_h.add_(d_sums @ weight_hh) if d_h.dtype != d_sums.dtype else d_h.addmm_(d_sums, weight_hh)
         d_projected = factors.flatten(2)
-        d_weight = _product_over_time(d_projected, _before(state, rounded))
+        d_weight = _weight_gradient(d_projected, state.to(rounded.dtype), rounded)
         d_bias_hn = d_projected[..., 2 * hidden :].sum((0, 1))
         d_projected[..., 2 * hidden :] = d_candidates
         return d_projected, d_weight, d_bias_hn, d_h
@@ -133,6 +143,13 @@ def _before(state: Tensor, outputs: Tensor) -> Tensor:
     return torch.cat([state[None].to(outputs.dtype), outputs[:-1]])
 
 
-def _product_over_time(left: Tensor, right: Tensor) -> Tensor:
-    """Sum over steps and lanes of the outer products, shape (left's width, right's width)."""
-    return left.flatten(0, 1).T @ right.flatten(0, 1)
+def _weight_gradient(d_sums: Tensor, state: Tensor, outputs: Tensor) -> Tensor:
+    """Sum over steps and lanes of each sum's gradient times what its step started from, shape (N, H).
+
+    Args:
+        d_sums: shape (T, B, N).
+        state: h before the first step, shape (B, H).
+        outputs: h_t for every step, shape (T, B, H).
+    """
+    of_first = d_sums[0].T @ state
+    return of_first.addmm_(d_sums[1:].flatten(0, 1).T, outputs[:-1].flatten(0, 1))
