@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+os.environ["GOMP_SPINCOUNT"] = "3000"  # as `charrnn train` does, before torch loads its thread library
+
 import numpy as np
 import pytest
 import torch
@@ -73,11 +75,11 @@ Runner = Callable[..., Result]
 
 @pytest.fixture
 def charrnn(tmp_path: Path) -> Runner:
-    """Run the command line in an empty folder: trainings, unless they start cold, forked from a process
-    that has imported torch already."""
+    """Run the command line in an empty folder, forked from a process that has imported torch and all of charrnn
+    already, unless it is to start cold, reads something, or has an environment of its own."""
 
     def run(*arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None, cold: bool = False) -> Result:
-        if arguments[:1] == ("train",) and not (stdin or env or cold):
+        if not (stdin or env or cold):
             from processes import run_command
 
             code, stdout, stderr = run_command(tmp_path, [*map(str, arguments)], 300)
@@ -101,7 +103,7 @@ def clean_environment() -> dict[str, str]:
     """
     ignored = {
         "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONUNBUFFERED", "PYTHONWARNINGS",
-        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONDONTWRITEBYTECODE", *NO_SPINNING,
     }  # fmt: skip
     return {**{name: value for name, value in os.environ.items() if name not in ignored}, "CUDA_VISIBLE_DEVICES": ""}
 

@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import NO_SPINNING, clean_environment
+from conftest import clean_environment
 
-os.environ.update(NO_SPINNING)
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["charrnn.cli.trainer.session"])
 
