@@ -1,5 +1,25 @@
-"""Run the command line as `python -m charrnn`."""
+"""Run the command line, as `charrnn` or `python -m charrnn`.
 
-from charrnn.cli import main
+To load the parser takes a tenth of a second, in which Ctrl-C would end in a stack trace: here it ends as it does later.
+"""
 
-main()
+from __future__ import annotations
+
+import sys
+
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C has ended, as shells have it: 128 and the signal's number."""
+
+
+def main() -> None:
+    """Load the command line and run it; the installed command's entry point."""
+    try:
+        from charrnn.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

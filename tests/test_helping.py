@@ -204,6 +204,20 @@ def test_where_pytorch_is_missing_a_training_says_so_in_one_line(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"], "nothing is left behind"
 
 
+@pytest.mark.parametrize("module", ["charrnn.cli", "typer", "charrnn.cli.sample", "charrnn.inference"])
+def test_ctrl_c_while_modules_are_loaded_is_silent(trained, module):
+    script = (
+        "import sys\nfrom charrnn.__main__ import main\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\nmain()"
+    )
+    command = [sys.executable, "-c", script, "sample", "words.pt", "-n", "9", "-q"]
+    run = subprocess.run(command, cwd=trained, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr.strip()) == (130, "", "")
+
+
 def test_without_words_it_helps(charrnn):
     helped = charrnn()
     assert (helped.code, helped.text) == (2, "")
