@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, before torch loads its thread library
@@ -22,24 +22,27 @@ import torch
 
 from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.network.torch_engine import require_device
-from tests.benchmarks import circles, encoding, losses, processes, sampling, saving, speed
+from tests.benchmarks import circles, encoding, losses, processes, sampling, saving, speed, tables
 from tests.benchmarks.measure import conditions
 
 
-def measure_speeds() -> Iterator[str]:
-    """Every speed, a line each."""
+def measure_speeds() -> Iterator[object]:
+    """Every speed, a line each, and the README's table of them."""
     best = speed.ceiling()
     for precision, rate in best.items():
         yield f"product of {speed.PRODUCT} x {speed.PRODUCT}, {precision}: {rate.scaled(1e-9)} GFLOP/s"
     yield from speed.cell_shares(best)
+    training, sampled = [], []
     for size in speed.SIZES:
-        yield speed.training_speed(*size)
+        training.append(speed.training_speed(*size))
+        yield training[-1]
     for lanes in (64, 16):
         yield speed.outside_share(2, 512, lanes)
     for members in (2, 4):
         yield speed.members_speed(members)
     for size in speed.SIZES:
-        yield sampling.one_stream(*size)
+        sampled.append(sampling.one_stream(*size))
+        yield sampled[-1]
     for size in speed.SIZES:
         yield sampling.many_texts(*size)
     yield sampling.matching(1, 512)
@@ -48,9 +51,10 @@ def measure_speeds() -> Iterator[str]:
         yield saving.saving_cost(*size)
     yield from encoding.encoding_speed()
     yield from measure_processes()
+    yield tables.speed_table(training, sampled)
 
 
-def measure_gpu() -> Iterator[str]:
+def measure_gpu() -> Iterator[object]:
     """Training on the GPU."""
     require_device("cuda")
     best = speed.ceiling("cuda")
@@ -67,14 +71,24 @@ def measure_processes() -> Iterator[str]:
         yield processes.processes_speed(num_layers, hidden_size, batch_size)
 
 
-def measure_losses() -> Iterator[str]:
-    """What three and ten minutes reach on each text, and what two others reach in three."""
+def compare_losses(text: Path, duration: str) -> Iterator[object]:
+    """What the command and two others reach on one text, each in the same time."""
+    yield losses.train(text, duration)
+    yield from losses.peer_losses(text, duration)
+
+
+def measure_losses() -> Iterator[object]:
+    """What three and ten minutes reach on each text, and what two others reach in three; and charrnn's as a table."""
+    trained = []
     for text in losses.TEXTS:
         if not text.exists():
             yield f"{text.name}: not measured, {text} is missing"
             continue
-        yield from losses.compare_losses(text, "3m")
-        yield losses.train(text, "10m")
+        for duration in ("3m", "10m"):
+            trained.append(losses.train(text, duration))
+            yield trained[-1]
+        yield from losses.peer_losses(text, "3m")
+    yield tables.loss_table(trained)
 
 
 def main() -> None:
@@ -91,9 +105,9 @@ def main() -> None:
     set_up_torch(torch.get_num_threads())  # as `charrnn train` does
     print(conditions(), flush=True)
     if arguments.train:
-        lines = iter([losses.train(Path(arguments.train[0]), arguments.train[1], arguments.seed)])
+        lines: Iterable[object] = [losses.train(Path(arguments.train[0]), arguments.train[1], arguments.seed)]
     elif arguments.compare:
-        lines = losses.compare_losses(Path(arguments.compare[0]), arguments.compare[1])
+        lines = compare_losses(Path(arguments.compare[0]), arguments.compare[1])
     elif arguments.processes:
         lines = measure_processes()
     elif arguments.gpu:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.cli.common.durations import parse_duration
@@ -20,7 +21,29 @@ TEXTS = [
 ]
 
 
-def train(text: Path, duration: str, seed: int = 0) -> str:
+@dataclass(frozen=True)
+class Trained:
+    """What one run of the whole command reached.
+
+    Attributes:
+        command: as it is typed.
+        chosen: networks, their units, and passes over the text up to the best checkpoint.
+        loss: on the last tenth, in nats and in bits.
+        cold_loss: the same in cold windows of 256, in nats.
+        told: a line on all of it, the wall-clock time too.
+    """
+
+    command: str
+    chosen: str
+    loss: str
+    cold_loss: float
+    told: str
+
+    def __str__(self) -> str:
+        return self.told
+
+
+def train(text: Path, duration: str, seed: int = 0) -> Trained:
     """Run the whole command and tell its loss and its wall-clock time."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.pt"
@@ -31,16 +54,20 @@ def train(text: Path, duration: str, seed: int = 0) -> str:
         seconds = time.perf_counter() - started
         card = json.loads(subprocess.run([*command, "inspect", path, "--json"], check=True, capture_output=True).stdout)
     best, model = card["best"], f"{card['members']} of {card['cell']} {card['num_layers']}x{card['hidden_size']}"
-    return (
-        f"{text.name}, --time {duration}, seed {seed}: {best['val_loss']:.4f} nats ({best['bits_per_char']:.3f} bits) "
-        f"on the last tenth, {best['cold_loss']:.4f} in cold windows of 256, at epoch {best['epoch']:.1f}; {model}, "
-        f"dropout {card['dropout']:g}; {seconds:.1f} s in all"
+    networks = f"{card['members']} network{'s' * (card['members'] > 1)} of {card['num_layers']}x{card['hidden_size']}"
+    loss = f"{best['val_loss']:.4f} nats ({best['bits_per_char']:.3f} bits)"
+    return Trained(
+        command=f"`charrnn train {text.name} --time {duration}{f' --seed {seed}' if seed else ''}`",
+        chosen=f"{networks}, {best['epoch']:.1f} passes",
+        loss=loss,
+        cold_loss=best["cold_loss"],
+        told=f"{text.name}, --time {duration}, seed {seed}: {loss} on the last tenth, {best['cold_loss']:.4f} in cold "
+        f"windows of 256, at epoch {best['epoch']:.1f}; {model}, dropout {card['dropout']:g}; {seconds:.1f} s in all",
     )
 
 
-def compare_losses(text: Path, duration: str) -> Iterator[str]:
-    """The command and two others on one text, each for the same time."""
-    yield train(text, duration)
+def peer_losses(text: Path, duration: str) -> Iterator[str]:
+    """What two others reach on a text in the same time."""
     seconds = parse_duration(duration, "time_limit")
     for name, peer in {"char-rnn's defaults": small_lstm, "nanoGPT's CPU recipe": small_transformer}.items():
         yield f"{text.name}, {name} for {duration}: {peer(text, seconds):.4f} nats"

@@ -35,6 +35,31 @@ class Rate:
         return f"{self.median:,.0f} ({self.low:,.0f} to {self.high:,.0f})"
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A speed of charrnn and a plain loop's, measured in turn.
+
+    Attributes:
+        size: layers and units of both.
+        ours: units per second.
+        plain: the same of the plain loop.
+        told: a line on both, and on what was measured beside them.
+    """
+
+    size: tuple[int, int]
+    ours: Rate
+    plain: Rate
+    told: str
+
+    @property
+    def ratio(self) -> float:
+        """Times the plain loop's speed."""
+        return self.ours.median / self.plain.median
+
+    def __str__(self) -> str:
+        return self.told
+
+
 def conditions() -> str:
     """One line on the machine and the software."""
     told = "".join(f", {name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(LIBRARIES))

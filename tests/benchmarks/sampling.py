@@ -24,7 +24,7 @@ from charrnn.network.model import CharRNN
 from charrnn.storage.archive import CorpusFacts
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
-from tests.benchmarks.measure import compare
+from tests.benchmarks.measure import Beside, compare
 from tests.benchmarks.peers import PlainLSTM
 from tests.benchmarks.speed import EMBEDDING_DIM, TRAINING, VOCAB_SIZE, model_config
 
@@ -33,7 +33,7 @@ MANY = 256
 PATTERN = "[A-Z][a-f]*( [A-Z][a-f]*)*"
 
 
-def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> str:
+def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> Beside:
     """Characters per second of one text, beside a plain `nn.LSTM` loop's and the bare products of a step."""
     config, engine, model = _models(num_layers, hidden_size)
     with torch.inference_mode():
@@ -53,11 +53,12 @@ def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> str:
         "charrnn": _sampling(engine, length), "plain": sample_plain, "bare": _bare_products(config, length)
     })  # fmt: skip
     ours = rates["charrnn"]
-    return (
+    told = (
         f"sample {num_layers}x{hidden_size}, 1 text: {ours!s} char/s; plain PyTorch {rates['plain']!s}, "
         f"ratio {ours.median / rates['plain'].median:.1f}; bare products {rates['bare']!s}, "
         f"share {ours.median / rates['bare'].median:.2f}"
     )
+    return Beside((num_layers, hidden_size), ours, rates["plain"], told)
 
 
 def many_texts(num_layers: int, hidden_size: int, length: int = 200) -> str:

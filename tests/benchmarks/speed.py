@@ -17,7 +17,7 @@ from charrnn.shapes import training_cost
 from charrnn.training.loop import read_figures, take_step
 from charrnn.training.precision import crawls_in, probe_precision
 from charrnn.training.run import TrainingRun
-from tests.benchmarks.measure import ROUNDS, Rate, compare
+from tests.benchmarks.measure import ROUNDS, Beside, Rate, compare
 from tests.benchmarks.peers import PlainLSTM
 
 TRAINING = TrainConfig(batch_size=64, seq_len=64, max_steps=10**6, learning_rate=1e-3)
@@ -74,7 +74,7 @@ def model_config(num_layers: int, hidden_size: int) -> ModelConfig:
 
 def training_speed(
     num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64, device: str = "cpu"
-) -> str:
+) -> Beside:
     """Characters per second of a training step beside a plain float32 loop's."""
     run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len, device)
     plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size).to(device)
@@ -93,7 +93,12 @@ def training_speed(
 
     rates = compare({"charrnn": lambda: _steps(run), "plain": step_plain})
     assert np.isfinite(run.pace.loss), "the measured steps are real ones"
-    return _row(f"train {num_layers}x{hidden_size}, {run.config.precision}", rates["charrnn"], rates["plain"])
+    ours, plain_rate = rates["charrnn"], rates["plain"]
+    told = (
+        f"{f'train {num_layers}x{hidden_size}, {run.config.precision}':28} charrnn {ours!s:>32} char/s   "
+        f"plain PyTorch {plain_rate!s:>32}   ratio {ours.median / plain_rate.median:.1f}"
+    )
+    return Beside((num_layers, hidden_size), ours, plain_rate, told)
 
 
 def outside_share(num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64) -> str:
@@ -170,8 +175,3 @@ def _wait_for(device: str) -> None:
     """Let a GPU finish what it was asked to do."""
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def _row(name: str, ours: Rate, plain: Rate) -> str:
-    ratio = ours.median / plain.median
-    return f"{name:28} charrnn {ours!s:>32} char/s   plain PyTorch {plain!s:>32}   ratio {ratio:.1f}"
