@@ -7,6 +7,7 @@ called "next" look ahead. They are those that Karpathy, Johnson and Fei-Fei look
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,9 +25,12 @@ VOWELS = frozenset("aeiouyæøœıаеёиоуыэюяіїєαεηιουω")  # 
 SHORT = frozenset("йўЙЎ")
 """Cyrillic consonants that are a vowel with a breve to Unicode."""
 
-QUOTES = {**dict.fromkeys('"“', '"”'), "„": '"”“', "«": "»"}
+QUOTES = {**dict.fromkeys('"“', '"”'), "„": '"”“', "«": "»", "「": "」", "『": "』"}
 """By what opens a quotation, what closes it. “ opens one in English, and closes what „ has opened in German. One within
 another has other signs, as « » in „ ”, or “ ” in « »."""
+
+QUOTES_ELSEWHERE = {"»": "«»", "”": "”"}
+"""Signs that close a quotation in most languages, and open it in some: in German books » «, in Swedish » » and ” ”."""
 
 OTHER = "other"
 """The kind of a character that is of none."""
@@ -124,14 +128,22 @@ def _word_features(text: str) -> dict[str, Values]:
     }
 
 
+def _opens(sign: str, text: str) -> bool:
+    """Whether one of `QUOTES_ELSEWHERE` opens quotations in a text: its usual beginnings are fewer there, or none."""
+    if sign == "”":
+        return "“" not in text and "„" not in text
+    return len(re.findall(r"»\w", text)) > len(re.findall(r"«\w|(?<!\S)«\s", text))
+
+
 def _inside_quotes(text: str) -> Values:
     """Between double quotes, straight or curly; a blank line ends what was never closed."""
     values, closing, previous = [], "", ""
+    quotes = QUOTES | {sign: closing for sign, closing in QUOTES_ELSEWHERE.items() if _opens(sign, text)}
     for character in text:
         if character in closing or character == previous == "\n":
             closing = ""
         elif not closing:
-            closing = QUOTES.get(character, "")
+            closing = quotes.get(character, "")
         values.append(bool(closing))
         previous = character
     return _yes(values)
