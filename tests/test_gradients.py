@@ -153,6 +153,17 @@ def naive_losses(model, ids, first, low, high):
     return found
 
 
+def test_a_large_alphabet_is_read_in_pieces_with_the_same_losses(monkeypatch):
+    model = numpy_twin(random_model(VARIANTS[0].values[0]))
+    ids = np.random.default_rng(1).integers(0, 11, 700)
+    whole = [row.loss for row in loss_by_context(model, ids)]
+    read, most = model.forward, []
+    monkeypatch.setattr(model, "forward", lambda windows, *rest: (most.append(windows.size), read(windows, *rest))[1])
+    monkeypatch.setattr("charrnn.analysis.gradients._LOGITS_AT_ONCE", 11 * 512)
+    assert [row.loss for row in loss_by_context(model, ids)] == pytest.approx(whole, rel=1e-6)
+    assert max(most) <= 512
+
+
 @pytest.mark.parametrize(("length", "longest"), [(1, 0), (2, 1), (3, 1), (9, 4), (200, 64), (384, 128), (700, 256)])
 def test_the_loss_by_context_predicts_the_same_characters_with_each_length(length, longest):
     model = numpy_twin(random_model(VARIANTS[0].values[0]))

@@ -38,6 +38,9 @@ CONTEXT_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _CHARACTERS_AT_ONCE = 4096
 """Of windows that are read side by side, at least 64 of them."""
 
+_LOGITS_AT_ONCE = 1 << 23
+"""Of a large alphabet fewer, so that a member's take 32 MB."""
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -187,6 +190,7 @@ def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, 
     starts = np.append(np.arange(first - low - 1, last, high - low), last)
     doubled = int(starts[-2] + high - low - last) if len(starts) > 1 else high - low - (len(ids) - first)
     at_once = max(64, _CHARACTERS_AT_ONCE // high)
+    at_once = max(1, min(at_once, _LOGITS_AT_ONCE // (high * model.config.vocab_size)))
     found = []
     for first in range(0, len(starts), at_once):
         chosen = starts[first : first + at_once]
