@@ -40,7 +40,7 @@ def test_a_time_that_is_none_is_told_as_it_was_typed():
         parse_duration("0m", "save_every")
 
 
-@pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "5w", "2h1d", "-3s", "1m2h"])
+@pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "5w", "2h1d", "-3s", "1m2h", "1h30", "2d12", "1.5.2"])
 def test_what_is_no_duration_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="write it as 90s, 10m"):
         parse_duration(text, "time_limit")

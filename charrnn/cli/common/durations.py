@@ -8,7 +8,7 @@ from charrnn.config import RANGES, flag_name
 from charrnn.errors import ConfigError
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?")
+_DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 
 
 def parse_duration(text: str, name: str) -> float:
@@ -25,7 +25,8 @@ def parse_duration(text: str, name: str) -> float:
         ConfigError: the text is none of these, or too short or too long a time.
     """
     flag = flag_name(name)
-    match = _DURATION.fullmatch(text.strip().lower())
+    typed = text.strip().lower()
+    match = _DURATION.fullmatch(typed + "s" * bool(re.fullmatch(_NUMBER, typed)))
     if match is None or not any(match.groups()):
         raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 1h30m or 2d, or in seconds")
     days, hours, minutes, seconds = (float(group or 0) for group in match.groups())
