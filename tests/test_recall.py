@@ -175,15 +175,22 @@ def test_what_is_read_on_end_is_looked_up_at_once(monkeypatch, ahead, sought):
     monkeypatch.setattr(recalled_text, "KEPT", 0)
     firsts = []
 
-    def seek(ids, first, last, reach):
-        firsts.append(first)
-        return recall_block(ids, first, last, reach)
+    def seek(ids, reach, piece):
+        firsts.append(piece.start)
+        return recall_text(ids, reach, piece=piece)
 
-    monkeypatch.setattr(recalled_text, "recall_block", seek)
+    monkeypatch.setattr(recalled_text, "recall_text", seek)
     text = recalled_in(few_letters(300), 100, ahead)
     for first in (0, 20, 39):
         text.at(np.array([50, 54]), first, first + 1)
     assert firsts == sought
+
+
+def test_a_window_may_be_longer_than_what_is_looked_up_together(monkeypatch):
+    monkeypatch.setattr(recalled_text, "KEPT", 0)
+    ids = np.random.default_rng(0).integers(0, 200, 90_000).astype(np.uint8)  # of more contexts than sixteen bits name
+    found = recalled_in(ids, 16_400).at(np.array([7]), 0, 80_000)
+    np.testing.assert_array_equal(found[:, 0], recall_text(ids, 16_400)[7:80_007])
 
 
 @pytest.mark.parametrize("kept", [6000, 5999])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.config import CONTEXTS
-from charrnn.recall import NONE, Forecasts, Ids, Places, recall_block
+from charrnn.recall import NONE, Forecasts, Ids, Places, recall_block, recall_text
 
 BLOCK = 1 << 12
 """Characters that are looked up together, where nothing is known of the order in which they are read."""
@@ -79,7 +79,7 @@ class RecalledAhead:
         return self._found[first - self._first : last - self._first]
 
     def _range(self, first: int, ahead: int) -> Forecasts:
-        return _lengthen(recall_block(self._ids, first, first + ahead, self._reach), ahead)
+        return _lengthen(recall_text(self._ids, self._reach, piece=slice(first, first + ahead)), ahead)
 
 
 Recalled = RecalledText | RecalledAhead
