@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import make_text, train_briefly
 
 from charrnn.analysis import heldout
 from charrnn.analysis.heldout import FoundText, describe_absence, find_text
@@ -76,6 +77,27 @@ def test_a_text_that_became_other_characters_is_not_the_one(contents, trained):
     counts = contents.corpus.counts[::-1]
     other = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, counts=counts))
     assert find_text(other, str(trained / "words.pt")) is None
+
+
+@pytest.mark.parametrize("flags", [["b.txt"], ["b.txt", "--lines"], ["--lines", "--val-text", "b.txt"]])
+def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monkeypatch, flags):
+    """Of lines each text leaves one open, which a line feed of no file's ends."""
+    monkeypatch.chdir(tmp_path)
+    texts = {"a.txt": make_text(2000).rstrip("\n"), "b.txt": make_text(900, seed=1).rstrip("\n")}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    train_briefly(tmp_path, "a.txt", *flags, "--hidden-size", "8", "--max-steps", "1")
+    contents = read_checkpoint("a.pt")
+    found, are_learned = find_text(contents, "a.pt"), "--val-text" not in flags
+    assert found.path == ("a.txt and 1 more" if are_learned else "a.txt")
+    assert len(found.train) + len(found.held_out) == contents.corpus.characters
+    if are_learned:
+        with pytest.raises(CorpusError, match=r"a.txt: is not the text .*; give all that was read of it, in its order"):
+            find_text(contents, "a.pt", "a.txt")
+    (tmp_path / "b.txt").write_text("tin")
+    assert find_text(contents, "a.pt") is None
+    told = "not all of a.txt and the others are" if are_learned else "a.txt, or what --val-text named, is not"
+    assert describe_absence(contents, "a.pt").startswith(f"{told} where ")
 
 
 def test_what_was_held_out_by_name_is_found_beside_the_checkpoint_too(contents, tmp_path):

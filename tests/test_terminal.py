@@ -167,7 +167,7 @@ def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizin
 def test_a_terminal_that_goes_away_stops_the_training_saved_or_lets_it_finish(folder, before, code):
     """It sends SIGHUP; where that is ignored, the training goes on without anybody to show it to."""
     master, slave = pty.openpty()
-    steps = 10**8 if code else 1500
+    steps = 10**8 if code else 500
     command = f"{before}exec {sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps {steps}"
     process = subprocess.Popen(
         ["setsid", "--ctty", "bash", "-c", command],

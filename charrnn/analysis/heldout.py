@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from charrnn.errors import CorpusError, ForeignTextError
@@ -28,7 +29,7 @@ class FoundText:
     """A checkpoint's own text.
 
     Attributes:
-        path: where it was found.
+        path: where it was found; of several, that of the first, and how many more there are.
         train: the piece that the model learned from, encoded, shape (num_chars,).
         held_out: the rest, likewise.
     """
@@ -55,10 +56,10 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     val_texts = _val_texts(checkpoint, checkpoint_path)
     if given is not None:
         ways = [val_texts] if val_texts and os.path.isfile(given) else []  # a pipe can be read once
-        corpus = next(filter(None, (_read(given, way, checkpoint) for way in (*ways, ()))), None)
+        corpus = next(filter(None, (_read([given], way, checkpoint) for way in (*ways, ()))), None)
         if corpus is None:
-            was_folder = any(map(os.path.isdir, _places(checkpoint, checkpoint_path)))
-            what = "all that was read of it, in its order, as one file" if was_folder or val_texts else "that one"
+            was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)[1:]
+            what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
             raise CorpusError(
                 f"{given}: is not the text that {checkpoint_path} learned from, which is "
                 f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
@@ -66,12 +67,14 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
         return _split(checkpoint, corpus, given)
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return None
-    for path in _places(checkpoint, checkpoint_path):
-        if _have_size([path, *map(Path, val_texts)], checkpoint.corpus.bytes):
+    several = _named_together(checkpoint)
+    for paths in (*([str(path)] for path in _places(checkpoint, checkpoint_path)), *([several] if several[1:] else [])):
+        if _have_size([*map(Path, paths), *map(Path, val_texts)], checkpoint):
             with contextlib.suppress(CorpusError):  # unreadable: not it
-                corpus = _read(str(path), val_texts, checkpoint)
+                corpus = _read(paths, val_texts, checkpoint)
                 if corpus is not None:
-                    return _split(checkpoint, corpus, str(path))
+                    more = f" and {len(paths) - 1} more" if paths[1:] else ""
+                    return _split(checkpoint, corpus, paths[0] + more)
     return None
 
 
@@ -86,16 +89,20 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
         return f"{name} is a folder; --corpus FILE gives all that was read of it, in its order, as one file"
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return f"{name} is too large to be read unasked; --corpus FILE asks for it"
+    if _named_together(checkpoint)[1:]:
+        return (
+            f"not all of {name} and the others are where they were, as they were; --corpus FILE gives all as one file"
+        )
     return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
 
 
-def _read(path: str, val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
+def _read(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
     """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
     if not all(os.path.isfile(text) for text in val_texts):
         return None
     reading = ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder, val_texts=tuple(val_texts))
     try:
-        corpus = read_corpus([path], reading)
+        corpus = read_corpus(paths, reading)
     except ForeignTextError:
         return None
     is_same = corpus.sha256 == checkpoint.corpus.sha256 and corpus.counts == checkpoint.corpus.counts
@@ -110,6 +117,13 @@ def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
     yield Path(checkpoint_path).parent / name
 
 
+def _named_together(checkpoint: Checkpoint) -> list[str]:
+    """The paths that the training's command line had one behind the other, the corpus's name first."""
+    words = checkpoint.command[2:]
+    start = next((place for place, word in enumerate(words) if Path(word).name == checkpoint.corpus.name), len(words))
+    return list(takewhile(lambda word: not word.startswith("-"), words[start:]))
+
+
 def _val_texts(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
     """Paths of the texts that were held out by name: as the training's command line had them, here, or beside it."""
     beside = Path(checkpoint_path).parent
@@ -117,10 +131,15 @@ def _val_texts(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
     return [next(filter(os.path.isfile, each), each[0]) for each in places]
 
 
-def _have_size(paths: Sequence[Path], num_bytes: int) -> bool:
-    """Whether these are ordinary files of that size: a checkpoint may come from anyone, and name what it likes."""
+def _have_size(paths: Sequence[Path], checkpoint: Checkpoint) -> bool:
+    """Whether these are ordinary files of its size: a checkpoint may come from anyone, and name what it likes.
+
+    Where each line is a text of its own, a line that one of several leaves open was ended by a byte of nobody's.
+    """
+    most_added = len(paths) - 1 if checkpoint.text.lines else 0
     try:
-        return all(path.is_file() for path in paths) and sum(path.stat().st_size for path in paths) == num_bytes
+        lacking = checkpoint.corpus.bytes - sum(path.stat().st_size for path in paths)
+        return all(path.is_file() for path in paths) and 0 <= lacking <= most_added
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return False
 
