@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, run_charrnn
+from conftest import clean_environment, make_text, run_charrnn, train_briefly
 
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN
@@ -107,6 +107,14 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
         )
         shown = dict(re.split("  +", line)[1:3] for line in inspect("other.pt").stdout.splitlines() if "  " in line)
         assert ("evaluated" in shown, shown["val fraction"]) == (True, "0.1")
+    for flags in (["--unit", "byte"], ["--max-vocab", "9"]):
+        flags += ["-o", "apart.pt", "--overwrite", "--hidden-size", "8", "--max-steps", "1"]
+        train_briefly(trained, "words.txt", *flags)
+        apart = " ".join(inspect("apart.pt").stdout.split())
+        assert apart.endswith(
+            "these models read other units, or have one id for other rare characters: their losses do not compare; "
+            "--score FILE gives them one"
+        )
     torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
     assert "different parts" not in inspect("other.pt").stdout
     cards = json.loads(inspect("other.pt", "--json").stdout)

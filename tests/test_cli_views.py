@@ -198,6 +198,14 @@ def test_a_copied_file_is_found_out(inspect, trained):
     assert result["sample"]["longest"] == [make_text(20_000)[1000:1200]]
     assert result["sample"]["copied"]["80"] == 1
     assert inspect("--novelty", "copy.txt").stdout.count("\n") < 15
+    assert (result["text"], result["of"]) == ("copy.txt", 200)
+
+
+def test_a_copied_file_is_found_out_by_a_model_that_does_not_tell_rare_characters_apart(trained):
+    train_briefly(trained, "words.txt", "-o", "few.pt", "--max-vocab", "9", "--hidden-size", "8", "--max-steps", "1")
+    (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
+    result = json.loads(run_in(trained, "inspect", "few.pt", "--novelty", "copy.txt", "--json").stdout)["novelty"]
+    assert result["sample"]["copied"]["80"] == 1
 
 
 def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeypatch):

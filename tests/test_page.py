@@ -249,7 +249,8 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
             one["place"][1] = 0.0
         of_lines = {"characters": 3, "longest": [], "median": 0.0, "copied": {}}
         few, none = ({**of_lines, "lines": lines, "copied_lines": share} for lines, share in ((2, 0.5), (0, None)))
-        data["novelty"] = {"sample": few, "held_out": none}
+        data["novelty"] = {"text": "some.txt", "of": 900, "sample": few, "held_out": none}
+        card["best"]["members"] = 2
 
     said = said_on(page, tmp_path, change)
     assert "on the same 900 of 2,000 characters: it is " in said
@@ -258,6 +259,10 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said
     assert "With one unit there is but one direction" in said
     assert re.search(r"lines that stand in it\s+50\.0%\s+-\n", said)
+    assert "How much of the first 3 of the 900 characters of some.txt stands in the training text" in said
+    assert "Does it recite?" not in said
+    assert "It is that of all 2 members together, of which this is one. The whole model " in said
+    assert "Loss in nats per character, of all 2 members together, by the steps" in said
     one = said_on(page, tmp_path, lambda data: data["card"].update(vocab_size=1))
     assert "1 character, with its share of the text." in one
     other = said_on(page, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))
@@ -463,6 +468,9 @@ def test_what_a_model_does_not_know_is_told_of_the_text_that_is_shown_alone(trai
     (trained / "odd.txt").write_text(f"{text}¡¡")
     data = data_of(write_report(trained, "--text-file", "odd.txt"))
     assert data["activations"]["extent"] == "the first 1,500 of 1,600 characters of odd.txt"
+    (trained / "odd.txt").write_text(make_text(30_000, seed=2))
+    data = data_of(write_report(trained, "--text-file", "odd.txt", "--unknown", "skip"))
+    assert data["surprise"]["extent"] == "the first 1,500 of 30,000 characters of odd.txt"
 
 
 def test_the_page_has_the_name_of_what_its_losses_are_compared_with(trained):

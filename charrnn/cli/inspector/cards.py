@@ -22,6 +22,11 @@ LOSSES_DIFFER = (
     "--score FILE gives them one"
 )
 
+ALPHABETS_DIFFER = (
+    "these models read other units, or have one id for other rare characters: their losses do not compare; "
+    "--score FILE gives them one"
+)
+
 PARTS_DIFFER = "their losses are over different parts of the text: they do not compare; --score FILE gives them one"
 
 COMPARED = ("val_fraction", "batch_size", "seq_len", "learning_rate", "seed")
@@ -55,6 +60,8 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
     print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
     if len({way_of(subject) for subject in subjects}) > 1:
         print_lines(["", *wrapped(LOSSES_DIFFER, width)])
+    elif len({_alphabet_of(subject) for subject in subjects if subject.contents.best is not None}) > 1:
+        print_lines(["", *wrapped(ALPHABETS_DIFFER, width)])
     elif len({subject.part for subject in subjects if subject.contents.best is not None}) > 1:
         print_lines(["", *wrapped(PARTS_DIFFER, width)])
 
@@ -84,6 +91,12 @@ def describe(subject: Subject) -> dict[str, Any]:
 def loss_fields(loss: float) -> dict[str, float | None]:
     """A loss in its three forms."""
     return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
+
+
+def _alphabet_of(subject: Subject) -> tuple[str, str | None]:
+    """What a loss is over: the unit, and the characters that are told apart where not all are."""
+    encoder = subject.contents.encoder
+    return encoder.unit, encoder.characters if encoder.has_unknown else None
 
 
 def _measure_of(subject: Subject) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.text.documents import read_text
+from charrnn.text.options import CHARACTER
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000
@@ -55,7 +56,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     text_learned = require_text(subject)
     decode = subject.contents.encoder.decode
     is_length = is_number(wanted)
-    text = _sample(subject, wanted) if is_length else read_text(wanted, subject.reading)
+    text = _sample(subject, wanted) if is_length else _as_learned(read_text(wanted, subject.reading), subject)
     source = decode(text_learned.train)
     held_out = decode(text_learned.held_out)
     if subject.is_stream:
@@ -65,9 +66,12 @@ def novelty_view(subject: Subject, wanted: str) -> View:
         found = novelty_of_lines(text[:MAX_JUDGED], source, is_cut=is_length or len(text) > MAX_JUDGED)
         count = found.characters
         yardstick = novelty_of_lines(held_out[:count], source, is_cut=len(held_out) > count)
-    data = {"sample": _fields(found), "held_out": _fields(yardstick)}
     part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
     name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
+    data = {
+        "text": None if is_length else quoted(name_of(wanted)), "of": len(text),
+        "sample": _fields(found), "held_out": _fields(yardstick),
+    }  # fmt: skip
     return View("novelty", data, lambda width, _: _draw_novelty(found, yardstick, name, width))
 
 
@@ -99,6 +103,12 @@ def _neighbours(characters: Sequence[str], found: EmbeddingMap) -> dict[str, lis
 def _fields(found: Novelty) -> dict[str, Any]:
     """What was found; of lines, where they are texts of their own."""
     return {name: value for name, value in asdict(found).items() if found.lines is not None or "lines" not in name}
+
+
+def _as_learned(text: str, subject: Subject) -> str:
+    """A text in which rare characters are what they are in the one that it learned from."""
+    encoder = subject.contents.encoder
+    return encoder.decode(encoder.encode(text)) if encoder.has_unknown and encoder.unit == CHARACTER else text
 
 
 def _sample(subject: Subject, wanted: str) -> str:

@@ -140,8 +140,9 @@ def _on_text(
     """What can be seen while the model reads; of what cannot, where everything is wanted, the reason."""
     (piece,) = choose_pieces([subject], given, source, flags["unknown"])
     watched = Watched(subject, piece)
-    whole = piece.text if given is None or flags["unknown"] == "skip" else given
-    shown = piece.first(PAGE_CHARACTERS) if given is None else Piece(whole[:PAGE_CHARACTERS], source, len(whole))
+    shown = piece.first(PAGE_CHARACTERS)
+    if given is not None and flags["unknown"] != "skip":
+        shown = Piece(given[:PAGE_CHARACTERS], source, len(given))
     wanted = {"surprise", *asked, *(("neurons",) if "cell" in asked else ())}
     absent: dict[str, str] = {}
     if everything:

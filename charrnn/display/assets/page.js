@@ -16,7 +16,8 @@ function header() {
     make(fact, "strong", {}, value);
     make(fact, "span", {}, name);
   }
-  if (card.best) make(page, "p", {}, `The loss is measured on text that was held out from its training: the lower, the better. ${comparison(card)}`);
+  if (card.best) make(page, "p", {}, `The loss is measured on text that was held out from its training: the lower, the better. ${
+    isPart ? `It is that of all ${card.best.members} members together, of which this is one. ` : ""}${comparison(card)}`);
   make(page, "p", {}, capital(card.verdict) + ".");
 }
 
@@ -25,14 +26,16 @@ function comparison(card) {
   const better = card.baseline.bits_per_char - card.best.bits_per_char;
   const rival = `a ${data.yardstick.name} model, which counts what followed the last ${counted(data.yardstick.context, unit)},`;
   const { characters, of } = card.baseline, where = characters < of - 1 ? `${grouped(characters)} of ${grouped(of)} ${unit}s` : "text";
-  if (Math.abs(better) < 0.0005) return `It is as good as ${rival} on the same ${where}.`;
-  return `It ${better > 0 ? "beats" : "does not beat"} ${rival} on the same ${where}: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits.`;
+  const it = isPart ? "The whole model" : "It";
+  if (Math.abs(better) < 0.0005) return `${it} is as good as ${rival} on the same ${where}.`;
+  return `${it} ${better > 0 ? "beats" : "does not beat"} ${rival} on the same ${where}: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits.`;
 }
 
 function losses() {
   const card = data.card, rows = card.history;
   if (rows.length < 2) return section("How it learned", `Not shown: it was ${rows.length ? "evaluated once" : "never evaluated"}, which makes no curve.`);
-  const part = section("How it learned", `Loss in nats per ${unit}, by the steps of the training: the lower, the better${card.losses_compare ? "" :
+  const part = section("How it learned", `Loss in nats per ${unit}${isPart ? `, of all ${card.best.members} members together` : ""
+  }, by the steps of the training: the lower, the better${card.losses_compare ? "" :
     "; the training loss is that of a harder task, with things hidden, or of each member alone"}. Point, tap or walk with the arrow keys to read the values.`);
   const baseline = card.baseline;
   chart(part, [
@@ -227,7 +230,7 @@ function embeddings() {
   const shown = view.characters, few = shown.length < view.all;
   const isFlat = shown.length > 1 && shown.every((one) => one.place[1] === shown[0].place[1]);
   const part = section("Its alphabet", `${capital(unit)}s that are expected in the same places lie together` +
-    `${few ? `: the ${shown.length} most frequent of ${grouped(view.all)}` : ""}. ` +
+    `${members > 1 ? " for its first member" : ""}${few ? `: the ${shown.length} most frequent of ${grouped(view.all)}` : ""}. ` +
     `${isFlat ? "With one unit there is but one direction, from left to right: up and down say nothing. " : ""}Point at one, tap it, or walk with the arrow keys, to see its neighbours.`);
   const alike = (one) => one.near.map((other) => byteNamed(other[0])).join(", ");
   drawing(part, (figure, width) => {
@@ -257,8 +260,11 @@ function embeddings() {
 function novelty() {
   const view = data.novelty;
   if (!view) return missing("Does it recite?", "novelty");
-  const part = section("Does it recite?", "How much of a sample stands in the training text, word for word, and how much of the held-out text does.");
-  table(part, ["", "the sample", "held-out text"], [
+  const isSample = view.text === null, here = isSample ? "the sample" : view.text, judged = view.sample.characters;
+  const whole = isSample ? "a sample" : judged < view.of ? `the first ${grouped(judged)} of the ${grouped(view.of)} characters of ${here}` : here;
+  const part = section(isSample ? "Does it recite?" : "What stands in its text?",
+    `How much of ${whole} stands in the training text, word for word, and how much of the held-out text does.`);
+  table(part, ["", here, "held-out text"], [
     ["characters", grouped(view.sample.characters), grouped(view.held_out.characters)],
     ...("lines" in view.sample ? [
       ["whole lines", grouped(view.sample.lines), grouped(view.held_out.lines)],
@@ -268,7 +274,7 @@ function novelty() {
       percent(view.sample.copied[n], 1), percent(view.held_out.copied[n], 1)]),
   ], [1, 2]);
   if (!view.sample.longest.length) return;
-  make(part, "p", { class: "faint" }, "The longest stretches of the sample that stand there:");
+  make(part, "p", { class: "faint" }, `The longest stretches of ${here} that stand there:`);
   table(part, [`characters`, "stretch"], view.sample.longest.map((one) =>
     [grouped(one.length), [...one.text].map((c) => c === "\n" ? "\u21b5" : drawn(c)).join("") + (one.text.length < one.length ? "\u2026" : "")]));
 }
