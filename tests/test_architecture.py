@@ -149,7 +149,7 @@ TORCH_MODULES = {
     "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run", "torch_engine", "updates",
     "validation",
 }  # fmt: skip
-TORCH_COMMANDS = {"announce", "launch", "logbook", "resumption", "session", "threads", "train", "transfer"}
+TORCH_COMMANDS = {"announce", "launch", "logbook", "resumption", "saving", "session", "threads", "train", "transfer"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}
 
 

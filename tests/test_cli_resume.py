@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import time
 
 import pytest
 import torch
@@ -177,6 +178,10 @@ def test_a_run_goes_on_into_another_file(folder):
         2,
         "charrnn: --resume-from pipe is a pipe, and it is read twice; give a file\n",
     )
+    for flag in ("--resume-from", "--init-from"):
+        read = train(folder, flag, "-", "--out", "other.pt")
+        told = f"charrnn: {flag} - is standard input, and it is read twice; give a file\n"
+        assert (read.process.exitcode, read.stderr) == (2, told)
     refused = train(folder, *flags, "--out", "longer.pt")
     assert refused.process.exitcode == 2
     assert refused.stderr.startswith("charrnn: longer.pt: exists; ")
@@ -315,6 +320,22 @@ def test_a_larger_held_out_piece_of_which_some_was_learned_is_told(folder):
     told = "--val-fraction 0.2, so that some of what is held out was learned from before"
     assert told in train(folder, *flags, 0.2).stderr
     assert "learned from before" not in train(folder, *flags, 0.1).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("branch", [[], ["--resume-from", "verse.pt", "--out", "branch.pt"]])
+def test_a_log_that_begins_where_a_run_goes_on_is_known_after_a_kill_too(folder, branch):
+    flags = ["--max-steps", 10**6, "--evaluate-every", 10**5, "--save-every", "1h", "--log", "new.log"]
+    training = Training(folder, "--resume", *flags, *branch)
+    while not (folder / "new.log").exists() or not (folder / "new.log").stat().st_size:
+        assert training.process.is_alive(), training.stderr
+        time.sleep(0.01)
+    training.kill(signal.SIGKILL)
+    training.wait()
+    again = train(folder, "--resume", "--max-steps", 24, "--log", "new.log", *branch[2:])
+    assert again.process.exitcode == 0, again.stderr
+    logged = [json.loads(line)["step"] for line in (folder / "new.log").read_text().splitlines()]
+    assert logged[-1] == 24
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -170,6 +171,9 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_p
     settled = settle(make_request(tmp_path, **flags), Place(restarts=restarts, job=job))
     assert (settled.resume, settled.overwrite) == (goes_on, flags.get("overwrite", False) and not goes_on)
     assert settled.explicit == ({} if goes_on else {"max_steps": 5})
+    reading = replace(make_request(tmp_path).reading, min_count=2)  # which may have joined an alphabet to another
+    settled = settle(make_request(tmp_path, reading=reading, **flags), Place(restarts=restarts, job=job))
+    assert settled.reading.min_count == (None if goes_on else 2)
 
 
 SAVED = datetime.fromisoformat("2026-05-01T20:00:00+00:00").timestamp()

@@ -47,6 +47,21 @@ def clock(monkeypatch):
     return now
 
 
+def test_what_it_takes_to_go_on_is_no_time_of_training(clock, monkeypatch):
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    run, later, last = (start(evaluations=1) for _ in range(3))
+    next(train(run))
+    clock[0] = 10.0
+    state = run.state_dict()
+    assert state["pace"]["steps"] > 0, "in the midst of what is summed up"
+    clock[0] = 60.0  # of the process that goes on, which trains from now on
+    later.load_state_dict(state)
+    last.load_state_dict(later.state_dict())  # saved before it trains
+    for goes_on in (later, later, last):
+        next(train(goes_on))
+        assert goes_on.seconds - goes_on.pace.seconds == 10.0 - state["pace"]["seconds"]
+
+
 @pytest.mark.parametrize("cell", GATES)
 def test_one_batch_can_be_overfitted(cell):
     run = start(cell, max_steps=200)

@@ -119,8 +119,18 @@ def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("before", "now", "is_told"), [(0.1, 0.2, True), (0.2, 0.1, False), (0.1, 0.1, False)])
+def test_what_was_learned_from_before_and_is_held_out_now_is_told(folder, before, now, is_told):
+    flags = [*SMALL, "--max-steps", 1, "--overwrite", "--val-fraction"]
+    assert train(folder, *flags, before, "--out", "first.pt").process.exitcode == 0
+    second = train(folder, *flags[6:], now, "--out", "second.pt", "--init-from", "first.pt")
+    assert second.process.exitcode == 0
+    assert ("so that some of what is held out was learned from before" in second.stderr) == is_told
+
+
+@pytest.mark.slow
 def test_a_run_that_began_so_is_resumed_as_any_other(folder):
-    flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32", "--max-steps", 3000]
+    flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32", "--max-steps", 1500]
     whole = train(folder, *flags, "--out", "whole.pt")
     assert whole.process.exitcode == 0, whole.stderr
     cut = Training(folder, *flags, "--out", "cut.pt", "--json")
@@ -166,7 +176,7 @@ def test_an_exported_model_can_be_begun_with(folder, charrnn):
         (["base.pt", "--resume"], 2, "--init-from begins a training with a model's weights, and --resume goes on with"),
         (["base.pt", "--lines"], 2, "--lines keeps lines apart, and the model in base.pt recalls what stood before"),
         (["none.pt"], 1, "none.pt: no such file"),
-        ([""], 2, "--init-from is empty: it goes to a file; name one"),
+        ([""], 2, "--init-from is empty; give a checkpoint"),
         (["base.pt", "--out", "base.pt"], 2, "base.pt: exists; go on with it by --resume, replace it by --overwrite"),
     ],
 )

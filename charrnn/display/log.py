@@ -58,6 +58,7 @@ class TrainingLog:
     Attributes:
         failure: why the last line could not be written; empty where it could.
         gap: what a run that went on without it has left out of it; empty where that is nothing.
+        is_new: whether it has no line yet.
 
     Raises:
         OutputError: the file cannot be written, or is something else than this run's log, as far as that shows.
@@ -79,6 +80,7 @@ class TrainingLog:
         try:
             data = path.read_bytes() if path.exists() else b""
             end, last = _end_of(data, after_step, history, path, was_named=was_named)
+            self.is_new = not end
             with self._open() as file:
                 file.truncate(end)
         except OSError as error:

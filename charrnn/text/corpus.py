@@ -9,7 +9,7 @@ windows is the matter of `charrnn.training.lanes`.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, line_feed_id
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
-from charrnn.text.sources import Found, find_documents
+from charrnn.text.sources import Document, Found, find_documents
 from charrnn.text.splitting import MIN_PIECE, split_end, split_lines
 from charrnn.text.stream import TextStream
 from charrnn.text.tally import Counts, Tally
@@ -44,6 +44,7 @@ class ReadOptions:
         include: patterns of files in folders that are read; none: all.
         exclude: patterns of those that are not.
         outputs: files that are no part of a folder's text, wherever they lie.
+        is_made: whether a file in a folder was made by a training, and is no text whatever it holds; None: none is.
         min_count: times that a character must stand in the text to get an id of its own; None: chosen.
         max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
         encoder: the alphabet, where it is decided already.
@@ -57,6 +58,7 @@ class ReadOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     outputs: tuple[Path, ...] = ()
+    is_made: Callable[[Path], bool] | None = None
     min_count: int | None = None
     max_vocab: int | None = None
     encoder: CharEncoder | None = None
@@ -147,10 +149,14 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         outputs=reading.outputs,
         kept_in=reading.cache.folder if reading.cache else None,
         may_repeat=reading.encoder is not None,  # a model has learned from it so: it can only be given so again
-        is_text=lambda document: is_text(document, reading.options),
+        is_text=lambda document: is_text(document, reading.options) and not _is_made(document, reading),
     )
     with closing(found):
         return _read_found(found, _name(paths[0]), reading, Meter(progress))
+
+
+def _is_made(document: Document, reading: ReadOptions) -> bool:
+    return reading.is_made is not None and document.path is not None and reading.is_made(document.path)
 
 
 def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> Corpus:

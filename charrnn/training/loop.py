@@ -55,6 +55,9 @@ def train(run: TrainingRun) -> Iterator[Report]:
     run.model.train()
     if run.pace.steps == 0:
         run.pace.seconds = run.seconds  # what came before is set-up, not training
+    elif run.taken_over_at is not None:
+        run.pace.seconds += run.seconds - run.taken_over_at
+    run.taken_over_at = None
     reported, is_over = run.ranks.now(), run.finished
     first = run.step
     while not is_over:

@@ -51,6 +51,7 @@ class TrainingRun:
         step: optimizer updates made.
         first_step: the step that counts as the start of epoch 0: 0, or, where another way to read the text was forced,
             what it would have been in that way; negative where a pass has more steps than before.
+        taken_over_at: its seconds where this process went on with it, until it trains; None where it began it.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
@@ -74,6 +75,7 @@ class TrainingRun:
     started: float
     step: int = 0
     first_step: int = 0
+    taken_over_at: float | None = None
     history: list[HistoryRow] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
@@ -241,6 +243,7 @@ class TrainingRun:
         """
         assert not self.unread, "all figures are read before a report"
         mine, *others = self.ranks.all_gather(get_random_states(self.model))
+        idle = 0.0 if self.taken_over_at is None else self.seconds - self.taken_over_at  # see `loop.train`
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
@@ -253,7 +256,7 @@ class TrainingRun:
             "rewinds": self.rewinds,
             "cold_loss": self.cold_loss,
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
-            "pace": dict(vars(self.pace)),
+            "pace": {**vars(self.pace), "seconds": self.pace.seconds + idle},
             "health": dict(vars(self.health)),
             **mine,
             **({"other_ranks": others} if others else {}),
@@ -277,6 +280,7 @@ class TrainingRun:
         self.step = state["step"]
         self.first_step = state.get("first_step", 0)  # a file of the first days has none
         self.started -= state["seconds"]
+        self.taken_over_at = state["seconds"]
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]
         self.cold_loss = state.get("cold_loss")

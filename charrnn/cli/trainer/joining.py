@@ -88,8 +88,9 @@ def settle(request: Request, place: Place) -> Request:
             raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
         if _has_written(place, request.path):
             request = replace(
-                request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={}
-            )
+                request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={},
+                reading=replace(request.reading, min_count=None, max_vocab=None),
+            )  # fmt: skip
         elif request.log is not None and not request.resume and _has_logged(place, Path(request.log)):
             Path(request.log).unlink()  # of the life before, which saved nothing
     check_texts(request)

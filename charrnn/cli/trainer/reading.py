@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.request import Request, is_made_by_training
 from charrnn.cli.trainer.waiting import is_watched
 from charrnn.display.plain import write_line
 from charrnn.errors import ConfigError, CorpusError
@@ -57,7 +57,7 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
     Raises:
         CorpusError: see `read_corpus`; or the texts of another host are other texts.
     """
-    reading = replace(reading, outputs=request.outputs)
+    reading = replace(reading, outputs=request.outputs, is_made=is_made_by_training)
     corpus = _read(request, reading) if ranks.is_first else None
     if ranks.world_size == 1:
         assert corpus is not None, "one that is alone is the first"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.common.shared import escaped, unescape
-from charrnn.display.log import begins_as_log
+from charrnn.display.log import BEGINNING, begins_as_log
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint, read_checkpoint
@@ -160,11 +160,10 @@ def check_output(request: Request) -> None:
         ConfigError: the flags contradict each other.
     """
     path = request.path
-    for flag, given in (("--out", request.out), ("--log", request.log), ("--init-from", request.init_from)):
+    for flag, given in (("--out", request.out), ("--log", request.log)):
         if given is not None:
             require_name(given, flag)
-            if flag != "--init-from":  # which is read
-                require_file(given, flag)
+            require_file(given, flag)
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if request.init_from is not None and request.resume:
@@ -172,8 +171,11 @@ def check_output(request: Request) -> None:
             "--init-from begins a training with a model's weights, and --resume goes on with one; give one of them"
         )
     for flag, source in (("--resume-from", request.resume_from), ("--init-from", request.init_from)):
-        if source is not None and _is_pipe(source):
-            raise ConfigError(f"{flag} {source} is a pipe, and it is read twice; give a file")
+        if source == "":
+            raise ConfigError(f"{flag} is empty; give a checkpoint")
+        if source is not None and (source == STDIN or _is_pipe(source)):
+            what = "standard input" if source == STDIN else "a pipe"
+            raise ConfigError(f"{flag} {source} is {what}, and it is read twice; give a file")
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()
@@ -210,6 +212,13 @@ def is_checkpoint(path: str) -> bool:
         return os.path.isfile(path) and begins_as_checkpoint(Path(path))
     except OSError:
         return False
+
+
+def is_made_by_training(path: Path) -> bool:
+    """Whether a file is a checkpoint or a log, of any training; what cannot be read is told by whoever reads it."""
+    with contextlib.suppress(OSError):
+        return begins_as_checkpoint(path) or (path.stat().st_size >= len(BEGINNING) and begins_as_log(path))
+    return False
 
 
 def _is_pipe(path: str) -> bool:

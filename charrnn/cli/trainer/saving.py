@@ -9,13 +9,21 @@ minute and tried again; what counts is whether the last one succeeds.
 
 from __future__ import annotations
 
+import platform
+import shlex
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from charrnn import __version__
 from charrnn.display.log import TELL_EVERY
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
@@ -24,6 +32,7 @@ from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
 from charrnn.training.optimizers import MOMENTS
 from charrnn.training.run import TrainingRun
+from charrnn.training.torchrun import read_place
 
 SAVE_EVERY = 60.0
 """Seconds between two saves where no flag says otherwise and no evaluation comes before."""
@@ -177,3 +186,17 @@ def check_space(path: Path, run: TrainingRun) -> None:
             f"{folder}: has {free / 1e6:,.1f} MB of space left, and a checkpoint takes {needed / 1e6:,.1f} MB; "
             "make room, or give a file elsewhere with --out"
         )
+
+
+def provenance() -> dict[str, str]:
+    """What a checkpoint remembers of how it was made."""
+    return {
+        "charrnn": __version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "command": shlex.join(["charrnn", *sys.argv[1:]]),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **({"job": job} if (job := read_place().job) else {}),
+    }

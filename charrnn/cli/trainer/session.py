@@ -5,17 +5,12 @@
 
 from __future__ import annotations
 
-import platform
-import shlex
 import sys
-from datetime import datetime, timezone
 from typing import Any
 
-import numpy as np
 import torch
 import typer
 
-from charrnn import __version__
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, doubt, farewell, settings
@@ -23,7 +18,7 @@ from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.logbook import open_log
 from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.resumption import resume_run
-from charrnn.cli.trainer.saving import NoSaver, Saver, check_space
+from charrnn.cli.trainer.saving import NoSaver, Saver, check_space, provenance
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import is_watched, waiting
@@ -116,6 +111,7 @@ class Session:
             self._display.finished(self._run.step)
         signals.under_way = True
         try:
+            self._name_new_log()
             for report in train(self._run):
                 self._handle(report)
                 if not report.is_last and self._keeper.look(self._run.model):
@@ -137,6 +133,13 @@ class Session:
                 raise
             self._saver.wait()
             raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
+
+    def _name_new_log(self) -> None:
+        """Save at once where a run goes on with a new log: its lines are known as the run's by the file's command."""
+        is_unknown = self._log is not None and self._log.is_new and self._run.step and not self._run.finished
+        if any(self._ranks.all_reduce_max(bool(is_unknown))):
+            self._save()
+            self._saver.wait()
 
     def _handle(self, report: Report) -> None:
         if report.trouble:
@@ -206,7 +209,7 @@ class Session:
             weights_stay=bool(run.best_weights),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
-            made=_provenance(),
+            made=provenance(),
             training=training,
         )
 
@@ -281,16 +284,3 @@ def _make_display(request: Request, unit: str, ranks: Ranks, signals: TrainingSi
         display = PlainDisplay(sys.stderr, shows_samples=shows_samples, is_hurried=is_hurried)
     display.unit = unit
     return display
-
-
-def _provenance() -> dict[str, str]:
-    return {
-        "charrnn": __version__,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "command": shlex.join(["charrnn", *sys.argv[1:]]),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **({"job": job} if (job := read_place().job) else {}),
-    }
