@@ -23,7 +23,8 @@ from charrnn.text.options import TextOptions
 from charrnn.text.splitting import count_known
 from charrnn.text.stream import TextStream
 
-ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60).filter("\ufeff".__ne__)
+"""But for a byte order mark alone, which leaves nothing."""
 
 
 def write(folder, data, name="text.txt"):
