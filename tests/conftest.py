@@ -75,8 +75,8 @@ Runner = Callable[..., Result]
 
 @pytest.fixture
 def charrnn(tmp_path: Path) -> Runner:
-    """Run the command line in an empty folder, forked from a process that has imported torch and all of charrnn
-    already, unless it is to start cold, reads something, or has an environment of its own."""
+    """Run the command line in an empty folder, forked from a process that has imported torch already, unless it is
+    to start cold, reads standard input, or has an environment of its own."""
 
     def run(*arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None, cold: bool = False) -> Result:
         if not (stdin or env or cold):
