@@ -562,11 +562,26 @@ def slow_steps():
     loop.take_step = lambda run: (time.sleep(0.001), take_step(run))
 
 
+def slow_steps_of_which_the_first_is_told():
+    from charrnn.training import loop
+
+    slow_steps()
+    take_step = loop.take_step
+
+    def take_first(run):
+        loop.take_step = take_step
+        print("first step", file=sys.stderr, flush=True)
+        return take_step(run)
+
+    loop.take_step = take_first
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
 def test_where_the_last_save_fails_the_exit_code_tells(folder, number):
-    training = Training(folder, *SMALL, "--max-steps", 600 if number is None else 10**8, prepare=slow_steps)
-    training.wait_for("training:")
+    steps = 600 if number is None else 10**8
+    training = Training(folder, *SMALL, "--max-steps", steps, prepare=slow_steps_of_which_the_first_is_told)
+    training.wait_for("first step")  # a signal before it ends what has nothing to save
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (20_000, hard))
     if number is not None:
