@@ -82,18 +82,19 @@ def test_two_that_keep_one_text_at_once_each_have_all_of_it(tmp_path):
 
 def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_one_s_is_not(tmp_path):
     cache, seen = Cache(tmp_path), []
+    key, meanwhile, following = (cache_key(name=name) for name in ("key", "meanwhile", "following"))
 
     def pieces():
         seen.extend(tmp_path.iterdir())
-        cache.keep("meanwhile", [IDS], IDS.dtype)
+        cache.keep(meanwhile, [IDS], IDS.dtype)
         yield IDS
 
-    assert cache.keep("key", pieces(), IDS.dtype).tolist() == IDS.tolist()
+    assert cache.keep(key, pieces(), IDS.dtype).tolist() == IDS.tolist()
     (unfinished,) = seen
     unfinished.touch()
     age(unfinished, ABANDONED_DAYS + 1)
-    cache.keep("next", [IDS], IDS.dtype)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.ids", "meanwhile.ids", "next.ids"]
+    cache.keep(following, [IDS], IDS.dtype)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.ids" for name in (key, meanwhile, following)}
 
 
 def map_all():
@@ -128,19 +129,27 @@ def test_an_error_on_the_way_leaves_nothing_behind(tmp_path):
 
 def test_what_was_not_used_for_long_is_deleted_when_another_is_written(tmp_path):
     cache = Cache(tmp_path)
-    for key in ("old", "used", "new"):
+    old, used, new, another = (cache_key(name=name) for name in ("old", "used", "new", "another"))
+    for key in (old, used, new):
         cache.keep(key, [IDS], IDS.dtype)
-    (tmp_path / "half.ids.7.tmp").touch()
-    (tmp_path / "writing.ids.8.tmp").touch()
-    (tmp_path / "notes.txt").touch()
-    for name in ("old.ids", "used.ids", "notes.txt"):
+    (tmp_path / f"{old}.ids.7.tmp").touch()
+    (tmp_path / f"{new}.ids.8.tmp").touch()
+    for key in (old, used):
+        age(tmp_path / f"{key}.ids", KEPT_DAYS + 1)
+    age(tmp_path / f"{old}.ids.7.tmp", 2)
+    cache.find(used, 1000, IDS.dtype)
+    cache.keep(another, [IDS], IDS.dtype)
+    kept = {f"{used}.ids", f"{new}.ids", f"{another}.ids", f"{new}.ids.8.tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_the_user_s_own_files_in_the_folder_are_never_deleted(tmp_path):
+    own = {"notes.txt", "train.ids", "train.ids.1.tmp", f"{cache_key(name='old')}.ids.bak", "cafe.ids"}
+    for name in own:
+        (tmp_path / name).touch()
         age(tmp_path / name, KEPT_DAYS + 1)
-    age(tmp_path / "half.ids.7.tmp", 2)
-    cache.find("used", 1000, IDS.dtype)
-    cache.keep("another", [IDS], IDS.dtype)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "used.ids", "new.ids", "another.ids", "writing.ids.8.tmp", "notes.txt"
-    }  # fmt: skip
+    Cache(tmp_path).keep(cache_key(name="new"), [IDS], IDS.dtype)
+    assert {path.name for path in tmp_path.iterdir()} == {*own, f"{cache_key(name='new')}.ids"}
 
 
 def test_what_is_there_is_used_where_nothing_may_be_written(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 A file holds the ids alone, and its name is a hash of the text's bytes and of all that decides its ids. It is written
 beside its place, synced and renamed, so that it is there whole or not at all, after a power cut too. What was not used
-for `KEPT_DAYS` is deleted whenever another is written.
+for `KEPT_DAYS` is deleted whenever another is written; files of other names in the folder are not touched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import sys
 import tempfile
 import time
@@ -30,6 +31,8 @@ ABANDONED_DAYS = 1
 """Age of a half-written file whose writer is gone for certain."""
 
 _SUFFIX, _UNFINISHED = ".ids", ".tmp"
+_KEY_DIGITS = 40
+_OWN = re.compile(rf"[0-9a-f]{{{_KEY_DIGITS}}}{re.escape(_SUFFIX)}(?P<unfinished>\..+{re.escape(_UNFINISHED)})?")
 _DAY = 86400.0
 
 
@@ -86,9 +89,10 @@ class Cache:
         return self.folder / f"{key}{_SUFFIX}"
 
     def _tidy(self) -> None:
-        """Delete what was not used for long, and what was never finished."""
-        for pattern, days in ((f"*{_SUFFIX}", KEPT_DAYS), (f"*{_SUFFIX}.*{_UNFINISHED}", ABANDONED_DAYS)):
-            for path in self.folder.glob(pattern):
+        """Delete what was not used for long, and what was never finished, but no user's own files."""
+        for path in self.folder.iterdir():
+            if own := _OWN.fullmatch(path.name):
+                days = ABANDONED_DAYS if own["unfinished"] else KEPT_DAYS
                 with contextlib.suppress(OSError):  # another process may delete it first
                     if path.stat().st_mtime < time.time() - days * _DAY:
                         path.unlink()
@@ -133,7 +137,7 @@ def check_sound(ids: Ids, vocab_size: int) -> None:
 
 def cache_key(**what: Any) -> str:
     """A name for all that decides some ids: plain values, in any order."""
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:40]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
 
 def default_folder() -> Path:
