@@ -270,6 +270,22 @@ def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeyp
         read_corpus([str(path)])
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_of_a_file_that_grows_within_the_second_pass_what_was_there_first_is_read(tmp_path, monkeypatch, cached):
+    path = Path(write(tmp_path, b"before"))
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 4)
+    look_up = CharEncoder.look_up
+
+    def grow(*arguments):
+        path.write_bytes(b"before and after")
+        return look_up(*arguments)
+
+    monkeypatch.setattr(CharEncoder, "look_up", grow)
+    corpus = read_corpus([str(path)], ReadOptions(cache=Cache(tmp_path / "cache") if cached else None))
+    assert decoded(corpus) == "before"
+    assert corpus.sha256 == hashlib.sha256(b"before").hexdigest()
+
+
 @pytest.mark.parametrize("newline", ["keep", "lf"])
 @pytest.mark.parametrize("unit", ["character", "byte"])
 def test_line_by_line_the_end_of_a_file_ends_a_line(tmp_path, newline, unit):

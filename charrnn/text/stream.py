@@ -90,7 +90,8 @@ class TextStream:
     def read_again(self, num_chars: int) -> Iterator[str]:
         """Read it once more, each document up to where it ended before.
 
-        Where a file's signature is another than at first, the bytes of both passes are compared by their hashes.
+        Where a file's signature is another than at first, the bytes of both passes are compared by their hashes; where
+        that shows at the end alone, those of a third are.
 
         Args:
             num_chars: that it had at first; never more are given.
@@ -106,9 +107,19 @@ class TextStream:
             if left < 0:
                 break
             yield text
-        is_same = self._meter.is_same if has_changed else self._sign() == self._signatures
+        is_same = self._meter.is_same if has_changed else self._sign() == self._signatures or self._is_still_the_same()
         if left or not is_same:
             raise CorpusError("the text was changed while it was read; try again when nothing changes it")
+
+    def _is_still_the_same(self) -> bool:
+        """Read once more the bytes that were there at first, and compare them: a log may only have grown meanwhile."""
+        self._meter.begin_again(compares=True)
+        try:
+            for _ in self.read():
+                pass
+        except CorpusError:  # it is cut short within a character, or another text altogether
+            return False
+        return self._meter.is_same
 
     def _sign(self) -> list[tuple[int, int, int] | None]:
         return [document.signature() for document in self._documents]
