@@ -11,7 +11,8 @@ from charrnn.evaluated import take_lines
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.text import places
-from charrnn.text.places import count_lines, find_lines
+from charrnn.text.places import count_lines, find_lines, next_line, previous_line
+from charrnn.training import line_lanes
 from charrnn.training.evaluation import evaluate_lines
 from charrnn.training.lanes import IGNORED
 from charrnn.training.line_lanes import LineLanes
@@ -57,6 +58,18 @@ def test_lines_are_found_piece_by_piece(lines, ends, piece):
         ids
     )
     assert starts.dtype == lengths.dtype == np.int32
+
+
+@given(LINES, st.booleans(), st.integers(1, 30), st.integers(1, 300))
+def test_the_lines_around_a_place_are_found_piece_by_piece(lines, ends, piece, place):
+    ids = join(lines, ends)
+    place = min(place, len(ids))
+    after = [end + 1 for end in range(place - 1, len(ids) - 1) if ids[end] == LINE_FEED]
+    before = [end + 1 for end in range(place) if ids[end] == LINE_FEED]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "PIECE", piece)
+        assert next_line(ids, place, LINE_FEED) == min(after, default=len(ids))
+        assert previous_line(ids, place, LINE_FEED) == max(before, default=0)
 
 
 def split_lines(ids):
@@ -132,6 +145,31 @@ def test_little_is_padded_where_lengths_differ():
     padded = 1 - sum(w.num_targets for w in windows) / sum(w.targets.size for w in windows)
     assert padded < 0.03
     assert lanes.chars_per_window == pytest.approx(np.mean([w.num_targets for w in windows]))
+
+
+@given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 4))
+def test_of_lines_that_are_cut_each_piece_follows_the_character_before_it(lines, ends, batch_size, seq_len):
+    ids = join(lines, ends)
+    if len(find_lines(ids, LINE_FEED)[0]) < batch_size:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_lanes, "LEAST_WINDOWS", 1)
+        patch.setattr(line_lanes, "EMPTY", 0)
+        lanes = LineLanes(ids, LINE_FEED, batch_size=batch_size, seq_len=seq_len, seed=0)
+    read = [pair for inputs, targets in read_epoch(lanes) for pair in zip(inputs, targets, strict=True)]
+    assert sorted(read) == sorted(zip([LINE_FEED, *ids[:-1].tolist()], ids.tolist(), strict=True))
+
+
+def test_one_line_that_is_much_longer_than_all_others_does_not_have_the_most_of_the_updates():
+    lanes = LineLanes(join([[1] * 59] * 1000 + [[2] * 100_000]), LINE_FEED, batch_size=8, seq_len=64, seed=0)
+    assert lanes.windows_per_epoch < 1.3 * (1000 + 100_000 / 64) / 8
+    assert sum(targets.count(2) for _, targets in read_epoch(lanes)) == 100_000
+
+
+@pytest.mark.parametrize("lengths", [[5000] * 16, [*range(1, 2001, 7)], [300] * 7 + [20] * 50, [90, *[5] * 40]])
+def test_long_lines_that_fill_their_lanes_or_cost_little_stay_whole(lengths):
+    lanes = LineLanes(join([[1] * length for length in lengths]), LINE_FEED, batch_size=8, seq_len=64, seed=0)
+    assert sorted(len(targets) - 1 for _, targets in read_epoch(lanes)) == sorted(lengths)
 
 
 def test_fewer_lines_than_lanes_is_an_error_with_what_would_work():

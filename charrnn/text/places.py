@@ -34,6 +34,25 @@ def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
     return of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype))
 
 
+def next_line(ids: Ids, place: int, line_feed: int) -> int:
+    """The first place, from one that is no text's beginning on, at which a line begins; the text's end if none does."""
+    for first in range(place - 1, len(ids) - 1, PIECE):
+        found = np.flatnonzero(ids[first : min(first + PIECE, len(ids) - 1)] == line_feed)
+        if len(found):
+            return first + int(found[0]) + 1
+    return len(ids)
+
+
+def previous_line(ids: Ids, place: int, line_feed: int) -> int:
+    """The last place, up to a given one, at which a line begins: 0, the text's beginning, if no other does."""
+    for end in range(place, 0, -PIECE):
+        first = max(0, end - PIECE)
+        found = np.flatnonzero(ids[first:end] == line_feed)
+        if len(found):
+            return first + int(found[-1]) + 1
+    return 0
+
+
 def count_lines(ids: Ids, line_feed: int) -> int:
     """How many lines a text has."""
     pieces = (ids[place : place + PIECE] for place in range(0, len(ids), PIECE))

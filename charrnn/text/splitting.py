@@ -6,7 +6,7 @@ import numpy as np
 
 from charrnn.errors import CorpusError
 from charrnn.text.encoder import UNKNOWN_MARK, CharEncoder, Ids
-from charrnn.text.places import find_lines
+from charrnn.text.places import find_lines, next_line, previous_line
 
 MIN_PIECE = 2
 """Characters that either piece must have: one to read and one to predict."""
@@ -97,13 +97,13 @@ def _held_out(num_chars: int, val_fraction: float, name: str) -> int:
 
 def _line_end(ids: Ids, cut: int, line_feed: int, name: str) -> int:
     """The first end of a line from a place on, or if that is the last line's the one before."""
-    after = np.flatnonzero(ids[cut - 1 : -1] == line_feed)
-    if len(after):
-        return cut + int(after[0])
-    before = np.flatnonzero(ids[: cut - 1] == line_feed)
-    if not len(before):
+    after = next_line(ids, cut, line_feed)
+    if after < len(ids):
+        return after
+    before = previous_line(ids, cut - 1, line_feed)
+    if not before:
         raise _one_line(name)
-    return int(before[-1]) + 1
+    return before
 
 
 def _one_line(name: str) -> CorpusError:

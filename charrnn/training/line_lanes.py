@@ -1,7 +1,8 @@
 """Windows over a text in which every line is a text of its own.
 
 B lines are read side by side, each from a state of zeros, after a line feed that stands for its beginning. Lines of
-nearly the same length are read together, so that little is padded, and in a new order in every epoch.
+nearly the same length are read together, so that little is padded, and in a new order in every epoch. A few that are
+much longer than all others would have most of the updates for themselves, beside empty lanes: they are read in pieces.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from charrnn.errors import ConfigError
 from charrnn.text.encoder import Ids
 from charrnn.text.places import Positions, find_lines
 from charrnn.training.lanes import EVERY, IGNORED, Window, WindowReader
+
+LEAST_WINDOWS = 16
+"""Windows of a line that are read one after the other in any case, with the state that they leave."""
+
+EMPTY = 0.25
+"""Windows that empty lanes may cost, as a share of the fewest that there could be."""
 
 
 class LineLanes(WindowReader):
@@ -44,10 +51,10 @@ class LineLanes(WindowReader):
                 f"--batch-size {batch_size} asks for as many lines to train on, and there are {len(self._starts):,}; "
                 f"lower it to {len(self._starts)} or less"
             )
+        self._starts, self._lengths = _cut_longest(self._starts, self._lengths, batch_size, seq_len)
         self._num_batches = -(-len(self._starts) // batch_size)
         self._batch_size, self._own = batch_size, own
-        longest = np.sort(self._lengths)[::-1][::batch_size]  # of each batch, from the longest to the shortest
-        self._windows = -(-longest // seq_len)
+        self._windows = _windows(self._lengths, batch_size, seq_len)
         self.windows_per_epoch = int(self._windows.sum())
         self._lines = self._order = self._ends = np.arange(0)
 
@@ -85,15 +92,50 @@ class LineLanes(WindowReader):
         return Window(inputs, np.where(own, targets, IGNORED), begins_anew, num_targets, int(own.sum()) / num_targets)
 
 
+def _windows(lengths: Positions, batch_size: int, seq_len: int) -> NDArray[np.int64]:
+    """How many windows each batch takes, from the one of the longest lines to that of the shortest."""
+    longest = np.sort(lengths)[::-1][::batch_size].astype(np.int64)
+    return -(-longest // seq_len)
+
+
+def _cut_longest(starts: Positions, lengths: Positions, batch_size: int, seq_len: int) -> tuple[Positions, Positions]:
+    """Cut the lines that would leave lanes empty, into equal pieces as long as pay; others stay whole.
+
+    Returns:
+        Starts and lengths of all pieces, as of so many lines.
+    """
+    longest = int(lengths.max())
+    fewest = int((-(-lengths // seq_len)).sum(dtype=np.int64)) / batch_size  # with no lane ever empty
+    if longest <= LEAST_WINDOWS * seq_len or _windows(lengths, batch_size, seq_len).sum() <= (1 + EMPTY) * fewest:
+        return starts, lengths
+    halvings = 1 + int(np.log2(longest / (LEAST_WINDOWS * seq_len)))
+    limits = [-(-longest // 2**number) for number in range(halvings)]
+    costs = [int(_windows(_cut(starts, lengths, limit)[1], batch_size, seq_len).sum()) for limit in limits]
+    chosen = next(limit for limit, cost in zip(limits, costs, strict=True) if cost <= (1 + EMPTY) * min(costs))
+    return _cut(starts, lengths, chosen)
+
+
+def _cut(starts: Positions, lengths: Positions, limit: int) -> tuple[Positions, Positions]:
+    """Cut lines into the fewest pieces of at most `limit` characters, which differ by one at most."""
+    pieces = -(-lengths // limit)
+    first = np.cumsum(pieces, dtype=np.int64) - pieces  # each line's first piece
+    number = np.arange(int(pieces.sum()), dtype=np.int64) - np.repeat(first, pieces)
+    of_line, in_line = np.repeat(lengths.astype(np.int64), pieces), np.repeat(pieces, pieces)
+    begin, end = number * of_line // in_line, (number + 1) * of_line // in_line
+    return (np.repeat(starts, pieces) + begin).astype(starts.dtype), (end - begin).astype(lengths.dtype)
+
+
 def gather_lines(
     ids: Ids, line_feed: int, starts: Positions, within: Positions
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Inputs and targets at some places of some lines: a character's input is the one before it, or a line feed.
+    """Inputs and targets at some places of some lines: a character's input is the one before it.
+
+    That of a line's first is the line feed of the line before.
 
     Args:
         ids: encoded text, shape (num_chars,).
-        line_feed: the id that every line begins with.
-        starts: first positions of B lines, shape (B,).
+        line_feed: the input of the text's first character.
+        starts: first positions of B lines, or of pieces of lines, shape (B,).
         within: places in the lines, shape (T, 1); behind a line's end the values are arbitrary.
 
     Returns:
@@ -101,5 +143,5 @@ def gather_lines(
     """
     positions = starts + within
     last = len(ids) - 1
-    inputs = np.where(within == 0, line_feed, ids[np.clip(positions - 1, 0, last)]).astype(np.int64)
+    inputs = np.where(positions == 0, line_feed, ids[np.clip(positions - 1, 0, last)]).astype(np.int64)
     return inputs, ids[np.minimum(positions, last)].astype(np.int64)
