@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
 from charrnn.text.alphabet import RARE_SHARE, SMALL_VOCAB, choose_alphabet, counts_by_id
-from charrnn.text.encoder import code_points
+from charrnn.text.encoder import CharEncoder, code_points
 from charrnn.text.tally import Tally
 
 
@@ -79,3 +79,20 @@ def test_an_alphabet_of_nothing_is_refused():
         ConfigError, match="--min-count 9 leaves no character of the text, whose commonest stands in it 4"
     ):
         choose_alphabet(count("aaaabb"), min_count=9)
+
+
+@pytest.mark.parametrize(
+    ("options", "characters", "has_unknown"),
+    [
+        ({}, "abcxyz", False),
+        ({"max_vocab": 1}, "abcx", True),
+        ({"max_vocab": 2}, "abcxy", True),
+        ({"min_count": 2}, "abcxy", True),
+        ({"min_count": 9}, "abc", True),
+    ],
+)
+def test_beside_an_alphabet_that_is_known_only_what_it_lacks_is_chosen(options, characters, has_unknown):
+    encoder = choose_alphabet(count("aaaaaaabbbbxxxyyz"), known=CharEncoder("abc"), **options)
+    assert (encoder.characters, encoder.has_unknown) == (characters, has_unknown)
+    assert not choose_alphabet(count("aab"), known=CharEncoder("abc"), **options).has_unknown, "nothing is new"
+    assert choose_alphabet(count("aabx"), known=CharEncoder("abc", has_unknown=True), **options).has_unknown

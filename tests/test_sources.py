@@ -255,9 +255,12 @@ def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path
 @pytest.mark.parametrize("held", [10, 1 << 20])
 def test_standard_input_is_read_once_and_kept(monkeypatch, held):
     monkeypatch.setattr(keeping, "HELD_BYTES", held)
+    monkeypatch.setattr(keeping, "CHUNK", 256)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe" * 100)))
-    document = find_documents(["-"]).documents[0]
+    kept = []
+    document = find_documents(["-"], advance=kept.append).documents[0]
     assert document.name == "stdin"
+    assert kept == [256, 256, 256, 256, 76], "told of while it comes"
     assert read(document) == read(document) == b"from a pipe" * 100
 
 

@@ -27,6 +27,7 @@ def choose_alphabet(
     min_count: int | None = None,
     max_vocab: int | None = None,
     always: str = "",
+    known: CharEncoder | None = None,
 ) -> CharEncoder:
     """Choose the characters that are kept; where any are not, one id stands for all of them.
 
@@ -38,11 +39,12 @@ def choose_alphabet(
             than `SMALL_VOCAB`, for as many as leave at most `RARE_SHARE` of the text to the others, with the line feed
             in any case, without which no line could end.
         always: characters of the text that are kept before all others, however rare.
+        known: an alphabet whose characters are kept in any case, and do not count: what is chosen is beside them.
 
     Raises:
         ConfigError: none would be left.
     """
-    points = np.flatnonzero(counts)
+    points = np.setdiff1d(np.flatnonzero(counts), () if known is None else known.points)
     times = counts[points]
     is_needed = np.isin(points, list(map(ord, always)))
     line_feed = points[:0]
@@ -51,18 +53,15 @@ def choose_alphabet(
     candidates = np.flatnonzero((times >= (min_count or 1)) | is_needed)
     ranked = candidates[np.lexsort((-times[candidates], ~is_needed[candidates]))]
     kept = np.union1d(points[ranked[:max_vocab]], line_feed)
-    if not len(kept):
+    if not len(kept) and known is None:
         raise ConfigError(
             f"--min-count {min_count} leaves no character of the text, whose commonest stands in it "
             f"{times.max():,} times; lower it"
         )
-    return CharEncoder(from_code_points(kept.astype(np.uint32)), unit, has_unknown=len(kept) < len(points))
-
-
-def join_alphabets(first: CharEncoder, second: CharEncoder) -> CharEncoder:
-    """An alphabet with the characters of two, of one unit."""
-    has_unknown = first.has_unknown or second.has_unknown
-    return CharEncoder(first.characters + second.characters, first.unit, has_unknown)
+    characters, has_unknown = from_code_points(kept.astype(np.uint32)), len(kept) < len(points)
+    if known is not None:
+        characters, has_unknown = known.characters + characters, has_unknown or known.has_unknown
+    return CharEncoder(characters, unit, has_unknown)
 
 
 def counts_by_id(counts: Counts, encoder: CharEncoder) -> list[int]:

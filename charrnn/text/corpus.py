@@ -18,7 +18,7 @@ import numpy as np
 
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_characters
 from charrnn.standard_input import STDIN, STDIN_NAME
-from charrnn.text.alphabet import choose_alphabet, counts_by_id, join_alphabets
+from charrnn.text.alphabet import choose_alphabet, counts_by_id
 from charrnn.text.cache import Cache, cache_key
 from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, line_feed_id
@@ -140,7 +140,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         ForeignTextError: it has characters that the alphabet which is given lacks.
         ConfigError: standard input is named twice, or the flags leave no alphabet.
     """
-    reading = reading or ReadOptions()
+    reading, meter = reading or ReadOptions(), Meter(progress)
     found = find_documents(
         paths,
         held_out=reading.val_texts,
@@ -150,9 +150,10 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         kept_in=reading.cache.folder if reading.cache else None,
         may_repeat=reading.encoder is not None,  # a model has learned from it so: it can only be given so again
         is_text=lambda document: is_text(document, reading.options) and not _is_made(document, reading),
+        advance=meter.advance,
     )
     with closing(found):
-        return _read_found(found, _name(paths[0]), reading, Meter(progress))
+        return _read_found(found, _name(paths[0]), reading, meter)
 
 
 def _is_made(document: Document, reading: ReadOptions) -> bool:
@@ -181,7 +182,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     if reading.options.lines and not counts[ord("\n")]:
         if reading.encoder is not None:
             raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
-        mend = "leave it out" if reading.known is None else "give a text of lines, or leave --lines out"
+        mend = "leave it out" if reading.known is None else "give a text of lines"  # it may be the model's own way
         mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else mend
         raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
     encoder = reading.encoder or _choose(counts, reading)
@@ -205,14 +206,14 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
 
 
 def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
-    chosen = choose_alphabet(
+    return choose_alphabet(
         counts,
         reading.options.unit,
         min_count=reading.min_count,
         max_vocab=reading.max_vocab,
         always="\n" if reading.options.lines else "",
+        known=reading.known,
     )
-    return chosen if reading.known is None else join_alphabets(chosen, reading.known)
 
 
 def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) -> None:

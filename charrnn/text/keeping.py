@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -16,30 +16,37 @@ HELD_BYTES = 64 << 20
 """Bytes that are held in memory; more go to a temporary file."""
 
 
-def keep(stream: BinaryIO, name: str, folder: Path | None) -> IO[bytes]:
+def keep(
+    stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[int], None] = lambda more: None
+) -> IO[bytes]:
     """Read a stream to its end, for one who reads it more than once: in memory or, where it is large, from the disk.
 
     Args:
         stream: what can be read once.
         name: of the text, for the message.
         folder: where a large one is kept, made if it is not there; None for the system's temporary one.
+        advance: told of each piece how many bytes it has.
 
     Raises:
         CorpusError: it cannot be kept there.
         OSError: the stream cannot be read.
     """
-    head = stream.read(HELD_BYTES + 1)
-    if len(head) <= HELD_BYTES:
-        return io.BytesIO(head)
+    held = io.BytesIO()
+    while held.tell() <= HELD_BYTES:
+        if not (chunk := stream.read(CHUNK)):
+            return held
+        held.write(chunk)
+        advance(len(chunk))
     with contextlib.ExitStack() as closed_if_it_fails:
         with _keeping(name, folder):
             if folder is not None:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             kept = closed_if_it_fails.enter_context(tempfile.TemporaryFile(dir=folder))
-            kept.write(head)
+            kept.write(held.getbuffer())
         while chunk := stream.read(CHUNK):
             with _keeping(name, folder):
                 kept.write(chunk)
+            advance(len(chunk))
         closed_if_it_fails.pop_all()
     return kept
 

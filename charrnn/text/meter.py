@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 Progress = Callable[[int], None]
-"""Told, now and then, how many bytes were read; those of a large text are read twice."""
+"""Told, now and then, how many bytes were read; those of a large text are read twice, and a pipe's once before."""
 
 
 class Meter:
@@ -42,6 +42,11 @@ class Meter:
         assert self._hash is not None, "they were to be compared"
         return self._hash.digest() == self._first.digest()
 
+    def advance(self, more: int) -> None:
+        """Tell of bytes that are read, but not watched."""
+        self._seen += more
+        self._progress(self._seen)
+
     def begin_again(self, *, compares: bool) -> None:
         """Begin another pass, of which each document ends where it ended in the first: it may have grown since.
 
@@ -62,8 +67,7 @@ class Meter:
             size += len(chunk)
             if self._hash is not None:
                 self._hash.update(chunk)
-            self._seen += len(chunk)
-            self._progress(self._seen)
+            self.advance(len(chunk))
             yield chunk
         if is_first:
             self.sizes.append(size)

@@ -112,6 +112,7 @@ def find_documents(
     kept_in: Path | None = None,
     may_repeat: bool = False,
     is_text: Callable[[Document], bool] = lambda document: True,
+    advance: Callable[[int], None] = lambda more: None,
 ) -> Found:
     """Find all documents that the paths name.
 
@@ -126,6 +127,7 @@ def find_documents(
         kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
         may_repeat: whether two paths may lead to one file in any case, as in the text of a training that goes on.
         is_text: whether a document in a folder is one that can be read.
+        advance: told of bytes that are kept, since they can be read only once.
 
     Raises:
         CorpusError: a path is missing or unreadable, is to be held out too, or nothing is left; or two paths lead to
@@ -147,7 +149,7 @@ def find_documents(
         if path != STDIN and _is_within(Path(path), kept_out):
             raise CorpusError(f"{path}: is to be learned from and held out by --val-text; give it once")
         if path == STDIN:
-            found.documents.append(_keep_stdin(kept_in))
+            found.documents.append(_keep_stdin(kept_in, advance))
         elif os.path.isdir(path):
             walked = _walk(Path(path), Path(path), include, exclude)
             files = (file for file in walked if not _is_one_of(file, outputs) and not _is_within(file, kept_out))
@@ -159,7 +161,7 @@ def find_documents(
             found.documents.extend(texts)
             found.skipped.extend(document.name for document in inside if document.name not in names)
         else:
-            found.documents.append(_file(path, kept_in))
+            found.documents.append(_file(path, kept_in, advance))
         if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(found.documents[num_before:], known)
     return replace(found, held_out_from=held_out_from)
@@ -176,10 +178,10 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
     known.update(files)
 
 
-def _file(path: str, kept_in: Path | None) -> Document:
+def _file(path: str, kept_in: Path | None, advance: Callable[[int], None]) -> Document:
     with reading(path):
         Path(path).stat()  # a missing file is found out here, and not in the midst of others
-        return Document(path, Path(path)) if Path(path).is_file() else _keep_pipe(path, kept_in)
+        return Document(path, Path(path)) if Path(path).is_file() else _keep_pipe(path, kept_in, advance)
 
 
 def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
@@ -246,15 +248,15 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Seque
     return "a folder without files; give another"
 
 
-def _keep_stdin(folder: Path | None) -> Document:
+def _keep_stdin(folder: Path | None, advance: Callable[[int], None]) -> Document:
     with reading(STDIN_NAME):
-        return Document(STDIN_NAME, None, keep(sys.stdin.buffer, STDIN_NAME, folder))
+        return Document(STDIN_NAME, None, keep(sys.stdin.buffer, STDIN_NAME, folder, advance))
 
 
-def _keep_pipe(path: str, folder: Path | None) -> Document:
+def _keep_pipe(path: str, folder: Path | None, advance: Callable[[int], None]) -> Document:
     """What can be read only once, such as a shell's <(...)."""
     with open(path, "rb") as pipe:
-        return Document(path, None, keep(pipe, path, folder))
+        return Document(path, None, keep(pipe, path, folder, advance))
 
 
 def require_file(path: str) -> None:
