@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -67,3 +68,18 @@ def test_of_a_long_text_the_counts_alone_are_kept(texts, is_kept):
     found = tally_of(texts, kept_bytes=100)
     assert found.counts[ord("x")] == sum(map(len, texts))
     assert (found.ids(CharEncoder("x")) is not None) == is_kept
+
+
+def test_many_short_documents_take_no_room_for_each(monkeypatch):
+    """An end, and a document of ASCII alone, are narrower than the text before them."""
+    monkeypatch.setattr(tally, "BLOCK", 1 << 20)
+    tracemalloc.start()
+    counted = tally_of([many(400), *["", "abc", "\u0100bc"] * 200])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 << 20, "tables of all code points, and a few blocks of 1 or 2 MB"
+    assert decoded_length(counted) == 400 + 200 * 6
+
+
+def decoded_length(counted):
+    return len(counted.ids(CharEncoder("abc", has_unknown=True)))

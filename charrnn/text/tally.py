@@ -50,12 +50,16 @@ class Tally:
 
     def add(self, points: Points) -> None:
         """Take the next piece as code points, shape (num_chars,), bytes where all are ASCII."""
+        if not len(points):
+            return
         if self._blocks is None:
             _count_points(self._counts, points)
             return
         numbers = points if points.dtype == np.uint8 else self._number(points)
         found = _count(numbers)
         self._times[: len(found)] += found[: len(self._times)]
+        if self._blocks:  # a block for each piece that is narrower than the last would be many
+            numbers = numbers.astype(np.promote_types(numbers.dtype, self._blocks[-1].dtype), copy=False)
         self._size += numbers.nbytes
         if self._size <= self._kept_bytes:
             self._keep(self._blocks, numbers)
