@@ -21,16 +21,55 @@ NAME = "OPENBLAS_NUM_THREADS"
 
 @pytest.fixture
 def threads_with(monkeypatch, tmp_path):
-    def threads_with(running, usable=8, present=8, **environment):
+    def threads_with(running, usable=8, present=8, quotas=None, **environment):
         file = tmp_path / "loadavg"
         file.write_text(running)
         monkeypatch.setattr(cores, "LOAD", file)
+        if quotas is None:
+            monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
+        else:
+            give_quotas(monkeypatch, tmp_path, *quotas)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(usable)), raising=False)
         monkeypatch.setattr(os, "cpu_count", lambda: present)
         leave_busy_cores(environment)
         return environment.get(NAME)
 
     return threads_with
+
+
+def give_quotas(monkeypatch, folder, outer, inner):
+    """Put this process into a group within a group, whose shares of the time are written as Linux does."""
+    monkeypatch.setattr(cores, "CGROUP", folder / "group")
+    monkeypatch.setattr(cores, "CGROUPS", folder / "groups")
+    (folder / "group").write_text("4:memory:/elsewhere\n0::/pod/box\n")
+    (folder / "groups" / "pod" / "box").mkdir(parents=True)
+    for name, quota in (("pod", outer), ("pod/box", inner)):
+        (folder / "groups" / name / "cpu.max").write_text(f"{quota}\n")
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "allotted"),
+    [
+        ("max 100000", "200000 100000", 2),
+        ("150000 100000", "max 100000", 2),  # rounded up
+        ("100000 100000", "400000 100000", 1),
+        ("max 100000", "5000 100000", 1),
+        ("max 100000", "9900000 100000", 8),
+        ("max 100000", "max 100000", 8),
+        ("odd", "", 8),
+    ],
+)
+def test_in_a_container_the_cores_are_as_many_as_it_has_time_for(monkeypatch, tmp_path, outer, inner, allotted):
+    give_quotas(monkeypatch, tmp_path, outer, inner)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores.allotted_cores() == allotted
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert threads.default_threads() == min(6, allotted)
+
+
+def test_numpy_has_no_more_threads_than_a_container_has_time_for(threads_with):
+    assert threads_with("0.10 0.20 0.30 9/250 4711\n", quotas=("max 100000", "300000 100000")) == "3"
 
 
 @pytest.mark.parametrize(("others", "left"), [(0, None), (1, "7"), (5, "3"), (8, "1"), (30, "1")])

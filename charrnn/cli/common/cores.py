@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
@@ -17,6 +18,9 @@ READINGS = 3
 
 STAT = Path("/proc/stat")
 """Linux's: what each core has done, in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
+
+CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+"""Linux's: the group of processes that this one is in, and a folder for each group."""
 
 NICE, IDLE, WAITING = 1, 3, 4
 """Indices of those figures that are no work of others: niced programs, which give way, and idle time."""
@@ -46,7 +50,10 @@ def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None
     """
     if {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & set(environment) or not hasattr(os, "sched_getaffinity"):
         return
-    cores = usable_cores()
+    cores, allotted = usable_cores(), allotted_cores()
+    if allotted < cores:  # more threads than that would all stand still for the rest of each period
+        environment["OPENBLAS_NUM_THREADS"] = str(allotted)
+        return
     if cores < (os.cpu_count() or 1):  # the others may be at work on cores that this process may not use
         return
     try:
@@ -108,6 +115,28 @@ class Neighbours:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def allotted_cores() -> int:
+    """As many of them as it is given the time of, rounded up: fewer where a container has a quota."""
+    return max(1, math.ceil(min(usable_cores(), _quota())))
+
+
+def _quota() -> float:
+    """Cores' worth of time that this process's group, or one that it lies in, may have; infinity where untold."""
+    quota = math.inf
+    try:
+        line = next(line for line in CGROUP.read_text().splitlines() if line.startswith("0::"))
+        group = CGROUPS / line.removeprefix("0::").lstrip("/")
+    except (OSError, StopIteration):  # another system
+        return quota
+    for folder in (group, *group.parents):
+        if folder == CGROUPS.parent:
+            break
+        with contextlib.suppress(OSError, ValueError):  # the root has no such file, and "max" is no number
+            most, period = map(float, (folder / "cpu.max").read_text().split())
+            quota = min(quota, most / period)
+    return quota
 
 
 def threads_beside(others: float, *, usable: int, threads: int, most: int) -> int:

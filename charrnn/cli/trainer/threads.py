@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.common.cores import Neighbours, threads_beside, usable_cores
+from charrnn.cli.common.cores import Neighbours, allotted_cores, threads_beside, usable_cores
 from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.torchrun import read_place
 
@@ -22,11 +22,11 @@ LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
 
 
 def default_threads() -> int:
-    """The physical cores, as torch counts them, of those that this process may use: its part of them.
+    """The physical cores, as torch counts them, of those that this process is allotted: its part of them.
 
     Where OMP_NUM_THREADS says how many threads a process is to have, that is the number.
     """
-    threads = min(torch.get_num_threads(), usable_cores())
+    threads = min(torch.get_num_threads(), allotted_cores())
     return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // read_place().local_world_size)
 
 
