@@ -179,6 +179,10 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_p
 SAVED = datetime.fromisoformat("2026-05-01T20:00:00+00:00").timestamp()
 
 
+def log_line(**fields):
+    return json.dumps({"step": 1, "best_step": None, "best_val_loss": None, **fields}) + "\n"
+
+
 @pytest.mark.parametrize(("began", "goes_on"), [(SAVED - 5, True), (SAVED + 0.5, True), (SAVED + 5, False)])
 def test_an_earlier_job_of_the_same_name_is_another_one(tmp_path, began, goes_on):
     path, log = tmp_path / "verse.pt", tmp_path / "verse.log"
@@ -186,7 +190,7 @@ def test_an_earlier_job_of_the_same_name_is_another_one(tmp_path, began, goes_on
     settled = settle(make_request(tmp_path, overwrite=True), Place(restarts=1, job="night", began=began))
     assert (settled.resume, settled.overwrite) == (goes_on, not goes_on)
     path.unlink()
-    log.write_text('{"step": 1, "job": "night"}\n')
+    log.write_text(log_line(job="night"))
     os.utime(log, (SAVED + 1, SAVED + 1))
     settle(make_request(tmp_path, overwrite=True, log=str(log)), Place(restarts=1, job="night", began=began))
     assert log.exists() != goes_on
@@ -195,14 +199,14 @@ def test_an_earlier_job_of_the_same_name_is_another_one(tmp_path, began, goes_on
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_restarted_job_keeps_the_log_of_the_run_that_it_went_on_from(tmp_path, resume):
     save_checkpoint(tmp_path / "verse.pt", job="day")
-    (tmp_path / "verse.log").write_text('{"step": 1, "job": "night"}\n')
+    (tmp_path / "verse.log").write_text(log_line(job="night"))
     request = make_request(tmp_path, resume=resume, overwrite=not resume, log=str(tmp_path / "verse.log"))
     settle(request, Place(restarts=1, job="night"))
     assert (tmp_path / "verse.log").exists() == resume
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("content", ["my notes\n", '{"step": 1, "job": "day"}\n', '{"step": 1}\n'])
+@pytest.mark.parametrize("content", ["my notes\n", log_line(job="day"), log_line()])
 def test_a_restarted_job_deletes_no_log_but_its_own(tmp_path, content, overwrite):
     (tmp_path / "verse.log").write_text(content)
     request = make_request(tmp_path, overwrite=overwrite, log=str(tmp_path / "verse.log"))

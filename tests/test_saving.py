@@ -23,7 +23,7 @@ from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, TELL_EVERY, Saver, check_space
 from charrnn.config import ModelConfig
-from charrnn.display.log import TrainingLog
+from charrnn.display.log import TrainingLog, begins_as_log
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.training import checkpoint
@@ -353,6 +353,32 @@ def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     assert TrainingLog(path, after_step=2600).gap == f"{told}; give --log at each resume"
     assert path.read_bytes() == before
     assert not TrainingLog(path, after_step=2000).gap, "what is later is cut off and written anew"
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("", True),
+        ('{"st', True),
+        ('{"step": 12, "epo', True),
+        ('{"step": 12, "best_step": null, "best_val_loss": null}\n{"st', True),
+        ('{"step": 12, "loss": 1.5}\n', False),  # many programs' logs begin so
+        ('{"step": 12, "loss": 1.5}\n{"step": 13, "best_step": 1, "best_val_loss": 1}\n', False),
+        ("[1]\n", False),
+    ],
+)
+def test_a_log_is_known_by_its_first_line(tmp_path, text, begins):
+    (tmp_path / "run.log").write_text(text)
+    assert begins_as_log(tmp_path / "run.log") is begins
+
+
+def test_where_all_lines_go_that_of_the_very_beginning_goes_too(tmp_path):
+    path = tmp_path / "run.log"
+    log = TrainingLog(path, after_step=-1)
+    for step in (0, 10):
+        log.write({"step": step, "best_step": None, "best_val_loss": None})
+    assert TrainingLog(path, after_step=-1).is_new
+    assert path.read_bytes() == b""
 
 
 @pytest.mark.parametrize("text", ["hello\n", "{}\n", '{"step": "x"}\n', "[1]\n"])

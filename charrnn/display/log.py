@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from charrnn.metrics import HistoryRow
 BEGINNING = b'{"step": '
 """Of every line."""
 
+BEST = ("best_step", "best_val_loss")
+"""What every line names: the best evaluation so far, by which a log is known."""
+
 PACE = 1e-3
 """Share by which the text that a step stands for may differ between lines of one run: windows are not all as long."""
 
@@ -30,9 +33,12 @@ TELL_EVERY = 60.0
 
 
 def begins_as_log(path: Path) -> bool:
-    """Whether a file is a log by its first bytes, or nothing yet; a log's first line may be torn."""
+    """Whether a file is a log by its first line, which may be torn, or nothing yet; other programs' may begin alike."""
     with path.open("rb") as file:
-        return BEGINNING.startswith(file.read(len(BEGINNING)))
+        if not BEGINNING.startswith(file.read(len(BEGINNING))):
+            return False
+        rest = file.readline()
+    return not rest.endswith(b"\n") or all(f'"{name}": '.encode() in rest for name in BEST)
 
 
 def job_of(path: Path) -> str:
@@ -49,7 +55,8 @@ class TrainingLog:
 
     Args:
         path: of the file; it is made where it is not there.
-        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
+        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; all are
+            where it is less than 0.
         history: the run's evaluations so far, by which its log is known.
         was_named: asked where all lines are later, whether the run has written to this path before: then these are its
             own too, begun after the file before was moved away.
@@ -139,11 +146,12 @@ def _end_of(
 ) -> tuple[int, int]:
     """Where the lines of steps up to `after_step` end, and the step of the last of them, 0 where there is none."""
     end = last = 0
+    evaluated = frozenset((past.step, past.val_loss) for past in history)
     while (line_end := data.find(b"\n", end)) >= 0:
         try:
             row = json.loads(data[end:line_end])
             step = row["step"]
-            is_later, is_own = step > after_step, _is_of(row, history)
+            is_later, is_own = step > after_step, _is_of(row, history, evaluated)
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
         if not is_own:
@@ -156,13 +164,12 @@ def _end_of(
     return end, last
 
 
-def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
-    """Whether the best evaluation that a line names is one of a run's; where the run has had none, it may be."""
-    known = [(past.step, past.val_loss) for past in history if past.step <= row["step"]]
-    if not known:
+def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow], evaluated: Set[tuple[int, float]]) -> bool:
+    """Whether the best evaluation that a line names is one of a run's; where the run had none by then, it may be."""
+    if not history or row["step"] < history[0].step:
         return True
-    best = row["best_step"], row["best_val_loss"]
-    return best in known or (best[0] is not None and best[0] > history[-1].step)
+    best = tuple(row[name] for name in BEST)
+    return best in evaluated or (best[0] is not None and best[0] > history[-1].step)
 
 
 def _keeps_pace(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:

@@ -131,11 +131,15 @@ class Checkpoint:
     @property
     def val_texts(self) -> list[str]:
         """The texts that were held out by name, as the training's command line had them."""
+        return self.given(VAL_TEXT)
+
+    def given(self, flag: str) -> list[str]:
+        """What stood behind a flag, each time, on the training's command line."""
         words = self.command
         return [
-            after if word == VAL_TEXT else word.removeprefix(f"{VAL_TEXT}=")
+            after if word == flag else word.removeprefix(f"{flag}=")
             for word, after in itertools.zip_longest(words, words[1:], fillvalue="")
-            if word == VAL_TEXT or word.startswith(f"{VAL_TEXT}=")
+            if word == flag or word.startswith(f"{flag}=")
         ]
 
     @property

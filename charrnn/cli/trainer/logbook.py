@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 from charrnn.cli.trainer.request import Request
 from charrnn.display.log import TrainingLog
+from charrnn.errors import CheckpointError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training.run import TrainingRun
 
@@ -26,18 +27,24 @@ def open_log(request: Request, run: TrainingRun, tell: Callable[[str], None]) ->
     """
     if request.log is None:
         return None
+    is_anew = request.overwrite and (not run.step or _was_written_with(request.path, request.log))
     return TrainingLog(
         Path(request.log),
-        after_step=run.step,
-        history=() if request.overwrite and not run.step else run.history,
-        was_named=partial(_was_named, request, request.log),
+        after_step=-1 if is_anew else run.step,
+        history=() if is_anew else run.history,
+        was_named=partial(_was_named, request, request.log, run.step),
         tell=tell,
     )
 
 
-def _was_named(request: Request, log: str) -> bool:
-    """Whether the command that has written the checkpoint to go on from wrote to the same log."""
-    if not request.resume or request.resume_from is not None:  # a branch has a log of its own
-        return False
-    words = read_checkpoint(str(request.source)).command
-    return f"--log={log}" in words or ("--log", log) in pairwise(words)
+def _was_named(request: Request, log: str, step: int) -> bool:
+    """Whether the command that has written the checkpoint to go on from wrote to the same log of the same run."""
+    is_other = request.resume_from is not None or (request.force and not step)  # a branch, and one on another text
+    return request.resume and not is_other and _was_written_with(request.source, log)
+
+
+def _was_written_with(path: Path, log: str) -> bool:
+    """Whether there is a checkpoint at a path, and its command names a log."""
+    with contextlib.suppress(CheckpointError):  # none is there, or a damaged one that is to be replaced
+        return log in read_checkpoint(str(path)).given("--log")
+    return False
