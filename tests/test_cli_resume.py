@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,7 +13,7 @@ import time
 import pytest
 import torch
 from conftest import make_text
-from processes import Training, train
+from processes import Training, run_command, train
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
@@ -305,6 +306,73 @@ def test_a_log_that_was_moved_away_and_one_that_another_run_has_branched_off_wit
     assert (on.process.exitcode, on.stderr.count(told)) == (0, 1), on.stderr
     assert steps(folder) == sorted(set(steps(folder)))
     assert steps(folder)[-1] == 30
+
+
+@pytest.mark.slow
+def test_a_branch_that_is_replaced_is_so_with_its_log_and_no_other(folder):
+    branch = ["--resume-from", "verse.pt", "--out", "branch.pt", "--max-steps", 30, "--log", "branch.log"]
+    for flags in ([], ["--overwrite"]):
+        training = train(folder, *branch, *flags)
+        assert training.process.exitcode == 0, training.stderr
+    logged = [json.loads(line)["step"] for line in (folder / "branch.log").read_text().splitlines()]
+    assert logged == sorted(set(logged))
+    assert (logged[0] > 20, logged[-1]) == (True, 30)
+    before = (folder / "verse.log").read_bytes()
+    other = train(folder, *branch[:-1], "verse.log", "--overwrite")
+    assert other.process.exitcode == 0, "it goes on with the log of the run that it comes from, up to there"
+    assert (folder / "verse.log").read_bytes().startswith(before)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_forced_on_another_text_leaves_the_log_of_the_first_alone(folder):
+    flags = ["--log", "often.log", "--out", "often.pt"]
+    assert train(folder, *SMALL, *flags, "--max-steps", 5, "--evaluate-every", 1).process.exitcode == 0
+    before = (folder / "often.log").read_bytes()
+    with open(folder / "verse.txt", "a") as text:
+        text.write("banana\n")
+    refused = train(folder, *flags, "--force-resume", "--max-steps", 8)
+    assert refused.process.exitcode == 2
+    assert "often.log: has nothing of this training; give another file with --log\n" in refused.stderr
+    assert (folder / "often.log").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
+    with open(folder / "verse.txt", "a") as text:
+        text.write("more\n")
+    refused = train(folder, "--resume", "--max-steps", 24)
+    assert refused.process.exitcode == 1
+    command = re.search(r"it has grown: go on with what there was by (.*), or begin", refused.stderr)[1]
+    assert command == "head -c 3000 verse.txt | charrnn train - --out verse.pt --resume"
+    (folder / "there.txt").write_bytes((folder / "verse.txt").read_bytes()[:3000])
+    words = shlex.split(command.rpartition("|")[2].replace(" - ", " there.txt "))
+    assert run_command(folder, [*words[1:], "--max-steps", "24"], 120)[0] == 0
+    (folder / "verse.txt").write_text("x" + make_text(4000))
+    assert "grown" not in train(folder, "--resume", "--max-steps", 24).stderr
+
+
+@pytest.mark.slow
+def test_a_flag_that_was_forgotten_at_a_resume_is_named(folder):
+    (folder / "two.txt").write_text(make_text(1000, seed=2))
+    flags = [*SMALL, "--max-steps", 3, "--out", "two.pt", "--separator", "\\n\\n", "--val-text", "two.txt"]
+    assert train(folder, *flags).process.exitcode == 0
+    refused = train(folder, "--out", "two.pt", "--resume", "--max-steps", 5)
+    assert "; give that text with its --val-text and --separator, or begin" in refused.stderr
+    refused = train(folder, "--out", "two.pt", "--resume", "--max-steps", 5, "--separator", "\\n\\n")
+    assert "; give that text with its --val-text, or begin" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_text_whose_name_begins_with_a_hyphen_is_no_flag_in_what_is_said(folder):
+    (folder / "-x.txt").write_text(make_text(1000))
+    code, _, told = run_command(
+        folder, ["train", *map(str, SMALL), "--max-steps", "3", "--out", "x.pt", "--", "-x.txt"], 60
+    )
+    assert code == 0, told
+    with open(folder / "-x.txt", "a") as text:
+        text.write("more\n")
+    _, _, told = run_command(folder, ["train", "--out", "x.pt", "--resume", "--", "-x.txt"], 60)
+    assert b"head -c 1000 ./-x.txt | charrnn train - --out x.pt --resume" in told
 
 
 @pytest.mark.slow

@@ -146,6 +146,18 @@ def test_a_run_that_began_so_is_resumed_as_any_other(folder):
 
 
 @pytest.mark.slow
+def test_who_starts_the_same_command_again_goes_on_with_what_it_began(folder):
+    """As a job does that a cluster has queued again, whose script adds --resume where there is a checkpoint."""
+    flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--max-steps"]
+    assert train(folder, *flags, 5).process.exitcode == 0
+    again = train(folder, *flags, 8, "--resume")
+    assert (again.process.exitcode, "going on after step 5" in again.stderr) == (0, True), again.stderr
+    shutil.copy(folder / "base.pt", folder / "other.pt")
+    refused = train(folder, "--init-from", "other.pt", *flags[2:], 9, "--resume")
+    assert (refused.process.exitcode, "give one of them" in refused.stderr) == (2, True), refused.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--init-from", "--force-resume"])
 def test_what_diverges_before_anything_was_saved_leaves_what_it_began_with(folder, flag):
     (folder / "verse.txt").write_text(make_text(2000, seed=1), encoding="utf-8")

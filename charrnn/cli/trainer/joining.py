@@ -76,7 +76,7 @@ def settle(request: Request, place: Place) -> Request:
 
     Torchrun starts all processes again, with the same flags, after one of them died. A checkpoint that the same job has
     written is then gone on from, whatever the flags say of resuming or overwriting; one of an earlier job, though its
-    name may be the same, is none.
+    name may be the same, is none. Who starts the same command again, with --resume, means what it has begun.
 
     Raises:
         OutputError: the output must not or cannot be written.
@@ -93,9 +93,18 @@ def settle(request: Request, place: Place) -> Request:
             )  # fmt: skip
         elif request.log is not None and not request.resume and _has_logged(place, Path(request.log)):
             Path(request.log).unlink()  # of the life before, which saved nothing
+    if request.resume and request.init_from is not None and request.resume_from is None and _began_so(request):
+        request = replace(request, init_from=None)
     check_texts(request)
     check_output(request)
     return request
+
+
+def _began_so(request: Request) -> bool:
+    """Whether the output is of a training that began with the same model's weights as is asked for."""
+    with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
+        return request.init_from in read_checkpoint(str(request.path)).given("--init-from")
+    return False
 
 
 def _has_written(place: Place, path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +11,18 @@ from typing import cast
 
 import numpy as np
 
-from charrnn.cli.trainer.request import Request, is_made_by_training
+from charrnn.cli.trainer.request import Request, as_typed, is_made_by_training
 from charrnn.cli.trainer.waiting import is_watched
 from charrnn.display.plain import write_line
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import CheckpointError, ConfigError, CorpusError
+from charrnn.escape import quoted
 from charrnn.standard_input import STDIN, told_of_typing
-from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.options import TextOptions
+from charrnn.text.unpacking import CHUNK
 from charrnn.training.ranks import ALONE, Ranks
 
 NOTHING = np.empty(0, dtype=np.uint8)
@@ -76,6 +80,46 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
         ranks.barrier()
     assert mapped is not None, "each had its turn"
     return replace(facts, ids=mapped)
+
+
+def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
+    """Refuse to go on with another text than the one that a checkpoint has learned from.
+
+    Raises:
+        CheckpointError: it is another; what may have been forgotten is named, and how to go on where it has grown.
+    """
+    before, path = stored.corpus, request.source
+    if before.sha256 == corpus.sha256:
+        return
+    reading = request.reading
+    flags = {
+        "--val-text": reading.val_texts, "--separator": reading.separator, "--include": reading.include,
+        "--exclude": reading.exclude,
+    }  # fmt: skip
+    forgotten = [flag for flag, now in flags.items() if stored.given(flag) and not now]
+    mend = f"give that text{f' with its {forgotten[0]}' if len(forgotten) == 1 else ''}"
+    if len(forgotten) > 1:
+        mend += f" with its {', '.join(forgotten[:-1])} and {forgotten[-1]}"
+    if _begins_with(request, before):
+        piped = f"head -c {before.bytes} {request.typed_texts} | charrnn train - --out {as_typed(str(path))} --resume"
+        mend = f"it has grown: go on with what there was by {piped}"
+    raise CheckpointError(
+        f"{path}: learned from {quoted(before.name)} of {before.bytes:,} bytes (sha256 {quoted(before.sha256):.12}), "
+        f"and {corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12}); {mend}, or begin a training on this "
+        f"one with its weights by --init-from {path}"
+    )
+
+
+def _begins_with(request: Request, before: CorpusFacts) -> bool:
+    """Whether the one text that is given is a file that begins with what was there before."""
+    if len(request.all_texts) > 1 or not os.path.isfile(request.texts[0]):
+        return False
+    left, seen = before.bytes, hashlib.sha256()
+    with open(request.texts[0], "rb") as file:
+        while left and (chunk := file.read(min(left, CHUNK))):
+            seen.update(chunk)
+            left -= len(chunk)
+    return not left and seen.hexdigest() == before.sha256
 
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:

@@ -93,6 +93,11 @@ class Request:
         return f".{os.sep}{self.path}" if str(self.path).startswith("-") else str(self.path)
 
     @property
+    def typed_texts(self) -> str:
+        """The texts' paths as they stand in a command: none is taken for a flag."""
+        return as_typed(*(f"./{text}" if text.startswith("-") and text != STDIN else text for text in self.texts))
+
+    @property
     def speaks_json(self) -> bool:
         """Whether what is said is for programs."""
         return self.as_json and not self.quiet

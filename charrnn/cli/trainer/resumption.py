@@ -12,12 +12,12 @@ import torch
 
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
+from charrnn.cli.trainer.reading import check_same
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
-from charrnn.escape import quoted
 from charrnn.regimen import FEWEST_BY_TIME, evaluations, peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
@@ -101,9 +101,9 @@ def _change(
         )
     if not request.force:
         if corpus.num_held_out:  # another such text is another share too
-            _check_text(stored, corpus, path)
+            check_same(stored, corpus, request)
         _check_unchanged(changes, before, path)
-        _check_text(stored, corpus, path)
+        check_same(stored, corpus, request)
         return stored.model, stored.train_config
     _check_forced(changes, path)
     config = _replace_fields(stored.train_config, changes)
@@ -196,17 +196,6 @@ def _contrast(name: str, value: Any, before: Any, path: str) -> str:
     if isinstance(value, bool):
         return f"{path} was trained with{'out' if value else ''} {flag_name(name)}"
     return f"{flag_name(name)} is {value} and {path} was trained with {before}"
-
-
-def _check_text(stored: Checkpoint, corpus: Corpus, path: str) -> None:
-    if stored.corpus.sha256 != corpus.sha256:
-        with_val = " with its --val-text" if stored.val_texts else ""
-        raise CheckpointError(
-            f"{path}: learned from {quoted(stored.corpus.name)} of {stored.corpus.bytes:,} bytes "
-            f"(sha256 {quoted(stored.corpus.sha256):.12}), and {corpus.name} has {corpus.num_bytes:,} "
-            f"(sha256 {corpus.sha256:.12}); give that text{with_val}, or begin a training on this one with its "
-            f"weights by --init-from {path}"
-        )
 
 
 def _check_forced(changes: Mapping[str, Any], path: str) -> None:

@@ -256,7 +256,7 @@ class Session:
             out = f" --out {as_typed(self._request.out)}" if self._request.out else ""
             log = f" --log {as_typed(self._request.log)}" if self._request.log else ""
             found = "".join(f" {flag}" for flag in self._request.finding)
-            again = f"charrnn train {as_typed(*self._request.texts)}{found}{out}{log} --resume"
+            again = f"charrnn train {self._request.typed_texts}{found}{out}{log} --resume"
             if self._ranks.world_size > 1:
                 again = f"torchrun ... -m {'-- ' if log else ''}{again}"  # else it takes --log for its own
             self._display.write(f"stopped after step {self._run.step:,}, saved; go on with: {again}")
