@@ -107,10 +107,10 @@ def test_more_samples_than_are_computed_at_once_are_those_of_their_numbers(rules
     config = ModelConfig(vocab_size=9, cell="lstm", hidden_size=16, num_layers=1, embedding_dim=4)
     sampler = Sampler(numpy_twin(random_model(config)), [1], SamplingOptions(), 3)
     written = []
-    for at_once in (2, 5):
+    for at_once, processes in ((2, 1), (5, 1), (2, 2), (5, 3)):
         job = Job(
             sampler=sampler, encoder=CharEncoder("abcdefghi"), text=PLAIN, before=[], prompt="", echo=True, length=20,
-            rules=rules, num_samples=5, separator="", at_once=at_once,
+            rules=rules, num_samples=5, separator="", at_once=at_once, processes=processes,
         )  # fmt: skip
         out = io.BytesIO()
         write_many(out, job)

@@ -10,7 +10,7 @@ import torch
 from conftest import random_model
 
 from charrnn.cli.common import cores
-from charrnn.cli.common.cores import Neighbours, leave_busy_cores, prepare_training, threads_beside
+from charrnn.cli.common.cores import Neighbours, leave_busy_cores, prepare_training, spread_over_cores, threads_beside
 from charrnn.cli.trainer import threads
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
@@ -89,9 +89,43 @@ def test_nothing_is_set_where_it_cannot_be_known(threads_with):
 
 
 @pytest.mark.parametrize(
+    ("others", "most", "environment", "processes", "threads"),
+    [
+        (0, 9, {}, 8, "1"),
+        (3, 9, {}, 5, "1"),
+        (3, 2, {}, 2, "1"),
+        (3, 1, {}, 1, "5"),  # for one process OpenBLAS has what is free
+        (0, 1, {}, 1, None),
+        (0, -1, {}, 1, None),
+        (7, 9, {}, 1, "1"),
+        (0, 9, {NAME: "5"}, 1, "5"),
+        (0, 9, {"OMP_NUM_THREADS": "1"}, 1, None),
+    ],
+)
+def test_work_is_spread_over_the_cores_that_are_free(
+    monkeypatch, tmp_path, others, most, environment, processes, threads
+):
+    (tmp_path / "loadavg").write_text(f"0.10 0.20 0.30 {1 + others}/250 4711\n")
+    monkeypatch.setattr(cores, "LOAD", tmp_path / "loadavg")
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    environment = dict(environment)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert spread_over_cores(most, environment) == processes
+    assert environment.get(NAME) == threads
+
+
+def test_work_is_spread_only_where_processes_can_be_forked(monkeypatch):
+    environment = {}
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert spread_over_cores(8, environment) == 1
+
+
+@pytest.mark.parametrize(
     ("command", "module", "function"),
     [
-        (["sample", "words.pt", "-n", "5"], "sample", "leave_busy_cores"),
+        (["sample", "words.pt", "-n", "5"], "sample", "spread_over_cores"),
         (["inspect", "words.pt"], "inspection", "leave_busy_cores"),
         (["train", "words.txt", "--max-steps", "1", "--out", "new.pt"], "train", "prepare_training"),
     ],
@@ -99,7 +133,7 @@ def test_nothing_is_set_where_it_cannot_be_known(threads_with):
 def test_threads_are_settled_before_numpy_reads_how_many_there_are_to_be(trained, command, module, function):
     script = (
         f"import sys\nsys.argv = ['charrnn', *{command}]\nfrom charrnn.cli import main, {module}\n"
-        f"{module}.{function} = lambda **_: sys.exit('late' if 'numpy' in sys.modules else 'early')\nmain()"
+        f"{module}.{function} = lambda *_, **__: sys.exit('late' if 'numpy' in sys.modules else 'early')\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=trained, capture_output=True, text=True, timeout=60)
     assert done.stderr == "early\n"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.cli.common.cores import leave_busy_cores
+from charrnn.cli.common.cores import spread_over_cores
 from charrnn.config import REMARKS, flag_name
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
@@ -15,6 +15,9 @@ from charrnn.standard_input import STDIN, told_of_typing
 DEFAULT_LENGTH = 500
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 """Texts that are computed side by side, at most, by the device."""
+
+FEWEST_TEXTS = 16
+"""Texts for which a process of their own pays."""
 
 Hidden: dict[str, Any] = {"show_default": False}
 
@@ -164,7 +167,7 @@ def sample(
     The text goes to stdout as it comes, and nothing else does.
     """
     flags = _with_defaults(context.params)
-    leave_busy_cores()  # before anything imports numpy
+    processes = spread_over_cores(num_samples // FEWEST_TEXTS if device == "cpu" else 1)  # before numpy is imported
     _check(flags)
     # Imported here: --help must not wait for numpy.
     import secrets
@@ -178,7 +181,7 @@ def sample(
     if not quiet and (told := told_of_typing(read)):
         write_line(sys.stderr, told)
     seed = secrets.randbits(32) if seed is None else seed
-    job = prepare_job({**flags, "seed": seed}, at_once=STREAMS_AT_ONCE[device])
+    job = prepare_job({**flags, "seed": seed}, at_once=STREAMS_AT_ONCE[device], processes=processes)
     if not quiet:
         write_line(sys.stderr, f"seed {seed}")
     out = sys.stdout.buffer

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -61,15 +62,19 @@ def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> Beside:
     return Beside((num_layers, hidden_size), ours, rates["plain"], told)
 
 
-def many_texts(num_layers: int, hidden_size: int, length: int = 200) -> str:
-    """Characters per second of many texts side by side, beside those of one."""
+def many_texts(num_layers: int, hidden_size: int) -> str:
+    """Characters per second of many texts, by the whole command, its start included, beside those of one."""
     _, engine, _ = _models(num_layers, hidden_size)
-    sampler = Sampler(engine, [0], SamplingOptions(), 0)
+    length = 500_000 // (num_layers * hidden_size)
+    with _model_file(num_layers, hidden_size) as path:
+        arguments = ["sample", str(path), "-q", "--num-samples", str(MANY), "--length", str(length)]
 
-    def sample_many() -> float:
-        return float(sampler.batch(range(MANY), length).size)
+        def sample_many() -> float:
+            command = [sys.executable, "-m", "charrnn", *arguments]
+            subprocess.run(command, stdout=subprocess.DEVNULL, env=_environment(), check=True)
+            return float(MANY * length)
 
-    rates = compare({"many": sample_many, "one": _sampling(engine, 2000)})
+        rates = compare({"many": sample_many, "one": _sampling(engine, 2000)})
     ratio = rates["many"].median / rates["one"].median
     return f"sample {num_layers}x{hidden_size}, {MANY} texts: {rates['many']!s} char/s, ratio to one {ratio:.1f}"
 
@@ -92,20 +97,26 @@ def matching(num_layers: int, hidden_size: int, length: int = 2000) -> str:
 
 def first_character(num_layers: int, hidden_size: int, runs: int = 7) -> str:
     """Seconds from the call of the command to its first character, and to its help's first line."""
+    with _model_file(num_layers, hidden_size) as path:
+        rows = []
+        for name, arguments in {"first character": ["sample", str(path), "-q"], "--help": ["train", "--help"]}.items():
+            seconds = sorted(_seconds_to_output(arguments) for _ in range(1 + runs))[:runs]
+            rows.append(f"{name}: {statistics.median(seconds):.3f} s ({seconds[0]:.3f} to {seconds[-1]:.3f})")
+        return f"start {num_layers}x{hidden_size}: " + "; ".join(rows)
+
+
+@contextmanager
+def _model_file(num_layers: int, hidden_size: int) -> Iterator[Path]:
+    config = model_config(num_layers, hidden_size)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.pt"
-        config = model_config(num_layers, hidden_size)
         contents = checkpoint.snapshot(
             model=config, encoder=ALPHABET, weights=CharRNN(config).state_dict(), history=[], made={},
             training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
             corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
         )  # fmt: skip
         checkpoint.write(path, contents)
-        rows = []
-        for name, arguments in {"first character": ["sample", str(path), "-q"], "--help": ["train", "--help"]}.items():
-            seconds = sorted(_seconds_to_output(arguments) for _ in range(1 + runs))[:runs]
-            rows.append(f"{name}: {statistics.median(seconds):.3f} s ({seconds[0]:.3f} to {seconds[-1]:.3f})")
-        return f"start {num_layers}x{hidden_size}: " + "; ".join(rows)
+        yield path
 
 
 def _models(num_layers: int, hidden_size: int) -> tuple[ModelConfig, NumpyCharRNN, CharRNN]:
@@ -138,11 +149,16 @@ def _bare_products(config: ModelConfig, length: int) -> Callable[[], float]:
 
 
 def _seconds_to_output(arguments: list[str]) -> float:
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    started = time.perf_counter()  # of a command whose modules are compiled, as pip leaves them
-    with subprocess.Popen([sys.executable, "-m", "charrnn", *arguments], stdout=subprocess.PIPE, env=kept) as process:
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "charrnn", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=_environment()) as process:
         assert process.stdout is not None
         process.stdout.read(1)
         seconds = time.perf_counter() - started
         process.kill()
     return seconds
+
+
+def _environment() -> dict[str, str]:
+    """That of a command whose modules are compiled, as pip leaves them."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -24,6 +25,9 @@ CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 NICE, IDLE, WAITING = 1, 3, 4
 """Indices of those figures that are no work of others: niced programs, which give way, and idle time."""
+
+CHOSEN = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
+"""Variables by which a user sets the threads of numpy's products."""
 
 SPIN_COUNT = "3000"
 """What torch's thread library is told of how long a thread is to look out for the others before it sleeps.
@@ -48,20 +52,27 @@ def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None
     Args:
         environment: where the number is set, unless the user has set one.
     """
-    if {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & set(environment) or not hasattr(os, "sched_getaffinity"):
-        return
-    cores, allotted = usable_cores(), allotted_cores()
-    if allotted < cores:  # more threads than that would all stand still for the rest of each period
-        environment["OPENBLAS_NUM_THREADS"] = str(allotted)
-        return
-    if cores < (os.cpu_count() or 1):  # the others may be at work on cores that this process may not use
-        return
-    try:
-        others = _others()
-    except (OSError, ValueError, IndexError):  # no such file, or another kind of system's
-        return
-    if others > 0:
-        environment["OPENBLAS_NUM_THREADS"] = str(max(1, cores - others))
+    if not CHOSEN & set(environment) and (free := free_cores()) is not None and free < usable_cores():
+        environment["OPENBLAS_NUM_THREADS"] = str(free)
+
+
+def spread_over_cores(most: int, environment: MutableMapping[str, str] = os.environ) -> int:
+    """Settle how many processes are to share some work, each on a core of its own, of those that are free.
+
+    Args:
+        most: that pay; with one, OpenBLAS has the free cores.
+        environment: where each is given one thread, unless the user has set a number: then there is one process.
+
+    Returns:
+        How many there are to be; 1 where processes cannot be forked safely, or the cores not be counted.
+    """
+    free = None if CHOSEN & set(environment) or sys.platform != "linux" else free_cores()
+    processes = min(most, free or 1)
+    if processes < 2:
+        leave_busy_cores(environment)
+        return 1
+    environment.update(OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    return processes
 
 
 def prepare_training(environment: MutableMapping[str, str] = os.environ, *, is_launched: bool) -> None:
@@ -110,6 +121,20 @@ class Neighbours:
             return 0.0
         seconds, of_all, own = (now - before for now, before in zip(self._last, last, strict=True))
         return max(0.0, (of_all - own) / seconds) if seconds > 0 else 0.0
+
+
+def free_cores() -> int | None:
+    """Cores that this process is allotted and no others are at work on, at least 1; None where that is not known."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores, allotted = usable_cores(), allotted_cores()
+    # a container has its time to itself, and on some cores alone it is not known whether the others are elsewhere
+    if allotted < cores or cores < (os.cpu_count() or 1):
+        return allotted
+    try:
+        return max(1, cores - _others())
+    except (OSError, ValueError, IndexError):  # no such file, or another kind of system's
+        return None
 
 
 def usable_cores() -> int:

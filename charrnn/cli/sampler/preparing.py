@@ -30,12 +30,13 @@ LONGEST_LINE = 100_000
 """Characters of such a line, at most: a text may have hardly any line feeds."""
 
 
-def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
+def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Job:
     """Read all that is to be read and put together what is to be written.
 
     Args:
         flags: those of `charrnn sample`, checked one by one, with a length, the lines that it stands for, and a seed.
         at_once: how many samples to compute side by side, at most.
+        processes: that share them.
 
     Raises:
         CharRNNError: something cannot be read, or what was read does not go with the flags.
@@ -89,6 +90,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int) -> Job:
         num_samples=flags["num_samples"],
         separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=at_once,
+        processes=processes,
         has_own_length=flags["over_lines"] is not None,
     )
 

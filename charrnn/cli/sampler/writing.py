@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from charrnn.cli.sampler.sharing import in_order
 from charrnn.display.heatmap import heat, paint
 from charrnn.display.json_line import to_json
 from charrnn.display.plain import write_line
@@ -42,7 +43,8 @@ class Job:
         rules: what else ends a sample.
         num_samples: how many.
         separator: between them.
-        at_once: how many to compute side by side, at most.
+        at_once: how many to compute side by side, at most, in each process.
+        processes: that share them.
         has_own_length: whether the length was chosen for its lines.
     """
 
@@ -57,6 +59,7 @@ class Job:
     num_samples: int
     separator: str
     at_once: int
+    processes: int = 1
     has_own_length: bool = False
 
     @property
@@ -220,23 +223,36 @@ def tell_short(tally: Tally, job: Job) -> None:
 
 def _samples(job: Job) -> Iterator[Sample]:
     """All samples in order, a bounded number of them computed side by side."""
-    for numbers, length in _blocks(job):
-        yield from draw_samples(job.sampler, job.encoder, length, job.rules, numbers, job.prompt)
+
+    def draw(first: int) -> list[Sample]:
+        return draw_samples(job.sampler, job.encoder, _length(job), job.rules, _block(job, first), job.prompt)
+
+    return itertools.chain.from_iterable(in_order(draw, _firsts(job), job.processes))
 
 
 def _whole_texts(job: Job) -> Iterator[str]:
     """The same where no rule ends a sample."""
-    for numbers, length in _blocks(job):
-        for ids in job.sampler.batch(numbers, length):
-            yield job.encoder.decode(ids[ids != ENDED])
+
+    def draw(first: int) -> list[str]:
+        return [job.encoder.decode(ids[ids != ENDED]) for ids in job.sampler.batch(_block(job, first), _length(job))]
+
+    return itertools.chain.from_iterable(in_order(draw, _firsts(job), job.processes))
 
 
-def _blocks(job: Job) -> Iterator[tuple[range, int]]:
-    """The numbers of samples to compute side by side, and their length."""
+def _length(job: Job) -> int:
     assert job.length is not None, "many samples have an end"
-    at_once = max(1, min(job.at_once, MOST_AT_ONCE // max(job.length, 1)))
-    for first in range(0, job.num_samples, at_once):
-        yield range(first, min(first + at_once, job.num_samples)), job.length
+    return job.length
+
+
+def _firsts(job: Job) -> range:
+    """The numbers of the samples that begin a block of those that are computed side by side."""
+    most = MOST_AT_ONCE // (job.processes * max(_length(job), 1))
+    return range(0, job.num_samples, max(1, min(job.at_once, most, -(-job.num_samples // job.processes))))
+
+
+def _block(job: Job, first: int) -> range:
+    """The numbers of a block's samples."""
+    return range(first, min(first + _firsts(job).step, job.num_samples))
 
 
 def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
