@@ -68,7 +68,7 @@ ALLOWED = {
         "ranks": "clock",
         "line_lanes": "encoder errors lanes places",
         "heap": "",
-        "updates": "",
+        "updates": "recovery",
         "pace": "",
         "gpu_lanes": "config encoder lanes line_lanes",
         "passes": "ensemble lanes model ranks updates",

@@ -1,5 +1,6 @@
 """Steps whose figures are read later, as on a GPU: here on a CPU, which can do the same."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ from test_recovery import break_forward, weights
 from test_training import IDS, finish, start
 
 from charrnn.errors import DivergenceError
+from charrnn.network.ensemble import members_of
 from charrnn.training.gpu_lanes import ResidentLanes
 from charrnn.training.lanes import Lanes
 from charrnn.training.loop import READ_EVERY, read_figures, take_step, train
@@ -66,6 +68,42 @@ def test_the_first_step_may_be_the_one_that_is_left_out(optimizer):
         read_figures(other)
     assert (run.step, run.health.skipped, twin.health.skipped) == (3, 1, 0)
     torch.testing.assert_close(weights(run), weights(twin))
+
+
+@pytest.mark.parametrize("grad_clip", [0.0, 1.0])
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("what", ["norm", "loss", "gradient"])
+def test_the_same_steps_are_left_out_whether_they_are_read_at_once_or_later(what, members, grad_clip):
+    """A norm that overflows though no number does, a loss beyond measure with a good gradient; of one member alone."""
+    options = {"max_steps": 1000, "warmup_steps": 0, "final_learning_rate": 1.0}  # the rate is that of every step
+    runs = [begin(**options, members=members, grad_clip=grad_clip) for begin in (start, start_late)]
+    for run in runs:
+        break_member(members_of(run.model)[-1], what, step=2)
+        for _ in range(5):
+            take_step(run)
+        read_figures(run)
+        assert (run.step, run.pace.steps, run.health.skipped) == (4, 4, 1)
+    torch.testing.assert_close(weights(runs[1]), weights(runs[0]), rtol=0, atol=0)
+    torch.testing.assert_close(runs[1].state, runs[0].state, rtol=0, atol=0)
+    assert runs[1].pace.loss == runs[0].pace.loss
+
+
+def break_member(member, what, step):
+    """Let one step of a network go wrong, counted from 0."""
+    losses, gradients = itertools.count(), itertools.count()
+    forward = member.forward
+
+    def shifted(*arguments):
+        logits, state = forward(*arguments)
+        if member.training and next(losses) == step and what == "loss":
+            logits = logits + torch.tensor([0.0] * (logits.shape[-1] - 1) + [4e6])  # a gradient of 1 at most
+        return logits, state
+
+    member.forward = shifted
+    broken = {"norm": 1e30, "gradient": math.inf, "loss": None}[what]
+    member.head.weight.register_hook(
+        lambda gradient: torch.full_like(gradient, broken) if next(gradients) == step and broken else gradient
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -127,6 +165,27 @@ def test_a_spike_that_only_the_scale_lets_overflow_brings_nothing_back():
         take_step(run)
     read_figures(run)
     assert (run.health.skipped, run.health.recoveries, run.step) == (2, 0, BAD_STEPS)
+
+
+def test_members_whose_scales_are_too_large_one_after_another_bring_nothing_back():
+    run = start_late("float16", max_steps=1000, members=BAD_STEPS)
+    for number, (member, update) in enumerate(zip(run.model.members, run.updates, strict=True)):
+        member.head.bias.register_hook(overflow_at(number, update))
+    for _ in range(BAD_STEPS + 1):
+        take_step(run)
+    read_figures(run)
+    assert (run.health.skipped, run.health.recoveries, run.step) == (1, 0, BAD_STEPS)
+    assert len({update._scaler.get_scale() for update in run.updates}) == 1
+
+
+def overflow_at(step, update):
+    """A gradient that overflows at one step unless the scale is less than at first."""
+    steps = itertools.count()
+    return lambda gradient: gradient * (math.inf if next(steps) == step and is_first_scale(update) else 1.0)
+
+
+def is_first_scale(update):
+    return update._scaler.get_scale() == FLOAT16_SCALE
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])

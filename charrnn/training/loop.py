@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
@@ -79,10 +80,12 @@ def train(run: TrainingRun) -> Iterator[Report]:
 
 
 def take_step(run: TrainingRun) -> bool:
-    """Read one window of every lane and update the weights once, if the window's loss and gradient are finite.
+    """Read one window of every lane and update the weights once, if the window's figures are sound.
+
+    A GPU judges that by the norm alone: it is the same on all ranks, and not finite where a loss is beyond measure.
 
     Returns:
-        Whether they were, as far as that is known yet.
+        Whether they were, as far as that is known yet; see `charrnn.training.recovery.is_sound`.
     """
     config, model = run.config, run.model
     window = next(run.lanes)
@@ -102,8 +105,8 @@ def take_step(run: TrainingRun) -> bool:
     )
     figures = Figures(torch.stack([found.losses.mean(), found.norms.amax()]), window.num_targets)
     if run.reads_late:
-        is_finite = figures.values.isfinite().all()
-        _update(run, tuple(tuple(tensor.where(is_finite, 0.0) for tensor in layer) for layer in found.state))
+        sound = figures.values[1].isfinite()
+        _update(run, tuple(tuple(tensor.where(sound, 0.0) for tensor in layer) for layer in found.state), sound)
         run.unread.append(figures)
         if len(run.unread) == READ_EVERY:
             read_figures(run)
@@ -136,9 +139,9 @@ def read_figures(run: TrainingRun) -> None:
             return
 
 
-def _update(run: TrainingRun, state: State) -> None:
+def _update(run: TrainingRun, state: State, is_sound: Tensor | None = None) -> None:
     run.set_learning_rate(_rate(run))
-    side_by_side(run.model, lambda update: update.step(), run.updates)
+    side_by_side(run.model, lambda update: update.step(is_sound), run.updates)
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
 

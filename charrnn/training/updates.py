@@ -1,22 +1,27 @@
 """From a member's loss to the update of its weights, on a processor and on a GPU.
 
 A processor has the loss and the gradient's norm at once, and a step whose figures are no good is left out by whoever
-reads them. On a GPU, reading them would let it run dry: there torch's `GradScaler` has the optimizer leave out a step
-whose gradient is not finite, and it scales up the loss for float16, whose smallest numbers a gradient falls below.
+reads them. On a GPU, reading them would let it run dry: there torch's `GradScaler` has the optimizer leave such a step
+out, and it scales up the loss for float16, whose smallest numbers a gradient falls below.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
+
+from charrnn.training.recovery import LARGEST_LOSS
 
 FLOAT16_SCALE = 2.0**10
 """Scale of the loss at first under float16: about what turns the mean over a window into a sum."""
 
 FLOAT16_BACKOFF, FLOAT16_GROWTH_STEPS = 1 / 8, 500
 """It is divided by eight where a gradient overflows, so that one up to 64 times too large leaves out no three steps in
-a row, which would be taken for a training gone wrong; and it doubles after so many steps without."""
+a row, which would be taken for a training gone wrong; and it doubles after so many steps without. Members of an
+ensemble leave out the same steps, so that all have the same scale."""
 
 
 class Update:
@@ -33,8 +38,12 @@ class Update:
         """Find the gradient of a loss by each weight."""
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def step(self) -> None:
-        """Change the weights by their gradients."""
+    def step(self, is_sound: Tensor | None = None) -> None:
+        """Change the weights by their gradients.
+
+        Args:
+            is_sound: whether to do so, a bool of shape () that nobody has read yet; None where it is known already.
+        """
         self._optimizer.step()
 
 
@@ -59,12 +68,19 @@ class ScaledUpdate(Update):
         )
 
     def backward(self, loss: Tensor) -> None:
-        """See `Update.backward`; the gradients are those of the loss as it was, not of the scaled one."""
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        """See `Update.backward`; the gradients are those of the loss as it was, not of the scaled one.
+
+        A loss that is no better than one that is not a number has gradients that are none, which all ranks then see.
+        """
+        passed = torch.where(loss.detach().abs() < LARGEST_LOSS, 1.0, math.nan)
+        self._scaler.scale(loss * passed).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
 
-    def step(self) -> None:
-        """Change the weights by their gradients, if all of these are finite."""
+    def step(self, is_sound: Tensor | None = None) -> None:
+        """See `Update.step`; where it is None, they change if all gradients are finite."""
+        if is_sound is not None:
+            for left_out in self._scaler._found_inf_per_device(self._optimizer).values():
+                left_out.copy_(~is_sound)
         if isinstance(self._optimizer, torch.optim.SGD):
             self._begin_momentum()
         self._scaler.step(self._optimizer)
