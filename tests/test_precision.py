@@ -7,8 +7,8 @@ from conftest import random_model, skip_without
 from test_training import start
 from torch.nn import functional
 
-from charrnn.cli.trainer import launch
-from charrnn.config import ModelConfig
+from charrnn.cli.trainer import launch, resumption
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import CharRNN
 from charrnn.training import precision
@@ -84,7 +84,23 @@ def test_a_precision_that_is_merely_slower_is_tried(monkeypatch):
 def test_float32_and_a_gpu_never_crawl(monkeypatch):
     monkeypatch.setattr(precision, "_time_product", lambda left, right: pytest.fail("nothing is timed"))
     assert not precision.crawls_in("float32")
+    assert not precision.crawls_in("float32", "cuda")
     assert not precision.crawls_in("float16", "cuda")
+
+
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_bfloat16_is_for_gpus_that_compute_in_it(monkeypatch, has_bfloat16):
+    """PyTorch says so of older ones too, which only store it; another GPU may go on with a training."""
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or has_bfloat16
+    )
+    assert precision.crawls_in("bfloat16", "cuda") != has_bfloat16
+    before = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, precision="bfloat16", device="cuda")
+    goes_on = resumption._settle_precision(before, "cuda", {})
+    assert goes_on.precision == ("bfloat16" if has_bfloat16 else "auto")
+    told = resumption._moved(goes_on, {"device": "cuda", "precision": "bfloat16"})
+    assert told.startswith(", without bfloat16, which this machine lacks") != has_bfloat16
+    assert resumption._settle_precision(before, "cuda", {"precision": "bfloat16"}) == before, "as it was told to"
 
 
 def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(monkeypatch):

@@ -21,7 +21,11 @@ from charrnn.training.passes import ROUNDED, forward_and_backward
 from charrnn.training.randomness import kept_random_state
 
 PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "float16")}
-"""What a device computes in. float16 pays where a GPU, or its cuDNN, knows no bfloat16: on a CPU it never does."""
+"""What a device computes in.
+
+float16 pays where a GPU, or its cuDNN, knows no bfloat16, and where PyTorch lets cuDNN's persistent kernels compute in
+it and in nothing else, on new GPUs too (PyTorch's aten/src/ATen/native/cudnn/RNN.cpp). On a CPU it never does.
+"""
 
 PROBE_SEQ_LEN = 32
 """Characters of a lane in a trial step."""
@@ -56,7 +60,7 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
     product is enough of a sign, since whole steps take long (of a GRU of 256, they took 12 seconds of a run of 60).
 
     Args:
-        model: in any mode, on its device.
+        model: in training mode, on its device: cuDNN knows no way back in another.
         batch_size: lanes.
         precision: the one to time, or "auto" to time all that the device has and choose the fastest.
 
@@ -88,7 +92,7 @@ def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str,
     """Characters per second of training that a longer probe shows: the fastest of a few steps promises too much.
 
     Args:
-        model: in any mode, on its device; its weights and its random state are left as they are.
+        model: in training mode, on its device; its weights and its random state are left as they are.
         batch_size: lanes.
         seq_len: characters of a window.
         precision: one that the device has.
@@ -100,9 +104,15 @@ def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str,
 
 
 def crawls_in(precision: str, device: str = "cpu") -> bool:
-    """Whether a processor takes `CRAWL` times as long, or longer, for a product in a precision as in float32."""
-    if precision == "float32" or device != "cpu":
+    """Whether a device is no good for a precision.
+
+    A processor is not where it takes `CRAWL` times as long, or longer, for a product in it as in float32; a GPU is not
+    for bfloat16 where it has no such arithmetic (before compute capability 8.0).
+    """
+    if precision == "float32":
         return False
+    if device != "cpu":
+        return precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False)
     own, usual = (
         _time_product(torch.zeros(16, 256, dtype=dtype), torch.zeros(256, 256, dtype=dtype))
         for dtype in (ROUNDED[precision], torch.float32)

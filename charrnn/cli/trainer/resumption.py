@@ -165,7 +165,7 @@ def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
     if config.device != before["device"]:
         return f", on {config.device}, before {before['device']}: not bit for bit as it would have gone on there"
     if config.precision == "auto":
-        return f", without {before['precision']}, which this processor lacks: not bit for bit as it was to go on"
+        return f", without {before['precision']}, which this machine lacks: not bit for bit as it was to go on"
     return ""
 
 
