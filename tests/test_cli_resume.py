@@ -462,6 +462,7 @@ def slow_bfloat16():
     ("prepare", "message"),
     [
         ("full_gpu", "the GPU is out of memory; lower --hidden-size, --batch-size or "),
+        ("starved_gpu", "the GPU is out of memory; lower --hidden-size, --batch-size or "),
         ("broken_gpu", "the GPU has failed (CUDA error: an illegal memory access was encountered); try again, "),
         ("lame_gpu", "the GPU has failed (cuDNN error: CUDNN_STATUS_EXECUTION_FAILED); try again, "),
     ],
@@ -477,6 +478,10 @@ def test_a_gpu_that_gives_up_is_one_line_and_the_checkpoint_stays(folder, prepar
 
 def full_gpu():
     _fail_with(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines."))
+
+
+def starved_gpu():
+    _fail_with(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
 
 
 def broken_gpu():

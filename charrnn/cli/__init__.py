@@ -35,6 +35,9 @@ SMALLER = {
 }
 """What takes less memory, by the command."""
 
+GPU_FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+"""What stands in errors of PyTorch, of cuBLAS and of cuDNN where a GPU has too little memory for them."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of writing alone. One of a file names the file; one without a name came from standard output."""
 
@@ -132,7 +135,7 @@ def _smaller(ctx: Any) -> str:
 
 def _of_gpu(message: str, smaller: str) -> str:
     """What to do where a GPU gives up; of torch's message, which goes on for many lines, the first."""
-    if "out of memory" in message:
+    if any(sign in message for sign in GPU_FULL):
         return f"the GPU is out of memory; {smaller}, or use --device cpu"
     return f"the GPU has failed ({message.splitlines()[0].rstrip('.')}); try again, or use --device cpu"
 
