@@ -1,5 +1,6 @@
 """Numbers that go wrong: what is skipped, when training goes back, and when it gives up."""
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -385,6 +386,27 @@ def test_a_mean_square_below_zero_is_refused():
     state["optimizer"]["state"][0]["exp_avg_sq"].fill_(-1.0)
     with pytest.raises(CheckpointError, match="a square is negative"):
         start().load_state_dict(state)
+
+
+def gpu_random_state(offset, dtype=torch.uint8):
+    return torch.tensor([3, offset], dtype=torch.int64).view(torch.uint8).to(dtype)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [gpu_random_state(6), gpu_random_state(-1), gpu_random_state(0)[:8], gpu_random_state(0, torch.int16), "state"],
+)
+def test_a_gpus_random_state_that_torch_would_not_take_is_refused(monkeypatch, state):
+    """A seed and an offset; a processor's training does not look at it."""
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: gpu_random_state(0))
+    run = start()
+    stored = run.state_dict()
+    run.load_state_dict({**stored, "cuda_random_state": state})
+    run.config = dataclasses.replace(run.config, device="cuda")
+    for right in (gpu_random_state(8), gpu_random_state(-4), None):
+        run.load_state_dict({**stored, "cuda_random_state": right})
+    with pytest.raises(CheckpointError, match="the GPU's random state is none of torch's"):
+        run.load_state_dict({**stored, "cuda_random_state": state})
 
 
 @pytest.mark.slow
