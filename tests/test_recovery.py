@@ -319,6 +319,20 @@ def test_denormal_numbers_are_flushed_in_every_thread():
     assert result.stdout.split() == ["0", "0"], result.stderr
 
 
+REPEATABLE = """
+import os, torch
+from charrnn.cli.trainer.launch import set_up_torch
+set_up_torch(1, repeatable=True)
+print(torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory)
+print(os.environ["CUBLAS_WORKSPACE_CONFIG"])
+"""
+
+
+def test_what_is_to_repeat_itself_does_not_fill_memory_that_nobody_reads():
+    result = subprocess.run([sys.executable, "-c", REPEATABLE], capture_output=True, text=True, env=clean_environment())
+    assert result.stdout.split() == ["True", "False", ":4096:8"], result.stderr
+
+
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [

@@ -178,6 +178,7 @@ def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
     if repeatable:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS and cuDNN's recurrent kernels ask for it
         torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it
 
 
 def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKeeper) -> float:
