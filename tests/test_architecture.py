@@ -58,7 +58,7 @@ ALLOWED = {
         "cells": "config recurrence",
         "model": "cells config dropout recall",
         "ensemble": "config model",
-        "torch_engine": "config ensemble errors memory model recall",
+        "torch_engine": "cells config ensemble errors memory model recall",
     },
     "training": {
         "recalled_text": "config recall",

@@ -97,6 +97,23 @@ def test_layer_equals_a_naive_loop(cell):
     torch.testing.assert_close(last, state)
 
 
+GPU_KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn": torch.rnn_tanh, "rnn-relu": torch.rnn_relu}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cell", CELL_LAYERS)
+def test_what_a_gpu_is_asked_for_is_the_layer_with_its_weights_or_with_those_that_were_frozen(cell):
+    """By PyTorch's own kernels, which take the same arguments on a processor."""
+    layer, inputs, state = random_layer(cell, torch.float32)
+    expected, names = layer(inputs, state), list(layer.state_dict())
+    torch.testing.assert_close(layer._run_on_gpu(GPU_KERNELS[cell], inputs, state), expected)
+    layer.freeze()
+    assert list(layer.state_dict()) == names
+    for parameter in layer.parameters():
+        parameter.zero_()
+    torch.testing.assert_close(layer._run_on_gpu(GPU_KERNELS[cell], inputs, state), expected)
+
+
 @pytest.mark.parametrize("cell", CELL_LAYERS)
 def test_layer_gradients_equal_numeric_ones(cell):
     layer, inputs, state = random_layer(cell)

@@ -31,15 +31,19 @@ class RecurrentLayer(nn.Module):
         num_gates: blocks of H rows in each weight matrix.
 
     Attributes:
+        mode: PyTorch's name of the cell.
         weight_ih: W_xh, shape (num_gates * H, I); uniform within 1 / sqrt(H).
         weight_hh: W_hh, shape (num_gates * H, H); each block orthogonal, so that a gradient neither vanishes nor
             explodes by it at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
         bias: b_h, shape (num_gates * H,); zero.
     """
 
+    mode: str
+
     def __init__(self, input_size: int, hidden_size: int, num_gates: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
+        self._frozen: list[Tensor] = []
         self.weight_ih = nn.Parameter(torch.empty(num_gates * hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(num_gates * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.zeros(num_gates * hidden_size))
@@ -59,6 +63,16 @@ class RecurrentLayer(nn.Module):
         """
         raise NotImplementedError
 
+    def freeze(self) -> None:
+        """Lay the weights out on a GPU as cuDNN reads them, which else copies them together at every call.
+
+        From then on a GPU computes with these: for a model that is only read, character by character.
+        """
+        frozen = nn.RNNBase(self.mode, self.weight_ih.shape[1], self.hidden_size, device=self.bias.device)
+        self._frozen = [weight.detach() for weight in frozen.parameters()]
+        for weight, own in zip(self._frozen, self._weights(), strict=True):
+            weight.copy_(own.detach())
+
     def _run_on_gpu(self, kernel: Callable[..., Any], inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Call cuDNN's kernel in the precision that autocast asks for.
 
@@ -68,10 +82,11 @@ class RecurrentLayer(nn.Module):
         """
         dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else inputs.dtype
         with torch.autocast("cuda", enabled=False):
+            weights = [weight.to(dtype) for weight in self._frozen or self._weights()]
             first = tuple(tensor[None].to(dtype) for tensor in state)
             outputs, *last = kernel(
                 inputs.to(dtype), first if len(first) > 1 else first[0],
-                [weight.to(dtype) for weight in self._weights()], True, 1, 0.0, self.training, False, False,
+                weights, True, 1, 0.0, self.training, False, False,
             )  # fmt: skip
         return outputs, self._keep(*last)
 
@@ -105,13 +120,13 @@ class PlainRNNLayer(RecurrentLayer):
 class TanhRNNLayer(PlainRNNLayer):
     """h_t = tanh(W_xh x_t + W_hh h_{t-1} + b_h) (Elman 1990)."""
 
-    relu = False
+    mode, relu = "RNN_TANH", False
 
 
 class ReLURNNLayer(PlainRNNLayer):
     """h_t = max(0, W_xh x_t + W_hh h_{t-1} + b_h) (Le, Jaitly, Hinton 2015, https://arxiv.org/abs/1504.00941)."""
 
-    relu = True
+    mode, relu = "RNN_RELU", True
 
 
 class GRULayer(RecurrentLayer):
@@ -124,6 +139,8 @@ class GRULayer(RecurrentLayer):
 
     Cho et al. 2014, https://arxiv.org/abs/1406.1078, first version, as in cuDNN. Rows of the weights: r, z, n.
     """
+
+    mode = "GRU"
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, GATES["gru"])
@@ -154,6 +171,8 @@ class LSTMLayer(RecurrentLayer):
     Hochreiter and Schmidhuber 1997; forget gate by Gers et al. 2000, its bias 1 at first (Jozefowicz et al. 2015,
     https://proceedings.mlr.press/v37/jozefowicz15.html), so that a new cell remembers. Rows: i, f, g, o.
     """
+
+    mode = "LSTM"
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, GATES["lstm"])
