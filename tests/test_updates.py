@@ -96,11 +96,12 @@ def break_member(member, what, step):
     def shifted(*arguments):
         logits, state = forward(*arguments)
         if member.training and next(losses) == step and what == "loss":
-            logits = logits + torch.tensor([0.0] * (logits.shape[-1] - 1) + [4e6])  # a gradient of 1 at most
+            surest = torch.arange(logits.shape[-1], device=logits.device) == 0
+            logits = logits + 4e6 * surest  # a gradient of 1 at most
         return logits, state
 
     member.forward = shifted
-    broken = {"norm": 1e30, "gradient": math.inf, "loss": None}[what]
+    broken = {"norm": 1e38, "gradient": math.inf, "loss": None}[what]
     member.head.weight.register_hook(
         lambda gradient: torch.full_like(gradient, broken) if next(gradients) == step and broken else gradient
     )
