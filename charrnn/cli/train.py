@@ -18,7 +18,7 @@ from charrnn.training.torchrun import read_place
 STARTED = time.perf_counter() - time.process_time()
 """When this process began, nearly: until here it has done little but compute."""
 
-Chosen = "[default: chosen for the text and the time]"
+Chosen = "[default: by the text's size, if no end is given]"
 Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
