@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from charrnn.config import EVALUATION_SHARE, GATES, ModelConfig
+from charrnn.config import EVALUATION_SHARE, GATES, MOST_EVALUATED, ModelConfig
 from charrnn.errors import ConfigError
 
 DROPOUT, INPUT_DROPOUT = 0.36, 0.1
@@ -52,6 +52,12 @@ MIN_WINDOWS = 4
 FORWARD_SPEED = 3.5
 """Characters that are evaluated in the time that it takes to train on one."""
 
+ONE_EVALUATION_SHARE = 0.02
+"""Share of a training's time that one evaluation may take: the last, and that in cold windows, come on top."""
+
+LEAST_EVALUATED = 1 << 15
+"""Characters that are evaluated in any case: fewer would tell too little."""
+
 FEWEST_BY_TIME = 12
 """Evaluations, at least, where the clock ends a training: often enough to see overfitting begin. What they cost is
 bounded while it trains."""
@@ -66,6 +72,17 @@ def evaluations(epochs: float, val_fraction: float) -> int:
     """How often the held-out piece may be evaluated at a cost near `EVALUATION_SHARE` of the training."""
     passes = epochs * (1 - val_fraction) / val_fraction  # characters trained on for each one held out
     return int(max(4, min(40, EVALUATION_SHARE * FORWARD_SPEED * passes)))
+
+
+def evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
+    """How many characters an evaluation counts; all, where they are up to twice as many as may be counted.
+
+    Else a power of two, so that runs of one length count the same.
+    """
+    affordable = max(ONE_EVALUATION_SHARE * FORWARD_SPEED * epochs * train_chars, LEAST_EVALUATED)
+    some = 2 ** math.floor(math.log2(affordable))
+    held_out = train_chars * val_fraction / (1 - val_fraction)
+    return MOST_EVALUATED if held_out <= 2 * some else min(some, MOST_EVALUATED)
 
 
 def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:

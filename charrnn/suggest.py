@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, check_options
+from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.regimen import (
     FEWEST_BY_TIME,
-    FORWARD_SPEED,
     MIN_WINDOWS,
     RECALL,
+    evaluated,
     evaluations,
     normalises,
     peak_rate,
@@ -79,12 +79,6 @@ PROBE_LANES = {"cpu": 16, "cuda": 32}
 PROBE_LAYER: dict[str, Any] = {"hidden_size": 512, "num_layers": 1, "embedding_dim": 64}
 """The layer with which it is measured: of the size that most texts get."""
 
-ONE_EVALUATION_SHARE = 0.02
-"""Share of a training's time that one evaluation may take: the last, and that in cold windows, come on top."""
-
-LEAST_EVALUATED = 1 << 15
-"""Characters that are evaluated in any case: fewer would tell too little."""
-
 FASTEST = 150_000.0
 """Characters per second that no model trains faster than: below some size, what a step costs in any case decides."""
 
@@ -113,6 +107,7 @@ class _Task:
         step_chars: of a step.
         vocab_size: distinct characters.
         flops: training arithmetic per second here.
+        processes: that do it together.
     """
 
     given: Mapping[str, Any]
@@ -121,6 +116,7 @@ class _Task:
     step_chars: float
     vocab_size: int
     flops: float
+    processes: int
 
 
 def suggest(
@@ -157,12 +153,13 @@ def suggest(
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
-    step_chars = given["batch_size"] * min(mean_line or given["seq_len"], given["seq_len"])
+    windows_of_line = math.ceil(mean_line / given["seq_len"]) if mean_line else 1
+    step_chars = given["batch_size"] * (mean_line / windows_of_line if mean_line else given["seq_len"])
     if device == "cuda":  # there a step of more lanes takes as long
         flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = _Task(
         given=given, num_chars=max(1, round(train_chars / (1 - TrainConfig.val_fraction))), train_chars=train_chars,
-        step_chars=step_chars, vocab_size=vocab_size, flops=flops,
+        step_chars=step_chars, vocab_size=vocab_size, flops=flops, processes=processes,
     )  # fmt: skip
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
@@ -233,7 +230,9 @@ def _planned_epochs(task: _Task, model: ModelConfig) -> float:
         ends.append(given["max_steps"] * task.step_chars / train_chars)
     if "time_limit" in given:
         seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
-        fastest = _gpu_speed(model, task.flops) if given.get("device") == "cuda" else FASTEST / model.members
+        fastest = task.processes * FASTEST / model.members
+        if given.get("device") == "cuda":
+            fastest = _gpu_speed(model, task.flops)
         ends.append(seconds * min(task.flops / training_cost(model), fastest) / train_chars)
     patient = PATIENT_CHARS / model.members * math.sqrt(train_chars / 1_000_000) / train_chars
     return float(min(ends, default=min(wanted_epochs(task.num_chars), patient)))
@@ -252,7 +251,7 @@ def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     choices: dict[str, Any] = {
         "warmup_steps": warm_up(epochs * train_chars / task.step_chars),
         "stretch": stretch(train_chars, epochs, given["seq_len"]),
-        "evaluated": _evaluated(train_chars, epochs, given["val_fraction"]),
+        "evaluated": evaluated(train_chars, epochs, given["val_fraction"]),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
@@ -263,14 +262,6 @@ def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     else:
         choices["evaluations"] = evaluations(epochs, given["val_fraction"])
     return choices
-
-
-def _evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
-    """A power of two, so that runs of one length count the same characters; all, where they are up to twice as many."""
-    affordable = max(ONE_EVALUATION_SHARE * FORWARD_SPEED * epochs * train_chars, LEAST_EVALUATED)
-    some = 2 ** math.floor(math.log2(affordable))
-    held_out = train_chars * val_fraction / (1 - val_fraction)
-    return MOST_EVALUATED if held_out <= 2 * some else min(some, MOST_EVALUATED)
 
 
 def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str, processes: int) -> int:

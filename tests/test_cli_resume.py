@@ -383,6 +383,30 @@ def test_another_optimizer_gets_a_rate_of_its_own(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("flags", [["--learning-rate", 0.05], ["--optimizer", "sgd"]])
+def test_another_rate_has_the_evaluations_before_it_not_held_against_it(folder, flags):
+    stored = contents(folder)
+    stored["training"]["pace"] |= {"stale": 2, "lowest": 0.1}
+    stored["training"]["rewinds"] = 1
+    torch.save(stored, folder / "verse.pt")
+    as_it_was = train(folder, "--resume", "--resume-from", "verse.pt", "--out", "other.pt", "--max-steps", 20)
+    assert as_it_was.process.exitcode == 0, as_it_was.stderr
+    forced = train(folder, "--force-resume", *flags, "--patience", 3)
+    assert forced.process.exitcode == 0, forced.stderr
+    pace = contents(folder)["training"]["pace"]
+    assert (pace["stale"], pace["lowest"] > 0.1) == (0, True)
+
+
+@pytest.mark.slow
+def test_a_run_that_has_gone_back_says_with_which_rate_it_goes_on(folder):
+    stored = contents(folder)
+    peak = stored["training"]["config"]["learning_rate"]
+    stored["training"]["rewinds"] = 2
+    torch.save(stored, folder / "verse.pt")
+    assert f"adamw at {peak * 0.16:.2g}, at first {peak:g};" in train(folder, "--resume", "--max-steps", 22).stderr
+
+
+@pytest.mark.slow
 def test_a_larger_held_out_piece_of_which_some_was_learned_is_told(folder):
     flags = ["--force-resume", "--max-steps", 24, "--val-fraction"]
     told = "--val-fraction 0.2, so that some of what is held out was learned from before"

@@ -130,6 +130,26 @@ def test_lines_read_one_by_one_have_more_lanes_and_half_of_the_characters_in_a_s
     assert lanes(mean_line=8.0, num_lines=3) == 3, "no lane without a line"
 
 
+def test_lines_that_are_longer_than_a_window_take_several_short_ones():
+    """Of 70 characters, two of 35: twice as many updates for a passage as windows of 64 would make."""
+
+    def epochs(mean_line):
+        return suggest(
+            {"max_steps": 1000, "batch_size": 10}, num_chars=10**6, vocab_size=65, mean_line=mean_line
+        ).epochs
+
+    assert epochs(70.0) == pytest.approx(1000 * 10 * 35 / 900_000)
+    assert epochs(64.0) == pytest.approx(1000 * 10 * 64 / 900_000)
+
+
+def test_many_processes_pass_over_a_text_as_often_as_they_are_fast():
+    def epochs(processes):
+        flags = {"time_limit": 600.0, "hidden_size": 16, "num_layers": 1, "members": 1}
+        return suggest(flags, num_chars=10**8, vocab_size=65, flops=1e15, processes=processes).epochs
+
+    assert epochs(8) == pytest.approx(8 * epochs(1))
+
+
 def test_of_several_ends_the_first_is_what_the_training_is_planned_for():
     steps, flags = 100, {"batch_size": 10, "seq_len": 100, "val_fraction": 0.5}
     for epochs, planned in ((0.1, 0.1), (9.0, 0.2)):

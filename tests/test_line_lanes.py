@@ -12,7 +12,7 @@ from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.text import places
 from charrnn.text.places import count_lines, find_lines, next_line, previous_line
-from charrnn.training import line_lanes
+from charrnn.training import evaluation, line_lanes
 from charrnn.training.evaluation import evaluate_lines
 from charrnn.training.lanes import IGNORED
 from charrnn.training.line_lanes import LineLanes
@@ -196,6 +196,26 @@ def test_the_loss_is_that_of_each_line_read_alone(cell):
         total += float((np.log(np.exp(logits).sum(-1)) - chosen).sum())
         count += len(text) - 1
     assert evaluate_lines(model, join(lines), LINE_FEED) == pytest.approx(total / count, abs=1e-5)
+
+
+def test_lines_that_are_far_longer_than_others_are_read_in_pieces_and_cost_no_more_than_their_length(monkeypatch):
+    model = random_model(model_config())
+    generator = np.random.default_rng(2)
+    lines = [generator.integers(1, 6, length).tolist() for length in (5, 9000, 40, 3000, 4000, 0, *[30] * 200)]
+    ids = join(lines)
+    read = []
+    sum_of_losses = evaluation._sum_of_losses
+
+    def remember(model, ids, starts, ends, *others):
+        read.append((len(starts) * int((ends - starts).max()), int((ends - starts).sum())))
+        return sum_of_losses(model, ids, starts, ends, *others)
+
+    monkeypatch.setattr(evaluation, "_sum_of_losses", remember)
+    loss = evaluate_lines(model, ids, LINE_FEED)
+    assert sum(counted for _, counted in read) == len(ids)
+    assert sum(computed for computed, _ in read) < 2 * len(ids)
+    monkeypatch.setattr(evaluation, "LONGEST_PIECE", 10**6)
+    assert loss == pytest.approx(evaluate_lines(model, ids, LINE_FEED), rel=1e-4)
 
 
 def test_a_part_of_many_lines_is_taken_from_all_over_them():

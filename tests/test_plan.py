@@ -13,7 +13,7 @@ from charrnn.cli.trainer.plan import MEASURED_SECONDS, REVIEWED_AT, Plan
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import Report
 from charrnn.network.ensemble import members_of
-from charrnn.regimen import peak_rate, regularise
+from charrnn.regimen import peak_rate, regularise, warm_up
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
@@ -80,6 +80,17 @@ def test_a_slower_machine_hides_less():
     assert review(Plan(30.0, BY_CLOCK), run, 20).startswith("slower than it was at the start")
     epochs = expected_steps(20) / run.lanes.windows_per_epoch
     assert run.model.config.dropout == regularise(epochs, run.model.config)["dropout"]
+
+
+def test_a_slower_machine_has_fewer_steps_to_let_the_rate_rise_in():
+    run = start()
+    run.config = dataclasses.replace(run.config, warmup_steps=80)
+    assert review(Plan(30.0, BY_CLOCK), run, 20)
+    assert run.config.warmup_steps == warm_up(expected_steps(20)) < 80
+    run = start()
+    run.config = dataclasses.replace(run.config, warmup_steps=80)
+    assert review(Plan(30.0, {**BY_CLOCK, "warmup_steps": 80}), run, 20)
+    assert run.config.warmup_steps == 80
 
 
 def test_what_flags_have_decided_stays():

@@ -199,3 +199,15 @@ def test_what_cannot_be_begun_with_is_refused_in_one_line(folder, flags, code, t
     assert training.stderr.startswith(f"charrnn: {told}"), training.stderr
     assert training.stderr.count("\n") == 1
     assert (folder / "base.pt").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_of_a_list_that_has_grown_it_is_told_that_other_lines_are_held_out_now(folder):
+    names = "".join(f"{name}\n" for name in make_text(3000).split())
+    (folder / "verse.txt").write_text(names, encoding="utf-8")
+    flags = ["--lines", "--batch-size", 4, "--precision", "float32", "--max-steps", 2, "--overwrite"]
+    assert train(folder, *flags, "--out", "list.pt").process.exitcode == 0
+    (folder / "verse.txt").write_text(names + "tin\nsole\n", encoding="utf-8")
+    grown = train(folder, *flags, "--init-from", "list.pt", "--out", "grown.pt")
+    assert grown.process.exitcode == 0, grown.stderr
+    assert "some of what is held out may have been learned from before" in grown.stderr

@@ -34,6 +34,25 @@ def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
     return of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype))
 
 
+def cut_lines(starts: Positions, lengths: Positions, limit: int) -> tuple[Positions, Positions]:
+    """Cut each line into the fewest pieces of at most `limit` characters, whose lengths differ by one at most.
+
+    Args:
+        starts: of lines, shape (num_lines,).
+        lengths: of these, at least 1 each, shape (num_lines,).
+        limit: at least 1.
+
+    Returns:
+        Starts and lengths of the pieces, in order, both shape (num_pieces,).
+    """
+    pieces = -(-lengths // limit)
+    first = np.cumsum(pieces, dtype=np.int64) - pieces  # each line's first piece
+    number = np.arange(int(pieces.sum()), dtype=np.int64) - np.repeat(first, pieces)
+    of_line, in_line = np.repeat(lengths.astype(np.int64), pieces), np.repeat(pieces, pieces)
+    begin, end = number * of_line // in_line, (number + 1) * of_line // in_line
+    return (np.repeat(starts, pieces) + begin).astype(starts.dtype), (end - begin).astype(lengths.dtype)
+
+
 def next_line(ids: Ids, place: int, line_feed: int) -> int:
     """The first place, from one that is no text's beginning on, at which a line begins; the text's end if none does."""
     for first in range(place - 1, len(ids) - 1, PIECE):

@@ -24,7 +24,7 @@ from charrnn.network.model import State, forecasts_on, ids_on, to_device
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
-from charrnn.text.places import find_lines
+from charrnn.text.places import cut_lines, find_lines
 from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
@@ -35,6 +35,9 @@ LookUp = Callable[[int, int], Forecasts]
 
 VALUES_AT_ONCE = 1 << 21
 """Activations, or scores, of one window: eight megabytes, or more where the fewest characters take more."""
+
+LONGEST_PIECE = 4 * WARM_UP
+"""Characters of a line that are read on end."""
 
 FEWEST_AT_ONCE, MOST_AT_ONCE = 16, 256
 """Characters of one window, at least and at most."""
@@ -107,6 +110,9 @@ def evaluate_lines(
 ) -> float:
     """Measure the loss over lines that are texts of their own, each read from a state of zeros after a line feed.
 
+    Very long ones are read in pieces, each but the first from the state that the characters before it leave: one lane
+    alone would take as long as all others together. Lines of nearly the same length are read side by side.
+
     Args:
         model: left in the mode, training or not, in which it was.
         ids: encoded text, shape (num_chars,).
@@ -117,14 +123,18 @@ def evaluate_lines(
     Returns:
         Mean loss in nats over all characters, line feeds included.
     """
-    starts, lengths = find_lines(ids, line_feed)
+    lines = find_lines(ids, line_feed)
+    starts, lengths = cut_lines(*lines, LONGEST_PIECE)
     by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world_size]  # alike for each
+    is_first = np.isin(starts[by_length], lines[0])
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
     with _reading(model, precision):
-        for lines in _pieces(by_length):
-            begin = starts[lines].astype(np.int64)  # in `opened`, where the character before a line's first lies
-            total += _sum_of_losses(model, opened, begin, begin + lengths[lines], model.initial_state(len(lines)))
+        for own, lead in ((by_length[is_first], 0), (by_length[~is_first], WARM_UP)):
+            for pieces in _alike(own, lengths):
+                begin = starts[pieces].astype(np.int64)  # in `opened`, where the character before a first one lies
+                state = _warm_state(model, opened, begin, lead)
+                total += _sum_of_losses(model, opened, begin, begin + lengths[pieces], state)
     return ranks.all_reduce_sum(total)[0] / len(ids)
 
 
@@ -179,6 +189,21 @@ def _spread(pieces: Positions, num_chars: int, most: int | None) -> Positions:
 def _pieces(lanes: Positions) -> list[Positions]:
     """Divide lanes into pieces that are read side by side."""
     return np.array_split(lanes, -(-len(lanes) // MAX_LANES)) if len(lanes) else []
+
+
+def _alike(pieces: Positions, lengths: Positions) -> Iterator[Positions]:
+    """Divide pieces, from the shortest to the longest, into those that are read side by side: few behind their ends.
+
+    Args:
+        pieces: their numbers, by length.
+        lengths: of all there are, by number.
+    """
+    ascending, end = lengths[pieces], len(pieces)
+    while end:
+        enough = int(np.searchsorted(ascending, -(-int(ascending[end - 1]) // 2)))
+        begin = max(end - MAX_LANES, enough)
+        yield pieces[begin:end]
+        end = begin
 
 
 def _warm_state(model: Model, ids: Ids, starts: Positions, lead: int) -> State:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
 from charrnn.text.encoder import Ids
-from charrnn.text.places import Positions, find_lines
+from charrnn.text.places import Positions, cut_lines, find_lines
 from charrnn.training.lanes import EVERY, IGNORED, Window, WindowReader
 
 LEAST_WINDOWS = 16
@@ -110,19 +110,9 @@ def _cut_longest(starts: Positions, lengths: Positions, batch_size: int, seq_len
         return starts, lengths
     halvings = 1 + int(np.log2(longest / (LEAST_WINDOWS * seq_len)))
     limits = [-(-longest // 2**number) for number in range(halvings)]
-    costs = [int(_windows(_cut(starts, lengths, limit)[1], batch_size, seq_len).sum()) for limit in limits]
+    costs = [int(_windows(cut_lines(starts, lengths, limit)[1], batch_size, seq_len).sum()) for limit in limits]
     chosen = next(limit for limit, cost in zip(limits, costs, strict=True) if cost <= (1 + EMPTY) * min(costs))
-    return _cut(starts, lengths, chosen)
-
-
-def _cut(starts: Positions, lengths: Positions, limit: int) -> tuple[Positions, Positions]:
-    """Cut lines into the fewest pieces of at most `limit` characters, which differ by one at most."""
-    pieces = -(-lengths // limit)
-    first = np.cumsum(pieces, dtype=np.int64) - pieces  # each line's first piece
-    number = np.arange(int(pieces.sum()), dtype=np.int64) - np.repeat(first, pieces)
-    of_line, in_line = np.repeat(lengths.astype(np.int64), pieces), np.repeat(pieces, pieces)
-    begin, end = number * of_line // in_line, (number + 1) * of_line // in_line
-    return (np.repeat(starts, pieces) + begin).astype(starts.dtype), (end - begin).astype(lengths.dtype)
+    return cut_lines(starts, lengths, chosen)
 
 
 def gather_lines(

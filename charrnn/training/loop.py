@@ -172,8 +172,12 @@ def _reset_some(run: TrainingRun) -> State:
 
 def _rate(run: TrainingRun) -> float:
     """The learning rate of the next step; after numbers went wrong it rises anew, to less."""
-    rate = scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress)
-    return rate * REWIND_RATE**run.rewinds * run.health.rate
+    return scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress) * lowered(run)
+
+
+def lowered(run: TrainingRun) -> float:
+    """Factor on the learning rate for what went back, and what went wrong, so far."""
+    return REWIND_RATE**run.rewinds * run.health.rate
 
 
 def _evaluation_is_due(run: TrainingRun) -> bool:

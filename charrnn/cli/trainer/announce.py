@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.cli.trainer.launch import Launch
+from charrnn.cli.trainer.launch import PASSES_SHARE, Launch
 from charrnn.config import TrainConfig
 from charrnn.display.plain import describe_known, describe_loss, describe_model, format_seconds, number_of
 from charrnn.escape import quoted
@@ -17,6 +17,7 @@ from charrnn.text.encoder import Ids
 from charrnn.text.options import CHARACTER
 from charrnn.text.places import count_lines
 from charrnn.text.splitting import count_known
+from charrnn.training.loop import lowered
 from charrnn.training.run import TrainingRun
 
 MANY_CONTROLS = 0.05
@@ -41,7 +42,7 @@ def announcement(launch: Launch) -> list[str]:
         *_describe_corpus(launch.corpus, run, config.num_evaluated(len(run.val_ids))),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, windows of {config.seq_len}, "
-        f"{config.optimizer} at {config.learning_rate:g}; {config.device}, {config.precision}, "
+        f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
         f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.threads, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}",
     ]
@@ -145,6 +146,12 @@ def _processes(world: int) -> str:
     return "" if world == 1 else f"{world} processes of "
 
 
+def _rate(run: TrainingRun) -> str:
+    """The peak learning rate, and what has become of it in a run that goes on with less."""
+    peak, factor = f"{run.config.learning_rate:g}", lowered(run)
+    return peak if factor == 1 else f"{run.config.learning_rate * factor:.2g}, at first {peak}"
+
+
 def _end(config: TrainConfig) -> str:
     ends = [number_of(config.epochs, "epoch")] if config.epochs is not None else []
     ends += [number_of(config.max_steps, "step")] if config.max_steps is not None else []
@@ -159,7 +166,8 @@ def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)
     if run.total_steps is not None:
-        seconds.append((run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second)
+        passes = (run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second
+        seconds.append(passes / PASSES_SHARE)
     return f"takes about {format_seconds(max(min(seconds), 0.0))}"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from charrnn.config import ModelConfig
 from charrnn.metrics import Report
 from charrnn.network.ensemble import set_dropout
-from charrnn.regimen import peak_rate, regularise
+from charrnn.regimen import peak_rate, regularise, warm_up
 from charrnn.training.run import TrainingRun
 
 REVIEWED_AT = 0.1
@@ -66,12 +66,15 @@ class Plan:
             for name, share in regularise(expected, run.model.config).items()
             if self._options.get(name) is None
         }
-        before = run.model.config, run.config
+        before = run.model.config, run.config.learning_rate
         set_dropout(run.model, **shares)
         if self._options.get("learning_rate") is None:
             rate = self._rate_share * peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
             run.config = replace(run.config, learning_rate=rate)
-        if (run.model.config, run.config) == before:
+        if self._options.get("warmup_steps") is None:
+            steps = min(run.config.warmup_steps, warm_up(report.step + steps_left))
+            run.config = replace(run.config, warmup_steps=steps)
+        if (run.model.config, run.config.learning_rate) == before:
             return ""
         return _tell(expected, self._epochs, run.model.config, run.config.learning_rate)
 

@@ -264,6 +264,7 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
         state = {**state, "cold_loss": None, "pace": vars(Pace(step=state["step"])), "beginning": beginning}
     if changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
         state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
+        state["pace"] = {**state["pace"], "stale": 0, "lowest": math.inf}
     if "optimizer" in changed:
         state = {**state, "optimizer": fresh["optimizer"]}
     if "seed" in changed:

@@ -62,8 +62,11 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     is_other = (before.val_fraction, before.val_spread) != (now.val_fraction, now.val_spread)
     is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
     was_learned = now.val_fraction > before.val_fraction or (is_spread and is_other)
-    learned = ", so that some of what is held out was learned from before" * was_learned
-    told = f"{loss:.4f}{learned if stored.corpus.sha256 == corpus.sha256 else ''}"
+    told = f"{loss:.4f}"
+    if stored.corpus.sha256 == corpus.sha256:
+        told += ", so that some of what is held out was learned from before" * was_learned
+    elif before.val_spread and now.val_spread and stored.corpus.name == corpus.name:
+        told += ", where some of what is held out may have been learned from before"
     grown = f", {new:,} {corpus.options.unit}{'s' * (new > 1)} new to it" if new else ""
     return replace(launch, reason=f"those of {path}, whose loss here is {told}{grown}; the rest {launch.reason}")
 
