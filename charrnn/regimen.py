@@ -58,6 +58,9 @@ ONE_EVALUATION_SHARE = 0.02
 LEAST_EVALUATED = 1 << 15
 """Characters that are evaluated in any case: fewer would tell too little."""
 
+MOST_EVALUATIONS = 1000
+"""Of a training. Each is kept in the checkpoint."""
+
 FEWEST_BY_TIME = 12
 """Evaluations, at least, where the clock ends a training: often enough to see overfitting begin. What they cost is
 bounded while it trains."""
@@ -68,10 +71,14 @@ def wanted_epochs(num_chars: int) -> float:
     return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3))
 
 
-def evaluations(epochs: float, val_fraction: float) -> int:
-    """How often the held-out piece may be evaluated at a cost near `EVALUATION_SHARE` of the training."""
-    passes = epochs * (1 - val_fraction) / val_fraction  # characters trained on for each one held out
-    return int(max(4, min(40, EVALUATION_SHARE * FORWARD_SPEED * passes)))
+def evaluations(trained: float, counted: float) -> int:
+    """How often a training may be evaluated at a cost near `EVALUATION_SHARE` of it: of a short text about once a pass.
+
+    Args:
+        trained: characters that it reads in all.
+        counted: characters of an evaluation.
+    """
+    return int(max(4, min(MOST_EVALUATIONS, EVALUATION_SHARE * FORWARD_SPEED * trained / counted)))
 
 
 def evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:

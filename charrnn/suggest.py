@@ -20,6 +20,7 @@ from charrnn.errors import ConfigError
 from charrnn.regimen import (
     FEWEST_BY_TIME,
     MIN_WINDOWS,
+    MOST_EVALUATIONS,
     RECALL,
     evaluated,
     evaluations,
@@ -257,10 +258,11 @@ def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
         choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
     if "time_limit" in given:
-        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.num_chars)
-        choices["evaluations"] = round(min(100, max(FEWEST_BY_TIME, usual)))
+        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.num_chars)  # of a short text, one in two passes
+        choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
-        choices["evaluations"] = evaluations(epochs, given["val_fraction"])
+        held_out = train_chars * given["val_fraction"] / (1 - given["val_fraction"])
+        choices["evaluations"] = evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
     return choices
 
 

@@ -7,7 +7,16 @@ from charrnn.cli.common.durations import parse_duration
 from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
-from charrnn.regimen import DROPOUT, INPUT_DROPOUT, SHORT_TEXT, peak_rate, regularise, stretch, wanted_epochs
+from charrnn.regimen import (
+    DROPOUT,
+    INPUT_DROPOUT,
+    MOST_EVALUATIONS,
+    SHORT_TEXT,
+    peak_rate,
+    regularise,
+    stretch,
+    wanted_epochs,
+)
 from charrnn.shapes import training_cost
 from charrnn.suggest import SETUP_SECONDS, TYPICAL_FLOPS, suggest
 
@@ -190,9 +199,16 @@ def test_members_share_the_time_though_each_is_as_small_as_can_be():
     assert one == pytest.approx(2 * two)
 
 
-def test_what_is_held_out_is_evaluated_from_four_to_forty_times():
-    told = [suggest({"epochs": count}, num_chars=10**6, vocab_size=65).training.evaluations for count in (0.1, 8, 1e4)]
-    assert told[0] == 4 < told[1] < told[2] == 40
+def test_what_is_held_out_is_evaluated_at_least_four_times_and_of_a_short_text_about_once_a_pass():
+    def evaluations(num_chars, **flags):
+        return suggest(flags, num_chars=num_chars, vocab_size=65).training.evaluations
+
+    assert evaluations(10**6, epochs=0.1) == 4
+    assert 8 <= evaluations(10**6, epochs=8.0) <= 16
+    assert 200 <= evaluations(10**4, epochs=300.0) <= 600
+    assert evaluations(10**6, epochs=1e4) == MOST_EVALUATIONS
+    assert 50 <= evaluations(10**9, epochs=1.0) <= 200, "hours apart else: what is counted of it is little"
+    assert 100 < evaluations(35_000, time_limit=3600.0) <= MOST_EVALUATIONS
 
 
 def test_a_large_alphabet_gets_longer_vectors_and_what_is_not_recalled_is_not_hidden():

@@ -18,7 +18,7 @@ from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
-from charrnn.regimen import FEWEST_BY_TIME, evaluations, peak_rate
+from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, evaluations, peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import TextOptions
@@ -71,7 +71,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     _restore(run, stored, corpus, set(changes), path)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale, run.pace.lowest = 0, math.inf
-        run.config = replace(run.config, evaluations=_evaluations(run))
+        run.config = replace(run.config, evaluations=_evaluations(run, before["time_limit"]))
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
     if world != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
@@ -219,15 +219,18 @@ def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
     return replace(config, **changes)
 
 
-def _evaluations(run: TrainingRun) -> int:
+def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
     """How often a run is evaluated that goes on to another end: by steps as one that had it from the start.
 
-    By the clock as often as before, or at least as a training that has just begun: what that costs is bounded.
+    By the clock at the same distances as before, or at least as often as before, and as a training that has just begun.
     """
-    if run.config.time_limit is not None:
-        return max(run.config.evaluations, FEWEST_BY_TIME)
+    limit = run.config.time_limit
+    if limit is not None:
+        longer = max(1.0, limit / limit_before) if limit_before else 1.0
+        return round(min(MOST_EVALUATIONS, max(longer * run.config.evaluations, FEWEST_BY_TIME)))
     assert run.planned_steps is not None, "something ends it"
-    return evaluations(run.planned_steps / run.lanes.windows_per_epoch, run.config.val_fraction)
+    trained = run.planned_steps * run.lanes.chars_per_window
+    return evaluations(trained, run.config.num_evaluated(len(run.val_ids)))
 
 
 def _settle_device(config: TrainConfig, before: str, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
