@@ -31,14 +31,20 @@ def test_a_text_ends_before_its_first_stop_and_nothing_of_it_is_given_early(text
     expected = text
     if ends:
         drawn = text[: min(ends)]
-        first = next(stop for stop in stops if drawn.endswith(stop))
-        expected = drawn[: -len(first)]
+        longest = max((stop for stop in stops if drawn.endswith(stop)), key=len)
+        expected = drawn[: -len(longest)]
     assert joined(pieces) == expected
     assert (ending.reason == "stop") == bool(ends)
     given_so_far = ""
     for piece in pieces:
         given_so_far += joined([piece])
         assert expected.startswith(given_so_far)
+
+
+@pytest.mark.parametrize("stops", [("FINCH:", "\n\nFINCH:"), ("\n\nFINCH:", "FINCH:")])
+def test_of_stops_that_end_together_the_one_that_begins_first_counts(stops):
+    pieces, ending = feed("Now.\n\nFINCH: No", Rules(stops=stops))
+    assert (joined(pieces), ending.reason) == ("Now.", "stop")
 
 
 @given(TEXTS, st.integers(1, 4))

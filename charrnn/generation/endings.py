@@ -43,7 +43,8 @@ class Rules:
     """What ends a sample before its length, and what it must not hold.
 
     Attributes:
-        stops: texts that end it; they are not part of it. What is drawn may hold one where a known line is left out.
+        stops: texts that end it; they are not part of it. Of several that end together the longest counts. What is
+            drawn may hold one where a known line is left out.
         lines: whole lines after which it ends.
         known_lines: lines that are left out; they do not count, nor do empty ones beside them, of which none is
             written behind a line left out or behind another.
@@ -76,13 +77,14 @@ class Ending:
 
     def __init__(self, rules: Rules, beginning: str = "") -> None:
         self._rules = rules
+        self._stops = sorted(rules.stops, key=len, reverse=True)  # of several that end together the longest counts
         self._beginning = beginning.rpartition("\n")[2]
         self._held: list[Drawn] = []
         self._text = ""
         self._is_within_line = False  # of which a part was given out
         self._is_behind_gap = False  # a line left out, or an empty one
         self._refused_text = ""
-        self._longest_stop = max(map(len, rules.stops), default=0)
+        self._longest_stop = len(self._stops[0]) if self._stops else 0
         self._drawn = ""  # last, what is left out too, as far as a stop may reach back
         self._is_kept: list[bool] = []  # of these, what is not left out
         self.reason: str | None = None
@@ -94,7 +96,7 @@ class Ending:
         self._held.append((character, log_probability))
         self._text += character
         self._remember(character)
-        for stop in self._rules.stops:
+        for stop in self._stops:
             if self._drawn.endswith(stop):
                 self.reason = "stop"
                 self._drop(self._num_kept(len(stop)))
@@ -193,7 +195,7 @@ class Ending:
 
     def _certain(self) -> int:
         """How many of the held characters no rule can take back any more."""
-        stops = self._rules.stops
+        stops = self._stops
         if not stops and self._rules.known_lines is None:
             return len(self._text)
         rest = self._text[: len(self._text) - max(map(self._begun, stops), default=0)]
