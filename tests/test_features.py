@@ -19,6 +19,7 @@ def values(text, name):
         ("word start", "ab 1c'd", [1, 0, 0, 1, 0, 0, 0]),
         ("word length so far", "ab 1c'd 'e", [1, 2, 0, 1, 2, 3, 4, 0, 0, 1]),
         ("word in capitals", "ABc DE aBC", [0, 1, 0, 0, 0, 1, 0, 0, 0, 0]),
+        ("word in capitals", "1984 B2 3D-12'S 4", [0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0]),
         ("capital", "aB1É", [0, 1, 0, 1]),
         ("digit", "a1", [0, 1]),
         ("letter", "a1é", [1, 0, 1]),

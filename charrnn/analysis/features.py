@@ -113,13 +113,14 @@ def _distance_ahead(ends: NDArray[np.bool_]) -> Values:
 
 def _word_features(text: str) -> dict[str, Values]:
     length, capitals = [], []
-    run, upper = 0, True
+    run, upper, has_capital = 0, True, False
     for character in text:
         in_word = character.isalnum() or (run > 0 and character in "'\N{RIGHT SINGLE QUOTATION MARK}")
         run = run + 1 if in_word else 0
         upper = in_word and (character.isupper() or not character.isalpha()) and (upper or run == 1)
+        has_capital = character.isupper() or (has_capital and run > 1)
         length.append(run)
-        capitals.append(upper and run > 1)
+        capitals.append(upper and has_capital and run > 1)
     lengths = np.array(length, dtype=np.float32)
     return {
         "word start": (lengths == 1).astype(np.float32),
