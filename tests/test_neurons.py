@@ -98,6 +98,15 @@ def test_the_effect_is_measured_on_the_half_it_was_not_chosen_on():
     assert finding.p > 0.2
 
 
+def test_a_unit_that_follows_a_feature_the_other_way_round_on_the_other_half_follows_nothing():
+    generator = np.random.default_rng(6)
+    values = generator.normal(size=(2000, 8)).astype(np.float32)
+    feature = (generator.random(2000) < 0.5).astype(np.float32)
+    values[:, 6] += 4 * feature * np.where(np.arange(2000) < 1000, 1, -1)
+    (finding,) = find_neurons(Activations([Unit(0, n, "h") for n in range(8)], values), {"on": feature})
+    assert (finding.unit.number, finding.chosen > 0.8, finding.effect < -0.8, finding.p) == (6, True, True, 1)
+
+
 def test_a_unit_that_is_off_where_a_feature_is_on_follows_it_too():
     generator = np.random.default_rng(5)
     values = generator.normal(size=(2000, 8)).astype(np.float32)

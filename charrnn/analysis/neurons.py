@@ -5,7 +5,8 @@ half of the text and its effect measured on the second. There it must beat what 
 along the half, round its end, by every distance that is not short, which keeps both of them as smooth as they are and
 takes away what they have to do with each other. A finding counts if its effect, in deviations of its own shifted ones,
 is reached by any pair in at most one shift of twenty: the largest over all pairs is what corrects for the many
-comparisons (Westfall, Young 1993, "Resampling-based multiple testing").
+comparisons (Westfall, Young 1993, "Resampling-based multiple testing"). It must also have the sign that the cell was
+chosen for.
 """
 
 from __future__ import annotations
@@ -232,7 +233,8 @@ def find_neurons(activations: Activations, features: Mapping[str, Values]) -> li
     columns = _standard(activations.values[half:, best])
     correlations = _shifted_correlations(_standard(table[half:]), columns)
     effects = correlations[0]
-    p_values = _corrected(correlations)
+    turned = chosen[np.arange(len(names)), best] * effects <= 0  # of another sign than it was chosen for
+    p_values = np.where(turned, 1.0, _corrected(correlations))
     findings = [
         Finding(name, activations.units[unit], float(chosen[row, unit]), float(effects[row]), float(p_values[row]))
         for row, (name, unit) in enumerate(zip(names, best, strict=True))
