@@ -77,6 +77,13 @@ def test_a_prompt_is_a_part_of_its_line(sample):
     assert re.fullmatch(PATTERN + "\n", "Ba" + result.stdout.decode())
 
 
+@pytest.mark.parametrize("length", [60, -1])
+def test_where_no_line_fits_but_the_one_that_the_prompt_began_that_is_said(sample, length):
+    result = sample("--match", "Tin.*", "-p", "Tin", "--forbid", "T", "--lines", 2, "-n", length)
+    told = "seed 3\n1 of 2 lines: no other line fits --match with the characters that are allowed\n"
+    assert result.stderr.decode() == told
+
+
 def test_known_lines_are_left_out_and_another_is_written(sample, trained):
     pattern = "(Tin|Nap) (tin|nap)"
     (trained / "known.txt").write_text("Tin tin\nTin nap\nNap nap\n")

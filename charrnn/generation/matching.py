@@ -103,6 +103,11 @@ class LineMatch:
             )
         return replace(self, state=state)
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether a line can be written that fits, from its first character on."""
+        return self.automaton.start.distance < UNREACHABLE
+
     def fits(self, line: str) -> bool:
         """Whether what was drawn of a line is a whole match, but for a CR at its end."""
         if self.ends_by_cr_lf:

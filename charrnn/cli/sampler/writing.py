@@ -73,6 +73,12 @@ class Job:
         allowed = self.sampler.options.allowed
         return "\n" in self.encoder and (allowed is None or self.encoder.characters.index("\n") in allowed)
 
+    @property
+    def takes_no_line(self) -> bool:
+        """Whether no line that it may write fits, but for one that a prompt has begun."""
+        match = self.sampler.match
+        return match is not None and not match.has_lines
+
 
 @dataclass
 class Tally:
@@ -211,11 +217,14 @@ def tell_short(tally: Tally, job: Job) -> None:
         told = f"{tally.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
     drawn = ", or ten times as many characters drawn," if tally.refused else ""
     reason = f"--length {job.length}{drawn} was reached"
-    if tally.num_without_room == tally.num_short:
+    has_no_room = tally.num_without_room == tally.num_short
+    if has_no_room:
         reason = f"--length {job.length} has no room for another that fits --match"
     can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
     other = ", or a higher --temperature" if tally.refused else ", or -1" if can_be_endless else ""
     reason += f"; give a larger --length{other}"
+    if has_no_room and job.takes_no_line:
+        reason = "no other line fits --match with the characters that are allowed"
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
     write_line(sys.stderr, f"{told}: {reason}")
