@@ -246,6 +246,23 @@ def test_the_dynamic_score_counts_unknown_characters_as_the_static_one_does(trai
     assert dynamic - of_known == pytest.approx(static - static_of_known) == pytest.approx(unknown_price(subject))
 
 
+def test_a_dynamic_score_that_is_no_number_is_told(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    config = ModelConfig(
+        vocab_size=23, cell="rnn-relu", hidden_size=12, num_layers=1, embedding_dim=8, layer_norm=False
+    )
+    weights = {name: tensor.detach() for name, tensor in random_model(config).state_dict().items()}
+    weights["embedding.weight"] *= 1e20  # squares of gradients overflow
+    torch.save({**contents, "model": asdict(config), "weights": weights}, trained / "growing.pt")
+    text = make_text(200)
+    assert command("growing.pt", "--score", "-", stdin=text).returncode == 0
+    for flags in ([], ["--json"]):
+        result = command("growing.pt", "--score", "-", "--dynamic", *flags, stdin=text)
+        assert (result.returncode, result.stdout) == (1, b"")
+        assert result.stderr.startswith(b"charrnn: the model's values are not numbers any more")
+        assert result.stderr.count(b"\n") == 1
+
+
 ORDINARY = [
     "request GET /items/{0} 200 in {1} ms", "user {2} logged in from 10.0.{3}.{1}", "query took {1} ms, {0} rows",
     "cache hit for key item:{0}", "queue length {3}, {1} workers",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.losses import Watch, read
+from charrnn.analysis.losses import Watch, read, require_finite
 from charrnn.cli.common.tables import (
     format_comparison,
     is_live,
@@ -115,7 +115,9 @@ def score_text(
         from charrnn.analysis.dynamic import adapt, average_surprisals
 
         losses = [adapt(one.model, one.weights, readable.ids, watch=tell) for one in subject.members]
-        adapted = (float(average_surprisals(losses)[first:].sum()) + price) / predicted
+        surprisals = average_surprisals(losses)
+        require_finite(surprisals)
+        adapted = (float(surprisals[first:].sum()) + price) / predicted
     return Score(
         characters=predicted,
         loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
