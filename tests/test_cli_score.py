@@ -427,6 +427,16 @@ def test_a_name_that_is_not_utf8_is_replaced_in_json_and_stands_beside_it(comman
     assert (record["text"], base64.b64decode(record["bytes"])) == (path.decode("utf-8", "replace"), path)
 
 
+def test_a_checkpoint_s_name_that_is_not_utf8_is_replaced_in_json(command, trained):
+    path = os.fsdecode(os.fsencode(trained) + b"/caf\xe9.pt")
+    shutil.copy(trained / "words.pt", path)
+    for flags in (["--json"], ["--verify", "--json"]):
+        for line in command(path, "words.pt", *flags).stdout.decode("utf-8", "strict").splitlines():
+            found = json.loads(line)
+            names = [one["checkpoint"] for one in (found if isinstance(found, list) else [found])]
+            assert all(name == "words.pt" or name.endswith("/caf\ufffd.pt") for name in names)
+
+
 def test_a_models_name_breaks_no_row(command, trained):
     shutil.copy(trained / "words.pt", trained / "a\nb\tc.pt")
     result = command("a\nb\tc.pt", "zoo.pt", "--score", "-", "--by", "line", stdin="Tin sole\nmare\n")

@@ -188,6 +188,9 @@ def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     )  # fmt: skip
     drawn = result.stdout.split("\ncharacter ")[0]
     assert "from left to right alone: up and down say nothing" in " ".join(drawn.split())
+    described = subprocess.run([*command[:-1], "--json"], cwd=trained, capture_output=True, check=True).stdout
+    assert b"\\ud" not in described, "no lone surrogate"
+    assert len(json.loads(described.decode("utf-8", "strict"))["characters"]) == len(characters)
     assert len([line for line in drawn.splitlines()[2:] if line.strip()]) > 10
     assert "up and down" not in inspect("--embeddings").stdout
 

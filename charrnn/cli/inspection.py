@@ -1,6 +1,5 @@
 """`charrnn inspect`: its flags, and what they ask for."""
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -122,6 +121,7 @@ def inspect(
     _check(flags)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
+    from charrnn.display.json_line import to_json
     from charrnn.display.plain import write_line
 
     if told := told_of_typing(_inputs(flags)):
@@ -135,7 +135,7 @@ def inspect(
             rows = verify_checkpoint(path)
             if len(checkpoints) > 1:
                 rows = [("checkpoint", path if as_json else quoted(path)), *rows]
-            print(json.dumps(dict(rows))) if as_json else print_table(rows)
+            print(to_json(dict(rows))) if as_json else print_table(rows)
         return
     subjects = read_subjects(checkpoints, corpus, member, encoding)
     _check_subjects(subjects, flags)
@@ -279,10 +279,11 @@ def _outputs(flags: Mapping[str, Any], beside: str) -> list[str]:
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
     from charrnn.cli.inspector.cards import describe, show_card, show_comparison
+    from charrnn.display.json_line import to_json
 
     if as_json:
         cards = [{"checkpoint": subject.path, **describe(subject)} for subject in subjects]
-        print(json.dumps(cards[0] if len(cards) == 1 else cards))
+        print(to_json(cards[0] if len(cards) == 1 else cards))
     elif len(subjects) == 1:
         show_card(subjects[0])
     else:
