@@ -1,13 +1,19 @@
 """The fading of gradients, against autograd through torch's model."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 import torch
-from conftest import VARIANTS, numpy_twin, random_model
+from conftest import VARIANTS, make_text, numpy_twin, random_model
 from torch.nn import functional
 
 from charrnn.analysis.gradients import CONTEXT_LENGTHS, LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
+from charrnn.cli.inspector import gradient_view
 from charrnn.cli.inspector.gradient_view import _in_bits, _reach, _remainder, _what_counts
+from charrnn.cli.inspector.subject import read_subjects
+from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.inference.numpy_ensemble import build_engine
@@ -138,6 +144,16 @@ def test_every_gate_has_a_spectral_radius():
         assert len(radii) == 2 * gates
         block = torch.from_numpy(weights["layers.1.weight_hh"][-4:].copy())
         assert radii[-1][2] == pytest.approx(float(torch.linalg.eigvals(block).abs().max()), rel=1e-4)
+
+
+def test_a_radius_that_is_no_number_is_said_to_be_none(trained, monkeypatch):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    watched = Watched(subject, Piece(make_text(400), "x", 400))
+    monkeypatch.setattr(gradient_view, "spectral_radii", lambda *_: [(0, "input", math.inf), (0, "forget", 0.5)])
+    view = gradient_view.gradients_view(watched)
+    assert [one["radius"] for one in view.data["spectral_radius"]] == [None, 0.5]
+    shown = "\n".join(view.lines(80, False))
+    assert re.search(r"^0 +input +no number\n0 +forget +0\.500$", shown, re.M)
 
 
 def naive_losses(model, ids, first, low, high):

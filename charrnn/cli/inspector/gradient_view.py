@@ -70,7 +70,7 @@ def gradients_view(watched: Watched) -> View:
             for flow in gradient_flow(contents.model, contents.weights, ids)
         ],
         "spectral_radius": [
-            {"layer": layer, "gate": gate, "radius": radius}
+            {"layer": layer, "gate": gate, "radius": finite_or_none(radius)}
             for layer, gate, radius in spectral_radii(contents.model, contents.weights)
         ],
         "loss_by_context": [
@@ -101,7 +101,7 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
         lines += ["", *wrapped(f"gradients are means over {max(places)} places, spread over the text", width)]
     lines += ["", *(_curves(flows, width) if width >= MIN_WIDTH else wrapped(NO_ROOM, width))]
     radii = [
-        [quoted(name), str(entry["layer"]), entry["gate"], f"{entry['radius']:.3f}"]
+        [quoted(name), str(entry["layer"]), entry["gate"], _radius(entry["radius"])]
         for name, each in figures.items()
         for entry in each["spectral_radius"]
     ]
@@ -132,6 +132,10 @@ def _curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
         return []
     title = "log10 of |gradient| k back over that at 0"
     return plot(curves, width, title=title, x_range=(0, REACH), labels=("k = 0", f"k = {REACH}"))
+
+
+def _radius(radius: float | None) -> str:
+    return "no number" if radius is None else f"{radius:.3f}"
 
 
 def _falling(norms: list[float]) -> list[tuple[float, float]]:

@@ -214,7 +214,7 @@ function gradients() {
     : "The spectral radius of a gate's recurrent weights says how strongly the state before moves that gate, not whether a " +
       "memory fades: that is for the gates to decide.");
   table(part, ["layer", "gate", "spectral radius"],
-        view.spectral_radius.map((one) => [layerNamed(one.layer), one.gate, number(one.radius, 3)]), [2]);
+        view.spectral_radius.map((one) => [layerNamed(one.layer), one.gate, one.radius === null ? "no number" : number(one.radius, 3)]), [2]);
   make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps. " +
     `Each is over the same ${grouped(view.loss_by_context[0].characters)} ${unit}s${view.contexts_cut ? "; more context would leave less than half of so short a text" : ""}.`);
   table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
