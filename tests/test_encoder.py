@@ -1,10 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import UnknownCharacterError
-from charrnn.text.encoder import CharEncoder, code_points
+from charrnn.text.encoder import DECODED_AT_ONCE, CharEncoder, code_points
 
 ANY_CHARACTER = st.characters(exclude_categories=[])  # lone surrogates too
 ANY_TEXT = st.text(ANY_CHARACTER)
@@ -66,8 +68,33 @@ def test_membership_and_length():
     assert "x" not in encoder
 
 
-def test_a_byte_that_is_too_rare_to_be_known_is_a_question_mark():
-    encoder = CharEncoder("ab\xc3", unit="byte", has_unknown=True)
-    ids = [0, encoder.unknown_id, 1]
-    assert encoder.decode(ids) == "a?b"
-    assert "".join(encoder.spell(ids)) == "a?b"
+@given(st.binary(), st.sets(st.integers(0, 255), max_size=255))
+def test_bytes_too_rare_to_be_known_are_read_again_as_such(data, known):
+    encoder = CharEncoder("".join(map(chr, known)), unit="byte", has_unknown=True)
+    ids = encoder.look_up(np.frombuffer(data, dtype=np.uint8))
+    assert [i == encoder.unknown_id for i in ids] == [byte not in known for byte in data]
+    np.testing.assert_array_equal(encoder.encode(encoder.decode(ids)), ids)
+    assert "".join(encoder.spell(ids.tolist())) == encoder.decode(ids)
+
+
+def test_a_byte_too_rare_to_be_known_is_none_that_is_known():
+    assert CharEncoder("ab?\xc3", unit="byte", has_unknown=True).decode([1, 4, 2]) == "a\udcffb"
+
+
+@pytest.mark.parametrize("unit", ["character", "byte"])
+def test_a_long_text_is_decoded_in_pieces(unit):
+    text = "аб\n" * DECODED_AT_ONCE
+    of_it = CharEncoder(text if unit == "character" else text.encode().decode("latin-1"), unit)
+    assert of_it.decode(of_it.encode(text)) == text
+
+
+def test_of_a_long_text_hardly_more_is_held_than_its_letters_take():
+    ids = np.zeros(4_000_000, dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        text = CharEncoder("ab").decode(ids)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert text == "a" * len(ids)
+    assert peak < 4 * len(ids)

@@ -26,6 +26,9 @@ UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
 RARE = "<rare>"
 """What the id of all characters that have none of their own is called; its mark may be a character of the text, too."""
 
+DECODED_AT_ONCE = 1 << 16
+"""Ids that are turned into text together: on the way they take twenty bytes each."""
+
 
 class CharEncoder:
     """A bijection between the characters of an alphabet and the ids 0 to V - 1.
@@ -57,7 +60,7 @@ class CharEncoder:
     @property
     def spelled(self) -> str:
         """The character of each id, that of the unknown ones included, shape (V,)."""
-        return self.characters + UNKNOWN_MARK * self.has_unknown
+        return self.characters + (self._mark if self.has_unknown else "")
 
     @property
     def names(self) -> list[str]:
@@ -106,8 +109,9 @@ class CharEncoder:
 
     def decode(self, ids: Ids | Sequence[int]) -> str:
         """Turn ids, shape (num_chars,), into text; bytes that are not valid UTF-8 become lone surrogates."""
-        text = from_code_points(self._points[np.asarray(ids, dtype=np.intp)])
-        return text if self.unit == CHARACTER else _unit_bytes(text).decode("utf-8", "surrogateescape")
+        pieces = (ids[start : start + DECODED_AT_ONCE] for start in range(0, len(ids), DECODED_AT_ONCE))
+        text = "".join(from_code_points(self._points[np.asarray(piece, dtype=np.intp)]) for piece in pieces)
+        return text if self.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
     def spell(self, ids: Iterable[int]) -> Iterator[str]:
         """Turn ids that come one by one into characters, each as soon as it is whole."""
@@ -150,6 +154,13 @@ class CharEncoder:
         return knows
 
     @cached_property
+    def _mark(self) -> str:
+        """What stands for characters that have no id; of bytes one that has none either, where there is such a byte."""
+        if self.unit == CHARACTER:
+            return UNKNOWN_MARK
+        return next((chr(byte) for byte in reversed(range(256)) if chr(byte) not in self._alphabet), "?")
+
+    @cached_property
     def _alphabet(self) -> frozenset[str]:
         return frozenset(self.characters)
 
@@ -169,7 +180,7 @@ class Decoder:
     def feed(self, character: int) -> str:
         """Take the next id; give what is certain by now."""
         unit = self._characters[character]
-        return unit if self._bytes is None else self._bytes.decode(_unit_bytes(unit))
+        return unit if self._bytes is None else self._bytes.decode(unit.encode("latin-1"))
 
     def finish(self) -> str:
         """Give the rest: nothing more comes."""
@@ -199,11 +210,6 @@ def code_points(text: str) -> Points:
 def from_code_points(points: Points) -> str:
     """Turn code points, shape (num_chars,), into text; lone surrogates pass."""
     return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-
-
-def _unit_bytes(units: str) -> bytes:
-    """Turn bytes that are written as code points into bytes; the mark for rare ones becomes one, a question mark."""
-    return units.replace(UNKNOWN_MARK, "?").encode("latin-1")
 
 
 def to_bytes(text: str) -> bytes:

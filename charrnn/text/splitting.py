@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.errors import CorpusError
-from charrnn.text.encoder import UNKNOWN_MARK, CharEncoder, Ids
+from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.places import find_lines, next_line, previous_line
 
 MIN_PIECE = 2
@@ -78,7 +78,8 @@ def count_known(train: Ids, held_out: Ids, encoder: CharEncoder) -> tuple[int, i
     """
     share = min(1.0, MOST_LOOKED_AT / max(1, len(train)))
     learned, held = (encoder.decode(ids[: round(share * len(ids))]).split("\n") for ids in (train, held_out))
-    lines = [line for line in held if line.strip() and not (encoder.has_unknown and UNKNOWN_MARK in line)]
+    mark = encoder.decode([len(encoder) - 1]) if encoder.has_unknown else None
+    lines = [line for line in held if line.strip() and (mark is None or mark not in line)]
     known = set(learned)
     return len(lines), sum(line in known for line in lines)
 
