@@ -4,14 +4,19 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+import tracemalloc
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
 
-from charrnn.cli.inspector.watching import Piece
+from charrnn.analysis.heldout import FoundText
+from charrnn.cli.inspector.subject import read_subjects
+from charrnn.cli.inspector.watching import Piece, choose_pieces
 from charrnn.config import ModelConfig
+from charrnn.text.encoder import CharEncoder
 
 SMALL = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8}
 
@@ -154,3 +159,20 @@ def test_a_text_too_short_for_neurons_says_how_much_would_do(inspect, length, to
     shown = inspect("words.pt", "--neurons", "--text", text).stdout
     assert told in " ".join(shown.split())
     assert bool(told) == ("would" in shown)
+
+
+@pytest.mark.parametrize("unit", ["character", "byte"])
+def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    encoder = CharEncoder(subject.contents.encoder.characters, unit)
+    held_out = np.tile(encoder.encode("Tin sole\n"), 300_000)
+    subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
+    object.__setattr__(subject, "text", FoundText("words.txt", held_out, held_out))
+    tracemalloc.start()
+    try:
+        (piece,) = choose_pieces([subject], None, "", "count")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (piece.text, piece.whole) == (("Tin sole\n" * 9999)[:20_000], len(held_out))
+    assert peak < (held_out.nbytes if unit == "character" else 6 * held_out.nbytes)

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -167,6 +168,22 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
         assert subject.baseline == pytest.approx(whole[list(places)].mean(), rel=1e-12)
         assert subject.part == ((0.1, 600, lines) if evaluated == 600 else (0.1, None, False))
         assert subject.num_chosen == (len(list(places)) if evaluated == 600 else 0)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
+    contents = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lines=lines))
+    subject = Subject("words.pt", "words", with_training(contents, evaluated=600))
+    held_out = np.tile(contents.encoder.encode("Tin " * 24 + "Tin\n"), 40_000)
+    object.__setattr__(subject, "text", FoundText("words.txt", held_out[:5000], held_out))
+    assert len(subject.counted) == 600
+    tracemalloc.start()
+    try:
+        assert subject.baseline < 0.1
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * held_out.nbytes
 
 
 def test_what_a_yardstick_was_measured_over_is_told_where_it_is_a_part(contents):

@@ -101,6 +101,17 @@ def test_no_more_than_its_share_of_a_huge_text_is_held(monkeypatch):
     np.testing.assert_array_equal(NgramModel(ids, len(encoder)).surprisals(ids[:500]), short)
 
 
+def test_characters_at_some_places_have_the_surprisals_that_they_have_in_the_whole_text(monkeypatch):
+    text = make_text(3000)
+    encoder = CharEncoder(text)
+    ids = encoder.encode(text)
+    model = NgramModel(ids[:2000], len(encoder))
+    whole = model.surprisals(ids[2000:])
+    monkeypatch.setattr(ngrams, "PLACES_AT_ONCE", 100)
+    for places in (np.arange(1000), np.array([0]), np.array([2, 5, 6, 7, 300, 999]), np.arange(3, 1000, 4)):
+        np.testing.assert_array_equal(model.surprisals_at(ids[2000:], places), whole[places])
+
+
 @pytest.mark.parametrize("text", ["a", "aaaa", "ab"])
 def test_tiny_texts_are_no_error(text):
     encoder = CharEncoder(text)

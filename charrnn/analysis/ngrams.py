@@ -23,6 +23,9 @@ YARDSTICK = f"{ORDER}-gram"
 MAX_CHARACTERS = 2_000_000
 """To learn from, the last of a text: some ten arrays of this length are held."""
 
+PLACES_AT_ONCE = 1 << 17
+"""Characters that are scored together: several arrays of this length are held, and one of six times as many."""
+
 Ids = NDArray[np.integer[Any]]
 Places = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -54,7 +57,23 @@ class NgramModel:
 
     def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER) -> None:
         self._vocab_size = vocab_size
+        self._order = order
         self._levels = _count_levels(np.asarray(ids[-MAX_CHARACTERS:], dtype=np.int64), vocab_size, order)
+
+    def surprisals_at(self, ids: Ids, places: Places) -> Floats:
+        """The surprisals of some characters of a text, each given those before it, shape (num_places,).
+
+        Args:
+            ids: encoded text, shape (num_chars,), of any length: no more of it is held than is looked at.
+            places: of the characters, ascending, at least one, shape (num_places,).
+        """
+        back = np.arange(self._order)
+        found = []
+        for first in range(0, len(places), PLACES_AT_ONCE):
+            chosen = places[first : first + PLACES_AT_ONCE]
+            read = np.unique(np.maximum(chosen[:, None] - back, 0))  # with all that a character depends on before it
+            found.append(self.surprisals(ids[read])[np.searchsorted(read, chosen)])
+        return np.concatenate(found)
 
     def surprisals(self, ids: Ids) -> Floats:
         """-ln p of each character given those before it, in nats, shape (num_chars,); the first has none before it."""

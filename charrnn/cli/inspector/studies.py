@@ -22,11 +22,14 @@ from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.text.documents import read_text
-from charrnn.text.options import CHARACTER
+from charrnn.text.encoder import Ids
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000
 """Characters that are looked for in the text, at most."""
+
+LONGEST_CHARACTER = 4
+"""Of UTF-8, in bytes."""
 
 MAP_LINES = 20
 """Lines of the map of an alphabet, and characters in the list below it."""
@@ -58,13 +61,13 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     is_length = is_number(wanted)
     text = _sample(subject, wanted) if is_length else _as_learned(read_text(wanted, subject.reading), subject)
     source = decode(text_learned.train)
-    held_out = decode(text_learned.held_out)
     if subject.is_stream:
         found = novelty(text[:MAX_JUDGED], source)
-        yardstick = novelty(held_out[: found.characters], source)
+        yardstick = novelty(_beginning(text_learned.held_out, subject, found.characters), source)
     else:
         found = novelty_of_lines(text[:MAX_JUDGED], source, is_cut=is_length or len(text) > MAX_JUDGED)
         count = found.characters
+        held_out = _beginning(text_learned.held_out, subject, count + 1)
         yardstick = novelty_of_lines(held_out[:count], source, is_cut=len(held_out) > count)
     part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
     name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
@@ -108,7 +111,7 @@ def _fields(found: Novelty) -> dict[str, Any]:
 def _as_learned(text: str, subject: Subject) -> str:
     """A text in which rare characters are what they are in the one that it learned from."""
     encoder = subject.contents.encoder
-    return encoder.decode(encoder.encode(text)) if encoder.has_unknown and encoder.unit == CHARACTER else text
+    return encoder.decode(encoder.encode(text)) if encoder.has_unknown else text
 
 
 def _sample(subject: Subject, wanted: str) -> str:
@@ -142,6 +145,11 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
         "the longest stretches here",
         *(cut(line, max(width, 20)) for line in longest),
     ]
+
+
+def _beginning(ids: Ids, subject: Subject, length: int) -> str:
+    """The first characters of a text, or those that there are; no more is decoded than they can take."""
+    return subject.contents.encoder.decode(ids[: LONGEST_CHARACTER * length])[:length]
 
 
 def _share(value: float | None) -> str:

@@ -107,10 +107,11 @@ class Subject:
         counted = self.counted
         if self.text is None or counted is None:
             return None
-        before = [] if self._line_feed is None else [self._line_feed]  # what a first line is read after
+        held_out = self.text.held_out
+        if self._line_feed is not None:  # what a first line is read after
+            held_out, counted = np.insert(held_out, 0, self._line_feed), counted + 1
         model = NgramModel(self.text.train, self.contents.model.vocab_size)
-        surprisals = model.surprisals(np.concatenate([before, self.text.held_out]).astype(np.int64))[len(before) :]
-        return float(surprisals[counted].mean())
+        return float(model.surprisals_at(held_out, counted).mean())
 
     @cached_property
     def known_lines(self) -> tuple[int, int]:

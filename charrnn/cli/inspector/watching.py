@@ -19,6 +19,7 @@ from charrnn.display.plain import number_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.text.encoder import line_feed_id
+from charrnn.text.options import CHARACTER
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""
@@ -145,15 +146,17 @@ def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, r
     length = min(readable_length(subject.contents.model) for subject in subjects)
     if given is not None:
         return [_given_piece(subject, given, source, rule, length) for subject in subjects]
-    texts = [_held_out(subject) for subject in subjects]
+    texts = [_HeldOut(subject) for subject in subjects]
     shortest = min(map(len, texts))
-    if share_text(subjects):
-        texts = [text[len(text) - shortest :] for text in texts]  # one may have held out more: the end is common
+    are_one = share_text(subjects)  # one may have held out more: the end is common
     length = min(length, shortest)
     return [
-        Piece(text[:length], f"the held-out {_what(subject)} of {Path(subject.text.path).name}", len(text))
+        Piece(
+            text.read(len(text) - shortest if are_one else 0, length),
+            f"the held-out {_what(subject)} of {Path(text.path).name}",
+            shortest if are_one else len(text),
+        )
         for subject, text in zip(subjects, texts, strict=True)
-        if subject.text is not None
     ]
 
 
@@ -175,7 +178,31 @@ def _given_piece(subject: Subject, given: str, source: str, rule: str, length: i
     return Piece(known, source, len(readable.known_text), tuple(gaps.tolist()))
 
 
-def _held_out(subject: Subject) -> str:
-    if subject.text is None:
-        raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
-    return subject.contents.encoder.decode(subject.text.held_out)
+class _HeldOut:
+    """The piece of its text that was held out from a model, of which no more is decoded than is read.
+
+    Raises:
+        CharRNNError: it is not there.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        if subject.text is None:
+            raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
+        self.path = subject.text.path
+        self._encoder = subject.contents.encoder
+        self._ids = subject.text.held_out
+
+    def __len__(self) -> int:
+        """Its characters."""
+        return len(self._ids) if self._encoder.unit == CHARACTER else len(self._whole)
+
+    def read(self, start: int, length: int) -> str:
+        """So many characters, or those that there are, from a place on."""
+        end = start + length
+        if self._encoder.unit == CHARACTER:
+            return self._encoder.decode(self._ids[start:end])
+        return self._whole[start:end]
+
+    @cached_property
+    def _whole(self) -> str:
+        return self._encoder.decode(self._ids)
