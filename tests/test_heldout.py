@@ -10,10 +10,12 @@ from conftest import make_text, train_briefly
 from charrnn.analysis import heldout
 from charrnn.analysis.heldout import FoundText, describe_absence, find_text
 from charrnn.analysis.ngrams import NgramModel
-from charrnn.cli.inspector.subject import Subject, read_subjects
+from charrnn.cli.inspector.cards import describe, show_comparison
+from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card
 from charrnn.errors import CorpusError
 from charrnn.storage.archive import read_checkpoint
+from charrnn.text.encoder import CharEncoder
 
 
 @pytest.fixture
@@ -191,10 +193,42 @@ def test_what_a_yardstick_was_measured_over_is_told_where_it_is_a_part(contents)
     assert " on the same text: this model is " in dict(card(contents, 1.5))["  6-gram"]
 
 
-def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(contents, trained, monkeypatch):
+def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(contents, trained, monkeypatch, capsys):
     (subject,) = read_subjects([str(trained / "words.pt")])
     assert subject.baseline_cut == 0
     monkeypatch.setattr("charrnn.cli.inspector.subject.MAX_CHARACTERS", 5000)
     assert subject.baseline_cut == 5000
     row = dict(card(contents, 1.5, learned=subject.baseline_cut))["  6-gram"]
     assert " on the same text, learned from the last 5,000 characters alone: this model is " in row
+    show_comparison([subject, subject])
+    assert re.search("^  +learned from +the last 5,000 +the last 5,000$", capsys.readouterr().out, re.M)
+    baseline = describe(subject)["baseline"]
+    assert (baseline["learned_from"], baseline["learned_of"]) == (5000, 18_000)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, monkeypatch, lines):
+    subjects = [
+        dataclasses.replace(subject, contents=dataclasses.replace(
+            subject.contents, text=dataclasses.replace(subject.contents.text, lines=lines)
+        ))
+        for subject in read_subjects([str(trained / "words.pt")] * 3)
+    ]  # fmt: skip
+    read = []
+    monkeypatch.setattr(
+        "charrnn.cli.inspector.subject.find_text", lambda *arguments: read.append(1) or find_text(*arguments)
+    )
+    show_comparison(subjects)
+    assert len(read) == 1
+
+
+def test_what_becomes_of_invalid_bytes_tells_texts_apart_only_where_there_are_some(contents):
+    def subject(errors, characters=""):
+        text = dataclasses.replace(contents.text, errors=errors)
+        encoder = CharEncoder(contents.encoder.characters + characters)
+        return Subject("m.pt", "m", dataclasses.replace(contents, text=text, encoder=encoder))
+
+    assert way_of(subject("strict")) == way_of(subject("replace")) == way_of(subject("surrogateescape"))
+    assert way_of(subject("replace", "\ufffd")) != way_of(subject("surrogateescape", "\udce9"))
+    lowered = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lowercase=True))
+    assert way_of(Subject("m.pt", "m", lowered)) != way_of(subject("strict"))

@@ -129,7 +129,10 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
         rows["cold loss, nats"] = f"{cold:.4f}"
     if measured is not None:
         rows[f"{YARDSTICK}, nats"] = f"{measured.baseline:.4f}"
-    return {**rows, "verdict": judged(contents, describe_known(*subject.known_lines)).partition(":")[0]}
+        if measured.baseline_cut:
+            rows["  learned from"] = f"the last {measured.baseline_cut:,}"
+    known = describe_known(*(measured or subject).known_lines)  # not each reads the one text
+    return {**rows, "verdict": judged(contents, known).partition(":")[0]}
 
 
 def _plain(value: Any) -> str:
@@ -165,8 +168,8 @@ def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
     counted = subject.counted
     if subject.baseline is None or subject.text is None or counted is None:
         return None
-    learned = subject.baseline_cut or len(subject.text.train)
     return {
-        "model": f"{YARDSTICK}, Kneser-Ney", "text": subject.text.path, "learned_from": learned,
+        "model": f"{YARDSTICK}, Kneser-Ney", "text": subject.text.path,
+        "learned_from": subject.baseline_cut or len(subject.text.train), "learned_of": len(subject.text.train),
         "characters": len(counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline),
     }  # fmt: skip

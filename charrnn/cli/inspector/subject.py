@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +22,9 @@ from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known
+
+_INVALID = re.compile("[\udc80-\udcff\ufffd]")
+"""What stands for bytes that are not valid in a text's encoding, kept or replaced."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Subject:
     @cached_property
     def known_lines(self) -> tuple[int, int]:
         """Lines that are held out, and those of them that it learned from too; none where it reads one stream."""
-        if self.text is None or self.is_stream:
+        if self.is_stream or self.text is None:  # a stream has no lines to look for
             return 0, 0
         return count_known(self.text.train, self.text.held_out, self.contents.encoder)
 
@@ -196,9 +200,14 @@ def read_subjects(
 
 
 def way_of(subject: Subject) -> tuple[str, TextOptions]:
-    """The text that a model learned from, and how it was read but for its unit: the same in models that compare."""
-    text = subject.contents.text
-    return subject.contents.corpus.sha256, replace(text, unit=CHARACTER, lines=False, encoding=text.codec)
+    """The text that a model learned from, and how it was read but for its unit: the same in models that compare.
+
+    What becomes of invalid bytes counts only where there are some, as far as its characters tell.
+    """
+    contents = subject.contents
+    errors = contents.text.errors if _INVALID.search(contents.encoder.characters) else "strict"
+    read = replace(contents.text, unit=CHARACTER, lines=False, encoding=contents.text.codec, errors=errors)
+    return contents.corpus.sha256, read
 
 
 def _choose_member(contents: Checkpoint, path: str, member: int | None) -> Checkpoint:
