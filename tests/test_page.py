@@ -240,7 +240,7 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
 
     def change(data):
         card = data["card"]
-        card["baseline"] |= {"characters": 900, "of": 2000}
+        card["baseline"] |= {"characters": 900, "of": 2000, "learned_from": 1000, "learned_of": 18_000}
         card["cell"] = "rnn"
         data["gradients"]["contexts_cut"] = True
         data["gradients"]["spectral_radius"][0]["radius"] = None
@@ -254,10 +254,11 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
         card["best"]["members"] = 2
 
     said = said_on(page, tmp_path, change)
+    assert "last 5 characters and learned from the last 1,000 characters of the training text alone, on the" in said
     assert "on the same 900 of 2,000 characters: it is " in said
     assert "below 1 a state fades by itself" in said
-    assert "1,744 characters; more context would leave less than half of so short a text." in said
     assert re.search(r"spectral radius\n.*?\binput\s+no number\n", said)
+    assert "1,744 characters; more context would leave less than half of so short a text." in said
     assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said
     assert "With one unit there is but one direction" in said
     assert re.search(r"lines that stand in it\s+50\.0%\s+-\n", said)

@@ -24,8 +24,9 @@ function header() {
 function comparison(card) {
   if (!card.baseline) return data.absent.baseline ? `A ${data.yardstick.name} model to compare with is not here: ${data.absent.baseline}.` : "";
   const better = card.baseline.bits_per_char - card.best.bits_per_char;
-  const rival = `a ${data.yardstick.name} model, which counts what followed the last ${counted(data.yardstick.context, unit)},`;
-  const { characters, of } = card.baseline, where = characters < of - 1 ? `${grouped(characters)} of ${grouped(of)} ${unit}s` : "text";
+  const { characters, of, learned_from, learned_of } = card.baseline, where = characters < of - 1 ? `${grouped(characters)} of ${grouped(of)} ${unit}s` : "text";
+  const rival = `a ${data.yardstick.name} model, which counts what followed the last ${counted(data.yardstick.context, unit)}${
+    learned_from < learned_of ? ` and learned from the last ${grouped(learned_from)} ${unit}s of the training text alone` : ""},`;
   const it = isPart ? "The whole model" : "It";
   if (Math.abs(better) < 0.0005) return `${it} is as good as ${rival} on the same ${where}.`;
   return `${it} ${better > 0 ? "beats" : "does not beat"} ${rival} on the same ${where}: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits.`;
