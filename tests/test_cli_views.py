@@ -13,7 +13,7 @@ import torch
 from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.cli.common.shared import write_sample
-from charrnn.cli.inspector import studies
+from charrnn.cli.inspector import studies, views
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.config import ModelConfig
 
@@ -72,6 +72,19 @@ def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspe
         assert shares == sorted(shares, reverse=True)
         if one["top"][0][0] == one["char"]:
             assert shares[0] == pytest.approx(2 ** -one["bits"], abs=1e-4)
+
+
+def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeypatch):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    text = make_text(50)
+    beginning = views.surprise_view(subject, text[:20], "big.txt", rule="count", top_k=1)
+    monkeypatch.setattr(views, "MAX_CHARACTERS", 20)
+    view = views.surprise_view(subject, text, "big.txt", rule="count", top_k=1)
+    assert view.data == {**beginning.data, "read": 20, "of": 50}
+    told, *shown = view.lines(80, False)
+    assert told == "the first 20 of 50 characters of big.txt; --score FILE --by line reads all of it"
+    assert shown == beginning.lines(80, False)
+    assert beginning.data["of"] == beginning.data["read"] == 20
 
 
 def test_bits_of_the_view_are_those_of_the_score(inspect):
@@ -175,6 +188,9 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
     assert "<rare>" in shown
     card = subprocess.run(command[:-1], cwd=trained, capture_output=True, text=True, check=True).stdout
     assert "most frequent" in card
+    described = subprocess.run([*command[:-1], "--json"], cwd=trained, capture_output=True, check=True).stdout
+    assert b"\\ud" not in described, "no lone surrogate"
+    assert len(json.loads(described.decode("utf-8", "strict"))["characters"]) == len(characters)
 
 
 def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
@@ -188,9 +204,6 @@ def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     )  # fmt: skip
     drawn = result.stdout.split("\ncharacter ")[0]
     assert "from left to right alone: up and down say nothing" in " ".join(drawn.split())
-    described = subprocess.run([*command[:-1], "--json"], cwd=trained, capture_output=True, check=True).stdout
-    assert b"\\ud" not in described, "no lone surrogate"
-    assert len(json.loads(described.decode("utf-8", "strict"))["characters"]) == len(characters)
     assert len([line for line in drawn.splitlines()[2:] if line.strip()]) > 10
     assert "up and down" not in inspect("--embeddings").stdout
 

@@ -8,13 +8,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from charrnn.analysis.features import Values
-from charrnn.analysis.neurons import ENOUGH, OPEN, SHORTEST_TEXT, SHUT, Unit, has_gates, parts_of, strongest
+from charrnn.analysis.neurons import (
+    ENOUGH,
+    MAX_CHARACTERS,
+    OPEN,
+    SHORTEST_TEXT,
+    SHUT,
+    Unit,
+    has_gates,
+    parts_of,
+    strongest,
+)
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.watching import Watched, describe_omission, too_few
+from charrnn.cli.inspector.watching import Watched, describe_extent, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.plain import number_of
 from charrnn.display.svg import Tinted
@@ -50,7 +60,8 @@ class View:
 
 
 def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
-    """Show a text coloured by surprisal, with the likeliest characters below each."""
+    """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
+    whole, text = len(text), text[:MAX_CHARACTERS]
     readable = fit_text(subject, text, source, rule)
     if rule == "skip":
         readable = fit_text(subject, readable.known_text, source, rule)
@@ -64,13 +75,17 @@ def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k:
     )  # fmt: skip
     data = {
         "text": source,
+        "read": len(text),
+        "of": whole,
         "bits_per_char": mean_bits(seen),
         "characters": [{"char": one.character, "bits": round(one.bits, 4), "top": _top(one)} for one in seen],
     }
     tinted = tuple(
         Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
     )
-    return View("surprise", data, lambda width, colour: _draw_surprise(seen, width, colour, top_k), tinted)
+    extent = describe_extent({"text": source, "characters": len(text), "of": whole, "left_out": 0})
+    cut = [f"{extent}; --score FILE --by line reads all of it"] if len(text) < whole else []
+    return View("surprise", data, lambda width, colour: _draw_surprise(seen, cut, width, colour, top_k), tinted)
 
 
 def neurons_view(watched: Watched) -> View:
@@ -197,7 +212,9 @@ def _sign(guess: str) -> str:
     return UNKNOWN_MARK if guess == RARE else guess
 
 
-def _draw_surprise(seen: Sequence[SeenCharacter], width: int, colour: bool, top_k: int) -> list[str]:
+def _draw_surprise(
+    seen: Sequence[SeenCharacter], notes: Sequence[str], width: int, colour: bool, top_k: int
+) -> list[str]:
     columns = []
     for one in seen:
         digits = () if colour else (digit(one.bits),)
@@ -207,7 +224,8 @@ def _draw_surprise(seen: Sequence[SeenCharacter], width: int, colour: bool, top_
         padded = (*grounds, *[0] * (top_k - len(grounds))) if colour else ()
         columns.append(Column(one.character, heat(one.bits), below, padded))
     means = "the colour" if colour else "the digit below"
-    headline = wrapped(f"{mean_bits(seen):.3f} bits per character; {means} is a character's", width)
+    notes = [*notes, f"{mean_bits(seen):.3f} bits per character; {means} is a character's"]
+    headline = [line for note in notes for line in wrapped(note, width)]
     scale = heat_scale(colour=colour, guesses=top_k > 0)
     scale = scale if colour else [line for one in scale for line in wrapped(one, width)]
     drawn = draw(columns, width, colour=colour)
