@@ -62,6 +62,14 @@ def test_a_view_of_a_text_becomes_a_picture(trained):
         assert "".join(shown) == ("Tin <b>&" if name == "surprise.svg" else "Tin b")
 
 
+def test_a_picture_of_a_beginning_says_so(trained):
+    (trained / "twice.txt").write_text((trained / "words.txt").read_text() * 2)
+    part = "the first 20,000 of 40,000 characters of twice.txt"
+    for view, told in (([], "; --score FILE --by line reads all of it"), (["--cell", "0:3"], "")):
+        result = run(trained, "--text-file", "twice.txt", "--svg", "part.svg", *view)
+        assert (result.returncode, result.stderr, result.stdout) == (0, f"{part}{told}\n", "part.svg\n")
+
+
 def test_a_picture_is_of_one_text_and_replaces_nothing_else(trained):
     (trained / "notes.txt").write_text("mine")
     for arguments, message in {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from charrnn.cli.inspector.views import (
 )
 from charrnn.cli.inspector.watching import ON_A_TEXT, TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
 from charrnn.display.json_line import to_json
+from charrnn.display.plain import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.errors import ConfigError
 from charrnn.escape import quoted
@@ -75,6 +77,8 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
     shown = " ".join([found[0].name, *([found[0].data["unit"]] if "unit" in found[0].data else [])])
     drawn = picture(found[0].tinted, f"{subject.name}: {shown}")
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
+    if found[0].cut:
+        write_line(sys.stderr, found[0].cut)
     print(path)
 
 

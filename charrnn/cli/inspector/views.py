@@ -51,12 +51,14 @@ class View:
         data: plain values.
         lines: draws it for a terminal of some width, with colour or without.
         tinted: the text that it colours, if it colours one.
+        cut: how much of its text that is, in words, where it is the beginning alone.
     """
 
     name: str
     data: dict[str, Any]
     lines: Callable[[int, bool], list[str]]
     tinted: tuple[Tinted, ...] = ()
+    cut: str = ""
 
 
 def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
@@ -84,8 +86,8 @@ def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k:
         Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
     )
     extent = describe_extent({"text": source, "characters": len(text), "of": whole, "left_out": 0})
-    cut = [f"{extent}; --score FILE --by line reads all of it"] if len(text) < whole else []
-    return View("surprise", data, lambda width, colour: _draw_surprise(seen, cut, width, colour, top_k), tinted)
+    cut = f"{extent}; --score FILE --by line reads all of it" if len(text) < whole else ""
+    return View("surprise", data, lambda width, colour: _draw_surprise(seen, cut, width, colour, top_k), tinted, cut)
 
 
 def neurons_view(watched: Watched) -> View:
@@ -129,6 +131,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
         data,
         lambda width, colour: [*wrapped(headline, width), "", *_draw_values(piece.text, values, width, colour)],
         tinted,
+        piece.extent if piece.is_cut else "",
     )
 
 
@@ -212,9 +215,7 @@ def _sign(guess: str) -> str:
     return UNKNOWN_MARK if guess == RARE else guess
 
 
-def _draw_surprise(
-    seen: Sequence[SeenCharacter], notes: Sequence[str], width: int, colour: bool, top_k: int
-) -> list[str]:
+def _draw_surprise(seen: Sequence[SeenCharacter], cut: str, width: int, colour: bool, top_k: int) -> list[str]:
     columns = []
     for one in seen:
         digits = () if colour else (digit(one.bits),)
@@ -224,8 +225,8 @@ def _draw_surprise(
         padded = (*grounds, *[0] * (top_k - len(grounds))) if colour else ()
         columns.append(Column(one.character, heat(one.bits), below, padded))
     means = "the colour" if colour else "the digit below"
-    notes = [*notes, f"{mean_bits(seen):.3f} bits per character; {means} is a character's"]
-    headline = [line for note in notes for line in wrapped(note, width)]
+    bits = f"{mean_bits(seen):.3f} bits per character; {means} is a character's"
+    headline = [line for told in (cut, bits) if told for line in wrapped(told, width)]
     scale = heat_scale(colour=colour, guesses=top_k > 0)
     scale = scale if colour else [line for one in scale for line in wrapped(one, width)]
     drawn = draw(columns, width, colour=colour)
