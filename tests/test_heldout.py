@@ -10,7 +10,7 @@ from conftest import make_text, train_briefly
 from charrnn.analysis import heldout
 from charrnn.analysis.heldout import FoundText, describe_absence, find_text
 from charrnn.analysis.ngrams import NgramModel
-from charrnn.cli.inspector.cards import describe, show_comparison
+from charrnn.cli.inspector.cards import describe, describe_each, show_comparison
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card
 from charrnn.errors import CorpusError
@@ -206,8 +206,9 @@ def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(cont
     assert (baseline["learned_from"], baseline["learned_of"]) == (5000, 18_000)
 
 
+@pytest.mark.parametrize("show", [show_comparison, describe_each])
 @pytest.mark.parametrize("lines", [False, True])
-def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, monkeypatch, lines):
+def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, monkeypatch, lines, show):
     subjects = [
         dataclasses.replace(subject, contents=dataclasses.replace(
             subject.contents, text=dataclasses.replace(subject.contents.text, lines=lines)
@@ -218,7 +219,7 @@ def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, m
     monkeypatch.setattr(
         "charrnn.cli.inspector.subject.find_text", lambda *arguments: read.append(1) or find_text(*arguments)
     )
-    show_comparison(subjects)
+    show(subjects)
     assert len(read) == 1
 
 

@@ -278,11 +278,12 @@ def _outputs(flags: Mapping[str, Any], beside: str) -> list[str]:
 
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
-    from charrnn.cli.inspector.cards import describe, show_card, show_comparison
+    from charrnn.cli.inspector.cards import describe_each, show_card, show_comparison
     from charrnn.display.json_line import to_json
 
     if as_json:
-        cards = [{"checkpoint": subject.path, **describe(subject)} for subject in subjects]
+        found = zip(subjects, describe_each(subjects), strict=True)
+        cards = [{"checkpoint": subject.path, **card} for subject, card in found]
         print(to_json(cards[0] if len(cards) == 1 else cards))
     elif len(subjects) == 1:
         show_card(subjects[0])

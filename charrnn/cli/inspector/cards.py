@@ -47,12 +47,7 @@ def show_card(subject: Subject) -> None:
 
 def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
-    measured: dict[Any, Subject] = {}  # models of one text share its n-gram model, which takes a while to count
-    for subject in subjects:
-        key = _measure_of(subject)
-        if subject.contents.best is not None and key not in measured and subject.baseline is not None:
-            measured[key] = subject
-    columns = [_comparable(subject, measured.get(_measure_of(subject))) for subject in subjects]
+    columns = [_comparable(*pair) for pair in zip(subjects, _measured(subjects), strict=True)]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
@@ -66,9 +61,19 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
         print_lines(["", *wrapped(PARTS_DIFFER, width)])
 
 
-def describe(subject: Subject) -> dict[str, Any]:
-    """Everything about a checkpoint as plain values."""
-    contents = subject.contents
+def describe_each(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
+    """Everything about several checkpoints as plain values; see `describe`."""
+    return [describe(subject, by) for subject, by in zip(subjects, _measured(subjects), strict=True)]
+
+
+def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any]:
+    """Everything about a checkpoint as plain values.
+
+    Args:
+        subject: the checkpoint.
+        measured: a model of the same text, whose n-gram model has been counted; None for itself.
+    """
+    contents, measured = subject.contents, measured or subject
     return {
         "format_version": FORMAT_VERSION,
         **asdict(contents.model),
@@ -77,10 +82,10 @@ def describe(subject: Subject) -> dict[str, Any]:
         "characters": contents.encoder.characters,
         "text": contents.text.to_dict(),
         "best": _describe_best(subject),
-        "baseline": _describe_baseline(subject),
+        "baseline": _describe_baseline(measured),
         "losses_compare": contents.losses_compare,
-        "known_lines": _describe_lines(subject),
-        "verdict": judged(contents, describe_known(*subject.known_lines)),
+        "known_lines": _describe_lines(measured),
+        "verdict": judged(contents, describe_known(*measured.known_lines)),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,
@@ -97,6 +102,16 @@ def _alphabet_of(subject: Subject) -> tuple[str, str | None]:
     """What a loss is over: the unit, and the characters that are told apart where not all are."""
     encoder = subject.contents.encoder
     return encoder.unit, encoder.characters if encoder.has_unknown else None
+
+
+def _measured(subjects: Sequence[Subject]) -> list[Subject | None]:
+    """For each model the first of its text, itself or another, that has found that: counting it takes a while."""
+    found: dict[Any, Subject] = {}
+    for subject in subjects:
+        key = _measure_of(subject)
+        if subject.contents.best is not None and key not in found and subject.baseline is not None:
+            found[key] = subject
+    return [found.get(_measure_of(subject)) for subject in subjects]
 
 
 def _measure_of(subject: Subject) -> tuple[Any, ...]:
