@@ -465,6 +465,16 @@ def test_a_training_goes_on_from_a_gpu_to_a_cpu_and_says_so(folder, flags):
 
 
 @pytest.mark.slow
+def test_a_file_whose_precision_is_open_is_gone_on_with_in_the_fastest(folder):
+    stored = contents(folder)
+    stored["training"]["config"]["precision"] = "auto"
+    torch.save(stored, folder / "verse.pt")
+    training = train(folder, "--resume", "--max-steps", 30)
+    assert training.process.exitcode == 0, training.stderr
+    assert contents(folder)["training"]["config"]["precision"] in ("float32", "bfloat16")
+
+
+@pytest.mark.slow
 def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(folder):
     flags = ["--cell", "gru", "--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "bfloat16"]
     assert train(folder, *flags, "--max-steps", 3, "--overwrite").process.exitcode == 0

@@ -86,6 +86,7 @@ def test_float32_and_a_gpu_never_crawl(monkeypatch):
     assert not precision.crawls_in("float32")
     assert not precision.crawls_in("float32", "cuda")
     assert not precision.crawls_in("float16", "cuda")
+    assert not precision.crawls_in("auto")
 
 
 @pytest.mark.parametrize("has_bfloat16", [True, False])

@@ -95,13 +95,11 @@ class Pattern:
     """A pattern that has been read.
 
     Attributes:
-        text: as the user wrote it.
         root: what it says.
         ignore_case: whether a letter stands for both of its cases.
         line_end: what stands between lines; its characters are no part of any.
     """
 
-    text: str
     root: Node
     ignore_case: bool = False
     line_end: str = "\n"
@@ -125,7 +123,7 @@ def parse_pattern(text: str, line_end: str = "\n") -> Pattern:
     if not text:
         raise ConfigError("--match is empty, and only empty lines would fit; give a pattern")
     ignore_case = text.startswith("(?i)")
-    return Pattern(text, _Parser(text, len("(?i)") if ignore_case else 0).parse(), ignore_case, line_end)
+    return Pattern(_Parser(text, len("(?i)") if ignore_case else 0).parse(), ignore_case, line_end)
 
 
 def shown(pattern: str) -> str:

@@ -7,17 +7,16 @@ from contextlib import closing
 
 from charrnn.errors import DamagedError, DecodingError
 from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
-from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
+from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents, require_file
 
 
-def read_text(path: str, options: TextOptions | None = None) -> str:
+def read_text(path: str, options: TextOptions) -> str:
     """Read a file, or standard input for "-", as text, whole, for a model that there is.
 
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
-    options = options or PLAIN
     return next(read_in_each(path, options, [options.encoding]))
 
 

@@ -109,7 +109,7 @@ def crawls_in(precision: str, device: str = "cpu") -> bool:
     A processor is not where it takes `CRAWL` times as long, or longer, for a product in it as in float32; a GPU is not
     for bfloat16 where it has no such arithmetic (before compute capability 8.0).
     """
-    if precision == "float32":
+    if precision not in ROUNDED:  # float32, or "auto" in a file of a run that measured none yet
         return False
     if device != "cpu":
         return precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False)

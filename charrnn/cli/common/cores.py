@@ -24,7 +24,7 @@ CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 """Linux's: the group of processes that this one is in, and a folder for each group."""
 
 NICE, IDLE, WAITING = 1, 3, 4
-"""Indices of those figures that are no work of others: niced programs, which give way, and idle time."""
+"""Indices of the figures in `STAT` that are no work of others: niced programs, which give way, and idle time."""
 
 CHOSEN = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
 """Variables by which a user sets the threads of numpy's products."""

@@ -60,7 +60,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     model, config = _change(stored, changes, before, request, corpus)
     if stored.corpus.sha256 != corpus.sha256:
         return begin_with_weights(request, corpus, neighbours, ranks)
-    config = _move_end(config, request.explicit)
+    config = _take_what_may_change(config, request.explicit)
     config = _settle_device(config, before["device"], request.explicit, ranks)
     config = _settle_precision(config, before["device"], request.explicit)
     world = _world_before(stored)
@@ -211,8 +211,8 @@ def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:
     return replace(config, **{name: value for name, value in changes.items() if name in asdict(config)})
 
 
-def _move_end(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
-    """A new end replaces the old one, whatever kind it was."""
+def _take_what_may_change(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
+    """All of `MAY_CHANGE` that was given anew; a new end replaces the old one, whatever kind it was."""
     changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE}
     if any(name in changes for name in ENDS):
         changes = {**dict.fromkeys(ENDS), **changes}
