@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ["GOMP_SPINCOUNT"] = "3000"  # as `charrnn train` does, before torch loads its thread library
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -44,6 +49,24 @@ VARIANTS = [
 settings.register_profile("untimed", settings.default, deadline=None)
 settings.load_profile("untimed")  # no test asserts a time: on a busy machine one of 0.2 s for each example would fail
 
+
+def hear_signals() -> None:
+    """Let all that the tests start hear signals, also where these are ignored, as a script does in the background.
+
+    What ignores a signal hands that on; a handler it does not, and one that does nothing ignores it here as before.
+    """
+    for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": _pass_over, "SIGTERM": _pass_over}.items():
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _pass_over(number: int, frame: object) -> None:
+    pass
+
+
+hear_signals()
+
 NO_SPINNING = {"GOMP_SPINCOUNT": SPIN_COUNT}
 """What `charrnn train` sets too: without it, torch's threads wait for each other busily on a machine that is busy."""
 
@@ -73,27 +96,43 @@ class Result:
 Runner = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """A test that fails leaves no training running, which would slow down all that follow."""
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
+
+
 @pytest.fixture
 def charrnn(tmp_path: Path) -> Runner:
-    """Run the command line in an empty folder, forked from a process that has imported torch already, unless it is
-    to start cold, reads standard input, or has an environment of its own."""
+    """Run the command line in an empty folder; see `run_charrnn`."""
 
-    def run(*arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None, cold: bool = False) -> Result:
-        if not (stdin or env or cold):
-            from processes import run_command
-
-            code, stdout, stderr = run_command(tmp_path, [*map(str, arguments)], 300)
-            return Result(code, stdout, stderr.decode("utf-8", "replace"))
-        finished = run_charrnn(tmp_path, *arguments, input=stdin, env={**clean_environment(), **(env or {})})
+    def run(*arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None, **options: Any) -> Result:
+        environment = {**clean_environment(), **(env or {})}
+        finished = run_charrnn(tmp_path, *arguments, input=stdin, env=environment, **options)
         return Result(finished.returncode, finished.stdout, finished.stderr.decode("utf-8", "replace"))
 
     return run
 
 
-def run_charrnn(folder: Path, *arguments: object, **options: Any) -> subprocess.CompletedProcess[Any]:
-    """Run the command line in a folder, in a process that loads all that it needs; see `subprocess.run`."""
-    options = {"cwd": folder, "capture_output": True, "env": clean_environment(), "timeout": 300, **options}
-    return subprocess.run([sys.executable, "-m", "charrnn", *map(str, arguments)], **options)
+def run_charrnn(
+    folder: Path, *arguments: object, cold: bool = False, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Run the command line in a folder; see `subprocess.run` for options.
+
+    It is forked from a process that has imported all of it, unless it is to start cold: as it does for a user.
+    """
+    from processes import run_command
+
+    options = {"cwd": folder, "env": clean_environment(), "timeout": 300, **options}
+    words = [*map(str, arguments)]
+    if not cold:
+        return run_command(words, **options)
+    if options.get("text"):
+        options["encoding"] = "utf-8"
+    return subprocess.run([sys.executable, "-m", "charrnn", *words], capture_output=True, **options)
 
 
 def clean_environment() -> dict[str, str]:
@@ -106,6 +145,19 @@ def clean_environment() -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE", *NO_SPINNING,
     }  # fmt: skip
     return {**{name: value for name, value in os.environ.items() if name not in ignored}, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def read_terminal(master: int) -> bytes:
+    """All that is still written to a pseudo-terminal until its other end is closed everywhere; then close this one."""
+    shown = b""
+    try:
+        while piece := os.read(master, 1 << 16):
+            shown += piece
+    except OSError as error:
+        if error.errno != errno.EIO:  # so Linux says that it is closed
+            raise
+    os.close(master)
+    return shown
 
 
 def make_text(num_chars: int, seed: int = 0) -> str:
@@ -141,11 +193,9 @@ def write_checkpoint(path: Path, **contents: Any) -> None:
 
 
 def train_briefly(folder: Path, *arguments: str) -> None:
-    """Run `charrnn train` in a folder to its end, forked from a process that has imported torch already."""
-    from processes import run_command
-
-    code, _, stderr = run_command(folder, ["train", *arguments, "-q"], 300)
-    assert code == 0, stderr.decode("utf-8", "replace")
+    """Run `charrnn train` in a folder to its end, in the same way on every machine."""
+    finished = run_charrnn(folder, "train", *arguments, "--precision", "float32", "--threads", 1, "-q", text=True)
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
-"""Many short trainings, each in a process of its own that can be killed: forked from one that has imported torch.
+"""Many short commands, each in a process of its own that can be killed: forked from one that has imported all of them.
 
-To import it takes most of the time of such a training. Otherwise they are as those that a user starts.
+To import it takes most of the time of such a command. Otherwise they are as those that a user starts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import multiprocessing
 import os
 import subprocess
@@ -12,12 +15,37 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
-from conftest import clean_environment
+import pytest
+from conftest import ROOT, clean_environment
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["charrnn.cli.trainer.session"])
+from charrnn.training import loop
+from charrnn.training.run import TrainingRun
+
+OWN = ("charrnn.cli.train", "charrnn.__main__")
+"""What each process imports itself: when `charrnn train` is imported is when a training has begun."""
+
+
+@functools.cache
+def server() -> ForkServerContext:
+    """Start the process that all others are forked from, once.
+
+    Numpy has one thread in it, as in a training: it reads how many as it is imported, and sums depend on the number.
+    """
+    context = multiprocessing.get_context("forkserver")
+    files = (path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / "charrnn").rglob("*.py"))
+    modules = {".".join(parts).removesuffix(".__init__") for parts in files}
+    context.set_forkserver_preload(["processes", *sorted(modules.difference(OWN))])
+    with pytest.MonkeyPatch.context() as changes:
+        changes.setenv("OPENBLAS_NUM_THREADS", "1")
+        changes.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        forkserver.ensure_running()
+    return context
 
 
 class Training:
@@ -37,7 +65,7 @@ class Training:
         for name in ("stdout", "stderr"):
             self._stream(name).touch()
         words = ["charrnn", "train", "verse.txt", "--threads", "1", *map(str, arguments)]
-        self.process = _context.Process(
+        self.process = server().Process(
             target=_run, args=(folder, self._streams, words, clean_environment(), prepare), daemon=True
         )
         self.process.start()
@@ -78,28 +106,112 @@ def train(folder: Path, *arguments: object, prepare: Callable[[], None] | None =
     return training
 
 
-def run_command(folder: Path, arguments: list[str], seconds: float) -> tuple[int, bytes, bytes]:
-    """Run the command line to its end, without input: its exit code, and what it wrote to stdout and stderr."""
+FIRST_STEP = "first step"
+
+
+def tell_first_step() -> None:
+    """Let a training say `FIRST_STEP` on stderr as it begins it: a signal before that ends what has nothing to save."""
+    take_step = loop.take_step
+
+    def take_first(run: TrainingRun) -> object:
+        loop.take_step = take_step
+        print(FIRST_STEP, file=sys.stderr, flush=True)
+        return take_step(run)
+
+    loop.take_step = take_first
+
+
+def slow_steps() -> None:
+    """Let a training take as long as a test needs."""
+    take_step = loop.take_step
+    loop.take_step = lambda run: (time.sleep(0.001), take_step(run))
+
+
+def run_command(
+    arguments: list[str],
+    *,
+    cwd: Path,
+    env: dict[str, str],
+    timeout: float,
+    input: str | bytes | None = None,
+    text: bool = False,
+    errors: str = "strict",
+    prepare: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[Any]:
+    """Run the command line to its end, as `subprocess.run` does with both streams captured.
+
+    Args:
+        arguments: of the command line.
+        cwd: the folder to run it in.
+        env: all of its environment.
+        timeout: in seconds.
+        input: what it reads from a pipe; without any, standard input is empty.
+        text: whether it is text that is read and written, in UTF-8, or else bytes.
+        errors: how such text is encoded and decoded.
+        prepare: called first inside the process, at the top level of its module.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer.
+    """
     with tempfile.TemporaryDirectory() as streams:
         for name in ("stdout", "stderr"):
             Path(streams, name).touch()
-        process = _context.Process(
-            target=_run, args=(folder, streams, ["charrnn", *arguments], clean_environment(), None), daemon=True
+        reader, writer = server().Pipe(duplex=False) if input else (None, None)
+        process = server().Process(
+            target=_run, args=(cwd, streams, ["charrnn", *arguments], env, prepare, reader), daemon=True
         )
         process.start()
-        process.join(seconds)
+        if reader is not None and writer is not None and input is not None:
+            reader.close()
+            _write(writer, input.encode("utf-8", errors) if isinstance(input, str) else input)
+        process.join(timeout)
         if process.exitcode is None:
             process.kill()
-            raise subprocess.TimeoutExpired(arguments, seconds)
-        return process.exitcode, Path(streams, "stdout").read_bytes(), Path(streams, "stderr").read_bytes()
+            raise subprocess.TimeoutExpired(arguments, timeout)
+        written = [Path(streams, name).read_bytes() for name in ("stdout", "stderr")]
+    shown = [io.TextIOWrapper(io.BytesIO(each), "utf-8", errors).read() for each in written] if text else written
+    return subprocess.CompletedProcess(arguments, process.exitcode, *shown)
+
+
+def call(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a function, at the top level of its module, returns in a process of its own."""
+    receiver, sender = server().Pipe(duplex=False)
+    process = server().Process(target=_answer, args=(sender, function, arguments), daemon=True)
+    process.start()
+    sender.close()
+    with receiver:
+        answer = receiver.recv()
+    process.join()
+    return answer
+
+
+def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    sender.send(function(*arguments))
+
+
+def _write(pipe: Connection, data: bytes) -> None:
+    """Write all that is read of some bytes to a pipe, and close it."""
+    with pipe, contextlib.suppress(BrokenPipeError), open(pipe.fileno(), "wb", buffering=0, closefd=False) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
 
 
 def _run(
-    folder: Path, streams: str, words: list[str], environment: dict[str, str], prepare: Callable[[], None] | None
+    folder: Path,
+    streams: str,
+    words: list[str],
+    environment: dict[str, str],
+    prepare: Callable[[], None] | None,
+    stdin: Connection | None = None,
 ) -> None:
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update({"OPENBLAS_NUM_THREADS": "1", **environment})  # as numpy has it here by now
     os.chdir(folder)
+    if stdin is not None:
+        os.dup2(stdin.fileno(), 0)
+        stdin.close()
+        sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(streams, name), os.O_WRONLY), descriptor)
     sys.stdout, sys.stderr = open(1, "w", encoding="utf-8"), open(2, "w", encoding="utf-8")  # noqa: SIM115

@@ -317,7 +317,8 @@ def test_sample_and_inspect_do_not_load_torch(arguments, trained, tmp_path):
 
 
 def test_completion_does_not_load_torch(tmp_path, charrnn):
-    result = charrnn(env={"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": "charrnn tra", "COMP_CWORD": "1"})
+    told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": "charrnn tra", "COMP_CWORD": "1"}
+    result = charrnn(env=told, cold=True)
     assert result.text.split() == ["train"]
 
 

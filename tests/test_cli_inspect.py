@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, run_charrnn, train_briefly
+from conftest import clean_environment, make_text, read_terminal, run_charrnn, train_briefly
 
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN
@@ -155,10 +155,10 @@ def test_on_a_narrow_terminal_values_stand_below_their_names(trained, width):
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "charrnn", "inspect", "words.pt"]
     environment = {**clean_environment(), "COLUMNS": str(width), "TERM": "xterm"}
-    subprocess.run(command, cwd=trained, stdout=slave, env=environment, check=True, timeout=60)
-    os.close(slave)
-    shown = os.read(master, 1 << 16).decode().replace("\r\n", "\n")
-    os.close(master)
+    with subprocess.Popen(command, cwd=trained, stdout=slave, env=environment) as process:
+        os.close(slave)
+        shown = read_terminal(master).decode().replace("\r\n", "\n")
+    assert process.returncode == 0, shown
     assert "model\n    lstm, 1 layer of" in shown
     assert max(map(len, shown.splitlines())) <= width
     assert "verdict\n" in shown

@@ -12,8 +12,8 @@ import time
 
 import pytest
 import torch
-from conftest import make_text
-from processes import Training, run_command, train
+from conftest import make_text, run_charrnn
+from processes import Training, train
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
@@ -346,7 +346,7 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
     assert command == "head -c 3000 verse.txt | charrnn train - --out verse.pt --resume"
     (folder / "there.txt").write_bytes((folder / "verse.txt").read_bytes()[:3000])
     words = shlex.split(command.rpartition("|")[2].replace(" - ", " there.txt "))
-    assert run_command(folder, [*words[1:], "--max-steps", "24"], 120)[0] == 0
+    assert run_charrnn(folder, *words[1:], "--max-steps", 24).returncode == 0
     (folder / "verse.txt").write_text("x" + make_text(4000))
     assert "grown" not in train(folder, "--resume", "--max-steps", 24).stderr
 
@@ -365,13 +365,11 @@ def test_a_flag_that_was_forgotten_at_a_resume_is_named(folder):
 @pytest.mark.slow
 def test_a_text_whose_name_begins_with_a_hyphen_is_no_flag_in_what_is_said(folder):
     (folder / "-x.txt").write_text(make_text(1000))
-    code, _, told = run_command(
-        folder, ["train", *map(str, SMALL), "--max-steps", "3", "--out", "x.pt", "--", "-x.txt"], 60
-    )
-    assert code == 0, told
+    begun = run_charrnn(folder, "train", *SMALL, "--max-steps", 3, "--out", "x.pt", "--", "-x.txt")
+    assert begun.returncode == 0, begun.stderr
     with open(folder / "-x.txt", "a") as text:
         text.write("more\n")
-    _, _, told = run_command(folder, ["train", "--out", "x.pt", "--resume", "--", "-x.txt"], 60)
+    told = run_charrnn(folder, "train", "--out", "x.pt", "--resume", "--", "-x.txt").stderr
     assert b"head -c 1000 ./-x.txt | charrnn train - --out x.pt --resume" in told
 
 
@@ -620,7 +618,7 @@ def test_what_is_said_to_go_on_with_goes_on(folder):
     (folder / "texts").mkdir()
     for name in ("a.txt", "b.md", "c.txt"):
         (folder / "texts" / name).write_text(make_text(2000, seed=len(name)), encoding="utf-8")
-    flags = ["--include", "*.txt", "--separator", "it's\\n"]
+    flags = ["--include", "*.txt", "--separator", "it's\\n", "--evaluate-every", 50]
     training = Training(folder, "texts", *SMALL, "--max-steps", 10**5, *flags, "--out", "all.pt")
     training.wait_for("validation")
     training.kill(signal.SIGINT)

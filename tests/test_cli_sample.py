@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, numpy_twin, random_model, run_charrnn, train_briefly
+from conftest import clean_environment, make_text, numpy_twin, random_model, read_terminal, run_charrnn, train_briefly
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -117,6 +117,17 @@ def test_more_samples_than_are_computed_at_once_are_those_of_their_numbers(rules
         written.append(out.getvalue().split())
     assert written[0] == written[1]
     assert len(set(written[0])) == 5
+
+
+@pytest.mark.slow
+def test_many_texts_are_the_same_whether_one_process_draws_them_or_several_do(trained):
+    """By themselves several do, where cores are free."""
+    arguments = ["sample", "words.pt", "-q", "-N", 64, "-n", 40, "--seed", 5]
+    shared = run_charrnn(trained, *arguments, cold=True)
+    alone = run_charrnn(trained, *arguments, cold=True, env={**clean_environment(), "OPENBLAS_NUM_THREADS": "1"})
+    assert (shared.returncode, shared.stderr) == (0, b"")
+    assert shared.stdout == alone.stdout
+    assert len(set(shared.stdout.decode().split("\n\n"))) == 64
 
 
 def test_texts_end_their_line_and_stand_apart(tmp_path):
@@ -298,10 +309,9 @@ def test_on_a_terminal_the_line_is_ended(trained):
         stdout=slave,
         stderr=subprocess.PIPE,
     )
-    _, stderr = process.communicate(timeout=60)
     os.close(slave)
-    shown = os.read(master, 1000).decode().replace("\r\n", "\n")
-    os.close(master)
+    shown = read_terminal(master).decode().replace("\r\n", "\n")
+    _, stderr = process.communicate(timeout=60)
     assert stderr == b""
     assert shown.startswith("Tin")
     assert shown.endswith("\n")
@@ -542,7 +552,7 @@ def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, retur
 
 
 def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
-    (trained / "accents.txt").write_text("CAFÉ TUNA\r\nTÜR NAP\r\n" * 300)
+    (trained / "accents.txt").write_text("CAFÉ TUNA\r\nTÜR NAP\r\n" * 300, encoding="utf-8")
     form = ["--lowercase", "--normalize", "nfc", "--newline", "lf"]
     train_briefly(trained, "accents.txt", "--hidden-size", "8", "--max-steps", "2", *form, "--overwrite")
     flags = {"checkpoint": "accents.pt"}
@@ -590,7 +600,7 @@ def test_what_is_typed_in_the_other_unicode_form_is_what_the_model_writes(sample
     ("checkpoint", "typed", "known"), [("apart.pt", "\ub530", "\u1104\u1161"), ("whole.pt", "u\u0308", "\u00fc")]
 )
 def test_a_prompt_in_the_other_unicode_form_is_what_the_model_knows(sample, trained, checkpoint, typed, known):
-    (trained / "beginning.txt").write_text(f"Ma{typed}")
+    (trained / "beginning.txt").write_text(f"Ma{typed}", encoding="utf-8")
     lines = f"Ma{typed}\n".encode()
     for flags in (["-p", f"Ma{typed}"], ["-f", "beginning.txt"], ["-p", "-"], ["-i"]):
         result = sample("-n", 5, "--seed", 1, "-q", *flags, checkpoint=checkpoint, input=lines)
@@ -961,12 +971,11 @@ def in_terminal(folder, *arguments, **environment):
     """What `charrnn sample words.pt` shows on a terminal."""
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "--seed", "1", *arguments]
     master, slave = pty.openpty()
-    subprocess.run(
-        command, cwd=folder, stdout=slave, check=True, timeout=60, env={**clean_environment(), **environment}
-    )
-    os.close(slave)
-    shown = os.read(master, 10_000).decode().replace("\r\n", "\n")
-    os.close(master)
+    options = {"cwd": folder, "env": {**clean_environment(), **environment}}
+    with subprocess.Popen(command, stdout=slave, **options) as process:
+        os.close(slave)
+        shown = read_terminal(master).decode().replace("\r\n", "\n")
+    assert process.returncode == 0, shown
     return shown
 
 

@@ -11,6 +11,7 @@ from conftest import make_text
 
 from charrnn.analysis.heldout import find_text
 from charrnn.storage.archive import read_checkpoint
+from charrnn.text import corpus
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 4]
 
@@ -27,7 +28,7 @@ def assert_same_weights(folder, one, other):
 def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(charrnn, tmp_path):
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "a.txt").write_text(make_text(2000))
-    (tmp_path / "all" / "b.txt").write_text("häuser " + make_text(1500))
+    (tmp_path / "all" / "b.txt").write_text("häuser " + make_text(1500), encoding="utf-8")
     (tmp_path / "all" / "picture.txt").write_bytes(b"\x89PNG\0\0")
     both = (tmp_path / "all" / "a.txt").read_bytes() + (tmp_path / "all" / "b.txt").read_bytes()
     (tmp_path / "both.gz").write_bytes(gzip.compress(both))
@@ -154,7 +155,7 @@ def test_what_cannot_be_held_out_is_refused_in_one_line(charrnn, tmp_path, flags
 
 @pytest.mark.slow
 def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
-    (tmp_path / "t.txt").write_text("abcab" * 300 + "xyzé" + "abcab" * 300)
+    (tmp_path / "t.txt").write_text("abcab" * 300 + "xyzé" + "abcab" * 300, encoding="utf-8")
     trained = charrnn("train", "t.txt", "--min-count", 5, *SMALL)
     assert trained.code == 0, trained.stderr
     assert "4 characters too rare to be learned (0.13% of the text) share one id" in trained.stderr
@@ -203,13 +204,28 @@ def test_carriage_returns_are_pointed_out(charrnn, tmp_path):
 
 @pytest.mark.slow
 def test_a_large_text_goes_through_the_cache_and_gives_the_same_weights(charrnn, tmp_path):
-    (tmp_path / "t.txt").write_text(make_text(1000) * 70_000)
+    (tmp_path / "t.txt").write_text(make_text(3000))
     for out, flags in (("a.pt", ["--cache", "kept"]), ("b.pt", ["--cache", "kept"]), ("c.pt", ["--no-cache"])):
-        trained = charrnn("train", "t.txt", *SMALL, "--val-fraction", 1e-4, *flags, "-o", out, "-q")
+        trained = charrnn("train", "t.txt", *SMALL, *flags, "-o", out, "-q", prepare=map_all)
         assert trained.code == 0, trained.stderr
     assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".ids"]
     assert_same_weights(tmp_path, "a.pt", "b.pt")
     assert_same_weights(tmp_path, "a.pt", "c.pt")
+
+
+def map_all():
+    """Every text is a large one."""
+    corpus.MAPPED_BYTES = 1
+
+
+@pytest.mark.slow
+def test_a_text_of_many_millions_of_characters_is_a_large_one(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_text(make_text(1000) * 68_000)
+    trained = charrnn("train", "t.txt", *SMALL, "--val-fraction", 1e-4, "--cache", "kept", "-q")
+    assert trained.code == 0, trained.stderr
+    assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".ids"]
+    for path in (tmp_path / "t.txt", *(tmp_path / "kept").iterdir()):
+        path.unlink()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
+from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, train_briefly
 
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector import studies, views
@@ -42,16 +42,7 @@ def in_terminal(folder, *arguments, **environment):
         env={**clean_environment(), "TERM": "xterm-256color", "COLUMNS": "80", **environment},
     )
     os.close(slave)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(master, 1 << 16)
-        except OSError:  # the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(master)
+    shown = read_terminal(master)
     assert process.wait(timeout=60) == 0, shown
     return shown.decode().replace("\r\n", "\n")
 
@@ -176,21 +167,18 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
     characters = contents["characters"][:-4] + "\udcc3\udce9\ufffd"
     text = {**contents["text"], "unknown": "yes", "errors": "surrogateescape"}
     torch.save({**contents, "characters": "".join(sorted(characters)), "text": text}, trained / "odd.pt")
-    command = [sys.executable, "-m", "charrnn", "inspect", "odd.pt", "--embeddings"]
     asked = ["--text", "T\udce9n", "--top-k", "99"]
-    run = subprocess.run([*command, *asked, "--json"], cwd=trained, capture_output=True, check=True)
+    run = run_charrnn(trained, "inspect", "odd.pt", "--embeddings", *asked, "--json")
     assert b"\\ud" not in run.stdout, "no lone surrogate"
     found = json.loads(run.stdout.decode("utf-8", "strict"))
     assert len(found["embeddings"]["places"]) == len(characters) + 1
     assert {"<U+DCC3>", "<U+DCE9>", "\ufffd", "<rare>"} < set(found["embeddings"]["places"])
     assert {"<rare>", "\ufffd"} < {name for name, _ in found["surprise"]["characters"][0]["top"]}
-    shown = subprocess.run(command, cwd=trained, capture_output=True, text=True, check=True).stdout
-    assert "<rare>" in shown
-    card = subprocess.run(command[:-1], cwd=trained, capture_output=True, text=True, check=True).stdout
-    assert "most frequent" in card
-    described = subprocess.run([*command[:-1], "--json"], cwd=trained, capture_output=True, check=True).stdout
-    assert b"\\ud" not in described, "no lone surrogate"
-    assert len(json.loads(described.decode("utf-8", "strict"))["characters"]) == len(characters)
+    assert "<rare>" in run_in(trained, "inspect", "odd.pt", "--embeddings").stdout
+    assert "most frequent" in run_in(trained, "inspect", "odd.pt").stdout
+    described = run_in(trained, "inspect", "odd.pt", "--json").stdout
+    assert "\\ud" not in described, "no lone surrogate"
+    assert len(json.loads(described)["characters"]) == len(characters)
 
 
 def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
@@ -198,11 +186,7 @@ def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=1, num_layers=1, embedding_dim=8, layer_norm=False)
     changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
     torch.save({**contents, **changed}, trained / "one.pt")
-    result = subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", "one.pt", "--embeddings"],
-        cwd=trained, capture_output=True, text=True, env=clean_environment(),
-    )  # fmt: skip
-    drawn = result.stdout.split("\ncharacter ")[0]
+    drawn = run_in(trained, "inspect", "one.pt", "--embeddings").stdout.split("\ncharacter ")[0]
     assert "from left to right alone: up and down say nothing" in " ".join(drawn.split())
     assert len([line for line in drawn.splitlines()[2:] if line.strip()]) > 10
     assert "up and down" not in inspect("--embeddings").stdout
@@ -227,17 +211,16 @@ def test_a_copied_file_is_found_out_by_a_model_that_does_not_tell_rare_character
 def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeypatch):
     train_briefly(trained, "words.txt", "-o", "list.pt", "--lines", "--hidden-size", "8", "--max-steps", "1")
     (trained / "some.txt").write_text("".join(make_text(20_000).splitlines(True)[:100]) + "\nTin tin\n" * 100)
-    command = [sys.executable, "-m", "charrnn", "inspect", "list.pt", "--novelty"]
-    run = {"cwd": trained, "capture_output": True, "text": True, "env": clean_environment(), "check": True}
-    found = json.loads(subprocess.run([*command, "some.txt", "--json"], **run).stdout)["novelty"]
+    command = ("inspect", "list.pt", "--novelty")
+    found = json.loads(run_in(trained, *command, "some.txt", "--json").stdout)["novelty"]
     assert found["sample"]["lines"] == 200
     assert 0.4 < found["sample"]["copied_lines"] <= 0.5, "some of the first hundred are held out"
     assert found["held_out"]["lines"] > 0
     assert found["held_out"]["copied_lines"] < 0.1
-    told = subprocess.run([*command, "some.txt"], **run).stdout
+    told = run_in(trained, *command, "some.txt").stdout
     assert f"lines that stand in it       {found['sample']['copied_lines']:.1%}" in told
     assert "\\n" not in told.partition("the longest stretches here")[2]
-    judged = json.loads(subprocess.run([*command, "300", "--json"], **run).stdout)["novelty"]
+    judged = json.loads(run_in(trained, *command, "300", "--json").stdout)["novelty"]
     assert judged["sample"]["characters"] == 300
     (subject,) = read_subjects([str(trained / "list.pt")])
     encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
@@ -352,9 +335,7 @@ def test_each_model_reads_a_text_as_it_learned_to(trained):
     torch.save({**contents, "text": {**contents["text"], "lowercase": "yes"}}, trained / "lower.pt")
 
     def shown(*names):
-        command = [sys.executable, "-m", "charrnn", "inspect", *names, "--text", "BANANA", "--json"]
-        run = subprocess.run(command, cwd=trained, capture_output=True, env=clean_environment(), check=True)
-        return json.loads(run.stdout)
+        return json.loads(run_in(trained, "inspect", *names, "--text", "BANANA", "--json").stdout)
 
     assert shown("words.pt", "lower.pt") == [shown("words.pt"), shown("lower.pt")]
     assert shown("lower.pt", "words.pt") == [shown("lower.pt"), shown("words.pt")]
@@ -370,10 +351,7 @@ def test_guesses_are_as_many_as_there_are_characters(inspect):
 @pytest.mark.parametrize("flag", ["--neurons", "--gates", "--novelty=9", "--cell=0:0"])
 def test_without_its_text_a_model_says_what_to_give_it(inspect, trained, tmp_path, flag):
     (tmp_path / "m.pt").write_bytes((trained / "words.pt").read_bytes())
-    result = subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", "m.pt", flag],
-        cwd=tmp_path, capture_output=True, text=True, env=clean_environment(),
-    )  # fmt: skip
+    result = run_in(tmp_path, "inspect", "m.pt", flag)
     assert (result.returncode, result.stdout) == (1, "")
     assert "words.txt is not where it was, or has changed; --corpus FILE says where it is" in result.stderr
 
@@ -385,25 +363,16 @@ def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
     weights = dict(random_model(config).state_dict())
     torch.save({**contents, "model": asdict(config), "weights": weights}, trained / f"{cell}.pt")
     asked = ["--neurons", "--cell", "1:3", "--gradients", "--embeddings", "--json"]
-    shown = subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", *asked],
-        cwd=trained, capture_output=True, text=True, env=clean_environment(), check=True,
-    )  # fmt: skip
+    shown = run_in(trained, "inspect", f"{cell}.pt", *asked)
     result = json.loads(shown.stdout)
     assert result["neurons"]["units"] == 24 * (3 if cell == "gru" else 1)
     assert [flow["part"] for flow in result["gradients"]["flow"]] == ["h", "h"]
     assert result["cells"][0]["unit"] == "1:3:h"
-    gates = subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", "--gates"],
-        cwd=trained, capture_output=True, text=True, env=clean_environment(),
-    )  # fmt: skip
+    gates = run_in(trained, "inspect", f"{cell}.pt", "--gates")
     if cell == "gru":
         assert re.findall(r"^\d +(\w+)", gates.stdout, re.M) == ["reset", "update"] * 2
     else:
         assert (gates.returncode, gates.stdout) == (1, "")
         assert gates.stderr.startswith(f"charrnn: {cell}.pt: its cell is {cell}, which has no gates")
-    page = subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", f"{cell}.pt", "--html", f"{cell}.html"],
-        cwd=trained, capture_output=True, text=True, env=clean_environment(),
-    )  # fmt: skip
+    page = run_in(trained, "inspect", f"{cell}.pt", "--html", f"{cell}.html")
     assert (page.returncode, page.stderr) == (0, "")

@@ -2,16 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
 import tracemalloc
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
+from conftest import make_text, random_model, run_charrnn, train_briefly
 
+from charrnn.analysis import neurons
 from charrnn.analysis.heldout import FoundText
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Piece, choose_pieces
@@ -39,15 +38,14 @@ def save_like(trained, name, changes=None, **shape):
 
 
 def shown_in(folder, *arguments):
-    """What a command in a fresh process prints, where only few values can be held."""
-    script = (
-        "import sys\nfrom charrnn.analysis import neurons\nneurons.VALUES_AT_ONCE = 1200 * 48 * 5\n"
-        "from charrnn.cli import main\nsys.argv[0] = 'charrnn'\nmain()"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", script, "inspect", *arguments],
-        cwd=folder, capture_output=True, text=True, env=clean_environment(), check=True,
-    ).stdout  # fmt: skip
+    """What a command prints where only few values can be held."""
+    shown = run_charrnn(folder, "inspect", *arguments, text=True, prepare=hold_few)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def hold_few():
+    neurons.VALUES_AT_ONCE = 1200 * 48 * 5
 
 
 def test_several_models_read_the_same_text_as_far_as_the_largest_can(trained):

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32"),  # of `no_tf32`
 ]
 
-VISIBLE = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")}
+ON_GPU = {"env": {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")}, "cold": True}
 
 TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 3e-1}
 """Of a gradient, as a share of its norm. On a processor bfloat16 moves that of three ReLU layers by 0.11, float16 by
@@ -137,15 +137,15 @@ def test_a_step_that_does_not_count_changes_no_weight(what, members):
 
 def test_training_and_sampling_on_the_gpu_and_a_resume_on_the_cpu_and_back(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(5000))
-    trained = charrnn("train", "verse.txt", "--device", "cuda", "--hidden-size", 32, "--max-steps", 20, env=VISIBLE)
+    trained = charrnn("train", "verse.txt", "--device", "cuda", "--hidden-size", 32, "--max-steps", 20, **ON_GPU)
     assert trained.code == 0, trained.stderr
     assert "UserWarning" not in trained.stderr
-    assert len(charrnn("sample", "verse.pt", "--device", "cuda", "-n", 40, env=VISIBLE).text) == 40
+    assert len(charrnn("sample", "verse.pt", "--device", "cuda", "-n", 40, **ON_GPU).text) == 40
     assert len(charrnn("sample", "verse.pt", "-n", 40).text) == 40
     resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", 30)
     assert resumed.code == 0, resumed.stderr
     assert "on cpu, before cuda: not bit for bit" in resumed.stderr
-    back = charrnn("train", "verse.txt", "--resume", "--max-steps", 40, "--device", "cuda", env=VISIBLE)
+    back = charrnn("train", "verse.txt", "--resume", "--max-steps", 40, "--device", "cuda", **ON_GPU)
     assert back.code == 0, back.stderr
     assert "on cuda, before cpu: not bit for bit" in back.stderr
 
@@ -154,7 +154,7 @@ def test_deterministic_runs_are_equal_and_say_what_that_costs(charrnn, tmp_path)
     (tmp_path / "verse.txt").write_text(make_text(5000))
     flags = ["--max-steps", 60, "--deterministic", "--precision", "float32"]
     for name in ("a.pt", "b.pt"):
-        told = charrnn("train", "verse.txt", *flags, "--out", name, env=VISIBLE).stderr
+        told = charrnn("train", "verse.txt", *flags, "--out", name, **ON_GPU).stderr
         assert "of the speed that it would have here otherwise" in told
     a, b = (torch.load(tmp_path / name, weights_only=True)["training"]["weights"] for name in ("a.pt", "b.pt"))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -172,6 +172,6 @@ def test_too_little_memory_is_one_line(charrnn, tmp_path):
         "--batch-size",
         65536,
     ]  # 512 GiB of vectors
-    result = charrnn("train", "verse.txt", "--device", "cuda", *sizes, "--max-steps", 5, env=VISIBLE)
+    result = charrnn("train", "verse.txt", "--device", "cuda", *sizes, "--max-steps", 5, **ON_GPU)
     assert result.code == 1
     assert result.stderr.splitlines()[-1].startswith("charrnn: the GPU is out of memory; ")

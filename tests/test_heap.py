@@ -1,45 +1,41 @@
 """A training keeps the memory that it frees at each step and takes again at the next."""
 
 import os
+import resource
 import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
-
-COUNT_FAULTS = """
-import resource, sys
 import torch
+from conftest import ROOT
+from processes import call
+
 from charrnn.config import ModelConfig
-from charrnn.training.heap import keep_freed_memory
 from charrnn.network.model import CharRNN
+from charrnn.training.heap import keep_freed_memory
 from charrnn.training.passes import forward_and_backward
-if sys.argv[1] == "kept":
-    keep_freed_memory()
-model = CharRNN(ModelConfig(vocab_size=65, cell="lstm", hidden_size=256, num_layers=2, embedding_dim=64, dropout=0.2))
-ids = torch.zeros((64, 128), dtype=torch.int64)
-def step():
-    forward_and_backward(model, ids, ids, model.initial_state(128), precision="float32", grad_clip=1.0)
-for _ in range(3):
-    step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
-    step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
 
 HAS_GLIBC = "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", {})
 
 
-def page_faults(how):
-    """In three steps of training."""
-    command = [sys.executable, "-c", COUNT_FAULTS, how]
-    return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+def page_faults(is_kept):
+    """In three steps of training, in a process that has made none yet."""
+    if is_kept:
+        keep_freed_memory()
+    config = ModelConfig(vocab_size=65, cell="lstm", hidden_size=256, num_layers=2, embedding_dim=64, dropout=0.2)
+    model = CharRNN(config)
+    ids = torch.zeros((32, 128), dtype=torch.int64)
+    state = model.initial_state(128)
+    counts = []
+    for _ in range(6):
+        forward_and_backward(model, ids, ids, state, precision="float32", grad_clip=1.0)
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    return counts[5] - counts[2]
 
 
 @pytest.mark.skipif(not HAS_GLIBC, reason="another C library than glibc")
 def test_a_step_does_not_get_its_memory_from_the_system_again():
-    assert page_faults("kept") < page_faults("as it is") / 4
+    assert call(page_faults, True) < call(page_faults, False) / 4
 
 
 FREE_MUCH = """

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import asdict
 from html import unescape
 from importlib import resources
@@ -13,7 +12,7 @@ from importlib import resources
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, train_briefly
+from conftest import make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector import webpage
@@ -132,12 +131,15 @@ window.addEventListener("load", () => {
 
 
 def write_report(folder, *arguments):
-    result = subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--html", "report.html", *arguments],
-        cwd=folder, capture_output=True, text=True, env=clean_environment(), timeout=120,
-    )  # fmt: skip
+    result = run_charrnn(folder, "inspect", "words.pt", "--html", "report.html", *arguments, text=True)
     assert (result.returncode, result.stderr, result.stdout) == (0, "", "report.html\n")
     return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def report(trained):
+    """The page of the trained model with all its views."""
+    return write_report(trained)
 
 
 def drive(page, folder, width=1000):
@@ -146,7 +148,7 @@ def drive(page, folder, width=1000):
     path.write_text(page.replace("</body>", DRIVER + "</body>"), encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=3000"]
     flags += [f"--window-size={width},900", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
-    result = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, encoding="utf-8", timeout=120)
     (found,) = re.findall(r'<pre id="found">(.*?)</pre>', result.stdout, re.S)
     return json.loads(unescape(found)), [line for line in result.stderr.splitlines() if "CONSOLE" in line]
 
@@ -158,10 +160,9 @@ def data_of(page):
 
 @needs_browser
 @pytest.mark.parametrize("width", [1000, 500])
-def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(trained, tmp_path, width):
-    page = write_report(trained)
-    data = data_of(page)
-    found, console = drive(page, tmp_path, width)
+def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, tmp_path, width):
+    data = data_of(report)
+    found, console = drive(report, tmp_path, width)
     assert console == []
     assert (found["requests"], found["markup"], found["wide"]) == (0, 0, 0)
     assert found["title"] == "words: charrnn"
@@ -228,9 +229,8 @@ def said_on(page, folder, change):
 
 
 @needs_browser
-def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
-    page = write_report(trained)
-    before = drive(page, tmp_path)[0]["said"]
+def test_a_page_says_what_its_figures_are_over(report, tmp_path):
+    before = drive(report, tmp_path)[0]["said"]
     assert " 6-gram model, which counts what followed the last 5 characters, on the same text: it is " in before
     assert "Of a memory c its tanh is shown." in before
     assert "not whether a memory fades: that is for the gates to decide" in before
@@ -253,7 +253,7 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
         data["novelty"] = {"text": "some.txt", "of": 900, "sample": few, "held_out": none}
         card["best"]["members"] = 2
 
-    said = said_on(page, tmp_path, change)
+    said = said_on(report, tmp_path, change)
     assert "last 5 characters and learned from the last 1,000 characters of the training text alone, on the" in said
     assert "on the same 900 of 2,000 characters: it is " in said
     assert "below 1 a state fades by itself" in said
@@ -266,30 +266,28 @@ def test_a_page_says_what_its_figures_are_over(trained, tmp_path):
     assert "Does it recite?" not in said
     assert "It is that of all 2 members together, of which this is one. The whole model " in said
     assert "Loss in nats per character, of all 2 members together, by the steps" in said
-    one = said_on(page, tmp_path, lambda data: data["card"].update(vocab_size=1))
+    one = said_on(report, tmp_path, lambda data: data["card"].update(vocab_size=1))
     assert "1 character, with its share of the text." in one
-    other = said_on(page, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))
+    other = said_on(report, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))
     assert " 4-gram model, which counts what followed the last 3 characters, on the same text: it is " in other
     assert "6-gram" not in other
 
 
 @needs_browser
-def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(trained, tmp_path):
-    page = write_report(trained)
-
+def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(report, tmp_path):
     def change(data):
         for finding, c in zip(data["neurons"]["found"], "\u0644\u0301\u00a0\n", strict=False):
             finding["feature"] = f"next is {c}"
 
-    said = said_on(page, tmp_path, change)
-    units = [finding["unit"] for finding in data_of(page)["neurons"]["found"]]
+    said = said_on(report, tmp_path, change)
+    units = [finding["unit"] for finding in data_of(report)["neurons"]["found"]]
     for told, unit in zip(("\u2068\u0644\u2069", "\u25cc\u0301", "U+00A0", "line feed"), units, strict=False):
         assert f"next is {told} {unit} " in said
 
 
 @needs_browser
 def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
-    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "tüna\n" * 9)
+    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "tüna\n" * 9, encoding="utf-8")
     train_briefly(tmp_path, "words.txt", "--unit", "byte", "--hidden-size", "48", "--max-steps", "60")
     page = write_report(tmp_path)
     found, console = drive(page, tmp_path)
@@ -304,7 +302,7 @@ def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
 
 @needs_browser
 def test_what_all_rare_characters_are_called_stands_in_the_vocabulary(trained, tmp_path):
-    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "1¿2¡3\n")
+    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "1¿2¡3\n", encoding="utf-8")
     train_briefly(tmp_path, "words.txt", "--min-count", "5", "--hidden-size", "48", "--max-steps", "60")
     page = write_report(tmp_path)
     found, console = drive(page, tmp_path)
@@ -323,7 +321,7 @@ def test_hostile_text_in_a_corpus_and_a_checkpoint_is_shown_and_never_run(traine
     contents = torch.load(trained / "words.pt", weights_only=True)
     contents["made"]["command"] = contents["corpus"]["name"] = HOSTILE
     torch.save(contents, tmp_path / "words.pt")
-    (tmp_path / "text.txt").write_text(text)
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     page = write_report(tmp_path, "--text-file", "text.txt")
     assert page.count("<script") == 2
     found, console = drive(page, tmp_path)
@@ -332,12 +330,11 @@ def test_hostile_text_in_a_corpus_and_a_checkpoint_is_shown_and_never_run(traine
     assert found["characters"].startswith(HOSTILE[:20])
 
 
-def test_a_page_needs_nothing_else_and_is_small(trained):
-    page = write_report(trained)
-    assert len(page.encode()) < 3_000_000
-    assert set(re.findall(r"\w+://[^\s\"'<)]*", page)) <= {"http://www.w3.org/2000/svg"}, "a name, not an address"
-    assert not re.search(r"url\(|@import|<link|src=", page)
-    assert "prefers-color-scheme: dark" in page
+def test_a_page_needs_nothing_else_and_is_small(report):
+    assert len(report.encode()) < 3_000_000
+    assert set(re.findall(r"\w+://[^\s\"'<)]*", report)) <= {"http://www.w3.org/2000/svg"}, "a name, not an address"
+    assert not re.search(r"url\(|@import|<link|src=", report)
+    assert "prefers-color-scheme: dark" in report
 
 
 def colours_of(page, is_dark):
@@ -436,9 +433,9 @@ def test_what_cannot_be_shown_says_why(trained, tmp_path):
     assert absent == {**dict.fromkeys(("baseline", "surprise", "neurons", "gradients"), reason),
                       "gates": "its cells are of the kind rnn, which has no gates"}  # fmt: skip
     path = tmp_path / "page.html"
-    path.write_text(page)
+    path.write_text(page, encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    shown = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    shown = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, encoding="utf-8", timeout=120).stdout
     assert f"Not shown: {reason}." in shown
     assert "Not shown: it was never evaluated, which makes no curve." in shown
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text())
@@ -464,11 +461,11 @@ def test_a_page_has_what_is_asked_for(trained):
 
 def test_what_a_model_does_not_know_is_told_of_the_text_that_is_shown_alone(trained):
     text = make_text(1600, seed=2)
-    (trained / "odd.txt").write_text(f"¿{text}¡¡")
+    (trained / "odd.txt").write_text(f"¿{text}¡¡", encoding="utf-8")
     data = data_of(write_report(trained, "--text-file", "odd.txt"))
     assert data["activations"]["extent"].endswith("; 1 character that it does not know is left out")
     assert data["gates"]["extent"].endswith("; 3 characters that it does not know are left out")
-    (trained / "odd.txt").write_text(f"{text}¡¡")
+    (trained / "odd.txt").write_text(f"{text}¡¡", encoding="utf-8")
     data = data_of(write_report(trained, "--text-file", "odd.txt"))
     assert data["activations"]["extent"] == "the first 1,500 of 1,600 characters of odd.txt"
     (trained / "odd.txt").write_text(make_text(30_000, seed=2))
@@ -490,8 +487,8 @@ def test_a_gate_that_is_asked_for_is_in_the_page(trained):
 
 
 @needs_browser
-def test_the_cell_that_is_asked_for_is_shown_before_those_that_were_found(trained, tmp_path):
-    data = data_of(write_report(trained))
+def test_the_cell_that_is_asked_for_is_shown_before_those_that_were_found(report, tmp_path):
+    data = data_of(report)
     shown = [data["activations"]["first"], "0:5"]
     assert shown[0] == data["neurons"]["found"][0]["unit"]
     for unit in shown:
@@ -531,9 +528,6 @@ def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
     ],
 )
 def test_a_page_is_about_one_checkpoint_and_its_views(trained, arguments, message):
-    result = subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--html", "r.html", *arguments],
-        cwd=trained, capture_output=True, text=True, env=clean_environment(),
-    )  # fmt: skip
+    result = run_charrnn(trained, "inspect", "words.pt", "--html", "r.html", *arguments, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith(f"charrnn: {message}")

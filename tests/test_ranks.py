@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 import torch
 import typer
 from conftest import NO_SPINNING, clean_environment, make_text, random_model, write_checkpoint
-from processes import Training, _context
+from processes import Training, server
 from test_cli_train import all_but_the_clock
 from torch import distributed as dist
 from torch.distributed import TCPStore
@@ -255,7 +255,7 @@ def model_config(cell="lstm", members=1, recall=0):
 def test_two_ranks_have_the_losses_and_the_weights_of_one(tmp_path):
     store = make_store()
     arguments = [(tmp_path, rank, 2, store.port) for rank in (0, 1)]
-    processes = [_context.Process(target=learn_as, args=each, daemon=True) for each in arguments]
+    processes = [server().Process(target=learn_as, args=each, daemon=True) for each in arguments]
     for process in processes:
         process.start()
     expected = learn(ALONE)
@@ -299,8 +299,8 @@ def learn(ranks):
     found = {}
     end = int(np.flatnonzero(IDS == LINE_FEED)[60]) + 1  # of 61 lines: six at a time, and one
     for name, options in {
-        "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 200},
-        "recall": {"recall": 700, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 100},
+        "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 100},
+        "recall": {"recall": 700, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 60},
         "members": {"cell": "lstm", "members": 2, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 40},
         "lines": {"cell": "gru", "ids": IDS[:end], "line_feed": LINE_FEED, "batch_size": 6, "max_steps": 60},
     }.items():
@@ -389,8 +389,9 @@ def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
 
 FLAGS = [
     "--hidden-size", 16, "--num-layers", 2, "--batch-size", 5, "--seq-len", 16, "--dropout", 0.2,
-    "--precision", "float32", "--patience", 1000, "--save-every", "0.1s",
+    "--precision", "float32", "--patience", 1000,
 ]  # fmt: skip
+SAVING = ["--save-every", "0.1s"]
 
 
 @pytest.fixture
@@ -409,8 +410,8 @@ def torchrun(folder):
     def start(*arguments, meeting=("--standalone",)):
         command = [sys.executable, "-m", "torch.distributed.run", *meeting, "--nproc-per-node", "2"]
         started.append(subprocess.Popen(
-            [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**clean_environment(), **NO_SPINNING},
+            [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8", env={**clean_environment(), **NO_SPINNING},
         ))  # fmt: skip
         return started[-1]
 
@@ -423,10 +424,10 @@ def torchrun(folder):
 
 @pytest.mark.slow
 def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_on_bit_for_bit(folder):
-    ends = [*FLAGS, "--max-steps", 120]
+    ends = [*FLAGS, "--max-steps", 60]
     straight = start_ranks(folder, 3, *ends, "--out", "straight.pt", "-q")
     assert [process.wait() for process in straight] == [0, 0, 0], straight[0].stderr
-    first, second, third = start_ranks(folder, 3, *ends, "--log", "verse.log")
+    first, second, third = start_ranks(folder, 3, *ends, "--log", "verse.log", step_takes=0.02)
     first.wait_for("validation")
     second.kill(signal.SIGKILL)
     assert [first.wait(), third.wait()] == [1, 1]
@@ -450,16 +451,16 @@ def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_
 
 @pytest.mark.slow
 def test_samples_that_one_rank_shows_leave_all_of_them_to_evaluate_after_the_same_step(folder):
-    ranks = start_ranks(folder, 2, *FLAGS, "--time", "8s", "--sample-every", 1)
+    ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--time", "12s", "--sample-every", 1)
     assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
     history = checkpoint.load(str(folder / "verse.pt")).history
-    assert ranks[0].stderr.count(" writes: ") == len(history) > 2
+    assert ranks[0].stderr.count(" writes: ") == len(history) >= 2
     assert ranks[1].stderr == ""
 
 
 @pytest.mark.slow
 def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(folder):
-    ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 5000)
+    ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 5000)
     ranks[0].wait_for("validation")
     ranks[1].kill(signal.SIGTERM)
     assert [process.wait() for process in ranks] == [143, 143]
@@ -479,8 +480,8 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
 @pytest.mark.slow
 def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, torchrun):
     (folder / "verse.pt").touch()  # as mktemp does
-    command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, "--overwrite"]
-    process = torchrun(*command, "--max-steps", 250, "--log", "verse.log")
+    command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite"]
+    process = torchrun(*command, "--max-steps", 400, "--log", "verse.log")
     victim = wait_for_rank(process, 1, folder)
     os.kill(victim, signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
@@ -490,12 +491,13 @@ def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, to
     assert ", going on after step " in stderr
     steps = [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
     assert steps == sorted(set(steps))
-    assert steps[-1] == 250
+    assert steps[-1] == 400
 
 
 @pytest.mark.slow
 def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_same_name_for_its_own(folder, torchrun):
-    command = ["--max-restarts", 2, "-m", "charrnn", "train", "verse.txt", *FLAGS, "-q"]  # torch itself may abort, too
+    restarts = ["--max-restarts", 2]  # torch itself may abort, too
+    command = [*restarts, "-m", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "-q"]
     meeting = ["--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     earlier = torchrun(*command, "--max-steps", 5, meeting=meeting)
     _, stderr = earlier.communicate(timeout=120)
@@ -509,7 +511,7 @@ def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_s
 
 @pytest.mark.slow
 def test_ctrl_c_on_torchrun_saves_once_and_stops(folder, torchrun):
-    process = torchrun("-m", "charrnn", "train", "verse.txt", *FLAGS, "--max-steps", 100_000)
+    process = torchrun("-m", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--max-steps", 100_000)
     wait_for_rank(process, 1, folder)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -521,10 +523,10 @@ def test_ctrl_c_on_torchrun_saves_once_and_stops(folder, torchrun):
     assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
 
 
-def start_ranks(folder, world, *arguments):
-    """A `charrnn train verse.txt` of several processes, as torchrun starts it."""
+def start_ranks(folder, world, *arguments, step_takes=0.0):
+    """A `charrnn train verse.txt` of several processes, as torchrun starts it; a step takes so many seconds more."""
     store = make_store()
-    places = [functools.partial(take_place, rank, world, store.port) for rank in range(world)]
+    places = [functools.partial(take_place, rank, world, store.port, step_takes) for rank in range(world)]
     trainings = [Training(folder, *arguments, prepare=prepare) for prepare in places]
     for each in trainings:
         each.store = store  # it lives as long as they do
@@ -536,8 +538,11 @@ def make_store():
     return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
-def take_place(rank, world, port):
+def take_place(rank, world, port, step_takes=0.0):
     os.environ.update(place(rank, world, port))
+    if step_takes:
+        take_step = loop.take_step
+        loop.take_step = lambda run: (time.sleep(step_takes), take_step(run))
 
 
 def place(rank, world, port):
@@ -561,9 +566,14 @@ def find_rank(process, rank):
     """The process id of a rank, once torchrun has started it."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
-        for child in children.stdout.split():
-            if f"RANK={rank}".encode() in Path("/proc", child, "environ").read_bytes().split(b"\0"):
-                return int(child)
+        for child in children_of(process.pid):
+            with suppress(OSError):  # one that has ended meanwhile
+                if f"RANK={rank}".encode() in Path("/proc", child, "environ").read_bytes().split(b"\0"):
+                    return int(child)
         time.sleep(0.05)
     raise AssertionError("there is no such rank")
+
+
+def children_of(number):
+    """The process ids of what a process has started, as text."""
+    return [child for task in Path(f"/proc/{number}/task").glob("*/children") for child in task.read_text().split()]

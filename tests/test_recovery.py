@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-import subprocess
-import sys
+import os
 
 import processes
 import pytest
 import torch
-from conftest import NO_SPINNING, clean_environment, make_text
+from conftest import make_text
 from test_training import finish, start
 
+from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.errors import CheckpointError, DivergenceError
 from charrnn.training import loop, validation
 from charrnn.training.loop import take_step, train
@@ -301,36 +301,27 @@ def test_a_run_that_went_wrong_and_was_cut_equals_the_straight_one(cut):
     torch.testing.assert_close(weights(second), weights(straight), rtol=0, atol=0)
 
 
-DENORMALS = """
-import torch
-from charrnn.cli.trainer.launch import set_up_torch
-set_up_torch(2)
-values = torch.full((1 << 20,), 1e-20, requires_grad=True)  # long enough for both threads
-(values * values).backward(torch.full_like(values, 1e-20))
-products = torch.full((256, 256), 1e-30) @ torch.full((256, 256), 1e-12)
-print(values.grad.count_nonzero().item(), products.count_nonzero().item())
-"""
-
-
 def test_denormal_numbers_are_flushed_in_every_thread():
     """They are computed with twenty times more slowly; in a process of its own, for it changes all that follows."""
-    command = [sys.executable, "-c", DENORMALS]
-    result = subprocess.run(command, capture_output=True, text=True, env={**clean_environment(), **NO_SPINNING})
-    assert result.stdout.split() == ["0", "0"], result.stderr
+    assert processes.call(count_denormals) == (0, 0)
 
 
-REPEATABLE = """
-import os, torch
-from charrnn.cli.trainer.launch import set_up_torch
-set_up_torch(1, repeatable=True)
-print(torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory)
-print(os.environ["CUBLAS_WORKSPACE_CONFIG"])
-"""
+def count_denormals():
+    set_up_torch(2)
+    values = torch.full((1 << 20,), 1e-20, requires_grad=True)  # long enough for both threads
+    (values * values).backward(torch.full_like(values, 1e-20))
+    products = torch.full((256, 256), 1e-30) @ torch.full((256, 256), 1e-12)
+    return values.grad.count_nonzero().item(), products.count_nonzero().item()
 
 
 def test_what_is_to_repeat_itself_does_not_fill_memory_that_nobody_reads():
-    result = subprocess.run([sys.executable, "-c", REPEATABLE], capture_output=True, text=True, env=clean_environment())
-    assert result.stdout.split() == ["True", "False", ":4096:8"], result.stderr
+    assert processes.call(set_up_to_repeat) == (True, False, ":4096:8")
+
+
+def set_up_to_repeat():
+    set_up_torch(1, repeatable=True)
+    fills = torch.utils.deterministic.fill_uninitialized_memory
+    return torch.are_deterministic_algorithms_enabled(), fills, os.environ["CUBLAS_WORKSPACE_CONFIG"]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ OTHER_TEXTS = {
 }
 CUTS = ["anywhere", "at an evaluation"]
 FAST = ("float32", "patience", "anywhere")
+WHOLE = "gru"
+"""The cell that is tried in every way; the others differ from it in their equations alone."""
 STEPS, EVERY = 60, 6
 
 
@@ -103,6 +105,7 @@ def everything(run):
 MATRIX = [
     pytest.param(*point, id="-".join(point), marks=[] if point[1:] == FAST else pytest.mark.slow)
     for point in itertools.product(GATES, ("float32", "bfloat16"), SETTINGS, CUTS)
+    if point[0] == WHOLE or point[1:] == FAST or point[2:] == ("dropout", "anywhere")
 ] + [
     pytest.param("lstm", "float32", "lines", "anywhere", id="lines"),
     pytest.param("gru", "bfloat16", "lines", "at an evaluation", id="lines-gru-bfloat16", marks=pytest.mark.slow),
@@ -116,7 +119,7 @@ MATRIX = [
 
 @pytest.mark.parametrize(("cell", "precision", "settings", "cut"), MATRIX)
 def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, precision, settings, cut):
-    """Fifty-five kinds of run, each cut three times: at random or at evaluations, and on the last step."""
+    """Twenty-eight kinds of run, each cut three times: at random or at evaluations, and on the last step."""
     skip_without(precision, cell)
     straight = begin(cell, precision, settings)
     told = [figures(report) for report in train(straight)]

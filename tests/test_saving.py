@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import make_text
-from processes import Training, train
+from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
@@ -497,9 +497,8 @@ def has_come_to_rest(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_sigusr1_and_2_save_and_go_on_and_a_later_signal_stops(folder, number):
-    training = Training(folder, *SMALL, *ENDLESS)
-    training.wait_for("training:")
-    time.sleep(0.3)
+    training = Training(folder, *SMALL, *ENDLESS, prepare=tell_first_step)
+    training.wait_for(FIRST_STEP)
     training.kill(number)
     training.wait_for("saved after step")
     assert f"saved after step {step_of(folder / 'verse.pt'):,}\n" in training.stderr
@@ -511,8 +510,7 @@ def test_sigusr1_and_2_save_and_go_on_and_a_later_signal_stops(folder, number):
 @pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once_and_what_it_leaves_is_cleared_away(folder):
     training = Training(folder, *SMALL, *ENDLESS, prepare=slow_disk)
-    training.wait_for("training:")
-    time.sleep(0.3)
+    training.wait_for(FIRST_STEP)
     training.kill(signal.SIGINT)
     time.sleep(0.5)
     assert training.process.is_alive(), "it waits for the disk"
@@ -526,6 +524,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_what_it_leaves_is_cleared_away(folde
 
 
 def slow_disk():
+    tell_first_step()
     os.fsync = lambda _: time.sleep(60)
 
 
@@ -580,26 +579,9 @@ def test_a_disk_that_fills_and_empties_costs_nothing(folder):
     assert {row["step"] for row in one["history"]} <= set(logged)
 
 
-def slow_steps():
-    """As long as a test needs."""
-    from charrnn.training import loop
-
-    take_step = loop.take_step
-    loop.take_step = lambda run: (time.sleep(0.001), take_step(run))
-
-
 def slow_steps_of_which_the_first_is_told():
-    from charrnn.training import loop
-
     slow_steps()
-    take_step = loop.take_step
-
-    def take_first(run):
-        loop.take_step = take_step
-        print("first step", file=sys.stderr, flush=True)
-        return take_step(run)
-
-    loop.take_step = take_first
+    tell_first_step()
 
 
 @pytest.mark.slow
@@ -607,7 +589,7 @@ def slow_steps_of_which_the_first_is_told():
 def test_where_the_last_save_fails_the_exit_code_tells(folder, number):
     steps = 600 if number is None else 10**8
     training = Training(folder, *SMALL, "--max-steps", steps, prepare=slow_steps_of_which_the_first_is_told)
-    training.wait_for("first step")  # a signal before it ends what has nothing to save
+    training.wait_for(FIRST_STEP)  # a signal before it ends what has nothing to save
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (20_000, hard))
     if number is not None:

@@ -1,9 +1,7 @@
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
-from conftest import ROOT, clean_environment
+from conftest import ROOT, run_charrnn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,10 +45,7 @@ def test_colours_are_as_strong_as_the_values_and_lines_end_where_they_should():
 
 
 def run(trained, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "charrnn", "inspect", "words.pt", *arguments],
-        cwd=trained, capture_output=True, text=True, env=clean_environment(), timeout=60,
-    )  # fmt: skip
+    return run_charrnn(trained, "inspect", "words.pt", *arguments, text=True)
 
 
 def test_a_view_of_a_text_becomes_a_picture(trained):

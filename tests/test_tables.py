@@ -2,11 +2,10 @@
 
 import itertools
 import re
-import subprocess
 import sys
 
 import pytest
-from conftest import clean_environment
+from conftest import clean_environment, run_charrnn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,15 +113,14 @@ def test_whatever_inspect_shows_fits_the_terminal(trained, arguments, width):
 
 def in_terminal(folder, width, *arguments):
     """What is shown on a terminal of a width, without its colours."""
-    script = (
-        "import sys\nfrom charrnn.cli import main\nsys.stdout.isatty = lambda: True\nsys.argv[0] = 'charrnn'\nmain()"
-    )
     environment = {**clean_environment(), "COLUMNS": str(width), "NO_COLOR": "1", "TERM": "xterm"}
-    result = subprocess.run(
-        [sys.executable, "-c", script, "inspect", *arguments],
-        cwd=folder, capture_output=True, text=True, env=environment, timeout=60, check=True,
-    )  # fmt: skip
+    result = run_charrnn(folder, "inspect", *arguments, text=True, env=environment, prepare=seem_a_terminal)
+    assert result.returncode == 0, result.stderr
     return re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)
+
+
+def seem_a_terminal():
+    sys.stdout.isatty = lambda: True
 
 
 def test_a_word_of_many_thousand_characters_is_cut_at_once():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import functools
 import io
 import os
 import pty
@@ -17,7 +18,8 @@ import time
 
 import pytest
 import torch
-from conftest import clean_environment, make_text
+from conftest import clean_environment, make_text, read_terminal
+from processes import Training
 from test_display import REPORT
 
 from charrnn.display import console, outlet
@@ -33,37 +35,76 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run_in_terminal(folder, *arguments, stop_after=None, columns=80, **environment):
-    """Run with stderr on a terminal of so many columns and stdout in a pipe: exit code, stdout, what was shown."""
+def run_in_terminal(folder, *arguments, stop_after=None, columns=80, cold=False, **environment):
+    """Run with stderr on a terminal of so many columns and stdout elsewhere: exit code, stdout, what was shown.
+
+    It is forked from a process that has imported all of it, unless it is to start cold: as it does for a user.
+    """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    os.set_blocking(master, False)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, *map(str, arguments)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=slave,
-        env={**clean_environment(), "TERM": "xterm", "COLUMNS": str(columns), **environment},
-    )
-    os.close(slave)
-    shown, started = b"", time.monotonic()
-    while process.poll() is None and time.monotonic() - started < 120:
+    environment = {"TERM": "xterm", "COLUMNS": str(columns), **environment}
+    words = [*SMALL, *map(str, arguments)]
+    if cold:
+        command = [sys.executable, "-m", "charrnn", "train", "verse.txt", "--threads", "1", *words]
+        options = {"cwd": folder, "env": {**clean_environment(), **environment}}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, **options)
+        number, has_ended = process.pid, lambda: process.poll() is not None
+    else:
+        prepare = functools.partial(write_to_terminal, os.ttyname(slave), environment)
+        training = Training(folder, *words, prepare=prepare)
+        number, has_ended = training.process.pid, lambda: not training.process.is_alive()
+    shown, end = b"", time.monotonic() + 120
+    while not has_ended():
+        assert time.monotonic() < end, shown
         if select.select([master], [], [], 0.2)[0]:
-            shown += _read(master)
+            shown += os.read(master, 1 << 16)
         if stop_after and stop_after in shown:
-            process.send_signal(signal.SIGINT)
+            os.kill(number, signal.SIGINT)
             stop_after = None
-    stdout, _ = process.communicate(timeout=10)
-    shown += _read(master)
-    os.close(master)
-    return process.returncode, stdout, shown.decode("utf-8", "replace")
+    os.close(slave)
+    shown += read_terminal(master)
+    code, stdout = (
+        (process.returncode, process.communicate()[0]) if cold else (training.wait(), training.stdout.encode())
+    )
+    return code, stdout, shown.decode("utf-8", "replace")
 
 
-def _read(master):
-    try:
-        return os.read(master, 1 << 16)
-    except OSError:  # the other end is closed, or nothing is there
-        return b""
+def write_to_terminal(name, environment):
+    os.environ.update(environment)
+    sys.stderr.close()
+    os.dup2(os.open(name, os.O_RDWR | os.O_NOCTTY), 2)
+    sys.stderr = open(2, "w", encoding="utf-8")  # noqa: SIM115
+
+
+TRAIN = f"{sys.executable} -m charrnn train verse.txt --threads 1 {' '.join(SMALL)}"
+
+
+@pytest.fixture
+def start_in_terminal():
+    """Start a command of a shell in a session of its own on a terminal; it ends with the test at the latest."""
+    started = []
+
+    def start(folder, terminal, command, *flags):
+        started.append(subprocess.Popen(
+            ["setsid", "--ctty", *flags, "bash", "-c", command], cwd=folder, stdin=terminal, stdout=subprocess.PIPE,
+            stderr=terminal, env={**clean_environment(), "TERM": "xterm"},
+        ))  # fmt: skip
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def read_until(terminal, words, shown=b""):
+    """What a terminal shows until some words are among it, behind what it has shown before."""
+    end = time.monotonic() + 60
+    while words not in shown:
+        assert time.monotonic() < end, shown
+        if select.select([terminal], [], [], 0.2)[0]:
+            shown += os.read(terminal, 1 << 16)
+    return shown
 
 
 def plain(shown):
@@ -91,25 +132,25 @@ def test_the_display_shows_progress_losses_speed_and_a_sample_while_stdout_stays
 
 
 def test_what_takes_seconds_before_the_first_line_is_named_and_taken_away_again(folder):
-    code, _, shown = run_in_terminal(folder, "--max-steps", 1)
+    code, _, shown = run_in_terminal(folder, "--max-steps", 1, cold=True)
     assert code == 0
     for waited_for in ("loading PyTorch ...", "measuring this machine ..."):
         assert f"{waited_for}\r{' ' * len(waited_for)}\r" in shown
     assert shown.index("measuring") < shown.index("verse.txt:")
     for flag in ("--quiet", "--json"):
-        assert "..." not in run_in_terminal(folder, "--max-steps", 1, "--overwrite", flag)[2]
+        assert "..." not in run_in_terminal(folder, "--max-steps", 1, "--overwrite", flag, cold=True)[2]
 
 
 @pytest.mark.slow
 def test_a_narrow_terminal_shows_no_more_of_what_is_waited_for_than_its_line_takes(folder):
-    code, _, shown = run_in_terminal(folder, "--max-steps", 1, columns=15)
+    code, _, shown = run_in_terminal(folder, "--max-steps", 1, columns=15, cold=True)
     assert code == 0
     for waited_for in ("loading PyTorc", "measuring this"):
         assert f"{waited_for}\r{' ' * 14}\r" in shown
 
 
 def test_what_was_waited_for_does_not_stand_before_an_error(folder):
-    code, _, shown = run_in_terminal(folder, "--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    code, _, shown = run_in_terminal(folder, "--device", "cuda", cold=True)
     assert code == 2
     assert shown.splitlines()[-1].split("\r")[-1].startswith("charrnn: ")
 
@@ -122,37 +163,17 @@ def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
 
 
 @pytest.mark.slow
-def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizing_does_no_harm(folder):
+def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizing_does_no_harm(
+    folder, start_in_terminal
+):
     """The terminal's own `^C` would move the cursor, and with it all that is redrawn."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [
-            "setsid",
-            "--ctty",
-            "--wait",
-            sys.executable,
-            "-m",
-            "charrnn",
-            "train",
-            "verse.txt",
-            *SMALL,
-            "--epochs",
-            "1e6",
-        ],
-        cwd=folder,
-        stdin=slave,
-        stdout=subprocess.PIPE,
-        stderr=slave,
-        env={**clean_environment(), "TERM": "xterm"},
-    )
-    shown = b""
-    while b"char/s" not in shown:
-        shown += os.read(master, 1 << 16)
+    process = start_in_terminal(folder, slave, f"exec {TRAIN} --epochs 1e6", "--wait")
+    shown = read_until(master, b"char/s")
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
     assert not termios.tcgetattr(slave)[3] & termios.ECHOCTL
     os.write(master, b"\x03")
-    while b"go on with" not in shown:
-        shown += os.read(master, 1 << 16)
+    shown = read_until(master, b"go on with", shown)
     stdout, _ = process.communicate(timeout=30)
     assert (process.returncode, stdout) == (130, b"")
     assert b"^C" not in shown
@@ -164,23 +185,13 @@ def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizin
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "code"), [("", 129), ("trap '' HUP; ", 0)])
-def test_a_terminal_that_goes_away_stops_the_training_saved_or_lets_it_finish(folder, before, code):
+def test_a_terminal_that_goes_away_stops_the_training_saved_or_lets_it_finish(folder, start_in_terminal, before, code):
     """It sends SIGHUP; where that is ignored, the training goes on without anybody to show it to."""
     master, slave = pty.openpty()
-    steps = 10**8 if code else 500
-    command = f"{before}exec {sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps {steps}"
-    process = subprocess.Popen(
-        ["setsid", "--ctty", "bash", "-c", command],
-        cwd=folder,
-        stdin=slave,
-        stdout=subprocess.PIPE,
-        stderr=slave,
-        env={**clean_environment(), "TERM": "xterm"},
-    )
+    steps = 10**8 if code else 200
+    process = start_in_terminal(folder, slave, f"{before}exec {TRAIN} --max-steps {steps}")
     os.close(slave)
-    shown = b""
-    while b"char/s" not in shown:
-        shown += os.read(master, 1 << 16)
+    read_until(master, b"char/s")
     os.close(master)
     stdout, _ = process.communicate(timeout=120)
     assert (process.returncode, stdout) == (code, b"" if code else b"verse.pt\n")
@@ -193,8 +204,9 @@ def test_a_terminal_that_goes_away_stops_the_training_saved_or_lets_it_finish(fo
     "environment", [{"TERM": "dumb"}, {"COLUMNS": "20"}, {"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}]
 )
 def test_odd_terminals_break_nothing(folder, environment):
-    code, stdout, shown = run_in_terminal(folder, "--max-steps", 30, **environment)
+    code, stdout, shown = run_in_terminal(folder, "--max-steps", 30, cold="LANG" in environment, **environment)
     assert (code, stdout) == (0, b"verse.pt\n")
+    assert "best validation loss" in plain(shown)
     assert "Traceback" not in shown
     if environment.get("TERM") == "dumb":
         assert "\x1b" not in shown

@@ -1,7 +1,6 @@
 """A training that begins with the weights of another, on a text of its own."""
 
 import json
-import os
 import shutil
 import signal
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_text
-from processes import Training, train
+from processes import Training, slow_steps, train
 from test_training import finish, start
 
 from charrnn.cli.trainer.transfer import carry_over
@@ -130,14 +129,15 @@ def test_what_was_learned_from_before_and_is_held_out_now_is_told(folder, before
 
 @pytest.mark.slow
 def test_a_run_that_began_so_is_resumed_as_any_other(folder):
-    flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32", "--max-steps", 1500]
+    flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32", "--max-steps", 300]
+    flags += ["--evaluate-every", 50]
     whole = train(folder, *flags, "--out", "whole.pt")
     assert whole.process.exitcode == 0, whole.stderr
-    cut = Training(folder, *flags, "--out", "cut.pt", "--json")
-    cut.wait_for('"val_loss": 0')
-    os.kill(cut.process.pid, signal.SIGTERM)
-    cut.process.join(60)
-    assert cut.process.exitcode == 128 + signal.SIGTERM, cut.stderr
+    cut = Training(folder, *flags, "--out", "cut.pt", prepare=slow_steps)
+    cut.wait_for("step 50,")
+    cut.kill(signal.SIGTERM)
+    assert cut.wait() == 128 + signal.SIGTERM, cut.stderr
+    assert 50 <= torch.load(folder / "cut.pt", weights_only=True)["training"]["step"] < 300
     further = train(folder, "--resume", "--out", "cut.pt")
     assert further.process.exitcode == 0, further.stderr
     straight, resumed = (torch.load(folder / name, weights_only=True) for name in ("whole.pt", "cut.pt"))
