@@ -337,7 +337,7 @@ def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charr
     assert "360 to train on, the last 40 held out" in resumed.stderr, resumed.stderr
     (tmp_path / "other.txt").write_text("no line's end")
     refused = charrnn("train", "other.txt", "--init-from", "t.pt")
-    told = "other.txt: no line feed, and --lines needs lines; give a text of lines, or leave --lines out"
+    told = "other.txt: no line feed, and --lines needs lines; give a text of lines"
     assert (refused.code, refused.stderr) == (2, f"charrnn: {told}\n")
     elsewhere = charrnn("inspect", "t.pt", "--neurons", "--corpus", "other.txt")
     assert "other.txt: is not the text that t.pt learned from" in elsewhere.stderr

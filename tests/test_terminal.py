@@ -321,7 +321,10 @@ def test_who_is_to_type_a_text_is_told_so_and_how_it_ends(tmp_path, trained, wor
     ) as process:
         os.close(slave)
         os.write(master, b"Tin sole mare\n\x04")
-        _, stderr = process.communicate(timeout=120)
+        try:
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()  # what waits for more would be waited for
     os.close(master)
     is_told = " -q" not in words and " - " in f"{words} "
     assert (process.returncode, stderr.startswith(b"reading from the terminal; Ctrl-D ends it\n")) == (0, is_told)

@@ -33,10 +33,11 @@ def keep(
     """
     held = io.BytesIO()
     while held.tell() <= HELD_BYTES:
-        if not (chunk := stream.read(CHUNK)):
-            return held
-        held.write(chunk)
+        wanted = min(CHUNK, HELD_BYTES + 1 - held.tell())
+        held.write(chunk := stream.read(wanted))
         advance(len(chunk))
+        if len(chunk) < wanted:  # the end: a terminal would wait for another one
+            return held
     with contextlib.ExitStack() as closed_if_it_fails:
         with _keeping(name, folder):
             if folder is not None:
