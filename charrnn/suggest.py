@@ -57,7 +57,7 @@ hour for a hundred million, whose model is larger.
 """
 
 SETUP_SECONDS = 5.0
-"""What a time limit loses before the first step and after the last."""
+"""What a time limit loses before the first step and after the last, at least."""
 
 SEQ_LEN = 64
 """Characters of a window."""
@@ -109,6 +109,7 @@ class _Task:
         vocab_size: distinct characters.
         flops: training arithmetic per second here.
         processes: that do it together.
+        elapsed: seconds of a time limit that are over.
     """
 
     given: Mapping[str, Any]
@@ -118,6 +119,7 @@ class _Task:
     vocab_size: int
     flops: float
     processes: int
+    elapsed: float
 
 
 def suggest(
@@ -129,6 +131,7 @@ def suggest(
     mean_line: float | None = None,
     num_lines: int | None = None,
     processes: int = 1,
+    elapsed: float = 0.0,
     unit: str = "character",
 ) -> Suggestion:
     """Choose a model and its training.
@@ -141,6 +144,7 @@ def suggest(
         mean_line: characters of a line on average, where each is a text of its own; else None.
         num_lines: lines to train on, where each is a text of its own; else None.
         processes: that divide the lanes among them.
+        elapsed: seconds of a time limit that are over by now: a pipe may be slow.
         unit: what a character of the text is called.
 
     Raises:
@@ -161,6 +165,7 @@ def suggest(
     task = _Task(
         given=given, num_chars=max(1, round(train_chars / (1 - TrainConfig.val_fraction))), train_chars=train_chars,
         step_chars=step_chars, vocab_size=vocab_size, flops=flops, processes=processes,
+        elapsed=elapsed,
     )  # fmt: skip
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
@@ -230,7 +235,7 @@ def _planned_epochs(task: _Task, model: ModelConfig) -> float:
     if "max_steps" in given:
         ends.append(given["max_steps"] * task.step_chars / train_chars)
     if "time_limit" in given:
-        seconds = max(given["time_limit"] - SETUP_SECONDS, 1.0)
+        seconds = max(given["time_limit"] - max(SETUP_SECONDS, task.elapsed), 1.0)
         fastest = task.processes * FASTEST / model.members
         if given.get("device") == "cuda":
             fastest = _gpu_speed(model, task.flops)

@@ -174,6 +174,15 @@ def test_a_time_limit_is_planned_without_what_is_lost_before_the_first_step():
     assert epochs(SETUP_SECONDS + 200) == pytest.approx(2 * epochs(SETUP_SECONDS + 100))
 
 
+def test_what_a_slow_pipe_took_of_the_time_is_not_planned_with():
+    def plan(elapsed):
+        return suggest({"time_limit": 180.0}, num_chars=10**6, vocab_size=65, elapsed=elapsed)
+
+    assert plan(SETUP_SECONDS - 1) == plan(0.0)
+    assert plan(150.0).epochs < plan(0.0).epochs
+    assert plan(150.0).model == suggest({"time_limit": 30.0 + SETUP_SECONDS}, num_chars=10**6, vocab_size=65).model
+
+
 @pytest.mark.parametrize(
     ("num_chars", "expected"),
     [

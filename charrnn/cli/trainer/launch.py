@@ -97,6 +97,7 @@ def start_run(
         mean_line=corpus.mean_line,
         num_lines=None if options["batch_size"] else _num_lines(corpus, options["val_fraction"]),
         processes=ranks.world_size,
+        elapsed=ranks.now() - request.started,
         unit=corpus.options.unit,
     )
     training = replace(chosen.training, val_spread=corpus.is_spread)
