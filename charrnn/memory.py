@@ -8,6 +8,8 @@ it says something else. Figures stand in `tests/benchmarks/RECIPES.md`.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from charrnn.config import CONTEXTS
@@ -24,12 +26,6 @@ _FAR = 1 << 60
 
 FIRST_ROOM = 1 << 8
 """Characters of texts that are read side by side for which there is room at first."""
-
-NEAR = 1 << 9
-"""Distances at which most contexts are found, which are searched first."""
-
-RUNS_GROW = 128
-"""Characters after which runs are shortened to `LONGEST` again, so that eight bits hold them."""
 
 
 class Memory:
@@ -85,10 +81,11 @@ class Memory:
 
 
 class Memories:
-    """The same of N texts that are read side by side, in a few operations for all of them and in little memory.
+    """The same of N texts that are read side by side, in a few operations for all of them.
 
-    For every distance back it is known how many characters there are the same as here, `LONGEST` at most. Reading one
-    more makes each such run longer by one or ends it; a run at least as long as a context is a place of that context.
+    For every distance back one bit says whether the character there is the one here. A longer context is found at a
+    distance where a shorter one is, and was a few characters before, as in `charrnn.recall`: whole rows of bits are
+    combined at once, and the first that is set is the last place of that context.
 
     Args:
         reach: see `charrnn.recall.recall_text`.
@@ -104,47 +101,50 @@ class Memories:
         # The last character first, so that what stands at some distances is a slice; the first of all is at the end.
         self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
         self._newest = FIRST_ROOM
-        self._runs = np.zeros((num_texts, FIRST_ROOM), dtype=np.uint8)  # at distances of 1, 2, ...
+        # By turn, context and text, a bit for each distance of 1, 2, ...
+        self._bits = np.zeros((_TURNS, len(CONTEXTS), num_texts, FIRST_ROOM // 8), dtype=np.uint8)
 
     def read(self, characters: Ids) -> Forecasts:
         """Read the next character of each text, shape (N,); give the forecasts of those after them, shape (N, C)."""
         if self._newest == 0:
             self._make_room()
         known = min(self._length, self._reach)
-        runs = self._runs[:, :known]
-        if self._length % RUNS_GROW == 0:
-            np.minimum(runs, LONGEST, out=runs)
-        runs += 1
         characters = characters.astype(self._history.dtype)
-        runs *= self._history[:, self._newest : self._newest + known] == characters[:, None]
+        same = self._history[:, self._newest : self._newest + known] == characters[:, None]
         self._newest -= 1
         self._length += 1
         self._history[:, self._newest] = characters
-        forecasts = np.full((len(characters), len(CONTEXTS)), NONE)
         if not known:
-            return forecasts
-        longest = runs.max(axis=1)
-        repeats_itself = np.zeros(len(characters), dtype=bool)
-        for number, length in enumerate(CONTEXTS):
-            is_known = longest >= length
-            if not is_known.any():
-                break
-            nearest = (runs[:, :NEAR] >= length).argmax(axis=1)
-            if known > NEAR:
-                far = (is_known & (runs[self._rows, nearest] < length)).nonzero()[0]
-                nearest[far] = (runs[far] >= length).argmax(axis=1)
-            followed = self._history[self._rows, self._newest + nearest]
-            np.copyto(forecasts[:, number], followed, where=is_known, casting="unsafe")
-            if length == LONG:
-                repeats_itself = is_known & (nearest < self._length - self._own_from)
-        forecasts[repeats_itself] = NONE
-        return forecasts
+            return np.full((len(characters), len(CONTEXTS)), NONE)
+        bits = self._bits[..., : -(-known // 8)]
+        now = bits[self._length % _TURNS]
+        now[0] = np.packbits(same, axis=1)
+        for number, lag in enumerate(_LAGS):
+            np.bitwise_and(now[number], bits[(self._length - lag) % _TURNS, number], out=now[number + 1])
+        nearest = (now != 0).argmax(axis=-1)  # first the byte, then the bit
+        eight = now[_NUMBERS, self._rows, nearest]
+        is_known = eight != 0
+        nearest = np.where(is_known, 8 * nearest + _ZEROS_BEFORE[eight], 0)
+        followed = self._history[self._rows, self._newest + nearest].astype(np.intp)
+        is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._own_from))
+        return np.where(is_known, followed, NONE).T
 
     def _make_room(self) -> None:
         """Move to arrays twice as long as what can still be recalled, so that there is room for more."""
         kept = min(self._length, self._reach)
         history = np.zeros((len(self._rows), 2 * kept), dtype=self._history.dtype)
         history[:, kept:] = self._history[:, :kept]
-        runs = np.zeros((len(self._rows), 2 * kept), dtype=np.uint8)
-        runs[:, :kept] = self._runs[:, :kept]
-        self._history, self._runs, self._newest = history, runs, kept
+        self._history, self._newest = history, kept
+        lacking = -(-min(2 * kept, self._reach) // 8) - self._bits.shape[-1]
+        if lacking > 0:
+            self._bits = np.pad(self._bits, [(0, 0)] * (self._bits.ndim - 1) + [(0, lacking)])
+
+
+_LAGS = [longer - length for length, longer in itertools.pairwise(CONTEXTS)]
+"""Characters between the ends of two contexts that together are one of the next length."""
+
+_TURNS = max(_LAGS) + 1
+_NUMBERS = np.arange(len(CONTEXTS))[:, None]
+
+_ZEROS_BEFORE = np.array([8 - byte.bit_length() for byte in range(256)])
+"""Bits of a byte before its first that is set."""
