@@ -93,7 +93,7 @@ def figures(report):
 def everything(run):
     """All that a run is, but for the clock."""
     state = run.state_dict()
-    for name in ("seconds", "evaluation_seconds"):
+    for name in ("seconds", "set_up_seconds", "evaluation_seconds"):
         del state[name]
     del state["pace"]["seconds"]
     of_members = state["optimizer"] if isinstance(state["optimizer"], list) else [state["optimizer"]]

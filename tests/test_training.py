@@ -483,6 +483,20 @@ def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
     assert 19 < run.seconds <= 20 - run.finish_seconds + 0.1, "a step may begin just before the end"
 
 
+def test_what_a_slow_pipe_took_is_no_progress_of_a_training_by_the_clock(monkeypatch, clock):
+    """It begins at its full rate, is evaluated as often as in that time alone, and ends on time."""
+    make_slow(monkeypatch, clock, (0.5, loop, "take_step"))
+    run, rested = start(max_steps=None, time_limit=60.0, evaluations=3, warmup_steps=0), start(time_limit=60.0)
+    clock[0] = 45.0
+    reports = finish(run)
+    assert reports[0].progress == pytest.approx(0.5 / (15 - run.finish_seconds))
+    assert run.history[0].seconds == pytest.approx(50)
+    assert run.history[0].learning_rate > 0.6 * run.config.learning_rate
+    assert 59 < run.seconds <= 60 - run.finish_seconds + 0.5
+    rested.load_state_dict({**run.state_dict(), "pace": vars(rested.pace)})
+    assert rested.progress == run.progress == 1
+
+
 def test_learning_rate_rises_then_falls_to_its_last_value():
     config = start(learning_rate=1.0, warmup_steps=9).config
     assert scheduled_rate(config, 0, 0.0) == pytest.approx(0.1)

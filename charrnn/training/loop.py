@@ -54,10 +54,9 @@ def train(run: TrainingRun) -> Iterator[Report]:
         DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`.
     """
     run.model.train()
-    if run.pace.steps == 0:
-        run.pace.seconds = run.seconds  # what came before is set-up, not training
-    elif run.taken_over_at is not None:
-        run.pace.seconds += run.seconds - run.taken_over_at
+    set_up = run.new_set_up_seconds
+    run.set_up_seconds += set_up
+    run.pace.seconds += set_up
     run.taken_over_at = None
     reported, is_over = run.ranks.now(), run.finished
     first = run.step
@@ -190,7 +189,7 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
     if limit is None:  # by steps alone: the same in every run
         return by_steps
     affordable = run.evaluation_seconds / EVALUATION_SHARE
-    spacing = max(limit / run.config.evaluations, affordable)
+    spacing = max((limit - run.set_up_seconds) / run.config.evaluations, affordable)
     last_is_near = run.seconds + run.evaluation_seconds + spacing / 2 > limit
     return run.seconds - run.pace.seconds >= (affordable if by_steps else spacing) and not last_is_near
 

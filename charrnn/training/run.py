@@ -51,7 +51,8 @@ class TrainingRun:
         step: optimizer updates made.
         first_step: the step that counts as the start of epoch 0: 0, or, where another way to read the text was forced,
             what it would have been in that way; negative where a pass has more steps than before.
-        taken_over_at: its seconds where this process went on with it, until it trains; None where it began it.
+        taken_over_at: its seconds where this process began it or went on with it, until it trains; then None.
+        set_up_seconds: how many of its seconds were spent before it trained, in this process and in those before.
         history: one row per evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
@@ -75,7 +76,8 @@ class TrainingRun:
     started: float
     step: int = 0
     first_step: int = 0
-    taken_over_at: float | None = None
+    taken_over_at: float | None = 0.0
+    set_up_seconds: float = 0.0
     history: list[HistoryRow] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
@@ -118,8 +120,8 @@ class TrainingRun:
         """
         if config.batch_size < ranks.world_size:
             raise ConfigError(
-                f"--batch-size {config.batch_size} gives {ranks.world_size} processes fewer lanes than there are of "
-                f"them; give {ranks.world_size} or more, or start fewer processes"
+                f"{config.batch_size} lanes are fewer than {ranks.world_size} processes; start fewer of them or give a "
+                "larger --batch-size or, where none is given, a longer text"
             )
         own = ranks.shard(config.batch_size)
         torch.manual_seed(config.seed)
@@ -175,6 +177,11 @@ class TrainingRun:
         return self.ranks.now() - self.started
 
     @property
+    def new_set_up_seconds(self) -> float:
+        """What this process has spent on it so far without training, if it does not train yet."""
+        return 0.0 if self.taken_over_at is None else self.seconds - self.taken_over_at
+
+    @property
     def _limits(self) -> list[tuple[int, int]]:
         """The first step and the last by each limit there is, the clock's apart."""
         limits = [(0, self.config.max_steps)] if self.config.max_steps is not None else []
@@ -199,7 +206,8 @@ class TrainingRun:
         shares = [0.0, *((self.step - first) / (last - first) for first, last in self._limits)]
         if self.config.time_limit is not None:
             reserve = self.finish_seconds + 2 * self.evaluation_seconds  # the last one, and the one in cold windows
-            shares.append(self.seconds / max(self.config.time_limit - reserve, 1e-3))
+            whole = self.config.time_limit - reserve - self.set_up_seconds
+            shares.append((self.seconds - self.set_up_seconds) / max(whole, 1e-3))
         return min(max(shares), 1.0)
 
     @property
@@ -210,9 +218,7 @@ class TrainingRun:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do: the end is reached and evaluated, or patience is at its end."""
-        if self.is_out_of_patience:
-            return True
-        return bool(self.history) and self.progress >= 1 and self.pace.steps == 0
+        return self.is_out_of_patience or (bool(self.history) and self.progress >= 1 and self.pace.steps == 0)
 
     @property
     def ended_by(self) -> str:
@@ -243,20 +249,21 @@ class TrainingRun:
         """
         assert not self.unread, "all figures are read before a report"
         mine, *others = self.ranks.all_gather(get_random_states(self.model))
-        idle = 0.0 if self.taken_over_at is None else self.seconds - self.taken_over_at  # see `loop.train`
+        set_up, moments = self.new_set_up_seconds, [optimizer.state_dict() for optimizer in self.optimizers]
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
-            "optimizer": _one_or_all([optimizer.state_dict() for optimizer in self.optimizers]),
+            "optimizer": moments if len(moments) > 1 else moments[0],
             "state": join_lanes(self.ranks.all_gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
             "step": self.step,
             "first_step": self.first_step,
             "seconds": self.seconds,
+            "set_up_seconds": self.set_up_seconds + set_up,
             "evaluation_seconds": self.evaluation_seconds,
             "rewinds": self.rewinds,
             "cold_loss": self.cold_loss,
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
-            "pace": {**vars(self.pace), "seconds": self.pace.seconds + idle},
+            "pace": {**vars(self.pace), "seconds": self.pace.seconds + set_up},
             "health": dict(vars(self.health)),
             **mine,
             **({"other_ranks": others} if others else {}),
@@ -280,7 +287,7 @@ class TrainingRun:
         self.step = state["step"]
         self.first_step = state.get("first_step", 0)  # a file of the first days has none
         self.started -= state["seconds"]
-        self.taken_over_at = state["seconds"]
+        self.taken_over_at, self.set_up_seconds = state["seconds"], state.get("set_up_seconds", 0.0)
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]
         self.cold_loss = state.get("cold_loss")
@@ -291,8 +298,3 @@ class TrainingRun:
         random_states = [state, *state.get("other_ranks", [])]
         if len(random_states) == self.ranks.world_size:  # else nobody's numbers go on: each begins anew
             set_random_states(self.model, random_states[self.ranks.rank])
-
-
-def _one_or_all(values: list[Any]) -> Any:
-    """What a model that stands alone has is stored as it is; of an ensemble's, there is a list."""
-    return values[0] if len(values) == 1 else values
