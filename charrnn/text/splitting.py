@@ -62,10 +62,11 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str) -> tup
     if len(starts) < MIN_PIECE:
         raise _one_line(name)
     count = min(max(1, round(len(starts) * val_fraction)), len(starts) - 1)
-    number = np.arange(count)
-    places = (number + number * GOLDEN_RATIO % 1) * (len(starts) / count)
-    is_held_out = np.zeros(len(starts), dtype=np.bool_)
-    is_held_out[places.astype(np.int64)] = True
+    holds_out_most = count * GOLDEN_RATIO > len(starts)  # of places so near one another two may be in one line
+    number = np.arange(len(starts) - count if holds_out_most else count)
+    places = (number + number * GOLDEN_RATIO % 1) * (len(starts) / len(number))
+    is_held_out = np.full(len(starts), holds_out_most)
+    is_held_out[places.astype(np.int64)] = not holds_out_most
     of_each = np.repeat(is_held_out, lengths)
     return ids[~of_each], ids[of_each]
 
