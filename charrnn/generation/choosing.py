@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,7 @@ def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> C
 def _temperature_chooser(temperature: float, vocab_size: int) -> Chooser:
     """The same where nothing but a temperature that does not change acts."""
     scaled = np.empty(vocab_size, dtype=np.float64)
+    sums = scaled.data  # whose values are Python's numbers: to compare them takes half of what numpy's take
     multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
     rate = 1 / min(temperature, HOTTEST)
 
@@ -85,15 +87,15 @@ def _temperature_chooser(temperature: float, vocab_size: int) -> Chooser:
         subtract(scaled, scaled[scaled.argmax()], scaled)
         exp(scaled, scaled)
         accumulate(scaled, out=scaled)
-        return int(scaled.searchsorted(threshold * scaled[-1], side="right"))
+        return bisect_right(sums, threshold * sums[-1])
 
     def choose(logits: Floats, threshold: float, drawn: int) -> int:
         multiply(logits, rate, scaled)
         exp(scaled, scaled)
         accumulate(scaled, out=scaled)
-        total = scaled[-1]
+        total = sums[-1]
         if SMALLEST_SUM < total < math.inf:
-            return int(scaled.searchsorted(threshold * total, side="right"))
+            return bisect_right(sums, threshold * total)
         return choose_below_best(logits, threshold, drawn)
 
     return choose_below_best if temperature < COLD else choose
