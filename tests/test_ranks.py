@@ -299,7 +299,7 @@ def learn(ranks):
     found = {}
     end = int(np.flatnonzero(IDS == LINE_FEED)[60]) + 1  # of 61 lines: six at a time, and one
     for name, options in {
-        "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 100},
+        "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 200},
         "recall": {"recall": 700, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 60},
         "members": {"cell": "lstm", "members": 2, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 40},
         "lines": {"cell": "gru", "ids": IDS[:end], "line_feed": LINE_FEED, "batch_size": 6, "max_steps": 60},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
+from charrnn.cli.common.helping import UNSAID
 from charrnn.config import flag_name
 from charrnn.errors import ConfigError
 from charrnn.standard_input import STDIN, told_of_typing
@@ -20,8 +21,6 @@ VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embed
 
 PICTURED = ("text", "text_file", "cell")
 """Those of them that a picture shows."""
-
-Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
     "score": "How well it knows a text", "text": "Where a text surprises it", "neurons": "What goes on inside",
@@ -46,29 +45,30 @@ def inspect(
     context: typer.Context,
     checkpoints: Annotated[
         list[str],
-        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", **Hidden),
+        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", **UNSAID),
     ],
     score: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.", **Hidden)
+        str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.", **UNSAID)
     ] = None,
     by: Annotated[
-        str | None, typer.Option(metavar="line", help="Score every line as it comes, as a filter.", **Hidden)
+        str | None, typer.Option(metavar="line", help="Score every line as it comes, as a filter.", **UNSAID)
     ] = None,
     above: Annotated[
-        float | None, typer.Option(help="Only lines that take more bits per character. [default: all]", **Hidden)
+        float | None,
+        typer.Option(help="Only lines that take more bits per character than this. [default: all]", **UNSAID),
     ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Also let the model learn while it is scored.")] = False,
     unknown: Annotated[
         str, typer.Option(help="What to do with characters that it never saw: count, skip, nearest or error.")
     ] = "count",
     encoding: Annotated[
-        str | None, typer.Option(help="Encoding of a text that is read. [default: that of the model's text]", **Hidden)
+        str | None, typer.Option(help="Encoding of a text that is read. [default: that of the model's text]", **UNSAID)
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **Hidden)
+        str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **UNSAID)
     ] = None,
     text_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The same for a file; - for stdin.", **Hidden)
+        str | None, typer.Option(metavar="FILE", help="The same for a file; - for stdin.", **UNSAID)
     ] = None,
     top_k: Annotated[int, typer.Option(help="Under each character the K likeliest ones in its place.")] = 0,
     neurons: Annotated[bool, typer.Option("--neurons", help="Find cells and gates that stand for something.")] = False,
@@ -78,7 +78,7 @@ def inspect(
             metavar="LAYER:UNIT",
             help="Colour the text by a cell (of an LSTM by its tanh), or by LAYER:UNIT:h, its output, or :i, :f, :o, "
             "its gates (of a GRU :r, :z); may be given again.",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Show how open and how shut the gates are.")] = False,
@@ -88,24 +88,31 @@ def inspect(
     ] = False,
     novelty: Annotated[
         str | None,
-        typer.Option(metavar="FILE|N", help="Find what a sample of up to 20,000 characters copies.", **Hidden),
+        typer.Option(metavar="FILE|N", help="Find what a sample of up to 20,000 characters copies.", **UNSAID),
     ] = None,
     member: Annotated[
         int | None,
-        typer.Option(metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **Hidden),
+        typer.Option(metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **UNSAID),
     ] = None,
-    corpus: Annotated[str | None, typer.Option(metavar="FILE", help="The text that it learned from.", **Hidden)] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The text that it learned from. [default: where it was, here, or beside the checkpoint]",
+            **UNSAID,
+        ),
+    ] = None,
     html: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **Hidden)
+        str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **UNSAID)
     ] = None,
     svg: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.", **Hidden)
+        str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.", **UNSAID)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     export: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Write the weights as .safetensors, or as .pt without the state of training.", **Hidden
+            metavar="FILE", help="Write the weights as .safetensors, or as .pt without the state of training.", **UNSAID
         ),
     ] = None,
     verify: Annotated[

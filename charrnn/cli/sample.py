@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cli.common.cores import spread_over_cores
+from charrnn.cli.common.helping import UNSAID
 from charrnn.config import REMARKS, flag_name
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
@@ -18,8 +19,6 @@ STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 
 FEWEST_TEXTS = 16
 """Texts for which a process of their own pays."""
-
-Hidden: dict[str, Any] = {"show_default": False}
 
 PARTS = {
     "prompt": "The beginning", "length": "How much", "temperature": "How it chooses", "allow": "What it may write",
@@ -51,19 +50,19 @@ HINTS: dict[str, str] = {
 def sample(
     context: typer.Context,
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A file that `charrnn train` wrote, or - for stdin.", **Hidden)
+        str, typer.Argument(metavar="CHECKPOINT", help="A file that `charrnn train` wrote, or - for stdin.", **UNSAID)
     ],
     prompt: Annotated[
-        str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.", **Hidden)
+        str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.", **UNSAID)
     ] = "",
     prompt_file: Annotated[
-        str | None, typer.Option("--prompt-file", "-f", help="A file that holds the text to continue.", **Hidden)
+        str | None, typer.Option("--prompt-file", "-f", help="A file that holds the text to continue.", **UNSAID)
     ] = None,
     encoding: Annotated[
         str | None,
         typer.Option(
             help="Encoding of a prompt from a file or stdin, and of --novel. [default: that of the model's text]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,
@@ -76,23 +75,24 @@ def sample(
             "--length",
             "-n",
             help="Characters to write after the prompt; -1: without end. [default: 500, or more for each of --lines]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
     lines: Annotated[
-        int | None, typer.Option(help="End after this many whole lines. [default: no limit]", **Hidden)
+        int | None, typer.Option(help="End after this many whole lines. [default: no limit]", **UNSAID)
     ] = None,
     stop: Annotated[
         list[str] | None,
         typer.Option(
-            help=r"End before this text; \n, \t, \r and \\ are escapes; may be given again. [default: none]", **Hidden
+            help=r"End before this text; \n, \t, \r, \0 and \\ are escapes; may be given again. [default: none]",
+            **UNSAID,
         ),
     ] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
     separator: Annotated[
         str | None,
         typer.Option(
-            help=r"What goes between texts; \n, \t, \r, \0 and \\ are escapes. [default: a blank line]", **Hidden
+            help=r"What goes between texts; \n, \t, \r, \0 and \\ are escapes. [default: a blank line]", **UNSAID
         ),
     ] = None,
     temperature: Annotated[
@@ -102,15 +102,15 @@ def sample(
         ),
     ] = "0.8",
     top_k: Annotated[
-        int | None, typer.Option(help="Choose among the K likeliest characters only. [default: all]", **Hidden)
+        int | None, typer.Option(help="Choose among the K likeliest characters only. [default: all]", **UNSAID)
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(help="Choose among the fewest that together have this probability. [default: all]", **Hidden),
+        typer.Option(help="Choose among the fewest that together have this probability. [default: all]", **UNSAID),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(help="Choose among those with this share of the best one's probability. [default: all]", **Hidden),
+        typer.Option(help="Choose among those with this share of the best one's probability. [default: all]", **UNSAID),
     ] = None,
     recall_all: Annotated[
         bool,
@@ -120,29 +120,29 @@ def sample(
     ] = False,
     mix: Annotated[
         list[str] | None,
-        typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **Hidden),
+        typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **UNSAID),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Same seed, same text. [default: a fresh one, told on stderr]", **Hidden)
+        int | None, typer.Option(help="Same seed, same text. [default: a fresh one, told on stderr]", **UNSAID)
     ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            help=r"Write with these characters only; \n is a line end; may be given again. [default: all]", **Hidden
+            help=r"Write with these characters only; \n is a line end; may be given again. [default: all]", **UNSAID
         ),
     ] = None,
     forbid: Annotated[
         list[str] | None,
         typer.Option(
-            help=r"Write without these characters; \n is a line end; may be given again. [default: none]", **Hidden
+            help=r"Write without these characters; \n is a line end; may be given again. [default: none]", **UNSAID
         ),
     ] = None,
     match: Annotated[
-        str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]", **Hidden)
+        str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]", **UNSAID)
     ] = None,
     novel: Annotated[
         list[str] | None,
-        typer.Option(help="Leave out lines that are in this file; may be given again. [default: none]", **Hidden),
+        typer.Option(help="Leave out lines that are in this file; may be given again. [default: none]", **UNSAID),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,
     logprobs: Annotated[

@@ -3,12 +3,13 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.durations import parse_duration
+from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import check_quotes, require_folder
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
@@ -18,9 +19,8 @@ from charrnn.training.torchrun import read_place
 STARTED = time.perf_counter() - time.process_time()
 """When this process began, nearly: until here it has done little but compute."""
 
-Chosen = "[default: by the text's size, if no end is given]"
-Hidden: dict[str, Any] = {"show_default": False}
-
+CHOSEN = "[default: by the text's size and the time]"
+UNENDED = "[default: by the text's size, if no end is given]"
 PARTS = {
     "cell": "The model", "epochs": "How long it trains", "batch_size": "How it learns",
     "include": "How the text is read", "device": "The machine", "save_every": "Saving and resuming",
@@ -53,86 +53,84 @@ HINTS: dict[str, str] = {
 def train(
     context: typer.Context,
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.", **Hidden)
+        list[str], typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.", **UNSAID)
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="Checkpoint to write. [default: the text's name with .pt, here]", **Hidden),
+        typer.Option("--out", "-o", help="Checkpoint to write. [default: the text's name with .pt, here]", **UNSAID),
     ] = None,
     cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, gru, rnn (tanh) or rnn-relu.")] = "lstm",
-    hidden_size: Annotated[int | None, typer.Option(help=f"Units in each layer. {Chosen}", **Hidden)] = None,
-    num_layers: Annotated[int | None, typer.Option(help=f"Number of layers. {Chosen}", **Hidden)] = None,
-    members: Annotated[
-        int | None, typer.Option(help=f"Networks that learn apart and predict together. {Chosen}", **Hidden)
-    ] = None,
+    hidden_size: Annotated[int | None, typer.Option(help=f"Units in each layer. {CHOSEN}", **UNSAID)] = None,
+    num_layers: Annotated[int | None, typer.Option(help=f"Number of layers. {CHOSEN}", **UNSAID)] = None,
+    members: Annotated[int | None, typer.Option(help=f"Networks that predict together. {CHOSEN}", **UNSAID)] = None,
     embedding_dim: Annotated[
         int | None,
-        typer.Option(help="Width of a character's vector. [default: 64, or 128 for over 512 characters]", **Hidden),
+        typer.Option(help="Width of a character's vector. [default: 64, or 128 for over 512 characters]", **UNSAID),
     ] = None,
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[
         bool | None,
-        typer.Option(help="Normalise each layer's output. [default: yes, except for layers of one unit]", **Hidden),
+        typer.Option(help="Normalise each layer's output. [default: yes, except for layers of one unit]", **UNSAID),
     ] = None,
     recall: Annotated[
         int | None,
         typer.Option(
             help="How many characters back it looks up what followed the last few, up to 32,768; 0: none. "
             "[default: 16,384; 0 with --lines]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {Chosen}", **Hidden)] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]", **Hidden)] = None,
+    epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {UNENDED}", **UNSAID)] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]", **UNSAID)] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(
             "--time",
             metavar="TIME",
             help="End after this time in all: 90s, 10m, 1h30m, 2d, or seconds. [default: no limit]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **Hidden),
+        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **UNSAID),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Lanes read side by side. [default: by the text's size]", **Hidden)
+        int | None, typer.Option(help="Lanes read side by side. [default: by the text's size]", **UNSAID)
     ] = None,
     seq_len: Annotated[
-        int | None, typer.Option(help="Characters in a window: how far gradients go back. [default: 64]", **Hidden)
+        int | None, typer.Option(help="Characters in a window: how far gradients go back. [default: 64]", **UNSAID)
     ] = None,
     stretch: Annotated[
         int | None,
         typer.Option(
-            help=f"Characters that a lane reads in a row before it goes on elsewhere; 0: all. {Chosen}", **Hidden
+            help=f"Characters that a lane reads in a row before it goes on elsewhere; 0: all. {CHOSEN}", **UNSAID
         ),
     ] = None,
     state_reset: Annotated[
         float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
     ] = TrainConfig.state_reset,
     dropout: Annotated[
-        float | None, typer.Option(help=f"Share of values dropped against overfitting. {Chosen}", **Hidden)
+        float | None, typer.Option(help=f"Share of values dropped against overfitting. {CHOSEN}", **UNSAID)
     ] = None,
     input_dropout: Annotated[
-        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {Chosen}", **Hidden)
+        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {CHOSEN}", **UNSAID)
     ] = None,
     recall_dropout: Annotated[
         float | None,
         typer.Option(
             help="Share of characters after which nothing is recalled while training. "
             f"[default: {ModelConfig.recall_dropout}]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help=f"Learning rate: rises over --warmup-steps, then falls. {Chosen}", **Hidden),
+        typer.Option(help=f"Learning rate: rises over --warmup-steps, then falls. {CHOSEN}", **UNSAID),
     ] = None,
     warmup_steps: Annotated[
         int | None,
-        typer.Option(help="Steps over which the learning rate rises. [default: 100, or a tenth of all]", **Hidden),
+        typer.Option(help="Steps over which the learning rate rises. [default: 100, or a tenth of all]", **UNSAID),
     ] = None,
     final_learning_rate: Annotated[
         float, typer.Option(help="The last learning rate, as a share of --learning-rate; it falls in a line.")
@@ -151,22 +149,22 @@ def train(
     ] = TrainConfig.val_fraction,
     val_text: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Hold this text out instead of the end; may be given again.", **Hidden),
+        typer.Option(metavar="TEXT", help="Hold this text out instead of the end; may be given again.", **UNSAID),
     ] = None,
     evaluate_every: Annotated[
-        int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]", **Hidden)
+        int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]", **UNSAID)
     ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
     ] = TrainConfig.seed,
     include: Annotated[
-        list[str] | None, typer.Option(help="In folders, only files like *.py; may be given again.", **Hidden)
+        list[str] | None, typer.Option(help="In folders, only files like *.py; may be given again.", **UNSAID)
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="In folders, no files like *.py; may be given again.", **Hidden)
+        list[str] | None, typer.Option(help="In folders, no files like *.py; may be given again.", **UNSAID)
     ] = None,
     separator: Annotated[
-        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]", **Hidden)
+        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]", **UNSAID)
     ] = "",
     lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
@@ -181,17 +179,17 @@ def train(
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Turn capitals into lower case.")] = False,
     min_count: Annotated[
         int | None,
-        typer.Option(help="Rarer characters share one id that is never written. [default: 1]", **Hidden),
+        typer.Option(help="Rarer characters share one id that is never written. [default: 1]", **UNSAID),
     ] = None,
     max_vocab: Annotated[
         int | None,
         typer.Option(
             help="Limit on characters with ids of their own. [default: all, or 99.9 % of a text with over 1,000]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
     cache: Annotated[
-        str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]", **Hidden)
+        str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]", **UNSAID)
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Hold large encoded texts in memory.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -202,28 +200,28 @@ def train(
         bool, typer.Option(help="Make a GPU repeat results exactly, as a CPU does.")
     ] = TrainConfig.deterministic,
     threads: Annotated[
-        int | None, typer.Option(help="Processor threads of each process. [default: the cores]", **Hidden)
+        int | None, typer.Option(help="Processor threads of each process. [default: the cores]", **UNSAID)
     ] = None,
     save_every: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
             help="Save this often: 90s, 10m, 1h30m, 2d, or seconds. [default: 60s, or more rarely if saving is slow]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
     log: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="A line of JSON per report, to a new file; --resume adds to it.", **Hidden),
+        typer.Option(metavar="FILE", help="A line of JSON per report, to a new file; --resume adds to it.", **UNSAID),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue where the checkpoint left off.")] = False,
     resume_from: Annotated[
         str | None,
-        typer.Option(metavar="CHECKPOINT", help="Continue from this one, and write to another.", **Hidden),
+        typer.Option(metavar="CHECKPOINT", help="Continue from this one, and write to another.", **UNSAID),
     ] = None,
     init_from: Annotated[
         str | None,
-        typer.Option(metavar="CHECKPOINT", help="Start with its weights and learn another text (fine-tune).", **Hidden),
+        typer.Option(metavar="CHECKPOINT", help="Start with its weights and learn another text (fine-tune).", **UNSAID),
     ] = None,
     force_resume: Annotated[
         bool,
@@ -236,10 +234,12 @@ def train(
         int | None,
         typer.Option(
             help="Show what it writes after every K-th evaluation; 0: never. [default: 1 on a terminal, else 0]",
-            **Hidden,
+            **UNSAID,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per report on stderr.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One line of JSON on stderr per report: up to five a second.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:
     """Learn the style of a text and write a checkpoint.

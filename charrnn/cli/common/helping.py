@@ -10,6 +10,9 @@ from typer.core import TyperCommand
 
 from charrnn.cli.common.mistakes import check_quotes, find_mistake, hint_at, likely_flags
 
+UNSAID: dict[str, Any] = {"show_default": False}
+"""For a flag whose default its help tells itself, or that has none."""
+
 NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 """Stands for a hyphen while lines are broken, which else end within a flag or a value; what is shown has hyphens."""
 
