@@ -1,6 +1,6 @@
 """Print charrnn's speed beside the processor's and a plain PyTorch loop's, and the losses that it reaches.
 
-python -m tests.benchmarks                      all of it: an hour
+python -m tests.benchmarks                      all of it: an hour and a half
 python -m tests.benchmarks --quick              speeds, in some five minutes
 python -m tests.benchmarks --processes          two processes beside one, in a minute
 python -m tests.benchmarks --gpu                training on the GPU, beside its own product and a plain loop
