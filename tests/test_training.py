@@ -483,6 +483,14 @@ def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
     assert 19 < run.seconds <= 20 - run.finish_seconds + 0.1, "a step may begin just before the end"
 
 
+def test_time_before_an_evaluation_whose_figures_begin_anew_is_no_time_of_training(monkeypatch, clock):
+    """Where what is held out has changed, or a finished run goes on after its evaluation in cold windows."""
+    make_slow(monkeypatch, clock, (2.0, loop, "take_step"))
+    run = start(max_steps=3, evaluate_every=3)
+    run.load_state_dict({**run.state_dict(), "seconds": 600.0})
+    assert [report.chars_per_second for report in finish(run)] == pytest.approx([4 * 25 / 2] * 3)
+
+
 def test_what_a_slow_pipe_took_is_no_progress_of_a_training_by_the_clock(monkeypatch, clock):
     """It begins at its full rate, is evaluated as often as in that time alone, and ends on time."""
     make_slow(monkeypatch, clock, (0.5, loop, "take_step"))

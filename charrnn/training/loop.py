@@ -56,7 +56,7 @@ def train(run: TrainingRun) -> Iterator[Report]:
     run.model.train()
     set_up = run.new_set_up_seconds
     run.set_up_seconds += set_up
-    run.pace.seconds += set_up
+    run.pace.seconds = run.pace.seconds + set_up if run.pace.steps else run.seconds
     run.taken_over_at = None
     reported, is_over = run.ranks.now(), run.finished
     first = run.step
