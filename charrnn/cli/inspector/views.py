@@ -29,7 +29,7 @@ from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share
 from charrnn.display.plain import number_of
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
-from charrnn.errors import CharRNNError, ConfigError
+from charrnn.errors import CharRNNError, ConfigError, CorpusError
 from charrnn.escape import quoted
 from charrnn.text.encoder import RARE, UNKNOWN_MARK
 
@@ -68,7 +68,7 @@ def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k:
     if rule == "skip":
         readable = fit_text(subject, readable.known_text, source, rule)
     if not readable.text:
-        raise CharRNNError(f"{source}: no characters to show; give a text to read")
+        raise CorpusError(f"{source}: no characters to show; give a text to read")
     top_k = min(top_k, subject.contents.model.vocab_size)
     seen = follow(
         subject.engine, subject.contents.encoder, readable,
