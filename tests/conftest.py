@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,23 @@ def run_charrnn(
     return subprocess.run([sys.executable, "-m", "charrnn", *words], capture_output=True, **options)
 
 
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start the command line cold, to speak with it over pipes; it ends with the test at the latest."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(folder: Path, *arguments: object, before: Sequence[str] = (), **options: Any) -> subprocess.Popen[bytes]:
+        command = [*before, sys.executable, "-m", "charrnn", *map(str, arguments)]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        started.append(subprocess.Popen(command, **{"cwd": folder, "env": clean_environment(), **pipes, **options}))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        with process:
+            process.kill()
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without what would colour, widen or chop the output, or move a training to a GPU.
 
@@ -157,6 +176,21 @@ def read_terminal(master: int) -> bytes:
         if error.errno != errno.EIO:  # so Linux says that it is closed
             raise
     os.close(master)
+    return shown
+
+
+def read_until(descriptor: int, words: bytes, shown: bytes = b"", times: int = 1) -> bytes:
+    """What a pipe or a terminal gives until some words were among it so many times, behind what it has given before.
+
+    A test fails where they do not come in a minute.
+    """
+    end = time.monotonic() + 60
+    while shown.count(words) < times:
+        assert time.monotonic() < end, shown
+        if select.select([descriptor], [], [], 0.2)[0]:
+            piece = os.read(descriptor, 1 << 16)
+            assert piece, f"it is closed after: {shown!r}"
+            shown += piece
     return shown
 
 

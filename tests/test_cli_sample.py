@@ -15,7 +15,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, numpy_twin, random_model, read_terminal, run_charrnn, train_briefly
+from conftest import (
+    clean_environment,
+    make_text,
+    numpy_twin,
+    random_model,
+    read_terminal,
+    read_until,
+    run_charrnn,
+    train_briefly,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -317,14 +326,6 @@ def test_on_a_terminal_the_line_is_ended(trained):
     assert shown.endswith("\n")
 
 
-def read_line(terminal):
-    """What a terminal was sent up to the end of a line; it may arrive in pieces."""
-    shown = b""
-    while not shown.endswith(b"\n"):
-        shown += os.read(terminal, 1000)
-    return shown.decode()
-
-
 def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_path):
     text = "a\x1b[2J\x07é\n"
     master, slave = pty.openpty()
@@ -333,7 +334,7 @@ def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_
             write_stream(raw, text)
         if expected is not None:
             assert path.read_bytes() == expected
-    shown = read_line(master)
+    shown = read_until(master, b"\n").decode()
     os.close(slave)
     os.close(master)
     assert shown.rstrip() == "a␛[2J␇é"
@@ -965,6 +966,36 @@ def test_a_prompt_of_which_nothing_is_left_is_told(sample):
 
 def test_interactive_echoes_a_beginning_that_is_not_continued(sample):
     assert sample("-i", "-n", 0, "-q", input=b"Tin\nBa\n").stdout == b"Tin\nBa\n"
+
+
+def test_ctrl_c_ends_a_text_of_a_conversation_and_the_end_of_what_is_typed_leaves_it(trained, start):
+    """Of vowels alone, a text neither ends by itself nor has a line feed."""
+    process = start(trained, "sample", "words.pt", "-i", "-q", "-n", -1, "--allow", "aeiou")
+    for typed in (b"Tin", b"Ba"):
+        process.stdin.write(typed + b"\n")
+        process.stdin.flush()
+        shown = read_until(process.stdout.fileno(), typed)
+        process.send_signal(signal.SIGINT)
+        shown = read_until(process.stdout.fileno(), b"\n", shown)
+        assert re.fullmatch(typed + b"[aeiou]*\n", shown)
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 0
+
+
+def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal(trained, start):
+    master, slave = pty.openpty()
+    words = ["sample", "words.pt", "-i", "-q", "-n", -1, "--allow", "a"]
+    process = start(trained, *words, before=["setsid", "--ctty"], stdin=slave, stdout=slave)
+    os.close(slave)
+    for typed in (b"Tin", b"Ba"):
+        read_until(master, b"> ")
+        os.write(master, typed + b"\n")
+        read_until(master, typed + b"aaa")
+        os.write(master, b"\x03")
+    read_until(master, b"> ")
+    os.write(master, b"\x04")
+    read_terminal(master)
+    assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
 
 
 def in_terminal(folder, *arguments, **environment):

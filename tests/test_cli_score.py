@@ -16,7 +16,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, run_charrnn, train_briefly
+from conftest import clean_environment, make_text, random_model, read_until, run_charrnn, train_briefly
 from torch.nn import functional
 
 from charrnn.cli.inspector.scoring import score_text, unknown_price
@@ -112,15 +112,13 @@ def test_json_gives_an_object_per_line(command):
     assert {**row, **figures} == {"line": 1, "length": 7, "text": 'Tin "é"', **figures}
 
 
-def test_it_answers_a_line_before_the_next_one_comes_and_ends_silently_with_its_reader(trained):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--score", "-", "--by", "line"],
-        cwd=trained, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(),
-    )  # fmt: skip
+def test_it_answers_a_line_before_the_next_one_comes_and_ends_silently_with_its_reader(trained, start):
+    process = start(trained, "inspect", "words.pt", "--score", "-", "--by", "line")
     for word in (b"Banana", b"Tin"):
         process.stdin.write(word + b"\n")
         process.stdin.flush()
-        assert process.stdout.readline().endswith(b"\t" + word + b"\n"), "answered while the input is still open"
+        answer = read_until(process.stdout.fileno(), b"\n")  # while the input is still open
+        assert answer.endswith(b"\t" + word + b"\n")
     process.stdout.close()
     for _ in range(50):
         try:
@@ -132,7 +130,6 @@ def test_it_answers_a_line_before_the_next_one_comes_and_ends_silently_with_its_
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
     assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")
-    process.stderr.close()
 
 
 def test_what_a_model_never_saw_is_counted_skipped_replaced_or_refused(command, trained):

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from conftest import read_until
 
 from charrnn.display import outlet
 from charrnn.display.plain import JsonDisplay, PlainDisplay
@@ -27,10 +28,7 @@ def pipe(monkeypatch):
 
 
 def read_lines(reader, count):
-    data = b""
-    while data.count(b"\n") < count:
-        data += os.read(reader, PAGE)
-    return data.decode().splitlines()
+    return read_until(reader, b"\n", times=count).decode().splitlines()
 
 
 def test_a_reader_who_is_slow_gets_every_line(pipe):
@@ -55,8 +53,8 @@ def test_lines_that_are_left_out_for_the_sake_of_a_signal_are_counted_and_told(p
     for message in (long, "lost", "lost too"):
         display.note(message)
     first = read_lines(reader, 1)
-    while display._outlet._writer.is_alive():
-        time.sleep(0.01)
+    display._outlet._writer.join(60)
+    assert not display._outlet._writer.is_alive()
     display.note("heard")
     lines = first + read_lines(reader, 2)
     told = "2 lines were left out while nobody read"

@@ -18,7 +18,7 @@ import time
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, read_terminal
+from conftest import clean_environment, make_text, read_terminal, read_until
 from processes import Training
 from test_display import REPORT
 
@@ -95,16 +95,6 @@ def start_in_terminal():
     for process in started:
         process.kill()
         process.communicate()
-
-
-def read_until(terminal, words, shown=b""):
-    """What a terminal shows until some words are among it, behind what it has shown before."""
-    end = time.monotonic() + 60
-    while words not in shown:
-        assert time.monotonic() < end, shown
-        if select.select([terminal], [], [], 0.2)[0]:
-            shown += os.read(terminal, 1 << 16)
-    return shown
 
 
 def plain(shown):
