@@ -1019,5 +1019,10 @@ def test_surprisal_colours_a_terminal_that_wants_colour(sample, trained):
         assert in_terminal(trained, "-n", "20", "--surprisal", **environment).rstrip("\n") == plain.rstrip("\n")
 
 
-def test_no_text_is_repaired_by_the_locale(sample):
-    assert sample("-n", 20, "--seed", 1).stdout.decode("ascii")
+@pytest.mark.parametrize("flags", [["--match", r"Zo\u00eb"], ["-p", "-", "-n", 0], ["-i", "-n", 0]])
+def test_no_text_is_repaired_by_the_locale(sample, encoded, flags):
+    checkpoint, own = encoded
+    typed = "Zo\u00eb\n".encode("utf-8" if "-i" in flags else own)
+    plain = {**clean_environment(), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = sample(*flags, "-q", checkpoint=checkpoint, input=typed, cold=True, env=plain)
+    assert (result.returncode, result.stderr, result.stdout.rstrip(b"\n")) == (0, b"", "Zo\u00eb".encode())
