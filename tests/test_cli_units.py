@@ -9,6 +9,7 @@ import pytest
 from conftest import make_text, run_charrnn, train_briefly
 from hypothesis import example, given
 from hypothesis import strategies as st
+from test_page import data_of
 
 from charrnn.loading import load_for_scoring
 from charrnn.storage.archive import read_checkpoint
@@ -90,7 +91,7 @@ def test_neurons_gates_and_the_page_are_there_too(folder, model):
     assert len(seen["gates"]["gates"]) == 3
     page = command(folder, "inspect", f"{model}.pt", "--html", f"{model}.html")
     assert page.returncode == 0, page.stderr
-    assert "activations" in (folder / f"{model}.html").read_text(encoding="utf-8")
+    assert {"activations", "gates", "neurons"} <= set(data_of((folder / f"{model}.html").read_text(encoding="utf-8")))
 
 
 def test_what_is_counted_in_bytes_is_called_so(folder):
