@@ -323,11 +323,13 @@ def test_a_cells_range_is_that_of_its_values(inspect):
 def test_the_nearest_letters_are_read_in_every_view(inspect, views):
     result = inspect("--unknown", "nearest", *views, "Tín sölé kilo " * 9)
     assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == inspect(*views, "Tin sole kilo " * 9).stdout
 
 
 def test_no_letter_is_as_near_as_two(inspect):
     result = inspect("--unknown", "nearest", "--text", "Tinß")
     assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == inspect("--text", "Tinss").stdout
 
 
 def test_each_model_reads_a_text_as_it_learned_to(trained):
