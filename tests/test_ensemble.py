@@ -155,7 +155,19 @@ def test_members_that_are_computed_at_once_share_the_threads_and_find_no_gradien
         torch.set_num_threads(threads)
 
 
-def test_members_hide_different_characters_and_reset_different_lanes():
+@pytest.mark.parametrize("state_reset", [0.0, 0.5])
+def test_members_reset_different_lanes(state_reset):
+    """In the first window no lane has a state yet."""
+    run = start(members=2, state_reset=state_reset, batch_size=64, max_steps=100)
+    first, second = run.model.members
+    second.load_state_dict(first.state_dict())
+    take_step(run)
+    assert torch.equal(first.head.weight, second.head.weight)
+    take_step(run)
+    assert torch.equal(first.head.weight, second.head.weight) == (state_reset == 0.0)
+
+
+def test_members_hide_different_characters():
     run = start(members=2, dropout=0.4, state_reset=0.5, batch_size=64, max_steps=100)
     for member in run.model.members:
         member.load_state_dict(run.model.members[0].state_dict())
