@@ -69,6 +69,9 @@ def _pass_over(number: int, frame: object) -> None:
 
 hear_signals()
 
+THREADS = torch.get_num_threads()
+"""What torch has before any test."""
+
 NO_SPINNING = {"GOMP_SPINCOUNT": SPIN_COUNT}
 """What `charrnn train` sets too: without it, torch's threads wait for each other busily on a machine that is busy."""
 
@@ -105,6 +108,14 @@ def nothing_goes_on() -> Iterator[None]:
     for process in multiprocessing.active_children():
         process.kill()
         process.join()
+
+
+@pytest.fixture(autouse=True)
+def threads_stay() -> Iterator[None]:
+    """A test that gives torch another number of threads leaves it as it was: sums depend on the number."""
+    yield
+    if torch.get_num_threads() != THREADS:
+        torch.set_num_threads(THREADS)
 
 
 @pytest.fixture

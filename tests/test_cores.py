@@ -245,7 +245,7 @@ def test_there_are_as_many_threads_as_cores_are_free():
 def keeper_of(monkeypatch):
     """A keeper of four threads on four cores beside programs that keep `busy[0]` of them busy."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    busy, before = [0.0], torch.get_num_threads()
+    busy = [0.0]
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     monkeypatch.setattr(threads.Neighbours, "look", lambda _: busy[0])
 
@@ -257,8 +257,7 @@ def keeper_of(monkeypatch):
         return keeper
 
     keeper_of.busy = busy
-    yield keeper_of
-    torch.set_num_threads(before)
+    return keeper_of
 
 
 def small(members=1):

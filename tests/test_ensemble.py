@@ -128,14 +128,11 @@ def test_a_member_learns_as_if_it_were_alone(at_once):
 
 def test_members_that_are_computed_at_once_have_the_callers_precision():
     skip_without("bfloat16", "gru")
-    model, threads, logits = ensemble("gru"), torch.get_num_threads(), []
-    try:
-        for at_once in (1, 2):
-            share_threads(model, at_once)
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                logits.append(model(torch.from_numpy(READ), model.initial_state(5))[0])
-    finally:
-        torch.set_num_threads(threads)
+    model, logits = ensemble("gru"), []
+    for at_once in (1, 2):
+        share_threads(model, at_once)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            logits.append(model(torch.from_numpy(READ), model.initial_state(5))[0])
     with torch.no_grad():
         exact = model(torch.from_numpy(READ), model.initial_state(5))[0]
     assert torch.equal(*logits)
@@ -143,16 +140,13 @@ def test_members_that_are_computed_at_once_have_the_callers_precision():
 
 
 def test_members_that_are_computed_at_once_share_the_threads_and_find_no_gradient_unasked():
-    model, threads = ensemble("gru"), torch.get_num_threads()
-    try:
-        share_threads(model, 6)
-        assert (model.at_once, model.threads_each) == (3, 2)
-        inputs = torch.from_numpy(READ), model.initial_state(5)
-        with torch.no_grad():
-            assert not model(*inputs)[1][0][0].requires_grad, "the state is as a member left it"
-        assert model(*inputs)[1][0][0].requires_grad
-    finally:
-        torch.set_num_threads(threads)
+    model = ensemble("gru")
+    share_threads(model, 6)
+    assert (model.at_once, model.threads_each) == (3, 2)
+    inputs = torch.from_numpy(READ), model.initial_state(5)
+    with torch.no_grad():
+        assert not model(*inputs)[1][0][0].requires_grad, "the state is as a member left it"
+    assert model(*inputs)[1][0][0].requires_grad
 
 
 @pytest.mark.parametrize("state_reset", [0.0, 0.5])

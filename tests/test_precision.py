@@ -105,7 +105,7 @@ def test_bfloat16_is_for_gpus_that_compute_in_it(monkeypatch, has_bfloat16):
 
 
 def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(monkeypatch):
-    probed, before = [], torch.get_num_threads()
+    probed = []
 
     def probe(model, batch_size, wanted):
         probed.append((torch.get_num_threads(), batch_size, wanted))
@@ -113,16 +113,13 @@ def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(m
 
     monkeypatch.setattr(launch, "probe_precision", probe)
     run, found = start(batch_size=3), {}
-    try:
-        for threads, expected in ((1, "bfloat16"), (2, "float32"), (1, "bfloat16")):
-            torch.set_num_threads(threads)
-            launch.settle_precision_again(run, "auto", found)
-            assert run.config.precision == expected
-        torch.set_num_threads(2)
-        launch.settle_precision_again(run, "bfloat16", found)
-        assert run.config.precision == "bfloat16", "as it was told to"
-    finally:
-        torch.set_num_threads(before)
+    for threads, expected in ((1, "bfloat16"), (2, "float32"), (1, "bfloat16")):
+        torch.set_num_threads(threads)
+        launch.settle_precision_again(run, "auto", found)
+        assert run.config.precision == expected
+    torch.set_num_threads(2)
+    launch.settle_precision_again(run, "bfloat16", found)
+    assert run.config.precision == "bfloat16", "as it was told to"
     assert probed == [(1, 3, "auto"), (2, 3, "auto")], "once for each number"
 
 
