@@ -209,7 +209,9 @@ def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patien
     assert training.process.exitcode == 0
     assert "already at its end, 3 evaluations without a gain; give a larger --patience, or a later" in training.stderr
     assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
-    assert contents(folder)["training"]["step"] > 20
+    later = contents(folder)["training"]
+    assert later["step"] > 20
+    assert later["config"]["patience"] == 3, "it stays what it was"
 
 
 @pytest.mark.slow

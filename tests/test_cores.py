@@ -333,6 +333,14 @@ def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
     assert (torch.get_num_threads(), keeper.tell()) == (before, "")
 
 
+def test_threads_stay_where_the_environment_fixes_them(keeper_of, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    keeper, model = keeper_of(1.0), small()
+    keeper.share(model)
+    assert not keeper.look(model)
+    assert (torch.get_num_threads(), keeper.tell()) == (4, "")
+
+
 def threads_of_members(model):
     """Where each member is computed, and how many threads it has there."""
     return side_by_side(model, lambda _: torch.get_num_threads(), members_of(model))

@@ -103,6 +103,8 @@ def test_it_learns_more_of_a_short_text_than_a_training_that_knows_nothing(folde
     assert set("ñá") < set(read_checkpoint(str(folder / "tuned.pt")).encoder.characters)
     rows = [json.loads(line) for line in (folder / "tuned.log").read_text().splitlines()]
     assert rows[-1]["step"] == 2 * 29, "two passes"
+    usual, own = (read_checkpoint(str(folder / name)).train_config.learning_rate for name in ("anew.pt", "tuned.pt"))
+    assert own == pytest.approx(usual / 2)
 
 
 @pytest.mark.slow
