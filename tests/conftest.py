@@ -97,6 +97,12 @@ class Result:
     def text(self) -> str:
         return self.stdout.decode("utf-8")
 
+    @property
+    def done(self) -> Result:
+        """The same, of a command that did what it was to do; of another the test fails."""
+        assert self.code == 0, self.stderr
+        return self
+
 
 Runner = Callable[..., Result]
 

@@ -309,7 +309,7 @@ def test_a_member_beside_another_is_not_shown_with_losses_of_its_own(charrnn, wo
     charrnn("train", *words[:-1], 1, "--max-steps", 2, "-q", "--out", "one.pt")
     shown = charrnn("inspect", "words.pt", "one.pt", "--member", 0).stdout.decode()
     assert re.search(r"^\*  losses are of +all 2 members together *$", shown, re.M)
-    assert "losses are of" not in charrnn("inspect", "words.pt", "one.pt").stdout.decode()
+    assert "losses are of" not in charrnn("inspect", "words.pt", "one.pt").done.text
 
 
 def test_a_member_that_is_not_there_is_one_line(charrnn, words):
