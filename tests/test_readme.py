@@ -1,5 +1,6 @@
 """The README and what stands beside it is true: commands run, flags exist, links lead somewhere, the tree is so."""
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -8,6 +9,11 @@ from pathlib import Path
 
 import pytest
 from conftest import CORPORA, ROOT, clean_environment
+
+from charrnn.cli import inspection
+from charrnn.cli.sample import sample
+from charrnn.cli.train import train
+from charrnn.config import flag_name
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"]
@@ -19,6 +25,13 @@ COMMANDS = [
     if line.startswith("$ ")
 ]
 SETUP = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)]
+FUNCTIONS = {"train": train, "sample": sample, "inspect": inspection.inspect}
+OTHER_FLAGS = {
+    "--install-completion", "--version", "--help", "--index-url", "--standalone", "--nproc-per-node", "--nnodes",
+    "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes", "--ntasks-per-node",
+    "--cpus-per-task", "--requeue",
+}  # fmt: skip
+"""Those of all commands, of pip, torchrun and Slurm."""
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +106,45 @@ def test_the_python_example_runs(shell):
     assert len(result.stdout.decode()) == 201
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "inspect"])
-def test_every_flag_is_in_the_readme_and_every_flag_there_exists(shell, command):
-    help_text = shell(f"charrnn {command} --help").stdout.decode()
-    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text)) - {"--help"}
-    section = README.split(f"### `charrnn {command}")[1].split("\n### ")[0].split("\n## ")[0]
-    listed = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section))
-    assert flags <= listed, flags - listed
-    table = set(re.findall(r"^\| `(--[a-z-]+)", section, re.M))
+def flags_in(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))
+
+
+def section_of(command):
+    return README.split(f"### `charrnn {command}")[1].split("\n### ")[0].split("\n## ")[0]
+
+
+@pytest.fixture(scope="module")
+def flags_of(shell):
+    """The flags of each command by its name, as its help has them."""
+    return {name: flags_in(shell(f"charrnn {name} --help").stdout.decode()) - {"--help"} for name in FUNCTIONS}
+
+
+@pytest.mark.parametrize("command", FUNCTIONS)
+def test_every_flag_is_in_the_readme_and_every_flag_there_exists(flags_of, command):
+    flags, section = flags_of[command], section_of(command)
+    assert flags <= flags_in(section), flags - flags_in(section)
+    table = set(re.findall(r"^\| `(--[a-z0-9-]+)", section, re.M))
     assert table <= flags, table - flags
+
+
+def test_every_flag_that_the_readme_names_is_of_a_command_or_of_another_program(flags_of):
+    unknown = flags_in(README).difference(OTHER_FLAGS, *flags_of.values())
+    assert not unknown, unknown
+
+
+@pytest.mark.parametrize("command", FUNCTIONS)
+def test_a_default_in_the_readme_is_that_of_the_flag(command):
+    rows = dict(re.findall(r"^\| `(--[a-z0-9-]+)`.*\| ([^|]+) \|$", section_of(command), re.M))
+    defaults = {
+        flag_name(name): parameter.default
+        for name, parameter in inspect.signature(FUNCTIONS[command]).parameters.items()
+        if type(parameter.default) in (str, int, float) and parameter.default != ""
+    }
+    assert defaults
+    for flag, default in defaults.items():
+        told = re.split("[,;] ", rows[flag])[0].strip("`")
+        assert type(default)(told) == default, flag
 
 
 def test_the_file_tree_is_the_tree():
