@@ -78,6 +78,8 @@ def test_a_lines_score_does_not_depend_on_its_neighbours_nor_on_how_many_there_a
 def test_above_prints_only_the_lines_that_surprise_it(command):
     result = command("words.pt", "--score", "-", "--by", "line", "--above", "3.5", stdin="Banana tin\nxkqj\nTin sole\n")
     assert [row.split("\t")[2] for row in result.stdout.decode().splitlines()] == ["xkqj"]
+    none = command("words.pt", "--score", "-", "--by", "line", "--above", "99", stdin="Banana tin\nTin sole\n")
+    assert (none.returncode, none.stdout, none.stderr) == (0, b"", b"")
 
 
 def test_a_blank_line_is_never_one_that_surprises(command):

@@ -7,9 +7,15 @@ import sys
 import pytest
 from conftest import ROOT
 
+from charrnn import __version__
 from charrnn.cli import COMMANDS, inspection, sample, train
 from charrnn.cli.common import mistakes
 from charrnn.cli.common.mistakes import find_mistake
+
+
+def test_the_version_is_told(charrnn):
+    told = charrnn("--version")
+    assert (told.code, told.text, told.stderr) == (0, f"charrnn {__version__}\n", "")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from conftest import CORPORA, ROOT, clean_environment
+from test_display import REPORT
 
 from charrnn.cli import inspection
 from charrnn.cli.sample import sample
 from charrnn.cli.train import train
 from charrnn.config import flag_name
+from charrnn.display.plain import report_fields
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"]
@@ -145,6 +147,12 @@ def test_a_default_in_the_readme_is_that_of_the_flag(command):
     for flag, default in defaults.items():
         told = re.split("[,;] ", rows[flag])[0].strip("`")
         assert type(default)(told) == default, flag
+
+
+def test_a_line_of_the_log_has_what_the_readme_names():
+    (told,) = re.findall(r"A line\s+of it holds (.*?) and more\.", README, re.S)
+    names = set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", told, flags=re.S)))
+    assert {"step", "rewinds"} < names <= set(report_fields(REPORT))
 
 
 def test_the_file_tree_is_the_tree():
