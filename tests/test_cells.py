@@ -140,13 +140,6 @@ def test_whole_sequence_equals_its_pieces_with_carried_state(cell):
     torch.testing.assert_close(state, last)
 
 
-@pytest.mark.parametrize("cell", CELL_LAYERS)
-def test_recurrent_blocks_start_orthogonal(cell):
-    layer = CELL_LAYERS[cell](4, 16)
-    for block in layer.weight_hh.detach().chunk(GATES[cell]):
-        torch.testing.assert_close(block @ block.T, torch.eye(16), atol=1e-5, rtol=0)
-
-
 def test_forget_gates_bias_starts_at_one_and_the_others_at_zero():
     bias = LSTMLayer(4, 3).bias.detach()
     assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6

@@ -110,6 +110,7 @@ def test_another_text_is_refused_and_can_be_forced(folder):
     refused = train(folder, "--resume", "--max-steps", 30)
     assert refused.process.exitcode == 1
     assert "learned from verse.txt of 3,000 bytes" in refused.stderr
+    assert "and verse.txt has 4,000" in refused.stderr
     assert "or begin a training on this one with its weights by --init-from verse.pt" in refused.stderr
     before = contents(folder)
     forced = train(folder, "--force-resume", "--max-steps", 30)

@@ -366,11 +366,6 @@ def test_where_pytorch_lacks_cuda_a_build_that_has_it_is_asked_for(monkeypatch, 
         torch_engine.require_device("cuda")
 
 
-def test_usage_errors_exit_with_two(charrnn):
-    assert charrnn("train").code == 2
-    assert charrnn("train", "a.txt", "--no-such-flag").code == 2
-
-
 @pytest.mark.slow
 def test_a_resumed_run_trains_on(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 20, "-q")
@@ -415,19 +410,6 @@ def test_a_time_that_is_over_before_a_step_is_made_is_told_however_quiet(charrnn
     told = "charrnn: verse.pt: --time 1 s is over before a step is made; one is, and no more; give a longer --time\n"
     assert (result.code, result.stdout, result.stderr) == (0, b"verse.pt\n", told)
     assert torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"] == 1
-
-
-@pytest.mark.slow
-def test_resume_refuses_another_text_and_another_model(charrnn, text):
-    charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "-q")
-    other = charrnn("train", "verse.txt", "--resume", "--hidden-size", 32)
-    assert other.code == 2
-    assert "--hidden-size is 32 and verse.pt was trained with 16" in other.stderr
-    text.write_text(make_text(2000, seed=1))
-    changed = charrnn("train", "verse.txt", "--resume")
-    assert changed.code == 1
-    assert "learned from verse.txt of 3,000 bytes" in changed.stderr
-    assert "and verse.txt has 2,000" in changed.stderr
 
 
 def all_but_the_clock(path):
