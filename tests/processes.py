@@ -84,9 +84,12 @@ class Training:
     def wait_for(self, *words: str, seconds: float = 60.0) -> None:
         """Wait until all of some words stand on stderr."""
         end = time.monotonic() + seconds
-        while not all(word in self.stderr for word in words):
-            assert time.monotonic() < end, f"{words} not in: {self.stderr}"
-            assert self.process.is_alive(), self.stderr
+        while True:
+            lives, told = self.process.is_alive(), self.stderr  # in this order: it may write and end between the two
+            if all(word in told for word in words):
+                return
+            assert time.monotonic() < end, f"{words} not in: {told}"
+            assert lives, told
             time.sleep(0.01)
 
     def kill(self, signal_number: int) -> None:
