@@ -121,7 +121,7 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
         yield from (chunk.decode("latin-1") for chunk in chunks)
         return
     decoder = codecs.getincrementaldecoder(options.encoding)(options.errors)
-    read, at_start = 0, True
+    read, at_start, is_ascii = 0, True, True
     head, rest = _take_head(chunks)
     refuse_document(head, name, options, is_settled=bool(mend))
     for chunk, is_last in _mark_last(itertools.chain([head], rest)):
@@ -138,8 +138,11 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
                 raise DecodingError(f"{name}: {error}; {mend or 'name the right --encoding'}") from None
             advice = mend or _advice(error, read - pending, options)
             advice = advice_on_nulls(head, is_settled=bool(mend)) or advice
+            if is_last and not is_ascii:  # all before is valid, and not by chance
+                advice = _advice_on_cut(options, is_settled=bool(mend))
             raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
         read += len(chunk)
+        is_ascii = is_ascii and text.isascii()
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
         yield text
@@ -188,25 +191,33 @@ def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> s
 
 def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
     """What mends a training's text."""
-    passing = "or pass over such bytes by --errors replace"
     if options.codec in _LARGER:
-        return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {passing}"
+        return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {_PASSING}"
     if options.codec != "utf-8":
-        return f"name the right --encoding, {passing}"
+        return f"name the right --encoding, {_PASSING}"
     likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
     if likely is None:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
         runs = re.findall("[\udc80-\udcff]+", around)
         num_bad = sum(map(len, runs))
         if sum(c > "\x7f" for c in around) > 2 * num_bad:
-            return f"the text around is valid: mend it there, {passing}"
+            return f"the text around is valid: mend it there, {_PASSING}"
         if 3 * sum(len(run) for run in runs if len(run) > 2) > num_bad:  # of Latin letters and signs two at most
-            return f"name its --encoding, such as {SCRIPTS}, {passing}"
+            return f"name its --encoding, such as {SCRIPTS}, {_PASSING}"
         # where Latin-1 has control characters, Windows' own has quotation marks and dashes
         likely = "Windows-1252" if error.object[error.start] < 0xA0 else "Latin-1"
-        return f"if it is {likely}, give --encoding {likely.lower()} ({_OTHER_LATIN}), {passing}"
-    return f"if it is {likely}, give --encoding {likely.lower()}, {passing}"
+        return f"if it is {likely}, give --encoding {likely.lower()} ({_OTHER_LATIN}), {_PASSING}"
+    return f"if it is {likely}, give --encoding {likely.lower()}, {_PASSING}"
 
+
+def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
+    """What mends a text of which nothing but the last character is not valid."""
+    mend = f"leave that out (iconv -c -f {options.encoding} -t {options.encoding})"
+    mend = mend if is_settled else f"{mend}, {_PASSING}"
+    return f"it ends within a character, cut off or still being written; {mend}"
+
+
+_PASSING = "or pass over such bytes by --errors replace"
 
 SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
 """Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
