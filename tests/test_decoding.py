@@ -368,6 +368,13 @@ def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
         assert "".join(decode_document([data], "t", TextOptions())) == data.decode("utf-8").removeprefix("\ufeff")
 
 
+def test_a_byte_order_mark_is_left_out_once_and_its_bytes_count_in_an_errors_place():
+    options = TextOptions(encoding="utf-8-sig")
+    assert outcome(["\ufeff\ufeffa".encode()], options) == "\ufeffa"
+    assert outcome([b"a"], options) == "a"
+    assert outcome([b"\xef\xbb\xbfcaf\xff"], options).startswith("t: not valid UTF-8-SIG at byte 6 (0xff)")
+
+
 def test_an_error_in_another_encoding_advises_to_name_the_right_one():
     with pytest.raises(DecodingError, match=r"not valid ASCII at byte 0 .*name the right --encoding"):
         list(decode_document([b"\xff"], "t", TextOptions(encoding="ascii")))

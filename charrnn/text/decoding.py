@@ -120,7 +120,8 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
     if options.unit == BYTE:
         yield from (chunk.decode("latin-1") for chunk in chunks)
         return
-    decoder = codecs.getincrementaldecoder(options.encoding)(options.errors)
+    encoding = "utf-8" if options.codec == "utf-8-sig" else options.encoding  # the mark is left out in any case
+    decoder = codecs.getincrementaldecoder(encoding)(options.errors)
     read, at_start, is_ascii = 0, True, True
     head, rest = _take_head(chunks)
     refuse_document(head, name, options, is_settled=bool(mend))
