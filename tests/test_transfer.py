@@ -150,8 +150,9 @@ def test_a_run_that_began_so_is_resumed_as_any_other(folder):
 @pytest.mark.slow
 def test_who_starts_the_same_command_again_goes_on_with_what_it_began(folder):
     """As a job does that a cluster has queued again, whose script adds --resume where there is a checkpoint."""
-    flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--max-steps"]
-    assert train(folder, *flags, 5).process.exitcode == 0
+    flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--min-count", 10_000, "--max-steps"]
+    begun = train(folder, *flags, 5)
+    assert begun.process.exitcode == 0, begun.stderr
     again = train(folder, *flags, 8, "--resume")
     assert (again.process.exitcode, "going on after step 5" in again.stderr) == (0, True), again.stderr
     shutil.copy(folder / "base.pt", folder / "other.pt")

@@ -94,7 +94,8 @@ def settle(request: Request, place: Place) -> Request:
         elif request.log is not None and not request.resume and _has_logged(place, Path(request.log)):
             Path(request.log).unlink()  # of the life before, which saved nothing
     if request.resume and request.init_from is not None and request.resume_from is None and _began_so(request):
-        request = replace(request, init_from=None)
+        reading = replace(request.reading, min_count=None, max_vocab=None)  # of what was new to that model
+        request = replace(request, init_from=None, reading=reading)
     check_texts(request)
     check_output(request)
     return request
