@@ -357,6 +357,17 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
 
 
 @pytest.mark.slow
+def test_a_text_that_has_grown_is_told_as_that_whatever_is_new_in_it(folder):
+    few = ["--out", "few.pt", "--min-count", 40, "--max-steps"]
+    assert train(folder, *SMALL, *few, 3).process.exitcode == 0
+    told = "; it has grown: go on with what there was by head -c 3000 verse.txt | charrnn train - --out "
+    for new, flags in (("\u4e2d", ["--max-steps", 24]), (make_text(5000), [*few, 5])):
+        (folder / "verse.txt").write_text(make_text(3000) + new, encoding="utf-8")
+        refused = train(folder, "--resume", *flags)
+        assert (refused.process.exitcode, told in refused.stderr) == (1, True), refused.stderr
+
+
+@pytest.mark.slow
 def test_a_flag_that_was_forgotten_at_a_resume_is_named(folder):
     (folder / "two.txt").write_text(make_text(1000, seed=2))
     flags = [*SMALL, "--max-steps", 3, "--out", "two.pt", "--separator", "\\n\\n", "--val-text", "two.txt"]

@@ -14,7 +14,7 @@ import numpy as np
 from charrnn.cli.trainer.request import Request, as_typed, is_made_by_training
 from charrnn.cli.trainer.waiting import is_watched
 from charrnn.display.plain import write_line
-from charrnn.errors import CheckpointError, ConfigError, CorpusError
+from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.standard_input import STDIN, told_of_typing
 from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
@@ -60,9 +60,10 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
 
     Raises:
         CorpusError: see `read_corpus`; or the texts of another host are other texts.
+        CheckpointError: a run is to go on with a text that has grown, and does not go with its alphabet any more.
     """
     reading = replace(reading, outputs=request.outputs, is_made=is_made_by_training)
-    corpus = _read(request, reading) if ranks.is_first else None
+    corpus = _read_first(request, reading) if ranks.is_first else None
     if ranks.world_size == 1:
         assert corpus is not None, "one that is alone is the first"
         return corpus
@@ -88,7 +89,7 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
     Raises:
         CheckpointError: it is another; what may have been forgotten is named, and how to go on where it has grown.
     """
-    before, path = stored.corpus, request.source
+    before = stored.corpus
     if before.sha256 == corpus.sha256:
         return
     reading = request.reading
@@ -100,19 +101,32 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
     mend = f"give that text{f' with its {forgotten[0]}' if len(forgotten) == 1 else ''}"
     if len(forgotten) > 1:
         mend += f" with its {', '.join(forgotten[:-1])} and {forgotten[-1]}"
-    if _begins_with(request, before):
-        piped = f"head -c {before.bytes} {request.typed_texts} | charrnn train - --out {as_typed(str(path))} --resume"
-        mend = f"it has grown: go on with what there was by {piped}"
-    raise CheckpointError(
+    now = f"{corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
+    raise _of_another_text(before, now, _mend_by_growth(request, before) or mend, request)
+
+
+def _of_another_text(before: CorpusFacts, now: str, mend: str, request: Request) -> CheckpointError:
+    path = request.source
+    return CheckpointError(
         f"{path}: learned from {quoted(before.name)} of {before.bytes:,} bytes (sha256 {quoted(before.sha256):.12}), "
-        f"and {corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12}); {mend}, or begin a training on this "
-        f"one with its weights by --init-from {path}"
+        f"and {now}; {mend}, or begin a training on this one with its weights by --init-from {path}"
     )
 
 
-def _begins_with(request: Request, before: CorpusFacts) -> bool:
-    """Whether the one text that is given is a file that begins with what was there before."""
+def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
+    """How to go on with a text that has grown; empty where it has not."""
+    if not _has_grown(request, before):
+        return ""
+    out = as_typed(str(request.source))
+    piped = f"head -c {before.bytes} {request.typed_texts} | charrnn train - --out {out} --resume"
+    return f"it has grown: go on with what there was by {piped}"
+
+
+def _has_grown(request: Request, before: CorpusFacts) -> bool:
+    """Whether the one text that is given is a file that begins with what was there before, and goes on."""
     if len(request.all_texts) > 1 or not os.path.isfile(request.texts[0]):
+        return False
+    if os.path.getsize(request.texts[0]) <= before.bytes:
         return False
     left, seen = before.bytes, hashlib.sha256()
     with open(request.texts[0], "rb") as file:
@@ -125,6 +139,19 @@ def _begins_with(request: Request, before: CorpusFacts) -> bool:
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
     stored = read_checkpoint(str(request.source))
     return stored.text, stored.encoder
+
+
+def _read_first(request: Request, reading: ReadOptions) -> Corpus:
+    """Read the texts; one that has grown may have characters that the run's alphabet lacks, and is told as that."""
+    try:
+        return _read(request, reading)
+    except (ForeignTextError, ConfigError):
+        if reading.encoder is not None and not request.force:
+            before = read_checkpoint(str(request.source)).corpus
+            if mend := _mend_by_growth(request, before):
+                now = f"{request.texts[0]} has {os.path.getsize(request.texts[0]):,}"
+                raise _of_another_text(before, now, mend, request) from None
+        raise
 
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:
