@@ -3,6 +3,7 @@ import gzip
 import io
 import lzma
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,11 +73,21 @@ def test_a_frame_to_pass_over_may_come_first():
     assert unpack(b"\x5a\x2a\x4d\x18\x03\0\0\0abc" + zstandard.compress(b"text")) == b"text"
 
 
+@pytest.mark.parametrize("window", [27, 28, 31])
+def test_what_was_packed_with_any_window_is_unpacked(window):
+    """As by `zstd --long=31`: a frame of one plain block, whose head names the window."""
+    block = (len(b"text") << 3 | 1).to_bytes(3, "little") + b"text"
+    assert unpack(b"\x28\xb5\x2f\xfd\0" + bytes([(window - 10) << 3]) + block) == b"text"
+
+
 def test_pythons_own_library_comes_first(monkeypatch):
     """As from Python 3.14 on: one that has no object for each frame, since it is one itself."""
 
     class Unpacker:
         needs_input, eof, unused_data = True, False, b""
+
+        def __init__(self, options):
+            assert options == {"window": 31}
 
         def decompress(self, data, max_length):
             self.eof = True
@@ -84,6 +95,7 @@ def test_pythons_own_library_comes_first(monkeypatch):
 
     library = type(sys)("compression.zstd")
     library.ZstdDecompressor, library.ZstdError = Unpacker, ValueError
+    library.DecompressionParameter = SimpleNamespace(window_log_max="window")
     monkeypatch.setitem(sys.modules, "compression", type(sys)("compression"))
     monkeypatch.setitem(sys.modules, "compression.zstd", library)
     assert unpack(b"\x28\xb5\x2f\xfdtext") == b"TEXT"

@@ -22,6 +22,9 @@ CHUNK = 1 << 18
 PACKED_CHUNK = 1 << 10
 """Bytes to unpack at once: four of Zstandard's may stand for 128 KiB, and what they become comes all at once."""
 
+LARGEST_WINDOW = 31
+"""Of Zstandard, as a power of two in bytes: the most of `zstd --long`, and more than the libraries allow unasked."""
+
 DAMAGE = (gzip.BadGzipFile, EOFError, zlib.error)
 """What a damaged file leads to."""
 
@@ -125,7 +128,7 @@ class _ZstandardFrame:
     needs_input = True
 
     def __init__(self, library: Any) -> None:
-        self._unpacker = library.ZstdDecompressor().decompressobj()
+        self._unpacker = library.ZstdDecompressor(max_window_size=1 << LARGEST_WINDOW).decompressobj()
 
     @property
     def eof(self) -> bool:
@@ -152,8 +155,10 @@ def _find_unpacker(kind: str, name: str) -> tuple[Callable[[], Any], type[Except
     for module in ("compression.zstd", "zstandard"):
         with contextlib.suppress(ImportError):
             library = importlib.import_module(module)
-            is_own = module == "compression.zstd"
-            return library.ZstdDecompressor if is_own else partial(_ZstandardFrame, library), library.ZstdError
+            if module == "zstandard":
+                return partial(_ZstandardFrame, library), library.ZstdError
+            how = {library.DecompressionParameter.window_log_max: LARGEST_WINDOW}
+            return partial(library.ZstdDecompressor, options=how), library.ZstdError
     raise CorpusError(
         f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it by zstd -d"
     )
