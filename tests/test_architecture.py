@@ -66,7 +66,7 @@ ALLOWED = {
         "torchrun": "",
         "clock": "",
         "ranks": "clock",
-        "line_lanes": "encoder errors lanes places",
+        "line_lanes": "cache encoder errors lanes places",
         "heap": "",
         "updates": "recovery",
         "pace": "",

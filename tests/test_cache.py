@@ -12,7 +12,9 @@ from processes import train
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import corpus
 from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, default_folder, let_go
+from charrnn.text.places import count_lines
 from charrnn.training.lanes import Lanes
+from charrnn.training.line_lanes import LineLanes
 
 ON_LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="another system than Linux's")
 ON_POSIX = pytest.mark.skipif(os.name == "nt", reason="a system without such rights")
@@ -221,11 +223,30 @@ def test_reading_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tm
     with open(tmp_path / "ids", "wb") as file:
         file.truncate(200_000_000)  # of zeros that take no space
     lanes = Lanes(np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r"), batch_size=16, seq_len=64, stretch=256)
+    assert largest_while(lanes, 1600) < 30_000, "kilobytes"
+
+
+@ON_LINUX
+def test_reading_lines_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tmp_path):
+    with open(tmp_path / "ids", "wb") as file:
+        for start in range(0, 60_000_000, 1000):  # lines of zeros, which end with a one
+            file.seek(start + 999)
+            file.write(b"\1")
+    ids = np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r")
+    let_go(ids)
+    before = mapped_memory()
+    assert count_lines(ids, 1) == 60_000
+    assert mapped_memory() - before < 30_000, "kilobytes"
+    assert largest_while(LineLanes(ids, 1, batch_size=16, seq_len=1000, seed=0), 1600) < 30_000, "kilobytes"
+
+
+def largest_while(lanes, times):
+    """Kilobytes of mapped memory, beyond those before, that so many windows take at most."""
     before, largest = mapped_memory(), 0
-    for _ in range(1600):
+    for _ in range(times):
         next(lanes)
         largest = max(largest, mapped_memory() - before)
-    assert largest < 30_000, "kilobytes"
+    return largest
 
 
 def mapped_memory():

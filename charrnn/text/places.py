@@ -74,5 +74,8 @@ def previous_line(ids: Ids, place: int, line_feed: int) -> int:
 
 def count_lines(ids: Ids, line_feed: int) -> int:
     """How many lines a text has."""
-    pieces = (ids[place : place + PIECE] for place in range(0, len(ids), PIECE))
-    return sum(int(np.count_nonzero(piece == line_feed)) for piece in pieces) + bool(len(ids) and ids[-1] != line_feed)
+    feeds = 0
+    for place in range(0, len(ids), PIECE):
+        feeds += int(np.count_nonzero(ids[place : place + PIECE] == line_feed))
+        let_go(ids)
+    return feeds + bool(len(ids) and ids[-1] != line_feed)

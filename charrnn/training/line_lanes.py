@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
+from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
 from charrnn.text.places import Positions, cut_lines, find_lines
-from charrnn.training.lanes import EVERY, IGNORED, Window, WindowReader
+from charrnn.training.lanes import EVERY, IGNORED, LET_GO_EVERY, Window, WindowReader
 
 LEAST_WINDOWS = 16
 """Windows of a line that are read one after the other in any case, with the state that they leave."""
@@ -64,6 +65,8 @@ class LineLanes(WindowReader):
         lines = self._lines[batch * self._batch_size : (batch + 1) * self._batch_size]
         longest, pieces = int(self._lengths[lines].max()), int(self._windows[batch])
         first, last = piece * longest // pieces, (piece + 1) * longest // pieces
+        if (index + 1) % LET_GO_EVERY == 0:
+            let_go(self._ids)
         return self._window(lines, first, last, begins_anew=piece == 0)
 
     @property
