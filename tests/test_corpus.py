@@ -333,6 +333,14 @@ def test_progress_counts_every_byte_of_every_pass(tmp_path, pack, passes):
     assert seen[-1] == passes * 1000
 
 
+def test_progress_counts_a_folders_bytes_while_it_is_found_out_whether_they_are_text(tmp_path):
+    seen = []
+    for name in ("a", "b"):
+        write(tmp_path, b"x" * 1000, name)
+    read_corpus([str(tmp_path)], progress=seen.append)
+    assert (seen[:2], seen[-1]) == ([1000, 2000], 6000)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -104,7 +104,7 @@ class WorkBar:
 
 
 class ReadingBar(WorkBar):
-    """How many bytes of a text are read; those of a large one are read twice."""
+    """How many bytes of a text are read; those of a large one are read twice, and a folder's once more before."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream, TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())

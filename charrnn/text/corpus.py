@@ -149,7 +149,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         outputs=reading.outputs,
         kept_in=reading.cache.folder if reading.cache else None,
         may_repeat=reading.encoder is not None,  # a model has learned from it so: it can only be given so again
-        is_text=lambda document: is_text(document, reading.options) and not _is_made(document, reading),
+        is_text=lambda document: is_text(document, reading.options, meter.advance) and not _is_made(document, reading),
         advance=meter.advance,
     )
     with closing(found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from charrnn.errors import DamagedError, DecodingError
@@ -50,17 +50,27 @@ def _read(document: Document, options: TextOptions) -> str:
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-def is_text(document: Document, options: TextOptions) -> bool:
+def is_text(document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None) -> bool:
     """Whether a document is one in its encoding and holds no NUL character, as texts do not.
 
     Where the unit is the byte, all are that are not damaged.
 
+    Args:
+        document: what is read, as far as is needed to tell.
+        options: its encoding.
+        advance: told of each piece how many bytes it has.
+
     Raises:
         CorpusError: it cannot be read.
     """
-    chunks = document.chunks()
     try:
-        texts = decode_document(chunks, document.name, options)
+        texts = decode_document(_told(document.chunks(), advance), document.name, options)
         return all("\0" not in text or options.unit == BYTE for text in texts)
     except (DecodingError, DamagedError):
         return False
+
+
+def _told(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        advance(len(chunk))
+        yield chunk

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 Progress = Callable[[int], None]
-"""Told, now and then, how many bytes were read; those of a large text are read twice, and a pipe's once before."""
+"""Told, now and then, how many bytes were read; those of a large text are read twice, and a pipe's or a folder's once
+before."""
 
 
 class Meter:
