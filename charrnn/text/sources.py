@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
 from charrnn.errors import ConfigError, CorpusError, DamagedError
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
+from charrnn.text.globs import matches
 from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, DAMAGE, HEAD_BYTES, compression_of, decompressed
-
-_ANY_FOLDERS = re.compile(r"(?:(?<![^/])\*\*/)+")
 
 
 @dataclass(frozen=True)
@@ -191,35 +188,15 @@ def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[st
     for entry in entries:
         path = Path(entry.path)
         is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name.startswith(".") or _matches(path, root, exclude, is_folder=is_folder):
+        if entry.name.startswith(".") or matches(path, root, exclude, is_folder=is_folder):
             continue
         if is_folder:
             yield from _walk(path, root, include, exclude)
-        elif not include or _matches(path, root, include, is_folder=False):
+        elif not include or matches(path, root, include, is_folder=False):
             with reading(entry.path):
                 is_file = path.is_file()  # no link to nowhere, or to itself
             if is_file:
                 yield path
-
-
-def _matches(path: Path, root: Path, patterns: Sequence[str], *, is_folder: bool) -> bool:
-    inner = path.relative_to(root).as_posix()
-    return any(_fits(path.name, inner, pattern) for pattern in patterns if is_folder or not pattern.endswith("/"))
-
-
-def _fits(name: str, inner: str, pattern: str) -> bool:
-    """Whether a pattern fits a path in a folder or, where it does not begin with `./`, the name at its end."""
-    texts = (inner,) if pattern.startswith("./") else (name, inner)
-    return any(fnmatch(text, form) for form in _forms(pattern) for text in texts)
-
-
-def _forms(pattern: str) -> list[str]:
-    """A pattern, in which a star stands for slashes too, and the same where any `**/` stands for no folder at all."""
-    first, *others = _ANY_FOLDERS.split(pattern.removeprefix("./").rstrip("/"))
-    forms = [first]
-    for other in others:
-        forms = [form + folders + other for form in forms for folders in ("**/", "")]
-    return forms
 
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
