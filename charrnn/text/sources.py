@@ -11,14 +11,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError, DamagedError
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.text.globs import matches
 from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, DAMAGE, HEAD_BYTES, compression_of, decompressed
+
+Hold = Callable[[BinaryIO, str], IO[bytes]]
+"""Keeps a stream of that name, which can be read only once."""
 
 
 @dataclass(frozen=True)
@@ -136,32 +140,43 @@ def find_documents(
         raise ConfigError("- stands for standard input, which can be read once; give it once")
     if "" in named:
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
-    kept_out = [_real(text) for text in held_out if text != STDIN]
-    found, held_out_from = Found([]), None
-    known = set[Path]()
-    for number, path in enumerate(named):
-        num_before = len(found.documents)
-        if number == len(paths):
-            held_out_from, kept_out = len(found.documents), []
+    found, known = Found([]), set[Path]()
+    hold = partial(keep, folder=kept_in, advance=advance)
+
+    def add(path: str, kept_out: Sequence[Path]) -> None:
         if path != STDIN and _is_within(Path(path), kept_out):
             raise CorpusError(f"{path}: is to be learned from and held out by --val-text; give it once")
-        if path == STDIN:
-            found.documents.append(_keep_stdin(kept_in, advance))
-        elif os.path.isdir(path):
+        if path != STDIN and os.path.isdir(path):
             walked = _walk(Path(path), Path(path), include, exclude)
-            files = (file for file in walked if not _is_one_of(file, outputs) and not _is_within(file, kept_out))
-            inside = [Document(str(file), file) for file in files]
-            texts = [document for document in inside if is_text(document)]
-            names = {document.name for document in texts}
-            if not texts:
-                raise CorpusError(f"{path}: {_nothing_found(include, exclude, inside)}")
-            found.documents.extend(texts)
-            found.skipped.extend(document.name for document in inside if document.name not in names)
+            files = [file for file in walked if not _is_one_of(file, outputs) and not _is_within(file, kept_out)]
+            documents, skipped = _texts_among(files, is_text)
+            if not documents:
+                raise CorpusError(f"{path}: {_nothing_found(include, exclude, skipped)}")
+            found.skipped.extend(skipped)
         else:
-            found.documents.append(_file(path, kept_in, advance))
+            documents = [_stdin(hold) if path == STDIN else _file(path, hold)]
         if len(paths) > 1 and not held_out and not may_repeat:
-            _refuse_known(found.documents[num_before:], known)
+            _refuse_known(documents, known)
+        found.documents.extend(documents)
+
+    kept_out = [_real(text) for text in held_out if text != STDIN]
+    for path in paths:
+        add(path, kept_out)
+    held_out_from = len(found.documents) if held_out else None
+    for path in held_out:
+        add(path, [])
     return replace(found, held_out_from=held_out_from)
+
+
+def _texts_among(files: Sequence[Path], is_text: Callable[[Document], bool]) -> tuple[list[Document], list[str]]:
+    """The documents that are text, and the names of the files that are not."""
+    texts, others = list[Document](), list[str]()
+    for document in (Document(str(file), file) for file in files):
+        if is_text(document):
+            texts.append(document)
+        else:
+            others.append(document.name)
+    return texts, others
 
 
 def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
@@ -175,10 +190,10 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
     known.update(files)
 
 
-def _file(path: str, kept_in: Path | None, advance: Callable[[int], None]) -> Document:
+def _file(path: str, hold: Hold) -> Document:
     with reading(path):
         Path(path).stat()  # a missing file is found out here, and not in the midst of others
-        return Document(path, Path(path)) if Path(path).is_file() else _keep_pipe(path, kept_in, advance)
+        return Document(path, Path(path)) if Path(path).is_file() else _pipe(path, hold)
 
 
 def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
@@ -214,10 +229,10 @@ def _real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Sequence[Document]) -> str:
+def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Sequence[str]) -> str:
     if others:
-        is_one, name = len(others) == 1, others[0].name
-        which = f"1 file, {name}" if is_one else f"{len(others):,} files, such as {name}"
+        is_one = len(others) == 1
+        which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"
         mend = f"save {'it' if is_one else 'them'} as text, in UTF-8, or name the --encoding"
         return f"holds no plain text ({which}); {mend}"
     if include or exclude:
@@ -225,15 +240,15 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Seque
     return "a folder without files; give another"
 
 
-def _keep_stdin(folder: Path | None, advance: Callable[[int], None]) -> Document:
+def _stdin(hold: Hold) -> Document:
     with reading(STDIN_NAME):
-        return Document(STDIN_NAME, None, keep(sys.stdin.buffer, STDIN_NAME, folder, advance))
+        return Document(STDIN_NAME, None, hold(sys.stdin.buffer, STDIN_NAME))
 
 
-def _keep_pipe(path: str, folder: Path | None, advance: Callable[[int], None]) -> Document:
+def _pipe(path: str, hold: Hold) -> Document:
     """What can be read only once, such as a shell's <(...)."""
     with open(path, "rb") as pipe:
-        return Document(path, None, keep(pipe, path, folder, advance))
+        return Document(path, None, hold(pipe, path))
 
 
 def require_file(path: str) -> None:
