@@ -283,6 +283,14 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (["http://x.org/a"], {}, "http://x.org/a: is an address, and charrnn fetches nothing; try `curl -L "),
         (["missing"], {}, "missing: no such file; give a text file, or - for standard input"),
         (["empty"], {}, "empty: a folder without files"),
+        (
+            ["hidden"],
+            {},
+            "hidden: has nothing but hidden files, links to folders and what this training writes; name",
+        ),
+        (["links"], {}, "links: has nothing but hidden files, links to folders and what this training writes; name"),
+        (["full"], {"outputs": [Path("full/a")]}, "full: has nothing but hidden files, links to folders and what"),
+        (["full"], {"held_out": ["full/a"]}, "full: all its files are held out by --val-text; give another, or hold"),
         (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude"),
         (["full"], {"exclude": ["*"]}, "full: a folder in which no file fits"),
         (["full"], {"is_text": lambda document: False}, "full: holds no plain text (1 file, full/a); save it as"),
@@ -296,9 +304,11 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
 )
 def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, options, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
     (tmp_path / "loop").symlink_to("loop")
-    make(tmp_path, full__a=b"x", two__a=b"x", two__b=b"x")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "away").symlink_to(tmp_path / "full")
+    make(tmp_path, full__a=b"x", **{"hidden/.b/c": b"x"}, two__a=b"x", two__b=b"x")
     with pytest.raises(CorpusError) as caught:
         find_documents(paths, **options)
     assert message in str(caught.value)

@@ -147,11 +147,13 @@ def find_documents(
         if path != STDIN and _is_within(Path(path), kept_out):
             raise CorpusError(f"{path}: is to be learned from and held out by --val-text; give it once")
         if path != STDIN and os.path.isdir(path):
-            walked = _walk(Path(path), Path(path), include, exclude)
-            files = [file for file in walked if not _is_one_of(file, outputs) and not _is_within(file, kept_out)]
+            walked = [file for file in _walk(Path(path), Path(path), include, exclude) if not _is_one_of(file, outputs)]
+            files = [file for file in walked if not _is_within(file, kept_out)]
+            if walked and not files:
+                raise CorpusError(f"{path}: all its files are held out by --val-text; give another, or hold out fewer")
             documents, skipped = _texts_among(files, is_text)
             if not documents:
-                raise CorpusError(f"{path}: {_nothing_found(include, exclude, skipped)}")
+                raise CorpusError(f"{path}: {_nothing_found(path, include, exclude, skipped)}")
             found.skipped.extend(skipped)
         else:
             documents = [_stdin(hold) if path == STDIN else _file(path, hold)]
@@ -229,7 +231,7 @@ def _real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Sequence[str]) -> str:
+def _nothing_found(path: str, include: Sequence[str], exclude: Sequence[str], others: Sequence[str]) -> str:
     if others:
         is_one = len(others) == 1
         which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"
@@ -237,7 +239,17 @@ def _nothing_found(include: Sequence[str], exclude: Sequence[str], others: Seque
         return f"holds no plain text ({which}); {mend}"
     if include or exclude:
         return "a folder in which no file fits --include and --exclude; change them"
+    if _has_others(path):
+        return "has nothing but hidden files, links to folders and what this training writes; name a file itself"
     return "a folder without files; give another"
+
+
+def _has_others(folder: str) -> bool:
+    """Whether there is anything but folders in it, at any depth."""
+    walked = os.walk(folder)
+    return any(
+        files or any(os.path.islink(os.path.join(place, name)) for name in names) for place, names, files in walked
+    )
 
 
 def _stdin(hold: Hold) -> Document:
