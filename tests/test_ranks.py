@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,10 +25,14 @@ from torch import distributed as dist
 from torch.distributed import TCPStore
 
 from charrnn.cli.trainer.joining import joined, settle
+from charrnn.cli.trainer.reading import read_texts
 from charrnn.cli.trainer.request import Request, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, OutputError
+from charrnn.text import corpus
+from charrnn.text.cache import Cache
+from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint, loop
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
@@ -218,6 +223,27 @@ def test_a_restarted_job_deletes_no_log_but_its_own(tmp_path, content, overwrite
 def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path):
     with pytest.raises(ConfigError, match=r"^-: standard input was read before the restart; "):
         settle(make_request(tmp_path, texts=("-",)), Place(restarts=1, job="night"))
+
+
+def test_on_another_host_one_process_reads_a_large_text_and_the_others_map_what_it_has_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "MAPPED_BYTES", 1)
+    (tmp_path / "verse.txt").write_text(TEXT, encoding="utf-8")
+    there, here = Cache(tmp_path / "there"), Cache(tmp_path / "here")
+    read = read_corpus([str(tmp_path / "verse.txt")], ReadOptions(cache=there))
+    (tmp_path / "verse.txt").unlink()  # whoever reads it again fails
+
+    class Second(Part):
+        local_rank = 1
+
+        def broadcast(self, function):
+            return replace(read, ids=IDS[:0]), (tmp_path / "gone" / Path(read.ids.filename).name, len(IDS), IDS.dtype)
+
+        def barrier(self):  # behind which the first process of this host has done
+            shutil.copytree(there.folder, here.folder, dirs_exist_ok=True)
+
+    request = make_request(tmp_path, texts=(str(tmp_path / "verse.txt"),))
+    mapped = read_texts(request, ReadOptions(cache=here), Second(3, 4)).ids
+    assert (Path(mapped.filename).parent, mapped.tolist()) == (here.folder, IDS.tolist())
 
 
 def make_request(folder, **changes):

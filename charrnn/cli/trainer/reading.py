@@ -73,11 +73,11 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
         return replace(facts, ids=ids)
     path, num_ids, dtype = file
     mapped = corpus.ids if corpus else Cache(path.parent).find(path.stem, num_ids, dtype)
+    again = replace(reading, encoder=facts.encoder, min_count=None, max_vocab=None)
     for is_turn in (ranks.local_rank == 0, ranks.local_rank != 0):
         if mapped is None and is_turn:
-            mapped = _read_again(
-                request, replace(reading, encoder=facts.encoder, min_count=None, max_vocab=None), facts
-            )
+            made = again.cache.find(path.stem, num_ids, dtype) if again.cache else None  # in the first turn
+            mapped = _read_again(request, again, facts) if made is None else made
         ranks.barrier()
     assert mapped is not None, "each had its turn"
     return replace(facts, ids=mapped)
