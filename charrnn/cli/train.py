@@ -179,7 +179,7 @@ def train(
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Turn capitals into lower case.")] = False,
     min_count: Annotated[
         int | None,
-        typer.Option(help="Rarer characters share one id that is never written. [default: 1]", **UNSAID),
+        typer.Option(help="Rarer characters share one id that is never written. [default: see --max-vocab]", **UNSAID),
     ] = None,
     max_vocab: Annotated[
         int | None,
