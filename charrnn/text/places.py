@@ -54,7 +54,7 @@ def cut_lines(starts: Positions, lengths: Positions, limit: int) -> tuple[Positi
 
 
 def next_line(ids: Ids, place: int, line_feed: int) -> int:
-    """The first place, from one that is no text's beginning on, at which a line begins; the text's end if none does."""
+    """The first position from `place` on, which is above 0, at which a line begins; len(ids) if none does."""
     for first in range(place - 1, len(ids) - 1, PIECE):
         found = np.flatnonzero(ids[first : min(first + PIECE, len(ids) - 1)] == line_feed)
         if len(found):

@@ -98,7 +98,7 @@ def _held_out(num_chars: int, val_fraction: float, name: str) -> int:
 
 
 def _line_end(ids: Ids, cut: int, line_feed: int, name: str) -> int:
-    """The first end of a line from a place on, or if that is the last line's the one before."""
+    """Where to cut so that no line is split: the next line's beginning or, if none is left, the last one before."""
     after = next_line(ids, cut, line_feed)
     if after < len(ids):
         return after

@@ -68,7 +68,7 @@ class TextStream:
             yield text
 
     def _read_numbered(self) -> Iterator[tuple[int, str]]:
-        """The pieces, each with the number of the document that it belongs to: what stands before one, to the last."""
+        """Pieces of text, each with its document's number; what stands between two belongs to the one before."""
         preparer, encoding = TextPreparer(self._options), "latin-1" if self._options.unit == BYTE else "utf-8"
         last = ""
         for number, document in enumerate(self._documents):
