@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,6 +96,16 @@ def test_the_cache_tells_a_text_from_the_same_in_two_parts(tmp_path, monkeypatch
     reading = {"options": TextOptions(normalize="nfc"), "cache": Cache(tmp_path / "cache")}
     assert decoded(read_corpus(paths, ReadOptions(**reading))) == "x\u0323\u0301y"
     assert decoded(read_corpus(paths[:1], ReadOptions(**reading, val_texts=(paths[1],)))) == "x\u0301\u0323y"
+
+
+def test_ids_that_were_made_by_other_rules_or_by_another_python_are_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)
+    path, reading = write(tmp_path, b"text"), ReadOptions(cache=Cache(tmp_path / "cache"))
+    for name, value in (("RULES", corpus_module.RULES), ("RULES", -1), ("sys", SimpleNamespace(version_info=(4, 0)))):
+        monkeypatch.setattr(corpus_module, name, value)
+        read_corpus([path], reading)
+        read_corpus([path], reading)
+    assert len(list(tmp_path.glob("cache/*"))) == 3
 
 
 @pytest.mark.parametrize(("texts", "short"), [((b"abc", b"d"), "b"), ((b"a", b"bcd"), "a")])

@@ -8,7 +8,7 @@ windows is the matter of `charrnn.training.lanes`.
 
 from __future__ import annotations
 
-import unicodedata
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -31,6 +31,9 @@ from charrnn.text.tally import Counts, Tally
 
 MAPPED_BYTES = 64 << 20
 """An encoded text of at least so many bytes is mapped from a file."""
+
+RULES = 1
+"""Of how bytes become ids: a new number where one text may become other ids, so that none made before are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +258,8 @@ def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: Rea
         sha256=meter.sha256,
         sizes=meter.sizes,
         text={**reading.options.to_dict(), "encoding": reading.options.codec},
-        unicode=unicodedata.unidata_version,
+        rules=RULES,
+        python=sys.version_info[:2],  # of its decoders and of Unicode
         characters=encoder.characters,
         has_unknown=encoder.has_unknown,
     )
