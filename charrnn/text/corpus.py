@@ -175,19 +175,8 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
     for text in stream.read():
         tally.add(code_points(text))
-    counts = tally.counts
-    num_learned = stream.num_learned
-    if reading.val_texts and min(num_learned, int(counts.sum()) - num_learned) < MIN_PIECE:
-        which = name if num_learned < MIN_PIECE else _name(reading.val_texts[0])
-        raise CorpusError(f"{which}: fewer than {MIN_PIECE} characters; give a longer text")
-    if not counts.any():
-        raise CorpusError(f"{name}: no characters; give a text to learn from")
-    if reading.options.lines and not counts[ord("\n")]:
-        if reading.encoder is not None:
-            raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
-        mend = "leave it out" if reading.known is None else "give a text of lines"  # it may be the model's own way
-        mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else mend
-        raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
+    counts, num_learned = tally.counts, stream.num_learned
+    _refuse_unfit(counts, num_learned, name, reading)
     encoder = reading.encoder or _choose(counts, reading)
     if reading.encoder is not None:
         _check_known(counts, encoder, name)
@@ -206,6 +195,21 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         val_name=_name(reading.val_texts[0]) if reading.val_texts else "",
         num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
     )
+
+
+def _refuse_unfit(counts: Counts, num_learned: int, name: str, reading: ReadOptions) -> None:
+    """Refuse a text that is too short, empty, or without the lines that are to be learned, whatever the alphabet is."""
+    if reading.val_texts and min(num_learned, int(counts.sum()) - num_learned) < MIN_PIECE:
+        which = name if num_learned < MIN_PIECE else _name(reading.val_texts[0])
+        raise CorpusError(f"{which}: fewer than {MIN_PIECE} characters; give a longer text")
+    if not counts.any():
+        raise CorpusError(f"{name}: no characters; give a text to learn from")
+    if reading.options.lines and not counts[ord("\n")]:
+        if reading.encoder is not None:
+            raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
+        mend = "leave it out" if reading.known is None else "give a text of lines"  # it may be the model's own way
+        mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else mend
+        raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
 
 
 def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
