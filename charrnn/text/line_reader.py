@@ -12,7 +12,7 @@ from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls, refuse_document
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import reading, require_file
+from charrnn.text.sources import read_errors_told, require_file
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
 
 _SHIFTING = ("iso2022", "hz", "utf-7")
@@ -46,7 +46,7 @@ def read_lines(path: str, options: TextOptions = PLAIN, *, is_tolerant: bool = F
     if path == STDIN:
         yield from _split(sys.stdin.buffer, name, options, is_tolerant=is_tolerant)
         return
-    with reading(path), open(path, "rb") as file, _plain(file, path) as plain:
+    with read_errors_told(path), open(path, "rb") as file, _plain(file, path) as plain:
         yield from _split(plain, path, options, is_tolerant=is_tolerant)
 
 

@@ -45,7 +45,7 @@ class Document:
         Raises:
             CorpusError: it is missing or unreadable.
         """
-        with reading(self.name), self._open() as file:
+        with read_errors_told(self.name), self._open() as file:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
     def signature(self) -> tuple[int, int, int] | None:
@@ -56,7 +56,7 @@ class Document:
         """
         if self.path is None:
             return None
-        with reading(self.name):
+        with read_errors_told(self.name):
             found = self.path.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -67,7 +67,7 @@ class Document:
             CorpusError: it is missing or unreadable.
             DamagedError: it is compressed, and damaged.
         """
-        with reading(self.name), self._open() as file, decompressed(file, self.name) as plain:
+        with read_errors_told(self.name), self._open() as file, decompressed(file, self.name) as plain:
             while chunk := plain.read(CHUNK):
                 yield chunk
 
@@ -193,14 +193,14 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
 
 
 def _file(path: str, hold: Hold) -> Document:
-    with reading(path):
+    with read_errors_told(path):
         Path(path).stat()  # a missing file is found out here, and not in the midst of others
         return Document(path, Path(path)) if Path(path).is_file() else _pipe(path, hold)
 
 
 def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
     """Files below a folder, sorted by their paths' parts; patterns are matched with paths from the root on."""
-    with reading(str(folder)):
+    with read_errors_told(str(folder)):
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     for entry in entries:
         path = Path(entry.path)
@@ -210,7 +210,7 @@ def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[st
         if is_folder:
             yield from _walk(path, root, include, exclude)
         elif not include or matches(path, root, include, is_folder=False):
-            with reading(entry.path):
+            with read_errors_told(entry.path):
                 is_file = path.is_file()  # no link to nowhere, or to itself
             if is_file:
                 yield path
@@ -253,7 +253,7 @@ def _has_others(folder: str) -> bool:
 
 
 def _stdin(hold: Hold) -> Document:
-    with reading(STDIN_NAME):
+    with read_errors_told(STDIN_NAME):
         return Document(STDIN_NAME, None, hold(sys.stdin.buffer, STDIN_NAME))
 
 
@@ -276,7 +276,7 @@ def require_file(path: str) -> None:
 
 
 @contextlib.contextmanager
-def reading(name: str) -> Iterator[None]:
+def read_errors_told(name: str) -> Iterator[None]:
     """Turn what can go wrong with a file into one line.
 
     Raises:
