@@ -36,7 +36,8 @@ ALLOWED = {
     "text": {
         "options": "config errors",
         "encoder": "errors options",
-        "decoding": "errors options",
+        "kinds": "errors options",
+        "decoding": "errors kinds options",
         "unpacking": "errors",
         "keeping": "errors unpacking",
         "globs": "",
@@ -51,7 +52,7 @@ ALLOWED = {
         "splitting": "encoder errors places",
         "corpus": "alphabet cache documents encoder errors meter options sources splitting standard_input stream tally",
         "unknowns": "config encoder errors",
-        "line_reader": "decoding errors options sources standard_input unpacking",
+        "line_reader": "decoding errors kinds options sources standard_input unpacking",
     },
     "network": {
         "dropout": "",
@@ -89,7 +90,7 @@ ALLOWED = {
     "storage": {
         "tensorfile": "",
         "header": "config encoder errors metrics options shapes tensorfile",
-        "archive": "config decoding encoder errors header metrics options shapes standard_input tensorfile",
+        "archive": "config encoder errors header kinds metrics options shapes standard_input tensorfile",
         "outputs": "errors",
         "export": "archive",
         "verification": "archive errors tensorfile",

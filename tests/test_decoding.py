@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text.decoding import DOCUMENTS, SCRIPTS, TextPreparer, decode_document, kind_without_text, prepare
+from charrnn.text.decoding import SCRIPTS, TextPreparer, decode_document, prepare
+from charrnn.text.kinds import DOCUMENTS, kind_without_text
 from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"

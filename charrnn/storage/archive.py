@@ -45,8 +45,8 @@ from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
-from charrnn.text.decoding import holds_weights, kind_without_text
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.kinds import holds_weights, kind_without_text
 from charrnn.text.options import TextOptions
 
 BEGINNING = b"PK\x03\x04"

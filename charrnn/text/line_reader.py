@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.standard_input import STDIN, name_of
-from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls, refuse_document
+from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls
+from charrnn.text.kinds import refuse_document
 from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.sources import read_errors_told, require_file
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed

@@ -1,0 +1,80 @@
+"""What a file is by its first bytes: a text, a text and much else as a document has it, or none."""
+
+from __future__ import annotations
+
+from charrnn.errors import DecodingError
+from charrnn.text.options import TextOptions
+
+ZIP = b"PK\x03\x04"
+
+DOCUMENTS = {
+    ZIP: "a zip archive, as Word, LibreOffice and EPUB write",
+    b"\xd0\xcf\x11\xe0": "an old Word document",
+    b"%PDF-": "a PDF document",
+    b"{\\rtf": "a rich-text document",
+}
+"""Files that hold a text and much else, by how they begin."""
+
+_NO_TEXTS = {
+    b"\x89PNG": "a picture (PNG)",
+    b"\xff\xd8\xff": "a picture (JPEG)",
+    b"GIF8": "a picture (GIF)",
+    b"BM": "a picture (BMP)",
+    b"RIFF": "sound, a film or a picture (RIFF)",
+    b"ID3": "sound (MP3)",
+    b"\xff\xfb": "sound (MP3)",
+    b"OggS": "sound (Ogg)",
+    b"fLaC": "sound (FLAC)",
+    b"\x7fELF": "a program (ELF)",
+    b"\xcf\xfa\xed\xfe": "a program (Mach-O)",
+    b"MZ": "a program for Windows",
+    b"SQLite format 3": "a database (SQLite)",
+}
+"""Files that are no text, by how they begin; a NUL byte soon after tells each from a text that begins alike."""
+
+_NUL_WITHIN = 32
+"""First bytes of such a file, of which one is NUL."""
+
+_TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
+
+LONGEST_OBJECT = 100_000_000
+"""Bytes of the JSON object that a file of safetensors begins with, at most, by its library."""
+
+LONGEST_HEAD = _TAR_MARK.stop
+"""Bytes that tell what a file is."""
+
+
+def holds_weights(head: bytes) -> bool:
+    """Whether a file is one of safetensors by its first bytes: the length of a JSON object, eight bytes, and that."""
+    return len(head) > 8 and int.from_bytes(head[:8], "little") <= LONGEST_OBJECT and head[8:10] == b'{"'
+
+
+def kind_without_text(head: bytes) -> str:
+    """What a file is that holds no text, such as a picture, by its first bytes; empty where they do not tell."""
+    if b"\0" not in head[:_NUL_WITHIN]:
+        return ""
+    if head[4:8] == b"ftyp":
+        return "a film or sound (MP4)"
+    return next((kind for beginning, kind in _NO_TEXTS.items() if head.startswith(beginning)), "")
+
+
+def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool = False) -> None:
+    """Refuse a file that holds no text, or a text and much else, by its first bytes, unless any bytes may be text.
+
+    Raises:
+        DecodingError: it is one.
+    """
+    if options.errors != "strict":
+        return
+    if head[_TAR_MARK] == _IN_TAR:
+        raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
+    if holds_weights(head):
+        raise DecodingError(f"{name}: holds the weights of a model (safetensors), no text; give a text file")
+    is_wide = options.codec.startswith(("utf-16", "utf-32"))  # there such bytes may be any character
+    if not is_wide and (nothing := kind_without_text(head)):
+        raise DecodingError(f"{name}: is {nothing}, no text; give a text file")
+    kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
+    if kind:
+        encoding = options.encoding if is_settled else "UTF-8"
+        unpack = "unpack it (unzip) or, if it is a document, " if head.startswith(ZIP) else ""
+        raise DecodingError(f"{name}: is {kind}, no plain text; {unpack}save it as that, in {encoding}")
