@@ -19,7 +19,7 @@ from typing import Any
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 
-BEGINNING = b'{"step": '
+LINE_BEGINNING = b'{"step": '
 """Of every line."""
 
 BEST = ("best_step", "best_val_loss")
@@ -35,7 +35,7 @@ TELL_EVERY = 60.0
 def begins_as_log(path: Path) -> bool:
     """Whether a file is a log by its first line, which may be torn, or nothing yet; other programs' may begin alike."""
     with path.open("rb") as file:
-        if not BEGINNING.startswith(file.read(len(BEGINNING))):
+        if not LINE_BEGINNING.startswith(file.read(len(LINE_BEGINNING))):
             return False
         rest = file.readline()
     return not rest.endswith(b"\n") or all(f'"{name}": '.encode() in rest for name in BEST)

@@ -46,11 +46,8 @@ from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.kinds import holds_weights, kind_without_text
+from charrnn.text.kinds import ZIP, holds_weights, kind_without_text
 from charrnn.text.options import TextOptions
-
-BEGINNING = b"PK\x03\x04"
-"""Of a zip file, and so of every checkpoint."""
 
 HEAD_BYTES = 512
 """First bytes of a file that tell whether it is a checkpoint, which names its format among them, or what else it is."""
@@ -173,7 +170,7 @@ def begins_as_checkpoint(path: Path) -> bool:
     """Whether a file is one of ours by its first bytes; what follows may be damaged."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    return head.startswith(BEGINNING) and FORMAT.encode() in head
+    return head.startswith(ZIP) and FORMAT.encode() in head
 
 
 def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
@@ -205,8 +202,8 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
 
 def _held(file: IO[bytes]) -> BinaryIO:
     """The content of a pipe or a device, to be read in any order; where it is no checkpoint, its beginning alone."""
-    head = file.read(len(BEGINNING))
-    return io.BytesIO(head + file.read() if head == BEGINNING else head)
+    head = file.read(len(ZIP))
+    return io.BytesIO(head + file.read() if head == ZIP else head)
 
 
 def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
@@ -230,7 +227,7 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
         head = file.read(HEAD_BYTES)
         if other := _other_kind(head, another):
             raise CheckpointError(f"{path}: {other}") from None
-        cause = f" ({cause_of(error) if head else 'it is empty'})" if BEGINNING.startswith(head[:4]) else ""
+        cause = f" ({cause_of(error) if head else 'it is empty'})" if ZIP.startswith(head[:4]) else ""
         advice = another or "it is damaged or of another kind, use a copy or train again"
         raise CheckpointError(f"{path}: not a whole charrnn checkpoint{cause}; {advice}") from None
     return _build(header, weights)
@@ -247,7 +244,7 @@ def _other_kind(head: bytes, another: str) -> str:
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
     if kind := kind_without_text(head):
         return f"is {kind}, no checkpoint; {another or 'give a file that `charrnn train` wrote'}"
-    if BEGINNING.startswith(head) or not _is_text(head):
+    if ZIP.startswith(head) or not _is_text(head):
         return ""
     uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
     return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"

@@ -6,6 +6,7 @@ from charrnn.errors import DecodingError
 from charrnn.text.options import TextOptions
 
 ZIP = b"PK\x03\x04"
+"""How a zip archive begins, and so every checkpoint."""
 
 DOCUMENTS = {
     ZIP: "a zip archive, as Word, LibreOffice and EPUB write",

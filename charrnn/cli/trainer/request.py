@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.common.shared import escaped, unescape
-from charrnn.display.log import BEGINNING, begins_as_log
+from charrnn.display.log import LINE_BEGINNING, begins_as_log
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint, read_checkpoint
@@ -222,7 +222,7 @@ def is_checkpoint(path: str) -> bool:
 def is_made_by_training(path: Path) -> bool:
     """Whether a file is a checkpoint or a log, of any training; what cannot be read is told by whoever reads it."""
     with contextlib.suppress(OSError):
-        return begins_as_checkpoint(path) or (path.stat().st_size >= len(BEGINNING) and begins_as_log(path))
+        return begins_as_checkpoint(path) or (path.stat().st_size >= len(LINE_BEGINNING) and begins_as_log(path))
     return False
 
 
