@@ -51,7 +51,8 @@ ALLOWED = {
         "documents": "decoding errors options sources",
         "splitting": "encoder errors places",
         "corpus": "alphabet cache documents encoder errors meter options sources splitting standard_input stream tally",
-        "unknowns": "config encoder errors",
+        "likeness": "encoder",
+        "unknowns": "config encoder errors likeness",
         "line_reader": "decoding errors kinds options sources standard_input unpacking",
     },
     "network": {

@@ -4,14 +4,8 @@ import pytest
 
 from charrnn.errors import ConfigError, UnknownCharacterError
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.unknowns import (
-    check_rule,
-    ends_lines_by_cr_lf,
-    make_readable,
-    to_nearest,
-    unknown_surprisal,
-    with_cr_lf,
-)
+from charrnn.text.likeness import ends_lines_by_cr_lf, to_nearest, with_cr_lf
+from charrnn.text.unknowns import check_rule, make_readable, unknown_surprisal
 
 
 def test_known_characters_are_encoded_and_the_others_marked():

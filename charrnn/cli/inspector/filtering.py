@@ -26,9 +26,9 @@ from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import to_bytes
+from charrnn.text.likeness import ends_lines_by_cr_lf
 from charrnn.text.line_reader import read_lines
 from charrnn.text.options import BYTE
-from charrnn.text.unknowns import ends_lines_by_cr_lf
 
 NO_TEXT = re.compile("[\udc80-\udcff]")
 """What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""

@@ -10,8 +10,8 @@ from charrnn.cli.common.shared import unescape
 from charrnn.errors import ConfigError
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.likeness import in_known_form, letters, with_cr_lf, with_known_line_ends
 from charrnn.text.options import BYTE, TextOptions
-from charrnn.text.unknowns import in_known_form, letters, with_cr_lf, with_known_line_ends
 
 _CLASS_OR_ESCAPE = re.compile(r"(?s)(\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]|\\.)")
 

@@ -20,8 +20,8 @@ from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, letters
 from charrnn.text.options import TextOptions
-from charrnn.text.unknowns import ends_lines_by_cr_lf, in_known_form, letters
 
 MEAN_LINES = 10
 """How often the mean line of its text has room in a line that is written, where no length is given."""

@@ -10,8 +10,8 @@ from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.standard_input import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.likeness import in_known_form, to_nearest, with_known_line_ends
 from charrnn.text.options import BYTE, TextOptions
-from charrnn.text.unknowns import in_known_form, to_nearest, with_known_line_ends
 
 if TYPE_CHECKING:
     from charrnn.generation.endings import Rules
