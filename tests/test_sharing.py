@@ -1,10 +1,12 @@
 """Work that is shared among processes: the same results, whatever happens to one of them."""
 
+import errno
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -51,6 +53,48 @@ def test_a_process_that_is_killed_is_told():
     assert not multiprocessing.active_children()
 
 
+def test_a_process_that_is_killed_within_a_result_is_told():
+    def work(piece):
+        if piece == 2:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            return b"x" * 10**7  # more than a pipe holds
+        return os.getpid()
+
+    results = in_order(work, range(9), 2)
+    worker = next(results)
+    next(results)
+    wait_for_end_of([worker])
+    with pytest.raises(CharRNNError, match="a process that drew texts was killed; ask for fewer or shorter ones"):
+        next(results)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_what_no_process_can_be_started_for_is_done_in_this_one(monkeypatch, most):
+    fork, forked = os.fork, []
+
+    def fork_a_few():
+        if len(forked) == most:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", fork_a_few)
+    done = list(in_order(lambda piece: (piece * 2, os.getpid()), range(8), 3))
+    assert [result for result, _ in done] == [2 * piece for piece in range(8)]
+    assert {worker for _, worker in done} == {os.getpid(), *forked}
+    assert not multiprocessing.active_children()
+
+
+def test_ctrl_c_at_the_very_start_of_a_process_is_left_to_the_one_that_forked_it():
+    script = (
+        "import os, signal\nfrom charrnn.cli.sampler.sharing import in_order\n"
+        "os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "print(list(in_order(str, range(4), 2)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['0', '1', '2', '3']\n", "")
+
+
 def test_who_wants_no_more_leaves_no_process_behind():
     results = in_order(lambda piece: (os.getpid(), b"x" * 10**6), range(100), 2)
     next(results)
@@ -68,6 +112,10 @@ def test_processes_end_with_the_one_that_forked_them():
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
         workers = [int(parent.stdout.readline()) for _ in range(2)]
         parent.kill()
+    wait_for_end_of(workers)
+
+
+def wait_for_end_of(workers):
     end = time.monotonic() + 60
     while any(map(is_running, workers)):
         assert time.monotonic() < end, "they go on"

@@ -6,9 +6,10 @@ activations, the draws, what each character ends), keeps one core busy: so each 
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from charrnn.errors import CharRNNError
 
@@ -25,7 +26,8 @@ PR_SET_PDEATHSIG = 1
 def in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes: int) -> Iterator[Result]:
     """Do pieces of work, each in one of several processes that are forked from this one.
 
-    A process is at most one piece ahead of what was taken of its results.
+    A process is at most one piece ahead of what was taken of its results. The pieces of those that cannot be started
+    are done here.
 
     Args:
         work: what is done with a piece; it need not be such that it can be pickled, but the results must.
@@ -43,38 +45,67 @@ def in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes
     if processes <= 1:
         yield from map(work, pieces)
         return
+    shares = [pieces[number::processes] for number in range(processes)]
+    with _workers(work, shares) as receivers:
+        for number, piece in enumerate(pieces):
+            worker = number % processes
+            yield _received(receivers[worker]) if worker < len(receivers) else work(piece)
+
+
+@contextlib.contextmanager
+def _workers(work: Callable[[Piece], Result], shares: Sequence[Sequence[Piece]]) -> Iterator[Sequence[Connection]]:
+    """Start a process for each share of the pieces; all end with the context.
+
+    Yields:
+        What gives the results of each, of as many as the system lets be started.
+    """
     import multiprocessing  # here, since who asks for one text must not wait for it
 
     context = multiprocessing.get_context("fork")
     receivers: list[Connection] = []
     workers = []
     try:
-        for number in range(processes):
-            receiver, sender = context.Pipe(duplex=False)
-            receivers.append(receiver)
-            own = pieces[number::processes]
-            workers.append(context.Process(target=_work, args=(work, own, sender, receivers), daemon=True))
-            workers[-1].start()
-            sender.close()
-        for number in range(len(pieces)):
-            try:
-                is_done, result = receivers[number % processes].recv()
-            except EOFError:
-                raise CharRNNError("a process that drew texts was killed; ask for fewer or shorter ones") from None
-            if not is_done:
-                raise result
-            yield result
+        # Ctrl-C reaches all of them, and they leave it to this one, which ends them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for share in shares:
+                receiver, sender = context.Pipe(duplex=False)
+                worker = context.Process(target=_work, args=(work, share, sender, [*receivers, receiver]), daemon=True)
+                worker.start()
+                workers.append(worker)
+                receivers.append(receiver)
+                sender.close()
+        except OSError:  # no more processes, files or memory: those that there are will do
+            pass
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield receivers
     finally:
         for worker in workers:
             worker.kill()
             worker.join()
 
 
+def _received(receiver: Connection) -> Any:
+    """The next result of a process.
+
+    Raises:
+        CharRNNError: it was killed.
+        Exception: what its work has raised.
+    """
+    try:
+        is_done, result = receiver.recv()
+    except (EOFError, OSError):  # before a result, or within one
+        raise CharRNNError("a process that drew texts was killed; ask for fewer or shorter ones") from None
+    if not is_done:
+        raise result
+    return result
+
+
 def _work(
     work: Callable[[Piece], Result], pieces: Sequence[Piece], sender: Connection, receivers: Sequence[Connection]
 ) -> None:
     """What a process does: its pieces, until nobody wants their results any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this one
     _end_with_parent()
     for receiver in receivers:  # while they are open here, their writers do not hear that nobody reads
         receiver.close()
