@@ -110,7 +110,7 @@ def _length(flags: Mapping[str, Any], contents: Checkpoint) -> int:
 def _end_of_another(flags: Mapping[str, Any], form: Form) -> str:
     """What a text without a prompt begins behind, where --stop ends texts by blank lines: the longest such end."""
     stops = (form.of(typed) for typed in flags["stop"] or ())
-    ends = [stop for stop in stops if re.fullmatch("(\r?\n){2,}", stop) and not form.encoder.lacking(stop)]
+    ends = [stop for stop in stops if re.fullmatch("(\r?\n){2,}", stop) and not form.encoder.without_own_id(stop)]
     return max(ends, key=len, default="")
 
 
