@@ -1,9 +1,11 @@
 """Samples on their way to stdout: what reaches a terminal, a pipe and a program that reads JSON."""
 
 import base64
+import contextlib
 import io
 import json
 import math
+import types
 import unicodedata
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.sampler import writing
+from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.writing import Job, Tally, tell_short, write_json, write_many, write_one, write_stream
 from charrnn.display.json_line import to_json
 from charrnn.generation.endings import KnownLines, Rules
@@ -175,6 +178,20 @@ def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, rec
     out = io.BytesIO()
     write_json(out, reciting("abc"), with_log_probabilities=False)
     assert [json.loads(line)["mean_logprob"] for line in out.getvalue().splitlines()] == [-0.1, None]
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeypatch, capsys, reciting, is_typed):
+    keys = iter([KeyboardInterrupt, EOFError])
+
+    def interrupted(_):
+        raise next(keys)
+
+    monkeypatch.setattr("builtins.input", interrupted)
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: is_typed))
+    with contextlib.nullcontext() if is_typed else pytest.raises(KeyboardInterrupt):
+        converse(reciting("ab"), "error", "ab.pt", quiet=True)
+    assert capsys.readouterr().out == ""
 
 
 @given(st.text(st.characters(exclude_categories=())))

@@ -59,7 +59,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
 
 
 def _lines() -> Iterator[str]:
-    """Lines as they are typed; Ctrl-C drops a line that is half typed.
+    """Lines as they are typed; Ctrl-C drops a line that is half typed at a terminal, and else ends the conversation.
 
     Those of a file come without a byte-order mark, and without the CR of their end.
     """
@@ -74,4 +74,7 @@ def _lines() -> Iterator[str]:
                 print()
             return
         except KeyboardInterrupt:
-            print()
+            if not sys.stdin.isatty():
+                raise
+            if shown:
+                print()
