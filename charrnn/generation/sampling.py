@@ -126,7 +126,7 @@ def generate_one(
     for character in prompt:
         logits = read(int(character))  # an array's numbers do not grow
     choose = make_chooser(options, course, len(logits))
-    thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE))
+    thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE).data)
     walk = None
     if match is not None:
         walk = match.walk()
