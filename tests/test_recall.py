@@ -116,7 +116,7 @@ def test_texts_side_by_side_recall_themselves_alone():
 @pytest.mark.parametrize("reach", [50, 300, 5000])
 def test_texts_side_by_side_recall_however_long_they_are(reach):
     together = few_letters(8 * FIRST_ROOM * 3, letters=9).reshape(-1, 3)
-    together[100:900, 1] = 5  # a run that eight bits do not count
+    together[100:900, 1] = 5  # a run of one character
     together[:, 2] = np.resize(together[: 3 * FIRST_ROOM, 2], len(together))  # all contexts, but far back
     memories = Memories(reach, 9, 3)
     np.testing.assert_array_equal([memories.read(row) for row in together], recall_columns(together, reach))
