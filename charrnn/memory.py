@@ -8,6 +8,7 @@ it says something else. Figures stand in `tests/benchmarks/RECIPES.md`.
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -128,6 +129,14 @@ class Memories:
         followed = self._history[self._rows, self._newest + nearest].astype(np.intp)
         is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._own_from))
         return np.where(is_known, followed, NONE).T
+
+    def repeated(self, num_texts: int) -> Memories:
+        """Begin so many texts with what was read of the only one of these, which stays as it is."""
+        memories = copy.copy(self)
+        memories._rows = np.arange(num_texts)
+        memories._history = self._history.repeat(num_texts, axis=0)
+        memories._bits = self._bits.repeat(num_texts, axis=2)
+        return memories
 
     def _make_room(self) -> None:
         """Move to arrays twice as long as what can still be recalled, so that there is room for more."""

@@ -107,6 +107,32 @@ class Result:
 Runner = Callable[..., Result]
 
 
+class LastAlone:
+    """Texts side by side of a model to be pretended, which looks at nothing but the last character of each."""
+
+    def __init__(self, read: Callable[[np.ndarray], np.ndarray]) -> None:
+        self.read = read
+
+    def __call__(self, ids: np.ndarray) -> np.ndarray:
+        return self.read(ids)
+
+    def repeated(self, _: int) -> LastAlone:
+        return self
+
+
+def assert_texts_go_on_from_one(model: Any, ids: np.ndarray, alike: int) -> None:
+    """Texts, shape (T, N), that begin alike have the logits of their own where one alone has read the beginning."""
+    ids[:alike] = ids[:alike, :1]
+    one, apart = model.batch_reader(1), model.batch_reader(ids.shape[1])
+    for characters in ids[:alike]:
+        one(characters[:1])
+        apart(characters)
+    expected = [apart(characters).copy() for characters in ids[alike:]]
+    for _ in range(2):  # the one stays where it is
+        together = one.repeated(ids.shape[1])
+        np.testing.assert_allclose([together(row).copy() for row in ids[alike:]], expected, atol=1e-4)
+
+
 @pytest.fixture(autouse=True)
 def nothing_goes_on() -> Iterator[None]:
     """A test that fails leaves no training running, which would slow down all that follow."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import numpy_twin, random_model
+from conftest import assert_texts_go_on_from_one, numpy_twin, random_model
 
 from charrnn.config import ModelConfig
 from charrnn.generation.mixing import MixedModel, Part
@@ -57,6 +57,11 @@ def test_texts_side_by_side_keep_their_own_states():
         logits = read(np.array(pair))
     np.testing.assert_allclose(np.exp(logits[0]), expected_mixture("axcz"), atol=1e-6)
     np.testing.assert_allclose(np.exp(logits[1]), expected_mixture("zbdy"), atol=1e-6)
+
+
+def test_texts_that_begin_alike_go_on_from_one_that_has_read_the_beginning():
+    for alike in (1, 8):
+        assert_texts_go_on_from_one(MixedModel(PARTS), np.random.default_rng(1).integers(0, 7, (20, 3)), alike)
 
 
 def test_a_model_with_an_id_for_rare_characters_reads_the_others_characters_by_it():

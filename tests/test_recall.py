@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import numpy_twin, random_model
+from conftest import assert_texts_go_on_from_one, numpy_twin, random_model
 from torch.nn import functional
 
 from charrnn import recall
@@ -237,6 +237,15 @@ def test_every_way_to_read_gives_the_same_logits(config):
         np.testing.assert_allclose([many(row).copy() for row in ids], expected, atol=1e-4)
     for one in (engine.reader(), TorchCharRNN(config, weights, "cpu").reader()):
         np.testing.assert_allclose([one(int(i)).copy() for i in ids[:, 1]], expected[:, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("config", SHAPES, ids=str)
+@pytest.mark.parametrize("alike", [1, 40, FIRST_ROOM + 20])
+def test_texts_that_begin_alike_recall_what_one_has_read(config, alike):
+    model = random_model(config)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    for engine in (numpy_twin(model), TorchCharRNN(config, weights, "cpu")):
+        assert_texts_go_on_from_one(engine, few_letters(3 * (alike + 70)).reshape(-1, 3).astype(np.int64), alike)
 
 
 @pytest.mark.parametrize("cell", GATES)

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import numpy_twin, random_model
+from conftest import LastAlone, numpy_twin, random_model
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -16,7 +16,7 @@ from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions, weigh
 from charrnn.generation.samples import Spelling, draw_characters, draw_samples
-from charrnn.generation.sampling import Sampler, generate, generate_one
+from charrnn.generation.sampling import Sampler, begin, generate, generate_one
 from charrnn.text.encoder import CharEncoder
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
@@ -40,7 +40,7 @@ class FixedModel:
         return np.tile(self.logits, (len(ids), 1)), state + 1
 
     def batch_reader(self, num_texts, own_from=None):
-        return lambda ids: self.step(ids, 0)[0]
+        return LastAlone(lambda ids: self.step(ids, 0)[0])
 
 
 class CountingModel(FixedModel):
@@ -101,7 +101,8 @@ def test_the_empirical_distribution_is_the_filtered_softmax(filters, one_by_one)
         drawn = np.array([character for character, _ in stream])
     else:
         generators = [np.random.default_rng([7, i]) for i in range(2000)]
-        stream = generate(model, [0], generators=generators, options=options, courses=[Course(100)] * 2000)
+        beginning = begin(model, [0], options)
+        stream = generate(beginning, generators=generators, options=options, courses=[Course(100)] * 2000)
         drawn = np.concatenate([ids for ids, _ in stream])
     counts = np.bincount(drawn, minlength=len(LOGITS))
     kept = expected > 0
@@ -167,7 +168,7 @@ class Cycle:
         return lambda id_: 20 * np.eye(3)[(id_ + 1) % 3]
 
     def batch_reader(self, num_texts, own_from=None):
-        return lambda ids: 20 * np.eye(3)[(ids + 1) % 3]
+        return LastAlone(lambda ids: 20 * np.eye(3)[(ids + 1) % 3])
 
 
 @pytest.mark.parametrize("known", [[], ["a", "b", "aa"]])
@@ -269,12 +270,13 @@ def test_one_text_whose_scores_are_no_numbers_stops_those_beside_it():
         draw(np.array([[1.0, 1.0], [np.nan, 1.0]]), np.array([0.5, 0.5]))
 
 
-def test_the_prompt_is_read_and_each_drawn_character_too():
+def test_the_prompt_is_read_once_for_all_texts_and_then_each_drawn_character():
     model = CountingModel(None)
-    generators, courses = [np.random.default_rng(0)] * 2, [Course(4)] * 2
-    ids = generate(model, [7, 3], generators=generators, options=SamplingOptions(), courses=courses)
-    assert [row.tolist() for row, _ in ids] == [[4, 4], [5, 5], [6, 6], [7, 7]]
-    assert model.read[:5] == [[7, 7], [3, 3], [4, 4], [5, 5], [6, 6]]
+    sampler = Sampler(model, [7, 3], SamplingOptions(), 0)
+    assert sampler.batch(range(2), 4).tolist() == [[4, 5, 6, 7]] * 2
+    assert model.read[:5] == [[7], [3], [4, 4], [5, 5], [6, 6]]
+    assert sampler.batch(range(2, 5), 1).tolist() == [[4]] * 3
+    assert model.read[6:] == [[4] * 3]
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import VARIANTS, numpy_twin, random_model
+from conftest import VARIANTS, assert_texts_go_on_from_one, numpy_twin, random_model
 
 from charrnn.config import GATES, ModelConfig
 from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.network.torch_engine import TorchCharRNN
 
 
 @pytest.mark.parametrize("config", VARIANTS)
@@ -24,6 +25,15 @@ def test_texts_side_by_side_have_the_engines_logits(config):
     for characters in np.random.default_rng(0).integers(0, config.vocab_size, (40, 3)):
         logits, state = engine.step(characters, state)
         np.testing.assert_allclose(read(characters), logits, atol=5e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_texts_that_begin_alike_go_on_from_one_that_has_read_the_beginning(config):
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, (30, 3))
+    model = random_model(config)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    for engine in (numpy_twin(model), TorchCharRNN(config, weights, "cpu")):
+        assert_texts_go_on_from_one(engine, ids, 20)
 
 
 def test_units_that_are_all_alike_have_no_spread_below_zero():

@@ -5,22 +5,29 @@ import contextlib
 import io
 import json
 import math
+import os
+import sys
 import types
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import numpy_twin, random_model
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.sampler import writing
 from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.writing import Job, Tally, tell_short, write_json, write_many, write_one, write_stream
+from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
+from charrnn.generation import sampling
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.samples import Sample
 from charrnn.generation.sampling import Sampler
+from charrnn.inference.folding import FoldedWeights
 from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import PLAIN
 
@@ -36,8 +43,21 @@ class Reciting:
         return lambda id_: read([id_])[0]
 
     def batch_reader(self, num_texts, own_from=None):
-        places = iter(range(10**9))
-        return lambda _: np.tile(self._rows[next(places) % len(self._rows)], (num_texts, 1))
+        return Recited(self._rows)
+
+
+class Recited:
+    """Its texts side by side."""
+
+    def __init__(self, rows, place=0):
+        self._rows, self._place = rows, place
+
+    def __call__(self, ids):
+        self._place += 1
+        return np.tile(self._rows[(self._place - 1) % len(self._rows)], (len(ids), 1))
+
+    def repeated(self, _):
+        return Recited(self._rows, self._place)
 
 
 @pytest.fixture
@@ -178,6 +198,28 @@ def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, rec
     out = io.BytesIO()
     write_json(out, reciting("abc"), with_log_probabilities=False)
     assert [json.loads(line)["mean_logprob"] for line in out.getvalue().splitlines()] == [-0.1, None]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are shared on Linux alone")
+def test_processes_that_share_texts_neither_fold_the_weights_nor_read_the_prompt_again(monkeypatch, reciting):
+    def once(function):
+        def called(*arguments):
+            assert os.getpid() == own
+            return function(*arguments)
+
+        return called
+
+    own = os.getpid()
+    monkeypatch.setattr(FoldedWeights, "__init__", once(FoldedWeights.__init__))
+    monkeypatch.setattr(sampling, "begin", once(sampling.begin))
+    model = numpy_twin(
+        random_model(ModelConfig(vocab_size=3, cell="gru", hidden_size=8, num_layers=1, embedding_dim=4))
+    )
+    job = reciting("abc", num_samples=6)
+    job = replace(job, sampler=replace(job.sampler, model=model), processes=2)
+    out = io.BytesIO()
+    write_many(out, job)
+    assert len(out.getvalue().split()) == 6
 
 
 @pytest.mark.parametrize("is_typed", [True, False])

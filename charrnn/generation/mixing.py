@@ -6,16 +6,17 @@ a prompt holds beside these is read by the models with one id for all rare chara
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.generation.choosing import Ids
 from charrnn.generation.filters import Floats
-from charrnn.generation.sampling import BatchReader, Reader
+from charrnn.generation.sampling import Reader
 from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.readers import State
 from charrnn.memory import Memories, Memory
 from charrnn.recall import NONE, Forecasts
 from charrnn.text.encoder import CharEncoder
@@ -62,25 +63,17 @@ class MixedModel:
         self._reaches = {part.model.config.recall for part in parts} - {0}
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
-    def batch_reader(self, num_texts: int, own_from: int | None = None) -> BatchReader:
+    def batch_reader(self, num_texts: int, own_from: int | None = None) -> MixedTexts:
         """Begin N texts, to be read side by side; for `own_from` see `charrnn.memory.Memory`."""
-        readers = [_readers_of_known(part, num_texts) for part in self._parts]
         memories = {reach: Memories(reach, len(self.encoder), num_texts, own_from) for reach in self._reaches}
-
-        def read(ids: Ids) -> Floats:
-            mixed = np.zeros((len(ids), len(self.encoder)))
-            recalled = {reach: memory.read(ids) for reach, memory in memories.items()}
-            for part, read_known, own_ids, places in zip(
-                self._parts, readers, self._own_ids, self._places, strict=True
-            ):
-                forecasts = recalled.get(part.model.config.recall)
-                own_forecasts = None if forecasts is None else own_ids[forecasts]
-                prediction = read_known(own_ids[ids], own_forecasts)
-                mixed[:, places] += part.share * prediction[:, : len(places)]  # the mark of unknown ones is last
-            with np.errstate(divide="ignore"):
-                return np.asarray(np.log(mixed))
-
-        return read
+        known = [
+            _KnownTexts(
+                part.model, part.share, own_ids, places, part.model.initial_state(num_texts),
+                np.full((num_texts, len(part.encoder)), 1 / len(part.encoder)),
+            )
+            for part, own_ids, places in zip(self._parts, self._own_ids, self._places, strict=True)
+        ]  # fmt: skip
+        return MixedTexts(known, len(self.encoder), memories)
 
     def reader(self, own_from: int | None = None) -> Reader:
         """Begin one text, to be read character by character."""
@@ -110,23 +103,73 @@ class MixedModel:
         return read
 
 
-def _readers_of_known(part: Part, num_texts: int) -> Callable[[Ids, Forecasts | None], Floats]:
-    """Begin N texts of which one model reads what it knows: from ids and forecasts of its own, to its predictions."""
-    state = part.model.initial_state(num_texts)
-    prediction = np.full((num_texts, len(part.encoder)), 1 / len(part.encoder))
+class MixedTexts:
+    """N texts that are read side by side.
 
-    def read(own: Ids, recalled: Forecasts | None) -> Floats:
-        nonlocal state, prediction
+    Args:
+        known: the texts as each model reads them.
+        vocab_size: V, of the union.
+        memories: what gives the forecasts, by how far back it looks.
+    """
+
+    def __init__(self, known: Sequence[_KnownTexts], vocab_size: int, memories: Mapping[int, Memories]) -> None:
+        self._known = known
+        self._vocab_size = vocab_size
+        self._memories = memories
+
+    def __call__(self, ids: Ids) -> Floats:
+        """Read the next character of each, shape (N,); give the logits of those after them, shape (N, V)."""
+        mixed = np.zeros((len(ids), self._vocab_size))
+        recalled = {reach: memory.read(ids) for reach, memory in self._memories.items()}
+        for known in self._known:
+            prediction = known.read(ids, recalled.get(known.model.config.recall))
+            mixed[:, known.places] += known.share * prediction[:, : len(known.places)]  # the mark of rare ones is last
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(mixed))
+
+    def repeated(self, num_texts: int) -> MixedTexts:
+        """Begin so many texts where the only one of these is, which stays there."""
+        memories = {reach: memory.repeated(num_texts) for reach, memory in self._memories.items()}
+        return MixedTexts([known.repeated(num_texts) for known in self._known], self._vocab_size, memories)
+
+
+@dataclass
+class _KnownTexts:
+    """N texts of which one model reads what it knows.
+
+    Attributes:
+        model: reads them.
+        share: of its predictions in the mixture.
+        own_ids: its id of each character of the union, and of what is none, shape (V + 1,).
+        places: of its characters in the union.
+        state: after what it has read.
+        prediction: its probabilities by then, shape (N, V) with its own V.
+    """
+
+    model: Engine
+    share: float
+    own_ids: NDArray[np.intp]
+    places: NDArray[np.intp]
+    state: State
+    prediction: Floats
+
+    def read(self, ids: Ids, recalled: Forecasts | None) -> Floats:
+        """Read the next character of each, shape (N,), with the forecasts after them; give its predictions."""
+        own = self.own_ids[ids]
         knows = (own != UNKNOWN)[:, None]
-        logits, after = part.model.step(np.where(knows[:, 0], own, 0), state, recalled)
-        prediction = np.where(knows, _softmax(logits), prediction)
-        state = tuple(
+        forecasts = None if recalled is None else self.own_ids[recalled]
+        logits, after = self.model.step(np.where(knows[:, 0], own, 0), self.state, forecasts)
+        self.prediction = np.where(knows, _softmax(logits), self.prediction)
+        self.state = tuple(
             tuple(np.where(knows, new, old) for new, old in zip(*layer, strict=True))
-            for layer in zip(after, state, strict=True)
+            for layer in zip(after, self.state, strict=True)
         )
-        return prediction
+        return self.prediction
 
-    return read
+    def repeated(self, num_texts: int) -> _KnownTexts:
+        """Begin so many texts where the only one of these is."""
+        state = tuple(tuple(values.repeat(num_texts, axis=0) for values in layer) for layer in self.state)
+        return replace(self, state=state, prediction=self.prediction.repeat(num_texts, axis=0))
 
 
 def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 Reader = Callable[[int], Floats]
 """Read one more character of a text; give the logits of the next, shape (V,), valid until the next call."""
 
-BatchReader = Callable[[Ids], Floats]
-"""The same for N texts side by side: from ids, shape (N,), to logits, shape (N, V)."""
-
 ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
 
@@ -34,6 +32,20 @@ DRAWS_AT_ONCE = 256
 
 COLUMNS_AT_ONCE = 256
 """Characters of texts side by side to put together, which takes less memory than as many arrays."""
+
+
+class BatchReader(Protocol):
+    """N texts that are read side by side."""
+
+    def __call__(self, ids: Ids, /) -> Floats:
+        """Read one more character of each, shape (N,).
+
+        Returns:
+            Logits of those after them, shape (N, V), valid until the next call.
+        """
+
+    def repeated(self, num_texts: int) -> BatchReader:
+        """Begin so many texts where the only one of these is, which stays there."""
 
 
 class StepModel(Protocol):
@@ -51,9 +63,29 @@ class StepModel(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """A prompt that was read, for any number of texts that begin with it.
+
+    Attributes:
+        read: one text, of which it was read.
+        logits: of what follows it, shape (1, V).
+    """
+
+    read: BatchReader
+    logits: Floats
+
+
+def begin(model: StepModel, prompt: Sequence[int], options: SamplingOptions) -> Beginning:
+    """Read a prompt, ids of which there is at least one."""
+    read = model.batch_reader(1, None if options.recall_all else len(prompt))
+    for character in prompt:
+        logits = read(np.array([character]))
+    return Beginning(read, logits)
+
+
 def generate(
-    model: StepModel,
-    prompt: Sequence[int],
+    beginning: Beginning,
     *,
     generators: Sequence[np.random.Generator],
     options: SamplingOptions,
@@ -63,8 +95,7 @@ def generate(
     """Continue a prompt in N ways at once, in constant memory.
 
     Args:
-        model: computes the scores.
-        prompt: ids that every text begins with, at least one; they are read and not yielded.
+        beginning: the prompt as a model has read it; it is not yielded.
         generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
         options: how a character is chosen.
         courses: how much is to be drawn of each text, all of one length; they may change between characters.
@@ -77,9 +108,7 @@ def generate(
     Raises:
         DivergenceError: the scores are not finite any more.
     """
-    read = model.batch_reader(len(generators), None if options.recall_all else len(prompt))
-    for character in prompt:
-        logits = read(np.full(len(generators), character))
+    read, logits = beginning.read.repeated(len(generators)), beginning.logits.repeat(len(generators), axis=0)
     thresholds = _thresholds(generators)
     walks = None if match is None else match.walks(len(generators))
     length, over = courses[0].left(0), np.zeros(len(courses), dtype=np.bool_)
@@ -179,12 +208,14 @@ class Sampler:
             match=self.match,
         )
 
+    def begin(self) -> Beginning:
+        """Read the prompt, once for all samples that are computed side by side."""
+        return self._beginning
+
     def steps(self, numbers: Sequence[int], courses: Sequence[Course]) -> Iterator[tuple[Ids, Floats]]:
         """Several samples computed side by side; see `generate`."""
         generators = [self._generator(number) for number in numbers]
-        return generate(
-            self.model, self.prompt, generators=generators, options=self.options, courses=courses, match=self.match
-        )
+        return generate(self.begin(), generators=generators, options=self.options, courses=courses, match=self.match)
 
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
         """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended.
@@ -198,6 +229,10 @@ class Sampler:
         while block := list(itertools.islice(drawn, COLUMNS_AT_ONCE)):
             blocks.append(np.stack(block, axis=1))
         return np.concatenate(blocks, axis=1)
+
+    @cached_property
+    def _beginning(self) -> Beginning:
+        return begin(self.model, self.prompt, self.options)
 
     def _generator(self, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number])

@@ -7,22 +7,20 @@ last. It computes what `charrnn.network.model` computes, to rounding, and serves
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
 from charrnn.inference.folding import FoldedWeights
+from charrnn.inference.readers import ReadingModel, State
 from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
-from charrnn.memory import Memories, Memory
 from charrnn.recall import Forecasts
 
 Array = NDArray[np.float32]
 LayerState = tuple[Array, ...]
-State = tuple[LayerState, ...]
-Recall = Callable[[int], Sequence[int]]
 CellStep = Callable[[Array, LayerState, Array, Array], LayerState]
 
 _HALF = np.float32(0.5)
@@ -78,7 +76,7 @@ def _lstm_halves(width: int) -> Array:
 CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": tanh_step, "rnn-relu": relu_step}
 
 
-class NumpyCharRNN:
+class NumpyCharRNN(ReadingModel):
     """A trained CharRNN that reads N texts side by side.
 
     Args:
@@ -100,23 +98,17 @@ class NumpyCharRNN:
         zeros = np.zeros((batch_size, self.config.hidden_size), dtype=np.float32)
         return ((zeros,) * STATES[self.config.cell],) * self.config.num_layers
 
-    def step(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
-        """Read one character of each text.
+    def steppers(self, num_texts: int | None = None) -> list[Stepper]:
+        """Begin N texts, or one without that axis."""
+        return [Stepper(self.config, self._folded, num_texts, self._resets_at)]
 
-        Args:
-            ids: shape (N,), values in [0, V).
-            state: of the characters before; left as it is.
-            recalled: the forecasts after the characters, shape (N, C); see `forward`.
+    def combine(self, predictions: Iterator[Array]) -> Array:
+        """The only prediction."""
+        return next(predictions)
 
-        Returns:
-            Logits of the next character, shape (N, V), and the new state.
-        """
-        logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
-        return logits[0], state
-
-    def stepper(self, num_texts: int | None = None) -> Stepper:
-        """Begin N texts, or one without that axis, to be read character by character."""
-        return Stepper(self.config, self._folded, num_texts, self._resets_at)
+    def read_one(self) -> Callable[..., Array]:
+        """Begin one text; see `Stepper.read_one`."""
+        return self.steppers()[0].read_one
 
     @functools.cached_property
     def _projected_characters(self) -> Array:
@@ -128,43 +120,8 @@ class NumpyCharRNN:
         """What texts that are read character by character share."""
         return FoldedWeights(self.config, self._weights)
 
-    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Array]:
-        """Begin one text, to be read character by character; see `Stepper.read_one`.
-
-        Args:
-            own_from: the place from which the characters are the model's own; see `Memory`.
-            recall: of a model that recalls, what gives the forecasts after a character; None for those of what is read.
-        """
-        read = self.stepper().read_one
-        if not self.config.recall:
-            return read
-        remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
-        return lambda character: read(character, remember(character))
-
-    def batch_reader(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
-        """Begin N texts, to be read side by side; see `Stepper.read_many`, and for `own_from` see `Memory`."""
-        read = self.stepper(num_texts).read_many
-        if not self.config.recall:
-            return read
-        remember = Memories(self.config.recall, self.config.vocab_size, num_texts, own_from).read
-        return lambda characters: read(characters, remember(characters))
-
-    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
-        """Begin N texts, to be read side by side in windows; see `Stepper.read_window`."""
-        return self.stepper(num_texts).read_window
-
     def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
-        """Read a window of each text, layer after layer.
-
-        Args:
-            ids: shape (T, N), values in [0, V).
-            state: of the characters before; left as it is.
-            recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for the logits
-                without any.
-
-        Returns:
-            Logits of the character after each, shape (T, N, V), and the new state.
-        """
+        """Read a window of each text, layer after layer; see `ReadingModel.forward`."""
         x: Array = self._weights["embedding.weight"][ids]  # (T, N, E)
         keeps = None if self._resets_at is None else np.float32(1) * (ids != self._resets_at)[..., None]  # (T, N, 1)
         new_state = []

@@ -7,19 +7,20 @@ It computes what `charrnn.network.ensemble` computes, to rounding, and is called
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
-from charrnn.inference.engine import Array, NumpyCharRNN, Recall, State
-from charrnn.memory import Memories, Memory
+from charrnn.inference.engine import Array, NumpyCharRNN
+from charrnn.inference.readers import ReadingModel, State
+from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
 from charrnn.shapes import member_weights
 
 
-class NumpyEnsemble:
+class NumpyEnsemble(ReadingModel):
     """Trained CharRNNs of one shape that read N texts side by side and predict together.
 
     A state is that of all layers of the first member, then of the second, and so on. What it gives as logits are
@@ -42,13 +43,8 @@ class NumpyEnsemble:
         """The state before any character: zeros, each shape (batch_size, H)."""
         return tuple(layer for member in self._members for layer in member.initial_state(batch_size))
 
-    def step(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
-        """Read one character of each text; see `NumpyCharRNN.step`."""
-        logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
-        return logits[0], state
-
     def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
-        """Read a window of each text; see `NumpyCharRNN.forward`."""
+        """Read a window of each text, member after member; see `ReadingModel.forward`."""
         layers = self.config.num_layers
         results = [
             member.forward(ids, state[number * layers : (number + 1) * layers], recalled)
@@ -57,36 +53,18 @@ class NumpyEnsemble:
         new_state = tuple(layer for _, own in results for layer in own)
         return average(logits for logits, _ in results), new_state
 
-    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Array]:
-        """Begin one text, to be read character by character; see `NumpyCharRNN.reader`."""
-        readers = [member.stepper().read_one for member in self._members]
-        if not self.config.recall:
-            return lambda character: average_one([read(character) for read in readers])
-        remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
+    def steppers(self, num_texts: int | None = None) -> list[Stepper]:
+        """Begin N texts, or one without that axis, in each member."""
+        return [stepper for member in self._members for stepper in member.steppers(num_texts)]
 
-        def read_recalling(character: int) -> Array:
-            recalled = remember(character)
-            return average_one([read(character, recalled) for read in readers])
+    def combine(self, predictions: Iterator[Array]) -> Array:
+        """Average the members' predictions; see `average`."""
+        return average(predictions)
 
-        return read_recalling
-
-    def batch_reader(self, num_texts: int, own_from: int | None = None) -> Callable[[NDArray[np.integer]], Array]:
-        """Begin N texts, to be read side by side; see `NumpyCharRNN.batch_reader`."""
-        readers = [member.stepper(num_texts).read_many for member in self._members]
-        if not self.config.recall:
-            return lambda ids: average(read(ids) for read in readers)
-        remember = Memories(self.config.recall, self.config.vocab_size, num_texts, own_from).read
-
-        def read_recalling(ids: NDArray[np.integer]) -> Array:
-            recalled = remember(ids)
-            return average(read(ids, recalled) for read in readers)
-
-        return read_recalling
-
-    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
-        """Begin N texts, to be read side by side in windows, by one member after the other."""
-        readers = [member.window_reader(num_texts) for member in self._members]
-        return lambda windows, recalled: average(read(windows, recalled) for read in readers)
+    def read_one(self) -> Callable[..., Array]:
+        """Begin one text, to be read by one member after the other; see `Stepper.read_one`."""
+        readers = [stepper.read_one for stepper in self.steppers()]
+        return lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
 
 
 Engine = NumpyCharRNN | NumpyEnsemble

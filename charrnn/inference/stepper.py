@@ -47,14 +47,10 @@ class Stepper:
     """
 
     def __init__(
-        self,
-        config: ModelConfig,
-        folded: FoldedWeights,
-        num_texts: int | None = None,
-        resets_at: int | None = None,
+        self, config: ModelConfig, folded: FoldedWeights, num_texts: int | None = None, resets_at: int | None = None
     ) -> None:
+        self._config, self._folded, self._recalls = config, folded, config.recall > 0
         self._resets_at = -1 if resets_at is None else resets_at
-        self._recalls = config.recall > 0
         self._columns = np.arange(num_texts or 0)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, folded, layer, columns) for layer in range(config.num_layers)]
@@ -123,6 +119,14 @@ class Stepper:
             add_raised(logits, raised, recalled)
         return logits
 
+    def repeated(self, num_texts: int) -> Stepper:
+        """Begin so many texts where the only one of these, with that axis, is; it stays there."""
+        stepper = Stepper(self._config, self._folded, num_texts, self._resets_at)
+        for layer, own in zip(stepper._layers, self._layers, strict=True):
+            for values, of_one in zip(layer.memory, own.memory, strict=True):
+                values[:] = of_one
+        return stepper
+
     def _advance(self, characters: Ids) -> None:
         """Bring all up to date with the next character of each text, shape (N,)."""
         if self._resets_at >= 0 and (begins := characters == self._resets_at).any():
@@ -167,6 +171,7 @@ class _Layer:
 
     Attributes:
         given: what others read of it, by reader: views of the product.
+        memory: all that stays for the next character, arrays of shape (.,) or (., N).
         step: read inputs of shape (G * H,) or (G * H, N) and bring all up to date.
     """
 
@@ -177,10 +182,10 @@ class _Layer:
         self.given = {reader: product[place] for reader, place in folded.rows_by_reader[layer].items()}
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         recurrent = product[:rows]
-        self._memory = [product, hidden]
+        self.memory = [product, hidden]
         if config.cell == "lstm":
             values = np.zeros((5 * config.hidden_size, *columns), dtype=np.float32)  # i, f, o, g, and the cell
-            self._memory.append(values)
+            self.memory.append(values)
             update = _lstm(recurrent, hidden, values)
         elif config.cell == "gru":
             update = _gru(recurrent, hidden, folded.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
@@ -196,7 +201,7 @@ class _Layer:
 
     def forget(self, place: Any) -> None:
         """Go back to a state of zeros: of the one text by `...`, of some by an index into arrays of shape (., N)."""
-        for values in self._memory:
+        for values in self.memory:
             values[place] = 0
 
 

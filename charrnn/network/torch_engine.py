@@ -86,20 +86,11 @@ class TorchCharRNN:
 
         return read_one
 
-    def batch_reader(
-        self, num_texts: int, own_from: int | None = None
-    ) -> Callable[[NDArray[np.integer[Any]]], NDArray[np.float32]]:
+    def batch_reader(self, num_texts: int, own_from: int | None = None) -> TorchTexts:
         """Begin N texts, to be read side by side."""
-        state = self.initial_state(num_texts)
         config = self._model.config
         memories = Memories(config.recall, config.vocab_size, num_texts, own_from) if config.recall else None
-
-        def read(ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-            nonlocal state
-            logits, state = self.step(ids, state, None if memories is None else memories.read(ids))
-            return logits
-
-        return read
+        return TorchTexts(self, self.initial_state(num_texts), memories)
 
     @torch.inference_mode()
     def step(
@@ -113,3 +104,30 @@ class TorchCharRNN:
         forecasts = None if recalled is None else forecasts_on(self._model.device, recalled[None])
         logits, state = self._model(inputs, state, forecasts)
         return logits[0].cpu().numpy(), state
+
+
+class TorchTexts:
+    """N texts that are read side by side.
+
+    Args:
+        model: reads them.
+        state: before the next character.
+        memories: of a model that recalls, what gives the forecasts; else None.
+    """
+
+    def __init__(self, model: TorchCharRNN, state: State, memories: Memories | None) -> None:
+        self._model = model
+        self._state = state
+        self._memories = memories
+
+    def __call__(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Read the next character of each, shape (N,); give the logits of those after them, shape (N, V)."""
+        recalled = None if self._memories is None else self._memories.read(ids)
+        logits, self._state = self._model.step(ids, self._state, recalled)
+        return logits
+
+    def repeated(self, num_texts: int) -> TorchTexts:
+        """Begin so many texts where the only one of these is, which stays there."""
+        state = tuple(tuple(values.repeat(num_texts, 1) for values in layer) for layer in self._state)
+        memories = None if self._memories is None else self._memories.repeated(num_texts)
+        return TorchTexts(self._model, state, memories)

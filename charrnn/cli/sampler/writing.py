@@ -6,9 +6,9 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from charrnn.cli.sampler.sharing import in_order
 from charrnn.display.heatmap import heat, paint
@@ -21,6 +21,8 @@ from charrnn.generation.sampling import ENDED, Sampler
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import TextOptions
+
+Text = TypeVar("Text")
 
 FLUSH_SECONDS = 0.05
 
@@ -231,21 +233,32 @@ def tell_short(tally: Tally, job: Job) -> None:
 
 
 def _samples(job: Job) -> Iterator[Sample]:
-    """All samples in order, a bounded number of them computed side by side."""
+    """All samples in order."""
 
-    def draw(first: int) -> list[Sample]:
-        return draw_samples(job.sampler, job.encoder, _length(job), job.rules, _block(job, first), job.prompt)
+    def draw(block: range) -> list[Sample]:
+        return draw_samples(job.sampler, job.encoder, _length(job), job.rules, block, job.prompt)
 
-    return itertools.chain.from_iterable(in_order(draw, _firsts(job), job.processes))
+    return _drawn_in_blocks(job, draw)
 
 
 def _whole_texts(job: Job) -> Iterator[str]:
-    """The same where no rule ends a sample."""
+    """All samples as text, where no rule ends them early."""
 
-    def draw(first: int) -> list[str]:
-        return [job.encoder.decode(ids[ids != ENDED]) for ids in job.sampler.batch(_block(job, first), _length(job))]
+    def draw(block: range) -> list[str]:
+        return [job.encoder.decode(ids[ids != ENDED]) for ids in job.sampler.batch(block, _length(job))]
 
-    return itertools.chain.from_iterable(in_order(draw, _firsts(job), job.processes))
+    return _drawn_in_blocks(job, draw)
+
+
+def _drawn_in_blocks(job: Job, draw: Callable[[range], list[Text]]) -> Iterator[Text]:
+    """All samples in order, a bounded number of them computed side by side."""
+    job.sampler.begin()  # here, and not in each process
+    firsts = _firsts(job)
+
+    def draw_from(first: int) -> list[Text]:
+        return draw(range(first, min(first + firsts.step, job.num_samples)))
+
+    return itertools.chain.from_iterable(in_order(draw_from, firsts, job.processes))
 
 
 def _length(job: Job) -> int:
@@ -257,11 +270,6 @@ def _firsts(job: Job) -> range:
     """The numbers of the samples that begin a block of those that are computed side by side."""
     most = MOST_AT_ONCE // (job.processes * max(_length(job), 1))
     return range(0, job.num_samples, max(1, min(job.at_once, most, -(-job.num_samples // job.processes))))
-
-
-def _block(job: Job, first: int) -> range:
-    """The numbers of a block's samples."""
-    return range(first, min(first + _firsts(job).step, job.num_samples))
 
 
 def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
