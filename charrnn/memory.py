@@ -28,6 +28,17 @@ _FAR = 1 << 60
 FIRST_ROOM = 1 << 8
 """Characters of texts that are read side by side for which there is room at first."""
 
+_LAGS = [longer - length for length, longer in itertools.pairwise(CONTEXTS)]
+"""Characters between the ends of two contexts that together are one of the next length."""
+
+_TURNS = max(_LAGS) + 1
+"""Characters whose rows of bits are kept, in a ring."""
+
+_NUMBERS = np.arange(len(CONTEXTS))[:, None]
+
+_ZEROS_BEFORE = np.array([8 - byte.bit_length() for byte in range(256)])
+"""Bits of a byte before its first that is set."""
+
 
 class Memory:
     """The characters of one text so far, as far back as its reach, and where each context last ended.
@@ -82,7 +93,7 @@ class Memory:
 
 
 class Memories:
-    """The same of N texts that are read side by side, in a few operations for all of them.
+    """The characters of N texts side by side, as `Memory` has one text's, in a few operations for all of them.
 
     For every distance back one bit says whether the character there is the one here. A longer context is found at a
     distance where a shorter one is, and was a few characters before, as in `charrnn.recall`: whole rows of bits are
@@ -147,13 +158,3 @@ class Memories:
         lacking = -(-min(2 * kept, self._reach) // 8) - self._bits.shape[-1]
         if lacking > 0:
             self._bits = np.pad(self._bits, [(0, 0)] * (self._bits.ndim - 1) + [(0, lacking)])
-
-
-_LAGS = [longer - length for length, longer in itertools.pairwise(CONTEXTS)]
-"""Characters between the ends of two contexts that together are one of the next length."""
-
-_TURNS = max(_LAGS) + 1
-_NUMBERS = np.arange(len(CONTEXTS))[:, None]
-
-_ZEROS_BEFORE = np.array([8 - byte.bit_length() for byte in range(256)])
-"""Bits of a byte before its first that is set."""

@@ -76,7 +76,7 @@ def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> C
 
 
 def _temperature_chooser(temperature: float, vocab_size: int) -> Chooser:
-    """The same where nothing but a temperature that does not change acts."""
+    """Draw by a constant temperature, with nothing to filter."""
     scaled = np.empty(vocab_size, dtype=np.float64)
     sums = scaled.data  # whose values are Python's numbers: to compare them takes half of what numpy's take
     multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate

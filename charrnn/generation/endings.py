@@ -46,8 +46,8 @@ class Rules:
         stops: texts that end it; they are not part of it. Of several that end together the longest counts. What is
             drawn may hold one where a known line is left out.
         lines: whole lines after which it ends.
-        known_lines: lines that are left out; they do not count, nor do empty ones beside them, of which none is
-            written behind a line left out or behind another.
+        known_lines: lines to leave out. Neither they nor empty lines count, and an empty line is left out too behind
+            one left out or another empty one.
         fits: tells whether a line that a stop has cut may stand; None: any may.
     """
 

@@ -255,7 +255,7 @@ def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: in
 
 
 def _held_to(walk: Walk, course: Course, choose: Chooser) -> Chooser:
-    """The same choice among the characters that may follow, with which the walk goes on."""
+    """Choose among the characters that may follow alone, and let the walk go on by the choice."""
 
     def choose_open(logits: Floats, threshold: float, drawn: int) -> int:
         character = choose(np.where(walk.open(course.left(drawn)), logits, -np.inf), threshold, drawn)

@@ -21,7 +21,7 @@ RECURRENT_SCALES = {"lstm": (0.5, 0.5, 0.5, 1), "gru": (0.5, 0.5, 0.5), "rnn": (
 """What the rows of each gate's W_hh are multiplied by, gates in the stepper's order."""
 
 INPUT_SCALES = {**RECURRENT_SCALES, "gru": (0.5, 0.5, 1)}
-"""The same for W_xh and b: a GRU's reset gate halves what it resets alone."""
+"""What those of W_xh and b are multiplied by, likewise: a GRU's reset gate halves what it resets alone."""
 
 GATE_ORDER = {"lstm": (0, 1, 3, 2), "gru": (0, 1, 2), "rnn": (0,), "rnn-relu": (0,)}
 """The stepper's order of the gates: an LSTM's candidate last, beside its cell."""
@@ -31,7 +31,9 @@ STATE_SCALES = {"lstm": 0.5, "gru": 1.0, "rnn": 1.0, "rnn-relu": 1.0}
 
 
 class FoldedWeights:
-    """Who reads whom, with the weights folded accordingly.
+    """A model's weights, with all that needs no state multiplied in.
+
+    Reader r is layer r, or the head for r = num_layers; it reads the sum of its sources' outputs (-1: the embedding).
 
     Attributes:
         tables: for each layer and then the head what is known before any layer has run: a row for each character,
@@ -45,7 +47,7 @@ class FoldedWeights:
         self.config = config
         self._weights = weights
         layers = range(config.num_layers)
-        sources: list[set[int]] = [{-1}]  # whose outputs a layer's input is the sum of; -1 is the embedding
+        sources: list[set[int]] = [{-1}]  # of each reader
         for layer in layers:
             sources.append({layer} | (sources[layer] if config.is_residual(layer) else set()))
         self.tables = [self._table(reader, own) for reader, own in enumerate(sources)]

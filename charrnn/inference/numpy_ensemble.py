@@ -98,7 +98,7 @@ def average(predictions: Iterable[Array]) -> Array:
 
 
 def average_one(predictions: Sequence[Array]) -> Array:
-    """The same for one text alone, bit by bit, in half the time: with what costs numpy the least for short arrays.
+    """Average one text's predictions as `average` does, bit by bit, in half the time: by what is fastest when short.
 
     Args:
         predictions: logits of each member, shape (V,).
