@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from charrnn.cli.sampler import writing
 from charrnn.cli.sampler.interactive import converse
-from charrnn.cli.sampler.writing import Job, Tally, tell_short, write_json, write_many, write_one, write_stream
+from charrnn.cli.sampler.writing import Job, Shortfall, tell_short, write_json, write_many, write_one, write_stream
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
 from charrnn.generation import sampling
@@ -180,10 +180,10 @@ def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
     ],
 )
 def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(capsys, reciting, reasons, refused, why):
-    job, tally = reciting("ab\nab\n", rules=Rules(lines=3), num_samples=3), Tally()
+    job, shortfall = reciting("ab\nab\n", rules=Rules(lines=3), num_samples=3), Shortfall()
     for number, reason in enumerate([*reasons, "lines"]):
-        tally.add(Sample(number, "", [], reason, lines=3 if reason == "lines" else 2, refused=refused), 3)
-    tell_short(tally, job)
+        shortfall.add(Sample(number, "", [], reason, lines=3 if reason == "lines" else 2, refused=refused), 3)
+    tell_short(shortfall, job)
     assert capsys.readouterr().err == f"2 of 3 texts have fewer than 3 lines: {why}\n"
 
 

@@ -191,15 +191,15 @@ def sample(
         converse(job, unknown, checkpoint, quiet=quiet)
         return
     if as_json:
-        tally = write_json(out, job, with_log_probabilities=logprobs)
+        shortfall = write_json(out, job, with_log_probabilities=logprobs)
     elif num_samples == 1:
-        tally = write_one(out, job, coloured=surprisal and shows_colour())
+        shortfall = write_one(out, job, coloured=surprisal and shows_colour())
     else:
-        tally = write_many(out, job)
+        shortfall = write_many(out, job)
     if novel and not quiet:
-        tell_refused(tally.refused, novel)
+        tell_refused(shortfall.refused, novel)
     if not as_json and (not quiet or length is None):  # a record tells itself why it ended
-        tell_short(tally, job)
+        tell_short(shortfall, job)
 
 
 def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from charrnn.cli.common.shared import encode_ids
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
-from charrnn.cli.sampler.writing import Job, Tally, tell_short, write_stream
+from charrnn.cli.sampler.writing import Job, Shortfall, tell_short, write_stream
 from charrnn.display.plain import write_error
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Ending
@@ -52,10 +52,10 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             opening = typed if job.echo else ""
             characters = itertools.chain(opening, (character for character, _ in drawn))
             write_stream(sys.stdout.buffer, characters, ends_line=True)
-        if not quiet or job.has_own_length:
-            tally = Tally()
-            tally.add(ending, job.rules.lines)
-            tell_short(tally, job)
+        if not quiet or job.length_is_chosen:
+            shortfall = Shortfall()
+            shortfall.add(ending, job.rules.lines)
+            tell_short(shortfall, job)
 
 
 def _lines() -> Iterator[str]:

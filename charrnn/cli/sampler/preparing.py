@@ -91,7 +91,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
         separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=at_once,
         processes=processes,
-        has_own_length=flags["over_lines"] is not None,
+        length_is_chosen=flags["over_lines"] is not None,
     )
 
 

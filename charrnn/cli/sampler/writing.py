@@ -47,7 +47,7 @@ class Job:
         separator: between them.
         at_once: how many to compute side by side, at most, in each process.
         processes: that share them.
-        has_own_length: whether the length was chosen for its lines.
+        length_is_chosen: whether the length was chosen for its lines.
     """
 
     sampler: Sampler
@@ -62,7 +62,7 @@ class Job:
     separator: str
     at_once: int
     processes: int = 1
-    has_own_length: bool = False
+    length_is_chosen: bool = False
 
     @property
     def opening(self) -> str:
@@ -83,7 +83,7 @@ class Job:
 
 
 @dataclass
-class Tally:
+class Shortfall:
     """What is to be told of samples once they are written.
 
     Attributes:
@@ -107,7 +107,7 @@ class Tally:
             self.lines = written.lines
 
 
-def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Tally:
+def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
     ending = Ending(job.rules, job.prompt)
     if coloured:
@@ -119,32 +119,32 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Tally:
     else:
         drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
         write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
-    tally = Tally()
-    tally.add(ending, job.rules.lines)
-    return tally
+    shortfall = Shortfall()
+    shortfall.add(ending, job.rules.lines)
+    return shortfall
 
 
-def write_many(out: BinaryIO, job: Job) -> Tally:
+def write_many(out: BinaryIO, job: Job) -> Shortfall:
     """Write samples whole, in order."""
-    tally = Tally()
+    shortfall = Shortfall()
 
     def texts() -> Iterator[str]:
         for sample in _samples(job):
-            tally.add(sample, job.rules.lines)
+            shortfall.add(sample, job.rules.lines)
             yield job.opening + sample.text
 
     if job.rules.are_none:
         write_texts(out, (job.opening + text for text in _whole_texts(job)), separator=job.separator)
     else:
         write_texts(out, texts(), separator=job.separator)
-    return tally
+    return shortfall
 
 
-def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Tally:
+def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shortfall:
     """Write samples as JSON lines, in order."""
-    tally = Tally()
+    shortfall = Shortfall()
     for sample in _samples(job):
-        tally.add(sample, job.rules.lines)
+        shortfall.add(sample, job.rules.lines)
         finite = [value for value in sample.log_probabilities if math.isfinite(value)]
         record = {
             "sample": sample.number,
@@ -158,7 +158,7 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Tall
             record["logprobs"] = [round(x, 5) if math.isfinite(x) else None for x in sample.log_probabilities]
         out.write(to_bytes(to_json(record) + "\n"))
         out.flush()
-    return tally
+    return shortfall
 
 
 def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False, ends_line: bool = False) -> None:
@@ -209,21 +209,21 @@ def tell_refused(refused: int, sources: Sequence[str]) -> None:
     write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
 
 
-def tell_short(tally: Tally, job: Job) -> None:
+def tell_short(shortfall: Shortfall, job: Job) -> None:
     """Say on stderr where there are fewer lines than were asked for, why, and what to do."""
-    if not tally.num_short:
+    if not shortfall.num_short:
         return
     wanted = f"{job.rules.lines:,} line{'s' if job.rules.lines != 1 else ''}"
-    told = f"{tally.lines:,} of {wanted}"
+    told = f"{shortfall.lines:,} of {wanted}"
     if job.num_samples > 1:
-        told = f"{tally.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
-    drawn = ", or ten times as many characters drawn," if tally.refused else ""
+        told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
+    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
     reason = f"--length {job.length}{drawn} was reached"
-    has_no_room = tally.num_without_room == tally.num_short
+    has_no_room = shortfall.num_without_room == shortfall.num_short
     if has_no_room:
         reason = f"--length {job.length} has no room for another that fits --match"
     can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
-    other = ", or a higher --temperature" if tally.refused else ", or -1" if can_be_endless else ""
+    other = ", or a higher --temperature" if shortfall.refused else ", or -1" if can_be_endless else ""
     reason += f"; give a larger --length{other}"
     if has_no_room and job.takes_no_line:
         reason = "no other line fits --match with the characters that are allowed"
