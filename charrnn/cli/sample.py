@@ -225,25 +225,14 @@ def _check(flags: Mapping[str, Any]) -> None:
     """
     from charrnn.cli.sampler.prompts import UNKNOWN_RULES
 
-    if not -1 <= flags["length"] <= MOST_CHARACTERS:
-        raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
-    for name in ("lines", "num_samples"):
-        if flags[name] is not None and flags[name] < 1:
-            raise ConfigError(f"{flag_name(name)} is {flags[name]}; it must be at least 1")
-    endless = flags["length"] == -1
-    for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
-        if endless and value:
-            raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
+    _check_ends(flags)
     for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": tuple(UNKNOWN_RULES)}.items():
         if flags[name] not in choices:
             told = ", ".join(choices) + REMARKS.get(name, "")
             raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {told}")
     if flags["seed"] is not None and flags["seed"] < 0:
         raise ConfigError(f"--seed is {flags['seed']}; it must be at least 0")
-    if flags["logprobs"] and not flags["as_json"]:
-        raise ConfigError("--logprobs are a part of the JSON; give --json too")
-    if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
-        raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
+    _check_output(flags)
     is_read = flags["prompt_file"] is not None or flags["prompt"] == STDIN or flags["novel"]
     if flags["encoding"] is not None and not is_read:
         raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt - or --novel")
@@ -259,6 +248,27 @@ def _check(flags: Mapping[str, Any]) -> None:
         from charrnn.generation.patterns import parse_pattern
 
         parse_pattern(flags["match"])
+
+
+def _check_ends(flags: Mapping[str, Any]) -> None:
+    """Refuse numbers of characters, lines and texts that cannot be, and no end where one is needed."""
+    if not -1 <= flags["length"] <= MOST_CHARACTERS:
+        raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
+    for name in ("lines", "num_samples"):
+        if flags[name] is not None and flags[name] < 1:
+            raise ConfigError(f"{flag_name(name)} is {flags[name]}; it must be at least 1")
+    endless = flags["length"] == -1
+    for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
+        if endless and value:
+            raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
+
+
+def _check_output(flags: Mapping[str, Any]) -> None:
+    """Refuse extra output where it cannot be shown."""
+    if flags["logprobs"] and not flags["as_json"]:
+        raise ConfigError("--logprobs are a part of the JSON; give --json too")
+    if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
+        raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
 
 
 def _check_conversation(flags: Mapping[str, Any]) -> None:
