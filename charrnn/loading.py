@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,49 +30,71 @@ def load_for_scoring(contents: Checkpoint) -> Engine:
     return build_engine(contents.model, contents.weights, _resets_at(contents))
 
 
+@dataclass(frozen=True)
+class Other:
+    """A model that is mixed into another.
+
+    Attributes:
+        path: of its checkpoint.
+        contents: of that.
+        share: its weight in the mixture, between 0 and 1.
+    """
+
+    path: str
+    contents: Checkpoint
+    share: float
+
+
+def read_others(first: Checkpoint, mix: Sequence[str]) -> list[Other]:
+    """Read the models that are mixed into a first one.
+
+    Args:
+        first: what they are mixed into.
+        mix: each with its share, as `OTHER.pt:0.3`.
+
+    Raises:
+        ConfigError: a share is not between 0 and 1, they leave nothing for the first, or the models do not go together.
+        CheckpointError: one cannot be read.
+    """
+    shares = [_parse_share(entry) for entry in mix]
+    total = sum(share for _, share in shares)
+    if 1 - total < SMALLEST_SHARE:
+        raise ConfigError(f"the shares in --mix sum to {total:g}, which leaves nothing for the first model")
+    others = []
+    for path, share in shares:
+        others.append(Other(path, read_checkpoint(path), share))
+        if (unit := others[-1].contents.text.unit) != first.text.unit:
+            raise ConfigError(f"--mix {path} writes {unit}s and the first model {first.text.unit}s")
+    return others
+
+
 def load_for_sampling(
-    contents: Checkpoint,
-    mix: Sequence[str] = (),
-    device: str = "cpu",
-    *,
-    on_other: Callable[[str, Checkpoint], None] | None = None,
+    contents: Checkpoint, others: Sequence[Other] = (), device: str = "cpu"
 ) -> tuple[StepModel, CharEncoder]:
     """The model as it writes, with the alphabet that it writes in.
 
     Args:
         contents: of the first checkpoint.
-        mix: others with their shares, as `OTHER.pt:0.3`.
+        others: models that are mixed into it; see `read_others`.
         device: "cpu", or "cuda" for torch, which takes seconds to import.
-        on_other: is told of each of the others, by its path, once it is read.
 
     Raises:
-        ConfigError: a share is not between 0 and 1, or the models, or the device and a mixture, do not go together.
-        CheckpointError: another model cannot be read.
+        ConfigError: the device is not there, or does not go with a mixture.
     """
-    if mix and device == "cuda":
+    if others and device == "cuda":
         raise ConfigError(MIX_ON_GPU)
     if device == "cuda":
         from charrnn.network.torch_engine import TorchCharRNN
 
         weights = sampling_weights(contents.weights, contents.encoder)
         return TorchCharRNN(contents.model, weights, device, _resets_at(contents)), contents.encoder
-    if not mix:
+    if not others:
         return _writer(contents), contents.encoder
     from charrnn.generation.mixing import MixedModel, Part
 
-    shares = [_parse_share(entry) for entry in mix]
-    rest = 1 - sum(share for _, share in shares)
-    if rest < SMALLEST_SHARE:
-        raise ConfigError(f"the shares in --mix sum to {1 - rest:g}, which leaves nothing for the first model")
-    parts = [Part(_writer(contents), contents.encoder, rest)]
-    for path, share in shares:
-        other = read_checkpoint(path)
-        if other.text.unit != contents.text.unit:
-            raise ConfigError(f"--mix {path} writes {other.text.unit}s and the first model {contents.text.unit}s")
-        if on_other is not None:
-            on_other(path, other)
-        parts.append(Part(_writer(other), other.encoder, share))
-    mixed = MixedModel(parts)
+    rest = 1 - sum(other.share for other in others)
+    pairs = [(contents, rest), *((other.contents, other.share) for other in others)]
+    mixed = MixedModel([Part(_writer(one), one.encoder, share) for one, share in pairs])
     return mixed, mixed.encoder
 
 

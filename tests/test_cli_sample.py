@@ -36,7 +36,7 @@ from charrnn.config import ModelConfig
 from charrnn.generation.endings import Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
-from charrnn.loading import load_for_sampling
+from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
@@ -810,7 +810,8 @@ def lines(trained):
 @pytest.mark.parametrize("names", [("words.pt", "lines.pt"), ("lines.pt", "words.pt"), ("words.pt", "words.pt")])
 def test_a_mixture_with_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained, lines, names):
     first, other = names
-    mixed = load_for_sampling(read_checkpoint(str(trained / first)), [f"{trained / other}:0.5"])
+    contents = read_checkpoint(str(trained / first))
+    mixed = load_for_sampling(contents, read_others(contents, [f"{trained / other}:0.5"]))
     flags = ["--mix", f"{other}:0.5", "-n", 1, "--json", "--logprobs", "-q"]
     for prompt in ("Ti", ""):
         record = json.loads(sample("-p", prompt, *flags, checkpoint=first).stdout)

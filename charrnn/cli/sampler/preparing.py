@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.common.shared import encode_ids, first_id, unescape
 from charrnn.cli.sampler.forms import Form
@@ -17,11 +17,14 @@ from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
-from charrnn.loading import load_for_sampling
+from charrnn.loading import Other, load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, letters
 from charrnn.text.options import TextOptions
+
+if TYPE_CHECKING:
+    from charrnn.generation.matching import LineMatch
 
 MEAN_LINES = 10
 """How often the mean line of its text has room in a line that is written, where no length is given."""
@@ -45,22 +48,14 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
     contents = read_checkpoint(flags["checkpoint"])
     prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text, flags["encoding"])
     has_cr_lf = ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
-    read_lines = [contents.text.lines]
-
-    def look_at(path: str, other: Checkpoint) -> None:
-        read_lines.append(other.text.lines)
-        if "\n" in contents.encoder and "\n" in other.encoder:
-            _warn_of_line_ends(path, ends_lines_by_cr_lf(other.encoder, other.corpus.counts), has_cr_lf)
-
-    model, encoder = load_for_sampling(contents, flags["mix"] or [], flags["device"], on_other=look_at)
+    others = read_others(contents, flags["mix"] or [])
+    _warn_of_line_ends(others, contents, has_cr_lf)
+    model, encoder = load_for_sampling(contents, others, flags["device"])
     form = Form(contents.text, encoder, has_cr_lf)
     prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags["unknown"], flags["checkpoint"])
-    before = encode_ids(encoder, "\n") if any(read_lines) else []  # after which one of them learned to begin a line
-    opening = before + encode_ids(encoder, prompt)
-    if not prompt:
-        usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
-        end = "" if contents.text.lines else _end_of_another(flags, form)
-        opening = encode_ids(encoder, end) or before or encode_ids(encoder, usual)
+    has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
+    before = encode_ids(encoder, "\n") if has_lines else []  # after which one of them learned to begin a line
+    opening = _opening(flags, contents, form, prompt, before)
     length = None if flags["length"] == -1 else _length(flags, contents)
     _warn_of_lacking(flags, form)
     options = _options(flags, form)
@@ -68,14 +63,8 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
     form = replace(form, has_cr_lf=writes_cr_lf)
     rules = _rules(flags, form)
     check_novel(prompt, rules, encoder.unit)
-    match = None
-    if flags["match"] is not None:
-        from charrnn.generation.matching import LineMatch  # here: most samples start without
-
-        pattern = form.pattern_of(flags["match"])
-        match = LineMatch.build(pattern, encoder, options.allowed, ends_by_cr_lf=writes_cr_lf)
-        _warn_of_form(pattern, encoder)
-        match = match.after(prompt, None if flags["interactive"] else length)  # most of a line may be typed
+    match = _line_match(flags, form, options.allowed, prompt, length)
+    if match is not None:
         rules = replace(rules, fits=match.fits)
     _warn_of_stops(map(form.of, flags["stop"] or ()), encoder, options.allowed)
     return Job(
@@ -93,6 +82,29 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
         processes=processes,
         length_is_chosen=flags["over_lines"] is not None,
     )
+
+
+def _opening(flags: Mapping[str, Any], contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:
+    """The ids that are read before a sample: the prompt, or what a text without one begins behind."""
+    if prompt:
+        return before + encode_ids(form.encoder, prompt)
+    usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
+    end = "" if contents.text.lines else _end_of_another(flags, form)
+    return encode_ids(form.encoder, end) or before or encode_ids(form.encoder, usual)
+
+
+def _line_match(
+    flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] | None, prompt: str, length: int | None
+) -> LineMatch | None:
+    """What the lines of samples behind a prompt must fit; None for anything."""
+    if flags["match"] is None:
+        return None
+    from charrnn.generation.matching import LineMatch  # here: most samples start without
+
+    pattern = form.pattern_of(flags["match"])
+    match = LineMatch.build(pattern, form.encoder, allowed, ends_by_cr_lf=form.has_cr_lf)
+    _warn_of_form(pattern, form.encoder)
+    return match.after(prompt, None if flags["interactive"] else length)  # most of a line may be typed
 
 
 def _length(flags: Mapping[str, Any], contents: Checkpoint) -> int:
@@ -121,11 +133,16 @@ def _rules(flags: Mapping[str, Any], form: Form) -> Rules:
     return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
 
 
-def _warn_of_line_ends(path: str, has_cr_lf: bool, first_has_cr_lf: bool) -> None:
+def _warn_of_line_ends(others: Iterable[Other], first: Checkpoint, first_has_cr_lf: bool) -> None:
     """Say on stderr where a model that is mixed in ends its lines otherwise than the first."""
-    if has_cr_lf != first_has_cr_lf:
-        own, first = ("CR LF" if has else "LF" for has in (has_cr_lf, first_has_cr_lf))
-        write_error(f"--mix {path} ends its lines by {own}, and the first model by {first}; the text may have both")
+    for other in others:
+        encoder = other.contents.encoder
+        has_cr_lf = ends_lines_by_cr_lf(encoder, other.contents.corpus.counts)
+        if "\n" in first.encoder and "\n" in encoder and has_cr_lf != first_has_cr_lf:
+            own, of_first = ("CR LF" if has else "LF" for has in (has_cr_lf, first_has_cr_lf))
+            write_error(
+                f"--mix {other.path} ends its lines by {own}, and the first model by {of_first}; the text may have both"
+            )
 
 
 def _warn_of_stops(stops: Iterable[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
