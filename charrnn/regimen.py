@@ -109,6 +109,27 @@ def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:
     return bool(given.get("layer_norm", hidden_size > 1))
 
 
+def recalls(given: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:
+    """How far back is recalled, and what is hidden of it where no flag says that: nothing where nothing is recalled.
+
+    Args:
+        given: what the user decided, by field name of `ModelConfig`.
+        has_lines: whether each line is a text of its own.
+
+    Returns:
+        `ModelConfig.recall`, and where it is 0 `ModelConfig.recall_dropout`.
+
+    Raises:
+        ConfigError: the flags ask for what is not there.
+    """
+    if given.get("recall") and has_lines:
+        raise ConfigError("--recall looks back over lines, and --lines keeps them apart; leave one of them out")
+    reach = given.get("recall", 0 if has_lines else RECALL)
+    if "recall_dropout" in given and not reach:
+        raise ConfigError("--recall-dropout hides what is recalled, and nothing is; leave it out")
+    return {"recall": reach} if reach else {"recall": 0, "recall_dropout": 0.0}
+
+
 def regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
     """Hide more from a model that passes over its text more often; less from one of few units, which cannot overfit.
 

@@ -16,16 +16,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig, check_options
-from charrnn.errors import ConfigError
 from charrnn.regimen import (
     FEWEST_BY_TIME,
     MIN_WINDOWS,
     MOST_EVALUATIONS,
-    RECALL,
     evaluated,
     evaluations,
     normalises,
     peak_rate,
+    recalls,
     regularise,
     stretch,
     wanted_epochs,
@@ -152,7 +151,7 @@ def suggest(
     """
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
-    given |= _recall(given, mean_line is not None)
+    given |= recalls(given, has_lines=mean_line is not None)
     given = {"seq_len": SEQ_LEN, "val_fraction": TrainConfig.val_fraction, **given}
     train_chars = num_chars * (1 - given["val_fraction"])
     device = given.get("device", TrainConfig.device)
@@ -174,20 +173,6 @@ def suggest(
     return Suggestion(model, training, epochs, f"chosen for {num_chars:,} {unit}s and about {_number(epochs)} epochs")
 
 
-def _recall(given: Mapping[str, Any], has_lines: bool) -> dict[str, Any]:
-    """How far back is recalled, and what is hidden of it: nothing where nothing is recalled.
-
-    Raises:
-        ConfigError: the flags ask for what is not there.
-    """
-    if given.get("recall") and has_lines:
-        raise ConfigError("--recall looks back over lines, and --lines keeps them apart; leave one of them out")
-    reach = given.get("recall", 0 if has_lines else RECALL)
-    if "recall_dropout" in given and not reach:
-        raise ConfigError("--recall-dropout hides what is recalled, and nothing is; leave it out")
-    return {"recall": reach} if reach else {"recall": 0, "recall_dropout": 0.0}
-
-
 def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
     """Whether there may be several members: not where the user has one network of some shape in mind."""
     members = flags.get("members")
@@ -207,7 +192,7 @@ def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_of(ModelConfig, given)})
         model = replace(model, layer_norm=normalises(given, model.hidden_size))
         enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
-        if "time_limit" not in given or _planned_epochs(task, model) >= enough:
+        if _epochs_by_clock(task, model) >= min(enough, _epochs_by_steps(task)):
             break
     model = replace(model, members=_choose_members(task, model))
     epochs = _planned_epochs(task, model)
@@ -230,18 +215,28 @@ def _choose_members(task: _Task, model: ModelConfig) -> int:
 
 def _planned_epochs(task: _Task, model: ModelConfig) -> float:
     """Passes over the training piece until the first of the ends that are given."""
-    given, train_chars = task.given, task.train_chars
-    ends = [given["epochs"]] if "epochs" in given else []
-    if "max_steps" in given:
-        ends.append(given["max_steps"] * task.step_chars / train_chars)
-    if "time_limit" in given:
-        seconds = max(given["time_limit"] - max(SETUP_SECONDS, task.elapsed), 1.0)
-        fastest = task.processes * FASTEST / model.members
-        if given.get("device") == "cuda":
-            fastest = _gpu_speed(model, task.flops)
-        ends.append(seconds * min(task.flops / training_cost(model), fastest) / train_chars)
-    patient = PATIENT_CHARS / model.members * math.sqrt(train_chars / 1_000_000) / train_chars
-    return float(min(ends, default=min(wanted_epochs(task.num_chars), patient)))
+    end = min(_epochs_by_steps(task), _epochs_by_clock(task, model))
+    if end < math.inf:
+        return end
+    patient = PATIENT_CHARS / model.members * math.sqrt(task.train_chars / 1_000_000) / task.train_chars
+    return min(wanted_epochs(task.num_chars), patient)
+
+
+def _epochs_by_steps(task: _Task) -> float:
+    """Passes that `--epochs` and `--max-steps` allow; infinity where neither is given."""
+    steps = task.given.get("max_steps", math.inf)
+    return float(min(task.given.get("epochs", math.inf), steps * task.step_chars / task.train_chars))
+
+
+def _epochs_by_clock(task: _Task, model: ModelConfig) -> float:
+    """Passes that there is time for; infinity where no time is given."""
+    if "time_limit" not in task.given:
+        return math.inf
+    seconds = max(task.given["time_limit"] - max(SETUP_SECONDS, task.elapsed), 1.0)
+    fastest = task.processes * FASTEST / model.members
+    if task.given.get("device") == "cuda":
+        fastest = _gpu_speed(model, task.flops)
+    return float(seconds * min(task.flops / training_cost(model), fastest) / task.train_chars)
 
 
 def _gpu_speed(model: ModelConfig, flops: float) -> float:

@@ -30,7 +30,7 @@ ALLOWED = {
         "recall": "config",
         "memory": "config recall",
         "evaluated": "cache encoder metrics places",
-        "suggest": "config errors regimen shapes",
+        "suggest": "config regimen shapes",
         "loading": "archive encoder errors mixing numpy_ensemble torch_engine",
     },
     "text": {

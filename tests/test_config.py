@@ -168,6 +168,16 @@ def test_of_several_ends_the_first_is_what_the_training_is_planned_for():
         assert chosen.epochs == pytest.approx(planned)
 
 
+@pytest.mark.parametrize("flags", [{"epochs": 1.0}, {"max_steps": 1000}])
+def test_time_to_spare_leaves_the_model_what_it_is_without_a_time_limit(flags):
+    def model(**more):
+        chosen = suggest({**flags, **more}, num_chars=10**6, vocab_size=65).model
+        return chosen.hidden_size, chosen.num_layers
+
+    assert model(time_limit=7200.0) == model() == (512, 1)
+    assert model(time_limit=20.0)[0] < 512
+
+
 def test_a_time_limit_is_planned_without_what_is_lost_before_the_first_step():
     def epochs(seconds):
         flags = {"hidden_size": 512, "num_layers": 1, "time_limit": seconds}
