@@ -18,8 +18,9 @@ from torch import Tensor
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.request import Request
-from charrnn.config import flag_name
+from charrnn.config import TrainConfig, flag_name
 from charrnn.errors import ConfigError
+from charrnn.escape import quoted
 from charrnn.regimen import HEAD_START_RATE
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.corpus import Corpus
@@ -59,16 +60,22 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     loss = validate_beginning(run)
     new = len(corpus.encoder.characters) - len(stored.encoder.characters)
     before, now = stored.train_config, run.config
-    is_other = (before.val_fraction, before.val_spread) != (now.val_fraction, now.val_spread)
-    is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
-    was_learned = now.val_fraction > before.val_fraction or (is_spread and is_other)
     told = f"{loss:.4f}"
     if stored.corpus.sha256 == corpus.sha256:
-        told += ", so that some of what is held out was learned from before" * was_learned
+        told += ", so that some of what is held out was learned from before" * overlaps(before, now)
     elif before.val_spread and now.val_spread and stored.corpus.name == corpus.name:
         told += ", where some of what is held out may have been learned from before"
     grown = f", {new:,} {corpus.options.unit}{'s' * (new > 1)} new to it" if new else ""
-    return replace(launch, reason=f"those of {path}, whose loss here is {told}{grown}; the rest {launch.reason}")
+    return replace(
+        launch, reason=f"those of {quoted(path)}, whose loss here is {told}{grown}; the rest {launch.reason}"
+    )
+
+
+def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
+    """Whether some of what is held out of a text was learned from when it was held out as `before` says."""
+    is_other = (before.val_fraction, before.val_spread) != (now.val_fraction, now.val_spread)
+    is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
+    return now.val_fraction > before.val_fraction or (is_spread and is_other)
 
 
 def carry_over(
