@@ -12,10 +12,14 @@ import torch
 from conftest import CORPORA, skip_without, write_checkpoint
 from test_training import IDS, TEXT, start
 
+from charrnn.cli.common.cores import Neighbours
+from charrnn.cli.trainer import resumption
+from charrnn.cli.trainer.request import Request
 from charrnn.config import GATES
 from charrnn.network.ensemble import members_of
 from charrnn.storage.archive import CorpusFacts
 from charrnn.text.cache import Cache
+from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint, loop
 from charrnn.training.loop import train
@@ -169,3 +173,47 @@ def test_a_file_of_the_first_format_version_goes_on(charrnn, tmp_path):
     stored = torch.load(tmp_path / "version-1.pt", weights_only=True)
     assert stored["training"]["step"] == 45
     assert [row["step"] for row in stored["history"]][:5] == [8, 16, 24, 32, 40]
+
+
+@pytest.fixture
+def denormals_stay():
+    yield
+    torch.set_flush_denormal(False)
+
+
+MOVED = "threads: 2, before 3, for want of cores: not bit for bit"
+
+
+@pytest.mark.parametrize(
+    ("made", "explicit", "threads", "told"),
+    [
+        ({}, {}, 2, MOVED),
+        ({"cores": "8", "command": "charrnn train verse.txt"}, {}, 2, MOVED),
+        ({"cores": "2"}, {}, 3, ""),
+        ({"cores": "8", "command": "charrnn train verse.txt --threads 3"}, {}, 3, ""),
+        ({"cores": "8"}, {"threads": 4}, 4, ""),
+    ],
+)
+def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unless_it_is_asked_to(
+    tmp_path, monkeypatch, denormals_stay, made, explicit, threads, told
+):
+    """On two cores, that which no flag decides; on a machine of as many cores as before it is what it was."""
+    monkeypatch.setattr(resumption, "allotted_cores", lambda: 2)
+    monkeypatch.setattr(resumption, "default_threads", lambda: 2)
+    monkeypatch.setattr(resumption.os, "cpu_count", lambda: 2)
+    (tmp_path / "verse.txt").write_text(TEXT, encoding="utf-8")
+    corpus = read_corpus((str(tmp_path / "verse.txt"),), ReadOptions())
+    run = start(threads=3)
+    write_checkpoint(
+        tmp_path / "verse.pt", model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
+        corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts), made=made,
+        training=run.state_dict(),
+    )  # fmt: skip
+    request = Request(
+        texts=(str(tmp_path / "verse.txt"),), reading=ReadOptions(), out=str(tmp_path / "verse.pt"), options={},
+        explicit=explicit, log=None, resume=True, resume_from=None, force=False, overwrite=False, quiet=True,
+        as_json=False, started=0.0,
+    )  # fmt: skip
+    launch = resumption.resume_run(request, corpus, Neighbours())
+    assert (launch.run.config.threads, launch.keeper.threads) == (threads, threads)
+    assert launch.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")

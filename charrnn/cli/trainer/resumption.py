@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.common.cores import Neighbours
+from charrnn.cli.common.cores import Neighbours, allotted_cores
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.reading import check_same
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
-from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights
+from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights, overlaps
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, evaluations, peak_rate
@@ -41,7 +41,7 @@ PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
 """Options without which a place in the text means nothing."""
 
 MOST_THREADS = 4
-"""For each core: a file may come from a larger machine, or ask for anything."""
+"""For each core: a file may ask for anything."""
 
 
 def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
@@ -63,8 +63,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     config = _take_what_may_change(config, request.explicit)
     config = _settle_device(config, before["device"], request.explicit, ranks)
     config = _settle_precision(config, before["device"], request.explicit)
-    world = _world_before(stored)
-    config = _settle_threads(config, is_other_world=world != ranks.world_size, explicit=request.explicit)
+    config = _settle_threads(config, stored, request.explicit, ranks)
     is_chosen = "threads" in request.explicit or config.threads != default_threads()
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
@@ -73,11 +72,12 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
         run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run, before["time_limit"]))
     reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
-    if world != ranks.world_size:
+    if (world := _world_before(stored)) != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
+    elif config.threads < before["threads"] and "threads" not in request.explicit:
+        reason += f", threads: {config.threads}, before {before['threads']}, for want of cores: not bit for bit"
     forced = [f"{flag_name(name)} {changes[name]}" for name in changes]
-    was_learned = changes.get("val_fraction", 0.0) > before["val_fraction"] or before["val_spread"]
-    if "val_fraction" in changes and was_learned:
+    if overlaps(stored.train_config, config):
         forced.append("so that some of what is held out was learned from before")
     if forced:
         reason += f", forced: {', '.join(forced)}"
@@ -119,9 +119,16 @@ def _world_before(stored: Checkpoint) -> int:
     return 1 + (len(others) if isinstance(others, list) else 0)
 
 
-def _settle_threads(config: TrainConfig, *, is_other_world: bool, explicit: Mapping[str, Any]) -> TrainConfig:
-    """As many threads as before, as far as this machine has cores; those of another number of processes are chosen."""
-    threads = default_threads() if is_other_world and "threads" not in explicit else config.threads
+def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
+    """As many threads as before; fewer where this machine has fewer cores and nobody has asked for so many.
+
+    Those of another number of processes are chosen anew.
+    """
+    threads, is_asked = config.threads, "threads" in explicit
+    if _world_before(stored) != ranks.world_size and not is_asked:
+        threads = default_threads()
+    elif not (is_asked or stored.given("--threads") or stored.made.get("cores") == str(allotted_cores())):
+        threads = min(threads, default_threads())
     return replace(config, threads=min(threads, MOST_THREADS * (os.cpu_count() or 1)))
 
 

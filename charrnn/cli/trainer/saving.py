@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from charrnn import __version__
+from charrnn.cli.common.cores import allotted_cores
 from charrnn.display.log import TELL_EVERY
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
@@ -196,6 +197,7 @@ def provenance() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "cores": str(allotted_cores()),
         "command": shlex.join(["charrnn", *sys.argv[1:]]),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **({"job": job} if (job := read_place().job) else {}),
