@@ -79,13 +79,13 @@ ALLOWED = {
         "evaluation": "cache encoder ensemble evaluated metrics model passes places ranks recall recalled_text",
         "group": "clock config ranks torchrun",
         "optimizers": "config",
-        "recovery": "errors",
+        "recovery": "ensemble errors randomness",
         "randomness": "ensemble",
         "resuming": "errors optimizers pace recovery",
         "run": "config encoder ensemble errors gpu_lanes lanes metrics model optimizers pace ranks "
         "randomness recalled_text recovery resuming updates",
         "validation": "ensemble evaluation heap lanes metrics model passes recovery run",
-        "loop": "config ensemble heap metrics model optimizers pace passes recovery run validation",
+        "loop": "config ensemble heap metrics model optimizers pace passes recovery regimen run validation",
         "checkpoint": "archive config encoder errors metrics options outputs tensorfile",
     },
     "storage": {

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from charrnn.errors import DivergenceError
+from charrnn.network.ensemble import build_model
+from charrnn.training.randomness import kept_random_state
 
 if TYPE_CHECKING:
     from charrnn.training.run import TrainingRun
@@ -119,7 +121,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
     if health.tries >= RECOVERIES:
         raise DivergenceError(
             f"{where}, and going back {RECOVERIES} times with half the learning rate has not helped; "
-            f"lower --learning-rate ({config.learning_rate:g}) or {_of_clipping(config.grad_clip)}"
+            f"lower --learning-rate ({config.learning_rate:g}) or {_clip_advice(config.grad_clip)}"
         )
     best = run.best
     restore_best(run)
@@ -131,19 +133,26 @@ def go_back(run: TrainingRun, reason: str) -> None:
     )
 
 
-def _of_clipping(grad_clip: float) -> str:
+def _clip_advice(grad_clip: float) -> str:
     return f"--grad-clip ({grad_clip:g})" if grad_clip else "give --grad-clip 1"
 
 
 def restore_best(run: TrainingRun) -> None:
     """Take the best weights, or the first ones, with an empty optimizer, a state of zeros and no bad steps in a row."""
-    run.model.load_state_dict(run.best_weights or run.first_weights())
+    run.model.load_state_dict(run.best_weights or first_weights(run))
     if run.best is not None:
         run.pace.lowest = run.best.val_loss
     for optimizer in run.optimizers:
         optimizer.state.clear()
     run.state = run.model.initial_state(run.num_lanes)
     run.health = Health(skipped=run.health.skipped, recoveries=run.health.recoveries, recovered_at=run.step)
+
+
+def first_weights(run: TrainingRun) -> dict[str, Tensor]:
+    """The weights that a run began with; torch's own random numbers go on as if nothing had happened."""
+    with kept_random_state(run.model):
+        torch.manual_seed(run.config.seed)
+        return run.beginning or dict(build_model(run.model.config).state_dict())
 
 
 def ensure_finite(run: TrainingRun) -> None:

@@ -48,7 +48,7 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     _check_tensors("weights", state["weights"], dict(run.model.state_dict()))
     if "beginning" in state:
         _check_tensors("beginning", state["beginning"], dict(run.model.state_dict()))
-    for optimizer, moments in zip(run.optimizers, _of_members(run, state["optimizer"]), strict=True):
+    for optimizer, moments in zip(run.optimizers, of_members(run, state["optimizer"]), strict=True):
         _check_moments(run, optimizer, moments)
     _check_hidden_state(run, state["state"])
     check_figures(state)
@@ -57,13 +57,17 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     _require(isinstance(others, list), "other_ranks is not a list")
     for rank in (state, *others):
         _require(isinstance(rank, dict) and "random_state" in rank, "a rank has no random_state")
-        for random_state in _of_members(run, rank["random_state"]):
+        for random_state in of_members(run, rank["random_state"]):
             _check_random_state(random_state)
         _check_gpu_random_state(run, rank.get("cuda_random_state"))
 
 
-def _of_members(run: TrainingRun, stored: Any) -> list[Any]:
-    """What is stored once for a model that stands alone, and in a list for an ensemble."""
+def of_members(run: TrainingRun, stored: Any) -> list[Any]:
+    """What is stored once for a model that stands alone, and in a list for an ensemble.
+
+    Raises:
+        CheckpointError: it is for another number of members.
+    """
     if len(run.optimizers) == 1:
         return [stored]
     _require(_is_list(stored, len(run.optimizers)), "it has another number of members")
@@ -126,8 +130,6 @@ def check_figures(state: Mapping[str, Any]) -> None:
     first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
     _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "first_step is not an integer up to step")
     numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
-    set_up = state.get("set_up_seconds", 0.0)  # which older files have not
-    _require(type(set_up) is float and 0 <= set_up <= state["seconds"], "set_up_seconds is not a part of its seconds")
     numbers += [lowest for part in (health, pace) if (lowest := part.get("lowest", math.inf)) != math.inf]
     norm = pace.get("norm", 0.0)  # unclipped, it may be as large as a number can be
     _require(
@@ -136,6 +138,8 @@ def check_figures(state: Mapping[str, Any]) -> None:
         and math.isfinite(norm),
         "a figure is not a finite number",
     )
+    set_up = state.get("set_up_seconds", 0.0)  # which older files have not
+    _require(type(set_up) is float and 0 <= set_up <= state["seconds"], "set_up_seconds is not a part of its seconds")
     _require(isinstance(health.get("trouble", ""), str), "health.trouble is not text")
 
 

@@ -22,11 +22,11 @@ from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace
-from charrnn.training.randomness import get_random_states, kept_random_state, seed_masks, set_random_states
+from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 from charrnn.training.recovery import Health
-from charrnn.training.resuming import check_state
+from charrnn.training.resuming import check_state, of_members
 from charrnn.training.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
@@ -144,12 +144,6 @@ class TrainingRun:
             ranks=ranks,
         )
 
-    def first_weights(self) -> dict[str, Tensor]:
-        """The weights that it began with; torch's own random numbers go on as if nothing had happened."""
-        with kept_random_state(self.model):
-            torch.manual_seed(self.config.seed)
-            return self.beginning or dict(build_model(self.model.config).state_dict())
-
     def settle_precision(self, precision: str) -> None:
         """Compute in this precision from now on."""
         self.config = replace(self.config, precision=precision)
@@ -197,18 +191,23 @@ class TrainingRun:
 
     @property
     def planned_steps(self) -> int | None:
-        """Steps of the training from its beginning, where the way to read the text was always the same, to its end."""
+        """Length of the whole training; `total_steps` is where it ends, another number where `first_step` is not 0."""
         return min((last - first for first, last in self._limits), default=None)
+
+    @property
+    def progress_by_steps(self) -> float:
+        """Share of the training that is done, by steps; 0 where only the clock ends it."""
+        return max(((self.step - first) / (last - first) for first, last in self._limits), default=0.0)
 
     @property
     def progress(self) -> float:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
-        shares = [0.0, *((self.step - first) / (last - first) for first, last in self._limits)]
+        share = max(0.0, self.progress_by_steps)
         if self.config.time_limit is not None:
             reserve = self.finish_seconds + 2 * self.evaluation_seconds  # the last one, and the one in cold windows
             whole = self.config.time_limit - reserve - self.set_up_seconds
-            shares.append((self.seconds - self.set_up_seconds) / max(whole, 1e-3))
-        return min(max(shares), 1.0)
+            share = max(share, (self.seconds - self.set_up_seconds) / max(whole, 1e-3))
+        return min(share, 1.0)
 
     @property
     def is_out_of_patience(self) -> bool:
@@ -279,8 +278,7 @@ class TrainingRun:
         check_state(self, state)
         self.model.load_state_dict(state["weights"])
         # The groups stay this run's own: what they hold follows from the config.
-        optimizers = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
-        for optimizer, moments in zip(self.optimizers, optimizers, strict=True):
+        for optimizer, moments in zip(self.optimizers, of_members(self, state["optimizer"]), strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
