@@ -61,6 +61,9 @@ LEAST_EVALUATED = 1 << 15
 MOST_EVALUATIONS = 1000
 """Of a training. Each is kept in the checkpoint."""
 
+FEWEST_BY_STEPS = 4
+"""Evaluations, at least, where steps end a training, whatever they cost."""
+
 FEWEST_BY_TIME = 12
 """Evaluations, at least, where the clock ends a training: often enough to see overfitting begin. What they cost is
 bounded while it trains."""
@@ -78,7 +81,7 @@ def evaluations(trained: float, counted: float) -> int:
         trained: characters that it reads in all.
         counted: characters of an evaluation.
     """
-    return int(max(4, min(MOST_EVALUATIONS, EVALUATION_SHARE * FORWARD_SPEED * trained / counted)))
+    return int(max(FEWEST_BY_STEPS, min(MOST_EVALUATIONS, EVALUATION_SHARE * FORWARD_SPEED * trained / counted)))
 
 
 def evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:

@@ -390,15 +390,16 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
     assert text.with_name("verse.pt").read_bytes() == before
 
 
-def test_a_run_that_was_saved_at_its_last_step_and_is_yet_to_be_evaluated_is_not_told_that_its_time_is_over():
+def test_a_run_that_is_yet_to_be_evaluated_is_told_that_no_step_is_made_unless_it_stands_at_its_last():
     text = make_text(3000)
     encoder = CharEncoder(text)
     model = ModelConfig(vocab_size=len(encoder), cell="gru", hidden_size=8, num_layers=1, embedding_dim=4)
     ids = encoder.encode(text)
-    over = "--time 1 h 00 min is over before a step is made"
-    for max_steps, seconds, told in ((1, 0, ""), (1, 4000, ""), (2, 4000, over)):
+    passed = "already at its end: the steps since its last evaluation are evaluated, and no more are made"
+    for max_steps, seconds, told in ((2, 0, ""), (2, 4000, ""), (1, 0, passed), (3, 4000, passed)):
         config = TrainConfig(batch_size=2, seq_len=8, max_steps=max_steps, learning_rate=0.01, time_limit=3600.0)
         run = TrainingRun.start(model, config, ids[:2000], ids[2000:], started=CLOCK.now() - seconds)
+        take_step(run)
         take_step(run)
         assert (run.progress, run.finished) == (1, False)
         assert doubt(run).partition(";")[0] == told

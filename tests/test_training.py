@@ -321,6 +321,22 @@ def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_oft
     assert [row.step for row in run.history] == [10, 20, 30, 40]
 
 
+def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_four_times_whatever_that_costs(
+    clock, monkeypatch
+):
+    """Half a minute each, of which the clock alone would let one be in an eighth of an hour."""
+
+    def evaluate(model, ids, **how):
+        clock[0] += 30.0
+        return 3.0
+
+    monkeypatch.setattr(validation, "evaluate", evaluate)
+    run = start(max_steps=40, evaluations=12, time_limit=3600.0)
+    run.evaluation_seconds = 30.0
+    finish(run)
+    assert [row.step for row in run.history] == [10, 20, 30, 40]
+
+
 @pytest.mark.parametrize(
     ("seconds", "since", "is_due"), [(15, 0, False), (30, 0, True), (75, 40, True), (94, 60, False)]
 )
@@ -408,6 +424,15 @@ def test_steps_that_were_not_evaluated_leave_a_training_unfinished():
     take_step(run)
     assert run.progress == 1
     assert not run.finished
+
+
+def test_an_end_that_was_passed_before_a_resume_is_evaluated_at_once_and_no_step_is_made():
+    run = start(max_steps=40, evaluations=1)
+    for _ in range(6):
+        take_step(run)
+    run.config = dataclasses.replace(run.config, max_steps=5)
+    (report,) = finish(run)
+    assert (report.step, report.val_loss, report.ended_by) == (6, run.history[-1].val_loss, "steps")
 
 
 def test_a_part_of_an_epoch_is_rounded_up():

@@ -17,6 +17,7 @@ from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.network.model import State, detach, forecasts_on, ids_on
+from charrnn.regimen import FEWEST_BY_STEPS
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
 from charrnn.training.pace import Figures, Pace
@@ -48,7 +49,8 @@ def train(run: TrainingRun) -> Iterator[Report]:
         run: changed in place; whole and ready to be saved at every report.
 
     Yields:
-        A report after every `REPORT_SECONDS` and after every evaluation, the last step's included.
+        A report after every `REPORT_SECONDS` and after every evaluation, the last step's included. A run that is at its
+        end, but for the evaluation of its last steps, makes no more.
 
     Raises:
         DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`.
@@ -60,6 +62,10 @@ def train(run: TrainingRun) -> Iterator[Report]:
     run.taken_over_at = None
     reported, is_over = run.ranks.now(), run.finished
     first = run.step
+    if not is_over and run.progress >= 1 and run.pace.steps:  # it goes on to an end that it has passed already
+        report = _evaluate(run)
+        yield report
+        reported, is_over = run.ranks.now(), report.is_last
     while not is_over:
         is_sound_so_far = take_step(run)
         if run.step <= first + SETTLING_STEPS:
@@ -185,9 +191,12 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
     if run.config.evaluate_every is not None:
         return run.step - run.pace.step >= run.config.evaluate_every
     planned, limit = run.planned_steps, run.config.time_limit
-    by_steps = planned is not None and run.step - run.pace.step >= math.ceil(planned / run.config.evaluations)
+    made = run.step - run.pace.step
+    by_steps = planned is not None and made >= math.ceil(planned / run.config.evaluations)
     if limit is None:  # by steps alone: the same in every run
         return by_steps
+    if planned is not None and made >= math.ceil(planned / FEWEST_BY_STEPS) and run.progress_by_steps >= run.progress:
+        return True  # the clock, at the pace so far, does not end it
     affordable = run.evaluation_seconds / EVALUATION_SHARE
     spacing = max((limit - run.set_up_seconds) / run.config.evaluations, affordable)
     last_is_near = run.seconds + run.evaluation_seconds + spacing / 2 > limit

@@ -183,8 +183,14 @@ def doubt(run: TrainingRun) -> str:
         over = f": {format_seconds(run.seconds)} are over, and --time counts from the very start"
         used = over if run.ended_by == "time" else ""
         return f"already at its end{used}; give a later --epochs, --max-steps or --time to train on"
-    is_at_last_step = run.total_steps is not None and run.step >= run.total_steps
-    if limit is None or run.progress < 1 or is_at_last_step:
+    if run.progress < 1 or run.step == run.total_steps:
+        return ""
+    if run.pace.steps:
+        return (
+            "already at its end: the steps since its last evaluation are evaluated, and no more are made; give a later "
+            "--epochs, --max-steps or --time to train on"
+        )
+    if limit is None:
         return ""
     return f"--time {format_seconds(limit)} is over before a step is made; one is, and no more; give a longer --time"
 
