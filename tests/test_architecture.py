@@ -135,7 +135,7 @@ ALLOWED = {
         "json_line": "encoder",
         "outlet": "",
         "plain": "config escape json_line metrics outlet",
-        "log": "errors metrics",
+        "log": "errors metrics outlet",
         "echo": "",
         "widths": "escape",
         "console": "echo escape metrics outlet plain widths",

@@ -351,6 +351,8 @@ def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     before = path.read_bytes()
     told = f"{path}: ends with step 2,500, and the run goes on after step 2,600; what lies between is not in it"
     assert TrainingLog(path, after_step=2600).gap == f"{told}; give --log at each resume"
+    named = TrainingLog(path, after_step=2600, was_named=lambda: True)
+    assert named.gap == told, "as where a run has diverged: its save has no line"
     assert path.read_bytes() == before
     assert not TrainingLog(path, after_step=2000).gap, "what is later is cut off and written anew"
 

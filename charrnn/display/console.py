@@ -27,7 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charrnn.display.echo import hide_control_characters
-from charrnn.display.outlet import Outlet
+from charrnn.display.outlet import Outlet, never
 from charrnn.display.plain import Display, describe_loss, describe_speed, format_seconds
 from charrnn.display.widths import cut
 from charrnn.escape import visible
@@ -132,7 +132,7 @@ class LiveDisplay(Display):
 
     shows_samples = True
 
-    def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = bool) -> None:
+    def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = never) -> None:
         super().__init__(stream, is_hurried=is_hurried)
         self._stream = stream
         self._show_control_characters: Callable[[], None] | None = None

@@ -16,6 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from charrnn.display.outlet import never
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 
@@ -58,8 +59,8 @@ class TrainingLog:
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; all are
             where it is less than 0.
         history: the run's evaluations so far, by which its log is known.
-        was_named: asked where all lines are later, whether the run has written to this path before: then these are its
-            own too, begun after the file before was moved away.
+        was_named: asked whether the run has written to this path before: then lines that are all later are its own too,
+            begun after the file before was moved away, and nobody has forgotten to name it.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
@@ -77,8 +78,8 @@ class TrainingLog:
         *,
         after_step: int,
         history: Sequence[HistoryRow] = (),
-        was_named: Callable[[], bool] = bool,
-        tell: Callable[[str], object] = str,
+        was_named: Callable[[], bool] = never,
+        tell: Callable[[str], object] = lambda told: None,
     ) -> None:
         self.failure = self.gap = ""
         self._path, self._tell = path, tell
@@ -93,9 +94,10 @@ class TrainingLog:
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
         if end and last < after_step:
+            advice = "" if was_named() else "; give --log at each resume"  # a run that diverged is saved without a line
             self.gap = (
                 f"{path}: ends with step {last:,}, and the run goes on after step {after_step:,}; what lies "
-                "between is not in it; give --log at each resume"
+                f"between is not in it{advice}"
             )
         elif data and not end and history:
             self.gap = f"{path}: begins after step {after_step:,}; what came before is in the file that was moved away"

@@ -20,6 +20,11 @@ POLL_SECONDS = 0.1
 """Time between two looks at whether a signal has come while a line waits."""
 
 
+def never() -> bool:
+    """What is asked in vain whether a signal has come, or whatever else."""
+    return False
+
+
 class Outlet:
     """A stream whose reader may stop reading.
 
@@ -32,7 +37,7 @@ class Outlet:
         left_out: how many texts were left out since the last one was written.
     """
 
-    def __init__(self, stream: TextIO, is_hurried: Callable[[], bool] = bool) -> None:
+    def __init__(self, stream: TextIO, is_hurried: Callable[[], bool] = never) -> None:
         self._stream, self._is_hurried = stream, is_hurried
         self._writer: threading.Thread | None = None
         self._has_given_up = False

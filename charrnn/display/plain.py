@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import Outlet
+from charrnn.display.outlet import Outlet, never
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
 
@@ -39,7 +39,7 @@ class Display:
     shows_samples = False
     unit = "character"
 
-    def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = bool) -> None:
+    def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = never) -> None:
         self._outlet = Outlet(stream, is_hurried)
 
     def __enter__(self) -> Display:
@@ -102,7 +102,7 @@ class PlainDisplay(Display):
         is_hurried: see `Display`.
     """
 
-    def __init__(self, stream: TextIO, *, shows_samples: bool, is_hurried: Callable[[], bool] = bool) -> None:
+    def __init__(self, stream: TextIO, *, shows_samples: bool, is_hurried: Callable[[], bool] = never) -> None:
         super().__init__(stream, is_hurried=is_hurried)
         self._told = time.monotonic()
         self.shows_samples = shows_samples
@@ -141,7 +141,7 @@ class JsonDisplay(Display):
     """
 
     def __init__(
-        self, stream: TextIO, path: str, *, shows_samples: bool = False, is_hurried: Callable[[], bool] = bool
+        self, stream: TextIO, path: str, *, shows_samples: bool = False, is_hurried: Callable[[], bool] = never
     ) -> None:
         super().__init__(stream, is_hurried=is_hurried)
         self._path = path
