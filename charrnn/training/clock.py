@@ -6,7 +6,7 @@ import threading
 import time
 
 LONGEST = 2.0
-"""Seconds between two looks at the clock that are taken for work, even if the process was told to go on in them."""
+"""Seconds: a gap of up to so many before SIGCONT counts as work; a longer one is a pause."""
 
 
 class Clock:

@@ -192,11 +192,13 @@ def _pieces(lanes: Positions) -> list[Positions]:
 
 
 def _alike(pieces: Positions, lengths: Positions) -> Iterator[Positions]:
-    """Divide pieces, from the shortest to the longest, into those that are read side by side: few behind their ends.
+    """Group pieces of similar length, the longest group first.
+
+    In none is a piece shorter than half the longest, so that little is padded.
 
     Args:
-        pieces: their numbers, by length.
-        lengths: of all there are, by number.
+        pieces: indices into `lengths`, ascending by length.
+        lengths: of all pieces there are.
     """
     ascending, end = lengths[pieces], len(pieces)
     while end:

@@ -64,7 +64,7 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
 
 
 def _job(name: str) -> str:
-    """Torchrun stays the same process when it starts its children again."""
+    """Name the job: `--rdzv-id`, or else the host and torchrun's process number, which a restart does not change."""
     if name != NO_JOB:
         return name
     import platform  # of little use to the many commands that no launcher starts
@@ -73,7 +73,10 @@ def _job(name: str) -> str:
 
 
 def _began(error_file: str) -> float:
-    """A launcher's own age would not do: a script may stand between it and its processes."""
+    """When the job's first life began: the age of torchrun's own folder for it; 0.0 if unknown.
+
+    A launcher's own age would not do: a script may stand between it and its processes.
+    """
     launch = os.path.dirname(os.path.dirname(os.path.dirname(error_file)))
     try:
         return os.stat(os.path.join(launch, FIRST_LIFE)).st_mtime

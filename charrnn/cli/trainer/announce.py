@@ -21,7 +21,7 @@ from charrnn.training.loop import lowered
 from charrnn.training.run import TrainingRun
 
 MANY_CONTROLS = 0.05
-"""Share of a text that is more than quotation marks and dashes are of one."""
+"""Share of a text above which C1 controls are no misread quotation marks: the encoding is another."""
 
 FEW, ENOUGH = 5_000, 100_000
 """Characters to train on below which no style is learned, and those that are a good beginning; of what is held out a

@@ -72,7 +72,7 @@ def _tell_once(error: CharRNNError, group: Ranks, as_json: bool) -> None:
 
 
 def settle(request: Request, place: Place) -> Request:
-    """Find out what is to be done, before any work: as the flags say, or in a later life go on from where it was.
+    """Check the request; after a restart by torchrun, turn it into a resume of what this job saved before.
 
     Torchrun starts all processes again, with the same flags, after one of them died. A checkpoint that the same job has
     written is then gone on from, whatever the flags say of resuming or overwriting; one of an earlier job, though its

@@ -49,7 +49,7 @@ SPARE_BYTES = 1 << 20
 
 
 class NoSaver:
-    """What a process has that leaves saving to another of the same training.
+    """A saver that saves nothing, for every rank but the first; also the interface of `Saver`.
 
     Attributes:
         seconds: that the last save took, from the copy of the weights to the file.
