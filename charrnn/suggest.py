@@ -102,8 +102,9 @@ class _Task:
 
     Attributes:
         given: what is decided already, by field name of `ModelConfig` and `TrainConfig`.
-        num_chars: characters of a whole text of which a usual share is held out.
-        train_chars: of them, those to train on.
+        num_chars: `train_chars` scaled up as if the default share were held out: what `LARGEST` and `wanted_epochs` go
+            by.
+        train_chars: characters to train on.
         step_chars: of a step.
         vocab_size: distinct characters.
         flops: training arithmetic per second here.
@@ -169,7 +170,7 @@ def suggest(
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
     defaults = _training_defaults(task, epochs)
-    training = TrainConfig(**{**defaults, "learning_rate": rate, **_of(TrainConfig, given)})
+    training = TrainConfig(**{**defaults, "learning_rate": rate, **_fields_of(TrainConfig, given)})
     return Suggestion(model, training, epochs, f"chosen for {num_chars:,} {unit}s and about {_number(epochs)} epochs")
 
 
@@ -189,7 +190,7 @@ def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
     for hidden_size, num_layers, worth_chars in reversed(sizes[:count]):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 64 if vocab_size <= 512 else 128
-        model = ModelConfig(vocab_size=vocab_size, **{**shape, **_of(ModelConfig, given)})
+        model = ModelConfig(vocab_size=vocab_size, **{**shape, **_fields_of(ModelConfig, given)})
         model = replace(model, layer_norm=normalises(given, model.hidden_size))
         enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
         if _epochs_by_clock(task, model) >= min(enough, _epochs_by_steps(task)):
@@ -286,7 +287,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:
+def _fields_of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are fields of a config."""
     names = {field.name for field in fields(config_type)}
     return {name: value for name, value in given.items() if name in names}

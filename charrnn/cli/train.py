@@ -10,7 +10,7 @@ import typer
 from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.durations import parse_duration
 from charrnn.cli.common.helping import UNSAID
-from charrnn.cli.common.mistakes import check_quotes, require_folder
+from charrnn.cli.common.mistakes import check_quotes, require_working_directory
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
@@ -250,7 +250,7 @@ def train(
     flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
-        require_folder()
+        require_working_directory()
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit, "time_limit")
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "save_every")
         check_options(flags)

@@ -96,7 +96,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
     return ""
 
 
-def require_folder() -> None:
+def require_working_directory() -> None:
     """Refuse a working directory that was deleted, of which PyTorch's libraries know nothing better than to abort.
 
     Raises:
