@@ -154,7 +154,7 @@ def test_a_user_without_a_home_folder_is_told_how_to_go_on(tmp_path, monkeypatch
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     reading = ReadOptions(cache=Cache(tmp_path))
-    assert Request(texts=("-",), reading=reading, out=None, **NO_FLAGS).finding == [f"--cache {tmp_path}"]
+    assert Request(texts=("-",), reading=reading, out=None, **NO_FLAGS).reading_flags == [f"--cache {tmp_path}"]
 
 
 OLD_PROCESSOR = {

@@ -34,8 +34,7 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     Raises:
         OutputError: it must not or cannot be written.
     """
-    require_name(path, flag)
-    require_file(path, flag)
+    require_output(path, flag)
     target = Path(path)
     if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
@@ -43,22 +42,14 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
         raise OutputError(f"{path}: no such folder; make it, or choose another place with {flag}")
 
 
-def require_name(path: str, flag: str) -> None:
-    """Refuse an empty path, and "-".
+def require_output(path: str, flag: str) -> None:
+    """Refuse an empty path, "-", and one that names an open stream: what is renamed to /dev/stdout would not go there.
 
     Raises:
         OutputError: it is one of these.
     """
     if path in ("", "-"):
         raise OutputError(f"{flag} {path or 'is empty'}: it goes to a file; name one")
-
-
-def require_file(path: str, flag: str) -> None:
-    """Refuse a path that names an open stream, such as /dev/stdout: what is renamed to it would not go there.
-
-    Raises:
-        OutputError: it does.
-    """
     if names_stream(path):
         raise OutputError(f"{flag} {path}: names an open stream, and it goes to a file; name one")
 
@@ -90,7 +81,7 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
     Raises:
         OutputError: it cannot be written; what was there is as it was.
     """
-    require_name(path, flag)
+    require_output(path, flag)
     try:
         _clear_beside(Path(path))
         replace_file(Path(path), lambda file: file.write(data))

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from charrnn.cli.trainer.request import Request, as_typed, is_made_by_training
-from charrnn.cli.trainer.waiting import is_watched
+from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.plain import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
@@ -155,9 +155,9 @@ def _read_first(request: Request, reading: ReadOptions) -> Corpus:
 
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:
-    if not (request.quiet or request.as_json) and (told := told_of_typing(request.all_texts)):
+    if request.speaks_plainly and (told := told_of_typing(request.all_texts)):
         write_line(sys.stderr, told)
-    if not is_watched(request):
+    if not has_viewer(request):
         return read_corpus(request.texts, reading)
     from charrnn.display.console import ReadingBar
 

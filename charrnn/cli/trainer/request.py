@@ -18,7 +18,7 @@ from charrnn.display.log import LINE_BEGINNING, begins_as_log
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import begins_as_checkpoint, read_checkpoint
-from charrnn.storage.outputs import folder_of, names_stream, require_file, require_name, temporary_beside
+from charrnn.storage.outputs import folder_of, names_stream, require_output, temporary_beside
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -103,7 +103,12 @@ class Request:
         return self.as_json and not self.quiet
 
     @property
-    def finding(self) -> list[str]:
+    def speaks_plainly(self) -> bool:
+        """Whether what is said is for people, who did not ask for silence."""
+        return not (self.quiet or self.as_json)
+
+    @property
+    def reading_flags(self) -> list[str]:
         """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
         reading = self.reading
         flags = [("--val-text", text) for text in reading.val_texts]
@@ -167,8 +172,7 @@ def check_output(request: Request) -> None:
     path = request.path
     for flag, given in (("--out", request.out), ("--log", request.log)):
         if given is not None:
-            require_name(given, flag)
-            require_file(given, flag)
+            require_output(given, flag)
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if request.init_from is not None and request.resume:

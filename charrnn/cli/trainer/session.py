@@ -21,7 +21,7 @@ from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space, provenance
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
-from charrnn.cli.trainer.waiting import is_watched, waiting
+from charrnn.cli.trainer.waiting import has_viewer, waiting
 from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError, SaveError
@@ -67,7 +67,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         if told := doubt(launch.run):
             display.warn(f"{request.path}: {told}")
         session.train(signals)
-    if ranks.is_first and not request.quiet and not request.as_json:
+    if ranks.is_first and request.speaks_plainly:
         display.write(farewell(launch.run, launch.corpus.encoder.unit))
 
 
@@ -116,7 +116,7 @@ class Session:
                 self._handle(report)
                 if not report.is_last and self._keeper.look(self._run.model):
                     settle_precision_again(self._run, self._wanted_precision, self._precisions)
-                for told in (self._of_rewind(report), self._keeper.tell(), self._plan.review(self._run, report)):
+                for told in (self._tell_of_rewind(report), self._keeper.tell(), self._plan.review(self._run, report)):
                     if told:
                         self._display.note(told)
                 save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
@@ -158,7 +158,7 @@ class Session:
             self._run.pace.seconds += self._ranks.all_reduce_max(spent)[0]  # all decide alike when to evaluate next
         self._display.update(report)
 
-    def _of_rewind(self, report: Report) -> str:
+    def _tell_of_rewind(self, report: Report) -> str:
         """Say that training has gone back to its best weights, if it has just now; nothing where it ends."""
         if report.is_last or report.rewinds == self._rewinds:
             return ""
@@ -252,10 +252,10 @@ class Session:
         self._save_at_the_end(f"stopped after step {self._run.step:,}")
         self._display.interrupted(self._run.step)
         self._display.close()  # so that what follows stands below it
-        if self._ranks.is_first and not self._request.quiet and not self._request.as_json:
+        if self._ranks.is_first and self._request.speaks_plainly:
             out = f" --out {as_typed(self._request.out)}" if self._request.out else ""
             log = f" --log {as_typed(self._request.log)}" if self._request.log else ""
-            found = "".join(f" {flag}" for flag in self._request.finding)
+            found = "".join(f" {flag}" for flag in self._request.reading_flags)
             again = f"charrnn train {self._request.typed_texts}{found}{out}{log} --resume"
             if self._ranks.world_size > 1:
                 again = f"torchrun ... -m {'-- ' if log else ''}{again}"  # else it takes --log for its own
@@ -274,7 +274,7 @@ def _make_display(request: Request, unit: str, ranks: Ranks, signals: TrainingSi
         display = MuteDisplay(sys.stderr)
     elif request.speaks_json:
         display = JsonDisplay(sys.stderr, str(request.path), shows_samples=shows_samples, is_hurried=is_hurried)
-    elif is_watched(request):
+    elif has_viewer(request):
         from charrnn.display.console import LiveDisplay
 
         display = LiveDisplay(sys.stderr, is_hurried=is_hurried)

@@ -15,9 +15,9 @@ COLUMNS = 80
 """Of a terminal that does not say how many it has."""
 
 
-def is_watched(request: Request) -> bool:
+def has_viewer(request: Request) -> bool:
     """Whether somebody looks on, who did not ask for silence or for JSON."""
-    return not (request.quiet or request.as_json) and is_live()
+    return request.speaks_plainly and is_live()
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def waiting(request: Request, ranks: Ranks, message: str) -> Iterator[None]:
         ranks: the processes that train together, of which the first alone shows anything.
         message: of which a narrow terminal shows as much as its line takes, since only one line is taken away.
     """
-    if not (ranks.is_first and is_watched(request)):
+    if not (ranks.is_first and has_viewer(request)):
         yield
         return
     shown = f"{message} ..."[: _columns() - 1]
