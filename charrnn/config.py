@@ -5,12 +5,12 @@ Options whose best value depends on the text or the machine have no default here
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from charrnn.errors import ConfigError
+from charrnn.limits import Range, check_choice, check_range
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
 """Blocks of hidden_size rows in each weight matrix of a cell."""
@@ -44,35 +44,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "newline": ("keep", "lf"),
     "normalize": ("none", "nfc", "nfkc"),
 }
-REMARKS = {"device": "; of GPUs NVIDIA's alone are used, by cuda"}
-"""What stands behind the choices where none of them was given."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Finite values from `low` to `high`, either end left out where `open_low` or `open_high` says so."""
-
-    low: float
-    high: float = math.inf
-    open_low: bool = False
-    open_high: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        above = value > self.low if self.open_low else value >= self.low
-        below = value < self.high if self.open_high else value <= self.high
-        return above and below and math.isfinite(value)
-
-    def __str__(self) -> str:
-        low = f"{'more than' if self.open_low else 'at least'} {_plain(self.low)}"
-        if self.high == math.inf:
-            return low
-        return f"{low} and {'less than' if self.open_high else 'at most'} {_plain(self.high)}"
-
-
-def _plain(number: float) -> str:
-    """A limit as people write it: 1,000,000,000 and not 1e+09."""
-    return f"{int(number):,}" if float(number).is_integer() else f"{number:g}"
-
 
 RANGES: dict[str, Range] = {
     "vocab_size": Range(1, CODE_POINTS),
@@ -110,14 +81,6 @@ RANGES: dict[str, Range] = {
     "save_every": Range(0.1, 1e9),
 }
 
-FLAG_NAMES = {"time_limit": "--time"}
-"""Flags that are not called as their field is."""
-
-
-def flag_name(field: str) -> str:
-    """Name the command-line flag that sets a field."""
-    return FLAG_NAMES.get(field, "--" + field.replace("_", "-"))
-
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Check every option that has a range or a choice; None stands for "not given".
@@ -127,11 +90,10 @@ def check_options(options: Mapping[str, Any]) -> None:
     """
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
-        if name in RANGES and value not in RANGES[name]:
-            raise ConfigError(f"{flag_name(name)} is {value}; it must be {RANGES[name]}")
-        if name in CHOICES and value not in CHOICES[name]:
-            choices = ", ".join(CHOICES[name]) + REMARKS.get(name, "")
-            raise ConfigError(f"{flag_name(name)} is {value!r}; it must be one of {choices}")
+        if name in RANGES:
+            check_range(name, value, RANGES[name])
+        if name in CHOICES:
+            check_choice(name, value, CHOICES[name])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@ import math
 import pytest
 
 from charrnn.cli.common.durations import parse_duration
-from charrnn.config import RANGES, ModelConfig, Range, TrainConfig, check_options, config_from_dict
+from charrnn.config import RANGES, ModelConfig, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
+from charrnn.limits import Range
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
 from charrnn.regimen import (
     DROPOUT,
@@ -91,7 +92,8 @@ def test_ranges_hold_their_ends_as_they_say():
     assert 1.0 in Range(0, 1)
     assert 1.0 not in Range(0, 1, open_high=True)
     assert 0 not in Range(0, 1, open_low=True)
-    assert math.inf not in Range(0, 1)
+    assert math.inf not in Range(0)
+    assert 10**400 in Range(0), "an integer that is no float"
 
 
 def test_configs_survive_plain_values():

@@ -14,8 +14,8 @@ from test_display import REPORT
 from charrnn.cli import inspection
 from charrnn.cli.sample import sample
 from charrnn.cli.train import train
-from charrnn.config import flag_name
 from charrnn.display.plain import report_fields
+from charrnn.limits import flag_name
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"]

@@ -9,8 +9,8 @@ import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
-from charrnn.config import flag_name
 from charrnn.errors import ConfigError
+from charrnn.limits import flag_name
 from charrnn.standard_input import STDIN, told_of_typing
 
 if TYPE_CHECKING:

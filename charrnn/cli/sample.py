@@ -8,9 +8,9 @@ import typer
 
 from charrnn.cli.common.cores import spread_over_cores
 from charrnn.cli.common.helping import UNSAID
-from charrnn.config import REMARKS, flag_name
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
+from charrnn.limits import REMARKS, flag_name
 from charrnn.standard_input import STDIN, told_of_typing
 
 DEFAULT_LENGTH = 500

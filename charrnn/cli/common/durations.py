@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from charrnn.config import RANGES, flag_name
+from charrnn.config import RANGES
 from charrnn.errors import ConfigError
+from charrnn.limits import flag_name
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")

@@ -16,8 +16,9 @@ from charrnn.cli.trainer.reading import check_same
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights, overlaps
-from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict, flag_name
+from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError, ConfigError
+from charrnn.limits import flag_name
 from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, evaluations, peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus

@@ -18,9 +18,10 @@ from torch import Tensor
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.request import Request
-from charrnn.config import TrainConfig, flag_name
+from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.escape import quoted
+from charrnn.limits import flag_name
 from charrnn.regimen import HEAD_START_RATE
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.corpus import Corpus
