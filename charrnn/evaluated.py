@@ -8,12 +8,33 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.metrics import MAX_LANES, WARM_UP
 from charrnn.text.cache import let_go
 from charrnn.text.encoder import Ids
 from charrnn.text.places import find_lines, lane_starts
 
+WARM_UP = 512
+"""Characters that a lane reads before it counts, where a text is scored in lanes: the state forgets its start long
+before, as tests show."""
+
+MAX_LANES = 64
+"""Lanes that a text is scored in, at most."""
+
 Places = NDArray[np.int64]
+
+
+def lanes_that_pay(num_chars: int, shortest: int = 4 * WARM_UP) -> int:
+    """How many lanes to read a text in: none shorter than `shortest`, for what each reads before it counts."""
+    return max(1, min(MAX_LANES, num_chars // shortest))
+
+
+def spread(num_pieces: int, num_chars: int, most: int) -> Places:
+    """Choose pieces of a text of `num_chars` at even distances, until they have `most` of them, nearly; or all.
+
+    Returns:
+        Indices of the pieces, ascending, shape (num_chosen,).
+    """
+    count = max(1, round(num_pieces * min(most, num_chars) / num_chars))
+    return np.arange(count, dtype=np.int64) * num_pieces // count
 
 
 def counted_lanes(num_chars: int, most: int | None = None, batch_size: int | None = None) -> tuple[Places, Places]:
@@ -31,7 +52,7 @@ def counted_lanes(num_chars: int, most: int | None = None, batch_size: int | Non
     whole = num_chars - 1
     count = whole if most is None else min(most, whole)
     shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # of pieces, more tell more
-    lanes = min(batch_size or max(1, min(MAX_LANES, count // shortest)), whole)
+    lanes = min(batch_size or lanes_that_pay(count, shortest), whole)
     starts = lane_starts(num_chars, lanes)
     return starts, np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
 
@@ -50,8 +71,7 @@ def counted_places(ids: Ids, most: int, line_feed: int | None = None) -> Places:
     if len(ids) <= most:
         return np.arange(len(ids), dtype=np.int64)
     starts, lengths = find_lines(ids, line_feed)
-    count = max(1, round(len(starts) * most / len(ids)))
-    chosen = np.arange(count, dtype=np.int64) * len(starts) // count
+    chosen = spread(len(starts), len(ids), most)
     return _ranges(starts[chosen].astype(np.int64), lengths[chosen].astype(np.int64))
 
 

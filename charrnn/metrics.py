@@ -12,13 +12,6 @@ from dataclasses import dataclass
 COLD_WINDOW = 256
 """Characters of the windows that models without a carried state are usually judged on, such as nanoGPT's."""
 
-WARM_UP = 512
-"""Characters that a lane reads before it counts, where a text is scored in lanes: the state forgets its start long
-before, as tests show."""
-
-MAX_LANES = 64
-"""Lanes that a text is scored in, at most."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRow:

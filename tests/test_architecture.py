@@ -30,7 +30,7 @@ ALLOWED = {
         "regimen": "config errors",
         "recall": "config",
         "memory": "config recall",
-        "evaluated": "cache encoder metrics places",
+        "evaluated": "cache encoder places",
         "suggest": "config regimen shapes",
         "loading": "archive encoder errors mixing numpy_ensemble torch_engine",
     },
@@ -120,7 +120,7 @@ ALLOWED = {
         "mixing": "choosing encoder filters memory numpy_ensemble readers recall sampling",
     },
     "analysis": {
-        "losses": "config errors metrics numpy_ensemble recall",
+        "losses": "config errors evaluated numpy_ensemble recall",
         "heldout": "archive corpus encoder errors escape standard_input",
         "ngrams": "",
         "dynamic": "backprop config losses recall tape",

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
+from charrnn.evaluated import MAX_LANES, WARM_UP, lanes_that_pay
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.metrics import MAX_LANES, WARM_UP
 from charrnn.recall import Forecasts, recall_text, recall_texts
 
 WINDOW = 256
@@ -76,7 +76,7 @@ def read(
 
 def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | None, watch: Watch) -> Reading:
     """Read the characters after the first to the last of a long text, in lanes that read a little before them."""
-    lanes = max(1, min(MAX_LANES, (last + 1 - first) // (4 * WARM_UP))) if lanes is None else lanes
+    lanes = lanes_that_pay(last + 1 - first) if lanes is None else lanes
     bounds = np.linspace(first, last, lanes + 1).astype(int)
     starts = np.maximum(bounds[:-1] - WARM_UP, 0)
     places = [slice(start, end + 1) for start, end in zip(starts, bounds[1:], strict=True)]

@@ -14,11 +14,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
-from charrnn.evaluated import counted_lanes
-from charrnn.metrics import COLD_WINDOW, MAX_LANES, WARM_UP
+from charrnn.evaluated import MAX_LANES, WARM_UP, Places, counted_lanes, spread
+from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on, ids_on, to_device
 from charrnn.recall import Forecasts, recall_columns
@@ -29,7 +28,6 @@ from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 
-Positions = NDArray[np.int64]
 LookUp = Callable[[int, int], Forecasts]
 """Give the forecasts after characters `first` to before `last` of each lane, shape (last - first, lanes, C)."""
 
@@ -90,7 +88,8 @@ def evaluate_cold(
     those of `evaluate`.
     """
     whole = len(ids) - 1
-    all_starts = _spread(np.arange(0, whole, COLD_WINDOW), whole, most)
+    windows = np.arange(0, whole, COLD_WINDOW)
+    all_starts = windows[spread(len(windows), whole, whole if most is None else most)]
     total = 0.0
     with _reading(model, precision):
         for starts in _pieces(all_starts[ranks.shard(len(all_starts))]):
@@ -150,7 +149,7 @@ def _reading(model: Model, precision: str) -> Iterator[None]:
         model.train(was_training)
 
 
-def _look_up_cold(model: Model, ids: Ids, starts: Positions) -> LookUp | None:
+def _look_up_cold(model: Model, ids: Ids, starts: Places) -> LookUp | None:
     """Recall nothing from before a window."""
     if not model.config.recall:
         return None
@@ -160,7 +159,7 @@ def _look_up_cold(model: Model, ids: Ids, starts: Positions) -> LookUp | None:
 
 
 def _sum_of_losses(
-    model: Model, ids: Ids, starts: Positions, ends: Positions, state: State, look_up: LookUp | None = None
+    model: Model, ids: Ids, starts: Places, ends: Places, state: State, look_up: LookUp | None = None
 ) -> float:
     """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
     longest = int((ends - starts).max(initial=0))
@@ -178,20 +177,12 @@ def _sum_of_losses(
     return total.item()
 
 
-def _spread(pieces: Positions, num_chars: int, most: int | None) -> Positions:
-    """Choose pieces of a text at even distances, until they have `most` of its characters."""
-    if most is None or most >= num_chars:
-        return pieces
-    count = max(1, round(len(pieces) * most / num_chars))
-    return pieces[np.arange(count, dtype=np.int64) * len(pieces) // count]
-
-
-def _pieces(lanes: Positions) -> list[Positions]:
+def _pieces(lanes: Places) -> list[Places]:
     """Divide lanes into pieces that are read side by side."""
     return np.array_split(lanes, -(-len(lanes) // MAX_LANES)) if len(lanes) else []
 
 
-def _alike(pieces: Positions, lengths: Positions) -> Iterator[Positions]:
+def _alike(pieces: Places, lengths: Places) -> Iterator[Places]:
     """Group pieces of similar length, the longest group first.
 
     In none is a piece shorter than half the longest, so that little is padded.
@@ -208,7 +199,7 @@ def _alike(pieces: Positions, lengths: Positions) -> Iterator[Positions]:
         end = begin
 
 
-def _warm_state(model: Model, ids: Ids, starts: Positions, lead: int) -> State:
+def _warm_state(model: Model, ids: Ids, starts: Places, lead: int) -> State:
     """The state at each lane's start: zero for the text's first, for others that of the `lead` characters before."""
     num_cold = int(np.count_nonzero(starts == 0)) if lead else len(starts)
     cold = model.initial_state(num_cold)
