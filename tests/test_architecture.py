@@ -82,7 +82,7 @@ ALLOWED = {
         "optimizers": "config",
         "recovery": "ensemble errors randomness",
         "randomness": "ensemble",
-        "resuming": "errors optimizers pace recovery",
+        "resuming": "errors header optimizers pace recovery",
         "run": "config encoder ensemble errors gpu_lanes lanes metrics model optimizers pace ranks "
         "randomness recalled_text recovery resuming updates",
         "validation": "ensemble evaluation heap lanes metrics model passes recovery run",

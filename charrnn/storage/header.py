@@ -111,9 +111,9 @@ def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
     if {key: type(value) for key, value in corpus.items()} != types:
         raise ConfigError(f"corpus has other fields than {', '.join(types)}")
     counts = corpus["counts"]
-    if len(counts) != vocab_size or not all(_is_count(number) for number in counts):
+    if len(counts) != vocab_size or not all(is_count(number) for number in counts):
         raise ConfigError("corpus has counts that are not those of its characters")
-    if not (_is_count(corpus["characters"]) and _is_count(corpus["bytes"])):
+    if not (is_count(corpus["characters"]) and is_count(corpus["bytes"])):
         raise ConfigError("corpus has a size that is not a count")
 
 
@@ -125,13 +125,13 @@ def _check_history(history: list[Any]) -> None:
             raise ConfigError("history has a row with missing or unknown fields")
         if not all(_is_number(value) for value in row.values()):
             raise ConfigError("history has a row with something that is not a number")
-        if not _is_count(row["step"]) or row["step"] <= last_step:
+        if not is_count(row["step"]) or row["step"] <= last_step:
             raise ConfigError("history has steps that do not rise")
         last_step = row["step"]
 
 
 def _check_training(training: Mapping[str, Any]) -> None:
-    if not _is_count(training.get("step")) or not _is_number(training.get("seconds")):
+    if not is_count(training.get("step")) or not _is_number(training.get("seconds")):
         raise ConfigError("training has no step or no seconds")
     cold_loss = training.get("cold_loss")
     if cold_loss is not None and not _is_number(cold_loss):
@@ -152,7 +152,8 @@ def _check_weights(config: ModelConfig, weights: Mapping[Any, Any]) -> None:
             raise ConfigError(f"{name} has shape {tensor.shape} where the config asks for {shape}")
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether a value from a file is an integer from 0 on, and none too large for torch."""
     return type(value) is int and 0 <= value < LARGEST_NUMBER
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from charrnn.errors import CheckpointError
+from charrnn.storage.header import LARGEST_NUMBER, is_count
 from charrnn.training.optimizers import MOMENTS
 from charrnn.training.pace import Pace
 from charrnn.training.recovery import Health
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 _FIGURES = ("step", "seconds", "evaluation_seconds", "rewinds", "lanes", "pace")
 """Parts of a state that are numbers, or dicts of them, and that every file has."""
-
-LARGEST_COUNT = 2**63
-"""Counts are below it: torch has no larger integers."""
 
 LARGEST_LOSS_SUM = 1e30
 """Beyond what so many losses that are sound add up to; see `charrnn.training.recovery.LARGEST_LOSS`."""
@@ -128,7 +126,7 @@ def check_figures(state: Mapping[str, Any]) -> None:
     _check_counts([state["step"], state["rewinds"], *lanes.values(), *paced, *healthy])
     _require(health.get("recovered_at", 0) <= state["step"], "health.recovered_at is a step that was not made yet")
     first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
-    _require(type(first) is int and -LARGEST_COUNT < first <= state["step"], "first_step is not an integer up to step")
+    _require(type(first) is int and -LARGEST_NUMBER < first <= state["step"], "first_step is not an integer up to step")
     numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
     numbers += [lowest for part in (health, pace) if (lowest := part.get("lowest", math.inf)) != math.inf]
     norm = pace.get("norm", 0.0)  # unclipped, it may be as large as a number can be
@@ -144,10 +142,7 @@ def check_figures(state: Mapping[str, Any]) -> None:
 
 
 def _check_counts(values: Iterable[Any]) -> None:
-    _require(
-        all(type(value) is int and 0 <= value < LARGEST_COUNT for value in values),
-        "a count is not an integer from 0 on",
-    )
+    _require(all(map(is_count, values)), "a count is not an integer from 0 on")
 
 
 def _check_random_state(state: Any) -> None:
