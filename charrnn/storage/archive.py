@@ -173,6 +173,14 @@ def begins_as_checkpoint(path: Path) -> bool:
     return head.startswith(ZIP) and FORMAT.encode() in head
 
 
+def is_checkpoint(path: str) -> bool:
+    """Whether a file, and no pipe, begins as one; what cannot be read is told by whoever reads it."""
+    try:
+        return os.path.isfile(path) and begins_as_checkpoint(Path(path))
+    except OSError:
+        return False
+
+
 def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
     """Read a checkpoint without torch.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import typer
 
-from charrnn.cli.trainer.request import Request, check_output, check_texts
+from charrnn.cli.trainer.checking import check_output, check_texts
+from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import job_of
 from charrnn.display.plain import write_error

@@ -11,7 +11,8 @@ from typing import cast
 
 import numpy as np
 
-from charrnn.cli.trainer.request import Request, as_typed, is_made_by_training
+from charrnn.cli.trainer.checking import is_made_by_training
+from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.plain import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError

@@ -16,7 +16,7 @@ from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, doubt, farewell, settings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.logbook import open_log
-from charrnn.cli.trainer.request import Request, as_typed
+from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space, provenance
 from charrnn.cli.trainer.signals import TrainingSignals
@@ -253,12 +253,7 @@ class Session:
         self._display.interrupted(self._run.step)
         self._display.close()  # so that what follows stands below it
         if self._ranks.is_first and self._request.speaks_plainly:
-            out = f" --out {as_typed(self._request.out)}" if self._request.out else ""
-            log = f" --log {as_typed(self._request.log)}" if self._request.log else ""
-            found = "".join(f" {flag}" for flag in self._request.reading_flags)
-            again = f"charrnn train {self._request.typed_texts}{found}{out}{log} --resume"
-            if self._ranks.world_size > 1:
-                again = f"torchrun ... -m {'-- ' if log else ''}{again}"  # else it takes --log for its own
+            again = self._request.again(self._ranks.world_size)
             self._display.write(f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 

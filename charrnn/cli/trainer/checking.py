@@ -1,0 +1,145 @@
+"""Whether what a `charrnn train` was asked for can be done, as far as that shows before any work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from charrnn.cli.trainer.request import Request, as_typed
+from charrnn.display.log import LINE_BEGINNING, begins_as_log
+from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
+from charrnn.standard_input import STDIN
+from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
+from charrnn.storage.outputs import folder_of, require_output, temporary_beside
+from charrnn.text.options import BYTE
+
+
+def check_texts(request: Request) -> None:
+    """Refuse a checkpoint in the place of a text, which people give to --resume who come from PyTorch.
+
+    Where any bytes are to be learned from, those of a checkpoint are too.
+
+    Raises:
+        CorpusError: there is such a one.
+    """
+    for text in request.all_texts:
+        if is_checkpoint(text) and not _takes_any_bytes(request):
+            typed = as_typed(text)
+            raise CorpusError(
+                f"{text}: is a checkpoint, no text; to go on with it, give its text and --out {typed} --resume, or "
+                f"--resume-from {typed} and another --out"
+            )
+
+
+def check_output(request: Request) -> None:
+    """Find out, before any work, that the checkpoint may and can be written.
+
+    Raises:
+        OutputError: it must not or cannot.
+        ConfigError: the flags contradict each other.
+    """
+    _check_flags(request)
+    _check_path(request)
+
+
+def is_made_by_training(path: Path) -> bool:
+    """Whether a file is a checkpoint or a log, of any training; what cannot be read is told by whoever reads it."""
+    with contextlib.suppress(OSError):
+        return begins_as_checkpoint(path) or (path.stat().st_size >= len(LINE_BEGINNING) and begins_as_log(path))
+    return False
+
+
+def _takes_any_bytes(request: Request) -> bool:
+    options = request.reading.options
+    if request.resume or request.init_from:
+        with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
+            options = read_checkpoint(str(request.source)).text
+    return options.unit == BYTE or options.errors != "strict"
+
+
+def _check_flags(request: Request) -> None:
+    """Refuse flags that contradict each other or name no file."""
+    for flag, given in (("--out", request.out), ("--log", request.log)):
+        if given is not None:
+            require_output(given, flag)
+    if request.resume and request.overwrite and request.resume_from is None:
+        raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
+    if request.init_from is not None and request.resume:
+        raise ConfigError(
+            "--init-from begins a training with a model's weights, and --resume goes on with one; give one of them"
+        )
+    for flag, source in (("--resume-from", request.resume_from), ("--init-from", request.init_from)):
+        if source == "":
+            raise ConfigError(f"{flag} is empty; give a checkpoint")
+        if source is not None and (source == STDIN or _is_pipe(source)):
+            what = "standard input" if source == STDIN else "a pipe"
+            raise ConfigError(f"{flag} {source} is {what}, and it is read twice; give a file")
+
+
+def _check_path(request: Request) -> None:
+    """Refuse a checkpoint, or a log, that must not be written where it is to go, or cannot be."""
+    path = request.path
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in it
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"{path}: cannot be written ({reason}); give another file with --out") from None
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give a file with --out")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is not a regular file; give another with --out")
+    if path.exists() and any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
+        raise OutputError(f"{path}: is the text itself; give another file with --out")
+    if path.exists() and not request.may_replace:
+        raise OutputError(
+            f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
+        )
+    if path.exists() and request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
+        raise OutputError(
+            f"{path}: is no checkpoint, and --overwrite replaces no other file; delete it, or give another with --out"
+        )
+    if request.log is not None:
+        _check_log(Path(request.log), request)
+    folder = folder_of(path)
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
+    _try_to_write(path)
+
+
+def _check_log(log: Path, request: Request) -> None:
+    others = [request.path, *(Path(text) for text in request.all_texts if text != STDIN)]
+    if any(os.path.realpath(log) == os.path.realpath(other) for other in others):
+        raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
+    is_there = os.path.exists(log)  # `Path.exists` fails where the name is too long
+    if is_there and not log.is_file():
+        raise OutputError(f"{log}: is not a regular file; give another with --log")
+    if is_there and log.stat().st_size and not (request.resume or request.overwrite):
+        raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
+    if is_there and not begins_as_log(log):
+        raise OutputError(f"{log}: is not the log of a training; give another file with --log")
+    if not os.path.isdir(log.parent):
+        raise OutputError(f"{log.parent}: no such folder; make it, or give another file with --log")
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):  # nothing there, or no name at all, which whoever opens it tells
+        return False
+
+
+def _try_to_write(path: Path) -> None:
+    """Make a file beside a path, and remove it: a disk may be read-only, and Windows tells only what is tried."""
+    probe = temporary_beside(path)  # the checkpoint's own: what a killed process leaves is found
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        probe.unlink()
+    except FileExistsError:  # of a process with the same number, on another host
+        pass
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --out") from None
