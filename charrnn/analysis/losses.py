@@ -160,7 +160,7 @@ def window_length(config: ModelConfig, columns: int) -> int:
 
 
 def _side_by_side(texts: Sequence[Ids]) -> Ids:
-    """Texts as columns, the longest first, zeros below the others; or what belongs to their characters."""
+    """Pad texts, or arrays with one row per character, with zeros into columns; the longest comes first."""
     padded = np.zeros((len(texts[0]), len(texts), *texts[0].shape[1:]), dtype=np.result_type(*texts))
     for column, text in enumerate(texts):
         padded[: len(text), column] = text
