@@ -5,6 +5,7 @@ Options whose best value depends on the text or the machine have no default here
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypeVar
@@ -248,7 +249,7 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
         raise ConfigError(f"{config_type.__name__} has missing or unknown fields: {names:.100}")
     for name, value in values.items():
         if not _has_type(value, expected[name]):
-            raise ConfigError(f"{config_type.__name__}.{name} is {value!r:.60} where {expected[name]} belongs")
+            raise ConfigError(f"{config_type.__name__}.{name} is {reprlib.repr(value)} where {expected[name]} belongs")
     return config_type(**values)
 
 
@@ -257,6 +258,4 @@ def _has_type(value: Any, annotation: str) -> bool:
     names = [name.strip() for name in annotation.split("|")]
     if value is None:
         return "None" in names
-    if "float" in names and type(value) is int:
-        return True
-    return type(value).__name__ in names
+    return type(value).__name__ in names or ("float" in names and type(value) is int)

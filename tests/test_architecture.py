@@ -90,8 +90,9 @@ ALLOWED = {
         "checkpoint": "archive config encoder errors metrics options outputs tensorfile",
     },
     "storage": {
-        "tensorfile": "",
-        "header": "config encoder errors metrics options shapes tensorfile",
+        "unpickling": "",
+        "tensorfile": "unpickling",
+        "header": "config encoder errors metrics options shapes unpickling",
         "archive": "config encoder errors header kinds metrics options shapes standard_input tensorfile",
         "outputs": "errors",
         "export": "archive",

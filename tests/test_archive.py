@@ -1,6 +1,7 @@
 """The checkpoint's format: what is promised of the file, and what a damaged or hostile one meets."""
 
 import contextlib
+import functools
 import io
 import os
 import pickle
@@ -33,6 +34,8 @@ HISTORY = [
 TRAINING = TrainConfig(batch_size=2, seq_len=8, max_steps=30, learning_rate=0.1)
 SUMMARY = {"step": 30, "seconds": 2.5, "config": asdict(TRAINING)}
 CORPUS = CorpusFacts("t.txt", 60, 60, "00ff", [1, 2, 3, 4, 50])
+DOUBLED = functools.reduce(lambda inner, _: (inner, inner), range(40), ())
+"""A tuple that holds the last one twice, forty times: written out, it would fill terabytes."""
 
 
 def write(path, **changes):
@@ -186,6 +189,8 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c.update(format="other"), "not a charrnn checkpoint"),
         (lambda c: c.update(format_version=2), "format version 2, and this charrnn reads up to 1.*later charrnn"),
         (lambda c: c.update(format_version="1"), "format version '1'"),
+        (lambda c: c.update(format_version=DOUBLED), r"format version \(\(\(\("),
+        (lambda c: c["model"].update(hidden_size=DOUBLED), r"hidden_size is \(\(\(.* where int belongs"),
         (lambda c: c.pop("history"), "history is missing, or is not a list"),
         (lambda c: c["model"].update(hidden_size=7), r"weight_ih has shape \(18, 4\).*asks for \(21, 4\)"),
         (lambda c: c["model"].update(hidden_size=10**12), "hidden-size is 1000000000000"),

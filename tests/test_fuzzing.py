@@ -288,3 +288,37 @@ def test_instructions_that_no_checkpoint_needs_are_not_followed(canary, instruct
     Path("x.pt").write_bytes(pack(records))
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint("x.pt")
+
+
+DOUBLED = b")q\x00" + b"h\x00\x86q\x00" * 40
+"""Pickle instructions for a tuple that holds the last one twice, forty times."""
+
+
+@pytest.mark.parametrize(
+    ("instructions", "message"),
+    [
+        (b"}" + b")" + b"\x85" * 1_000_000 + b"K\x01s", "a key is neither a text nor a number"),  # a million deep
+        (b"}" + DOUBLED + b"K\x01s", "a key is neither a text nor a number"),
+        (b"}(K\x01K\x01NNu", "a key is neither a text nor a number"),
+        (b"}(K\x01u", "it sets items of what is no dict"),
+        (b")K\x01K\x01s", "it sets items of what is no dict"),
+        (b")K\x01a", "it appends to what is no list"),
+        (b"K\x01)R", "it calls what is no function"),
+        (b"ccollections\nOrderedDict\n}\x85R", "its structure is broken"),  # would copy it, each time for five bytes
+        (
+            b"ctorch._utils\n_rebuild_tensor_v2\n(" + DOUBLED + b"K\x00))tR",
+            "a tensor is not described as torch describes it",
+        ),
+        (b"0", "the instruction POP"),
+        (b"h\xff", "its structure is broken"),
+        (b"\x87", "its structure is broken"),
+        (b"u", "its structure is broken"),
+    ],
+)
+def test_instructions_that_would_take_more_than_the_file_are_not_followed(canary, instructions, message):
+    records = [(name, content) for name, content in records_of(CHECKPOINT.read_bytes()) if "/data/" not in name]
+    place = next(index for index, (name, _) in enumerate(records) if name.endswith("data.pkl"))
+    records[place] = (records[place][0], b"\x80\x02" + instructions + b".")
+    Path("x.pt").write_bytes(pack(records))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint("x.pt")

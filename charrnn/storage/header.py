@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -18,7 +19,7 @@ from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.shapes import parameter_shapes
-from charrnn.storage.tensorfile import StoredTensor
+from charrnn.storage.unpickling import StoredTensor
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, NO, YES, TextOptions
 
@@ -54,7 +55,7 @@ def check_header(header: Any, path: str) -> None:
     version = header.get("format_version")
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: format version {version!r:.20}, and this charrnn reads up to {FORMAT_VERSION}; "
+            f"{path}: format version {reprlib.repr(version):.20}, and this charrnn reads up to {FORMAT_VERSION}; "
             "install a later charrnn"
         )
     try:

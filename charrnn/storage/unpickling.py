@@ -1,0 +1,204 @@
+"""What a pickle of torch.save's describes, followed instruction by instruction, trusting nothing in it.
+
+Python's own unpickler would hash a dict's key before anybody could look at it, and follow what torch.save never writes:
+what changes a tensor after it was checked, or reserves as much memory as it pleases. Here a pickle may name two
+functions, and gets stand-ins that describe a tensor, a contiguous one, instead of making it.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MOST_DIMENSIONS = 8
+"""Dimensions that a tensor may have; ours have three at most."""
+
+_STORAGE_TYPES = {
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ByteStorage": np.dtype("u1"),
+}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that still lies in the file.
+
+    Attributes:
+        record: name of the zip record that holds its storage.
+        dtype: of a value.
+        offset: of the first value, in values.
+        shape: of the tensor, which is contiguous.
+    """
+
+    record: str
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+
+
+def unpickle(data: bytes) -> Any:
+    """Build the plain values of a pickle of protocol 2, with a `StoredTensor` in the place of each tensor.
+
+    Raises:
+        One of `charrnn.storage.tensorfile.DAMAGE`: it has an instruction that torch.save does not write, or one that
+            cannot be followed.
+    """
+    machine = _Machine(len(data))
+    for instruction, argument, _ in pickletools.genops(data):
+        machine.follow(instruction.name, argument)
+    return machine.result
+
+
+class _Machine:
+    """A stack, a memo, and what each instruction does with them.
+
+    Args:
+        size: of the pickle, in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.result: Any = None
+        self._size = size
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []  # what lies under each mark
+        self._memo: dict[int, Any] = {}
+
+    def follow(self, name: str, argument: Any) -> None:
+        """Follow one instruction."""
+        match name:
+            case "PROTO":
+                pass
+            case "STOP":
+                (self.result,) = self._take(1)
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "LONG4" | "BINFLOAT" | "BINUNICODE":
+                self._push(argument)
+            case "NONE" | "NEWTRUE" | "NEWFALSE" | "EMPTY_TUPLE" | "EMPTY_LIST" | "EMPTY_DICT":
+                self._push(_CONSTANTS[name]())
+            case "MARK":
+                self._below.append(self._stack)
+                self._stack = []
+            case "TUPLE":
+                self._push(tuple(self._take_to_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                self._push(tuple(self._take(int(name[-1]))))
+            case "APPEND":
+                self._extend(self._take(1))
+            case "APPENDS":
+                self._extend(self._take_to_mark())
+            case "SETITEM":
+                self._update(self._take(2))
+            case "SETITEMS":
+                self._update(self._take_to_mark())
+            case "BINPUT" | "LONG_BINPUT":
+                self._remember(argument)
+            case "BINGET" | "LONG_BINGET":
+                self._push(self._memo[argument])
+            case "GLOBAL":
+                self._push(_find(argument))
+            case "BINPERSID":
+                self._push(_describe_storage(*self._take(1)))
+            case "REDUCE":
+                self._call(*self._take(2))
+            case _:
+                raise pickle.UnpicklingError(f"it has the instruction {name}, which no checkpoint of ours has")
+
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)  # the stack as it is after the value was taken
+
+    def _take(self, count: int) -> list[Any]:
+        if len(self._stack) < count:
+            raise pickle.UnpicklingError("its structure is broken")
+        taken = self._stack[-count:]
+        del self._stack[-count:]
+        return taken
+
+    def _take_to_mark(self) -> list[Any]:
+        taken, self._stack = self._stack, self._below.pop()
+        return taken
+
+    def _extend(self, values: list[Any]) -> None:
+        if type(self._stack[-1]) is not list:
+            raise pickle.UnpicklingError("it appends to what is no list")
+        self._stack[-1].extend(values)
+
+    def _update(self, pairs: list[Any]) -> None:
+        """Set items of a dict; what may be deep is not hashed."""
+        if type(self._stack[-1]) is not dict or len(pairs) % 2:
+            raise pickle.UnpicklingError("it sets items of what is no dict")
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            if type(key) not in (str, int):
+                raise pickle.UnpicklingError("a key is neither a text nor a number")
+            self._stack[-1][key] = value
+
+    def _remember(self, number: int) -> None:
+        if number > self._size:
+            raise pickle.UnpicklingError("it remembers more than it holds")
+        self._memo[number] = self._stack[-1]
+
+    def _call(self, function: Any, arguments: Any) -> None:
+        if not callable(function) or type(arguments) is not tuple:
+            raise pickle.UnpicklingError("it calls what is no function")
+        self._push(function(*arguments))
+
+
+_CONSTANTS: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """What a tensor's values lie in: a record, and their type."""
+
+    record: str
+    dtype: np.dtype[Any]
+
+
+def _find(asked: str) -> Any:
+    """Map the few globals that torch.save writes, each "module name", to harmless stand-ins."""
+    module, _, name = asked.partition(" ")
+    if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+        return _describe_tensor
+    if (module, name) == ("collections", "OrderedDict"):
+        return _no_hooks
+    if module == "torch" and name in _STORAGE_TYPES:
+        return _STORAGE_TYPES[name]
+    raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no checkpoint of ours holds")
+
+
+def _describe_storage(told: Any) -> _Storage:
+    """Describe a storage: ("storage", type, key, device, number of values)."""
+    kind, dtype, key, _device, _size = told
+    if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
+        raise pickle.UnpicklingError("a storage is not described as torch describes it")
+    return _Storage(f"data/{key}", dtype)
+
+
+def _no_hooks() -> dict[str, Any]:
+    """Stand in for the dict of a tensor's backward hooks, always empty: one that takes another would copy it."""
+    return {}
+
+
+def _describe_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
+    """Stand in for torch._utils._rebuild_tensor_v2."""
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor is not described as torch describes it")
+    if len(shape) > MOST_DIMENSIONS or len(shape) != len(strides):
+        raise pickle.UnpicklingError("a tensor has too many dimensions")
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in (offset, *shape, *strides)):
+        raise pickle.UnpicklingError("a tensor is not described as torch describes it")
+    contiguous = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    axes = zip(shape, strides, contiguous, strict=True)
+    if any(stride != expected for size, stride, expected in axes if size > 1):
+        raise pickle.UnpicklingError("a tensor is not contiguous")
+    return StoredTensor(storage.record, storage.dtype, offset, tuple(shape))
