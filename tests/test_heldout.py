@@ -120,6 +120,22 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(con
     assert find_text(moved(empty, "charrnn train words.txt"), str(tmp_path / "m.pt")) is None, "its size is zero"
 
 
+@pytest.mark.parametrize("root", [r"\\host\share", "//host/share", r"\/host\share"])
+def test_a_strangers_checkpoint_cannot_make_it_ask_another_machine(contents, tmp_path, monkeypatch, root):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    for module, name in ((os, "stat"), (os.path, "isfile"), (os.path, "isdir")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda path, *_, real=real, **__: asked.append(os.fspath(path)) or real(path))
+    command = f"charrnn train '{root}/words.txt' '{root}/more.txt' --val-text '{root}/val.txt'"
+    named = dataclasses.replace(contents.corpus, name=f"{root}/words.txt")
+    for changed in (moved(contents, command), dataclasses.replace(contents, corpus=named)):
+        assert find_text(changed, "x.pt") is None
+        describe_absence(changed, "x.pt")
+    assert not [path for path in asked if "host" in path]
+    assert any("words.txt" in path for path in asked)
+
+
 def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, monkeypatch):
     def told(name, command=""):
         corpus = dataclasses.replace(contents.corpus, name=name)

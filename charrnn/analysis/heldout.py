@@ -112,14 +112,15 @@ def _read(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint
 def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
     """Where it may be: as the training's command line had it, here, and beside the checkpoint."""
     name = checkpoint.corpus.name
-    yield from (Path(word) for word in checkpoint.command if Path(word).name == name)
-    yield Path(name)
-    yield Path(checkpoint_path).parent / name
+    yield from (Path(word) for word in _at_home(checkpoint.command) if Path(word).name == name)
+    for local in _at_home([name]):
+        yield Path(local)
+        yield Path(checkpoint_path).parent / local
 
 
 def _named_together(checkpoint: Checkpoint) -> list[str]:
     """The paths that the training's command line had one behind the other, the corpus's name first."""
-    words = checkpoint.command[2:]
+    words = _at_home(checkpoint.command[2:])
     start = next((place for place, word in enumerate(words) if Path(word).name == checkpoint.corpus.name), len(words))
     return list(takewhile(lambda word: not word.startswith("-"), words[start:]))
 
@@ -127,8 +128,13 @@ def _named_together(checkpoint: Checkpoint) -> list[str]:
 def _val_texts(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
     """Paths of the texts that were held out by name: as the training's command line had them, here, or beside it."""
     beside = Path(checkpoint_path).parent
-    places = ([path, Path(path).name, str(beside / Path(path).name)] for path in checkpoint.val_texts)
+    places = ([*_at_home([path]), Path(path).name, str(beside / Path(path).name)] for path in checkpoint.val_texts)
     return [next(filter(os.path.isfile, each), each[0]) for each in places]
+
+
+def _at_home(paths: Sequence[str]) -> list[str]:
+    """Those for which Windows asks no other machine: a checkpoint may come from anyone, and must not name one to it."""
+    return [path for path in paths if not path.replace("\\", "/").startswith("//")]
 
 
 def _have_size(paths: Sequence[Path], checkpoint: Checkpoint) -> bool:
