@@ -7,10 +7,14 @@ from conftest import make_text
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charrnn.analysis.features import picture
+from charrnn.display.card import spell
 from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, history_curve, plot, sparkline
 from charrnn.display.plain import JsonDisplay, PlainDisplay, describe_loss, format_seconds
 from charrnn.escape import quoted, visible
 from charrnn.metrics import HistoryRow, Report
+from charrnn.text.encoder import RARE
+from charrnn.text.options import CHARACTER
 
 REPORT = Report(
     step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,
@@ -173,3 +177,12 @@ def test_a_carriage_return_is_shown_where_no_line_feed_follows():
 def test_ordinary_text_is_shown_as_it_is():
     text = make_text(200) + "é漢👩‍👩‍👧 [bold]:smile:"
     assert visible(text) == text
+
+
+def test_of_an_alphabet_every_blank_is_seen():
+    alphabet = " \t\n\r\N{NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}\N{SOFT HYPHEN}é"
+    shown = [" ", "\\t", "\\n", "\u240d", "<U+00A0>", "<U+3000>", "¬", "é"]
+    assert [spell(character, CHARACTER) for character in alphabet] == shown
+    assert [spell(character, "byte") for character in "\t\xa0"] == ["\\t", "0xA0"]
+    assert [picture(character) for character in "\t \N{IDEOGRAPHIC SPACE}é"] == ["tab", "space", "<U+3000>", "é"]
+    assert spell(picture(RARE), CHARACTER) == RARE

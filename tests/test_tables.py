@@ -4,14 +4,16 @@ import itertools
 import re
 import sys
 
+import numpy as np
 import pytest
 from conftest import clean_environment, run_charrnn
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charrnn.analysis.embeddings import map_embeddings
 from charrnn.analysis.novelty import Novelty
 from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
-from charrnn.cli.inspector.studies import _draw_novelty, _put
+from charrnn.cli.inspector.studies import _draw_embeddings, _draw_novelty, _put
 from charrnn.display.widths import text_width
 
 HEAD = ["layer", "gate", "mean value", "cells always open"]
@@ -129,3 +131,11 @@ def test_a_word_of_many_thousand_characters_is_cut_at_once():
     lines = wrapped(word, 40)
     assert {text_width(line) for line in lines} == {40}
     assert "".join(lines) == word
+
+
+def test_a_map_of_an_alphabet_shows_its_blanks():
+    alphabet = "ab \t\n"
+    found = map_embeddings(np.random.default_rng(1).normal(size=(len(alphabet), 4)).astype(np.float32))
+    drawn = _draw_embeddings(list(alphabet), found, list(range(len(alphabet))), 60, "character")
+    assert all(sign in "".join(drawn) for sign in "␣→↵")
+    assert "□" not in "".join(drawn)

@@ -51,7 +51,9 @@ def text_features(text: str) -> dict[str, Values]:
 
 def picture(character: str) -> str:
     """Name a character where a blank would not be seen."""
-    return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, character)
+    is_blank = len(character) == 1 and unicodedata.category(character) == "Zs"
+    named = f"<U+{ord(character):04X}>" if is_blank else character
+    return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, named)
 
 
 def kind(character: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -183,9 +184,13 @@ def _name(character: str, unit: str) -> str:
 
 
 def spell(character: str, unit: str) -> str:
-    """Show one of an alphabet: a character as a terminal can show it, a byte that is none by its number."""
-    is_number = unit != CHARACTER and "\x80" <= character <= "\xff"
-    return f"0x{ord(character):02X}" if is_number else grounded(quoted(character))
+    """Show one of an alphabet as a terminal can; a byte that is no character, and an odd blank, by its number."""
+    if unit != CHARACTER and "\x80" <= character <= "\xff":
+        return f"0x{ord(character):02X}"
+    if character == "\t":
+        return "\\t"
+    is_blank = len(character) == 1 and character != " " and unicodedata.category(character) == "Zs"
+    return f"<U+{ord(character):04X}>" if is_blank else grounded(quoted(character))
 
 
 def _alphabet(encoder: CharEncoder) -> str:

@@ -181,7 +181,7 @@ def _draw_embeddings(
         x = found.places[i, 0]
         y = found.places[i, 1] if not is_flat else 1 - 2 * (0.618 * rank[i] % 1)
         row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
-        shown = {" ": "␣", "\n": "↵"}.get(characters[i], spell(characters[i], unit))
+        shown = {" ": "␣", "\n": "↵", "\t": "→"}.get(characters[i], spell(characters[i], unit))
         _put(grid[row], column, shown if text_width(shown) <= 2 else "□")
     rows = [
         [
