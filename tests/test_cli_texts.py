@@ -122,6 +122,8 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
     (tmp_path / "b.txt").write_text(make_text(700, seed=1))
     (tmp_path / "both.txt").write_text(make_text(3000) + make_text(700, seed=1))
     trained = charrnn("train", "a.txt", "--val-text", "b.txt", *SMALL)
+    assert " characters of the held-out b.txt\n" in charrnn("inspect", "a.pt", "--gates").text
+    assert json.loads(charrnn("inspect", "a.pt", "--gates", "--json").text)["gates"]["text"] == "the held-out b.txt"
     assert trained.code == 0, trained.stderr
     assert "in 2 files, 23 distinct; 3,000 to train on, the 700 of b.txt held out\n" in trained.stderr
     assert charrnn("train", "both.txt", "--val-fraction", 700 / 3700, "-o", "b.pt", *SMALL).code == 0

@@ -18,6 +18,7 @@ from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.display.plain import number_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
+from charrnn.standard_input import name_of
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER
 
@@ -153,7 +154,7 @@ def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, r
     return [
         Piece(
             text.read(len(text) - shortest if are_one else 0, length),
-            f"the held-out {_what(subject)} of {Path(text.path).name}",
+            _name_held_out(subject, text.path),
             shortest if are_one else len(text),
         )
         for subject, text in zip(subjects, texts, strict=True)
@@ -165,8 +166,11 @@ def share_text(subjects: Sequence[Subject]) -> bool:
     return len({(way_of(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
 
 
-def _what(subject: Subject) -> str:
-    return "lines" if subject.holds_out_lines else "end"
+def _name_held_out(subject: Subject, path: str) -> str:
+    """What was held out of a text, or, by name, beside it."""
+    if names := [Path(name_of(text)).name for text in subject.contents.val_texts]:
+        return f"the held-out {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "")
+    return f"the held-out {'lines' if subject.holds_out_lines else 'end'} of {Path(path).name}"
 
 
 def _given_piece(subject: Subject, given: str, source: str, rule: str, length: int) -> Piece:
