@@ -15,6 +15,7 @@ from conftest import clean_environment, make_text, random_model, read_terminal, 
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector import studies, views
 from charrnn.cli.inspector.subject import read_subjects
+from charrnn.cli.inspector.watching import Given
 from charrnn.config import ModelConfig
 
 
@@ -68,9 +69,9 @@ def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspe
 def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     text = make_text(50)
-    beginning = views.surprise_view(subject, text[:20], "big.txt", rule="count", top_k=1)
+    beginning = views.surprise_view(subject, Given(text[:20], "big.txt"), rule="count", top_k=1)
     monkeypatch.setattr(views, "MAX_CHARACTERS", 20)
-    view = views.surprise_view(subject, text, "big.txt", rule="count", top_k=1)
+    view = views.surprise_view(subject, Given(text, "big.txt"), rule="count", top_k=1)
     assert view.data == {**beginning.data, "read": 20, "of": 50}
     told, *shown = view.lines(80, False)
     assert told == "the first 20 of 50 characters of big.txt; --score FILE --by line reads all of it"

@@ -169,7 +169,7 @@ def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
     object.__setattr__(subject, "text", FoundText("words.txt", held_out, held_out))
     tracemalloc.start()
     try:
-        (piece,) = choose_pieces([subject], None, "", "count")
+        (piece,) = choose_pieces([subject], None, "count")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -19,7 +19,7 @@ from charrnn.cli.inspector.views import (
     neurons_view,
     surprise_view,
 )
-from charrnn.cli.inspector.watching import ON_A_TEXT, TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
+from charrnn.cli.inspector.watching import ON_A_TEXT, TEXTS_DIFFER, Given, Piece, Watched, choose_pieces, share_text
 from charrnn.display.json_line import to_json
 from charrnn.display.plain import write_line
 from charrnn.display.svg import MARK, picture
@@ -32,14 +32,14 @@ from charrnn.text.documents import read_text
 
 def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
     """Print what the flags ask for of each model."""
-    given, source = read_given(subjects, flags)
-    pieces = read_pieces(subjects, given, source, flags)
+    given = read_given(subjects, flags)
+    pieces = read_pieces(subjects, given, flags)
     if flags["novelty"] is not None:  # before anything is shown
         for subject in subjects:
             require_text(subject)
     if flags["as_json"]:
         objects = [
-            _as_json(subject, list(views(subject, given, source, piece, flags)))
+            _as_json(subject, list(views(subject, given, piece, flags)))
             for subject, piece in zip(subjects, pieces, strict=True)
         ]
         print(to_json(objects[0] if len(objects) == 1 else objects))
@@ -51,7 +51,7 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
         blank = [""]
     for subject, piece in zip(subjects, pieces, strict=True):
         heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []
-        for view in views(subject, given, source, piece, flags):
+        for view in views(subject, given, piece, flags):
             if view.name == "gradients" and len(subjects) > 1:
                 figures[subject.name] = view.data  # shown side by side, when all have been measured
                 continue
@@ -69,9 +69,9 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
         OutputError: something else is there, or it cannot be written.
     """
     check_replaceable(path, MARK, "a picture", "--svg")  # before the work
-    given, source = read_given([subject], flags)
-    (piece,) = read_pieces([subject], given, source, flags)
-    found = [view for view in views(subject, given, source, piece, flags) if view.tinted]
+    given = read_given([subject], flags)
+    (piece,) = read_pieces([subject], given, flags)
+    found = [view for view in views(subject, given, piece, flags) if view.tinted]
     if len(found) != 1:
         raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
     shown = " ".join([found[0].name, *([found[0].data["unit"]] if "unit" in found[0].data else [])])
@@ -82,32 +82,28 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
     print(path)
 
 
-def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> tuple[str | None, str]:
-    """The text that the flags give, as it stands there, and where it is from."""
+def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> Given | None:
+    """The text that the flags give, if they do."""
     if flags["text_file"] is not None:
         path = flags["text_file"]
-        return read_text(path, shared_encoding(subjects)), name_of(path)
-    return flags["text"], "--text"
+        return Given(read_text(path, shared_encoding(subjects)), name_of(path))
+    return None if flags["text"] is None else Given(flags["text"], "--text")
 
 
-def read_pieces(
-    subjects: Sequence[Subject], given: str | None, source: str, flags: Mapping[str, Any]
-) -> Sequence[Piece | None]:
+def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: Mapping[str, Any]) -> Sequence[Piece | None]:
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
     if not any(flags[name] for name in ON_A_TEXT):
         return [None] * len(subjects)
-    pieces = choose_pieces(subjects, given, source, flags["unknown"])
+    pieces = choose_pieces(subjects, given, flags["unknown"])
     if flags["gradients"]:
         require_length([*zip(subjects, pieces, strict=True)])
     return pieces
 
 
-def views(
-    subject: Subject, given: str | None, source: str, piece: Piece | None, flags: Mapping[str, Any]
-) -> Iterator[View]:
+def views(subject: Subject, given: Given | None, piece: Piece | None, flags: Mapping[str, Any]) -> Iterator[View]:
     """Make the views, each when the one before has been shown."""
     if given is not None and piece is None:
-        yield surprise_view(subject, given, source, rule=flags["unknown"], top_k=flags["top_k"])
+        yield surprise_view(subject, given, rule=flags["unknown"], top_k=flags["top_k"])
     if piece is not None:
         watched = Watched(subject, piece)
         if flags["neurons"]:

@@ -24,7 +24,7 @@ from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.watching import Watched, describe_extent, describe_omission, too_few
+from charrnn.cli.inspector.watching import Given, Watched, describe_extent, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.plain import number_of
 from charrnn.display.svg import Tinted
@@ -61,9 +61,9 @@ class View:
     cut: str = ""
 
 
-def surprise_view(subject: Subject, text: str, source: str, *, rule: str, top_k: int) -> View:
+def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> View:
     """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
-    whole, text = len(text), text[:MAX_CHARACTERS]
+    whole, text, source = len(given.text), given.text[:MAX_CHARACTERS], given.source
     readable = fit_text(subject, text, source, rule)
     if rule == "skip":
         readable = fit_text(subject, readable.known_text, source, rule)

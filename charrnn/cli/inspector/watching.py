@@ -32,6 +32,19 @@ TEXTS_DIFFER = (
 
 
 @dataclass(frozen=True)
+class Given:
+    """A text that the user gives.
+
+    Attributes:
+        text: as it stands there.
+        source: where it is from, in words.
+    """
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Piece:
     """A text, as far as a model reads it.
 
@@ -138,7 +151,7 @@ def too_few(number: int, unit: str = "character") -> str:
     return f"{number_of(number, unit)} {'is too little' if number == 1 else 'are too few'}"
 
 
-def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, rule: str) -> list[Piece]:
+def choose_pieces(subjects: Sequence[Subject], given: Given | None, rule: str) -> list[Piece]:
     """Take the given text for every model, or else the piece of its corpus that was held out; of all the same length.
 
     Raises:
@@ -146,7 +159,7 @@ def choose_pieces(subjects: Sequence[Subject], given: str | None, source: str, r
     """
     length = min(readable_length(subject.contents.model) for subject in subjects)
     if given is not None:
-        return [_given_piece(subject, given, source, rule, length) for subject in subjects]
+        return [_given_piece(subject, given, rule, length) for subject in subjects]
     texts = [_HeldOut(subject) for subject in subjects]
     shortest = min(map(len, texts))
     are_one = share_text(subjects)  # one may have held out more: the end is common
@@ -173,13 +186,13 @@ def _name_held_out(subject: Subject, path: str) -> str:
     return f"the held-out {'lines' if subject.holds_out_lines else 'end'} of {Path(path).name}"
 
 
-def _given_piece(subject: Subject, given: str, source: str, rule: str, length: int) -> Piece:
-    readable = fit_text(subject, given, source, rule)
+def _given_piece(subject: Subject, given: Given, rule: str, length: int) -> Piece:
+    readable = fit_text(subject, given.text, given.source, rule)
     known = replace(readable, text=readable.text[:length], known=readable.known[:length]).known_text
     if not known:
-        raise CharRNNError(f"{source}: no characters that {subject.path} knows; give a text to read")
+        raise CharRNNError(f"{given.source}: no characters that {subject.path} knows; give a text to read")
     gaps = np.cumsum(readable.known[:length])[~readable.known[:length]]
-    return Piece(known, source, len(readable.known_text), tuple(gaps.tolist()))
+    return Piece(known, given.source, len(readable.known_text), tuple(gaps.tolist()))
 
 
 class _HeldOut:

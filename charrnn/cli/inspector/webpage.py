@@ -28,7 +28,7 @@ from charrnn.cli.inspector.views import (
     surprise_view,
     unit_name,
 )
-from charrnn.cli.inspector.watching import ON_A_TEXT, Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import ON_A_TEXT, Given, Piece, Watched, choose_pieces
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import check_page, render, write_page
 from charrnn.display.plain import number_of
@@ -89,13 +89,13 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
         data["samples"] = [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES]
     except DivergenceError as error:
         data["absent"]["samples"] = _cause(error)
-    given, source = read_given([subject], flags)
+    given = read_given([subject], flags)
     asked = {name for name in ON_A_TEXT if flags[name]}
     everything = not asked and not flags["embeddings"] and flags["novelty"] is None
     if subject.text is None:
         data["absent"]["baseline"] = _reason(subject)
     if given is not None or subject.text is not None or asked:
-        found = _on_text(subject, given, source, flags, asked, everything)
+        found = _on_text(subject, given, flags, asked, everything)
         data["absent"] |= found.pop("absent", {})
         data |= found
     elif everything:
@@ -135,14 +135,14 @@ def _impossible(subject: Subject) -> dict[str, str]:
 
 
 def _on_text(
-    subject: Subject, given: str | None, source: str, flags: Mapping[str, Any], asked: set[str], everything: bool
+    subject: Subject, given: Given | None, flags: Mapping[str, Any], asked: set[str], everything: bool
 ) -> dict[str, Any]:
     """What can be seen while the model reads; of what cannot, where everything is wanted, the reason."""
-    (piece,) = choose_pieces([subject], given, source, flags["unknown"])
+    (piece,) = choose_pieces([subject], given, flags["unknown"])
     watched = Watched(subject, piece)
     shown = piece.first(PAGE_CHARACTERS)
     if given is not None and flags["unknown"] != "skip":
-        shown = Piece(given[:PAGE_CHARACTERS], source, len(given))
+        shown = Piece(given.text[:PAGE_CHARACTERS], given.source, len(given.text))
     wanted = {"surprise", *asked, *(("neurons",) if "cell" in asked else ())}
     absent: dict[str, str] = {}
     if everything:
@@ -168,7 +168,7 @@ def _makers(watched: Watched, shown: Piece, flags: Mapping[str, Any]) -> dict[st
     told = {"extent": _extent(watched.piece)}
 
     def surprise() -> dict[str, Any]:
-        seen = surprise_view(watched.subject, shown.text, shown.source, rule=rule, top_k=top_k)
+        seen = surprise_view(watched.subject, Given(shown.text, shown.source), rule=rule, top_k=top_k)
         return {"surprise": {**seen.data, "extent": _extent(shown)}}
 
     def gradients() -> dict[str, Any]:
