@@ -49,7 +49,7 @@ ALLOWED = {
         "cache": "encoder errors",
         "places": "cache encoder",
         "meter": "",
-        "documents": "decoding errors options sources",
+        "documents": "decoding errors options sources standard_input",
         "splitting": "encoder errors places",
         "corpus": "alphabet cache documents encoder errors meter options sources splitting standard_input stream tally",
         "likeness": "encoder",

@@ -1,7 +1,9 @@
 """What `charrnn inspect` has its models read for --neurons, --gates and --gradients, and how it says so."""
 
+import io
 import json
 import re
+import sys
 import tracemalloc
 from dataclasses import asdict, replace
 
@@ -12,9 +14,13 @@ from conftest import make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.analysis import neurons
 from charrnn.analysis.heldout import FoundText
+from charrnn.cli.inspector import gallery, watching
+from charrnn.cli.inspector.gradient_view import num_read, require_length
 from charrnn.cli.inspector.subject import read_subjects
-from charrnn.cli.inspector.watching import Piece, choose_pieces
+from charrnn.cli.inspector.views import surprise_view
+from charrnn.cli.inspector.watching import Given, Piece, choose_pieces
 from charrnn.config import ModelConfig
+from charrnn.errors import CorpusError
 from charrnn.text.encoder import CharEncoder
 
 SMALL = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8}
@@ -175,3 +181,48 @@ def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
         tracemalloc.stop()
     assert (piece.text, piece.whole) == (("Tin sole\n" * 9999)[:20_000], len(held_out))
     assert peak < (held_out.nbytes if unit == "character" else 6 * held_out.nbytes)
+
+
+class Endless(io.RawIOBase):
+    """A pipe that never ends."""
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        buffer[:] = (b"Banana tin sole\n" * (len(buffer) // 16 + 1))[: len(buffer)]
+        return len(buffer)
+
+
+def test_of_a_pipe_that_never_ends_the_beginning_is_read(trained, monkeypatch):
+    monkeypatch.setattr(gallery, "MOST_COUNTED", 100_000)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    given = gallery.read_given([subject], {"text_file": "-", "text": None})
+    assert (len(given.text), given.of) == (100_000, None)
+    (piece,) = choose_pieces([subject], given, "count")
+    assert piece.extent == f"the first {len(piece.text):,} characters of standard input"
+    assert piece.fields["of"] is None
+    assert surprise_view(subject, given, rule="count", top_k=0).cut.startswith("the first 20,000 characters of ")
+
+
+def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    monkeypatch.setattr(watching, "readable_length", lambda _: 100)
+    prepared = []
+    real = watching.fit_text
+    monkeypatch.setattr(watching, "fit_text", lambda *args: prepared.append(len(args[1])) or real(*args))
+    (piece,) = choose_pieces([subject], Given(make_text(5_000), "a.txt"), "count")
+    assert prepared == [400]
+    assert piece.extent == "the first 100 of 5,000 characters of a.txt"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_models_of_bytes_and_of_characters_the_one_that_reads_too_little_is_told(trained, order):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    encoders = [CharEncoder("\xa9\xc3", "byte"), CharEncoder("é")][::order]
+    models = [replace(subject, contents=replace(subject.contents, encoder=encoder)) for encoder in encoders]
+    text = Piece("é" * 100, "--text", 100)
+    with pytest.raises(CorpusError, match="--text: 100 characters are too few for --gradients"):
+        require_length([(model, text) for model in models])
+    assert sorted(num_read(model, text) for model in models) == [100, 200]

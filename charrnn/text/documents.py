@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from charrnn.errors import DamagedError, DecodingError
+from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
-from charrnn.text.sources import Document, find_documents, require_file
+from charrnn.text.sources import Document, find_documents, read_errors_told, require_file
+
+MOST_BYTES = 8
+"""Of a character, at most, in any encoding and with the marks between."""
 
 
 def read_text(path: str, options: TextOptions) -> str:
@@ -18,6 +25,39 @@ def read_text(path: str, options: TextOptions) -> str:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
     return next(read_in_each(path, options, [options.encoding]))
+
+
+def read_beginning(path: str, options: TextOptions, length: int) -> tuple[str, bool]:
+    """Read a text as `read_text` does, up to a length in characters; of a pipe no more is waited for.
+
+    Returns:
+        The text, and whether that is all of it.
+
+    Raises:
+        CorpusError: as in `read_text`.
+    """
+    require_file(path)
+    document = _open_beginning(path, length)
+    pieces, read = list[str](), 0
+    for piece in decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING):
+        pieces.append(piece)
+        read += len(piece)
+        if read > length:
+            break
+    preparer = TextPreparer(options)
+    text = _as_text("".join([*map(preparer.feed, pieces), preparer.feed("", final=True)])[:length], options)
+    return text, read <= length
+
+
+def _open_beginning(path: str, length: int) -> Document:
+    """A document with so many characters, or all of one; of what can be read only once no more is held."""
+    with read_errors_told(path):
+        if path != STDIN and Path(path).is_file():
+            return Document(path, Path(path))
+        if path == STDIN:
+            return Document(STDIN_NAME, None, io.BytesIO(sys.stdin.buffer.read(MOST_BYTES * (length + 1))))
+        with open(path, "rb") as pipe:
+            return Document(path, None, io.BytesIO(pipe.read(MOST_BYTES * (length + 1))))
 
 
 def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> Iterator[str]:
@@ -47,6 +87,11 @@ def _read(document: Document, options: TextOptions) -> str:
     preparer = TextPreparer(options)
     decoded = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING)
     text = "".join([*map(preparer.feed, decoded), preparer.feed("", final=True)])
+    return _as_text(text, options)
+
+
+def _as_text(text: str, options: TextOptions) -> str:
+    """A text whose bytes, where these are the unit, stand in it as characters."""
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

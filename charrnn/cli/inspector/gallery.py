@@ -27,7 +27,11 @@ from charrnn.errors import ConfigError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
-from charrnn.text.documents import read_text
+from charrnn.text.documents import read_beginning
+from charrnn.text.options import TextOptions
+
+MOST_COUNTED = 1 << 22
+"""Characters of a file that are read to say how many there are: the views show far fewer, and a pipe may never end."""
 
 
 def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
@@ -86,8 +90,13 @@ def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> Given |
     """The text that the flags give, if they do."""
     if flags["text_file"] is not None:
         path = flags["text_file"]
-        return Given(read_text(path, shared_encoding(subjects)), name_of(path))
+        return _read_beginning(path, shared_encoding(subjects))
     return None if flags["text"] is None else Given(flags["text"], "--text")
+
+
+def _read_beginning(path: str, options: TextOptions) -> Given:
+    text, is_whole = read_beginning(path, options, MOST_COUNTED)
+    return Given(text, name_of(path), is_whole)
 
 
 def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: Mapping[str, Any]) -> Sequence[Piece | None]:

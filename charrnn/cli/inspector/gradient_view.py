@@ -45,13 +45,18 @@ def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
     Raises:
         CorpusError: they are.
     """
-    subject, piece = min(read, key=lambda each: each[1].whole)
-    encoder = subject.contents.encoder
-    if (number := len(encoder.encode(piece.text))) < shortest_text():
+    if short := [each for each in read if num_read(*each) < shortest_text()]:
+        subject, piece = min(short, key=lambda each: each[1].whole or math.inf)
+        told = too_few(num_read(subject, piece), subject.contents.encoder.unit)
         raise CorpusError(
-            f"{piece.source}: {too_few(number, encoder.unit)} for --gradients, which goes back {REACH}; give at least "
-            f"{shortest_text()} by --text-file"
+            f"{piece.source}: {told} for --gradients, which goes back {REACH}; give at least {shortest_text()} by "
+            "--text-file"
         )
+
+
+def num_read(subject: Subject, piece: Piece) -> int:
+    """Characters of a text that a model reads, or bytes, of which there are more."""
+    return int(subject.contents.encoder.widths(piece.text).sum())
 
 
 def gradients_view(watched: Watched) -> View:

@@ -24,7 +24,7 @@ from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.watching import Given, Watched, describe_extent, describe_omission, too_few
+from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.plain import number_of
 from charrnn.display.svg import Tinted
@@ -63,7 +63,7 @@ class View:
 
 def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> View:
     """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
-    whole, text, source = len(given.text), given.text[:MAX_CHARACTERS], given.source
+    whole, text, source = given.of, given.text[:MAX_CHARACTERS], given.source
     readable = fit_text(subject, text, source, rule)
     if rule == "skip":
         readable = fit_text(subject, readable.known_text, source, rule)
@@ -85,8 +85,8 @@ def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> V
     tinted = tuple(
         Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
     )
-    extent = describe_extent({"text": source, "characters": len(text), "of": whole, "left_out": 0})
-    cut = f"{extent}; --score FILE --by line reads all of it" if len(text) < whole else ""
+    piece = Piece(text, source, whole)
+    cut = f"{piece.extent}; --score FILE --by line reads all of it" if piece.is_cut else ""
     return View("surprise", data, lambda width, colour: _draw_surprise(seen, cut, width, colour, top_k), tinted, cut)
 
 

@@ -25,6 +25,9 @@ from charrnn.text.options import CHARACTER
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""
 
+READ_FOR_ONE = 4
+"""Characters of a text that are prepared for each that is read: two may become one, a letter and its marks, say."""
+
 TEXTS_DIFFER = (
     "these models learned from different texts, or were judged by different ones, and each reads its own: figures of "
     "different texts do not compare; --text-file FILE gives all of them one"
@@ -36,12 +39,19 @@ class Given:
     """A text that the user gives.
 
     Attributes:
-        text: as it stands there.
+        text: as it stands there, or its beginning.
         source: where it is from, in words.
+        is_whole: whether it is all that stands there.
     """
 
     text: str
     source: str
+    is_whole: bool = True
+
+    @property
+    def of(self) -> int | None:
+        """Characters that there are; None where no more than the beginning was read."""
+        return len(self.text) if self.is_whole else None
 
 
 @dataclass(frozen=True)
@@ -51,13 +61,13 @@ class Piece:
     Attributes:
         text: what is read.
         source: where it comes from, in words.
-        whole: characters that there were to read.
+        whole: characters that there were to read; None for more than anybody counted.
         gaps: places in what is read before which others stand that the model does not know, ascending, one for each.
     """
 
     text: str
     source: str
-    whole: int
+    whole: int | None
     gaps: tuple[int, ...] = ()
 
     @property
@@ -68,7 +78,7 @@ class Piece:
     @property
     def is_cut(self) -> bool:
         """Whether it is the beginning alone."""
-        return len(self.text) < self.whole
+        return self.whole is None or len(self.text) < self.whole
 
     @property
     def extent(self) -> str:
@@ -135,7 +145,9 @@ def describe_extent(fields: dict[str, Any]) -> str:
     """How much was read of what: see `Piece.fields`."""
     read, whole = fields["characters"], fields["of"]
     part = number_of(read, "character")
-    if read < whole:
+    if whole is None:
+        part = f"the first {part}"
+    elif read < whole:
         part = f"the first {read:,} of {number_of(whole, 'character')}"
     return f"{part} of {quoted(fields['text'])}{describe_omission(fields['left_out'])}"
 
@@ -187,12 +199,14 @@ def _name_held_out(subject: Subject, path: str) -> str:
 
 
 def _given_piece(subject: Subject, given: Given, rule: str, length: int) -> Piece:
-    readable = fit_text(subject, given.text, given.source, rule)
+    enough = given.text[: READ_FOR_ONE * length]
+    is_all = len(enough) == len(given.text) and given.is_whole
+    readable = fit_text(subject, enough, given.source, rule)
     known = replace(readable, text=readable.text[:length], known=readable.known[:length]).known_text
     if not known:
         raise CharRNNError(f"{given.source}: no characters that {subject.path} knows; give a text to read")
     gaps = np.cumsum(readable.known[:length])[~readable.known[:length]]
-    return Piece(known, given.source, len(readable.known_text), tuple(gaps.tolist()))
+    return Piece(known, given.source, len(readable.known_text) if is_all else given.of, tuple(gaps.tolist()))
 
 
 class _HeldOut:

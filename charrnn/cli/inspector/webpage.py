@@ -17,7 +17,7 @@ from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gallery import read_given
-from charrnn.cli.inspector.gradient_view import gradients_view, require_length
+from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import (
@@ -142,15 +142,16 @@ def _on_text(
     watched = Watched(subject, piece)
     shown = piece.first(PAGE_CHARACTERS)
     if given is not None and flags["unknown"] != "skip":
-        shown = Piece(given.text[:PAGE_CHARACTERS], given.source, len(given.text))
+        shown = Piece(given.text[:PAGE_CHARACTERS], given.source, given.of)
     wanted = {"surprise", *asked, *(("neurons",) if "cell" in asked else ())}
     absent: dict[str, str] = {}
     if everything:
         wanted |= {"neurons", *(("gates",) if has_gates(subject.contents.model) else ())}
-        if subject.is_stream and len(piece.text) >= shortest_text():
+        if subject.is_stream and (length := num_read(subject, piece)) >= shortest_text():
             wanted.add("gradients")
         elif subject.is_stream:
-            absent["gradients"] = f"a text of {number_of(len(piece.text), 'character')} is too short to go back in"
+            unit = subject.contents.encoder.unit
+            absent["gradients"] = f"a text of {number_of(length, unit)} is too short to go back in"
     data: dict[str, Any] = {"absent": absent}
     for name, make in _makers(watched, shown, flags).items():
         try:
