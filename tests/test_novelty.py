@@ -17,6 +17,22 @@ def test_a_stretch_is_as_long_as_it_can_be(text, source):
         assert start + length == len(text) or text[start : start + length + 1] not in source
 
 
+def test_a_source_is_read_once_however_little_of_a_text_stands_in_it():
+    class Source(str):
+        times_read = 0
+
+        def __iter__(self):
+            Source.times_read += 1
+            return super().__iter__()
+
+        def __contains__(self, _):
+            raise AssertionError("it is searched through from its beginning")
+
+    lengths = matching_lengths("abcabd" * 50, Source("abdx" * 10))
+    assert Source.times_read == 1
+    assert lengths[:6].tolist() == [2, 1, 0, 3, 2, 1]
+
+
 def test_copied_stretches_are_found_and_measured():
     source = "To be, or not to be, that is the question: whether 'tis nobler"
     text = "XX or not to be, that is YY the questioZZ"

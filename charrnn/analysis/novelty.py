@@ -40,7 +40,7 @@ def novelty(text: str, source: str) -> Novelty:
     """Find the stretches of a text that stand in a source.
 
     Args:
-        text: to be judged; the time grows with its length times that of the source.
+        text: to be judged.
         source: what it may be copied from.
     """
     lengths = matching_lengths(text, source)
@@ -56,7 +56,8 @@ def novelty_of_lines(text: str, source: str, *, is_cut: bool) -> Novelty:
         is_cut: whether the last line of the text is no whole one.
     """
     lines = text.split("\n")
-    lengths = np.concatenate([np.append(matching_lengths(line, source), 0) for line in lines])[:-1]
+    left = np.concatenate([np.arange(len(line), -1, -1) for line in lines])[:-1]  # of its line, at each place
+    lengths = np.minimum(matching_lengths(text, source), left)
     found = _judge(text, lengths, np.array([character != "\n" for character in text], dtype=bool))
     whole = [line for line in _lines(text)[: len(lines) - is_cut] if line]
     known = {*_lines(source)}
@@ -94,16 +95,96 @@ def _apart(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
 def matching_lengths(text: str, source: str) -> NDArray[np.int64]:
     """For each place in a text, how long the stretch is that begins there and stands in the source.
 
-    One that begins a character later is shorter by one at most, so that every length is tried once.
+    The source is read once, through an automaton of all that stands in the text. A stretch that begins a character
+    later is shorter by one at most, so that every length is tried once.
     """
+    behind = _lengths_behind(text, source)
     lengths = np.zeros(len(text), dtype=np.int64)
     length = 0
     for start in range(len(text)):
-        while start + length < len(text) and text[start : start + length + 1] in source:
+        while start + length < len(text) and behind[start + length] > length:
             length += 1
         lengths[start] = length
         length = max(length - 1, 0)
     return lengths
+
+
+def _lengths_behind(text: str, source: str) -> list[int]:
+    """For each place in a text, how long the stretch is that ends there and stands in the source."""
+    automaton = _SuffixAutomaton(text)
+    following, shorter, longest = automaton.following, automaton.shorter, automaton.longest
+    found = [0] * len(longest)
+    state = length = 0
+    for character in source:
+        if (after := following[state].get(character)) is None:
+            while after is None and state:
+                state = shorter[state]
+                after = following[state].get(character)
+            length = longest[state]
+        if after is not None:
+            state, length = after, length + 1
+            if length > found[state]:
+                found[state] = length
+    by_length = sorted(range(1, len(longest)), key=longest.__getitem__)
+    for state in reversed(by_length):  # what ends with a stretch that was found was found too
+        if found[state]:
+            found[shorter[state]] = longest[shorter[state]]
+    for state in by_length:
+        found[state] = found[state] or found[shorter[state]]
+    return [found[state] for state in automaton.prefixes]
+
+
+class _SuffixAutomaton:
+    """All that stands in a text: Blumer et al. 1985, "The smallest automaton recognizing the subwords of a text".
+
+    A state, of twice as many as the text has characters at most, stands for the stretches that end at the same places.
+
+    Args:
+        text: any.
+
+    Attributes:
+        following: for each state, the next one by character.
+        longest: for each, the length of its longest stretch.
+        shorter: for each, the state of the longest stretch that ends all of its own and is none of them.
+        prefixes: the state of each beginning of the text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.following: list[dict[str, int]] = [{}]
+        self.longest = [0]
+        self.shorter = [-1]
+        self.prefixes: list[int] = []
+        last = 0
+        for character in text:
+            last = self._append(character, last)
+            self.prefixes.append(last)
+
+    def _append(self, character: str, last: int) -> int:
+        new = self._add({}, self.longest[last] + 1, 0)
+        while last >= 0 and character not in self.following[last]:
+            self.following[last][character] = new
+            last = self.shorter[last]
+        if last >= 0:
+            self.shorter[new] = self._split(character, last)
+        return new
+
+    def _split(self, character: str, before: int) -> int:
+        """The state of the stretch that is one character longer than `before`; it may be a part of another."""
+        state = self.following[before][character]
+        if self.longest[state] == self.longest[before] + 1:
+            return state
+        part = self._add(dict(self.following[state]), self.longest[before] + 1, self.shorter[state])
+        self.shorter[state] = part
+        while before >= 0 and self.following[before].get(character) == state:
+            self.following[before][character] = part
+            before = self.shorter[before]
+        return part
+
+    def _add(self, following: dict[str, int], longest: int, shorter: int) -> int:
+        self.following.append(following)
+        self.longest.append(longest)
+        self.shorter.append(shorter)
+        return len(self.longest) - 1
 
 
 def _covered(lengths: NDArray[np.int64], minimum: int, is_judged: NDArray[np.bool_]) -> float:
