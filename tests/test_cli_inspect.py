@@ -269,8 +269,18 @@ def test_verify_names_each_of_several(inspect, trained):
     (trained / "twin.pt").write_bytes((trained / "words.pt").read_bytes())
     lines = inspect("twin.pt", "--verify").stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("checkpoint")] == ["words.pt", "twin.pt"]
-    objects = [json.loads(line) for line in inspect("twin.pt", "--verify", "--json").stdout.splitlines()]
+    objects = json.loads(inspect("twin.pt", "--verify", "--json").stdout)
     assert [one["checkpoint"] for one in objects] == ["words.pt", "twin.pt"]
+
+
+def test_verify_finds_what_is_no_number_and_allows_what_was_not_measured(trained, tmp_path):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    for value, code in ((float("inf"), 0), (float("nan"), 1)):
+        contents["training"]["measured"] = [value]
+        torch.save(contents, tmp_path / "m.pt")
+        result = run_charrnn(tmp_path, "inspect", "m.pt", "--verify", text=True)
+        assert result.returncode == code
+        assert ("m.pt: its training state holds NaN" in result.stderr) == (code == 1)
 
 
 def test_verify_finds_damage_in_what_only_a_resume_reads(inspect, trained):

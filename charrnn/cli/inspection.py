@@ -128,21 +128,12 @@ def inspect(
     _check(flags)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
-    from charrnn.display.json_line import to_json
     from charrnn.display.plain import write_line
 
     if told := told_of_typing(_inputs(flags)):
         write_line(sys.stderr, told)
     if verify:
-        from charrnn.cli.common.tables import print_table
-        from charrnn.escape import quoted
-        from charrnn.storage.verification import verify_checkpoint
-
-        for path in checkpoints:
-            rows = verify_checkpoint(path)
-            if len(checkpoints) > 1:
-                rows = [("checkpoint", path if as_json else quoted(path)), *rows]
-            print(to_json(dict(rows))) if as_json else print_table(rows)
+        _verify(checkpoints, as_json)
         return
     subjects = read_subjects(checkpoints, corpus, member, encoding)
     _check_subjects(subjects, flags)
@@ -282,6 +273,22 @@ def _views(flags: Mapping[str, Any]) -> list[str]:
 def _outputs(flags: Mapping[str, Any], beside: str) -> list[str]:
     """What else the flags ask for that stands alone."""
     return [name for name in ("score", "export", "svg", "html") if name != beside and flags[name] is not None]
+
+
+def _verify(checkpoints: list[str], as_json: bool) -> None:
+    """Check all of each checkpoint; of several, tell which it is."""
+    from charrnn.cli.common.tables import print_table
+    from charrnn.display.json_line import to_json
+    from charrnn.escape import quoted
+    from charrnn.storage.verification import verify_checkpoint
+
+    if as_json:
+        checked = [{"checkpoint": path, **dict(verify_checkpoint(path))} for path in checkpoints]
+        print(to_json(checked if len(checked) > 1 else checked[0]))
+        return
+    for path in checkpoints:
+        rows = verify_checkpoint(path)
+        print_table([("checkpoint", quoted(path)), *rows] if len(checkpoints) > 1 else rows)
 
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,8 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
 
 
 def _check_finite(leaf: Any, path: str) -> None:
-    if isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all():
+    is_nan = isinstance(leaf, float) and math.isnan(leaf)  # what was not measured yet may be infinite
+    if is_nan or (isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all()):
         raise CheckpointError(f"{path}: its training state holds NaN or infinity; it is damaged, train anew")
 
 
