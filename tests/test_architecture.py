@@ -144,7 +144,7 @@ ALLOWED = {
         "heatmap": "curves widths",
         "page": "outputs",
         "svg": "escape widths",
-        "curves": "metrics ngrams options",
+        "curves": "metrics ngrams options widths",
         "card": "archive config encoder escape metrics ngrams options plain shapes verdict widths",
     },
 }

@@ -11,6 +11,7 @@ from charrnn.analysis.features import picture
 from charrnn.display.card import spell
 from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, history_curve, plot, sparkline
 from charrnn.display.plain import JsonDisplay, PlainDisplay, describe_loss, format_seconds
+from charrnn.display.widths import text_width
 from charrnn.escape import quoted, visible
 from charrnn.metrics import HistoryRow, Report
 from charrnn.text.encoder import RARE
@@ -186,3 +187,12 @@ def test_of_an_alphabet_every_blank_is_seen():
     assert [spell(character, "byte") for character in "\t\xa0"] == ["\\t", "0xA0"]
     assert [picture(character) for character in "\t \N{IDEOGRAPHIC SPACE}é"] == ["tab", "space", "<U+3000>", "é"]
     assert spell(picture(RARE), CHARACTER) == RARE
+
+
+def test_a_legend_of_wide_names_fits():
+    curves = [
+        Curve(name * 14, mark, [(0, 1.0), (1, 2.0)]) for name, mark in (("漢", "●"), ("字", "○"), ("語語語", "◆"))
+    ]
+    lines = plot(curves, 60, title="nats", x_range=(0, 1), labels=("a", "b"))
+    assert all(text_width(line) <= 60 for line in lines)
+    assert len(lines) == 3 + CURVE_HEIGHT + 2, "two names do not fit beside each other"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.display.widths import cut, text_width
 from charrnn.metrics import HistoryRow
 from charrnn.text.options import CHARACTER
 
@@ -112,11 +113,11 @@ def _headline(title: str, legend: Sequence[str], width: int) -> list[str]:
     """A title and what each mark stands for, whole, in as many lines as that takes."""
     lines = [f"{title} "]
     for entry in legend:
-        if len(lines[-1]) + 2 + len(entry) > width:
+        if text_width(lines[-1]) + 2 + text_width(entry) > width:
             lines.append(entry)
         else:
             lines[-1] += f"  {entry}"
-    return [line[:width].rstrip() for line in lines]
+    return [cut(line, width).rstrip() for line in lines]
 
 
 def sparkline(values: Sequence[float | None], high: float) -> str:
