@@ -20,7 +20,7 @@ def test_any_text_is_a_sound_picture_of_all_its_characters(text):
     root, shown = parse(picture([Tinted(c, 0.5, ("<",)) for c in text], text))
     assert len(shown) == len(text)
     assert all(
-        len(letter) == 1 and (letter in (c, c.translate(MIRRORED)) or letter in "↵→□␀" or c < " ")
+        len(letter) == 1 and (letter in (c, c.translate(MIRRORED)) or letter in "↵→□␀⁀¦¬" or c < " ")
         for letter, c in zip(shown, text, strict=True)
     )
     width, height = float(root.get("width")), float(root.get("height"))
@@ -40,6 +40,9 @@ def test_colours_are_as_strong_as_the_values_and_lines_end_where_they_should():
     assert letters[3].get("x") == letters[0].get("x")
     assert float(letters[3].get("y")) > float(letters[2].get("y"))
     assert len(parse(picture([Tinted("\uffff", 0)], "t"))[1]) == 1
+    assert parse(picture([Tinted("a", 0)], "a\ufffe\uffff"))[0].find(f"{SVG}title").text == "a□□"
+    joiners = "a\N{SOFT HYPHEN}\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}\t\n"
+    assert "".join(parse(picture([Tinted(c, 0) for c in joiners], "t"))[1]) == "a¬⁀¦→↵"
     wrapped, _ = parse(picture([Tinted("x", 0)] * (COLUMNS + 1), "t"))
     assert len({node.get("y") for node in wrapped.iter(f"{SVG}text")}) == 2
 

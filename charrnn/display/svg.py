@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
-from charrnn.display.widths import cell_width
+from charrnn.display.widths import PICTURES, cell_width
 from charrnn.escape import quoted
 
 MARK = "<!-- charrnn picture -->"
@@ -26,6 +26,9 @@ _STYLE = f"""
     .cold {{ fill: #549ce8; }}
   }}
 """
+
+_NO_XML = dict.fromkeys((0xFFFE, 0xFFFF), "□")
+"""What no XML can hold, of what is no control character: https://www.w3.org/TR/xml/#charsets."""
 
 MIRRORED = str.maketrans("()[]{}<>«»", ")(][}{><»«")
 """What is drawn of brackets among letters that are read from the right."""
@@ -80,7 +83,7 @@ def picture(characters: Sequence[Tinted], title: str) -> str:
     extent = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'{MARK}\n<svg xmlns="http://www.w3.org/2000/svg" {extent} role="img">\n'
-        f"<title>{escape(quoted(title))}</title>\n<style>{_STYLE}</style>\n"
+        f"<title>{escape(quoted(title).translate(_NO_XML))}</title>\n<style>{_STYLE}</style>\n"
         f'<rect class="paper" width="{width}" height="{height}" rx="8"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
@@ -98,8 +101,8 @@ def _draw(one: Tinted, x: int, y: int, width: int) -> str:
 
 def _letter(character: str) -> str:
     """One harmless character that stands for any."""
-    if character in "\n\t":
-        return {"\n": "↵", "\t": "→"}[character]
+    if character in PICTURES:
+        return PICTURES[character]
     shown = quoted(character) if unicodedata.category(character) != "Cn" else ""  # XML has no U+FFFF, and its like
     return escape(shown) if len(shown) == 1 else "□"
 

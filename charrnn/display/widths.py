@@ -10,7 +10,7 @@ from charrnn.escape import SIGNS, visible
 _CIRCLE, _FILLER = "◌", "\N{HANGUL CHOSEONG FILLER}"
 """What a mark lies on where it stands by itself, and a Hangul vowel or final, which take the columns of a first."""
 
-_PICTURES = {
+PICTURES = {
     "\n": "↵",
     "\t": "→",
     "\N{SOFT HYPHEN}": "¬",
@@ -22,8 +22,8 @@ _PICTURES = {
 
 def picture(character: str) -> str:
     """A harmless picture of a character by itself; what would lie over its neighbour gets something to lie on."""
-    if character in _PICTURES:
-        return _PICTURES[character]
+    if character in PICTURES:
+        return PICTURES[character]
     shown = visible(character)
     if not shown or text_width(shown):
         return shown
