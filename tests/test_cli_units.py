@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from test_page import data_of
 
+from charrnn.cli.common import shared
 from charrnn.loading import load_for_scoring
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder, to_bytes
@@ -135,3 +137,11 @@ def test_bytes_have_no_encoding(folder, arguments):
 def test_a_model_of_bytes_learns_as_it_reads(folder):
     score = show(folder, "bytes", "--score", "words.txt", "--dynamic")
     assert score["dynamic"]["loss"] < score["loss"]
+
+
+def test_of_a_sample_in_bytes_an_unfinished_character_at_its_end_is_left_out(monkeypatch):
+    encoder = CharEncoder("".join(map(chr, sorted("a\n🦊".encode()))), "byte")
+    ids = encoder.encode("a🦊a🦊").tolist()
+    monkeypatch.setattr(shared, "Sampler", lambda *_: SimpleNamespace(stream=lambda length: ids[:length]))
+    written = [shared.write_sample(None, encoder, [], length, seed=1) for length in (10, 9, 7, 6, 4, 1)]
+    assert written == ["a🦊a🦊", "a🦊a", "a🦊a", "a🦊a", "a", "a"]

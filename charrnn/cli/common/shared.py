@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler, StepModel
-from charrnn.text.encoder import CharEncoder
+from charrnn.text.encoder import CharEncoder, Decoder
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "\\": "\\"}
 _ESCAPED = {character: f"\\{name}" for name, character in _ESCAPES.items()}
@@ -49,6 +49,9 @@ def write_sample(
     seed: int,
     options: SamplingOptions | None = None,
 ) -> str:
-    """Write a text as `charrnn sample` does without a prompt; by default at its temperature."""
+    """Write a text as `charrnn sample` does without a prompt; by default at its temperature.
+
+    Of so many bytes, where these are the unit, those at the end that are no whole character are left out.
+    """
     sampler = Sampler(model, [first_id(encoder, counts)], options or SamplingOptions(), seed)
-    return encoder.decode(list(sampler.stream(length)))
+    return "".join(map(Decoder(encoder).feed, sampler.stream(length)))

@@ -51,7 +51,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
 
     Args:
         subject: the model.
-        wanted: a file, or how many characters to sample.
+        wanted: a file, or how many characters to sample; bytes, where these are the unit.
 
     Raises:
         CharRNNError: the training text is not there to compare with.
@@ -115,7 +115,7 @@ def _as_learned(text: str, subject: Subject) -> str:
 
 
 def _sample(subject: Subject, wanted: str) -> str:
-    """Write as many characters as are wanted."""
+    """Write as many characters, or bytes, as are wanted."""
     length = int(wanted) if len(wanted.lstrip("0")) < 10 else MAX_JUDGED  # Python reads no number of 5,000 digits
     contents = subject.contents
     counts = contents.corpus.counts
