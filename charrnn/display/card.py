@@ -111,13 +111,20 @@ def card(
     ]
     if best is None:
         return [*rows, ("best", "no loss on record")]
-    whole = "" if checkpoint.has_own_losses else f", of all {checkpoint.losses_of} members together"
-    rows.append(("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{whole}"))
+    whole = "" if checkpoint.has_own_losses else f"all {checkpoint.losses_of} members together"
+    of_whole = f", of {whole}" if whole else ""
+    rows.append(("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{of_whole}"))
     cold_loss = training.get("cold_loss")
     if cold_loss is not None:
-        rows.append(("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state"))
+        rows.append(
+            ("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state{of_whole}")
+        )
     if baseline is not None or absence:
-        told = absence if baseline is None else _describe_baseline(baseline, best.val_loss, unit, learned, counted)
+        told = absence
+        if baseline is not None:
+            measured = _describe_baseline(baseline, unit, learned, counted)
+            whom = f"{whole} are" if whole else "this model is"
+            told = f"{measured}: {whom} {_compare(best.val_loss, baseline)}"
         rows.append((f"  {YARDSTICK}", told))
     if known:
         rows.append(("  by heart", known))
@@ -162,14 +169,18 @@ def _describe_parameter(weight: Parameter, width: int) -> str:
     return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 
-def _describe_baseline(baseline: float, loss: float, unit: str, learned: int, counted: int) -> str:
-    """The n-gram model's loss, how much it learned from, and which of the two is better."""
-    difference = bits_per_char(abs(baseline - loss))
-    word = "better" if loss < baseline else "WORSE"
-    relation = f"{word} by {difference:.3f} bits" if round(difference, 3) else "as good as that"
+def _describe_baseline(baseline: float, unit: str, learned: int, counted: int) -> str:
+    """The n-gram model's loss, over what, and how much it learned from."""
     part = f", learned from the last {learned:,} {unit}s alone" if learned else ""
     where = f"{counted:,} {unit}s" if counted else "text"
-    return f"{describe_loss(baseline, unit)} on the same {where}{part}: this model is {relation}"
+    return f"{describe_loss(baseline, unit)} on the same {where}{part}"
+
+
+def _compare(loss: float, other: float) -> str:
+    """How good a model is beside another."""
+    difference = bits_per_char(abs(other - loss))
+    word = "better" if loss < other else "WORSE"
+    return f"{word} by {difference:.3f} bits" if round(difference, 3) else "as good as that"
 
 
 def _describe_frequencies(checkpoint: Checkpoint) -> str:
