@@ -188,19 +188,19 @@ def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, 
     """The surprisal of every character from the first on, given more than `low` and at most `high` before it."""
     last = len(ids) - 1 - high  # what such a window predicts a second time does not count
     starts = np.append(np.arange(first - low - 1, last, high - low), last)
-    doubled = int(starts[-2] + high - low - last) if len(starts) > 1 else high - low - (len(ids) - first)
+    num_doubled = int(starts[-2] + high - low - last) if len(starts) > 1 else high - low - (len(ids) - first)
     at_once = max(64, _CHARACTERS_AT_ONCE // high)
     at_once = max(1, min(at_once, _LOGITS_AT_ONCE // (high * model.config.vocab_size)))
     found = []
-    for first in range(0, len(starts), at_once):
-        chosen = starts[first : first + at_once]
+    for begin in range(0, len(starts), at_once):
+        chosen = starts[begin : begin + at_once]
         windows = np.asarray(ids, dtype=np.int64)[chosen + np.arange(high + 1)[:, None]]  # (high + 1, N)
         recalled = _recall(model.config, windows[:-1])
         logits, _ = model.forward(windows[:-1], model.initial_state(len(chosen)), recalled)
         found.append(surprisals(logits[low:], windows[low + 1 :]))  # (high - low, N)
     values = np.concatenate(found, axis=1).T.ravel()  # in the order of the text
     end = len(values) - (high - low)
-    return np.concatenate([values[:end], values[end + doubled :]])
+    return np.concatenate([values[:end], values[end + num_doubled :]])
 
 
 def _recall(config: ModelConfig, windows: NDArray[Any]) -> Forecasts | None:
