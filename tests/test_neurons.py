@@ -8,7 +8,7 @@ from conftest import CORPORA, VARIANTS, numpy_twin, random_model
 
 from charrnn.analysis import neurons
 from charrnn.analysis.features import text_features
-from charrnn.analysis.neurons import Activations, Unit, find_neurons, parts_of, readable_length, strongest, watch
+from charrnn.analysis.neurons import Activations, Unit, beyond_chance, find_neurons, parts_of, readable_length, watch
 from charrnn.config import ModelConfig
 from charrnn.shapes import parameter_shapes
 from charrnn.text.encoder import CharEncoder
@@ -42,7 +42,7 @@ def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets
     encoder = CharEncoder(text)
     activations, _ = watch(*hand_made(encoder), encoder.encode(text))
     np.testing.assert_array_equal(activations.of(Unit(0, 1, "h")), text_features(text)["position in line"])
-    found = {finding.feature: finding for finding in strongest(find_neurons(activations, text_features(text)))}
+    found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(text)))}
     for feature, unit in {"position in line": 1, "inside ( )": 5}.items():
         assert found[feature].unit == Unit(0, unit, "h")
         assert found[feature].effect == pytest.approx(1, abs=1e-5)
@@ -65,7 +65,7 @@ def test_neurons_that_mean_nothing_are_found_in_one_text_of_twenty_at_most():
     features = text_features(TEXT[:4000])
     units = [Unit(0, number, "h") for number in range(60)]
     texts_with_a_finding = sum(
-        bool(strongest(find_neurons(Activations(units, wandering(4000, 60, seed)), features))) for seed in range(60)
+        bool(beyond_chance(find_neurons(Activations(units, wandering(4000, 60, seed)), features))) for seed in range(60)
     )
     allowed = 3 + 3 * math.sqrt(60 * 0.05 * 0.95)  # three deviations above one in twenty
     assert texts_with_a_finding <= allowed
@@ -80,7 +80,7 @@ def test_a_weak_but_real_effect_among_many_units_is_found(share, power):
     for seed in range(20):
         values = wandering(4000, 60, seed)
         values[:, 7] = share * (start - start.mean()) / start.std() + math.sqrt(1 - share**2) * values[:, 7]
-        findings = strongest(find_neurons(Activations([Unit(0, n, "h") for n in range(60)], values), features))
+        findings = beyond_chance(find_neurons(Activations([Unit(0, n, "h") for n in range(60)], values), features))
         found += any(f.feature == "word start" and f.unit.number == 7 for f in findings)
     assert found >= power * 20
     assert share or found <= 2
@@ -113,7 +113,7 @@ def test_a_unit_that_is_off_where_a_feature_is_on_follows_it_too():
     feature = (generator.random(2000) < 0.5).astype(np.float32)
     values[:, 6] -= 4 * feature
     units = [Unit(0, n, "h") for n in range(8)]
-    (finding,) = strongest(find_neurons(Activations(units, values), {"on": feature}))
+    (finding,) = beyond_chance(find_neurons(Activations(units, values), {"on": feature}))
     assert (finding.unit, finding.effect < -0.8, finding.p < 0.01) == (units[6], True, True)
 
 
@@ -195,7 +195,7 @@ def test_a_gate_that_follows_something_is_found():
     weights["layers.0.weight_ih"][2] = np.where(capitals, 9, -9)
     weights["layers.0.weight_hh"][2] = weights["layers.0.bias"][2] = 0
     activations, _ = watch(config, weights, encoder.encode(TEXT))
-    found = {finding.feature: finding for finding in strongest(find_neurons(activations, text_features(TEXT)))}
+    found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(TEXT)))}
     assert found["capital"].unit == Unit(0, 2, "i")
     assert found["capital"].effect == pytest.approx(1, abs=1e-3)
 

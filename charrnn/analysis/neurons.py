@@ -275,6 +275,6 @@ def _corrected(correlations: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
-def strongest(findings: Sequence[Finding]) -> list[Finding]:
+def beyond_chance(findings: Sequence[Finding]) -> list[Finding]:
     """Those that are beyond chance."""
     return [finding for finding in findings if finding.p <= SIGNIFICANT]

@@ -15,9 +15,9 @@ from charrnn.analysis.neurons import (
     SHORTEST_TEXT,
     SHUT,
     Unit,
+    beyond_chance,
     has_gates,
     parts_of,
-    strongest,
 )
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.common.shared import first_id
@@ -92,7 +92,7 @@ def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> V
 
 def neurons_view(watched: Watched) -> View:
     """List the units that follow a feature of the text."""
-    found = strongest(watched.findings)
+    found = beyond_chance(watched.findings)
     data = {
         **watched.piece.fields,
         "units": len(watched.activations.units),
@@ -112,7 +112,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
     """Show the text coloured by one unit, and what that unit follows."""
     unit = parse_unit(name, watched.subject)
     values, piece = watched.activations.of(unit)[:shown], watched.piece.first(shown)
-    followed = [f for f in strongest(watched.findings) if f.unit == unit]
+    followed = [f for f in beyond_chance(watched.findings) if f.unit == unit]
     data = {
         "unit": unit_name(unit),
         "text": piece.source,
@@ -255,7 +255,7 @@ def _shortness(watched: Watched) -> str:
     length = len(watched.text)
     if watched.findings and length >= ENOUGH:
         return ""
-    if watched.findings and strongest(watched.findings):
+    if watched.findings and beyond_chance(watched.findings):
         return f"{number_of(length, 'character')} are few; in {ENOUGH:,} or more, more would be found"
     return f"{too_few(length)} to find much; {SHORTEST_TEXT} at least, and {ENOUGH:,} or more, would do"
 

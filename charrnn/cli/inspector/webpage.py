@@ -12,7 +12,7 @@ import numpy as np
 from charrnn import __version__
 from charrnn.analysis.features import OTHER, kind
 from charrnn.analysis.gradients import shortest_text
-from charrnn.analysis.neurons import has_gates, strongest
+from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector.cards import describe
@@ -243,7 +243,7 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
     seen, size = watched.activations, watched.subject.contents.model.hidden_size
     states = [place for place, unit in enumerate(seen.units) if unit.is_state]
     named = [parse_unit(name, watched.subject) for name in asked]
-    named += [finding.unit for finding in strongest(watched.findings)]
+    named += [finding.unit for finding in beyond_chance(watched.findings)]
     gates = list(dict.fromkeys(unit for unit in named if not unit.is_state))
     places = {unit: place for place, unit in enumerate(seen.units)}
     columns = [*states, *(places[unit] for unit in gates)]
