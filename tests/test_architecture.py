@@ -142,7 +142,7 @@ ALLOWED = {
         "widths": "escape",
         "console": "echo escape metrics outlet plain widths",
         "heatmap": "curves widths",
-        "page": "outputs",
+        "page": "",
         "svg": "escape widths",
         "curves": "metrics ngrams options widths",
         "card": "archive config encoder escape metrics ngrams options plain shapes verdict widths",

@@ -19,7 +19,7 @@ from charrnn.cli.inspector import webpage
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.webpage import LONGEST_STRETCH, MOST_GUESSES
 from charrnn.config import ModelConfig
-from charrnn.display.page import MARK, render, write_page
+from charrnn.display.page import MARK, render
 from charrnn.errors import OutputError
 
 HOSTILE = (
@@ -509,16 +509,18 @@ def test_data_cannot_end_its_own_script():
 
 def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_page("report.html", f"<!doctype html>\n{MARK} one")
-    write_page("report.html", f"<!doctype html>\n{MARK} two")
-    assert (tmp_path / "report.html").read_text().endswith("two")
+    monkeypatch.setattr(webpage, "collect", lambda *_: {"text": text})
+    for text in ("one", "two"):
+        webpage.write_report(None, "report.html", {})
+        assert data_of((tmp_path / "report.html").read_text()) == {"text": text}
+    assert MARK in (tmp_path / "report.html").read_text()
     (tmp_path / "mine.html").write_text("my own page")
     with pytest.raises(OutputError, match=r"mine.html: exists and is not a report of charrnn's"):
-        write_page("mine.html", "new")
+        webpage.write_report(None, "mine.html", {})
     assert (tmp_path / "mine.html").read_text() == "my own page"
     for name, reason in (("none/report.html", "no such folder; make it"), (".", "exists and is not a report")):
         with pytest.raises(OutputError, match=reason):
-            write_page(name, "new")
+            webpage.write_report(None, name, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.html", "report.html"]
 
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from charrnn.storage.outputs import check_replaceable, write_whole
-
 MARK = "<!-- charrnn report -->"
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
@@ -28,25 +26,6 @@ def render(data: Mapping[str, Any]) -> str:
         before, _, after = page.partition("{{" + name + "}}")
         page = before + value + after
     return page
-
-
-def check_page(path: str) -> None:
-    """Refuse a path where no page can be written; only an earlier report is replaced.
-
-    Raises:
-        OutputError: that is so.
-    """
-    check_replaceable(path, MARK, "a report", "--html")
-
-
-def write_page(path: str, page: str) -> None:
-    """Write a page, whole or not at all.
-
-    Raises:
-        OutputError: something else than a report is there, or it cannot be written.
-    """
-    check_page(path)
-    write_whole(path, page.encode("utf-8"), "--html")
 
 
 def _asset(name: str) -> str:

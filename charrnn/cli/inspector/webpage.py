@@ -30,11 +30,12 @@ from charrnn.cli.inspector.views import (
 )
 from charrnn.cli.inspector.watching import ON_A_TEXT, Given, Piece, Watched, choose_pieces
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
-from charrnn.display.page import check_page, render, write_page
+from charrnn.display.page import MARK, render
 from charrnn.display.plain import number_of
 from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.inference.tape import GATE_LETTERS
+from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
 
@@ -65,8 +66,8 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
     Raises:
         OutputError: something else is there, or it cannot be written.
     """
-    check_page(path)  # before the work
-    write_page(path, render(collect(subject, flags)))
+    check_replaceable(path, MARK, "a report", "--html")  # before the work
+    write_whole(path, render(collect(subject, flags)).encode("utf-8"), "--html")
     print(path)
 
 
