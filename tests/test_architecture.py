@@ -122,7 +122,6 @@ ALLOWED = {
     },
     "analysis": {
         "losses": "config errors evaluated numpy_ensemble recall",
-        "heldout": "archive corpus encoder errors escape standard_input",
         "ngrams": "",
         "dynamic": "backprop config losses recall tape",
         "surprise": "encoder losses numpy_ensemble options recall unknowns",

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import make_text
 
-from charrnn.analysis.heldout import find_text
+from charrnn.cli.inspector.own_text import find_text
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text import corpus
 

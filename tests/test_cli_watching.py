@@ -13,9 +13,9 @@ import torch
 from conftest import make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.analysis import neurons
-from charrnn.analysis.heldout import FoundText
 from charrnn.cli.inspector import gallery, watching
 from charrnn.cli.inspector.gradient_view import num_read, require_length
+from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.views import surprise_view
 from charrnn.cli.inspector.watching import Given, Piece, choose_pieces

@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import run_charrnn
 
-from charrnn.analysis.heldout import describe_absence, find_text
+from charrnn.cli.inspector.own_text import describe_absence, find_text
 from charrnn.errors import OutputError
 from charrnn.storage import outputs
 from charrnn.storage.archive import read_checkpoint

@@ -10,10 +10,10 @@ import numpy as np
 
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import picture
-from charrnn.analysis.heldout import FoundText
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
 from charrnn.cli.common.shared import is_number, write_sample
 from charrnn.cli.common.tables import format_columns, wrapped
+from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.analysis.heldout import FoundText, describe_absence, find_text
 from charrnn.analysis.ngrams import MAX_CHARACTERS, NgramModel
+from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.evaluated import Places, counted_places
 from charrnn.generation.sampling import StepModel

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from conftest import make_text, train_briefly
 
-from charrnn.analysis import heldout
-from charrnn.analysis.heldout import FoundText, describe_absence, find_text
 from charrnn.analysis.ngrams import NgramModel
+from charrnn.cli.inspector import own_text
 from charrnn.cli.inspector.cards import describe, describe_each, show_comparison
+from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card
 from charrnn.errors import CorpusError
@@ -65,13 +65,13 @@ def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, tr
 def test_a_file_of_another_size_is_not_even_read(contents, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text("another text")
-    monkeypatch.setattr(heldout, "read_corpus", None)
+    monkeypatch.setattr(own_text, "read_corpus", None)
     assert find_text(contents, str(tmp_path / "words.pt")) is None
 
 
 def test_a_huge_text_is_not_read_unasked(contents, trained, monkeypatch):
     for largest, is_sought in ((20_000, True), (19_999, False)):
-        monkeypatch.setattr(heldout, "LARGEST_SOUGHT", largest)
+        monkeypatch.setattr(own_text, "LARGEST_SOUGHT", largest)
         assert (find_text(contents, str(trained / "words.pt")) is not None) == is_sought
         assert find_text(contents, "m.pt", str(trained / "words.txt")) is not None
 
@@ -107,7 +107,7 @@ def test_what_was_held_out_by_name_is_found_beside_the_checkpoint_too(contents, 
     (tmp_path / "b.txt").write_text("b")
     for typed in ("--val-text gone/b.txt", "--val-text=gone/b.txt"):
         told = moved(contents, f"charrnn train a.txt {typed} --epochs 3")
-        assert heldout._val_texts(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
+        assert own_text._val_texts(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
 
 
 def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(con
     os.mkfifo(tmp_path / "words.txt")  # reading it would wait for ever
     for command in ("charrnn train words.txt", "charrnn train 'words.txt", "charrnn train a\0/words.txt"):
         assert find_text(moved(contents, command), str(tmp_path / "m.pt")) is None
-    monkeypatch.setattr(heldout, "read_corpus", None)
+    monkeypatch.setattr(own_text, "read_corpus", None)
     empty = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, bytes=0))
     assert find_text(moved(empty, "charrnn train words.txt"), str(tmp_path / "m.pt")) is None, "its size is zero"
 
