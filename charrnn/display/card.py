@@ -98,7 +98,7 @@ def card(
         known: what its loss cannot tell of lines, if so; see `charrnn.display.plain.describe_known`.
     """
     config, best = checkpoint.model, checkpoint.best
-    training, unit = checkpoint.training, checkpoint.encoder.unit
+    unit, cold_loss = checkpoint.encoder.unit, checkpoint.training.get("cold_loss")
     width = 13 if config.members == 1 else 17  # of a shape, before which several members have their number
     rows = [
         ("model", summary(config)),
@@ -107,14 +107,13 @@ def card(
         ("vocabulary", f"{number_of(config.vocab_size, unit)}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
         *origin(checkpoint),
-        ("trained", f"{number_of(training['step'], 'step')}, {format_seconds(training['seconds'])}"),
+        ("trained", f"{number_of(checkpoint.step, 'step')}, {format_seconds(checkpoint.seconds)}"),
     ]
     if best is None:
         return [*rows, ("best", "no loss on record")]
     whole = "" if checkpoint.has_own_losses else f"all {checkpoint.losses_of} members together"
     of_whole = f", of {whole}" if whole else ""
     rows.append(("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{of_whole}"))
-    cold_loss = training.get("cold_loss")
     if cold_loss is not None:
         rows.append(
             ("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state{of_whole}")

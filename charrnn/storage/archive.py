@@ -32,6 +32,7 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -112,10 +113,20 @@ class Checkpoint:
         """Whether its training loss says something beside its validation loss; see `ModelConfig.losses_compare`."""
         return self.has_own_losses and self.model.losses_compare
 
-    @property
+    @cached_property
     def train_config(self) -> TrainConfig:
         """How it was trained."""
         return config_from_dict(TrainConfig, self.training["config"])
+
+    @property
+    def step(self) -> int:
+        """Updates of the weights that its training has made."""
+        return int(self.training["step"])
+
+    @property
+    def seconds(self) -> float:
+        """That its training has taken."""
+        return float(self.training["seconds"])
 
     @property
     def command(self) -> list[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from charrnn.errors import CheckpointError
-from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.tensorfile import map_leaves
 
 
@@ -33,7 +32,7 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
         ("header", f"model, {len(contents.encoder):,} characters, corpus, {len(contents.history):,} evaluations"),
         ("weights", f"{_figures(contents.weights)}, of the shapes that the model asks for, all finite"),
         ("best", "none yet" if best is None else f"step {best.step:,}, {best.val_loss:.4f} nats"),
-        ("training", _training(contents.training)),
+        ("training", _training(contents)),
     ]
 
 
@@ -43,10 +42,10 @@ def _check_finite(leaf: Any, path: str) -> None:
         raise CheckpointError(f"{path}: its training state holds NaN or infinity; it is damaged, train anew")
 
 
-def _training(state: Mapping[str, Any]) -> str:
-    if "weights" not in state:
-        return f"step {state['step']:,}; its state was left out, as an export does: nothing goes on from here"
-    return f"step {state['step']:,}, {_figures(state)}, all finite"
+def _training(contents: Checkpoint) -> str:
+    if "weights" not in contents.training:
+        return f"step {contents.step:,}; its state was left out, as an export does: nothing goes on from here"
+    return f"step {contents.step:,}, {_figures(contents.training)}, all finite"
 
 
 def _figures(values: Any) -> str:

@@ -89,7 +89,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,
-        "training": {name: contents.training.get(name) for name in ("step", "seconds", "config")},
+        "training": {"step": contents.step, "seconds": contents.seconds, "config": contents.training["config"]},
     }
 
 
@@ -125,17 +125,17 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
     contents = subject.contents
     counted = None if measured is None else measured.counted
     are_of_all = contents.best is not None and not contents.has_own_losses
-    best, training, unit = contents.best, contents.training, contents.encoder.unit
-    options, cold = training["config"], training.get("cold_loss")
+    best, unit, options = contents.best, contents.encoder.unit, asdict(contents.train_config)
+    cold = contents.training.get("cold_loss")
     rows = {
         **{name.replace("_", " "): _plain(value) for name, value in asdict(contents.model).items()},
         "parameters": f"{count_parameters(contents.model):,}",
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
         "  evaluated": f"{subject.num_counted if counted is None else len(counted):,}",
-        "steps": f"{training['step']:,}",
-        "time": format_seconds(training["seconds"]),
-        **{name.replace("_", " "): _plain(options.get(name, "?")) for name in COMPARED},
+        "steps": f"{contents.step:,}",
+        "time": format_seconds(contents.seconds),
+        **{name.replace("_", " "): _plain(options[name]) for name in COMPARED},
         **({"losses are of": f"all {contents.losses_of} members together"} if are_of_all else {}),
         "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
         f"bits per {unit}": "none on record" if best is None else f"{bits_per_char(best.val_loss):.4f}",
