@@ -1,26 +1,17 @@
 """`charrnn inspect`: its flags, and what they ask for."""
 
-import math
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
-from charrnn.errors import ConfigError
-from charrnn.limits import flag_name
-from charrnn.standard_input import STDIN, told_of_typing
+from charrnn.cli.inspector.checking import check_flags, check_subjects, inputs, views
+from charrnn.standard_input import told_of_typing
 
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject
-
-VIEWS = ("text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
-"""Flags that ask for something other than the card and the score, beside --text."""
-
-PICTURED = ("text", "text_file", "cell")
-"""Those of them that a picture shows."""
 
 PARTS = {
     "score": "How well it knows a text", "text": "Where a text surprises it", "neurons": "What goes on inside",
@@ -125,18 +116,18 @@ def inspect(
     """
     flags = dict(context.params)
     leave_busy_cores()  # before anything imports numpy
-    _check(flags)
+    check_flags(flags)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
     from charrnn.display.plain import write_line
 
-    if told := told_of_typing(_inputs(flags)):
+    if told := told_of_typing(inputs(flags)):
         write_line(sys.stderr, told)
     if verify:
         _verify(checkpoints, as_json)
         return
     subjects = read_subjects(checkpoints, corpus, member, encoding)
-    _check_subjects(subjects, flags)
+    check_subjects(subjects, flags)
     if by is not None and score is not None:
         from charrnn.cli.inspector.filtering import filter_lines
 
@@ -157,122 +148,12 @@ def inspect(
         from charrnn.cli.inspector.webpage import write_report
 
         write_report(subjects[0], html, flags)
-    elif _views(flags):
+    elif views(flags):
         from charrnn.cli.inspector.gallery import show_views
 
         show_views(subjects, flags)
     else:
         _show_cards(subjects, as_json)
-
-
-def _check(flags: Mapping[str, Any]) -> None:
-    """Refuse, before anything is read, flags that cannot be followed.
-
-    Raises:
-        ConfigError: one is out of its range, or two contradict each other.
-    """
-    from charrnn.text.unknowns import check_rule
-
-    check_rule(flags["unknown"])
-    for name in ("top_k", "member"):
-        if flags[name] is not None and flags[name] < 0:
-            raise ConfigError(f"{flag_name(name)} is {flags[name]}; it must be at least 0")
-    for name in ("by", "dynamic"):
-        if flags[name] and flags["score"] is None:
-            raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")
-    if flags["by"] not in (None, "line"):
-        raise ConfigError(f"--by is {flags['by']!r}; it must be line")
-    if flags["above"] is not None and math.isnan(flags["above"]):
-        raise ConfigError("--above is not a number; give bits per character, such as 3.5")
-    if flags["above"] is not None and flags["by"] is None:
-        raise ConfigError("--above chooses lines; give --by line too")
-    if flags["dynamic"] and flags["by"]:
-        raise ConfigError("--dynamic reads one text from end to end, and --by line every line by itself; give one")
-    if flags["text"] is not None and flags["text_file"] is not None:
-        raise ConfigError("--text and --text-file both give a text; give one of them")
-    for name in ("verify", "score", "export"):
-        if flags[name] not in (None, False) and (seen := _views(flags) + _outputs(flags, beside=name)):
-            raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
-    for name in ("html", "svg", "export"):
-        if flags[name] is not None and len(flags["checkpoints"]) > 1:
-            raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
-    for name in ("export", "svg", "html"):
-        if flags[name] is not None and flags["as_json"]:
-            raise ConfigError(f"--{name} writes a file; leave --json out")
-    if flags["svg"] is not None and flags["html"] is not None:
-        raise ConfigError("--svg and --html both write a file; give one of them")
-    if flags["svg"] is not None and (others := [name for name in _views(flags) if name not in PICTURED]):
-        raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
-    if flags["export"] is not None:
-        from charrnn.cli.inspector.exporting import check_export
-
-        check_export(flags["export"])
-    _check_reading(flags)
-    if _inputs(flags).count(STDIN) > 1:
-        raise ConfigError("standard input can be one thing only; give files for the others")
-    for name in ("score", "verify", "export"):
-        if flags[name] not in (None, False) and flags["corpus"] is not None:
-            raise ConfigError(f"--{name} does not read the text that the model learned from; leave --corpus out")
-    if flags["member"] is not None and flags["verify"]:
-        raise ConfigError("--verify reads all of a checkpoint; leave --member out")
-    for name in ("novelty", "corpus"):
-        if flags[name] == STDIN and len(flags["checkpoints"]) > 1:
-            raise ConfigError(f"--{name} is read for every checkpoint, and standard input only once; give a file")
-
-
-def _inputs(flags: Mapping[str, Any]) -> list[str | None]:
-    """All that is read, each a path or "-"."""
-    return [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))]
-
-
-def _check_reading(flags: Mapping[str, Any]) -> None:
-    """Refuse flags about a text that is read where none is.
-
-    Raises:
-        ConfigError: there is such a one.
-    """
-    from charrnn.cli.common.shared import is_number
-    from charrnn.cli.inspector.watching import ON_A_TEXT
-
-    is_read = flags["text"] is not None or flags["text_file"] is not None
-    if flags["unknown"] != "count" and not is_read and flags["score"] is None:
-        raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
-    is_file_read = any(flags[name] is not None for name in ("score", "text_file"))
-    is_file_read |= flags["novelty"] is not None and not is_number(flags["novelty"])
-    if flags["encoding"] is not None and not is_file_read:
-        raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
-    if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
-        raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
-
-
-def _check_subjects(subjects: "list[Subject]", flags: Mapping[str, Any]) -> None:
-    """Refuse, before anything is shown, what one of the checkpoints cannot answer.
-
-    Raises:
-        CharRNNError: there is such a one.
-    """
-    if flags["gates"]:
-        from charrnn.cli.inspector.views import require_gates
-
-        require_gates(subjects)
-    for subject in subjects:
-        for name in ("gradients", "dynamic"):
-            if flags[name]:
-                subject.require_stream(f"--{name}")
-        for cell in flags["cell"] or ():
-            from charrnn.cli.inspector.views import parse_unit
-
-            parse_unit(cell, subject)
-
-
-def _views(flags: Mapping[str, Any]) -> list[str]:
-    """The views that the flags ask for, by name."""
-    return [name for name in ("text", *VIEWS) if flags[name] or flags[name] == ""]
-
-
-def _outputs(flags: Mapping[str, Any], beside: str) -> list[str]:
-    """What else the flags ask for that stands alone."""
-    return [name for name in ("score", "export", "svg", "html") if name != beside and flags[name] is not None]
 
 
 def _verify(checkpoints: list[str], as_json: bool) -> None:
