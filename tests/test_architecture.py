@@ -78,7 +78,8 @@ ALLOWED = {
         "passes": "ensemble lanes model ranks updates",
         "precision": "config ensemble errors passes randomness",
         "evaluation": "cache encoder ensemble evaluated metrics model passes places ranks recall recalled_text",
-        "group": "clock config ranks torchrun",
+        "meeting": "torchrun",
+        "group": "clock config errors meeting ranks torchrun",
         "optimizers": "config",
         "recovery": "ensemble errors randomness",
         "randomness": "ensemble",
@@ -150,9 +151,9 @@ ALLOWED = {
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""
 
 TORCH_MODULES = {
-    "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "loop", "model", "optimizers",
-    "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run", "torch_engine", "updates",
-    "validation",
+    "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "loop", "meeting", "model",
+    "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run",
+    "torch_engine", "updates", "validation",
 }  # fmt: skip
 TORCH_COMMANDS = {"launch", "resumption", "saving", "session", "threads", "transfer"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}

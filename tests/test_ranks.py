@@ -4,14 +4,17 @@ import functools
 import json
 import math
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +32,18 @@ from charrnn.cli.trainer.reading import read_texts
 from charrnn.cli.trainer.request import Request, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import ConfigError, OutputError
+from charrnn.errors import ConfigError, LostRankError, OutputError
 from charrnn.text import corpus
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint, loop
+from charrnn.training import group as groups
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.training.group import Group
 from charrnn.training.lanes import IGNORED, Lanes
 from charrnn.training.line_lanes import LineLanes
+from charrnn.training.meeting import begin_life
 from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
@@ -145,7 +150,10 @@ def test_a_stop_that_comes_while_pytorch_is_loaded_waits_for_that():
 def test_a_process_without_a_launcher_stands_alone():
     assert read_place({"RANK": "1", "WORLD_SIZE": "2"}) == Place()  # nobody says where the others are
     found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
-    assert found == Place(rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, job="night")
+    assert found == Place(
+        rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, job="night", host="127.0.0.1", port=5,
+        has_store=True,
+    )  # fmt: skip
 
 
 def test_when_a_job_began_is_when_its_first_life_did(tmp_path):
@@ -274,7 +282,103 @@ def model_config(cell="lstm", members=1, recall=0):
     return ModelConfig(vocab_size=len(ENCODER), cell=cell, members=members, **sizes)
 
 
+def begin_lives(store, ranks, world=3):
+    """The names and numbers of a life that some ranks begin, in their order."""
+    with ThreadPoolExecutor() as threads:
+        found = [threads.submit(begin_life, store, Place(rank, world), timedelta(seconds=20)) for rank in ranks]
+    return [each.result() for each in found]
+
+
+def test_ranks_of_one_life_meet_whatever_earlier_ones_have_left_behind():
+    store = dist.HashStore()
+    (first,) = {name for name, _ in begin_lives(store, (0, 1, 2))}
+    for rank in (0, 1):  # came, and died before the others did
+        with pytest.raises(TimeoutError):
+            begin_life(store, Place(rank, 3), timedelta(0))
+    found = begin_lives(store, (2, 1, 0))
+    assert len({name for name, _ in found}) == 1
+    assert found[0][0] != first
+    assert found[-1][1] == 2, "two were begun before"
+
+
+def test_a_rank_that_nobody_waits_for_gives_up_and_says_where_it_was(monkeypatch):
+    monkeypatch.setattr("charrnn.training.group.MEETING", timedelta(seconds=0.2))
+    keeper = make_store()
+    for port, reason in ((keeper.port, "the first process has not come"), (1, "nobody answers")):
+        group = Group(Place(1, 2, host="127.0.0.1", port=port, has_store=True))
+        with pytest.raises(
+            LostRankError, match=rf"^the processes do not meet at 127.0.0.1:{port} \({reason}\); MASTER"
+        ):
+            group.meet()
+        group.leave()
+        assert group.may_speak(), "the first of its host"
+
+
 # Two processes.
+
+
+@pytest.mark.slow
+def test_hosts_that_count_restarts_otherwise_meet_and_may_then_be_slow(tmp_path):
+    store = make_store()
+    for life in ("first", "second"):
+        arguments = [(tmp_path / f"{life}{rank}", rank, 2, store.port, count) for rank, count in ((0, 0), (1, 3))]
+        processes = [server().Process(target=meet_as, args=each, daemon=True) for each in arguments]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(100)
+            assert process.exitcode == 0
+        assert [arguments[rank][0].read_text() for rank in (0, 1)] == ["3 slow", "3 slow"]
+
+
+def meet_as(path, rank, world, port, restarts):
+    take_place(rank, world, port)
+    os.environ["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
+    groups.MEETING = timedelta(seconds=3)
+    group = Group(read_place())
+    group.meet()
+    path.write_text(f"{group.restarts} {group.broadcast(lambda: time.sleep(4) or 'slow')}")
+    group.leave()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ranks", "change", "reason"),
+    [
+        ((0, 1), {"GLOO_SOCKET_IFNAME": "eth9"}, "Unable to find address for: eth9"),
+        ((0,), {"TORCHELASTIC_USE_AGENT_STORE": "False"}, "EADDRINUSE"),
+    ],
+)
+def test_ranks_that_cannot_meet_say_so_in_one_line(folder, ranks, change, reason):
+    store = make_store()
+    places = [functools.partial(take_changed_place, rank, 2, store.port, change) for rank in ranks]
+    trainings = [Training(folder, *FLAGS, prepare=prepare) for prepare in places]
+    assert {training.wait() for training in trainings} == {1}
+    (line,) = "".join(training.stderr for training in trainings).splitlines()
+    told = rf"charrnn: (process 1 of 2: )?the processes do not meet at 127.0.0.1:{store.port} \(.*{reason}.*\); "
+    assert re.match(told, line)
+
+
+def take_changed_place(rank, world, port, change):
+    take_place(rank, world, port)
+    os.environ.update(change)
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_rank_that_waits_for_the_others(folder):
+    store = make_store()
+    for number, port, code in ((signal.SIGINT, store.port, 130), (signal.SIGTERM, 1, 143)):
+        training = Training(folder, *FLAGS, prepare=functools.partial(tell_meeting, 1, 2, port))
+        training.wait_for("meeting")
+        training.kill(number)
+        assert training.wait() == code
+        assert training.stderr == "meeting\n"
+
+
+def tell_meeting(rank, world, port):
+    take_place(rank, world, port)
+    find_store = groups.find_store
+    groups.find_store = lambda *given: print("meeting", file=sys.stderr, flush=True) or find_store(*given)
 
 
 @pytest.mark.slow
@@ -300,6 +404,7 @@ def test_two_ranks_have_the_losses_and_the_weights_of_one(tmp_path):
 def learn_as(folder, rank, world, port):
     take_place(rank, world, port)
     group = Group(read_place())
+    group.meet()
     torch.save({**learn(group), "broken": break_one(group)}, folder / f"{rank}.pt")
     group.leave()
 
@@ -347,6 +452,9 @@ class OnGpus(Part):
     """One of several ranks on GPUs, which notes whether it took leave."""
 
     uses_nccl, has_left = True, False
+
+    def meet(self):
+        pass
 
     def leave(self):
         self.has_left = True
@@ -433,8 +541,8 @@ def torchrun(folder):
     """Start torchrun with two ranks; what a failed test leaves of it is stopped, its ranks first."""
     started = []
 
-    def start(*arguments, meeting=("--standalone",)):
-        command = [sys.executable, "-m", "torch.distributed.run", *meeting, "--nproc-per-node", "2"]
+    def start(*arguments, meeting=("--standalone",), ranks=2):
+        command = [sys.executable, "-m", "torch.distributed.run", *meeting, "--nproc-per-node", str(ranks)]
         started.append(subprocess.Popen(
             [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             encoding="utf-8", env={**clean_environment(), **NO_SPINNING},
@@ -508,8 +616,8 @@ def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, to
     (folder / "verse.pt").touch()  # as mktemp does
     command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite"]
     process = torchrun(*command, "--max-steps", 400, "--log", "verse.log")
-    victim = wait_for_rank(process, 1, folder)
-    os.kill(victim, signal.SIGKILL)
+    wait_for_checkpoint(folder, process)
+    os.kill(find_rank(1, process), signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert stdout == "verse.pt\n"
@@ -529,16 +637,44 @@ def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_s
     _, stderr = earlier.communicate(timeout=120)
     assert earlier.returncode == 0, stderr
     later = torchrun(*command, "--max-steps", 20, "--overwrite", "--learning-rate", 0.5, meeting=meeting)
-    os.kill(find_rank(later, 1), signal.SIGKILL)  # while it loads PyTorch, or soon after
+    os.kill(find_rank(1, later), signal.SIGKILL)  # while it loads PyTorch, or soon after
     _, stderr = later.communicate(timeout=120)
     assert later.returncode == 0, stderr
     assert checkpoint.load(str(folder / "verse.pt")).train_config.learning_rate == 0.5
 
 
 @pytest.mark.slow
+def test_two_hosts_of_which_one_alone_counts_the_restart_go_on(folder, torchrun):
+    """The second rank leaves the first a second to speak; its host finds it well, and begins anew with the other."""
+    meeting = [
+        "--nnodes",
+        2,
+        "--rdzv-id",
+        "night",
+        "--rdzv-backend",
+        "c10d",
+        "--rdzv-endpoint",
+        f"127.0.0.1:{free_port()}",
+    ]
+    command = ["--max-restarts", 1, "-m", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite"]
+    hosts = [torchrun(*command, "--max-steps", 300, meeting=map(str, meeting), ranks=1) for _ in range(2)]
+    wait_for_checkpoint(folder, *hosts)
+    os.kill(find_rank(0, *hosts), signal.SIGKILL)
+    stdouts, stderrs = zip(*(host.communicate(timeout=120) for host in hosts), strict=True)
+    assert [host.returncode for host in hosts] == [0, 0], stderrs
+    assert "".join(stdouts) == "verse.pt\n"
+    assert ", going on after step " in "".join(stderrs)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.slow
 def test_ctrl_c_on_torchrun_saves_once_and_stops(folder, torchrun):
     process = torchrun("-m", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--max-steps", 100_000)
-    wait_for_rank(process, 1, folder)
+    wait_for_checkpoint(folder, process)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=60)
@@ -578,21 +714,21 @@ def place(rank, world, port):
     return {**store, **{name: str(value) for name, value in names.items()}}
 
 
-def wait_for_rank(process, rank, folder):
-    """The process id of a rank, once there is a checkpoint."""
+def wait_for_checkpoint(folder, *launchers):
+    """Wait until there is one, as long as none of what is to write it has ended."""
     end = time.monotonic() + 60
     while not (folder / "verse.pt").exists() or (folder / "verse.pt").stat().st_size < 1000:
         assert time.monotonic() < end
-        assert process.poll() is None, process.stderr.read()
+        for process in launchers:
+            assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    return find_rank(process, rank)
 
 
-def find_rank(process, rank):
-    """The process id of a rank, once torchrun has started it."""
+def find_rank(rank, *launchers):
+    """The process id of a rank, once one of some torchruns has started it."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        for child in children_of(process.pid):
+        for child in (child for process in launchers for child in children_of(process.pid)):
             with suppress(OSError):  # one that has ended meanwhile
                 if f"RANK={rank}".encode() in Path("/proc", child, "environ").read_bytes().split(b"\0"):
                     return int(child)

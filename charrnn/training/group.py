@@ -3,7 +3,8 @@
 Plain values and ids travel by gloo; gradients by gloo on processors and by NCCL on GPUs, in a
 `DistributedDataParallel` for each network, and a step's figures with them: an exchange of their own would take as long
 again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange next fails:
-so there is no need for short timeouts, which a long text being read, or a long evaluation, would run into.
+so once they have met there is no need for short timeouts, which a long text being read, or a long evaluation, would run
+into. Until then there is: one that dies, or never comes, has no connection yet.
 """
 
 from __future__ import annotations
@@ -19,17 +20,21 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
+from torch.distributed.distributed_c10d import PrefixStore, Store, _set_pg_timeout
 from torch.nn.parallel import DistributedDataParallel
 
 from charrnn.config import CONTEXTS
+from charrnn.errors import LostRankError
 from charrnn.training.clock import CLOCK
+from charrnn.training.meeting import begin_life, find_store
 from charrnn.training.ranks import Ranks, Value
 from charrnn.training.torchrun import Place
 
+MEETING = timedelta(minutes=10)
+"""How long ranks wait for each other to come, as torchrun's hosts do; it starts all ranks at the same time."""
+
 PATIENCE = timedelta(days=7)
-"""How long ranks wait for each other while all are alive."""
+"""How long ranks that have met wait for each other."""
 
 CHUNK = 1 << 26
 """Bytes of an array that travel at once."""
@@ -76,7 +81,7 @@ class WithFigures(nn.Module):
 
 
 class Group(Ranks):
-    """One of several processes; all must call what exchanges something in the same order.
+    """One of several processes; all must call what exchanges something in the same order, and `meet` first.
 
     Args:
         place: of this process among them.
@@ -84,14 +89,36 @@ class Group(Ranks):
 
     def __init__(self, place: Place) -> None:
         self.rank, self.world_size, self.local_rank = place.rank, place.world_size, place.local_rank
-        store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
-        # Torchrun keeps one store for all lives of a job; with the addresses of the life before, gloo waits for ever.
-        self._store = PrefixStore(f"life {place.restarts}", store)
-        dist.init_process_group("gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=PATIENCE)
+        self.restarts = place.restarts
+        self._place = place
+        self._store: Store | None = None
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
-        self._clock, self._learning = 0.0, threading.Lock()
-        self.all_reduce_sum()
+        self._clock, self._began, self._learning = 0.0, 0.0, threading.Lock()
+
+    def meet(self) -> None:
+        """Find the others.
+
+        Raises:
+            LostRankError: they are not there, or not within reach.
+        """
+        place = self._place
+        try:
+            store = find_store(place, MEETING)
+            life, earlier = begin_life(store, place, MEETING)
+            self._store = PrefixStore(life, store)
+            dist.init_process_group(
+                "gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=MEETING
+            )
+            self.restarts = int(self.all_reduce_max(max(place.restarts, earlier))[0])
+        except (RuntimeError, OSError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rpartition("] ")[2]
+            raise LostRankError(
+                f"the processes do not meet at {place.host}:{place.port} ({reason}); MASTER_ADDR and MASTER_PORT say "
+                "where they do, GLOO_SOCKET_IFNAME by which network"
+            ) from None
         self._began = self._clock
+        store.set_timeout(PATIENCE)
+        _set_pg_timeout(PATIENCE)
 
     @property
     def uses_nccl(self) -> bool:
@@ -100,7 +127,8 @@ class Group(Ranks):
 
     def leave(self) -> None:
         """Part from the others; over NCCL all must do so together."""
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
     def seed_of_rank(self, seed: int) -> int:
         """See `Ranks.seed_of_rank`."""
@@ -212,7 +240,9 @@ class Group(Ranks):
         return "another process of this training is gone" if is_of_peer else ""
 
     def may_speak(self) -> bool:
-        """See `Ranks.may_speak`."""
+        """See `Ranks.may_speak`; where they have not met, on each host one does."""
+        if self._store is None:
+            return self.local_rank == 0
         if not self.is_first:
             time.sleep(HEAD_START)
         try:

@@ -27,11 +27,13 @@ class Ranks:
         rank: its number; the first, 0, alone reads files, writes them, prints, and has a clock.
         world_size: how many there are.
         local_rank: its number on its host.
+        restarts: how often they have been started again, as far as any of them knows.
     """
 
     rank = 0
     world_size = 1
     local_rank = 0
+    restarts = 0
 
     @property
     def is_first(self) -> bool:

@@ -29,10 +29,12 @@ class Place:
         world_size: how many there are.
         local_rank: its number on its host, from 0.
         local_world_size: how many there are on its host.
-        restarts: how often all of them have been started again, after one of them died.
+        restarts: how often all of them have been started again, after one of them died, as far as its host has counted.
         job: what is the same in all lives of a job, and in no other but one of the same `--rdzv-id`; empty without
             torchrun.
         began: when the job's first life did, in seconds since 1970; 0 where nobody says so.
+        host, port: where all of them meet.
+        has_store: whether the launcher keeps a store there; else the first of them does.
     """
 
     rank: int = 0
@@ -42,6 +44,9 @@ class Place:
     restarts: int = 0
     job: str = ""
     began: float = 0.0
+    host: str = ""
+    port: int = 0
+    has_store: bool = False
 
 
 NO_LAUNCHER = Place()
@@ -60,6 +65,9 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
         restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
         job=_job(environment[JOB]) if JOB in environment else "",
         began=_began(environment.get(ERROR_FILE, "")),
+        host=environment["MASTER_ADDR"],
+        port=int(environment["MASTER_PORT"]),
+        has_store=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
     )
 
 

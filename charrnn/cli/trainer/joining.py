@@ -45,6 +45,7 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
 
     group, are_together = Group(place), False
     try:
+        group.meet()
         yield group
         are_together = True
     except typer.Exit:  # by a signal, which all of them heed after the same step

@@ -6,6 +6,7 @@ Whatever is wrong with an output, a checkpoint's name or a text is told before t
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.joining import joined, settle
@@ -32,6 +33,7 @@ def run_training(request: Request) -> None:
         TrainingSignals(is_launched=bool(place.job)) as signals,
         joined(place, signals, as_json=request.speaks_json) as ranks,
     ):
+        place = replace(place, restarts=max(place.restarts, ranks.restarts))
         request = ranks.broadcast(lambda: settle(request, place))
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             corpus = read_texts(request, _reading(request, ranks), ranks)
