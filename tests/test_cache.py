@@ -9,6 +9,7 @@ import pytest
 from conftest import make_text
 from processes import train
 
+from charrnn.cli.trainer import session
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import corpus
 from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, default_folder, let_go
@@ -104,9 +105,22 @@ def map_all():
     corpus.MAPPED_BYTES = 1
 
 
+def map_all_and_fail_as_a_gpu_does():
+    map_all()
+    train_on = session.train_on
+
+    def train_there(*given):
+        try:
+            train_on(*given)
+        except IndexError:
+            raise RuntimeError("CUDA error: device-side assert triggered") from None
+
+    session.train_on = train_there
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("recall", [0, 1000])
-def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, recall):
+@pytest.mark.parametrize(("recall", "prepare"), [(0, map_all), (1000, map_all), (0, map_all_and_fail_as_a_gpu_does)])
+def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, recall, prepare):
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "verse.txt").write_text(make_text(3000), encoding="utf-8")
@@ -114,7 +128,7 @@ def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, rec
     assert train(folder, *flags, prepare=map_all).process.exitcode == 0
     (kept,) = (folder / "cache").iterdir()
     kept.write_bytes(b"\xff" * kept.stat().st_size)
-    training = train(folder, *flags, prepare=map_all)
+    training = train(folder, *flags, prepare=prepare)
     told = f"charrnn: {kept}: this encoded text is damaged; delete it, and the text is encoded anew\n"
     assert (training.process.exitcode, training.stderr) == (2, told)
 

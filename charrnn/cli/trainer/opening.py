@@ -44,8 +44,9 @@ def run_training(request: Request) -> None:
 
             try:
                 train_on(request, corpus, signals, ranks, neighbours)
-            except IndexError:  # of an id that has no place in a table
-                check_sound(corpus.ids, len(corpus.encoder))
+            except (IndexError, RuntimeError) as error:  # of an id that has no place in a table
+                if isinstance(error, IndexError) or "device-side assert" in str(error):
+                    check_sound(corpus.ids, len(corpus.encoder))
                 raise
     if ranks.is_first:
         try:
