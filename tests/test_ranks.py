@@ -495,6 +495,20 @@ def test_who_fails_alone_on_gpus_does_not_wait_for_the_others(monkeypatch, capsy
     assert capsys.readouterr().err.endswith(is_told)
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space")]
+)
+def test_what_all_ranks_meet_is_told_by_one_of_them(monkeypatch, capsys, error):
+    for speaks, ends in ((True, type(error)), (False, typer.Exit)):
+        group = OnGpus(0, 2)
+        monkeypatch.setattr(group, "may_speak", lambda speaks=speaks: speaks)
+        monkeypatch.setattr("charrnn.training.group.Group", lambda place, group=group: group)
+        with pytest.raises(ends) as raised, joined(Place(0, 2), TrainingSignals()):
+            raise error
+        assert getattr(raised.value, "exit_code", 1) == 1
+        assert not capsys.readouterr().err, "whoever may speak leaves it to the command line"
+
+
 class OnGpu:
     """A model as far as its random numbers go."""
 

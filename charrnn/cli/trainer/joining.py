@@ -54,10 +54,12 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
     except CharRNNError as error:
         _tell_once(error, group, as_json)
         raise typer.Exit(error.exit_code) from None
-    except RuntimeError as error:
-        trouble = group.peer_failure(error)
-        if not trouble:
+    except (RuntimeError, MemoryError, OSError) as error:
+        trouble = group.peer_failure(error) if isinstance(error, RuntimeError) else ""
+        if not trouble and group.may_speak():
             raise
+        if not trouble:
+            raise typer.Exit(1) from None
         lost = LostRankError(trouble)
         _tell_once(lost, group, as_json)
         raise typer.Exit(lost.exit_code) from None
