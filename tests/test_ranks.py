@@ -24,9 +24,11 @@ import typer
 from conftest import NO_SPINNING, clean_environment, make_text, random_model, write_checkpoint
 from processes import Training, server
 from test_cli_train import all_but_the_clock
+from test_recovery import break_forward
 from torch import distributed as dist
 from torch.distributed import TCPStore
 
+from charrnn.cli.trainer import session
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.reading import read_texts
 from charrnn.cli.trainer.request import Request, parse_reading
@@ -598,6 +600,43 @@ def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_
 
 
 @pytest.mark.slow
+def test_ranks_that_give_up_while_one_of_them_saves_decide_alike_what_to_keep(folder):
+    ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 60, prepare=save_slowly_and_break)
+    assert [process.wait() for process in ranks] == [1, 1]
+    assert ranks[0].stderr.endswith("; verse.pt keeps the best so far\n")
+    assert ranks[1].stderr == ""
+
+
+def save_slowly_and_break(rank):
+    write, handle = checkpoint.write, session.Session._handle
+    checkpoint.write = lambda *given: (time.sleep(5), write(*given))
+
+    def handle_and_break(self, report):
+        handle(self, report)
+        if report.val_loss is not None:
+            break_forward(self._run, range(10**6))
+
+    session.Session._handle = handle_and_break
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_left_alone_knows_that_what_the_other_saved_has_failed(folder):
+    first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=fail_to_save)
+    first.wait_for("training goes on, and tries again")
+    first.kill(signal.SIGKILL)
+    assert second.wait() == 1
+    lost = "charrnn: process 1 of 2: another process of this training is gone; nothing was saved before\n"
+    assert second.stderr == lost
+
+
+def fail_to_save(rank):
+    def write(path, contents):
+        raise OutputError(f"{path}: the checkpoint cannot be written (No space left on device)")
+
+    checkpoint.write = write
+
+
+@pytest.mark.slow
 def test_samples_that_one_rank_shows_leave_all_of_them_to_evaluate_after_the_same_step(folder):
     ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--time", "12s", "--sample-every", 1)
     assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
@@ -699,10 +738,13 @@ def test_ctrl_c_on_torchrun_saves_once_and_stops(folder, torchrun):
     assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
 
 
-def start_ranks(folder, world, *arguments, step_takes=0.0):
-    """A `charrnn train verse.txt` of several processes, as torchrun starts it; a step takes so many seconds more."""
+def start_ranks(folder, world, *arguments, step_takes=0.0, prepare=None):
+    """A `charrnn train verse.txt` of several processes, as torchrun starts it; a step takes so many seconds more.
+
+    In each process something may be prepared, by its rank.
+    """
     store = make_store()
-    places = [functools.partial(take_place, rank, world, store.port, step_takes) for rank in range(world)]
+    places = [functools.partial(take_place, rank, world, store.port, step_takes, prepare) for rank in range(world)]
     trainings = [Training(folder, *arguments, prepare=prepare) for prepare in places]
     for each in trainings:
         each.store = store  # it lives as long as they do
@@ -714,8 +756,10 @@ def make_store():
     return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
-def take_place(rank, world, port, step_takes=0.0):
+def take_place(rank, world, port, step_takes=0.0, prepare=None):
     os.environ.update(place(rank, world, port))
+    if prepare:
+        prepare(rank)
     if step_takes:
         take_step = loop.take_step
         loop.take_step = lambda run: (time.sleep(step_takes), take_step(run))

@@ -55,7 +55,8 @@ class NoSaver:
         seconds: that the last save took, from the copy of the weights to the file.
         cost: seconds of these that training lost.
         failure: why the last finished save failed; empty where it did not.
-        saved_step: the step that the checkpoint is of, as far as this process knows; None where none was saved.
+        saved_step: the step that the checkpoint is of, as far as this process knows, which is told if it does not save;
+            None where none was saved.
     """
 
     def __init__(self) -> None:
@@ -78,7 +79,6 @@ class NoSaver:
             contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
             step: that it is of.
         """
-        self.saved_step = step
 
     def poll(self) -> None:
         """Take note of a save that is done, and tell of one that failed."""

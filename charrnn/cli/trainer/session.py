@@ -148,7 +148,7 @@ class Session:
             self._log.write(report_fields(report) | ({"job": self._job} if self._job else {}))
         if report.is_last:
             self._save_at_the_end("the training is done")
-        elif any(self._ranks.all_reduce_max(self._saver.is_due(evaluated=report.val_loss is not None))):
+        elif self._let_know(self._saver.is_due(evaluated=report.val_loss is not None)):
             self._save()
         self._saver.poll()
         if report.val_loss is not None:
@@ -181,8 +181,8 @@ class Session:
         best = self._run.best
         if best is None:
             return ""
-        saved_step = self._saver.saved_step
-        if self._last_save_failed() or saved_step is None or saved_step < best.step:
+        failed, saved_step = self._last_save_failed(), self._saver.saved_step
+        if failed or saved_step is None or saved_step < best.step:
             restore_best(self._run)
             self._save()
         if self._last_save_failed():
@@ -192,7 +192,14 @@ class Session:
     def _last_save_failed(self) -> bool:
         """Wait for it, and let all ranks know."""
         self._saver.wait(is_last=True)
-        return bool(self._ranks.all_reduce_max(bool(self._saver.failure))[0])
+        return self._let_know(bool(self._saver.failure))
+
+    def _let_know(self, answer: bool) -> bool:
+        """Whether any rank says yes; all learn with it of which step the checkpoint is."""
+        known = self._saver.saved_step
+        found, step = self._ranks.all_reduce_max(answer, -1 if known is None else known)
+        self._saver.saved_step = None if step < 0 else int(step)
+        return bool(found)
 
     def _what_is_kept(self) -> str:
         if self._saver.saved_step is None:
