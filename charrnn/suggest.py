@@ -36,7 +36,7 @@ SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
 
 GPU_SIZES = (*SIZES, (1024, 2, 60_000_000))
-"""The same on a GPU; units are multiples of 128, as cuDNN's fastest kernels want them. Not tried, for want of one."""
+"""The same on a GPU; units and inputs are multiples of 128, as cuDNN's persistent kernels want them. Not tried yet."""
 
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))
 """How many of these may be considered for texts of fewer characters than this: more would only overfit."""
@@ -76,7 +76,8 @@ MOST_LANES = 512
 PROBE_LANES = {"cpu": 16, "cuda": 32}
 """Lanes with which a machine's speed is measured."""
 
-PROBE_LAYER: dict[str, Any] = {"hidden_size": 512, "num_layers": 1, "embedding_dim": 64}
+_SIZE = {"hidden_size": 512, "num_layers": 1}
+PROBE_LAYER: dict[str, dict[str, Any]] = {"cpu": {"embedding_dim": 64} | _SIZE, "cuda": {"embedding_dim": 128} | _SIZE}
 """The layer with which it is measured: of the size that most texts get."""
 
 FASTEST = 150_000.0
@@ -160,12 +161,11 @@ def suggest(
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
     windows_of_line = math.ceil(mean_line / given["seq_len"]) if mean_line else 1
     step_chars = given["batch_size"] * (mean_line / windows_of_line if mean_line else given["seq_len"])
-    if device == "cuda":  # there a step of more lanes takes as long
-        flops *= min(given["batch_size"], LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
+    if device == "cuda":  # there a step of more lanes, of those that each process has, takes as long
+        flops *= min(given["batch_size"] / processes, LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = _Task(
         given=given, num_chars=max(1, round(train_chars / (1 - TrainConfig.val_fraction))), train_chars=train_chars,
-        step_chars=step_chars, vocab_size=vocab_size, flops=flops, processes=processes,
-        elapsed=elapsed,
+        step_chars=step_chars, vocab_size=vocab_size, flops=flops, processes=processes, elapsed=elapsed,
     )  # fmt: skip
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
@@ -189,7 +189,7 @@ def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
     sizes = GPU_SIZES if given.get("device") == "cuda" else SIZES
     for hidden_size, num_layers, worth_chars in reversed(sizes[:count]):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
-        shape["embedding_dim"] = 64 if vocab_size <= 512 else 128
+        shape["embedding_dim"] = 128 if vocab_size > 512 or given.get("device") == "cuda" else 64
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_fields_of(ModelConfig, given)})
         model = replace(model, layer_norm=normalises(given, model.hidden_size))
         enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
@@ -245,7 +245,7 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
 
     A smaller layer takes it as many steps as the one that was measured, and each takes as long.
     """
-    return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER)))
+    return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER["cuda"])))
 
 
 def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:

@@ -237,6 +237,7 @@ def test_what_is_held_out_is_evaluated_at_least_four_times_and_of_a_short_text_a
 def test_a_large_alphabet_gets_longer_vectors_and_what_is_not_recalled_is_not_hidden():
     widths = [suggest({}, num_chars=10**6, vocab_size=size).model.embedding_dim for size in (65, 512, 513)]
     assert widths == [64, 64, 128]
+    assert suggest({"device": "cuda"}, num_chars=10**6, vocab_size=65).model.embedding_dim == 128
     shares = [suggest(flags, num_chars=10**6, vocab_size=65).model.recall_dropout for flags in ({}, {"recall": 0})]
     assert shares[0] > shares[1] == 0
 
@@ -339,6 +340,18 @@ def test_on_a_gpu_more_lanes_are_expected_to_read_as_much_more():
         for lanes in (32, 64, 128, 256)
     ]
     assert epochs == pytest.approx([epochs[0] * times for times in (1, 2, 4, 4)])
+
+
+@pytest.mark.parametrize(("lanes", "times"), [(32, 1), (64, 2), (256, 8), (512, 8)])
+def test_on_several_gpus_the_lanes_that_each_has_count(lanes, times):
+    flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1}
+    one, two = (
+        suggest(
+            {**flags, "batch_size": batch_size}, num_chars=10**8, vocab_size=100, flops=flops, processes=processes
+        ).epochs
+        for batch_size, flops, processes in ((32, 1e12, 1), (lanes, 2e12, 2))
+    )
+    assert two == pytest.approx(one * times)
 
 
 @pytest.mark.parametrize(("hidden_size", "share"), [(64, 0.5), (128, 1.0), (512, 1.0)])

@@ -65,7 +65,7 @@ def train(
     members: Annotated[int | None, typer.Option(help=f"Networks that predict together. {CHOSEN}", **UNSAID)] = None,
     embedding_dim: Annotated[
         int | None,
-        typer.Option(help="Width of a character's vector. [default: 64, or 128 for over 512 characters]", **UNSAID),
+        typer.Option(help="Width of a character's vector. [default: 64; 128 for over 512 ids, or a GPU]", **UNSAID),
     ] = None,
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[

@@ -186,7 +186,8 @@ def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKe
     """Training arithmetic per second, on a model of the size that most texts get."""
     keeper.look_first()
     members = 2 if may_be_ensemble(options) and keeper.has_all else 1
-    shape = ModelConfig(vocab_size=vocab_size, cell=options["cell"], dropout=0.2, members=members, **PROBE_LAYER)
+    layer = PROBE_LAYER[options["device"]]
+    shape = ModelConfig(vocab_size=vocab_size, cell=options["cell"], dropout=0.2, members=members, **layer)
     model = build_model(shape).to(options["device"])
     keeper.share(model)
     lanes = PROBE_LANES[options["device"]]
