@@ -472,8 +472,9 @@ def test_a_time_limit_is_that_of_the_whole_command_reading_too(text):
     settings, *reports = (line for line in map(json.loads, training.stderr.splitlines()) if "step" in line)
     assert (settings["training"]["time_limit"], settings["training"]["max_steps"]) == (5, None)
     assert reports[0]["seconds"] >= SLOW_READING, "so much of it was over before the first step"
-    assert reports[0]["progress"] >= SLOW_READING / 5
+    assert reports[0]["seconds_left"] <= 5 - SLOW_READING
     assert reports[-1]["progress"] == 1, "it is what ended the training"
+    assert reports[-1]["ended_by"] == "time"
 
 
 SLOW_READING = 2.0
