@@ -27,9 +27,8 @@ class Range:
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return (
-            above and below and (isinstance(value, int) or math.isfinite(value))
-        )  # an integer may be too large for a float
+        is_finite = isinstance(value, int) or math.isfinite(value)  # an integer may be too large for a float
+        return above and below and is_finite
 
     def __str__(self) -> str:
         low = f"{'more than' if self.open_low else 'at least'} {_plain(self.low)}"
@@ -43,8 +42,8 @@ def flag_name(field: str) -> str:
     return FLAG_NAMES.get(field, "--" + field.replace("_", "-"))
 
 
-def check_range(name: str, value: float, allowed: Range) -> None:
-    """Refuse a value out of its range.
+def check_range(name: str, value: float | None, allowed: Range) -> None:
+    """Refuse a value out of its range; None stands for "not given".
 
     Args:
         name: of the field that the flag sets.
@@ -54,7 +53,7 @@ def check_range(name: str, value: float, allowed: Range) -> None:
     Raises:
         ConfigError: it is something else.
     """
-    if value not in allowed:
+    if value is not None and value not in allowed:
         raise ConfigError(f"{flag_name(name)} is {value}; it must be {allowed}")
 
 

@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from charrnn.errors import ConfigError, UnknownCharacterError
+from charrnn.errors import UnknownCharacterError
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import ends_lines_by_cr_lf, to_nearest, with_cr_lf
-from charrnn.text.unknowns import check_rule, make_readable, unknown_surprisal
+from charrnn.text.unknowns import make_readable, unknown_surprisal
 
 
 def test_known_characters_are_encoded_and_the_others_marked():
@@ -26,11 +26,6 @@ def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():
     escape = 1 / 1001
     assert math.exp(-unknown_surprisal(1000, 60)) * (0x110000 - 60) == pytest.approx(escape)
     assert 25 < unknown_surprisal(10**6, 100) / math.log(2) < 41
-
-
-def test_another_rule_is_refused():
-    with pytest.raises(ConfigError, match="--unknown is 'drop'; it must be one of count, skip, nearest, error"):
-        check_rule("drop")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from charrnn.cli.common.cores import spread_over_cores
 from charrnn.cli.common.helping import UNSAID
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
-from charrnn.limits import REMARKS, flag_name
+from charrnn.limits import Range, check_choice, check_range
 from charrnn.standard_input import STDIN, told_of_typing
 
 DEFAULT_LENGTH = 500
@@ -175,7 +175,7 @@ def sample(
     from charrnn.cli.common.tables import shows_colour
     from charrnn.cli.sampler.preparing import prepare_job
     from charrnn.cli.sampler.writing import tell_refused, tell_short, write_json, write_many, write_one
-    from charrnn.display.plain import write_line
+    from charrnn.display.outlet import write_line
 
     read = [checkpoint, prompt, prompt_file, *(novel or ())]
     if not quiet and (told := told_of_typing(read)):
@@ -226,12 +226,9 @@ def _check(flags: Mapping[str, Any]) -> None:
     from charrnn.cli.sampler.prompts import UNKNOWN_RULES
 
     _check_ends(flags)
-    for name, choices in {"device": tuple(STREAMS_AT_ONCE), "unknown": tuple(UNKNOWN_RULES)}.items():
-        if flags[name] not in choices:
-            told = ", ".join(choices) + REMARKS.get(name, "")
-            raise ConfigError(f"--{name} is {flags[name]!r}; it must be one of {told}")
-    if flags["seed"] is not None and flags["seed"] < 0:
-        raise ConfigError(f"--seed is {flags['seed']}; it must be at least 0")
+    check_choice("device", flags["device"], STREAMS_AT_ONCE)
+    check_choice("unknown", flags["unknown"], UNKNOWN_RULES)
+    check_range("seed", flags["seed"], Range(0))
     _check_output(flags)
     is_read = flags["prompt_file"] is not None or flags["prompt"] == STDIN or flags["novel"]
     if flags["encoding"] is not None and not is_read:
@@ -255,8 +252,7 @@ def _check_ends(flags: Mapping[str, Any]) -> None:
     if not -1 <= flags["length"] <= MOST_CHARACTERS:
         raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
     for name in ("lines", "num_samples"):
-        if flags[name] is not None and flags[name] < 1:
-            raise ConfigError(f"{flag_name(name)} is {flags[name]}; it must be at least 1")
+        check_range(name, flags[name], Range(1))
     endless = flags["length"] == -1
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
+from charrnn.limits import Range, check_range
 
 Floats = NDArray[np.floating[Any]]
 
@@ -54,12 +55,9 @@ class SamplingOptions:
         for temperature in (self.temperature, self.last_temperature):
             if temperature is not None and not 0 <= temperature < math.inf:
                 raise ConfigError(f"--temperature is {temperature}; it must be at least 0 (greedy) and finite")
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"--top-k is {self.top_k}; it must be at least 1")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ConfigError(f"--top-p is {self.top_p}; it must be more than 0 and at most 1")
-        if self.min_p is not None and not 0 <= self.min_p <= 1:
-            raise ConfigError(f"--min-p is {self.min_p}; it must be at least 0 and at most 1")
+        check_range("top_k", self.top_k, Range(1))
+        check_range("top_p", self.top_p, Range(0, 1, open_low=True))
+        check_range("min_p", self.min_p, Range(0, 1))
         if self.allowed is not None and not self.allowed:
             raise ConfigError("--allow and --forbid leave no character of the model to write with")
 

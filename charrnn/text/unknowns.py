@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import CODE_POINTS
-from charrnn.errors import ConfigError, UnknownCharacterError
+from charrnn.errors import UnknownCharacterError
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.likeness import to_nearest
 
@@ -53,16 +53,6 @@ class Readable:
     def num_counted(self, rule: str) -> int:
         """Unknown characters that cost something: none by the rule "skip"."""
         return 0 if rule == "skip" else self.num_unknown
-
-
-def check_rule(rule: str) -> None:
-    """Refuse a rule that does not exist.
-
-    Raises:
-        ConfigError: it is not one of `RULES`.
-    """
-    if rule not in RULES:
-        raise ConfigError(f"--unknown is {rule!r}; it must be one of {', '.join(RULES)}")
 
 
 def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Readable:

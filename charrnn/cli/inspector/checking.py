@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from charrnn.errors import ConfigError
-from charrnn.limits import flag_name
+from charrnn.limits import Range, check_choice, check_range, flag_name
 from charrnn.standard_input import STDIN
 
 if TYPE_CHECKING:
@@ -74,12 +74,11 @@ def _given(flags: Mapping[str, Any], *names: str) -> list[str]:
 
 
 def _check_values(flags: Mapping[str, Any]) -> None:
-    from charrnn.text.unknowns import check_rule
+    from charrnn.text.unknowns import RULES
 
-    check_rule(flags["unknown"])
+    check_choice("unknown", flags["unknown"], RULES)
     for name in ("top_k", "member"):
-        if flags[name] is not None and flags[name] < 0:
-            raise ConfigError(f"{flag_name(name)} is {flags[name]}; it must be at least 0")
+        check_range(name, flags[name], Range(0))
 
 
 def _check_scoring(flags: Mapping[str, Any]) -> None:
