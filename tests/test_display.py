@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from charrnn.analysis.features import picture
 from charrnn.display.card import spell
 from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, history_curve, plot, sparkline
-from charrnn.display.plain import JsonDisplay, PlainDisplay, describe_loss, format_seconds
+from charrnn.display.plain import JsonDisplay, PlainDisplay
 from charrnn.display.widths import text_width
 from charrnn.escape import quoted, visible
 from charrnn.metrics import HistoryRow, Report
 from charrnn.text.encoder import RARE
 from charrnn.text.options import CHARACTER
+from charrnn.wording import describe_loss, format_seconds
 
 REPORT = Report(
     step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,

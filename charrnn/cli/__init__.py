@@ -142,7 +142,7 @@ def _of_gpu(message: str, smaller: str) -> str:
 
 
 def _leave(message: str, code: int, ctx: Any) -> NoReturn:
-    from charrnn.display.plain import write_error
+    from charrnn.display.outlet import write_error
 
     write_error(message, as_json=ctx is not None and ctx.meta.get(JSON_ERRORS, False))
     raise typer.Exit(code) from None

@@ -119,7 +119,7 @@ def inspect(
     check_flags(flags)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
-    from charrnn.display.plain import write_line
+    from charrnn.display.outlet import write_line
 
     if told := told_of_typing(inputs(flags)):
         write_line(sys.stderr, told)

@@ -11,7 +11,6 @@ import numpy as np
 from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
-from charrnn.display.plain import describe_loss, describe_model, format_seconds, number_of
 from charrnn.display.widths import grounded
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, bits_per_char
@@ -19,6 +18,7 @@ from charrnn.shapes import count_parameters, member_name, parameter_shapes
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
+from charrnn.wording import describe_loss, describe_model, format_seconds, number_of
 
 FREQUENT = 12
 """Characters whose share of the corpus the card shows; the JSON has all."""

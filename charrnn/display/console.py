@@ -28,10 +28,11 @@ from rich.text import Text
 
 from charrnn.display.echo import hide_control_characters
 from charrnn.display.outlet import Outlet, never
-from charrnn.display.plain import Display, describe_loss, describe_speed, format_seconds
+from charrnn.display.plain import Display
 from charrnn.display.widths import cut
 from charrnn.escape import visible
 from charrnn.metrics import Report
+from charrnn.wording import describe_loss, describe_speed, format_seconds
 
 SAMPLE_LINES = 8
 """Lines that are shown of what the model writes by now."""

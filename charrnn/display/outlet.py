@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import TextIO
+
+from charrnn.display.json_line import to_json
+from charrnn.escape import quoted
 
 HURRY_SECONDS = 2.0
 """How long a line may wait once a signal has come: a reader who is merely slow takes a full pipe of 64 KiB in less."""
@@ -88,3 +92,21 @@ def _write(descriptor: int, data: bytes) -> None:
     with contextlib.suppress(OSError):  # the reader has gone
         while data:
             data = data[os.write(descriptor, data) :]
+
+
+def write_line(stream: TextIO, line: str) -> None:
+    """Write a line at once; where nobody listens any more, the work matters more than what is said of it.
+
+    Nothing of it stays in Python's buffer, which could not be flushed at the end: that would be an error of its own.
+    """
+    Outlet(stream).write(f"{line}\n")
+
+
+def error_line(message: str) -> str:
+    """One line that says what is wrong."""
+    return f"charrnn: {quoted(message)}"
+
+
+def write_error(message: str, *, as_json: bool = False) -> None:
+    """Write on stderr, in one line, what is wrong; for programs as an object."""
+    write_line(sys.stderr, to_json({"error": message}) if as_json else error_line(message))

@@ -5,20 +5,16 @@ The live display for a terminal is in `charrnn.display.console`, which imports r
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import Outlet, never
+from charrnn.display.outlet import Outlet, error_line, never
 from charrnn.escape import quoted
 from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
-
-KNOWN_SHARE = 0.5
-"""Share of the held-out lines that are learned from too, from which on it is told."""
+from charrnn.wording import describe_loss, describe_speed, format_seconds
 
 LINE_EVERY = 60.0
 """A long training evaluates seldom; after this time without a line there is one between evaluations."""
@@ -187,70 +183,3 @@ def report_fields(report: Report) -> dict[str, Any]:
         fields[f"{name}_perplexity"] = None if loss is None else finite_or_none(perplexity(loss))
         fields[f"{name}_bits_per_char"] = None if loss is None else bits_per_char(loss)
     return fields
-
-
-def write_line(stream: TextIO, line: str) -> None:
-    """Write a line at once; where nobody listens any more, the work matters more than what is said of it.
-
-    Nothing of it stays in Python's buffer, which could not be flushed at the end: that would be an error of its own.
-    """
-    Outlet(stream).write(f"{line}\n")
-
-
-def error_line(message: str) -> str:
-    """One line that says what is wrong."""
-    return f"charrnn: {quoted(message)}"
-
-
-def write_error(message: str, *, as_json: bool = False) -> None:
-    """Write on stderr, in one line, what is wrong; for programs as an object."""
-    write_line(sys.stderr, to_json({"error": message}) if as_json else error_line(message))
-
-
-def describe_loss(loss: float, unit: str = "character") -> str:
-    """A loss, of a character or of another unit, with its two other faces."""
-    return f"{loss:.4f} nats (perplexity {format_perplexity(loss)}, {bits_per_char(loss):.3f} bits per {unit})"
-
-
-def describe_model(config: ModelConfig) -> str:
-    """A model's shape and what is hidden from it while it trains, in one phrase."""
-    members = f"{config.members} members of " if config.members > 1 else ""
-    layers = f"{number_of(config.num_layers, 'layer')} of {config.hidden_size}"
-    parts = [config.cell, f"{members}{layers}", f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
-    parts += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
-    parts += [f"recall of {config.recall:,}"] * (config.recall > 0)
-    return ", ".join(parts)
-
-
-def describe_speed(chars_per_second: float, unit: str = "character") -> str:
-    """A speed, of characters or of another unit."""
-    return f"{chars_per_second:,.0f} {'char' if unit == 'character' else f'{unit}s'}/s"
-
-
-def format_perplexity(loss: float, decimals: int = 2) -> str:
-    """A perplexity as one reads it; a model that is worse than any alphabet is large has one of many digits."""
-    value = perplexity(loss)
-    return f"{value:.{decimals}f}" if value < 1e6 else f"{value:.2g}"
-
-
-def describe_known(held_out: int, known: int) -> str:
-    """Say where the lines that are held out cannot show what a model knows by heart; nothing where they can."""
-    if not known or known < held_out * KNOWN_SHARE:
-        return ""
-    return f"{known / held_out:.0%} of the lines held out are learned from too: their loss cannot show overfitting"
-
-
-def number_of(number: float, noun: str) -> str:
-    """A number of things: the noun, whose plural ends with an s, is of one or of several."""
-    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
-    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
-
-
-def format_seconds(seconds: float) -> str:
-    """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

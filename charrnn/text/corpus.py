@@ -28,6 +28,7 @@ from charrnn.text.sources import Document, Found, find_documents
 from charrnn.text.splitting import MIN_PIECE, split_end, split_lines
 from charrnn.text.stream import TextStream
 from charrnn.text.tally import Counts, Tally
+from charrnn.wording import number_of
 
 MAPPED_BYTES = 64 << 20
 """An encoded text of at least so many bytes is mapped from a file."""
@@ -230,7 +231,7 @@ def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) ->
     chosen = len(_choose(counts, reading).characters)
     if chosen != len(encoder.characters):
         raise ConfigError(
-            f"--min-count and --max-vocab would give {_count(chosen, 'character')} an id, and the checkpoint's "
+            f"--min-count and --max-vocab would give {number_of(chosen, 'character')} an id, and the checkpoint's "
             f"alphabet has {len(encoder.characters):,}; leave them out to go on"
         )
 
@@ -282,7 +283,3 @@ def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
 
 def _name(path: str) -> str:
     return STDIN_NAME if path == STDIN else Path(path).name or path
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

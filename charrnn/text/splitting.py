@@ -7,6 +7,7 @@ import numpy as np
 from charrnn.errors import CorpusError
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.places import find_lines, next_line, previous_line
+from charrnn.wording import number_of
 
 MIN_PIECE = 2
 """Characters that either piece must have: one to read and one to predict."""
@@ -89,10 +90,10 @@ def _held_out(num_chars: int, val_fraction: float, name: str) -> int:
     """How many characters are held out of so many, nearly."""
     held_out = max(MIN_PIECE, round(num_chars * val_fraction))
     if num_chars < held_out + MIN_PIECE:
-        count = f"{num_chars:,} character{'s' * (num_chars != 1)}"
         mend = "give a longer text" if num_chars < 2 * MIN_PIECE else "lower --val-fraction"
         raise CorpusError(
-            f"{name}: {count}, but at least {held_out + MIN_PIECE:,} are needed to train and to validate; {mend}"
+            f"{name}: {number_of(num_chars, 'character')}, but at least {held_out + MIN_PIECE:,} are needed to train "
+            f"and to validate; {mend}"
         )
     return held_out
 

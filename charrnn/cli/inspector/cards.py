@@ -11,11 +11,11 @@ from charrnn.cli.common.tables import format_comparison, print_lines, print_tabl
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.display.card import card, judged, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
-from charrnn.display.plain import describe_known, format_seconds
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, perplexity
 from charrnn.shapes import count_parameters
 from charrnn.storage.header import FORMAT_VERSION
+from charrnn.wording import describe_known, format_seconds
 
 LOSSES_DIFFER = (
     "these models learned from different texts, or were judged by different ones: their losses do not compare; "

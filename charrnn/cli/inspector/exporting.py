@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from charrnn.cli.inspector.subject import Subject
-from charrnn.display.plain import write_line
+from charrnn.display.outlet import write_line
 from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
 from charrnn.standard_input import STDIN

@@ -21,7 +21,7 @@ from charrnn.cli.common.shared import first_id
 from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
-from charrnn.display.plain import write_error
+from charrnn.display.outlet import write_error
 from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.standard_input import name_of

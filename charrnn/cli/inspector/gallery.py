@@ -21,7 +21,7 @@ from charrnn.cli.inspector.views import (
 )
 from charrnn.cli.inspector.watching import ON_A_TEXT, TEXTS_DIFFER, Given, Piece, Watched, choose_pieces, share_text
 from charrnn.display.json_line import to_json
-from charrnn.display.plain import write_line
+from charrnn.display.outlet import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.errors import ConfigError
 from charrnn.escape import quoted

@@ -22,10 +22,10 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.cli.inspector.watching import Piece, Watched, describe_extent, too_few
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
-from charrnn.display.plain import number_of
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none
+from charrnn.wording import number_of
 
 LOWEST = 1e-9
 """Share of a gradient at which a curve ends: it falls on, and what is above would be pressed flat."""

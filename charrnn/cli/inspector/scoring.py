@@ -22,7 +22,6 @@ from charrnn.cli.common.tables import (
 from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
-from charrnn.display.plain import format_perplexity, number_of
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError, describe_characters
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none
@@ -31,6 +30,7 @@ from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
+from charrnn.wording import format_perplexity, number_of
 
 
 @dataclass(frozen=True)

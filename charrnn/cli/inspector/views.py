@@ -26,12 +26,12 @@ from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
-from charrnn.display.plain import number_of
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
 from charrnn.errors import CharRNNError, ConfigError, CorpusError
 from charrnn.escape import quoted
 from charrnn.text.encoder import RARE, UNKNOWN_MARK
+from charrnn.wording import number_of
 
 SHOWN_CHARACTERS = 2_000
 """Characters that a picture shows of a text that was not given for it."""

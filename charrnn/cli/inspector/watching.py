@@ -15,12 +15,12 @@ from charrnn.analysis.losses import require_finite
 from charrnn.analysis.neurons import Activations, Finding, GateUse, find_neurons, readable_length, watch
 from charrnn.cli.inspector.scoring import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
-from charrnn.display.plain import number_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER
+from charrnn.wording import number_of
 
 ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""

@@ -31,13 +31,13 @@ from charrnn.cli.inspector.views import (
 from charrnn.cli.inspector.watching import ON_A_TEXT, Given, Piece, Watched, choose_pieces
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import MARK, render
-from charrnn.display.plain import number_of
 from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.inference.tape import GATE_LETTERS
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
+from charrnn.wording import number_of
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""

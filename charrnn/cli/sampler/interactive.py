@@ -11,7 +11,7 @@ from dataclasses import replace
 from charrnn.cli.common.shared import encode_ids
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
 from charrnn.cli.sampler.writing import Job, Shortfall, tell_short, write_stream
-from charrnn.display.plain import write_error
+from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Ending
 from charrnn.generation.samples import draw_characters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from charrnn.display.plain import write_error
+from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.standard_input import STDIN
 from charrnn.text.decoding import prepare

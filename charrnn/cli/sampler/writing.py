@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar
 from charrnn.cli.sampler.sharing import in_order
 from charrnn.display.heatmap import heat, paint
 from charrnn.display.json_line import to_json
-from charrnn.display.plain import write_line
+from charrnn.display.outlet import write_line
 from charrnn.escape import quoted, visible
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.samples import Sample, draw_characters, draw_samples
@@ -21,6 +21,7 @@ from charrnn.generation.sampling import ENDED, Sampler
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import TextOptions
+from charrnn.wording import number_of
 
 Text = TypeVar("Text")
 
@@ -213,7 +214,8 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
     """Say on stderr where there are fewer lines than were asked for, why, and what to do."""
     if not shortfall.num_short:
         return
-    wanted = f"{job.rules.lines:,} line{'s' if job.rules.lines != 1 else ''}"
+    assert job.rules.lines is not None, "else none is lacking"
+    wanted = number_of(job.rules.lines, "line")
     told = f"{shortfall.lines:,} of {wanted}"
     if job.num_samples > 1:
         told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"

@@ -7,7 +7,6 @@ from typing import Any
 
 from charrnn.cli.trainer.launch import PASSES_SHARE, Launch
 from charrnn.config import TrainConfig
-from charrnn.display.plain import describe_known, describe_loss, describe_model, format_seconds, number_of
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
@@ -19,6 +18,7 @@ from charrnn.text.places import count_lines
 from charrnn.text.splitting import count_known
 from charrnn.training.loop import lowered
 from charrnn.training.run import TrainingRun
+from charrnn.wording import describe_known, describe_loss, describe_model, format_seconds, number_of
 
 MANY_CONTROLS = 0.05
 """Share of a text above which C1 controls are no misread quotation marks: the encoding is another."""

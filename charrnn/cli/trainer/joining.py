@@ -14,7 +14,7 @@ from charrnn.cli.trainer.checking import check_output, check_texts
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import job_of
-from charrnn.display.plain import write_error
+from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
 from charrnn.standard_input import STDIN
 from charrnn.storage.archive import read_checkpoint

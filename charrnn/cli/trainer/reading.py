@@ -14,7 +14,7 @@ import numpy as np
 from charrnn.cli.trainer.checking import is_made_by_training
 from charrnn.cli.trainer.request import Request, as_typed
 from charrnn.cli.trainer.waiting import has_viewer
-from charrnn.display.plain import write_line
+from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.standard_input import STDIN, told_of_typing

@@ -28,6 +28,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.validation import validate_beginning
+from charrnn.wording import number_of
 
 MODEL_SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
 """Options that weights are made for."""
@@ -66,7 +67,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
         told += ", so that some of what is held out was learned from before" * overlaps(before, now)
     elif before.val_spread and now.val_spread and stored.corpus.name == corpus.name:
         told += ", where some of what is held out may have been learned from before"
-    grown = f", {new:,} {corpus.options.unit}{'s' * (new > 1)} new to it" if new else ""
+    grown = f", {number_of(new, corpus.options.unit)} new to it" if new else ""
     return replace(
         launch, reason=f"those of {quoted(path)}, whose loss here is {told}{grown}; the rest {launch.reason}"
     )
