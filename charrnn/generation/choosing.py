@@ -36,7 +36,7 @@ MANY_TEXTS = 64
 """From so many side by side on, one addition for all of them is worth a step of Python for each character."""
 
 
-def draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
+def draw(weights: Floats, thresholds: NDArray[np.float64]) -> Ids:
     """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
     cumulative = _accumulate(weights)
     if not np.isfinite(cumulative[:, -1]).all():
@@ -44,11 +44,11 @@ def draw(weights: NDArray[np.float64], thresholds: NDArray[np.float64]) -> Ids:
     return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
 
 
-def _accumulate(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _accumulate(weights: Floats) -> NDArray[np.float64]:
     """Sum up each row, shape (N, V), from its first value on; numpy's own way is slow for many short rows."""
     if len(weights) < MANY_TEXTS:
-        return np.ascontiguousarray(weights).cumsum(axis=-1)
-    columns = weights.T.copy(order="C")
+        return np.ascontiguousarray(weights).cumsum(axis=-1, dtype=np.float64)
+    columns = weights.T.astype(np.float64, order="C")
     add, total = np.add, columns[0]
     for column in columns[1:]:
         total = add(total, column, column)

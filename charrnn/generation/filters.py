@@ -18,7 +18,7 @@ from charrnn.limits import Range, check_range
 
 Floats = NDArray[np.floating[Any]]
 
-_COLDEST = 1e-30
+_COLDEST = 1e-20
 """Temperatures below this are taken as this: as good as greedy, and nothing overflows."""
 
 
@@ -77,7 +77,7 @@ class SamplingOptions:
         return self.temperature + (self.last_temperature - self.temperature) * share
 
 
-def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats) -> NDArray[np.float64]:
+def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats) -> Floats:
     """The distribution up to a factor, shape (N, V): the best of each row has weight 1.
 
     Args:
@@ -90,8 +90,8 @@ def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats)
     is_greedy = np.equal(temperature, 0)
     if is_greedy.any():
         logits = np.where(is_greedy, _keep_best(logits, 1), logits)
-    scaled = logits - logits.max(axis=-1, keepdims=True)
-    weights: NDArray[np.float64] = np.exp(scaled.astype(np.float64) / np.maximum(temperature, _COLDEST))
+    below_best = logits - logits.max(axis=-1, keepdims=True)
+    weights: Floats = np.exp(below_best / np.maximum(temperature, _COLDEST, dtype=logits.dtype))
     return weights
 
 
