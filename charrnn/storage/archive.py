@@ -23,7 +23,6 @@ checks all that it says before a weight is read.
 
 from __future__ import annotations
 
-import codecs
 import io
 import itertools
 import os
@@ -47,7 +46,7 @@ from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.kinds import ZIP, holds_weights, kind_without_text
+from charrnn.text.kinds import ZIP, holds_text, holds_weights, kind_without_text
 from charrnn.text.options import TextOptions
 
 HEAD_BYTES = 512
@@ -263,18 +262,10 @@ def _other_kind(head: bytes, another: str) -> str:
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
     if kind := kind_without_text(head):
         return f"is {kind}, no checkpoint; {another or 'give a file that `charrnn train` wrote'}"
-    if ZIP.startswith(head) or not _is_text(head):
+    if ZIP.startswith(head) or not holds_text(head):
         return ""
     uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
     return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
-
-
-def _is_text(head: bytes) -> bool:
-    """Whether a file's first bytes are UTF-8 without a NUL character."""
-    try:
-        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
 
 
 def _another(path: str) -> str:

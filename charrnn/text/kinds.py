@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from charrnn.errors import DecodingError
 from charrnn.text.options import TextOptions
 
@@ -43,6 +45,14 @@ LONGEST_OBJECT = 100_000_000
 
 LONGEST_HEAD = _TAR_MARK.stop
 """Bytes that tell what a file is."""
+
+
+def holds_text(head: bytes) -> bool:
+    """Whether a file's first bytes are UTF-8 without a NUL character."""
+    try:
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
 
 
 def holds_weights(head: bytes) -> bool:
