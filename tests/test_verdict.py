@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -7,10 +8,10 @@ from charrnn.config import ModelConfig
 from charrnn.metrics import HistoryRow
 
 
-def history(train, val):
+def history(train, val, rates=None, first_step=100):
     return [
-        HistoryRow(step=100 * k, epoch=1, train_loss=a, val_loss=b, learning_rate=1, seconds=1)
-        for k, (a, b) in enumerate(zip(train, val, strict=True), 1)
+        HistoryRow(step=100 * k + first_step, epoch=1, train_loss=a, val_loss=b, learning_rate=rate, seconds=1)
+        for k, (a, b, rate) in enumerate(zip(train, val, rates or [1] * len(val), strict=True))
     ]
 
 
@@ -141,3 +142,46 @@ def test_losses_compare_only_where_training_is_no_harder(changes, compare):
 )
 def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words):
     assert re.match(words, verdict(history(train, val), vocab_size=61))
+
+
+RISEN = [1e-3, 5e-4, 2e-5]
+"""Learning rates of a training up to its first end."""
+
+
+@pytest.mark.parametrize(
+    ("val", "words"),
+    [
+        ([1.36, 1.34, 1.33], "still improving: .*0.0100 nats over the last third of the steps since the learning"),
+        ([1.36], "too early to tell: 1 evaluation since the learning rate rose again$"),
+        ([1.36, 1.34], "too early to tell: 2 evaluations since the learning rate rose again; the validation loss fell"),
+        ([1.36, 1.34, 1.33, 1.30, 1.292], "still improving: .*fell by 0.0380 nats"),
+        ([1.36, 1.38, 1.40], "worse since step 400: .*risen by 0.0400 nats"),
+        ([1.34, 1.34, 1.34, 1.34], "levelled off: no gain in 3 evaluations, since step 400"),
+    ],
+)  # fmt: skip
+def test_a_training_that_went_on_to_a_later_end_is_judged_by_what_came_since(val, words):
+    rates = RISEN + [9e-4 - 1e-4 * k for k in range(len(val))]
+    rows = history([1.4] * len(rates), [1.5, 1.4, 1.3, *val], rates)
+    assert re.match(words, verdict(rows, vocab_size=61))
+
+
+def test_a_learning_rate_that_rises_from_the_beginning_has_not_risen_again():
+    rows = history([1.4] * 5, [1.3, 1.36, 1.37, 1.38, 1.39], [1e-4, 1e-3, 9e-4, 8e-4, 7e-4])
+    assert verdict(rows, vocab_size=61).startswith("worse since step 100")
+
+
+def test_the_training_loss_of_another_trainings_weights_compares_with_none_measured_under_dropout():
+    """Before the first step it is measured without dropout, and is the lower by that alone."""
+    fallen = history([1.1, 1.6, 1.5, 1.4], [1.30, 1.34, 1.35, 1.36], first_step=0)
+    assert re.match("overfitting since step 0: .*risen by 0.0600 nats while", verdict(fallen, vocab_size=61))
+    risen = history([1.1, 1.4, 1.5, 1.6], [1.30, 1.34, 1.35, 1.36], first_step=0)
+    assert verdict(risen, vocab_size=61).startswith("worse since step 0")
+    late = [risen[0], *history([1.9, 1.4], [1.30, 1.30], first_step=900)]
+    assert "training loss still falls" in verdict([replace(row, val_loss=1.3) for row in late], vocab_size=61)
+
+
+def test_a_fall_that_no_decimal_shows_is_none():
+    rows = history([0.002] * 6, [0.0021, 0.0021, 0.0021, 0.0021, 0.00209, 0.00208])
+    assert verdict(rows, vocab_size=61).startswith(
+        "levelled off: the validation loss has not fallen over the last third"
+    )

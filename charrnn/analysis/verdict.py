@@ -25,9 +25,17 @@ FEWEST = 3
 LONG_SHARE = 1 / 6
 """Share of the evaluations, and three at least, without a gain after which none is expected any more."""
 
+RISEN = 1.5
+"""A learning rate so many times that of the evaluation before is that of a training that went on to a later end."""
+
+SHOWN = 5e-5
+"""Nats that four decimals show: what is less has not fallen."""
+
 
 def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: bool = True) -> str:
     """Say whether a model still improves, overfits, has got worse, underfits, has levelled off or learned nothing.
+
+    Where a training went on to a later end, losses are at first above the best one before: what came since is judged.
 
     Args:
         history: evaluations in order.
@@ -37,35 +45,43 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     """
     if not history:  # of a young training, or of one member of several
         return "no evaluation on record"
+    first = _last_rise(history)
+    risen = " since the learning rate rose again" if first else ""
+    lowest_ever = min(row.val_loss for row in history)
+    begun, history = history[first - 1].step if first else 0, history[first:]
     if len(history) < FEWEST:
-        return _too_early(history)
+        return _too_early(history, risen)
     best, last = best_row(history), history[-1]
     assert best is not None, "there are evaluations"
+    own = [row for row in history if row.step]  # the first weights of another's were measured without dropout
     if last.val_loss > best.val_loss * (1 + WORSE):
-        rise = f"since step {best.step:,}: the validation loss has risen by {last.val_loss - best.val_loss:.4f} nats"
-        kept = "more time would not (the weights kept are those of the best step)"
-        if last.train_loss < best.train_loss:
-            return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {kept}"
-        return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {kept}"
-    before = _near(history, last.step * 2 / 3)
+        return _worse(best, last, training_fell=last.train_loss < (best if best.step else own[0]).train_loss)
+    third, span = begun + (last.step - begun) * 2 / 3, f"the last third of the steps{risen}"
+    before = _near(history, third)
     lowest = min(row.val_loss for row in history if row.step <= before.step)  # one evaluation may be a bump
     fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
     since = len(history) - 1 - history.index(best)
     is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
-    if fall > best.val_loss * FLAT and not is_stalled:
-        return (
-            f"still improving: the validation loss fell by {fall:.4f} nats over the last third of the steps; "
-            "more time would help"
-        )
+    if fall > max(best.val_loss * FLAT, SHOWN) and not is_stalled:
+        return f"still improving: the validation loss fell by {fall:.4f} nats over {span}; more time would help"
     blind = math.log(vocab_size)
-    if vocab_size > 1 and min(best.val_loss, last.train_loss) >= blind * (1 - BLIND):
-        return _learned_nothing(history, best.val_loss, blind)
-    fell = f"fell by {fall:.4f} nats" if fall > 0 else "has not fallen"
-    seen = f"the validation loss {fell} over the last third of the steps"
+    if vocab_size > 1 and min(lowest_ever, last.train_loss) >= blind * (1 - BLIND):
+        return _learned_nothing(history, lowest_ever, blind)
+    fell = f"fell by {fall:.4f} nats" if fall > SHOWN else "has not fallen"
+    seen = f"the validation loss {fell} over {span}"
     if is_stalled:
         seen = f"no gain in {since} evaluations, since step {best.step:,}"
-    has_fallen = before.train_loss - last.train_loss > last.train_loss * FLAT
+    has_fallen = _near(own, third).train_loss - last.train_loss > last.train_loss * FLAT
     return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
+
+
+def _worse(best: HistoryRow, last: HistoryRow, *, training_fell: bool) -> str:
+    """What a validation loss says that has risen, beside a training loss that fell since or did not."""
+    rise = f"since step {best.step:,}: the validation loss has risen by {last.val_loss - best.val_loss:.4f} nats"
+    kept = "more time would not (the weights kept are those of the best step)"
+    if training_fell:
+        return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {kept}"
+    return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {kept}"
 
 
 def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_compare: bool) -> str:
@@ -102,13 +118,20 @@ def _learned_nothing(history: Sequence[HistoryRow], best: float, blind: float) -
     )
 
 
-def _too_early(history: Sequence[HistoryRow]) -> str:
+def _too_early(history: Sequence[HistoryRow], since: str) -> str:
     """What one or two evaluations say."""
     if len(history) == 1:
-        return "too early to tell: 1 evaluation"
+        return f"too early to tell: 1 evaluation{since}"
     change = history[1].val_loss - history[0].val_loss
     moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.4f} nats between the two"
-    return f"too early to tell: {len(history)} evaluations; the validation loss {moved}"
+    return f"too early to tell: {len(history)} evaluations{since}; the validation loss {moved}"
+
+
+def _last_rise(history: Sequence[HistoryRow]) -> int:
+    """The first evaluation after the learning rate, having fallen, rose the last time; 0 where it never did."""
+    rates = [row.learning_rate for row in history]
+    rises = (i for i in range(1, len(rates)) if rates[i] > RISEN * rates[i - 1] and rates[i - 1] < max(rates[:i]))
+    return max(rises, default=0)
 
 
 def _near(history: Sequence[HistoryRow], step: float) -> HistoryRow:
