@@ -13,7 +13,7 @@ from charrnn.cli.inspector.cards import describe, describe_each, show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card
-from charrnn.errors import CorpusError
+from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder
 
@@ -118,6 +118,27 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(con
     monkeypatch.setattr(own_text, "read_corpus", None)
     empty = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, bytes=0))
     assert find_text(moved(empty, "charrnn train words.txt"), str(tmp_path / "m.pt")) is None, "its size is zero"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="only Linux has such files")
+def test_a_strangers_checkpoint_cannot_make_it_read_what_never_ends(contents, trained, monkeypatch):
+    """What the system makes as it is read is a regular file of no bytes: alone, and beside a text of the right size."""
+    words, endless = str(trained / "words.txt"), "/proc/self/pagemap"
+    read = []
+
+    def refuse(paths, how):
+        read.append((paths, how.val_texts))
+        raise ForeignTextError("another")
+
+    monkeypatch.setattr(own_text, "read_corpus", refuse)
+    alone = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name=endless, bytes=0))
+    assert find_text(alone, "m.pt") is None
+    for command in (f"charrnn train {words} {endless}", f"charrnn train x/words.txt --val-text {endless}"):
+        assert find_text(moved(contents, command), str(trained / "words.pt")) is None
+        with pytest.raises(CorpusError):
+            find_text(moved(contents, command), "m.pt", words)
+    assert {paths[0] for paths, _ in read} == {words}
+    assert endless not in str(read)
 
 
 @pytest.mark.parametrize("root", [r"\\host\share", "//host/share", r"\/host\share"])

@@ -98,7 +98,7 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
 
 def _read(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
     """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
-    if not all(os.path.isfile(text) for text in val_texts):
+    if not all(os.path.isfile(text) and os.path.getsize(text) for text in val_texts):
         return None
     reading = ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder, val_texts=tuple(val_texts))
     try:
@@ -140,12 +140,14 @@ def _at_home(paths: Sequence[str]) -> list[str]:
 def _have_size(paths: Sequence[Path], checkpoint: Checkpoint) -> bool:
     """Whether these are ordinary files of its size: a checkpoint may come from anyone, and name what it likes.
 
-    Where each line is a text of its own, a line that one of several leaves open was ended by a byte of nobody's.
+    What the system makes as it is read has no size, and may never end. Where each line is a text of its own, a line
+    that one of several leaves open was ended by a byte of nobody's.
     """
     most_added = len(paths) - 1 if checkpoint.text.lines else 0
     try:
-        lacking = checkpoint.corpus.bytes - sum(path.stat().st_size for path in paths)
-        return all(path.is_file() for path in paths) and 0 <= lacking <= most_added
+        sizes = [path.stat().st_size for path in paths]
+        lacking = checkpoint.corpus.bytes - sum(sizes)
+        return all(path.is_file() for path in paths) and min(sizes) > 0 and 0 <= lacking <= most_added
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return False
 
