@@ -204,7 +204,7 @@ def test_several_models_get_a_column_each_and_the_best_fit_is_named(command, tra
 
 @pytest.mark.parametrize("rule", ["count", "skip"])
 def test_the_worst_place_of_a_line_is_the_most_that_five_neighbours_take(command, rule):
-    lines = ["Banana tin sole qq mare", "Tin§ sole§§ nap", "Tin", "§", ""]
+    lines = ["Banana tin sole qq mare", "Tin§ sole§§ nap", "Tin", *(["§"] if rule == "count" else []), ""]
     arguments = ("words.pt", "--unknown", rule, "--json")
     scored = command(*arguments, "--score", "-", "--by", "line", stdin="".join(line + "\n" for line in lines))
     for line, found in zip(lines, map(json.loads, scored.stdout.splitlines()), strict=True):
@@ -217,6 +217,80 @@ def test_the_worst_place_of_a_line_is_the_most_that_five_neighbours_take(command
         command("words.pt", "zoo.pt", "--json", "--score", "-", "--by", "line", stdin="Tin sole\n").stdout
     )
     assert set(both["worst"]) == {"words", "zoo"}
+
+
+def test_a_line_of_which_a_model_knows_nothing_has_no_bits_where_that_is_left_out_and_fits_no_model(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    cyrillic = "\n" + "".join(chr(0x430 + i) for i in range(len(contents["characters"]) - 1))
+    torch.save({**contents, "characters": cyrillic}, trained / "cyrillic.pt")
+    arguments = ("words.pt", "cyrillic.pt", "--score", "-", "--by", "line", "--unknown", "skip")
+    result = command(*arguments, "--json", stdin="Tin sole\nабв\n§§\n")
+    found = [*map(json.loads, result.stdout.splitlines())]
+    assert [row["best"] for row in found] == ["words", "cyrillic", None]
+    nothing = {"words": [False, True, True], "cyrillic": [True, False, True]}
+    assert {name: [row["bits_per_char"][name] is None for row in found] for name in nothing} == nothing
+    assert b"these models do not read the same of it (--unknown skip)" in result.stderr
+    rows = [row.split("\t") for row in command(*arguments, stdin="Tin sole\nабв\n§§\n").stdout.decode().splitlines()]
+    assert [row[1:3] for row in rows] == [["nan", "words"], [rows[1][1], "cyrillic"], ["nan", "-"]]
+    above = command(*arguments, "--above", "0.01", stdin="Tin sole\n§§\n").stdout.decode()
+    assert above.endswith("\tTin sole\n"), "a model that knows nothing of it has no say"
+    whole = json.loads(command(*arguments[:4], "--unknown", "skip", "--json", stdin="Tin sole\nабв\n").stdout)
+    assert whole["unlike"] == ["--unknown skip"]
+
+
+@pytest.fixture
+def crlf_models(trained):
+    """Three models with the same weights that know CR, one of which reads CR LF as LF, and one small letters alone."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    characters = "".join(sorted(contents["characters"].replace("B", "\r")))
+    for name, changes in {"keep": {}, "lf": {"newline": "lf"}, "low": {"lowercase": "yes"}}.items():
+        text = {**contents["text"], **changes}
+        torch.save({**contents, "characters": characters, "text": text}, trained / f"{name}.pt")
+    return "tin sole\r\nmare nap\r\nkilo\r\n" * 9
+
+
+def test_models_that_read_a_text_in_unlike_forms_compare_by_the_text_as_it_was_given(command, crlf_models):
+    result = json.loads(command("keep.pt", "lf.pt", "--score", "-", "--json", stdin=crlf_models).stdout)
+    models = result["models"]
+    assert [each["characters"] for each in models.values()] == [len(crlf_models) - 1] * 2
+    assert result["best"] == min(models, key=lambda name: models[name]["loss"])
+    alone = json.loads(command("lf.pt", "--score", "-", "--json", stdin=crlf_models).stdout)
+    assert alone["characters"] == len(crlf_models) - 1 - crlf_models.count("\r")
+    total = alone["loss"] * alone["characters"]
+    assert total == pytest.approx(models["lf"]["loss"] * models["lf"]["characters"], rel=1e-6)
+    both = command("keep.pt", "lf.pt", "--score", "-", "--by", "line", stdin="kilo\r\n").stdout.split(b"\t")
+    one = command("lf.pt", "--score", "-", "--by", "line", stdin="kilo\r\n").stdout.split(b"\t")
+    assert float(both[1]) == pytest.approx(float(one[0]) * 5 / 6, abs=1e-4)
+
+
+def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_models):
+    told = "these models do not read the same of it ({}): what one of them reads may be the easier to predict"
+
+    def note(*models, text=crlf_models):
+        shown = command(*models, "--score", "-", stdin=text).stdout.decode()
+        by_line = command(*models, "--score", "-", "--by", "line", stdin=text).stderr.decode()
+        unlike = json.loads(command(*models, "--score", "-", "--json", stdin=text).stdout)["unlike"]
+        sentence = told.format(", ".join(unlike))
+        assert bool(unlike) == (sentence in " ".join(shown.split())) == (f"charrnn: {sentence}\n" == by_line)
+        return unlike
+
+    assert note("keep.pt", "lf.pt") == ["--newline"]
+    assert note("keep.pt", "low.pt", text="Tin\n") == ["--lowercase"]
+    assert note("lf.pt", "low.pt", text="Tin\r\n") == ["--newline", "--lowercase"]
+    assert note("lf.pt", "keep.pt", "low.pt", text="tin sole\n") == [], "it is the same for all of them"
+    card = " ".join(command("keep.pt", "low.pt").stdout.decode().split())
+    assert card.endswith("their losses do not compare"), "and no score gives them one text"
+
+
+def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
+    told = b"charrnn: words.txt: most of it is what words learned from; a loss on another text would be higher\n"
+    assert command("words.pt", "--score", "words.txt").stderr == told
+    table = command("zoo.pt", "words.pt", "--score", "words.txt")
+    assert b"words.txt: most of it is what zoo, words learned from" in table.stderr
+    (trained / "other.txt").write_text((trained / "words.txt").read_text()[::-1])
+    for path, is_own in (("words.txt", True), ("other.txt", False)):
+        result = command("words.pt", "--score", path, "--json")
+        assert (json.loads(result.stdout)["learned"], result.stderr) == (is_own, b"")
 
 
 def test_above_with_several_models_leaves_out_what_fits_any_of_them(command):
@@ -385,6 +459,39 @@ def test_what_is_not_text_is_replaced_in_json_and_stands_beside_it(command, byte
     assert (odd["text"], base64.b64decode(odd["bytes"])) == ("a\ufffdb", b"a\xffb")
     assert b"\\u" not in result.stdout, "no lone surrogate, which strict readers refuse"
     assert "bytes" not in plain
+
+
+def test_a_line_that_is_not_in_another_encoding_stands_in_its_row_and_beside_it_as_it_is(command, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "encoding": "cp1252"}}, trained / "windows.pt")
+    line = b"caf\xe9 \x81"
+    arguments = ("windows.pt", "--score", "-", "--by", "line")
+    typed = (line + b"\ncaf\xe9\n").decode("utf-8", "surrogateescape")
+    odd, plain = map(
+        json.loads, command(*arguments, "--json", stdin=typed).stdout.decode("utf-8", "strict").splitlines()
+    )
+    assert (base64.b64decode(odd["bytes"]), odd["text"]) == (line, "café \ufffd")
+    assert (plain["text"], "bytes" in plain) == ("café", False)
+    rows = command(*arguments, stdin=typed).stdout.splitlines()
+    assert [row.split(b"\t")[-1] for row in rows] == [line, "café".encode()]
+
+
+@pytest.mark.parametrize(
+    "unlike", [("strict", "surrogateescape"), ("replace", "strict"), ("replace", "surrogateescape")]
+)
+def test_what_becomes_of_invalid_bytes_does_not_depend_on_the_order_of_models(command, trained, unlike):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    for name in unlike:
+        torch.save({**contents, "text": {**contents["text"], "errors": name}}, trained / f"{name}.pt")
+    paths = [f"{name}.pt" for name in unlike]
+    for more in ([], ["--by", "line"]):
+        found = []
+        for order in (paths, paths[::-1]):
+            result = command(*order, "--score", "-", "--json", *more, stdin="Tin \udcff sole\n")
+            assert result.returncode == 0, result.stderr
+            record = json.loads(result.stdout)
+            found.append(record.get("models", {**record, "best": None}))
+        assert found[0] == found[1]
 
 
 def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, trained):

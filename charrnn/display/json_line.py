@@ -18,9 +18,11 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 def to_json(record: Any) -> str:
     """One line of JSON; what would command a terminal is escaped, and a byte that is no text becomes U+FFFD.
 
-    Where a record's `text` has such bytes, it gets a field `bytes` too: in base64, the text as it is, in UTF-8.
+    Where a record's `text` has such bytes, it gets a field `bytes` too, unless it has one: in base64, the text as it
+    is, in UTF-8.
     """
-    if isinstance(record, Mapping) and isinstance(text := record.get("text"), str) and _SURROGATES.search(text):
+    text = record.get("text") if isinstance(record, Mapping) and "bytes" not in record else None
+    if isinstance(text, str) and _SURROGATES.search(text):
         from charrnn.text.encoder import to_bytes  # imports numpy, which the errors of a command line need not wait for
 
         record = {**record, "bytes": base64.b64encode(to_bytes(text)).decode("ascii")}

@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.common.tables import format_comparison, print_lines, print_table, terminal_width, wrapped
-from charrnn.cli.inspector.subject import Subject, way_of
+from charrnn.cli.inspector.subject import Subject, reading_flags, way_of
 from charrnn.display.card import card, judged, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
 from charrnn.escape import quoted
@@ -18,16 +18,17 @@ from charrnn.storage.header import FORMAT_VERSION
 from charrnn.wording import describe_known, format_seconds
 
 LOSSES_DIFFER = (
-    "these models learned from different texts, or were judged by different ones: their losses do not compare; "
-    "--score FILE gives them one"
+    "these models learned from different texts, or were judged by different ones: their losses do not compare"
 )
 
 ALPHABETS_DIFFER = (
-    "these models read other units, or have one id for other rare characters: their losses do not compare; "
-    "--score FILE gives them one"
+    "these models read other units, or have one id for other rare characters: their losses do not compare"
 )
 
-PARTS_DIFFER = "their losses are over different parts of the text: they do not compare; --score FILE gives them one"
+PARTS_DIFFER = "their losses are over different parts of the text: they do not compare"
+
+REMEDY = "; --score FILE gives them one"
+"""What is said behind these where one text would be the same for all of the models."""
 
 COMPARED = ("val_fraction", "batch_size", "seq_len", "learning_rate", "seed")
 """Options of the training that stand in a comparison."""
@@ -53,12 +54,8 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
     width = terminal_width()
     print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
-    if len({way_of(subject) for subject in subjects}) > 1:
-        print_lines(["", *wrapped(LOSSES_DIFFER, width)])
-    elif len({_alphabet_of(subject) for subject in subjects if subject.contents.best is not None}) > 1:
-        print_lines(["", *wrapped(ALPHABETS_DIFFER, width)])
-    elif len({subject.part for subject in subjects if subject.contents.best is not None}) > 1:
-        print_lines(["", *wrapped(PARTS_DIFFER, width)])
+    if note := _why_they_differ(subjects):
+        print_lines(["", *wrapped(note if reading_flags(subjects) else note + REMEDY, width)])
 
 
 def describe_each(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
@@ -96,6 +93,16 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
 def loss_fields(loss: float) -> dict[str, float | None]:
     """A loss in its three forms."""
     return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
+
+
+def _why_they_differ(subjects: Sequence[Subject]) -> str:
+    """Why the losses of several models do not compare; empty where they do."""
+    evaluated = [subject for subject in subjects if subject.contents.best is not None]
+    if len({way_of(subject) for subject in subjects}) > 1:
+        return LOSSES_DIFFER
+    if len({_alphabet_of(subject) for subject in evaluated}) > 1:
+        return ALPHABETS_DIFFER
+    return PARTS_DIFFER if len({subject.part for subject in evaluated}) > 1 else ""
 
 
 def _alphabet_of(subject: Subject) -> tuple[str, str | None]:

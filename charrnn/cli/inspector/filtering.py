@@ -7,6 +7,7 @@ are not in the model's encoding end nothing, since a line that has them is just 
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import sys
@@ -18,7 +19,14 @@ import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
 from charrnn.cli.common.shared import first_id
-from charrnn.cli.inspector.scoring import best_fit, fit_text, shared_encoding, unknown_price
+from charrnn.cli.inspector.scoring import (
+    UNLIKE,
+    best_fit,
+    fit_text,
+    shared_encoding,
+    unknown_price,
+    unlike_readings,
+)
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_error
@@ -28,7 +36,7 @@ from charrnn.standard_input import name_of
 from charrnn.text.encoder import to_bytes
 from charrnn.text.likeness import ends_lines_by_cr_lf
 from charrnn.text.line_reader import read_lines
-from charrnn.text.options import BYTE
+from charrnn.text.options import BYTE, TextOptions
 
 NO_TEXT = re.compile("[\udc80-\udcff]")
 """What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""
@@ -44,7 +52,8 @@ class ScoredLine:
     Attributes:
         number: from 1.
         text: without its line's end: the line feed, and the CR before it where every model takes both for one.
-        bits: per character and model; its line's end counts, as one character or two.
+        bits: per character and model; its line's end counts, as one character or two. Of several models, per character
+            of the line as it was given. No number where all of it is left out that is not its end.
         worst: by model, the most bits per character that as many as `NEIGHBOURS` beside each other take.
     """
 
@@ -52,6 +61,15 @@ class ScoredLine:
     text: str
     bits: list[float]
     worst: list[float]
+
+    @property
+    def least(self) -> float:
+        """The fewest bits that a model gives it, of those that know some of it; none where no model does."""
+        return min((value for value in self.bits if not math.isnan(value)), default=-math.inf)
+
+    def best_of(self, subjects: Sequence[Subject]) -> str | None:
+        """The name of the model that fits it best; None where none knows any of it."""
+        return None if self.least == -math.inf else subjects[best_fit(self.bits)].name
 
 
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:
@@ -70,6 +88,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     options = shared_encoding(subjects)
     is_tolerant = rule != "error" and options.unit != BYTE and options.errors == "strict"
     is_told = not is_tolerant
+    is_compared = len(subjects) > 1
     for lines in read_lines(path, options, is_tolerant=is_tolerant):
         if not is_told and (bad := _first_bad(lines)) is not None:
             write_error(
@@ -77,10 +96,13 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
                 "taken as characters that the model does not know"
             )
             is_told = True
+        if is_compared and (unlike := unlike_readings(subjects, "".join(lines), rule)):
+            write_error(UNLIKE.format(", ".join(unlike)))
+            is_compared = False
         scores = score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path, finds_worst=as_json)
         for scored in scores:
-            if above is None or (min(scored.bits) > above and scored.text.strip("\r")):
-                out.write(to_bytes(_format(scored, subjects, as_json, out)))
+            if above is None or (scored.least > above and scored.text.strip("\r")):
+                out.write(_format(scored, subjects, as_json, out, options))
         out.flush()
         number += len(lines)
 
@@ -100,12 +122,18 @@ def score_lines(
     finds_worst: bool = True,
 ) -> list[ScoredLine]:
     """Score lines, each by itself, and find the worst place of each if that is wanted; see `filter_lines`."""
-    columns = [_bits(subject, lines, rule, path) for subject in subjects]
+    columns, means = [], []
+    for subject in subjects:
+        # a model of one long line: where it ends says nothing
+        known = lines if "\n" in subject.contents.encoder else [line.removesuffix("\n") for line in lines]
+        columns.append(_bits(subject, known, rule, path))
+        counts = columns[-1] if len(subjects) == 1 or rule == "skip" else known
+        means.append([_mean(*pair) for pair in zip(columns[-1], map(len, counts), strict=True)])
     has_cr_lf = all(_takes_cr_lf(subject, rule) for subject in subjects)
     texts = [line.removesuffix("\r\n" if has_cr_lf else "\n").removesuffix("\n") for line in lines]
     return [
         ScoredLine(
-            first_number + index, text, [_mean(column[index]) for column in columns],
+            first_number + index, text, [mean[index] for mean in means],
             [_worst(column[index]) for column in columns] if finds_worst else [],
         )
         for index, text in enumerate(texts)
@@ -120,11 +148,12 @@ def _takes_cr_lf(subject: Subject, rule: str) -> bool:
 
 
 def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[Floats]:
-    """Bits of each character of each line that counts; of one that the model does not know its price."""
+    """Bits of each character of each line that counts; of one that the model does not know its price.
+
+    Where all of a line but its end is left out, they are one that is no number.
+    """
     encoder, price = subject.contents.encoder, unknown_price(subject)
     beginning = first_id(encoder, subject.contents.corpus.counts)
-    if "\n" not in encoder:  # a model of one long line: where it ends says nothing
-        lines = [line.removesuffix("\n") for line in lines]
     texts = [fit_text(subject, line, path, rule) for line in lines]
     readings = read_side_by_side(subject.engine, [np.concatenate([[beginning], text.ids]) for text in texts])
     result = []
@@ -137,11 +166,13 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
                 values[text.known] = np.add.reduceat(reading.surprisals, np.cumsum(widths) - widths)
             values = values[text.known] if rule == "skip" else values
         result.append(np.where(np.isfinite(values), values / math.log(2), math.inf))  # where its numbers overflow
+        if rule == "skip" and text.text.strip("\r\n") and not text.known_text.strip("\r\n"):
+            result[-1] = np.array([math.nan])
     return result
 
 
-def _mean(bits: Floats) -> float:
-    return float(bits.mean()) if len(bits) else 0.0
+def _mean(bits: Floats, count: int) -> float:
+    return float(bits.sum()) / count if count else 0.0
 
 
 def _worst(bits: Floats) -> float:
@@ -152,14 +183,22 @@ def _worst(bits: Floats) -> float:
     return float(np.convolve(bits, np.ones(count) / count, "valid").max())
 
 
-def _format(scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO) -> str:
+def _format(
+    scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO, options: TextOptions
+) -> bytes:
+    """A line's row; the line itself is in it as it is, where it has bytes that are no text."""
+    is_odd = NO_TEXT.search(scored.text) is not None
+    is_foreign = is_odd and not options.codec.startswith("utf-8")
+    text = scored.text.encode(options.encoding, "surrogateescape") if is_foreign else to_bytes(scored.text)
     if as_json:
-        return to_json(_fields(scored, subjects)) + "\n"
+        exact = {"bytes": base64.b64encode(text).decode("ascii")} if is_odd else {}
+        return to_bytes(to_json({**_fields(scored, subjects), **exact}) + "\n")
     columns = [f"{value:.4f}" for value in scored.bits]
     if len(subjects) > 1:
-        columns.append(quoted(subjects[best_fit(scored.bits)].name))  # a name may hold a line feed, a tab
-    text = visible(scored.text) if out.isatty() else scored.text
-    return "\t".join([*columns, str(len(scored.text)), text]) + "\n"
+        columns.append(quoted(scored.best_of(subjects) or "-"))  # a name may hold a line feed, a tab
+    columns.append(str(len(scored.text)))
+    shown = to_bytes(visible(scored.text)) if out.isatty() else text
+    return b"".join([*(to_bytes(column) + b"\t" for column in columns), shown, b"\n"])
 
 
 def _fields(scored: ScoredLine, subjects: Sequence[Subject]) -> dict[str, Any]:
@@ -169,4 +208,4 @@ def _fields(scored: ScoredLine, subjects: Sequence[Subject]) -> dict[str, Any]:
         return {"bits_per_char": values[0], "worst": worst[0], **known}
     names = [subject.name for subject in subjects]
     by_name = {"bits_per_char": dict(zip(names, values, strict=True)), "worst": dict(zip(names, worst, strict=True))}
-    return {**by_name, "best": subjects[best_fit(scored.bits)].name, **known}
+    return {**by_name, "best": scored.best_of(subjects), **known}

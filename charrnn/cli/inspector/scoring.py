@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,9 @@ from charrnn.cli.common.tables import (
     wrapped,
 )
 from charrnn.cli.inspector.cards import loss_fields
-from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.subject import Subject, reading_flags
 from charrnn.display.json_line import to_json
+from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, ConfigError, CorpusError, UnknownCharacterError, describe_characters
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none
@@ -30,7 +34,10 @@ from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
+from charrnn.text.unpacking import CHUNK
 from charrnn.wording import format_perplexity, number_of
+
+UNLIKE = "these models do not read the same of it ({}): what one of them reads may be the easier to predict"
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Score:
 
     Attributes:
         characters: predicted, even where the model reads bytes, which is all but the first.
+        given: the same before the text became what this model reads: of one text alike for all models.
         loss: mean in nats per character, with the price of unknown characters in it.
         accuracy: share of characters that were the model's most probable.
         num_unknown: characters that it does not know.
@@ -46,10 +54,18 @@ class Score:
     """
 
     characters: int
+    given: int
     loss: float
     accuracy: float
     num_unknown: int
     dynamic: float | None
+
+    @property
+    def over_given(self) -> Score:
+        """The same with its losses per character of the text as it was given, as they compare with another model's."""
+        share = self.characters / self.given
+        dynamic = None if self.dynamic is None else self.dynamic * share
+        return replace(self, characters=self.given, loss=self.loss * share, dynamic=dynamic)
 
 
 def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bool, as_json: bool) -> None:
@@ -65,14 +81,23 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     text = read_text(path, shared_encoding(subjects))
     with scoring_progress(len(subjects), as_json=as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
+    learned = [_learned_from(subject, path) for subject in subjects]
+    unlike = []
+    if len(subjects) > 1:
+        scores, unlike = [score.over_given for score in scores], unlike_readings(subjects, text, rule)
     if as_json:
-        print(to_json(_as_json(subjects, scores, path)))
+        print(to_json(_as_json(subjects, scores, path, unlike, learned)))
     elif len(subjects) == 1:
         print_table([("text", quoted(path)), *_rows(scores[0])])
     else:
         names = [quoted(subject.name) for subject in subjects]
         print_lines(format_comparison([""], names, _compared(scores), terminal_width()))
         print_lines(wrapped(f"fits best: {_describe_fit(subjects, scores)}", terminal_width()))
+        if unlike:
+            print_lines(wrapped(UNLIKE.format(", ".join(unlike)), terminal_width()))
+    if any(learned) and not as_json:
+        who = ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own)
+        write_error(f"{name_of(path)}: most of it is what {who} learned from; a loss on another text would be higher")
 
 
 @contextlib.contextmanager
@@ -120,6 +145,7 @@ def score_text(
         adapted = (float(surprisals[first:].sum()) + price) / predicted
     return Score(
         characters=predicted,
+        given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
         loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
         accuracy=float(hits.mean()) * (predicted - counted) / predicted,
         num_unknown=readable.num_unknown,
@@ -140,7 +166,18 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
             f"these models read files in different encodings ({', '.join(encodings.values())}); say by --encoding in "
             "which the text is"
         )
-    return readings[0].as_bytes_are
+    kept = next(way for way in ("surrogateescape", "replace", "strict") if way in {one.errors for one in readings})
+    return replace(readings[0].as_bytes_are, errors=kept)
+
+
+def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
+    """The flags by which several models read unlike characters of one text, which one of them may find the easier."""
+    texts = [prepare(text, subject.contents.text) for subject in subjects]
+    unlike = reading_flags(subjects) if len(set(texts)) > 1 else []
+    if rule == "skip":
+        left_out = {frozenset(s.contents.encoder.without_own_id(t)) for s, t in zip(subjects, texts, strict=True)}
+        unlike += ["--unknown skip"] * (len(left_out) > 1)
+    return unlike
 
 
 def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
@@ -167,8 +204,20 @@ def unknown_price(subject: Subject) -> float:
 
 
 def best_fit(losses: Sequence[float]) -> int:
-    """Which loss is the lowest, the first of equals."""
-    return min(range(len(losses)), key=lambda index: losses[index])
+    """Which loss is the lowest, the first of equals; one that is no number never is, unless all are."""
+    return min(range(len(losses)), key=lambda index: (math.isnan(losses[index]), losses[index]))
+
+
+def _learned_from(subject: Subject, path: str) -> bool:
+    """Whether a file is, to the byte, the text that a model learned from, but for what was held out."""
+    corpus = subject.contents.corpus
+    if not os.path.isfile(path) or os.path.getsize(path) != corpus.bytes:
+        return False
+    seen = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            seen.update(chunk)
+    return seen.hexdigest() == corpus.sha256
 
 
 def _final_loss(result: Score) -> float:
@@ -221,14 +270,17 @@ def _compared(scores: Sequence[Score]) -> list[list[str]]:
     return rows
 
 
-def _as_json(subjects: Sequence[Subject], scores: Sequence[Score], path: str) -> dict[str, Any]:
+def _as_json(
+    subjects: Sequence[Subject], scores: Sequence[Score], path: str, unlike: list[str], learned: list[bool]
+) -> dict[str, Any]:
     """One model's figures by themselves, those of several by name."""
-    fields = [_fields(result) for result in scores]
+    fields = [{**_fields(result), "learned": known} for result, known in zip(scores, learned, strict=True)]
     if len(subjects) == 1:
         return {"text": path, **fields[0]}
     best = subjects[best_fit([_final_loss(result) for result in scores])].name
     models = {subject.name: each for subject, each in zip(subjects, fields, strict=True)}
-    return {"text": path, "models": models, "best": best, "margin_bits": finite_or_none(_margin(scores))}
+    margin = finite_or_none(_margin(scores))
+    return {"text": path, "models": models, "best": best, "margin_bits": margin, "unlike": unlike}
 
 
 def _fields(result: Score) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from charrnn.errors import CharRNNError, ConfigError
 from charrnn.evaluated import Places, counted_places
 from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
+from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling, load_for_scoring
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import Checkpoint, read_checkpoint
@@ -25,6 +26,9 @@ from charrnn.text.splitting import count_known
 
 _INVALID = re.compile("[\udc80-\udcff\ufffd]")
 """What stands for bytes that are not valid in a text's encoding, kept or replaced."""
+
+PREPARING = ("newline", "normalize", "lowercase")
+"""Options by which a text is changed before it is read."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,12 @@ def way_of(subject: Subject) -> tuple[str, TextOptions]:
     errors = contents.text.errors if _INVALID.search(contents.encoder.characters) else "strict"
     read = replace(contents.text, unit=CHARACTER, lines=False, encoding=contents.text.codec, errors=errors)
     return contents.corpus.sha256, read
+
+
+def reading_flags(subjects: Sequence[Subject]) -> list[str]:
+    """The flags of training by which several models make unlike texts of one before they read it."""
+    ways = [vars(subject.contents.text) for subject in subjects]
+    return [flag_name(name) for name in PREPARING if len({way[name] for way in ways}) > 1]
 
 
 def _choose_member(contents: Checkpoint, path: str, member: int | None) -> Checkpoint:
