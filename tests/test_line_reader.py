@@ -46,6 +46,20 @@ def test_a_line_is_handed_on_as_soon_as_it_is_there(monkeypatch):
     assert next(reader) == ["two\n"]
 
 
+def test_the_first_lines_wait_for_few_others_and_no_piece_is_larger_than_a_chunk(monkeypatch):
+    sizes = []
+
+    def read1(size):
+        sizes.append(size)
+        return b"a\n" * (size // 2) if len(sizes) < 12 else b""
+
+    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=types.SimpleNamespace(read1=read1)))
+    groups = list(read_lines("-"))
+    assert len(groups[0]) == line_reader.FIRST_PIECE // 2 == 4096
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == max(sizes) == line_reader.CHUNK
+
+
 def test_only_a_line_feed_ends_a_line(tmp_path):
     path = tmp_path / "odd.txt"
     path.write_bytes("\ufeffa\rb\u2028c\x0bd\r\nlast".encode())

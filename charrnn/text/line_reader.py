@@ -16,6 +16,9 @@ from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.sources import read_errors_told, require_file
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
 
+FIRST_PIECE = 1 << 13
+"""Bytes that are read at first, so that the first lines do not wait for many; then twice as many each time."""
+
 _SHIFTING = ("iso2022", "hz", "utf-7")
 """Encodings in which bytes change the meaning of those that follow, beyond a line's end too."""
 
@@ -59,8 +62,10 @@ def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
 def _split(file: BinaryIO, name: str, options: TextOptions, *, is_tolerant: bool) -> Iterator[list[str]]:
     number, decoded = 1, replace(options, errors="surrogateescape") if is_tolerant else options
     unfinished: list[bytes] = []
+    size = FIRST_PIECE
     # read1: what there is, and no waiting until it is much
-    while piece := file.read1(CHUNK):  # type: ignore[attr-defined]  # all buffered files have it
+    while piece := file.read1(size):  # type: ignore[attr-defined]  # all buffered files have it
+        size = min(2 * size, CHUNK)
         if number == 1 and not unfinished:
             _refuse_packed(piece, name, options)
         whole, feed, rest = piece.rpartition(b"\n")
