@@ -16,7 +16,8 @@ from conftest import make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector import webpage
-from charrnn.cli.inspector.subject import read_subjects
+from charrnn.cli.inspector.cards import show_card
+from charrnn.cli.inspector.subject import Subject, read_subjects
 from charrnn.cli.inspector.webpage import LONGEST_STRETCH, MOST_GUESSES
 from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render
@@ -130,8 +131,8 @@ window.addEventListener("load", () => {
 """
 
 
-def write_report(folder, *arguments):
-    result = run_charrnn(folder, "inspect", "words.pt", "--html", "report.html", *arguments, text=True)
+def write_report(folder, *arguments, checkpoint="words.pt"):
+    result = run_charrnn(folder, "inspect", checkpoint, "--html", "report.html", *arguments, text=True)
     assert (result.returncode, result.stderr, result.stdout) == (0, "", "report.html\n")
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -385,6 +386,25 @@ def test_a_page_stays_small_whatever_is_asked_for(trained):
     data = data_of(page)
     assert max(len(one["top"]) for one in data["surprise"]["characters"]) == MOST_GUESSES
     assert all(len(one["text"]) <= LONGEST_STRETCH for one in data["novelty"]["sample"]["longest"])
+
+
+def test_a_training_that_named_thousands_of_files_has_a_card_and_a_page(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    command = "charrnn train words.txt " + " ".join(f"<letters>/{number:07}.txt" for number in range(50_000))
+    assert len(command) > 1_000_000
+    torch.save({**contents, "made": {**contents["made"], "command": command}}, trained / "letters.pt")
+    (subject,) = read_subjects(["letters.pt"])
+    assert subject.contents.command is subject.contents.command, "it is taken apart once"
+    monkeypatch.setattr(Subject, "absence", None)  # not asked for where the text is there
+    show_card(subject)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) < 400
+    assert f"... and {len(command) - 300:,} characters more" in " ".join(shown.split())
+    assert json.loads(run_charrnn(trained, "inspect", "letters.pt", "--json").stdout)["made"]["command"] == command
+    page = write_report(trained, checkpoint="letters.pt")
+    assert len(page.encode()) < 1_000_000
+    assert dict(data_of(page)["origin"])["by"].startswith("charrnn train words.txt <letters>/0000000.txt ")
 
 
 def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, monkeypatch):

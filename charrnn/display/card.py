@@ -26,6 +26,9 @@ FREQUENT = 12
 LISTED = 120
 """Characters of an alphabet that the card shows; the JSON has all."""
 
+LONGEST_COMMAND = 300
+"""Characters of a training's command line that the card shows, which may name thousands of files; the JSON has all."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -159,8 +162,13 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
         ("  sha256", quoted(corpus.sha256)),
         ("made", _provenance(checkpoint.made)),
-        *[("  by", quoted(command)) for command in [checkpoint.made.get("command")] if command],
+        *[("  by", quoted(_cut(command))) for command in [checkpoint.made.get("command")] if command],
     ]
+
+
+def _cut(command: str) -> str:
+    left_out = len(command) - LONGEST_COMMAND
+    return f"{command[:LONGEST_COMMAND]}... and {number_of(left_out, 'character')} more" if left_out > 0 else command
 
 
 def _describe_parameter(weight: Parameter, width: int) -> str:

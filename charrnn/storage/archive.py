@@ -127,7 +127,7 @@ class Checkpoint:
         """That its training has taken."""
         return float(self.training["seconds"])
 
-    @property
+    @cached_property
     def command(self) -> list[str]:
         """The words of the training's command line; none where it is unknown."""
         try:

@@ -37,7 +37,8 @@ COMPARED = ("val_fraction", "batch_size", "seq_len", "learning_rate", "seed")
 def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     evaluated = bool(subject.contents.history)
-    baseline, absence = (subject.baseline, subject.absence) if evaluated else (None, "")
+    baseline = subject.baseline if evaluated else None
+    absence = subject.absence if evaluated and baseline is None else ""
     cuts = {} if baseline is None else {"learned": subject.baseline_cut, "counted": subject.num_chosen}
     print_table(card(subject.contents, baseline, absence=absence, known=describe_known(*subject.known_lines), **cuts))
     history, width = subject.contents.history, terminal_width()

@@ -54,6 +54,9 @@ MOST_CHARACTERS = 120
 MOST_LISTED = 200
 """Of a vocabulary, the most frequent."""
 
+LEFT_OUT = ("parameters", "characters", "made")
+"""Of the card: the page shows it otherwise, or in part."""
+
 DEFAULT_TOP_K = 5
 TEMPERATURES = (0.5, 0.8, 1.1)
 SAMPLE_LENGTH = 400
@@ -73,7 +76,10 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
 
 def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     """All values of the page; what was to be in it and cannot be is told by the reason."""
-    card = {name: value for name, value in describe(subject).items() if name not in ("parameters", "characters")}
+    card = {
+        name: value for name, value in describe(subject).items() if name not in ("parameters", "characters", "made")
+    }
+    del card["corpus"]["counts"]
     data: dict[str, Any] = {
         "version": __version__,
         "name": subject.name,
