@@ -17,8 +17,8 @@ from charrnn.cli.inspector import gallery, watching
 from charrnn.cli.inspector.gradient_view import num_read, require_length
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.subject import read_subjects
-from charrnn.cli.inspector.views import surprise_view
-from charrnn.cli.inspector.watching import Given, Piece, choose_pieces
+from charrnn.cli.inspector.views import neurons_view, surprise_view
+from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
 from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.text.encoder import CharEncoder
@@ -61,8 +61,51 @@ def test_several_models_read_the_same_text_as_far_as_the_largest_can(trained):
         for view in ("gradients", "neurons"):
             read = {name: each[view][name] for name in ("text", "characters", "of")}
             assert read == {"text": "the held-out end of words.txt", "characters": 1200, "of": 2000}
-    lines = shown_in(trained, "words.pt", "tanh.pt", "--gradients").splitlines()
-    assert lines[0] == "the first 1,200 of 2,000 characters of the held-out end of words.txt"
+    shown = shown_in(trained, "words.pt", "tanh.pt", "--neurons")
+    assert shown.count("the first 1,200 of 2,000 characters of the held-out end of words.txt\n") == 2
+
+
+def test_gradients_alone_hold_little_and_are_not_cut_to_less_than_enough(trained):
+    (trained / "long.txt").write_text(make_text(3000, seed=1))
+    for more, read in ([], "2,000"), (["--gates"], "1,200"):
+        shown = shown_in(trained, "words.pt", "--gradients", *more, "--text-file", "long.txt")
+        assert shown.startswith(f"the first {read} of 3,000 characters of long.txt\n")
+
+
+def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trained, monkeypatch):
+    save_like(trained, "two.pt", cell="lstm", members=2)
+    monkeypatch.setattr(watching, "readable_length", lambda *_: 300)
+
+    def note(name, given):
+        (subject,) = read_subjects([str(trained / name)])
+        (piece,) = choose_pieces([subject], given, "count")
+        return neurons_view(Watched(subject, piece)).data.get("note", "")
+
+    for given in (None, Given(make_text(3000), "a.txt")):
+        assert note("words.pt", given) == ""
+        assert re.match("300 characters are .*; one member alone reads more ", note("two.pt", given))
+    assert "2,000 or more" in note("words.pt", Given(make_text(250), "a.txt"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "characters", "widest"),
+    [
+        ("character", "aé\u20ac", 1),
+        ("byte", "ab", 1),
+        ("byte", "a\xa9\xc3", 2),
+        ("byte", "a\xe2", 3),
+        ("byte", "a\xf0", 4),
+    ],
+)
+def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_bytes(
+    trained, monkeypatch, unit, characters, widest
+):
+    monkeypatch.setattr(neurons, "VALUES_AT_ONCE", 5 * 48 * 1200)
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    encoder = CharEncoder(characters, unit)
+    subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
+    (piece,) = choose_pieces([subject], Given("a" * 3000, "a.txt"), "count")
+    assert len(piece.text) == 1200 // widest
 
 
 def test_a_model_alone_says_how_much_it_read(inspect):
@@ -74,8 +117,8 @@ def test_a_model_alone_says_how_much_it_read(inspect):
 def test_a_given_text_is_read_as_far_by_all(trained):
     (trained / "long.txt").write_text(make_text(3000, seed=1))
     save_like(trained, "tanh.pt", cell="rnn")
-    shown = shown_in(trained, "words.pt", "tanh.pt", "--gradients", "--text-file", "long.txt")
-    assert shown.startswith("the first 1,200 of 3,000 characters of long.txt\n")
+    shown = shown_in(trained, "words.pt", "tanh.pt", "--neurons", "--text-file", "long.txt")
+    assert shown.count("the first 1,200 of 3,000 characters of long.txt\n") == 2
 
 
 @pytest.mark.parametrize("view", ["--gates", "--neurons", "--gradients", "--cell=0:3", "--cell=0:3:f"])
@@ -208,7 +251,7 @@ def test_of_a_pipe_that_never_ends_the_beginning_is_read(trained, monkeypatch):
 
 def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
-    monkeypatch.setattr(watching, "readable_length", lambda _: 100)
+    monkeypatch.setattr(watching, "readable_length", lambda *_: 100)
     prepared = []
     real = watching.fit_text
     monkeypatch.setattr(watching, "fit_text", lambda *args: prepared.append(len(args[1])) or real(*args))

@@ -131,10 +131,15 @@ class GateUse:
     shut: NDArray[Any]
 
 
-def readable_length(config: ModelConfig) -> int:
-    """Characters of which all activations can be held."""
+def readable_length(config: ModelConfig, ids_each: int = 1) -> int:
+    """Characters of which all activations can be held.
+
+    Args:
+        config: the model's shape.
+        ids_each: that a character becomes, at most: there are activations for each.
+    """
     units = len(parts_of(config)) * config.hidden_size * config.num_layers * config.members
-    return min(MAX_CHARACTERS, VALUES_AT_ONCE // units)
+    return min(MAX_CHARACTERS, VALUES_AT_ONCE // (units * ids_each))
 
 
 def has_gates(config: ModelConfig) -> bool:

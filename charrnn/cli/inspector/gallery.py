@@ -19,7 +19,16 @@ from charrnn.cli.inspector.views import (
     neurons_view,
     surprise_view,
 )
-from charrnn.cli.inspector.watching import ON_A_TEXT, TEXTS_DIFFER, Given, Piece, Watched, choose_pieces, share_text
+from charrnn.cli.inspector.watching import (
+    HELD,
+    ON_A_TEXT,
+    TEXTS_DIFFER,
+    Given,
+    Piece,
+    Watched,
+    choose_pieces,
+    share_text,
+)
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_line
 from charrnn.display.svg import MARK, picture
@@ -103,7 +112,7 @@ def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: Mapping
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
     if not any(flags[name] for name in ON_A_TEXT):
         return [None] * len(subjects)
-    pieces = choose_pieces(subjects, given, flags["unknown"])
+    pieces = choose_pieces(subjects, given, flags["unknown"], holds_all=any(flags[name] for name in HELD))
     if flags["gradients"]:
         require_length([*zip(subjects, pieces, strict=True)])
     return pieces

@@ -252,12 +252,16 @@ def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) 
 
 def _shortness(watched: Watched) -> str:
     """What to say of a text in which little can be found, or nothing; nothing where it is long enough."""
-    length = len(watched.text)
+    length, members = len(watched.text), watched.subject.contents.model.members
     if watched.findings and length >= ENOUGH:
         return ""
-    if watched.findings and beyond_chance(watched.findings):
-        return f"{number_of(length, 'character')} are few; in {ENOUGH:,} or more, more would be found"
-    return f"{too_few(length)} to find much; {SHORTEST_TEXT} at least, and {ENOUGH:,} or more, would do"
+    is_something = watched.findings and beyond_chance(watched.findings)
+    told = f"{number_of(length, 'character')} are few" if is_something else f"{too_few(length)} to find much"
+    if length < ENOUGH and watched.piece.is_held_back:  # no other text would be read further
+        return f"{told}; one member alone reads more (--member 0)" if members > 1 else ""
+    if is_something:
+        return f"{told}; in {ENOUGH:,} or more, more would be found"
+    return f"{told}; {SHORTEST_TEXT} at least, and {ENOUGH:,} or more, would do"
 
 
 def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.analysis.features import text_features
 from charrnn.analysis.losses import require_finite
-from charrnn.analysis.neurons import Activations, Finding, GateUse, find_neurons, readable_length, watch
+from charrnn.analysis.neurons import ENOUGH, Activations, Finding, GateUse, find_neurons, readable_length, watch
 from charrnn.cli.inspector.scoring import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
@@ -22,8 +22,14 @@ from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER
 from charrnn.wording import number_of
 
-ON_A_TEXT = ("neurons", "cell", "gates", "gradients")
+HELD = ("neurons", "cell", "gates")
+"""Flags that look at all that a model does while it reads."""
+
+ON_A_TEXT = (*HELD, "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""
+
+WIDER_BYTES = "\xc0\xe0\xf0"
+"""From which bytes on a character has two bytes in UTF-8, three, and four."""
 
 READ_FOR_ONE = 4
 """Characters of a text that are prepared for each that is read: two may become one, a letter and its marks, say."""
@@ -63,12 +69,14 @@ class Piece:
         source: where it comes from, in words.
         whole: characters that there were to read; None for more than anybody counted.
         gaps: places in what is read before which others stand that the model does not know, ascending, one for each.
+        is_held_back: whether it ends where it does because the model, or another, is too large to be watched on more.
     """
 
     text: str
     source: str
     whole: int | None
     gaps: tuple[int, ...] = ()
+    is_held_back: bool = False
 
     @property
     def left_out(self) -> int:
@@ -122,8 +130,10 @@ class Watched:
         ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
         activations, gates = watch(contents.model, contents.weights, ids, resets_at)
         require_finite(activations.values)
+        if encoder.unit == CHARACTER:
+            return replace(activations, values=activations.values[len(before) :]), gates
         last = len(before) + np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
-        return Activations(activations.units, activations.values[last]), gates
+        return replace(activations, values=activations.values[last]), gates
 
     @property
     def activations(self) -> Activations:
@@ -163,27 +173,43 @@ def too_few(number: int, unit: str = "character") -> str:
     return f"{number_of(number, unit)} {'is too little' if number == 1 else 'are too few'}"
 
 
-def choose_pieces(subjects: Sequence[Subject], given: Given | None, rule: str) -> list[Piece]:
+def choose_pieces(
+    subjects: Sequence[Subject], given: Given | None, rule: str, *, holds_all: bool = True
+) -> list[Piece]:
     """Take the given text for every model, or else the piece of its corpus that was held out; of all the same length.
+
+    Args:
+        subjects: the models.
+        given: the text that the user gives, if they do.
+        rule: for characters that a model does not know.
+        holds_all: whether all that they do on it is held: a large model's can be of a short text alone.
 
     Raises:
         CharRNNError: there is neither, or nothing in it that a model knows.
     """
-    length = min(readable_length(subject.contents.model) for subject in subjects)
+    length = min(_readable_length(subject) for subject in subjects)
+    length = length if holds_all else max(length, ENOUGH)
     if given is not None:
         return [_given_piece(subject, given, rule, length) for subject in subjects]
     texts = [_HeldOut(subject) for subject in subjects]
     shortest = min(map(len, texts))
     are_one = share_text(subjects)  # one may have held out more: the end is common
-    length = min(length, shortest)
     return [
         Piece(
-            text.read(len(text) - shortest if are_one else 0, length),
+            text.read(len(text) - shortest if are_one else 0, min(length, shortest)),
             _name_held_out(subject, text.path),
             shortest if are_one else len(text),
+            is_held_back=length < shortest,
         )
         for subject, text in zip(subjects, texts, strict=True)
     ]
+
+
+def _readable_length(subject: Subject) -> int:
+    """Characters of which all that a model does can be held; it has a state for each byte of one, if it reads bytes."""
+    encoder = subject.contents.encoder
+    widest = 1 if encoder.unit == CHARACTER else 1 + sum(byte <= encoder.characters[-1] for byte in WIDER_BYTES)
+    return readable_length(subject.contents.model, widest)
 
 
 def share_text(subjects: Sequence[Subject]) -> bool:
@@ -206,7 +232,8 @@ def _given_piece(subject: Subject, given: Given, rule: str, length: int) -> Piec
     if not known:
         raise CharRNNError(f"{given.source}: no characters that {subject.path} knows; give a text to read")
     gaps = np.cumsum(readable.known[:length])[~readable.known[:length]]
-    return Piece(known, given.source, len(readable.known_text) if is_all else given.of, tuple(gaps.tolist()))
+    whole = len(readable.known_text) if is_all else given.of
+    return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.known) > length)
 
 
 class _HeldOut:

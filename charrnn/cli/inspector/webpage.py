@@ -28,7 +28,7 @@ from charrnn.cli.inspector.views import (
     surprise_view,
     unit_name,
 )
-from charrnn.cli.inspector.watching import ON_A_TEXT, Given, Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import HELD, ON_A_TEXT, Given, Piece, Watched, choose_pieces
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import MARK, render
 from charrnn.errors import DivergenceError
@@ -145,7 +145,8 @@ def _on_text(
     subject: Subject, given: Given | None, flags: Mapping[str, Any], asked: set[str], everything: bool
 ) -> dict[str, Any]:
     """What can be seen while the model reads; of what cannot, where everything is wanted, the reason."""
-    (piece,) = choose_pieces([subject], given, flags["unknown"])
+    holds_all = everything or not asked.isdisjoint(HELD)
+    (piece,) = choose_pieces([subject], given, flags["unknown"], holds_all=holds_all)
     watched = Watched(subject, piece)
     shown = piece.first(PAGE_CHARACTERS)
     if given is not None and flags["unknown"] != "skip":
