@@ -203,6 +203,18 @@ def test_a_copied_file_is_found_out(inspect, trained):
     assert (result["text"], result["of"]) == ("copy.txt", 200)
 
 
+def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_at(trained):
+    told = "what the model that it began with had learned from is not looked at"
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    for flags, is_told in (("--init-from old.pt", True), ("--init-from=old.pt", True), ("--seed 1", False)):
+        made = {**contents["made"], "command": f"charrnn train words.txt {flags}"}
+        torch.save({**contents, "made": made}, trained / "begun.pt")
+        shown = " ".join(run_in(trained, "inspect", "begun.pt", "--novelty", "20").stdout.split())
+        assert shown.endswith(told) == is_told
+        found = json.loads(run_in(trained, "inspect", "begun.pt", "--novelty", "20", "--json").stdout)["novelty"]
+        assert (found.get("note") == told) == is_told
+
+
 def test_a_copied_file_is_found_out_by_a_model_that_does_not_tell_rare_characters_apart(trained):
     train_briefly(trained, "words.txt", "-o", "few.pt", "--max-vocab", "9", "--hidden-size", "8", "--max-steps", "1")
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])

@@ -139,3 +139,10 @@ def test_a_map_of_an_alphabet_shows_its_blanks():
     drawn = _draw_embeddings(list(alphabet), found, list(range(len(alphabet))), 60, "character")
     assert all(sign in "".join(drawn) for sign in "␣→↵")
     assert "□" not in "".join(drawn)
+
+
+def test_a_byte_that_is_a_part_of_a_character_is_listed_by_its_number():
+    alphabet = "\t\xa0\xad\xc3"
+    found = map_embeddings(np.random.default_rng(1).normal(size=(len(alphabet), 4)).astype(np.float32))
+    drawn = _draw_embeddings(list(alphabet), found, list(range(len(alphabet))), 60, "byte")
+    assert sorted(line.split()[0] for line in drawn[-4:]) == ["0xA0", "0xAD", "0xC3", "tab"]

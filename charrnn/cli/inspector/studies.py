@@ -23,6 +23,7 @@ from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import Ids
+from charrnn.text.options import CHARACTER
 
 SAMPLE_SEED = 1
 MAX_JUDGED = 20_000
@@ -30,6 +31,11 @@ MAX_JUDGED = 20_000
 
 LONGEST_CHARACTER = 4
 """Of UTF-8, in bytes."""
+
+INIT_FROM = "--init-from"
+"""The flag of a training that begins with another model's weights."""
+
+FORMER_TEXT = "what the model that it began with had learned from is not looked at"
 
 MAP_LINES = 20
 """Lines of the map of an alphabet, and characters in the list below it."""
@@ -75,7 +81,14 @@ def novelty_view(subject: Subject, wanted: str) -> View:
         "text": None if is_length else quoted(name_of(wanted)), "of": len(text),
         "sample": _fields(found), "held_out": _fields(yardstick),
     }  # fmt: skip
-    return View("novelty", data, lambda width, _: _draw_novelty(found, yardstick, name, width))
+    note = FORMER_TEXT if subject.contents.given(INIT_FROM) else ""
+    if note:
+        data["note"] = note
+
+    def draw(width: int, _: bool) -> list[str]:
+        return [*_draw_novelty(found, yardstick, name, width), *(["", *wrapped(note, width)] if note else [])]
+
+    return View("novelty", data, draw)
 
 
 def embeddings_view(subject: Subject) -> View:
@@ -169,6 +182,11 @@ def _put(row: list[str], column: int, shown: str) -> None:
     row[column] = shown
 
 
+def _listed(character: str, unit: str) -> str:
+    """One of an alphabet in a list; a byte that is only a part of a character is none that could have a picture."""
+    return spell(picture(character) if unit == CHARACTER or character.isascii() else character, unit)
+
+
 def _draw_embeddings(
     characters: Sequence[str], found: EmbeddingMap, order: list[int], width: int, unit: str
 ) -> list[str]:
@@ -184,10 +202,7 @@ def _draw_embeddings(
         shown = {" ": "␣", "\n": "↵", "\t": "→"}.get(characters[i], spell(characters[i], unit))
         _put(grid[row], column, shown if text_width(shown) <= 2 else "□")
     rows = [
-        [
-            spell(picture(characters[i]), unit),
-            " ".join(spell(picture(characters[j]), unit) for j in found.neighbours[i]),
-        ]
+        [_listed(characters[i], unit), " ".join(_listed(characters[j], unit) for j in found.neighbours[i])]
         for i in order[:MAP_LINES]
     ]
     headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"

@@ -274,6 +274,7 @@ function novelty() {
     ...Object.keys(view.sample.copied).map((n) => [`in stretches of ${n} or more`,
       percent(view.sample.copied[n], 1), percent(view.held_out.copied[n], 1)]),
   ], [1, 2]);
+  if (view.note) make(part, "p", { class: "faint" }, capital(view.note) + ".");
   if (!view.sample.longest.length) return;
   make(part, "p", { class: "faint" }, `The longest stretches of ${here} that stand there:`);
   table(part, [`characters`, "stretch"], view.sample.longest.map((one) =>
