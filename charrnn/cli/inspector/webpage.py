@@ -76,9 +76,7 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
 
 def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     """All values of the page; what was to be in it and cannot be is told by the reason."""
-    card = {
-        name: value for name, value in describe(subject).items() if name not in ("parameters", "characters", "made")
-    }
+    card = {name: value for name, value in describe(subject).items() if name not in LEFT_OUT}
     del card["corpus"]["counts"]
     data: dict[str, Any] = {
         "version": __version__,
