@@ -1,7 +1,9 @@
-"""Showing text that is not ours on a terminal: what would command the terminal is shown, not obeyed."""
+"""Showing text that is not ours: what would command a terminal is shown, not obeyed, and a word is one to a shell."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import unicodedata
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -20,6 +22,15 @@ def visible(text: str) -> str:
 def quoted(text: str) -> str:
     """The same on one line: a line feed becomes a backslash and an n, and what flags are spelled of a code point."""
     return "".join(_picture(c) if c != "\n" else "\\n" for c in text)
+
+
+def as_typed(*words: str) -> str:
+    """Words as they stand on a command line, for a shell of the system's."""
+    if os.name != "nt":
+        return shlex.join(words)
+    from subprocess import list2cmdline  # a slow import, which no other system needs
+
+    return list2cmdline(words)
 
 
 def _picture(character: str) -> str:

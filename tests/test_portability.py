@@ -13,12 +13,13 @@ import pytest
 import typer
 from conftest import clean_environment, make_text
 
+from charrnn import escape
 from charrnn.cli import is_closed_pipe
 from charrnn.cli.inspection import inspect
 from charrnn.cli.sample import sample
 from charrnn.cli.sampler.prompts import read_prompt
 from charrnn.cli.train import train
-from charrnn.cli.trainer import lock, request
+from charrnn.cli.trainer import lock
 from charrnn.errors import CorpusError
 from charrnn.storage import outputs
 from charrnn.text.cache import Cache
@@ -172,6 +173,6 @@ def test_a_prompt_from_a_pipe_ends_where_its_line_does(monkeypatch, typed, promp
 
 def test_a_command_to_type_is_quoted_as_the_shell_at_hand_wants_it(monkeypatch):
     words = ("my verse.txt", "*.py")
-    assert request.as_typed(*words) == "'my verse.txt' '*.py'"
-    monkeypatch.setattr(request.os, "name", "nt")
-    assert request.as_typed(*words) == '"my verse.txt" *.py'
+    assert escape.as_typed(*words) == "'my verse.txt' '*.py'"
+    monkeypatch.setattr(escape.os, "name", "nt")
+    assert escape.as_typed(*words) == '"my verse.txt" *.py'

@@ -76,7 +76,7 @@ class OneLineErrors(TyperGroup):
 
 def _told_of_file(path: str) -> str:
     """What to do with a file, or a folder, that stands where a command belongs."""
-    from charrnn.cli.trainer.request import as_typed
+    from charrnn.escape import as_typed
     from charrnn.storage.archive import is_checkpoint
 
     typed = as_typed(path)

@@ -7,9 +7,10 @@ import os
 import stat
 from pathlib import Path
 
-from charrnn.cli.trainer.request import Request, as_typed
+from charrnn.cli.trainer.request import Request
 from charrnn.display.log import LINE_BEGINNING, begins_as_log
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
+from charrnn.escape import as_typed
 from charrnn.standard_input import STDIN
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_output, temporary_beside

@@ -12,11 +12,11 @@ from typing import cast
 import numpy as np
 
 from charrnn.cli.trainer.checking import is_made_by_training
-from charrnn.cli.trainer.request import Request, as_typed
+from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
-from charrnn.escape import quoted
+from charrnn.escape import as_typed, quoted
 from charrnn.standard_input import STDIN, told_of_typing
 from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.text.cache import Cache

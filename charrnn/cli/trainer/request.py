@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -14,6 +12,7 @@ from typing import Any
 
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.errors import ConfigError
+from charrnn.escape import as_typed
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.outputs import names_stream
 from charrnn.text.cache import Cache, default_folder
@@ -146,11 +145,6 @@ class Request:
     def may_replace(self) -> bool:
         """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
         return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())
-
-
-def as_typed(*words: str) -> str:
-    """Words as they stand on a command line, for a shell of the system's."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
