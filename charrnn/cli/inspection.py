@@ -25,11 +25,6 @@ EXAMPLES = (
     "tail -f app.log | charrnn inspect app.pt --score - --by line --above 3.5",
     "charrnn inspect lstm.pt tanh.pt --gradients",
 )
-HINTS: dict[str, str] = {
-    "--temperature": "it is a flag of `charrnn sample`",
-    **dict.fromkeys(("--model", "--checkpoint"), "a checkpoint is given without a flag"),
-}
-"""By a flag that people try, what to do instead."""
 
 
 def inspect(

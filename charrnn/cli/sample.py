@@ -31,20 +31,6 @@ EXAMPLES = (
     "charrnn sample names.pt --lines 20 --novel names.txt",
     "charrnn sample verse.pt --length -1 | head -n 50",
 )
-_STDOUT = "the text goes to stdout: add > and a file's name"
-HINTS: dict[str, str] = {
-    "": "a text to continue is given by --prompt",
-    **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
-    **dict.fromkeys(("--model", "--checkpoint"), "a checkpoint is given without a flag"),
-    **dict.fromkeys(("--color", "--colour"), "--surprisal colours each character by how surprising it was"),
-    **dict.fromkeys(
-        ("--repeat-penalty", "--repetition-penalty", "--frequency-penalty", "--presence-penalty"),
-        "there is none; where a text repeats itself, raise --temperature",
-    ),
-    "--greedy": "-t 0 always takes the likeliest character",
-    "--ignore-case": "(?i) at the start of --match makes both cases of a letter equal",
-}
-"""By a flag that people try, what to do instead; by none, where a word is left over."""
 
 
 def sample(

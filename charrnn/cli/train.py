@@ -35,19 +35,6 @@ EXAMPLES = (
     "charrnn train mybook.txt --resume --time 20m",
 )
 SPEAKS_JSON = True
-_SAMPLES = "it is a flag of `charrnn sample`; --sample-every shows what it writes while it trains"
-_TEXTS = "texts are given without a flag"
-HINTS: dict[str, str] = {
-    "--checkpoint": "--resume goes on from the one that --out names, and --init-from begins with one's weights",
-    **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--dataset"), _TEXTS),
-    **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
-    "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
-    **dict.fromkeys(("--val", "--valid"), "--val-fraction is the share that is held out, --val-text a text of its own"),
-    "--model": "--cell chooses the kind of network, and --out names the checkpoint",
-    "--word-level": "it learns characters, or bytes with --unit byte",
-    **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),
-}
-"""By a flag that people try, what to do instead."""
 
 
 def train(

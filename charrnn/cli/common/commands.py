@@ -7,14 +7,15 @@ from typing import Any
 import typer
 
 from charrnn.cli.common.helping import with_parts
+from charrnn.cli.common.hints import HINTS
 
 
 class Commands(MutableMapping[str, Any]):
     """Typer's commands by name; to make one is to import its module and to go through all of its flags.
 
     Args:
-        modules: by a command's name, the module with a function of that name, and with `PARTS`, `EXAMPLES`
-            and `HINTS`, which `with_parts` takes, and `SPEAKS_JSON` where that is so.
+        modules: by a command's name, the module with a function of that name, and with `PARTS` and `EXAMPLES`,
+            which `with_parts` takes, and `SPEAKS_JSON` where that is so.
     """
 
     def __init__(self, modules: Mapping[str, str]) -> None:
@@ -26,7 +27,7 @@ class Commands(MutableMapping[str, Any]):
             module = importlib.import_module(self._modules[name])
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
             command = with_parts(
-                module.PARTS, module.EXAMPLES, module.HINTS, speaks_json=getattr(module, "SPEAKS_JSON", False)
+                module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False)
             )
             alone.command(cls=command)(getattr(module, name))
             self._commands[name] = typer.main.get_command(alone)

@@ -1,0 +1,38 @@
+"""By a command, flags that it does not have and people try, and what to do instead."""
+
+from __future__ import annotations
+
+_OF_SAMPLE = "it is a flag of `charrnn sample`"
+_SAMPLES = f"{_OF_SAMPLE}; --sample-every shows what it writes while it trains"
+_TEXTS = "texts are given without a flag"
+_CHECKPOINT = "a checkpoint is given without a flag"
+_STDOUT = "the text goes to stdout: add > and a file's name"
+
+TRAIN = {
+    "--checkpoint": "--resume goes on from the one that --out names, and --init-from begins with one's weights",
+    **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--dataset"), _TEXTS),
+    **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
+    "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
+    **dict.fromkeys(("--val", "--valid"), "--val-fraction is the share that is held out, --val-text a text of its own"),
+    "--model": "--cell chooses the kind of network, and --out names the checkpoint",
+    "--word-level": "it learns characters, or bytes with --unit byte",
+    **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),
+}
+SAMPLE = {
+    "": "a text to continue is given by --prompt",
+    **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
+    **dict.fromkeys(("--model", "--checkpoint"), _CHECKPOINT),
+    **dict.fromkeys(("--color", "--colour"), "--surprisal colours each character by how surprising it was"),
+    **dict.fromkeys(
+        ("--repeat-penalty", "--repetition-penalty", "--frequency-penalty", "--presence-penalty"),
+        "there is none; where a text repeats itself, raise --temperature",
+    ),
+    "--greedy": "-t 0 always takes the likeliest character",
+    "--ignore-case": "(?i) at the start of --match makes both cases of a letter equal",
+}
+INSPECT = {
+    "--temperature": _OF_SAMPLE,
+    **dict.fromkeys(("--model", "--checkpoint"), _CHECKPOINT),
+}
+HINTS: dict[str, dict[str, str]] = {"train": TRAIN, "sample": SAMPLE, "inspect": INSPECT}
+"""What to do instead, by the command and the flag; by no flag, where a word is left over."""
