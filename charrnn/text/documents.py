@@ -12,7 +12,8 @@ from charrnn.errors import DamagedError, DecodingError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
-from charrnn.text.sources import Document, find_documents, read_errors_told, require_file
+from charrnn.text.sources import Document, find_documents
+from charrnn.text.unreadable import read_errors_told, require_file
 
 MOST_BYTES = 8
 """Of a character, at most, in any encoding and with the marks between."""

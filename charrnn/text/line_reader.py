@@ -13,8 +13,8 @@ from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls
 from charrnn.text.kinds import refuse_document
 from charrnn.text.options import BYTE, PLAIN, TextOptions
-from charrnn.text.sources import read_errors_told, require_file
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
+from charrnn.text.unreadable import read_errors_told, require_file
 
 FIRST_PIECE = 1 << 13
 """Bytes that are read at first, so that the first lines do not wait for many; then twice as many each time."""
