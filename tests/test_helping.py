@@ -139,10 +139,21 @@ def test_what_comes_twice_and_takes_no_value_or_several_or_is_one_is_taken(charr
 
 @pytest.mark.parametrize("words", ["--match a --match b", "-rnn_size 9", "a.pt b.pt c.pt"])
 def test_a_word_is_completed_whatever_is_wrong_before_it(charrnn, words):
-    line = f"charrnn sample {words} --temp"
-    told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-    completed = charrnn(env=told)
+    completed = complete(charrnn, f"charrnn sample {words} --temp")
     assert (completed.text.split(), completed.stderr) == (["--temperature"], "")
+
+
+@pytest.mark.parametrize("words", ["words.txt", "generate a.pt", "nothing"])
+def test_behind_what_is_no_command_nothing_is_completed_and_nothing_told(charrnn, tmp_path, words):
+    (tmp_path / "words.txt").write_text("verse")
+    completed = complete(charrnn, f"charrnn {words} --te")
+    assert (completed.text.split(), completed.stderr) == ([], "")
+
+
+def complete(charrnn, line):
+    """What a shell is told of the last word of a line."""
+    told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    return charrnn(env=told)
 
 
 def test_a_file_in_the_place_of_a_command_is_told_what_it_is_good_for(charrnn, trained, tmp_path):

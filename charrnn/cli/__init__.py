@@ -60,6 +60,8 @@ class OneLineErrors(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; of what another program calls it, and of a file in its place, tell what is meant."""
+        if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
+            return super().resolve_command(ctx, args)
         if args[0] in mistakes.COMMANDS:
             raise USAGE_ERROR(f"no such command '{args[0]}'; here it is `charrnn {mistakes.COMMANDS[args[0]]}`", ctx)
         if args[0] not in COMMANDS and os.path.exists(args[0]):
