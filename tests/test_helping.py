@@ -157,11 +157,11 @@ def complete(charrnn, line):
 
 
 def test_a_file_in_the_place_of_a_command_is_told_what_it_is_good_for(charrnn, trained, tmp_path):
-    (tmp_path / "a poem.txt").write_text("verse")
+    (tmp_path / "A  poem.txt").write_text("verse")
     (tmp_path / "poems").mkdir()
     (tmp_path / "a.pt").write_bytes((trained / "words.pt").read_bytes())
     for path, told in {
-        "a poem.txt": "is a file, no command; `charrnn train 'a poem.txt'` learns from it",
+        "A  poem.txt": "is a file, no command; `charrnn train 'A  poem.txt'` learns from it",
         "poems": "is a folder, no command; `charrnn train poems` learns from it",
         "a.pt": "is a checkpoint, no command; `charrnn sample a.pt` writes, and `charrnn inspect a.pt` shows",
     }.items():

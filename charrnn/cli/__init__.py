@@ -22,7 +22,7 @@ from typer.core import TyperGroup
 from charrnn import __version__
 from charrnn.cli.common import mistakes
 from charrnn.cli.common.commands import Commands
-from charrnn.cli.common.helping import JSON_ERRORS, USAGE_ERROR, usage_error_line
+from charrnn.cli.common.helping import JSON_ERRORS, USAGE_ERROR, usage_error, usage_error_line
 from charrnn.errors import CharRNNError, is_out_of_memory
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
@@ -63,9 +63,9 @@ class OneLineErrors(TyperGroup):
         if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
             return super().resolve_command(ctx, args)
         if args[0] in mistakes.COMMANDS:
-            raise USAGE_ERROR(f"no such command '{args[0]}'; here it is `charrnn {mistakes.COMMANDS[args[0]]}`", ctx)
+            raise usage_error(f"no such command '{args[0]}'; here it is `charrnn {mistakes.COMMANDS[args[0]]}`", ctx)
         if args[0] not in COMMANDS and os.path.exists(args[0]):
-            raise USAGE_ERROR(_told_of_file(args[0]), ctx)
+            raise usage_error(_told_of_file(args[0]), ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -27,6 +27,13 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """Typer's class for errors of usage, which it does not export: the base of BadParameter."""
 
 
+def usage_error(message: str, ctx: Any = None) -> Exception:
+    """An error of usage with a message of our own, which is shown as it is."""
+    error: Any = USAGE_ERROR(message, ctx)
+    error.is_ours = True
+    return error  # type: ignore[no-any-return]
+
+
 def with_parts(
     titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str], *, speaks_json: bool = False
 ) -> type[TyperCommand]:
@@ -52,14 +59,14 @@ def with_parts(
             left: list[str] = []
             try:
                 if mistake := find_mistake(args, known, hints):
-                    raise USAGE_ERROR(mistake)
+                    raise usage_error(mistake)
                 values, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
                 if left:
                     check_quotes(
                         [*(values[one.name or ""] for one in given if one.param_type_name == "argument"), *left]
                     )
                 if mistake := _given_twice(given):
-                    raise USAGE_ERROR(mistake)
+                    raise usage_error(mistake)
                 rest = super().parse_args(ctx, args)
                 ctx.meta[JSON_ERRORS] = speaks_json and ctx.params["as_json"] and not ctx.params["quiet"]
                 return rest
@@ -127,10 +134,10 @@ def _explained(
     """An error of usage that knows its command, which typer's parser leaves out at times, and what may be meant."""
     error.ctx = ctx
     if told := _told_of_number(error):
-        return USAGE_ERROR(told, ctx)
+        return usage_error(told, ctx)
     flag: str = getattr(error, "option_name", "")
     if flag and (hint := hint_at(flag, hints)):
-        return USAGE_ERROR(f"no such option: {flag}; {hint}", ctx)
+        return usage_error(f"no such option: {flag}; {hint}", ctx)
     if error.message.startswith("Got unexpected extra argument"):
         error.message += "; " + hints.get("", "it takes no more")
         error.message += ", quotes make one of a text or a name with spaces" if len(left) > 1 else ""
@@ -150,6 +157,9 @@ def _told_of_number(error: Any) -> str:
 
 def usage_error_line(error: Any) -> str:
     """What is wrong with a command line, and where to look."""
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = error.format_message()
+    if not getattr(error, "is_ours", False):  # but typer's
+        message = " ".join(message.split()).rstrip(".")
+        message = message[:1].lower() + message[1:]
     command = error.ctx.command_path if error.ctx else "charrnn"
-    return f"{message[:1].lower()}{message[1:]}{'' if message.endswith('?') else ';'} `{command} -h` tells more"
+    return f"{message}{'' if message.endswith('?') else ';'} `{command} -h` tells more"
