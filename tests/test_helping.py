@@ -23,6 +23,15 @@ def test_the_version_is_told(charrnn):
     [
         (["tran"], "no such command 'tran'. Did you mean 'train'? `charrnn -h` tells more"),
         (["--nothing"], "no such option: --nothing; `charrnn -h` tells more"),
+        (
+            ["--time", "10m", "train", "a.txt"],
+            "no such option: --time; a command's flags stand behind it, as in `charrnn train --time ...`; `charrnn -h` "
+            "tells more",
+        ),
+        (
+            ["-q", "sample", "a.pt"],
+            "no such option: -q; a command's flags stand behind it, as in `charrnn sample -q ...`; `charrnn -h` tells more",
+        ),
         (["train"], "missing argument 'TEXT...'; `charrnn train -h` tells more"),
         (
             ["train", "a.txt", "--hidden-size", "much"],

@@ -56,7 +56,10 @@ class OneLineErrors(TyperGroup):
         if args[0] == "help":
             args = [*(word for word in args if word != "help"), "--help"]
         with _one_line_errors():
-            return super().make_context(info_name, args, parent, **kwargs)
+            try:
+                return super().make_context(info_name, [*args], parent, **kwargs)  # a copy, of which it takes all
+            except USAGE_ERROR as error:
+                raise _of_command(error, args) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; of what another program calls it, and of a file in its place, tell what is meant."""
@@ -74,6 +77,15 @@ class OneLineErrors(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+
+
+def _of_command(error: Any, words: list[str]) -> Exception:
+    """An error before any command; a flag that stands there is a command's, if one follows."""
+    flag, command = getattr(error, "option_name", ""), next((word for word in words if word in COMMANDS), "")
+    if not (flag and command):
+        return error  # type: ignore[no-any-return]
+    told = f"no such option: {flag}; a command's flags stand behind it, as in `charrnn {command} {flag} ...`"
+    return usage_error(told, error.ctx)
 
 
 def _told_of_file(path: str) -> str:
