@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from charrnn import __version__
-from charrnn.cli import COMMANDS, inspection, sample, train
+from charrnn.cli import COMMANDS, EXAMPLES, inspection, sample, train
 from charrnn.cli.common import mistakes
 from charrnn.cli.common.mistakes import find_mistake
 
@@ -30,7 +30,8 @@ def test_the_version_is_told(charrnn):
         ),
         (
             ["-q", "sample", "a.pt"],
-            "no such option: -q; a command's flags stand behind it, as in `charrnn sample -q ...`; `charrnn -h` tells more",
+            "no such option: -q; a command's flags stand behind it, as in `charrnn sample -q ...`; `charrnn -h` "
+            "tells more",
         ),
         (["train"], "missing argument 'TEXT...'; `charrnn train -h` tells more"),
         (
@@ -248,6 +249,9 @@ def test_without_words_it_helps(charrnn):
     helped = charrnn()
     assert (helped.code, helped.text) == (2, "")
     assert helped.stderr.startswith("Usage: charrnn")
+    assert "".join(f"  {line}\n" for line in EXAMPLES) in helped.stderr
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "".join(f"{line}\n" for line in EXAMPLES) in readme, "it begins as the README does"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

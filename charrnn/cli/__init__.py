@@ -22,11 +22,13 @@ from typer.core import TyperGroup
 from charrnn import __version__
 from charrnn.cli.common import mistakes
 from charrnn.cli.common.commands import Commands
-from charrnn.cli.common.helping import JSON_ERRORS, USAGE_ERROR, usage_error, usage_error_line
+from charrnn.cli.common.helping import JSON_ERRORS, USAGE_ERROR, usage_error, usage_error_line, write_examples
 from charrnn.errors import CharRNNError, is_out_of_memory
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in."""
+
+EXAMPLES = ("charrnn train mybook.txt --time 10m", 'charrnn sample mybook.pt --prompt "Once"')
 
 SMALLER = {
     "train": "lower --hidden-size, --batch-size or --seq-len",
@@ -77,6 +79,10 @@ class OneLineErrors(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """End the help with how to begin."""
+        write_examples(EXAMPLES, formatter)
 
 
 def _of_command(error: Any, words: list[str]) -> Exception:

@@ -90,11 +90,16 @@ def with_parts(
                     with formatter.section(name):
                         formatter.write_dl(rows)
             formatter.buffer = [line.replace(NO_BREAK, "-") for line in formatter.buffer]
-            with formatter.section("Examples"):
-                for example in examples:
-                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+            write_examples(examples, formatter)
 
     return Command
+
+
+def write_examples(examples: Sequence[str], formatter: Any) -> None:
+    """Write command lines at the end of a help, each on one line, so that it can be copied."""
+    with formatter.section("Examples"):
+        for example in examples:
+            formatter.write(f"{'':{formatter.current_indent}}{example}\n")
 
 
 def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
