@@ -33,7 +33,8 @@ def test_the_version_is_told(charrnn):
             "no such option: -q; a command's flags stand behind it, as in `charrnn sample -q ...`; `charrnn -h` "
             "tells more",
         ),
-        (["train"], "missing argument 'TEXT...'; `charrnn train -h` tells more"),
+        (["train"], "missing argument 'TEXT...'; - stands for standard input; `charrnn train -h` tells more"),
+        (["sample"], "missing argument 'CHECKPOINT'; `charrnn sample -h` tells more"),
         (
             ["train", "a.txt", "--hidden-size", "much"],
             "--hidden-size is 'much'; it must be a whole number; `charrnn train -h` tells more",

@@ -1,6 +1,7 @@
 """Help in parts, each with a title, and errors in the command line itself in one line."""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +44,7 @@ def with_parts(
         titles: by the name of a part's first parameter; what stands before the first of them are "Options".
         examples: command lines that stand at the end of the help.
         hints: by a flag that the command does not have and people try, what to do instead; by none, where a word is
-            left over.
+            left over; by the name of an argument, where it is missing and something is piped in.
         speaks_json: whether with --json all that it says on stderr is JSON.
     """
 
@@ -140,6 +141,8 @@ def _explained(
     error.ctx = ctx
     if told := _told_of_number(error):
         return usage_error(told, ctx)
+    if told := _told_of_pipe(error, hints):
+        return usage_error(told, ctx)
     flag: str = getattr(error, "option_name", "")
     if flag and (hint := hint_at(flag, hints)):
         return usage_error(f"no such option: {flag}; {hint}", ctx)
@@ -158,6 +161,14 @@ def _told_of_number(error: Any) -> str:
     if not found or parameter is None:
         return ""
     return f"{parameter.opts[0]} is {found[1]}; it must be {_NUMBERS[found[2]]}"
+
+
+def _told_of_pipe(error: Any, hints: Mapping[str, str]) -> str:
+    """What is wrong where an argument is missing that standard input, which is no terminal, may be meant to be."""
+    metavar: Any = getattr(getattr(error, "param", None), "metavar", None)
+    if metavar not in hints or sys.stdin.isatty() or not error.format_message().startswith("Missing argument"):
+        return ""
+    return f"missing argument '{metavar}'; {hints[metavar]}"
 
 
 def usage_error_line(error: Any) -> str:

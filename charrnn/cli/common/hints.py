@@ -9,6 +9,7 @@ _CHECKPOINT = "a checkpoint is given without a flag"
 _STDOUT = "the text goes to stdout: add > and a file's name"
 
 TRAIN = {
+    "TEXT...": "- stands for standard input",
     "--checkpoint": "--resume goes on from the one that --out names, and --init-from begins with one's weights",
     **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--dataset"), _TEXTS),
     **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
@@ -35,4 +36,5 @@ INSPECT = {
     **dict.fromkeys(("--model", "--checkpoint"), _CHECKPOINT),
 }
 HINTS: dict[str, dict[str, str]] = {"train": TRAIN, "sample": SAMPLE, "inspect": INSPECT}
-"""What to do instead, by the command and the flag; by no flag, where a word is left over."""
+"""What to do instead, by the command and the flag; by no flag, where a word is left over; by an argument, where it is
+missing and something is piped in."""
