@@ -5,13 +5,17 @@ from __future__ import annotations
 _OF_SAMPLE = "it is a flag of `charrnn sample`"
 _SAMPLES = f"{_OF_SAMPLE}; --sample-every shows what it writes while it trains"
 _TEXTS = "texts are given without a flag"
+_RATE = "the rate falls in a line; --final-learning-rate is its last value, as a share of --learning-rate"
 _CHECKPOINT = "a checkpoint is given without a flag"
 _STDOUT = "the text goes to stdout: add > and a file's name"
 
 TRAIN = {
     "TEXT...": "- stands for standard input",
     "--checkpoint": "--resume goes on from the one that --out names, and --init-from begins with one's weights",
-    **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--dataset"), _TEXTS),
+    "--init-from=resume": "--resume goes on with a training, and --init-from names a checkpoint",
+    **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--input-txt", "--dataset"), _TEXTS),
+    **dict.fromkeys(("--text", "--file", "--corpus"), _TEXTS),
+    **dict.fromkeys(("--lr-decay", "--learning-rate-decay", "--lr-decay-factor", "--min-lr"), _RATE),
     **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
     "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
     **dict.fromkeys(("--val", "--valid"), "--val-fraction is the share that is held out, --val-text a text of its own"),
@@ -32,7 +36,9 @@ SAMPLE = {
     "--ignore-case": "(?i) at the start of --match makes both cases of a letter equal",
 }
 INSPECT = {
-    "--temperature": _OF_SAMPLE,
+    **dict.fromkeys(("--temperature", "--length", "--seed"), _OF_SAMPLE),
+    "--prompt": f"{_OF_SAMPLE}; --text shows where a text surprises the model",
+    "--plot": "without a flag it draws the losses; --html and --svg write pictures to a file",
     **dict.fromkeys(("--model", "--checkpoint"), _CHECKPOINT),
 }
 HINTS: dict[str, dict[str, str]] = {"train": TRAIN, "sample": SAMPLE, "inspect": INSPECT}

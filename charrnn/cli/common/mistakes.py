@@ -11,7 +11,7 @@ from charrnn.errors import ConfigError
 
 SYNONYMS = {
     "--learning-rate": "lr",
-    "--final-learning-rate": "lr-decay decay-rate learning-rate-decay lr-decay-factor min-lr",
+    "--beta2": "decay-rate",
     "--hidden-size": "rnn-size n-embd hidden units hidden-units",
     "--num-layers": "n-layer layers",
     "--embedding-dim": "embedding-size wordvec-size",
@@ -33,6 +33,8 @@ SYNONYMS = {
     "--num-samples": "n-samples samples count number",
     "--temperature": "temp",
     "--device": "gpu gpuid gpu-id cuda",
+    "--precision": "dtype",
+    "--overwrite": "force",
     "--score": "eval evaluate perplexity",
 }
 """By one of our flags, what the same is called elsewhere."""
@@ -70,7 +72,7 @@ def likely_flags(flag: str, known: Mapping[str, bool]) -> list[str]:
 
 
 def hint_at(flag: str, hints: Mapping[str, str]) -> str:
-    """What to do instead of a flag that the command does not have, whichever way it is spelled; empty if unknown."""
+    """What to do instead of a flag, or of one with a value, that the command does not have, however it is spelled."""
     return hints.get(flag.replace("_", "-").lower(), "")
 
 
@@ -86,6 +88,8 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
         What is wrong, or nothing.
     """
     for word in filter(None, _outside_of_values(arguments, known)):
+        if "=" in word and (hint := hint_at(word, hints)) and not os.path.exists(word.partition("=")[2]):
+            return f"{word}: {hint}"
         if word[0] in _DASHES and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
             return f"{word} begins with a dash and no hyphen; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
