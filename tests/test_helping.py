@@ -69,6 +69,8 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
     [
         ("generate a.pt", "no such command 'generate'; here it is `charrnn sample MODEL`"),
         ("train a.txt -out=my.pt", "no such option: -out; a long one begins with two hyphens: --out"),
+        ("train a.txt -o=my.pt", "-o=my.pt: a short flag takes no =; write -o my.pt; `charrnn train -h"),
+        ("sample a.pt -p=Once", "-p=Once: a short flag takes no =; write -p Once"),
         ("train a.txt -rnn_size 128", "no such option: -rnn_size; a long one begins with two hyphens: --hidden-size"),
         ("train a.txt --lr 0.1", "no such option: --lr (Possible options: --learning-rate)"),
         ("train a.txt --hidden_size 9", "no such option: --hidden_size (Possible options: --hidden-size)"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from charrnn.errors import ConfigError
+from charrnn.escape import as_typed
 
 SYNONYMS = {
     "--learning-rate": "lr",
@@ -51,6 +52,7 @@ COMMANDS = {
 """What our commands are called elsewhere."""
 
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
+_SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 
 
@@ -77,7 +79,7 @@ def hint_at(flag: str, hints: Mapping[str, str]) -> str:
 
 
 def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Mapping[str, str]) -> str:
-    """Find a long flag that begins with one hyphen, which would be read as several short ones, or with a dash.
+    """Find a long flag that begins with one hyphen or a dash, and a short one with an equals sign.
 
     Args:
         arguments: of a command.
@@ -90,6 +92,9 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
     for word in filter(None, _outside_of_values(arguments, known)):
         if "=" in word and (hint := hint_at(word, hints)) and not os.path.exists(word.partition("=")[2]):
             return f"{word}: {hint}"
+        short = _SHORT.fullmatch(word)
+        if short and known.get(short[1]):  # whose value would begin with the sign
+            return f"{word}: a short flag takes no =; write {as_typed(*short.groups())}"
         if word[0] in _DASHES and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
             return f"{word} begins with a dash and no hyphen; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
