@@ -107,6 +107,17 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt --final_lr 0.1", "no such option: --final_lr (Possible options: --final-learning-rate)"),
         ("train My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
         ("sample My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
+        ("inspect My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
+        (
+            "inspect a.pt --text To be or",
+            "be or: behind --text To, and no file; quotes make one of the words: --text '",
+        ),
+        ("inspect --text=To be --json -", "be: behind --text To, and no file; quotes make one of the words: --text "),
+        (
+            "train My --time 10 minutes",
+            "minutes: behind --time 10, and no file; quotes make one of the words: --time '",
+        ),
+        ("sample a.pt -p the wind", "wind: behind -p the, and no file; quotes make one of the words: -p 'the wind'"),
         ("sample a.pt --greedy", "no such option: --greedy; -t 0 always takes the likeliest character"),
         ("sample a.pt --count 3", "no such option: --count (Possible options: --num-samples)"),
         ("sample a.pt --max-tokens 9", "no such option: --max-tokens (Possible options: --length)"),

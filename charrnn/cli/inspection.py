@@ -7,6 +7,7 @@ import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
+from charrnn.cli.common.mistakes import check_quotes
 from charrnn.cli.inspector.checking import check_flags, check_subjects, inputs, views
 from charrnn.standard_input import told_of_typing
 
@@ -112,6 +113,7 @@ def inspect(
     flags = dict(context.params)
     leave_busy_cores()  # before anything imports numpy
     check_flags(flags)
+    check_quotes(checkpoints)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
     from charrnn.display.outlet import write_line

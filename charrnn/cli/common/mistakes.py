@@ -6,9 +6,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
+from charrnn.standard_input import STDIN
 
 SYNONYMS = {
     "--learning-rate": "lr",
@@ -102,7 +104,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
             return f"no such option: -{found[1]}; {hint}"
         if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
             return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
-    return ""
+    return _told_of_lost_quotes(arguments, known)
 
 
 def require_working_directory() -> None:
@@ -126,6 +128,25 @@ def check_quotes(paths: Sequence[str]) -> None:
     whole = " ".join(paths)
     if len(paths) > 1 and os.path.exists(whole) and not all(map(os.path.exists, paths)):
         raise ConfigError(f'{whole}: a name with spaces; put quotes around it: "{whole}"')
+
+
+def _told_of_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
+    """What is wrong where words that are no files stand behind a flag's value, and others are there to be read."""
+    words = list(_outside_of_values(arguments, known))
+    num_paths = sum(word == STDIN or not word.startswith("-") for word in words)
+    place = 0
+    for word in words:
+        place += 1
+        flag, sign, value = word.partition("=")
+        if _wants_value(word, known):
+            flag, value, place = word, "".join(arguments[place : place + 1]), place + 1
+        elif not (sign and known.get(flag)):
+            continue
+        lost = list(takewhile(lambda word: word[:1] != "-" and not os.path.exists(word), arguments[place:]))
+        if 0 < len(lost) < num_paths:
+            whole = as_typed(" ".join([value, *lost]))
+            return f"{' '.join(lost)}: behind {flag} {value}, and no file; quotes make one of the words: {flag} {whole}"
+    return ""
 
 
 def _outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[str]:
