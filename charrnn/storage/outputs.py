@@ -38,8 +38,8 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     target = Path(path)
     if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
-    if not folder_of(target).is_dir():
-        raise OutputError(f"{path}: no such folder; make it, or choose another place with {flag}")
+    if not (folder := folder_of(target)).is_dir():
+        raise OutputError(f"{folder}: no such folder; make it, or choose another place with {flag}")
 
 
 def require_output(path: str, flag: str) -> None:
