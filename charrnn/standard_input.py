@@ -1,4 +1,4 @@
-"""Standard input, where a path may be given: how it is written, and what it is called; and addresses, which may not."""
+"""Standard input, where a path may be given: how it is written, and what it is called; and what is no path."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def told_of_address(path: str) -> str:
     if not path.lower().startswith(("https://", "http://", "ftp://")):
         return ""
     return f'is an address, and charrnn fetches nothing; try `curl -L "{path}" | charrnn ... -`'
+
+
+def told_of_home(path: str) -> str:
+    """What is wrong with a path that begins with ~, as no file does that the shell has named; nothing else."""
+    if path[:1] != "~" or path[1:2] not in ("", "/", os.sep):
+        return ""
+    return f"the shell expands ~ only at the beginning of a word and without quotes; write $HOME{path[1:]}"
 
 
 def told_of_typing(paths: Iterable[object]) -> str:

@@ -98,7 +98,7 @@ ALLOWED = {
         "tensorfile": "unpickling",
         "header": "config encoder errors metrics options shapes unpickling",
         "archive": "config encoder errors header kinds metrics options shapes standard_input tensorfile",
-        "outputs": "errors",
+        "outputs": "errors standard_input",
         "export": "archive",
         "verification": "archive errors tensorfile",
     },

@@ -338,6 +338,12 @@ def test_what_a_file_is_instead_of_a_checkpoint_is_told(path, name, data, told):
         read_checkpoint(str(path.with_name(name)))
 
 
+def test_a_home_folder_that_the_shell_did_not_expand_is_told():
+    told = "~/m.pt: no such file; the shell expands ~ only at the beginning of a word and without quotes; write $HOME/m"
+    with pytest.raises(CheckpointError, match=re.escape(told)):
+        read_checkpoint("~/m.pt")
+
+
 def test_an_address_is_told_from_a_missing_file():
     told = r'https://x.org/m.pt: is an address, and charrnn fetches nothing; try `curl -L "https://x.org/m.pt" | char'
     with pytest.raises(CheckpointError, match=re.escape(told)):

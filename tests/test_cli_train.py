@@ -218,6 +218,10 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
     ("arguments", "message"),
     [
         (["nothere.txt"], "nothere.txt: no such file; give a text file, or - for standard input"),
+        (
+            ["verse.txt", "--out=~/my/v.pt"],
+            "~/my: no such folder; the shell expands ~ only at the beginning of a word ",
+        ),
         (["verse.txt", "-o", "no/where.pt"], "no: no such folder; make it, or give another file with --out"),
         (["verse.txt", "-o", "verse.txt"], "verse.txt: is the text itself; give another file with --out"),
         (["verse.txt", "-o", "-"], "--out -: it goes to a file; name one"),

@@ -306,6 +306,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--html", "y.html", "--json"], "--html writes a file; leave --json out"),
         (["--html", "-"], "--html -: it goes to a file; name one"),
         (["--html", ""], "--html is empty: it goes to a file; name one"),
+        (["--html", "~/y.html"], "~: no such folder; the shell expands ~ only at the beginning of a word and"),
         (["--html", "nowhere/y.html"], "nowhere: no such folder; make it"),
         (["words.pt", "--novelty", "-"], "--novelty is read for every checkpoint, and standard input only once"),
         (["words.pt", "--neurons", "--corpus", "-"], "--corpus is read for every checkpoint"),

@@ -315,6 +315,25 @@ def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, opti
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("mybook", "did you mean mybook.txt?"), ("mybok.txt", "did you mean mybook.txt?"),
+        ("MyBook.txt", "did you mean mybook.txt?"), ("texts/poem", "did you mean texts/poem.md?"),
+        ("other.txt", "give a text file, or - for"), ("model", "give a text file"), ("none/mybook", "give a text file"),
+        ("~/mybook.txt", "the shell expands ~ only at the beginning of a word and without quotes; write $HOME/mybook"),
+        ("~mybook.txt", "did you mean mybook.txt?"),
+    ],
+)  # fmt: skip
+def test_a_text_that_is_not_found_may_be_one_beside_it(tmp_path, monkeypatch, typed, told):
+    files = ("mybook.pdf", "mybook.txt", "mybook.pt", "model.pt", "texts/poem.md")
+    make(tmp_path, **dict.fromkeys(files, b""))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusError) as caught:
+        find_documents([typed])
+    assert str(caught.value).startswith(f"{typed}: no such file; {told}")
+
+
 def test_standard_input_can_be_given_once():
     with pytest.raises(ConfigError, match="give it once"):
         find_documents(["-", "-"])

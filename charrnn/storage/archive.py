@@ -42,7 +42,7 @@ from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
-from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address
+from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address, told_of_home
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
@@ -212,7 +212,8 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
             is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return _read_stream(file if is_held_already else _held(file), path, with_training)
     except FileNotFoundError:
-        told = told_of_address(path) or f"no such file; {_another(path) or '`charrnn train TEXT` writes one'}"
+        mend = told_of_home(path) or _another(path) or "`charrnn train TEXT` writes one"
+        told = told_of_address(path) or f"no such file; {mend}"
         raise CheckpointError(f"{path}: {told}") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None

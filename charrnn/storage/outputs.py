@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from charrnn.errors import OutputError
+from charrnn.standard_input import told_of_home
 
 ATTEMPTS, PAUSE = 20, 0.1
 """How often a rename is tried where the target is open elsewhere, and the seconds between."""
@@ -39,7 +40,8 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
     if not (folder := folder_of(target)).is_dir():
-        raise OutputError(f"{folder}: no such folder; make it, or choose another place with {flag}")
+        mend = told_of_home(str(folder)) or f"make it, or choose another place with {flag}"
+        raise OutputError(f"{folder}: no such folder; {mend}")
 
 
 def require_output(path: str, flag: str) -> None:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from charrnn.errors import CorpusError, DamagedError
-from charrnn.standard_input import STDIN, told_of_address
+from charrnn.standard_input import STDIN, told_of_address, told_of_home
 from charrnn.text.unpacking import DAMAGE
+
+CHECKPOINT = ".pt"
+"""How the names of files end that are no texts as a rule."""
+
+ALIKE, MOST_NEIGHBOURS = 0.85, 1_000
+"""Share of two names that is the same, from which on one may be meant by the other; files that are compared at most."""
 
 
 def require_file(path: str) -> None:
@@ -34,7 +41,8 @@ def read_errors_told(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        told = told_of_address(name) or "no such file; give a text file, or - for standard input"
+        mend = told_of_home(name) or _ask_for_neighbour(name) or "give a text file, or - for standard input"
+        told = told_of_address(name) or f"no such file; {mend}"
         raise CorpusError(f"{name}: {told}") from None
     except (OSError, *DAMAGE) as error:
         if isinstance(error, OSError) and error.errno:
@@ -43,3 +51,17 @@ def read_errors_told(name: str) -> Iterator[None]:
         raise DamagedError(f"{name}: is compressed, and damaged ({reason}); get it anew") from None
     except ValueError as error:  # a NUL byte in the path
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None
+
+
+def _ask_for_neighbour(path: str) -> str:
+    """Ask whether a file beside it is meant, whose name has an ending more or nearly the same letters; or nothing."""
+    folder, name = os.path.split(path)
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except OSError:
+        return ""
+    texts = {other.lower(): other for other in names if not other.startswith(".") and not other.endswith(CHECKPOINT)}
+    longer = [other for other in texts if os.path.splitext(other)[0] == name.lower()]
+    longer.sort(key=lambda other: not other.endswith(".txt"))
+    likely = longer or get_close_matches(name.lower(), texts if len(texts) <= MOST_NEIGHBOURS else (), 1, ALIKE)
+    return f"did you mean {os.path.join(folder, texts[likely[0]])}?" if likely else ""

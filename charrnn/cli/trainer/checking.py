@@ -11,7 +11,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.display.log import LINE_BEGINNING, begins_as_log
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
-from charrnn.standard_input import STDIN
+from charrnn.standard_input import STDIN, told_of_home
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_output, temporary_beside
 from charrnn.text.options import BYTE
@@ -105,8 +105,7 @@ def _check_path(request: Request) -> None:
     if request.log is not None:
         _check_log(Path(request.log), request)
     folder = folder_of(path)
-    if not folder.is_dir():
-        raise OutputError(f"{folder}: no such folder; make it, or give another file with --out")
+    _require_folder(folder, "--out")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
     _try_to_write(path)
@@ -123,8 +122,13 @@ def _check_log(log: Path, request: Request) -> None:
         raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
     if is_there and not begins_as_log(log):
         raise OutputError(f"{log}: is not the log of a training; give another file with --log")
-    if not os.path.isdir(log.parent):
-        raise OutputError(f"{log.parent}: no such folder; make it, or give another file with --log")
+    _require_folder(log.parent, "--log")
+
+
+def _require_folder(folder: Path, flag: str) -> None:
+    if not os.path.isdir(folder):
+        mend = told_of_home(str(folder)) or f"make it, or give another file with {flag}"
+        raise OutputError(f"{folder}: no such folder; {mend}")
 
 
 def _is_pipe(path: str) -> bool:
