@@ -4,6 +4,7 @@
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
     │   ├── DamagedError            2  a compressed file that is damaged
+    │   ├── UnreadableError         2  a file that its permissions keep from being read
     │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
@@ -44,6 +45,10 @@ class CorpusError(CharRNNError):
 
 class DamagedError(CorpusError):
     """A compressed file that is damaged."""
+
+
+class UnreadableError(CorpusError):
+    """A file that its permissions keep from being read."""
 
 
 class DecodingError(CorpusError):

@@ -13,6 +13,7 @@ from charrnn.cli.inspector.own_text import find_text
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text import corpus
 
+LEFT_OUT = "left out, no utf-8 text, damaged, unreadable or made by a training"
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 4]
 
 
@@ -40,7 +41,7 @@ def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(ch
     for other in ("files.pt", "all.pt", "packed.pt"):
         assert_same_weights(tmp_path, "pipe.pt", other)
     assert "all: 3,507 characters in 2 files" in folder.stderr
-    assert "1 file left out, no utf-8 text, damaged or made by a training: all/picture.txt\n" in folder.stderr
+    assert f"1 file {LEFT_OUT}: all/picture.txt\n" in folder.stderr
     resumed = charrnn("train", "all/a.txt", "all/b.txt", "-o", "all.pt", "--resume", "--max-steps", 6, "-q")
     assert resumed.code == 0, resumed.stderr
 
@@ -55,7 +56,7 @@ def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_o
         assert ": 2,000 bytes, " in result.stderr
     for unit in ("character", "byte"):
         other = charrnn("train", ".", "--unit", unit, *SMALL, "--out", "other.pt", "--overwrite")
-        assert "\n2 files left out, no utf-8 text, damaged or made by a training: here.jsonl, here.pt\n" in other.stderr
+        assert f"\n2 files {LEFT_OUT}: here.jsonl, here.pt\n" in other.stderr
         assert f": 2,000 {unit}s, " in other.stderr
 
 
@@ -84,7 +85,7 @@ def test_up_to_three_files_that_are_left_out_are_named(charrnn, tmp_path):
         (tmp_path / f"{number}.bin").write_bytes(b"\0")
     (tmp_path / "verse.txt").write_text(make_text(200))
     flags = [".", *SMALL, "-o", "a.pt", "--overwrite"]
-    named = "left out, no utf-8 text, damaged or made by a training: 0.bin, 1.bin, 2.bin"
+    named = f"{LEFT_OUT}: 0.bin, 1.bin, 2.bin"
     assert f"5 files {named}, ... (--json names all)\n" in charrnn("train", *flags).stderr
     assert f"3 files {named}\n" in charrnn("train", *flags, "--exclude", "[34].bin").stderr
     begun = json.loads(charrnn("train", *flags, "--json").stderr.splitlines()[0])

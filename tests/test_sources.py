@@ -1,4 +1,5 @@
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -194,17 +195,6 @@ def test_an_archive_and_a_damaged_file_in_a_folder_are_no_texts(tmp_path):
     ]
 
 
-def test_a_folders_file_of_which_nothing_may_be_known_is_one_clear_error(tmp_path, monkeypatch):
-    make(tmp_path, a=b"x")
-
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "is_file", refuse)
-    with pytest.raises(CorpusError, match=r"a: cannot be read \(Permission denied\)"):
-        find_documents([str(tmp_path)])
-
-
 def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, monkeypatch):
     class Broken(io.BytesIO):
         def read(self, size=-1):
@@ -216,17 +206,6 @@ def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, mon
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Broken(b"text" * 9)))
     with pytest.raises(CorpusError, match=r"stdin: cannot be read \(Input/output error\)"):
         find_documents(["-"], kept_in=tmp_path)
-
-
-def test_a_folders_file_that_may_not_be_read_is_not_passed_over(tmp_path, monkeypatch):
-    make(tmp_path, a=b"x")
-
-    def refuse(path, mode):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(CorpusError, match=r"a: cannot be read \(Permission denied\)"):
-        find_documents([str(tmp_path)], is_text=lambda document: is_text(document, PLAIN))
 
 
 @pytest.mark.parametrize(("folder", "mend"), [("new", "choose another folder by --cache"), (None, "let TMPDIR name")])
@@ -313,6 +292,39 @@ def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, opti
         find_documents(paths, **options)
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_what_may_not_be_read_in_a_folder_is_left_out_and_told(tmp_path, monkeypatch):
+    files = ("all/a", "all/b.lock", "all/c.lock/d", "all/e/f.lock", "all/g", "own.lock/x.lock", "own.lock/y")
+    make(tmp_path, **dict.fromkeys(files, b"x"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all" / "h").symlink_to(tmp_path / "own.lock" / "y")
+    lock(monkeypatch)
+    found = find_documents(["all"], is_text=lambda document: is_text(document, PLAIN))
+    assert names(found) == ["all/a", "all/g"]
+    assert found.skipped == ["all/c.lock", "all/h", "all/b.lock", "all/e/f.lock"]
+    with pytest.raises(CorpusError, match=r"all: holds nothing that may be read, such as all/c\.lock; check the perm"):
+        find_documents(["all"], include=["*lock"], is_text=lambda document: is_text(document, PLAIN))
+    for name in ("all/b.lock", "own.lock"):
+        with pytest.raises(CorpusError, match=rf"^{name}: cannot be read \(Permission denied\); check its permissions"):
+            find_documents([name], is_text=lambda document: True).documents[0].is_packed()
+
+
+def lock(monkeypatch):
+    """Let what is called so not be read, nor what a link leads to, as any user but root would find it."""
+    is_file = Path.is_file
+
+    def guarded(function, is_locked):
+        def call(path, *rest):
+            if is_locked(str(path)):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return function(path, *rest)
+
+        return call
+
+    for place, function in (("builtins.open", open), ("os.scandir", os.scandir)):
+        monkeypatch.setattr(place, guarded(function, lambda path: path.endswith(".lock")))
+    monkeypatch.setattr(Path, "is_file", guarded(is_file, os.path.islink))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ConfigError, CorpusError, UnreadableError
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.text.globs import matches
 from charrnn.text.keeping import keep
@@ -89,7 +89,7 @@ class Found:
 
     Attributes:
         documents: in order.
-        skipped: files in folders that are not text.
+        skipped: files in folders that are not text, and files and folders in them that may not be read.
         held_out_from: place of the first document that is held out by name; None where none is.
     """
 
@@ -148,14 +148,16 @@ def find_documents(
         if path != STDIN and _is_within(Path(path), kept_out):
             raise CorpusError(f"{path}: is to be learned from and held out by --val-text; give it once")
         if path != STDIN and os.path.isdir(path):
-            walked = [file for file in _walk(Path(path), Path(path), include, exclude) if not _is_one_of(file, outputs)]
+            locked = list[str]()
+            below = _walk(Path(path), Path(path), include, exclude, locked)
+            walked = [file for file in below if not _is_one_of(file, outputs)]
             files = [file for file in walked if not _is_within(file, kept_out)]
             if walked and not files:
                 raise CorpusError(f"{path}: all its files are held out by --val-text; give another, or hold out fewer")
-            documents, skipped = _texts_among(files, is_text)
+            documents, others = _texts_among(files, is_text, locked)
             if not documents:
-                raise CorpusError(f"{path}: {_nothing_found(path, include, exclude, skipped)}")
-            found.skipped.extend(skipped)
+                raise CorpusError(f"{path}: {_nothing_found(path, include, exclude, others, locked)}")
+            found.skipped.extend([*others, *locked])
         else:
             documents = [_stdin(hold) if path == STDIN else _file(path, hold)]
         if len(paths) > 1 and not held_out and not may_repeat:
@@ -171,15 +173,27 @@ def find_documents(
     return replace(found, held_out_from=held_out_from)
 
 
-def _texts_among(files: Sequence[Path], is_text: Callable[[Document], bool]) -> tuple[list[Document], list[str]]:
-    """The documents that are text, and the names of the files that are not."""
+def _texts_among(
+    files: Sequence[Path], is_text: Callable[[Document], bool], locked: list[str]
+) -> tuple[list[Document], list[str]]:
+    """The documents that are text, and the names of the files that are not; those that may not be read are `locked`."""
     texts, others = list[Document](), list[str]()
     for document in (Document(str(file), file) for file in files):
-        if is_text(document):
-            texts.append(document)
-        else:
-            others.append(document.name)
+        with _left_out(document.name, locked):
+            if is_text(document):
+                texts.append(document)
+            else:
+                others.append(document.name)
     return texts, others
+
+
+@contextlib.contextmanager
+def _left_out(name: str, locked: list[str]) -> Iterator[None]:
+    """Note what may not be read: a folder is read without it."""
+    try:
+        yield
+    except UnreadableError:
+        locked.append(name)
 
 
 def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
@@ -199,9 +213,15 @@ def _file(path: str, hold: Hold) -> Document:
         return Document(path, Path(path)) if Path(path).is_file() else _pipe(path, hold)
 
 
-def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str]) -> Iterator[Path]:
-    """Files below a folder, sorted by their paths' parts; patterns are matched with paths from the root on."""
-    with read_errors_told(str(folder)):
+def _walk(
+    folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str], locked: list[str]
+) -> Iterator[Path]:
+    """Files below a folder, sorted by their paths' parts; patterns are matched with paths from the root on.
+
+    What below it may not be read is noted in `locked`.
+    """
+    entries = list[os.DirEntry[str]]()
+    with _left_out(str(folder), locked) if folder != root else contextlib.nullcontext(), read_errors_told(str(folder)):
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     for entry in entries:
         path = Path(entry.path)
@@ -209,9 +229,10 @@ def _walk(folder: Path, root: Path, include: Sequence[str], exclude: Sequence[st
         if entry.name.startswith(".") or matches(path, root, exclude, is_folder=is_folder):
             continue
         if is_folder:
-            yield from _walk(path, root, include, exclude)
+            yield from _walk(path, root, include, exclude, locked)
         elif not include or matches(path, root, include, is_folder=False):
-            with read_errors_told(entry.path):
+            is_file = False
+            with _left_out(entry.path, locked), read_errors_told(entry.path):
                 is_file = path.is_file()  # no link to nowhere, or to itself
             if is_file:
                 yield path
@@ -232,7 +253,11 @@ def _real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _nothing_found(path: str, include: Sequence[str], exclude: Sequence[str], others: Sequence[str]) -> str:
+def _nothing_found(
+    path: str, include: Sequence[str], exclude: Sequence[str], others: Sequence[str], locked: Sequence[str]
+) -> str:
+    if locked and not others:
+        return f"holds nothing that may be read, such as {locked[0]}; check the permissions"
     if others:
         is_one = len(others) == 1
         which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from charrnn.errors import CorpusError, DamagedError
+from charrnn.errors import CorpusError, DamagedError, UnreadableError
 from charrnn.standard_input import STDIN, told_of_address, told_of_home
 from charrnn.text.unpacking import DAMAGE
 
@@ -36,6 +36,7 @@ def read_errors_told(name: str) -> Iterator[None]:
 
     Raises:
         CorpusError: it did.
+        UnreadableError: permissions are what is missing.
         DamagedError: what is compressed cannot be unpacked.
     """
     try:
@@ -44,6 +45,8 @@ def read_errors_told(name: str) -> Iterator[None]:
         mend = told_of_home(name) or _ask_for_neighbour(name) or "give a text file, or - for standard input"
         told = told_of_address(name) or f"no such file; {mend}"
         raise CorpusError(f"{name}: {told}") from None
+    except PermissionError as error:
+        raise UnreadableError(f"{name}: cannot be read ({error.strerror}); check its permissions") from None
     except (OSError, *DAMAGE) as error:
         if isinstance(error, OSError) and error.errno:
             raise CorpusError(f"{name}: cannot be read ({error.strerror})") from None

@@ -97,7 +97,7 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
     if corpus.skipped:
         files, named = number_of(len(corpus.skipped), "file"), ", ".join(map(quoted, corpus.skipped[:NAMED]))
         more = ", ... (--json names all)" if len(corpus.skipped) > NAMED else ""
-        why = f"no {corpus.options.encoding} text, damaged or made by a training"
+        why = f"no {corpus.options.encoding} text, damaged, unreadable or made by a training"
         lines.append(f"{files} left out, {why}: {named}{more}")
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
         lines += _too_little(corpus, pieces)
