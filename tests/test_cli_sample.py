@@ -989,9 +989,13 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_the_end_of_what_is_typed_leave
     assert process.returncode == 0
 
 
-def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal(trained, start):
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [(["-q"], b""), (["--seed", 1], b"seed 1\ntype a beginning and Enter; Ctrl-C ends a text, Ctrl-")],
+)
+def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal(trained, start, flags, told):
     master, slave = pty.openpty()
-    words = ["sample", "words.pt", "-i", "-q", "-n", -1, "--allow", "a"]
+    words = ["sample", "words.pt", "-i", *flags, "-n", -1, "--allow", "a"]
     process = start(trained, *words, before=["setsid", "--ctty"], stdin=slave, stdout=slave)
     os.close(slave)
     for typed in (b"Tin", b"Ba"):
@@ -1002,7 +1006,9 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal
     read_until(master, b"> ")
     os.write(master, b"\x04")
     read_terminal(master)
-    assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+    assert process.wait(timeout=60) == 0
+    said = process.stderr.read()
+    assert said.removesuffix(b"D leaves\n") == told
 
 
 def in_terminal(folder, *arguments, **environment):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,7 @@ from dataclasses import replace
 from charrnn.cli.common.shared import encode_ids
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
 from charrnn.cli.sampler.writing import Job, Shortfall, tell_short, write_stream
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Ending
 from charrnn.generation.samples import draw_characters
@@ -27,10 +28,14 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
         unknown: what becomes of characters that the model lacks; see `fit_prompt`.
         checkpoint: how the user calls the model.
-        quiet: whether it is kept back where a text has fewer lines than were asked for, by a length that was given.
+        quiet: whether it is kept back how to type, and where a text has fewer lines than were asked for, by a length
+            that was given.
     """
     with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
         import readline  # noqa: F401
+    if not quiet and sys.stdin.isatty():
+        leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
+        write_line(sys.stderr, f"type a beginning and Enter; Ctrl-C ends a text, {leaves}")
     number = 0
     for line in _lines():
         try:
