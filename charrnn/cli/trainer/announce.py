@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn.cli.trainer.launch import PASSES_SHARE, Launch
 from charrnn.config import TrainConfig
-from charrnn.escape import quoted
+from charrnn.escape import as_typed, quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
 from charrnn.text.corpus import Corpus
@@ -193,6 +193,12 @@ def doubt(run: TrainingRun) -> str:
     if limit is None:
         return ""
     return f"--time {format_seconds(limit)} is over before a step is made; one is, and no more; give a longer --time"
+
+
+def next_steps(path: str) -> str:
+    """Say what can be done with a checkpoint, whose path stands in a command as it is."""
+    typed = as_typed(path)
+    return f"`charrnn sample {typed}` writes more of it; `charrnn inspect {typed}` tells how good it is"
 
 
 def farewell(run: TrainingRun, unit: str) -> str:

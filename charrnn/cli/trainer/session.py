@@ -13,7 +13,7 @@ import typer
 
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
-from charrnn.cli.trainer.announce import announcement, doubt, farewell, settings
+from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.logbook import open_log
 from charrnn.cli.trainer.request import Request
@@ -69,6 +69,8 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         session.train(signals)
     if ranks.is_first and request.speaks_plainly:
         display.write(farewell(launch.run, launch.corpus.encoder.unit))
+        if has_viewer(request):
+            display.write(next_steps(request.printed))
 
 
 class Session:
