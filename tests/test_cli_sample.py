@@ -900,6 +900,16 @@ def test_json_lines_hold_what_is_promised(sample):
         assert record["mean_logprob"] == pytest.approx(sum(record["logprobs"]) / 30, abs=1e-5)
 
 
+def test_a_command_in_a_message_can_be_copied_and_names_no_pipe(sample, trained, charrnn, tmp_path):
+    contents = (trained / "words.pt").read_bytes()
+    (tmp_path / "My words.pt").write_bytes(contents)
+    (tmp_path / "other.txt").write_text("Q")
+    told = "(23 characters; see `charrnn inspect 'My words.pt'`); "
+    assert told in charrnn("sample", "My words.pt", "-p", "Q").stderr
+    assert told in charrnn("inspect", "My words.pt", "--score", "other.txt", "--unknown", "error").stderr
+    assert "(23 characters); " in sample("-p", "Q", "-q", checkpoint="-", input=contents).stderr.decode()
+
+
 def test_a_mixture_writes_what_both_would(sample, trained):
     alone = sample("-n", 60, "--seed", 1).stdout
     assert sample("-n", 60, "--seed", 1, "--mix", "words.pt:0.5").stdout == alone

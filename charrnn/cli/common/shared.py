@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from charrnn.escape import as_typed
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler, StepModel
+from charrnn.standard_input import STDIN
 from charrnn.text.encoder import CharEncoder, Decoder
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "\\": "\\"}
@@ -32,6 +34,11 @@ def escaped(text: str) -> str:
 def is_number(text: str) -> bool:
     """Whether a flag's value that may be a file's name is a whole number."""
     return text.isascii() and text.isdecimal()
+
+
+def told_where_listed(checkpoint: str) -> str:
+    """Where a model's characters are listed, behind their number; nothing of one that came through a pipe."""
+    return "" if checkpoint == STDIN else f"; see `charrnn inspect {as_typed(checkpoint)}`"
 
 
 def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import Watch, read, require_finite
+from charrnn.cli.common.shared import told_where_listed
 from charrnn.cli.common.tables import (
     format_comparison,
     is_live,
@@ -193,8 +194,8 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
     except UnknownCharacterError as error:
         raise CharRNNError(
             f"{name_of(path)} has {describe_characters(error.characters)}, which this model does not know "
-            f"({error.vocab_size} {encoder.unit}s; see `charrnn inspect {subject.path}`); --unknown count, skip or "
-            "nearest passes over them"
+            f"({error.vocab_size} {encoder.unit}s{told_where_listed(subject.path)}); --unknown count, skip or nearest "
+            "passes over them"
         ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from charrnn.cli.common.shared import told_where_listed
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.standard_input import STDIN
@@ -115,8 +116,8 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_b
     if lacking:
         help_ = UNKNOWN_RULES[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
         raise CharRNNError(
-            f"prompt has {describe_characters(lacking)}, which this model never saw ({len(encoder)} {encoder.unit}s; "
-            f"see `charrnn inspect {model}`); {help_}"
+            f"prompt has {describe_characters(lacking)}, which this model never saw ({len(encoder)} {encoder.unit}s"
+            f"{told_where_listed(model)}); {help_}"
         )
     if prompt and not fitted:
         write_error(f"--unknown {unknown} leaves nothing of the prompt, of which the model knows no character")

@@ -110,7 +110,7 @@ def _of_another_text(before: CorpusFacts, now: str, mend: str, request: Request)
     path = request.source
     return CheckpointError(
         f"{path}: learned from {quoted(before.name)} of {before.bytes:,} bytes (sha256 {quoted(before.sha256):.12}), "
-        f"and {now}; {mend}, or begin a training on this one with its weights by --init-from {path}"
+        f"and {now}; {mend}, or begin a training on this one with its weights by --init-from {as_typed(str(path))}"
     )
 
 
