@@ -44,9 +44,10 @@ from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address, told_of_home
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
+from charrnn.storage.mistaken import ask_for_another, other_kind
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.kinds import ZIP, holds_text, holds_weights, kind_without_text
+from charrnn.text.kinds import ZIP
 from charrnn.text.options import TextOptions
 
 HEAD_BYTES = 512
@@ -212,7 +213,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
             is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return _read_stream(file if is_held_already else _held(file), path, with_training)
     except FileNotFoundError:
-        mend = told_of_home(path) or _another(path) or "`charrnn train TEXT` writes one"
+        mend = told_of_home(path) or ask_for_another(path) or "`charrnn train TEXT` writes one"
         told = told_of_address(path) or f"no such file; {mend}"
         raise CheckpointError(f"{path}: {told}") from None
     except OSError as error:
@@ -241,38 +242,15 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
                 else {name: training[name] for name in SUMMARY if name in training}
             )
     except DAMAGE as error:
-        another = _another(path) if path != STDIN_NAME else ""
+        another = ask_for_another(path) if path != STDIN_NAME else ""
         file.seek(0)
         head = file.read(HEAD_BYTES)
-        if other := _other_kind(head, another):
+        if other := other_kind(head, another):
             raise CheckpointError(f"{path}: {other}") from None
         cause = f" ({cause_of(error) if head else 'it is empty'})" if ZIP.startswith(head[:4]) else ""
         advice = another or "it is damaged or of another kind, use a copy or train again"
         raise CheckpointError(f"{path}: not a whole charrnn checkpoint{cause}; {advice}") from None
     return _build(header, weights)
-
-
-def _other_kind(head: bytes, another: str) -> str:
-    """What a file is instead of a checkpoint by its first bytes, and what to do; nothing where they do not tell.
-
-    Args:
-        head: the bytes.
-        another: the question whether a checkpoint of that name is meant; empty where there is none.
-    """
-    if holds_weights(head):
-        return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
-    if kind := kind_without_text(head):
-        return f"is {kind}, no checkpoint; {another or 'give a file that `charrnn train` wrote'}"
-    if ZIP.startswith(head) or not holds_text(head):
-        return ""
-    uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
-    return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
-
-
-def _another(path: str) -> str:
-    """Name the checkpoint that a text's name, or one without its ending, may be meant for; nothing if there is none."""
-    likely = Path(path).with_suffix(".pt") if Path(path).name else Path(path)
-    return f"did you mean {likely}?" if str(likely) != path and os.path.isfile(likely) else ""
 
 
 def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:

@@ -1,0 +1,31 @@
+"""What is given in the place of a checkpoint, and which one may be meant."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from charrnn.text.kinds import ZIP, holds_text, holds_weights, kind_without_text
+
+
+def other_kind(head: bytes, another: str) -> str:
+    """What a file is instead of a checkpoint by its first bytes, and what to do; nothing where they do not tell.
+
+    Args:
+        head: the bytes.
+        another: the question whether a checkpoint of that name is meant; empty where there is none.
+    """
+    if holds_weights(head):
+        return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
+    if kind := kind_without_text(head):
+        return f"is {kind}, no checkpoint; {another or 'give a file that `charrnn train` wrote'}"
+    if ZIP.startswith(head) or not holds_text(head):
+        return ""
+    uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
+    return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
+
+
+def ask_for_another(path: str) -> str:
+    """Name the checkpoint that a text's name, or one without its ending, may be meant for; nothing if there is none."""
+    likely = Path(path).with_suffix(".pt") if Path(path).name else Path(path)
+    return f"did you mean {likely}?" if str(likely) != path and os.path.isfile(likely) else ""
