@@ -97,7 +97,7 @@ ALLOWED = {
         "unpickling": "",
         "tensorfile": "unpickling",
         "header": "config encoder errors metrics options shapes unpickling",
-        "mistaken": "kinds",
+        "mistaken": "kinds unpacking",
         "archive": "config encoder errors header kinds metrics mistaken options shapes standard_input tensorfile",
         "outputs": "errors standard_input",
         "export": "archive",

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gzip
 import io
 import os
 import pickle
@@ -327,6 +328,11 @@ def test_a_file_of_another_kind_is_refused(tmp_path, data):
         ("m.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; did you mea"),
         ("a.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), no checkpoint; give a file that `charrnn train"),
         ("m.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), no checkpoint; did you mean .*m.pt\?$"),
+        ("l.txt", "Gr\xfc\xdfe".encode("latin-1") * 99, "is no checkpoint; `charrnn train` learns from texts$"),
+        ("g.txt", "\u8bd7\u6b4c".encode("gbk") * 99, "is no checkpoint; `charrnn train` learns from texts$"),
+        ("u.txt", "Tin".encode("utf-16"), "is no checkpoint; `charrnn train` learns from texts$"),
+        ("m.txt", "Tin".encode("utf-16"), r"is no checkpoint; did you mean .*m.pt\?$"),
+        ("z.txt.gz", gzip.compress(b"Tin"), "is compressed by gzip, no checkpoint; `charrnn train` learns from texts$"),
         ("b.bin", b"\xff\0\xff", "not a whole charrnn checkpoint; it is damaged or of another kind, use a copy or tra"),
         ("c.pt", b"PK\x03\x04", r"not a whole charrnn checkpoint \(File is not a zip file\); it is damaged or of"),
         ("e.pt", b"", r"not a whole charrnn checkpoint \(it is empty\); it is damaged"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from charrnn.text.kinds import ZIP, holds_text, holds_weights, kind_without_text
+from charrnn.text.kinds import ZIP, holds_text, holds_weights, kind_without_text, may_hold_text
+from charrnn.text.unpacking import compression_of
 
 
 def other_kind(head: bytes, another: str) -> str:
@@ -19,10 +20,15 @@ def other_kind(head: bytes, another: str) -> str:
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
     if kind := kind_without_text(head):
         return f"is {kind}, no checkpoint; {another or 'give a file that `charrnn train` wrote'}"
-    if ZIP.startswith(head) or not holds_text(head):
+    if ZIP.startswith(head):
         return ""
-    uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
-    return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
+    if holds_text(head):
+        uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
+        return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
+    if (packed := compression_of(head)) or may_hold_text(head):
+        kind = f"compressed by {packed}, " if packed else ""
+        return f"is {kind}no checkpoint; {another or '`charrnn train` learns from texts'}"
+    return ""
 
 
 def ask_for_another(path: str) -> str:

@@ -38,6 +38,9 @@ _NO_TEXTS = {
 _NUL_WITHIN = 32
 """First bytes of such a file, of which one is NUL."""
 
+_CONTROLS = frozenset(range(0x20)).difference(b"\t\n\f\r\x1b")
+"""Bytes that stand in no text of one byte or several a character."""
+
 _TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
 
 LONGEST_OBJECT = 100_000_000
@@ -53,6 +56,11 @@ def holds_text(head: bytes) -> bool:
         return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
+
+
+def may_hold_text(head: bytes) -> bool:
+    """Whether a file's first bytes may be text in any encoding: they have no control characters, or UTF-16's mark."""
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not _CONTROLS.intersection(head)
 
 
 def holds_weights(head: bytes) -> bool:
