@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from charrnn.cli.trainer.launch import PASSES_SHARE, Launch
 from charrnn.config import TrainConfig
 from charrnn.escape import as_typed, quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
+from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import Corpus
 from charrnn.text.decoding import SCRIPTS
 from charrnn.text.encoder import Ids
@@ -81,6 +85,12 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
         f"{quoted(corpus.name)}: {len(corpus.ids):,} {unit}{files}, {corpus.num_distinct:,} distinct; "
         f"{training:,} to train on, {which} held out{some}"
     ]
+    if isinstance(corpus.ids, np.memmap):
+        folder = quoted(os.path.dirname(str(corpus.ids.filename)))
+        lines.append(
+            f"kept encoded in {folder}, {corpus.ids.nbytes / 1e6:,.0f} MB, for {KEPT_DAYS} days after its last use; "
+            "--no-cache holds it in memory"
+        )
     if corpus.encoder.has_unknown and corpus.counts[-1]:
         rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])
         is_fresh = not run.history  # else its alphabet is of a text before, or has that in it
