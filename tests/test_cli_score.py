@@ -19,6 +19,7 @@ import torch
 from conftest import clean_environment, make_text, random_model, read_until, run_charrnn, train_briefly
 from torch.nn import functional
 
+from charrnn.cli.inspector import filtering
 from charrnn.cli.inspector.scoring import score_text, unknown_price
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.config import ModelConfig, config_from_dict
@@ -105,6 +106,22 @@ def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
     strict = command(*lines, "--unknown", "error", stdin="Tin\nTin \udcff\n")
     assert (strict.returncode, strict.stdout.count(b"\n")) == (2, 1)
     assert b"line 2 is not valid UTF-8 at byte 4 (0xff)" in strict.stderr
+
+
+@pytest.mark.parametrize("shown", ["", "lines", "no terminal"])
+def test_how_much_of_a_large_file_is_scored_is_told_on_a_terminal_that_shows_no_lines(
+    tmp_path, monkeypatch, capsys, shown
+):
+    (tmp_path / "app.log").write_bytes(b"x" * 400)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(filtering, "is_live", lambda: shown != "no terminal")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: shown == "lines")
+    monkeypatch.setattr(filtering.time, "monotonic", iter([0, 5, 20, 50, 81, 99, 999]).__next__)
+    waiting = filtering.Waiting("app.log")
+    for _ in range(5):
+        waiting(80)
+    told = "app.log: 40% scored, about 30 s left\napp.log: 80% scored, about 20 s left\n"
+    assert capsys.readouterr().err == ("" if shown else told)
 
 
 def test_json_gives_an_object_per_line(command):

@@ -60,6 +60,16 @@ def test_the_first_lines_wait_for_few_others_and_no_piece_is_larger_than_a_chunk
     assert sizes[-1] == max(sizes) == line_reader.CHUNK
 
 
+def test_how_much_of_a_file_is_read_is_told_behind_its_lines(tmp_path):
+    data = b"Tin sole mare\n" * 50_000
+    for name, packed in (("plain", data), ("packed.gz", gzip.compress(data))):
+        (tmp_path / name).write_bytes(packed)
+        told = []
+        groups = [len(told) for _ in read_lines(str(tmp_path / name), advance=told.append)]
+        assert sum(told) == len(packed)
+        assert groups == list(range(len(groups))), "each after its lines"
+
+
 def test_only_a_line_feed_ends_a_line(tmp_path):
     path = tmp_path / "odd.txt"
     path.write_bytes("\ufeffa\rb\u2028c\x0bd\r\nlast".encode())

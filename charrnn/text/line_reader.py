@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -23,7 +23,13 @@ _SHIFTING = ("iso2022", "hz", "utf-7")
 """Encodings in which bytes change the meaning of those that follow, beyond a line's end too."""
 
 
-def read_lines(path: str, options: TextOptions = PLAIN, *, is_tolerant: bool = False) -> Iterator[list[str]]:
+def read_lines(
+    path: str,
+    options: TextOptions = PLAIN,
+    *,
+    is_tolerant: bool = False,
+    advance: Callable[[int], None] = lambda more: None,
+) -> Iterator[list[str]]:
     """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
 
     Args:
@@ -31,6 +37,7 @@ def read_lines(path: str, options: TextOptions = PLAIN, *, is_tolerant: bool = F
         options: its encoding, in which a line feed must be the one byte that it is in ASCII, and no line may depend
             on those before it.
         is_tolerant: whether bytes that are not in it stand in the lines as surrogates.
+        advance: told, behind lines, how many more bytes of a file have been read, compressed or not.
 
     Yields:
         The whole lines that were there, one or more, each with its line feed; the last may lack one.
@@ -51,7 +58,12 @@ def read_lines(path: str, options: TextOptions = PLAIN, *, is_tolerant: bool = F
         yield from _split(sys.stdin.buffer, name, options, is_tolerant=is_tolerant)
         return
     with read_errors_told(path), open(path, "rb") as file, _plain(file, path) as plain:
-        yield from _split(plain, path, options, is_tolerant=is_tolerant)
+        place = 0
+        for lines in _split(plain, path, options, is_tolerant=is_tolerant):
+            yield lines
+            if file.seekable():
+                before, place = place, file.tell()
+                advance(place - before)
 
 
 def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:

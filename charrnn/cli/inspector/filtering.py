@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -19,6 +21,7 @@ import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
 from charrnn.cli.common.shared import first_id
+from charrnn.cli.common.tables import is_live
 from charrnn.cli.inspector.scoring import (
     UNLIKE,
     best_fit,
@@ -29,7 +32,7 @@ from charrnn.cli.inspector.scoring import (
 )
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_error, write_line
 from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.standard_input import name_of
@@ -37,12 +40,16 @@ from charrnn.text.encoder import to_bytes
 from charrnn.text.likeness import ends_lines_by_cr_lf
 from charrnn.text.line_reader import read_lines
 from charrnn.text.options import BYTE, TextOptions
+from charrnn.wording import format_seconds
 
 NO_TEXT = re.compile("[\udc80-\udcff]")
 """What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""
 
 NEIGHBOURS = 5
 """Characters over which a line's worst place is measured: fewer would be one odd character, more half a line."""
+
+QUIET_SECONDS, SECONDS_BETWEEN = 10.0, 60.0
+"""Until it is first told how much of a file is scored, and from then on."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,27 @@ class ScoredLine:
         return None if self.least == -math.inf else subjects[best_fit(self.bits)].name
 
 
+class Waiting:
+    """Tells on a terminal, now and then, how much of a file is scored; nothing where the lines are shown there.
+
+    It tells lines and draws no bar: what is piped into a pager, or through a filter, may be on the same terminal.
+    """
+
+    def __init__(self, path: str) -> None:
+        is_wanted = is_live() and not sys.stdout.isatty() and os.path.isfile(path)
+        self._path, self._size = path, os.path.getsize(path) if is_wanted else 0
+        self._done, self._begun, self._next = 0, time.monotonic(), QUIET_SECONDS
+
+    def __call__(self, more: int) -> None:
+        """Take into account how many more bytes are scored."""
+        self._done += more
+        seconds = time.monotonic() - self._begun
+        if seconds >= self._next and 0 < self._done < self._size:
+            left = format_seconds(seconds * (self._size / self._done - 1))
+            write_line(sys.stderr, f"{quoted(self._path)}: {self._done / self._size:.0%} scored, about {left} left")
+            self._next = seconds + SECONDS_BETWEEN
+
+
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:
     """Score every line as it comes and print one for one.
 
@@ -89,7 +117,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     is_tolerant = rule != "error" and options.unit != BYTE and options.errors == "strict"
     is_told = not is_tolerant
     is_compared = len(subjects) > 1
-    for lines in read_lines(path, options, is_tolerant=is_tolerant):
+    for lines in read_lines(path, options, is_tolerant=is_tolerant, advance=Waiting(path)):
         if not is_told and (bad := _first_bad(lines)) is not None:
             write_error(
                 f"{name_of(path)}: line {number + bad + 1:,} is not valid {options.encoding.upper()}; such bytes are "
