@@ -145,10 +145,12 @@ def train(
         int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
     ] = TrainConfig.seed,
     include: Annotated[
-        list[str] | None, typer.Option(help="In folders, only files like *.py; may be given again.", **UNSAID)
+        list[str] | None,
+        typer.Option(help="In folders, only files like '*.py' (in quotes); may be given again.", **UNSAID),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="In folders, no files like *.py; may be given again.", **UNSAID)
+        list[str] | None,
+        typer.Option(help="In folders, no files like '*.py' (in quotes); may be given again.", **UNSAID),
     ] = None,
     separator: Annotated[
         str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]", **UNSAID)
@@ -156,7 +158,7 @@ def train(
     lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
     encoding: Annotated[
-        str, typer.Option(help="Encoding of the files, such as latin-1 or shift_jis.")
+        str, typer.Option(help="Encoding of the files, such as latin-1, cp932 or gb18030.")
     ] = TextOptions.encoding,
     errors: Annotated[
         str, typer.Option(help="What to do with bytes that are not text: strict, replace or surrogateescape.")
