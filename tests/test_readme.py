@@ -29,9 +29,9 @@ COMMANDS = [
 SETUP = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)]
 FUNCTIONS = {"train": train, "sample": sample, "inspect": inspection.inspect}
 OTHER_FLAGS = {
-    "--install-completion", "--version", "--help", "--index-url", "--standalone", "--nproc-per-node", "--nnodes",
-    "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes", "--ntasks-per-node",
-    "--cpus-per-task", "--requeue",
+    "--install-completion", "--show-completion", "--version", "--help", "--index-url", "--standalone",
+    "--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes",
+    "--ntasks-per-node", "--cpus-per-task", "--requeue",
 }  # fmt: skip
 """Those of all commands, of pip, torchrun and Slurm."""
 
