@@ -351,6 +351,17 @@ def test_standard_input_can_be_given_once():
         find_documents(["-", "-"])
 
 
+def test_a_text_that_is_missing_is_found_out_before_a_pipe_is_read(monkeypatch):
+    class Unread(io.BytesIO):
+        def read(self, size=-1):
+            raise AssertionError("what can be read only once is lost")
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Unread()))
+    for paths, held_out in ((["-"], ["missing"]), (["-", "missing"], []), (["missing"], ["-"])):
+        with pytest.raises(CorpusError, match=r"^missing: no such file"):
+            find_documents(paths, held_out=held_out)
+
+
 def test_a_folder_of_many_files_is_gone_through_once(tmp_path):
     for number in range(50):
         (tmp_path / f"{number:02}").write_text("x")

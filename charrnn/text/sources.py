@@ -164,6 +164,9 @@ def find_documents(
             _refuse_known(documents, known)
         found.documents.extend(documents)
 
+    for path in filter(STDIN.__ne__, named):  # all that is missing is found out before a pipe is read
+        with read_errors_told(path):
+            Path(path).stat()
     kept_out = [_real(text) for text in held_out if text != STDIN]
     for path in paths:
         add(path, kept_out)
@@ -209,7 +212,6 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
 
 def _file(path: str, hold: Hold) -> Document:
     with read_errors_told(path):
-        Path(path).stat()  # a missing file is found out here, and not in the midst of others
         return Document(path, Path(path)) if Path(path).is_file() else _pipe(path, hold)
 
 
