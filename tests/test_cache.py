@@ -83,6 +83,15 @@ def test_two_that_keep_one_text_at_once_each_have_all_of_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["key.ids"]
 
 
+def test_what_another_has_kept_meanwhile_and_mapped_stays_where_it_is(tmp_path):
+    """On a network's disk a mapped file that is replaced is gone, and whoever reads on in it dies of that."""
+    inodes = []
+    for ids in (IDS, IDS, IDS[:500]):
+        assert Cache(tmp_path).keep("key", [ids], IDS.dtype).tolist() == ids.tolist()
+        inodes.append((tmp_path / "key.ids").stat().st_ino)
+    assert inodes[0] == inodes[1] != inodes[2], "one of another size is no whole one"
+
+
 def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_one_s_is_not(tmp_path):
     cache, seen = Cache(tmp_path), []
     key, meanwhile, following = (cache_key(name=name) for name in ("key", "meanwhile", "following"))

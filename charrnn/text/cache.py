@@ -104,6 +104,10 @@ def _remove(unfinished: Path) -> None:
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:
+    """Rename it, unless the same is there by now: others have that mapped, and over a network they would lose it."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size == unfinished.stat().st_size:
+            return
     try:
         os.replace(unfinished, path)
     except PermissionError:  # Windows, where another training made the same ids meanwhile and has them mapped
