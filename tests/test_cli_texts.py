@@ -4,10 +4,12 @@ import base64
 import gzip
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
-from conftest import make_text
+from conftest import clean_environment, make_text
 
 from charrnn.cli.inspector.own_text import find_text
 from charrnn.storage.archive import read_checkpoint
@@ -58,6 +60,41 @@ def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_o
         other = charrnn("train", ".", "--unit", unit, *SMALL, "--out", "other.pt", "--overwrite")
         assert f"\n2 files {LEFT_OUT}: here.jsonl, here.pt\n" in other.stderr
         assert f": 2,000 {unit}s, " in other.stderr
+
+
+@pytest.mark.parametrize("unit", ["character", "byte"])
+def test_what_a_training_says_into_the_folder_that_it_learns_from_is_no_part_of_its_text(tmp_path, unit):
+    (tmp_path / "verse.txt").write_text(make_text(2000))
+    flags = [".", "--unit", unit, *SMALL[:-1]]
+    runs = (4, "--out", "here.pt"), (6, "--out", "here.pt", "--resume"), (4, "--out", "other.pt", "--json")
+    for number, more in enumerate(runs, start=1):
+        command = [sys.executable, "-m", "charrnn", "train", *map(str, [*flags, *more])]
+        with open(tmp_path / "nohup.out", "ab") as both:
+            both.write(b"what it said before\n")
+            both.flush()
+            ended = subprocess.run(command, cwd=tmp_path, env=clean_environment(), stdout=both, stderr=both)
+        said = (tmp_path / "nohup.out").read_text()
+        assert ended.returncode == 0, said
+        assert said.count(f": 2,000 {unit}s, ") == number
+        assert said.count("left out, no utf-8 text, damaged, unreadable or made by a training: ") == number
+
+
+def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_out(charrnn, tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "a.txt").write_text(make_text(2000))
+    assert charrnn("train", "all", *SMALL).code == 0
+    (tmp_path / "all" / "b.txt").write_text("tin")
+    refused = charrnn("train", "all", "--resume")
+    assert "; give that text (--exclude leaves out what has come into a folder since), or begin" in refused.stderr
+    assert charrnn("train", "all", "--resume", "--exclude", "b.txt").code == 0
+
+
+def test_texts_that_were_encoded_into_the_folder_that_is_learned_from_are_no_part_of_it(charrnn, tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(2000))
+    flags = ["train", ".", "--unit", "byte", *SMALL, "--cache", "cache", "--overwrite"]
+    for _ in range(2):
+        assert ": 2,000 bytes, " in charrnn(*flags, "--out", "here.pt", prepare=map_all).done.stderr
+        assert len([*(tmp_path / "cache").iterdir()]) == 1
 
 
 def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(charrnn, tmp_path):

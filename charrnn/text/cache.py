@@ -139,6 +139,11 @@ def check_sound(ids: Ids, vocab_size: int) -> None:
         raise CorpusError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded anew")
 
 
+def is_kept(path: Path) -> bool:
+    """Whether a file is one of these by its name, whole or not."""
+    return _OWN.fullmatch(path.name) is not None
+
+
 def cache_key(**what: Any) -> str:
     """A name for all that decides some ids: plain values, in any order."""
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]

@@ -14,6 +14,7 @@ from charrnn.escape import as_typed
 from charrnn.standard_input import STDIN, told_of_home
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_output, temporary_beside
+from charrnn.text.cache import is_kept
 from charrnn.text.options import BYTE
 
 
@@ -46,9 +47,24 @@ def check_output(request: Request) -> None:
 
 
 def is_made_by_training(path: Path) -> bool:
-    """Whether a file is a checkpoint or a log, of any training; what cannot be read is told by whoever reads it."""
+    """Whether a file is a checkpoint, a log or an encoded text, of any training, or what this one says goes to it.
+
+    What cannot be read is told by whoever reads it.
+    """
     with contextlib.suppress(OSError):
-        return begins_as_checkpoint(path) or (path.stat().st_size >= len(LINE_BEGINNING) and begins_as_log(path))
+        if is_kept(path) or _is_written_by_this_process(path) or begins_as_checkpoint(path):
+            return True
+        return path.stat().st_size >= len(LINE_BEGINNING) and begins_as_log(path)
+    return False
+
+
+def _is_written_by_this_process(path: Path) -> bool:
+    """Whether stdout or stderr goes to a file, such as `nohup.out`."""
+    there = path.stat()
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):  # closed by the caller
+            if os.path.samestat(os.fstat(descriptor), there):
+                return True
     return False
 
 

@@ -102,6 +102,8 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
     mend = f"give that text{f' with its {forgotten[0]}' if len(forgotten) == 1 else ''}"
     if len(forgotten) > 1:
         mend += f" with its {', '.join(forgotten[:-1])} and {forgotten[-1]}"
+    if any(map(os.path.isdir, request.all_texts)):
+        mend += " (--exclude leaves out what has come into a folder since)"
     now = f"{corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
     raise _of_another_text(before, now, _mend_by_growth(request, before) or mend, request)
 
