@@ -120,8 +120,7 @@ def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
     """How to go on with a text that has grown; empty where it has not."""
     if not _has_grown(request, before):
         return ""
-    out = as_typed(str(request.source))
-    piped = f"head -c {before.bytes} {request.typed_texts} | charrnn train - --out {out} --resume"
+    piped = f"head -c {before.bytes} {request.typed_texts} | {request.from_stdin}"
     return f"it has grown: go on with what there was by {piped}"
 
 

@@ -13,11 +13,15 @@ from typing import Any
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
+from charrnn.limits import flag_name
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.outputs import names_stream
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import CHARACTER, TextOptions
+
+ENDS = ("epochs", "max_steps", "time_limit")
+"""Options that say when a training ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +126,28 @@ class Request:
         Args:
             world_size: processes that train together.
         """
-        out = f" --out {as_typed(self.out)}" if self.out else ""
-        log = f" --log {as_typed(self.log)}" if self.log else ""
-        found = "".join(f" {flag}" for flag in self.reading_flags)
-        command = f"charrnn train {self.typed_texts}{found}{out}{log} --resume"
+        out = [f"--out {as_typed(self.out)}"] if self.out else []
+        command = self._command(self.typed_texts, *out, *self._log_flag, "--resume")
         if world_size > 1:
-            return f"torchrun ... -m {'-- ' if log else ''}{command}"  # else it takes --log for its own
+            return f"torchrun ... -m {'-- ' if self.log else ''}{command}"  # else it takes --log for its own
         return command
+
+    @property
+    def from_stdin(self) -> str:
+        """The command that goes on as this one was to, into the same file, with a text from standard input."""
+        out = f"--out {as_typed(str(self.path))}"
+        way = [out, "--resume"]
+        if self.resume_from is not None:
+            way = [f"--resume-from {as_typed(self.resume_from)}", out, *["--overwrite"] * self.overwrite]
+        ends = {flag_name(name): str(self.explicit[name]).removesuffix(".0") for name in ENDS if name in self.explicit}
+        return self._command(STDIN, *way, *self._log_flag, *(f"{flag} {value}" for flag, value in ends.items()))
+
+    @property
+    def _log_flag(self) -> list[str]:
+        return [f"--log {as_typed(self.log)}"] if self.log else []
+
+    def _command(self, texts: str, *flags: str) -> str:
+        return " ".join(["charrnn train", texts, *self.reading_flags, *flags])
 
     @property
     def outputs(self) -> tuple[Path, ...]:

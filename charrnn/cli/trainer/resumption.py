@@ -13,7 +13,7 @@ import torch
 from charrnn.cli.common.cores import Neighbours, allotted_cores
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.reading import check_same
-from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.request import ENDS, Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights, overlaps
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict
@@ -31,7 +31,6 @@ from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.resuming import check_figures
 from charrnn.training.run import TrainingRun
 
-ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = {*ENDS, "patience", "evaluate_every", "threads", "device", "deterministic"}
 """Options that a resumed run may give anew."""
 
