@@ -25,12 +25,23 @@ def quoted(text: str) -> str:
 
 
 def as_typed(*words: str) -> str:
-    """Words as they stand on a command line, for a shell of the system's."""
+    """Words as they stand on a command line, for a shell of the system's; what a terminal would obey is spelled out."""
     if os.name != "nt":
-        return shlex.join(words)
+        return " ".join(shlex.quote(word) if quoted(word) == word else f"$'{_spelled(word)}'" for word in words)
     from subprocess import list2cmdline  # a slow import, which no other system needs
 
     return list2cmdline(words)
+
+
+def _spelled(word: str) -> str:
+    """A word as it stands between $' and ' in bash and its kin."""
+
+    def spell(character: str) -> str:
+        if quoted(character) == character:
+            return f"\\{character}" if character in "\\'" else character
+        return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+    return "".join(map(spell, word))
 
 
 def _picture(character: str) -> str:

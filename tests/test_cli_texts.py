@@ -471,3 +471,9 @@ def test_a_separator_that_is_no_text_is_refused(charrnn, tmp_path):
     refused = charrnn("train", "a.txt", *SMALL, "--separator", "\udcff")
     message = "charrnn: --separator is not UTF-8; give characters, or any bytes with --unit byte\n"
     assert (refused.code, refused.stderr) == (2, message)
+    (tmp_path / "grown.txt").write_text(make_text(2000))
+    flags = ["--separator", "\udcff", "--unit", "byte", "--out", "bytes.pt"]
+    assert charrnn("train", "grown.txt", *SMALL, *flags).code == 0
+    (tmp_path / "grown.txt").write_text(make_text(2100))
+    refused = charrnn("train", "grown.txt", *flags, "--resume")
+    assert " | charrnn train - --separator $'\\xff' --unit byte --out bytes.pt --resume, or" in refused.stderr

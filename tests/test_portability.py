@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import subprocess
 import sys
 from inspect import signature
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import typer
 from conftest import clean_environment, make_text
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from charrnn import escape
 from charrnn.cli import is_closed_pipe
@@ -176,3 +179,14 @@ def test_a_command_to_type_is_quoted_as_the_shell_at_hand_wants_it(monkeypatch):
     assert escape.as_typed(*words) == "'my verse.txt' '*.py'"
     monkeypatch.setattr(escape.os, "name", "nt")
     assert escape.as_typed(*words) == '"my verse.txt" *.py'
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="a system without bash")
+@given(st.lists(st.binary() | st.text().map(str.encode), min_size=1, max_size=9))
+@example([b"caf\xe9.txt", b"\xe9a", b"it's\n", b"\\\x1b]0;", "\u202e\u00e9'".encode()])
+def test_bash_reads_a_command_to_type_as_what_it_stands_for_and_a_terminal_shows_all_of_it(words):
+    words = [word.replace(b"\0", b"") for word in words]
+    typed = escape.as_typed(*map(os.fsdecode, words))
+    assert escape.quoted(typed) == typed
+    read = subprocess.run(["bash", "-c", f"printf '%s\\0' {typed}"], capture_output=True, check=True).stdout
+    assert read.split(b"\0")[:-1] == words

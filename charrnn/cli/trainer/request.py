@@ -18,7 +18,7 @@ from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.outputs import names_stream
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
-from charrnn.text.options import CHARACTER, TextOptions
+from charrnn.text.options import BYTE, CHARACTER, TextOptions
 
 ENDS = ("epochs", "max_steps", "time_limit")
 """Options that say when a training ends."""
@@ -115,6 +115,8 @@ class Request:
         flags += [("--include", pattern) for pattern in reading.include]
         flags += [("--exclude", pattern) for pattern in reading.exclude]
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
+        if not _is_utf8(reading.separator):  # which is refused without its unit, before a resume too
+            flags.append(("--unit", BYTE))
         if reading.cache is not None and not _is_default(reading.cache.folder):
             flags.append(("--cache", str(reading.cache.folder)))
         typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
@@ -174,7 +176,7 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
     """
     options = TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)})
     separator = unescape(flags["separator"])
-    if options.unit == CHARACTER and any("\ud800" <= character < "\ue000" for character in separator):
+    if options.unit == CHARACTER and not _is_utf8(separator):
         raise ConfigError("--separator is not UTF-8; give characters, or any bytes with --unit byte")
     return ReadOptions(
         options=options,
@@ -186,6 +188,11 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
         max_vocab=flags["max_vocab"],
         cache=None if flags["no_cache"] else Cache(Path(flags["cache"] or default_folder())),
     )
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether nothing of what was typed is a byte that is none of a character's."""
+    return not any("\ud800" <= character < "\ue000" for character in text)
 
 
 def _is_default(folder: Path) -> bool:
