@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterable
 
@@ -11,6 +13,12 @@ STDIN = "-"
 
 STDIN_NAME = "stdin"
 """What a text or a checkpoint that came from it is called, as others are by their file."""
+
+STREAM = re.compile(r"/(proc/.*|dev)/fd/")
+"""Where a system shows what processes have open."""
+
+MOST_LINKS = 40
+"""That a system follows from one path."""
 
 
 def told_of_address(path: str) -> str:
@@ -36,6 +44,17 @@ def told_of_typing(paths: Iterable[object]) -> str:
     if STDIN not in paths or not sys.stdin.isatty():
         return ""
     return f"reading from the terminal; {'Ctrl-Z and Enter end' if os.name == 'nt' else 'Ctrl-D ends'} it"
+
+
+def names_stream(path: str) -> bool:
+    """Whether a path leads to what a process has open, as /dev/stdout and a shell's <(...) do."""
+    with contextlib.suppress(OSError, ValueError):  # of a path that is no link; a NUL byte in it
+        for _ in range(MOST_LINKS):
+            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if STREAM.match(path):
+                return True
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return False
 
 
 def name_of(path: str) -> str:

@@ -22,7 +22,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network import torch_engine
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import ReadOptions
+from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.clock import CLOCK
 from charrnn.training.loop import take_step
@@ -320,6 +320,18 @@ def test_a_text_that_a_shell_has_opened_gives_its_number_to_no_checkpoint(text):
     command = f"{sys.executable} -m charrnn train <(cat verse.txt) {' '.join(SMALL)} --max-steps 3 -q"
     result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, timeout=300, check=False)
     assert (result.returncode, result.stdout) == (0, b"stdin.pt\n"), result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="a system where no path names what is open")
+def test_a_text_that_a_shell_has_opened_is_called_as_standard_input_is():
+    reader, writer = os.pipe()
+    os.write(writer, make_text(200).encode())
+    os.close(writer)
+    path = f"/dev/fd/{reader}"
+    request = Request(texts=(path,), reading=ReadOptions(val_texts=(path,), cache=None), out=None, **NO_FLAGS)
+    assert request.again(1) == "charrnn train - --val-text - --no-cache --resume"
+    assert read_corpus([path]).name == "stdin"
+    os.close(reader)
 
 
 def test_a_device_is_not_replaced_by_a_file(charrnn, text):

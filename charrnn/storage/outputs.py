@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from charrnn.errors import OutputError
-from charrnn.standard_input import told_of_home
+from charrnn.standard_input import names_stream, told_of_home
 
 ATTEMPTS, PAUSE = 20, 0.1
 """How often a rename is tried where the target is open elsewhere, and the seconds between."""
-
-STREAM = re.compile(r"/(proc/.*|dev)/fd/")
-"""Where a system shows what processes have open."""
-
-MOST_LINKS = 40
-"""That a system follows from one path."""
 
 
 def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
@@ -54,17 +48,6 @@ def require_output(path: str, flag: str) -> None:
         raise OutputError(f"{flag} {path or 'is empty'}: it goes to a file; name one")
     if names_stream(path):
         raise OutputError(f"{flag} {path}: names an open stream, and it goes to a file; name one")
-
-
-def names_stream(path: str) -> bool:
-    """Whether a path leads to what a process has open, as /dev/stdout and a shell's <(...) do."""
-    with contextlib.suppress(OSError, ValueError):  # of a path that is no link; a NUL byte in it
-        for _ in range(MOST_LINKS):
-            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-            if STREAM.match(path):
-                return True
-            path = os.path.join(os.path.dirname(path), os.readlink(path))
-    return False
 
 
 def _beginning(path: Path, length: int) -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_characters
-from charrnn.standard_input import STDIN, STDIN_NAME
+from charrnn.standard_input import STDIN, STDIN_NAME, names_stream
 from charrnn.text.alphabet import choose_alphabet, counts_by_id
 from charrnn.text.cache import Cache, cache_key
 from charrnn.text.documents import is_text
@@ -75,7 +75,7 @@ class Corpus:
     """An encoded text.
 
     Attributes:
-        name: the first path's name without its folders, or "stdin".
+        name: the first path's name without its folders, or "stdin", also where a shell's <(...) is a number there.
         ids: shape (num_chars,), values in [0, V).
         encoder: of the alphabet of the whole text, its held-out piece included.
         counts: how often each character stands in the text, by id, shape (V,).
@@ -282,4 +282,4 @@ def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
 
 
 def _name(path: str) -> str:
-    return STDIN_NAME if path == STDIN else Path(path).name or path
+    return STDIN_NAME if path == STDIN or names_stream(path) else Path(path).name or path

@@ -14,8 +14,7 @@ from charrnn.cli.common.shared import escaped, unescape
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name
-from charrnn.standard_input import STDIN, STDIN_NAME
-from charrnn.storage.outputs import names_stream
+from charrnn.standard_input import STDIN, STDIN_NAME, names_stream
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -94,8 +93,8 @@ class Request:
 
     @property
     def typed_texts(self) -> str:
-        """The texts' paths as they stand in a command: none is taken for a flag."""
-        return as_typed(*(f"./{text}" if text.startswith("-") and text != STDIN else text for text in self.texts))
+        """The texts' paths as they stand in a command."""
+        return as_typed(*map(_nameable, self.texts))
 
     @property
     def speaks_json(self) -> bool:
@@ -111,7 +110,7 @@ class Request:
     def reading_flags(self) -> list[str]:
         """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
         reading = self.reading
-        flags = [("--val-text", text) for text in reading.val_texts]
+        flags = [("--val-text", _nameable(text)) for text in reading.val_texts]
         flags += [("--include", pattern) for pattern in reading.include]
         flags += [("--exclude", pattern) for pattern in reading.exclude]
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
@@ -166,6 +165,13 @@ class Request:
     def may_replace(self) -> bool:
         """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
         return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())
+
+
+def _nameable(text: str) -> str:
+    """A text's path for another command: not taken for a flag, and not a number that the shell gave to a <(...)."""
+    if names_stream(text):
+        return STDIN
+    return f"./{text}" if text.startswith("-") and text != STDIN else text
 
 
 def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
