@@ -51,7 +51,7 @@ ALLOWED = {
         "cache": "encoder errors",
         "places": "cache encoder",
         "meter": "",
-        "documents": "decoding errors options sources standard_input unreadable",
+        "documents": "decoding errors options sources standard_input unpacking unreadable",
         "splitting": "encoder errors places wording",
         "corpus": "alphabet cache documents encoder errors meter options sources splitting standard_input stream tally "
         "wording",

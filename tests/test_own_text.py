@@ -69,6 +69,25 @@ def test_a_file_of_another_size_is_not_even_read(contents, tmp_path, monkeypatch
     assert find_text(contents, str(tmp_path / "words.pt")) is None
 
 
+def test_of_a_log_that_has_grown_since_what_was_learned_from_is_read(contents, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (trained / "words.txt").read_bytes()
+    for more in (b"a line more\n", b"\xff"):
+        (tmp_path / "words.txt").write_bytes(text + more)
+        for given in (None, "words.txt"):
+            found = find_text(contents, "words.pt", given)
+            assert contents.encoder.decode(np.concatenate([found.train, found.held_out])) == text.decode()
+    (tmp_path / "words.txt").write_bytes(b"A" + text)
+    monkeypatch.setattr(own_text, "read_corpus", None)
+    assert find_text(contents, "words.pt") is None
+
+
+def test_a_text_that_is_given_is_found_whatever_lies_by_now_where_one_was_held_out(contents, trained, tmp_path):
+    (tmp_path / "val.txt").write_bytes(b"\xff")
+    held_out = moved(contents, f"charrnn train a.txt --val-text {tmp_path / 'val.txt'}")
+    assert find_text(held_out, "m.pt", str(trained / "words.txt")) is not None
+
+
 def test_a_huge_text_is_not_read_unasked(contents, trained, monkeypatch):
     for largest, is_sought in ((20_000, True), (19_999, False)):
         monkeypatch.setattr(own_text, "LARGEST_SOUGHT", largest)

@@ -54,6 +54,7 @@ class ReadOptions:
         encoder: the alphabet, where it is decided already.
         known: an alphabet whose characters have ids in any case; None: there is none.
         cache: where many ids are kept; None: they are held in memory.
+        length: bytes, decompressed, that are read of each document at most; None: all.
     """
 
     options: TextOptions = field(default_factory=TextOptions)
@@ -68,6 +69,7 @@ class ReadOptions:
     encoder: CharEncoder | None = None
     known: CharEncoder | None = None
     cache: Cache | None = None
+    length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         is_settled=reading.encoder is not None,
         meter=meter,
         held_out_from=found.held_out_from,
+        length=reading.length,
     )
     tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
     for text in stream.read():

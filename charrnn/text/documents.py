@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -13,6 +15,7 @@ from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents
+from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
 MOST_BYTES = 8
@@ -94,6 +97,22 @@ def _read(document: Document, options: TextOptions) -> str:
 def _as_text(text: str, options: TextOptions) -> str:
     """A text whose bytes, where these are the unit, stand in it as characters."""
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
+    """Whether a file, and no pipe, begins with so many bytes of this hash, and goes on: a log that has grown since.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    if not os.path.isfile(path) or os.path.getsize(path) <= num_bytes:
+        return False
+    left, seen = num_bytes, hashlib.sha256()
+    with read_errors_told(path), open(path, "rb") as file:
+        while left and (chunk := file.read(min(left, CHUNK))):
+            seen.update(chunk)
+            left -= len(chunk)
+    return not left and seen.hexdigest() == sha256
 
 
 def is_text(document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from charrnn.errors import CorpusError
@@ -25,6 +26,7 @@ class TextStream:
         is_settled: whether a model reads texts so already; see `decode_document`.
         meter: sees every byte.
         held_out_from: the document before which what stands so far is finished, as at an end; None for no such place.
+        length: bytes, decompressed, that are read of each document at most; None: all.
 
     Attributes:
         num_learned: characters before that document, once they are read.
@@ -39,6 +41,7 @@ class TextStream:
         is_settled: bool,
         meter: Meter,
         held_out_from: int | None = None,
+        length: int | None = None,
     ) -> None:
         self._documents, self._options, self._separator = documents, options, separator
         self._meter = meter
@@ -47,6 +50,7 @@ class TextStream:
         )
         self._signatures = self._sign()
         self._held_out_from, self.num_learned = held_out_from, 0
+        self._length = length
 
     @property
     def is_costly(self) -> bool:
@@ -81,7 +85,7 @@ class TextStream:
             if number == self._held_out_from:
                 yield number - 1, preparer.feed("", final=True)
                 preparer = TextPreparer(self._options)
-            chunks = self._meter.watch(document.chunks())
+            chunks = self._meter.watch(_first_of(document.chunks(), self._length))
             for text in decode_document(chunks, document.name, self._options, mend=self._mend):
                 last = text[-1:] or last
                 yield number, preparer.feed(text)
@@ -123,3 +127,13 @@ class TextStream:
 
     def _sign(self) -> list[tuple[int, int, int] | None]:
         return [document.signature() for document in self._documents]
+
+
+def _first_of(chunks: Iterable[bytes], length: int | None) -> Iterator[bytes]:
+    """The first bytes of some, so many at most; None: all."""
+    left = math.inf if length is None else length
+    for chunk in chunks:
+        yield chunk if len(chunk) <= left else chunk[: int(left)]
+        left -= len(chunk)
+        if left <= 0:
+            break

@@ -1,7 +1,8 @@
 """Finding again the text that a checkpoint learned from, and the piece of it that was held out.
 
 A checkpoint remembers a text's name, size and sha256, not the text. It is looked for where it was when the training
-began, in the current folder and beside the checkpoint, and is taken only if it is the same to the byte.
+began, in the current folder and beside the checkpoint, and is taken only if it is the same to the byte; of a file that
+begins with it and goes on, as a log does that has grown, the beginning is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from charrnn.escape import quoted
 from charrnn.standard_input import STDIN_NAME
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.documents import begins_as
 from charrnn.text.encoder import Ids
 
 LARGEST_SOUGHT = 1 << 26
@@ -55,8 +57,11 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     """
     val_texts = _val_texts(checkpoint, checkpoint_path)
     if given is not None:
-        ways = [val_texts] if val_texts and os.path.isfile(given) else []  # a pipe can be read once
-        corpus = next(filter(None, (_read([given], way, checkpoint) for way in (*ways, ()))), None)
+        corpus = None
+        if val_texts and os.path.isfile(given):  # a pipe can be read once
+            with contextlib.suppress(CorpusError):  # what lies there may be another by now
+                corpus = _read([given], val_texts, checkpoint)
+        corpus = corpus or _read([given], (), checkpoint)
         if corpus is None:
             was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)[1:]
             what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
@@ -69,8 +74,8 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
         return None
     several = _named_together(checkpoint)
     for paths in (*([str(path)] for path in _places(checkpoint, checkpoint_path)), *([several] if several[1:] else [])):
-        if _have_size([*map(Path, paths), *map(Path, val_texts)], checkpoint):
-            with contextlib.suppress(CorpusError):  # unreadable: not it
+        with contextlib.suppress(CorpusError):  # unreadable: not it
+            if _have_size([*paths, *val_texts], checkpoint):
                 corpus = _read(paths, val_texts, checkpoint)
                 if corpus is not None:
                     more = f" and {len(paths) - 1} more" if paths[1:] else ""
@@ -101,6 +106,8 @@ def _read(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint
     if not all(os.path.isfile(text) and os.path.getsize(text) for text in val_texts):
         return None
     reading = ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder, val_texts=tuple(val_texts))
+    if _has_grown([*paths, *val_texts], checkpoint):
+        reading = replace(reading, length=checkpoint.corpus.bytes)
     try:
         corpus = read_corpus(paths, reading)
     except ForeignTextError:
@@ -137,19 +144,25 @@ def _at_home(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if not path.replace("\\", "/").startswith("//")]
 
 
-def _have_size(paths: Sequence[Path], checkpoint: Checkpoint) -> bool:
+def _have_size(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
     """Whether these are ordinary files of its size: a checkpoint may come from anyone, and name what it likes.
 
-    What the system makes as it is read has no size, and may never end. Where each line is a text of its own, a line
-    that one of several leaves open was ended by a byte of nobody's.
+    What the system makes as it is read has no size, and may never end. One file may have grown since. Where each line
+    is a text of its own, a line that one of several leaves open was ended by a byte of nobody's.
     """
-    most_added = len(paths) - 1 if checkpoint.text.lines else 0
+    paths, most_added = [*map(Path, texts)], len(texts) - 1 if checkpoint.text.lines else 0
     try:
         sizes = [path.stat().st_size for path in paths]
         lacking = checkpoint.corpus.bytes - sum(sizes)
-        return all(path.is_file() for path in paths) and min(sizes) > 0 and 0 <= lacking <= most_added
+        have_size = all(path.is_file() for path in paths) and min(sizes) > 0 and 0 <= lacking <= most_added
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return False
+    return have_size or _has_grown(texts, checkpoint)
+
+
+def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
+    """Whether this is one file that begins with the text and goes on."""
+    return len(texts) == 1 and begins_as(texts[0], checkpoint.corpus.bytes, checkpoint.corpus.sha256)
 
 
 def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:

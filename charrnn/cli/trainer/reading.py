@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from dataclasses import replace
@@ -21,9 +20,9 @@ from charrnn.standard_input import STDIN, told_of_typing
 from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.documents import begins_as
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.options import TextOptions
-from charrnn.text.unpacking import CHUNK
 from charrnn.training.ranks import ALONE, Ranks
 
 NOTHING = np.empty(0, dtype=np.uint8)
@@ -118,24 +117,10 @@ def _of_another_text(before: CorpusFacts, now: str, mend: str, request: Request)
 
 def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
     """How to go on with a text that has grown; empty where it has not."""
-    if not _has_grown(request, before):
+    if len(request.all_texts) > 1 or not begins_as(request.texts[0], before.bytes, before.sha256):
         return ""
     piped = f"head -c {before.bytes} {request.typed_texts} | {request.from_stdin}"
     return f"it has grown: go on with what there was by {piped}"
-
-
-def _has_grown(request: Request, before: CorpusFacts) -> bool:
-    """Whether the one text that is given is a file that begins with what was there before, and goes on."""
-    if len(request.all_texts) > 1 or not os.path.isfile(request.texts[0]):
-        return False
-    if os.path.getsize(request.texts[0]) <= before.bytes:
-        return False
-    left, seen = before.bytes, hashlib.sha256()
-    with open(request.texts[0], "rb") as file:
-        while left and (chunk := file.read(min(left, CHUNK))):
-            seen.update(chunk)
-            left -= len(chunk)
-    return not left and seen.hexdigest() == before.sha256
 
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
