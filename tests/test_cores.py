@@ -68,6 +68,23 @@ def test_in_a_container_the_cores_are_as_many_as_it_has_time_for(monkeypatch, tm
     assert threads.default_threads() == min(6, allotted)
 
 
+@pytest.mark.parametrize(
+    ("group", "quota", "allotted"), [("pod/box", 250_000, 3), (".", 150_000, 2), ("pod/box", -1, 8), (".", "odd", 8)]
+)
+def test_an_older_kernel_s_containers_are_known_too_also_where_they_see_their_own_group_alone(
+    monkeypatch, tmp_path, group, quota, allotted
+):
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "group")
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path / "groups")
+    (tmp_path / "group").write_text("12:cpuset:/pod\n4:cpu,cpuacct:/pod/box\n1:name=systemd:/pod/box\n0::/\n")
+    folder = tmp_path / "groups" / "cpu" / group
+    folder.mkdir(parents=True)
+    (folder / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (folder / "cpu.cfs_period_us").write_text("100000\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert cores.allotted_cores() == allotted
+
+
 def test_numpy_has_no_more_threads_than_a_container_has_time_for(threads_with):
     assert threads_with("0.10 0.20 0.30 9/250 4711\n", quotas=("max 100000", "300000 100000")) == "3"
 

@@ -150,18 +150,28 @@ def allotted_cores() -> int:
 def _quota() -> float:
     """Cores' worth of time that this process's group, or one that it lies in, may have; infinity where untold."""
     quota = math.inf
-    try:
-        line = next(line for line in CGROUP.read_text().splitlines() if line.startswith("0::"))
-        group = CGROUPS / line.removeprefix("0::").lstrip("/")
-    except (OSError, StopIteration):  # another system
-        return quota
-    for folder in (group, *group.parents):
-        if folder == CGROUPS.parent:
-            break
-        with contextlib.suppress(OSError, ValueError):  # the root has no such file, and "max" is no number
-            most, period = map(float, (folder / "cpu.max").read_text().split())
-            quota = min(quota, most / period)
+    with contextlib.suppress(OSError, ValueError):  # another system
+        for line in CGROUP.read_text().splitlines():
+            _, controllers, name = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            group = CGROUPS / ("cpu" if controllers else "") / name.lstrip("/")  # version 1 has a tree for each
+            for folder in (group, *group.parents):
+                if folder == CGROUPS.parent:
+                    break
+                quota = min(quota, _quota_of(folder))
     return quota
+
+
+def _quota_of(group: Path) -> float:
+    """The same for one group by itself, as either version writes it."""
+    with contextlib.suppress(OSError, ValueError):  # the root has no such file, and "max" is no number
+        most, period = map(float, (group / "cpu.max").read_text().split())
+        return most / period
+    with contextlib.suppress(OSError, ValueError):
+        most, period = (float((group / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+        return most / period if most > 0 else math.inf
+    return math.inf
 
 
 def threads_beside(others: float, *, usable: int, threads: int, most: int) -> int:
