@@ -193,6 +193,15 @@ def test_what_cannot_be_held_out_is_refused_in_one_line(charrnn, tmp_path, flags
     assert (trained.code, trained.stderr) == (2, f"charrnn: {told}\n")
 
 
+def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another_text(charrnn, tmp_path):
+    (tmp_path / "a.txt").write_text(make_text(2000))
+    assert charrnn("train", "a.txt", "--lowercase", *SMALL).code == 0
+    for flags, lowercase in (([], True), (["--no-lowercase"], False)):
+        assert charrnn("train", "a.txt", "--init-from", "a.pt", *flags, *SMALL[6:], "-o", "b.pt", "--overwrite").code == 0
+        stored = read_checkpoint(str(tmp_path / "b.pt"))
+        assert (stored.text.lowercase, "B" in stored.encoder) == (lowercase, not lowercase)
+
+
 @pytest.mark.slow
 def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("abcab" * 300 + "xyzé" + "abcab" * 300, encoding="utf-8")

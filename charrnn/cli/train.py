@@ -165,7 +165,7 @@ def train(
     ] = TextOptions.errors,
     newline: Annotated[str, typer.Option(help="keep, or lf to turn line ends into LF.")] = TextOptions.newline,
     normalize: Annotated[str, typer.Option(help="Unicode form: none, nfc or nfkc.")] = TextOptions.normalize,
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="Turn capitals into lower case.")] = False,
+    lowercase: Annotated[bool, typer.Option(help="Turn capitals into lower case.")] = TextOptions.lowercase,
     min_count: Annotated[
         int | None,
         typer.Option(help="Rarer characters share one id that is never written. [default: see --max-vocab]", **UNSAID),
