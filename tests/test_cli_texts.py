@@ -202,6 +202,12 @@ def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another
         assert (stored.text.lowercase, "B" in stored.encoder) == (lowercase, not lowercase)
 
 
+def test_where_encoded_texts_are_kept_and_that_none_are_is_not_said_at_once(charrnn, tmp_path):
+    refused = charrnn("train", "a.txt", "--cache", "c", "--no-cache")
+    told = "charrnn: --cache names a folder for encoded texts, and --no-cache keeps none; give one of them\n"
+    assert (refused.code, refused.stderr) == (2, told)
+
+
 @pytest.mark.slow
 def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("abcab" * 300 + "xyzé" + "abcab" * 300, encoding="utf-8")

@@ -180,6 +180,8 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
     Raises:
         ConfigError: they cannot be followed.
     """
+    if flags["no_cache"] and flags["cache"] is not None:
+        raise ConfigError("--cache names a folder for encoded texts, and --no-cache keeps none; give one of them")
     options = TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)})
     separator = unescape(flags["separator"])
     if options.unit == CHARACTER and not _is_utf8(separator):
