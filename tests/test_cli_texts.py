@@ -174,6 +174,18 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
     assert " nats (" in told_of_6_gram("a.pt", "--corpus", "both.txt")
 
 
+def test_bytes_that_are_other_characters_in_other_files_are_another_text(charrnn, tmp_path):
+    texts = [("é" + make_text(1000)).encode(), b"\xef\xbb\xbf" + make_text(1000, seed=1).encode()]
+    for name, text in zip(("a.txt", "b.txt"), texts, strict=True):
+        (tmp_path / name).write_bytes(text)
+    assert charrnn("train", "a.txt", "b.txt", *SMALL, "--min-count", 2, "-o", "both.pt").code == 0
+    again = ["--out", "both.pt", "--resume", "--max-steps", 6]
+    refused = charrnn("train", "-", *again, stdin=b"".join(texts))
+    assert refused.code == 1
+    assert "both.pt: learned from these bytes as other characters, since they stood in other files: " in refused.stderr
+    assert charrnn("train", "a.txt", "b.txt", *again).code == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

@@ -90,8 +90,13 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
         CheckpointError: it is another; what may have been forgotten is named, and how to go on where it has grown.
     """
     before = stored.corpus
-    if before.sha256 == corpus.sha256:
+    if is_same_text(before, corpus):
         return
+    if before.sha256 == corpus.sha256:
+        raise CheckpointError(
+            f"{request.source}: learned from these bytes as other characters, since they stood in other files: a "
+            "byte-order mark is none where a file begins; give the texts in the files that they were in"
+        )
     reading = request.reading
     flags = {
         "--val-text": reading.val_texts, "--separator": reading.separator, "--include": reading.include,
@@ -105,6 +110,11 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
         mend += " (--exclude leaves out what has come into a folder since)"
     now = f"{corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
     raise _of_another_text(before, now, _mend_by_growth(request, before) or mend, request)
+
+
+def is_same_text(before: CorpusFacts, corpus: Corpus) -> bool:
+    """Whether a text is what a checkpoint has learned from, in its characters too."""
+    return (before.sha256, before.counts) == (corpus.sha256, corpus.counts)
 
 
 def _of_another_text(before: CorpusFacts, now: str, mend: str, request: Request) -> CheckpointError:

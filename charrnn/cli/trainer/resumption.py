@@ -12,7 +12,7 @@ import torch
 
 from charrnn.cli.common.cores import Neighbours, allotted_cores
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
-from charrnn.cli.trainer.reading import check_same
+from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import ENDS, Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights, overlaps
@@ -58,7 +58,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     before = {**asdict(stored.text), **asdict(stored.model), **asdict(stored.train_config)}
     changes = _changes(request.explicit, before)
     model, config = _change(stored, changes, before, request, corpus)
-    if stored.corpus.sha256 != corpus.sha256:
+    if not is_same_text(stored.corpus, corpus):
         return begin_with_weights(request, corpus, neighbours, ranks)
     config = _take_what_may_change(config, request.explicit)
     config = _settle_device(config, before["device"], request.explicit, ranks)
