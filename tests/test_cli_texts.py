@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -189,6 +190,32 @@ def test_bytes_that_are_other_characters_in_other_files_are_another_text(charrnn
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
+        (["--out", "a.pt", "--resume", "--hidden-size", 64], "--hidden-size is 64 and a.pt was trained with 16"),
+        (["--out", "a.pt", "--force-resume", "--cell", "gru"], "--cell: the weights in a.pt are made for what they"),
+        (["--out", "a.pt", "--resume", "--dropout", 0.4], "--dropout is 0.4 and a.pt was trained with 0.0"),
+        (["--resume-from", "slim.pt"], "slim.pt: was exported without what it takes to go on"),
+        (["--init-from", "a.pt", "--lines"], "--lines keeps lines apart, and the model in a.pt recalls what stood"),
+        (["--init-from", "a.pt", "--num-layers", 9], "--num-layers is 9, and the weights in a.pt are made for what"),
+    ],
+)
+def test_flags_that_a_checkpoint_does_not_fit_are_told_before_a_text_is_read(charrnn, tmp_path, flags, told):
+    (tmp_path / "a.txt").write_text(make_text(1000))
+    assert charrnn("train", "a.txt", *SMALL).code == 0
+    assert charrnn("inspect", "a.pt", "--export", "slim.pt").code == 0
+    reader, writer = os.pipe()  # which is open, and has nothing to read
+    command = [sys.executable, "-m", "charrnn", "train", "-", *map(str, flags)]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(), stdin=reader, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode in (1, 2)
+    assert ended.stderr.startswith(f"charrnn: {told}")
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
         (
             ["--val-fraction", 0.1],
             "--val-text is held out, and --val-fraction is a share of the text; give one of them",
@@ -209,7 +236,9 @@ def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another
     (tmp_path / "a.txt").write_text(make_text(2000))
     assert charrnn("train", "a.txt", "--lowercase", *SMALL).code == 0
     for flags, lowercase in (([], True), (["--no-lowercase"], False)):
-        assert charrnn("train", "a.txt", "--init-from", "a.pt", *flags, *SMALL[6:], "-o", "b.pt", "--overwrite").code == 0
+        assert (
+            charrnn("train", "a.txt", "--init-from", "a.pt", *flags, *SMALL[6:], "-o", "b.pt", "--overwrite").code == 0
+        )
         stored = read_checkpoint(str(tmp_path / "b.pt"))
         assert (stored.text.lowercase, "B" in stored.encoder) == (lowercase, not lowercase)
 

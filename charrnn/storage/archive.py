@@ -84,6 +84,7 @@ class Checkpoint:
         corpus: what the model learned from.
         made: versions, machine, command and time.
         training: what it takes to go on, or its `SUMMARY` where only the weights were asked for.
+        can_go_on: whether the file has all that it takes to go on, which an export leaves out.
         losses_of: members of the ensemble whose losses `history` holds; more than `model.members` where one member was
             taken out of it.
     """
@@ -96,6 +97,7 @@ class Checkpoint:
     corpus: CorpusFacts
     made: dict[str, str]
     training: dict[str, Any]
+    can_go_on: bool
     losses_of: int
 
     def member(self, number: int) -> Checkpoint:
@@ -250,7 +252,7 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
         cause = f" ({cause_of(error) if head else 'it is empty'})" if ZIP.startswith(head[:4]) else ""
         advice = another or "it is damaged or of another kind, use a copy or train again"
         raise CheckpointError(f"{path}: not a whole charrnn checkpoint{cause}; {advice}") from None
-    return _build(header, weights)
+    return _build(header, weights, can_go_on="lanes" in training)
 
 
 def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:
@@ -259,7 +261,7 @@ def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; it is damaged, train again")
 
 
-def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -> Checkpoint:
+def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]], *, can_go_on: bool) -> Checkpoint:
     text, has_unknown = read_text_options(header["text"])
     model = config_from_dict(ModelConfig, header["model"])
     return Checkpoint(
@@ -271,5 +273,6 @@ def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]]) -
         corpus=CorpusFacts(**header["corpus"]),
         made=header["made"],
         training=header["training"],
+        can_go_on=can_go_on,
         losses_of=model.members,
     )

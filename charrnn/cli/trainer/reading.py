@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 
+from charrnn.cli.trainer.changes import check_beginning, check_resume
 from charrnn.cli.trainer.checking import is_made_by_training
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.waiting import has_viewer
@@ -32,7 +33,8 @@ def stored_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
     """How the text of the run that a checkpoint holds was read, its alphabet included.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: it cannot be read, or was exported.
+        ConfigError: a flag asks for another run.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
     reading = replace(request.reading, options=text, encoder=encoder)
@@ -44,7 +46,7 @@ def initial_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
 
     Raises:
         CheckpointError: the model cannot be read.
-        ConfigError: it reads another unit.
+        ConfigError: it reads another unit, or is made for something else.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
     given = {name: value for name, value in request.explicit.items() if name in text.to_dict() or name == "lines"}
@@ -135,6 +137,8 @@ def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
     stored = read_checkpoint(str(request.source))
+    check = check_resume if request.resume else check_beginning
+    check(stored, request)  # before a text is read, which may be a pipe
     return stored.text, stored.encoder
 
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from charrnn.cli.common.cores import Neighbours, allotted_cores
+from charrnn.cli.trainer.changes import MAY_CHANGE, changes_of, check_resume, trained_with
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import ENDS, Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
-from charrnn.cli.trainer.transfer import MODEL_SHAPE, begin_with_weights, overlaps
+from charrnn.cli.trainer.transfer import begin_with_weights, overlaps
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict
-from charrnn.errors import CheckpointError, ConfigError
+from charrnn.errors import CheckpointError
 from charrnn.limits import flag_name
 from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, evaluations, peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
-from charrnn.text.options import TextOptions
 from charrnn.training import checkpoint
 from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.pace import Pace
@@ -30,12 +30,6 @@ from charrnn.training.precision import crawls_in
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.resuming import check_figures
 from charrnn.training.run import TrainingRun
-
-MAY_CHANGE = {*ENDS, "patience", "evaluate_every", "threads", "device", "deterministic"}
-"""Options that a resumed run may give anew."""
-
-SHAPE = {*MODEL_SHAPE, *(field.name for field in fields(TextOptions))}
-"""Options that no force can change: the weights are made for them, or the characters are."""
 
 PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
 """Options without which a place in the text means nothing."""
@@ -54,10 +48,12 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
         ConfigError: a flag asks for another run.
     """
     path = str(request.source)
-    stored = ranks.broadcast(lambda: _load_whole(path))
-    before = {**asdict(stored.text), **asdict(stored.model), **asdict(stored.train_config)}
-    changes = _changes(request.explicit, before)
-    model, config = _change(stored, changes, before, request, corpus)
+    stored = ranks.broadcast(lambda: checkpoint.load(path))
+    if not request.force:
+        check_same(stored, corpus, request)
+    check_resume(stored, request)  # again: what is held out by name is another share
+    before, changes = trained_with(stored), changes_of(stored, request.explicit)
+    model, config = _change(stored, changes, request, corpus)
     if not is_same_text(stored.corpus, corpus):
         return begin_with_weights(request, corpus, neighbours, ranks)
     config = _take_what_may_change(config, request.explicit)
@@ -86,26 +82,11 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
 
 
 def _change(
-    stored: Checkpoint, changes: Mapping[str, Any], before: Mapping[str, Any], request: Request, corpus: Corpus
+    stored: Checkpoint, changes: Mapping[str, Any], request: Request, corpus: Corpus
 ) -> tuple[ModelConfig, TrainConfig]:
-    """The stored configs with what was changed by force.
-
-    Raises:
-        CheckpointError: the text is another one, and that is not forced.
-        ConfigError: a change that is not forced, or that nothing can force.
-    """
-    path = str(request.source)
-    if "recall_dropout" in changes and not stored.model.recall:
-        raise ConfigError(
-            f"--recall-dropout hides what is recalled, and the model in {path} recalls nothing; leave it out"
-        )
+    """The stored configs with what was changed by force."""
     if not request.force:
-        if corpus.num_held_out:  # another such text is another share too
-            check_same(stored, corpus, request)
-        _check_unchanged(changes, before, path)
-        check_same(stored, corpus, request)
         return stored.model, stored.train_config
-    _check_forced(changes, path)
     config = _replace_fields(stored.train_config, changes)
     config = replace(config, val_spread=config.val_spread and not corpus.num_held_out)
     if "optimizer" in changes and "learning_rate" not in request.explicit:
@@ -153,20 +134,6 @@ def _restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[
         _take_history(run, stored)
 
 
-def _load_whole(path: str) -> Checkpoint:
-    """Load a checkpoint with all that it takes to go on.
-
-    Raises:
-        CheckpointError: it cannot be read, or was exported.
-    """
-    stored = checkpoint.load(path)
-    if "lanes" not in stored.training:
-        raise CheckpointError(
-            f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from"
-        )
-    return stored
-
-
 def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
     """Say that a run goes on where it cannot go on bit for bit; nothing where it can."""
     if config.device != before["device"]:
@@ -174,44 +141,6 @@ def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
     if config.precision == "auto":
         return f", without {before['precision']}, which this machine lacks: not bit for bit as it was to go on"
     return ""
-
-
-def _changes(explicit: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """What the command line asks for and the checkpoint was not trained with, its end apart."""
-    return {
-        name: value
-        for name, value in explicit.items()
-        if name not in MAY_CHANGE and name in stored and not _is_same(name, value, stored[name])
-    }
-
-
-def _is_same(name: str, value: Any, before: Any) -> bool:
-    """Whether a flag asks for what there was before; an encoding has several names."""
-    if name == "encoding":
-        return TextOptions(encoding=value).codec == TextOptions(encoding=before).codec
-    return value in (before, "auto")
-
-
-def _check_unchanged(changes: Mapping[str, Any], stored: Mapping[str, Any], path: str) -> None:
-    if changes:
-        told = [_contrast(name, value, stored[name], path) for name, value in changes.items()]
-        forced = "" if SHAPE & set(changes) else ", or see --force-resume"
-        raise ConfigError(f"{', '.join(told)}; leave it out to go on, or start anew with --out{forced}")
-
-
-def _contrast(name: str, value: Any, before: Any, path: str) -> str:
-    if isinstance(value, bool):
-        return f"{path} was trained with{'out' if value else ''} {flag_name(name)}"
-    return f"{flag_name(name)} is {value} and {path} was trained with {before}"
-
-
-def _check_forced(changes: Mapping[str, Any], path: str) -> None:
-    names = [flag_name(name) for name in changes if name in SHAPE]
-    if names:
-        raise ConfigError(
-            f"{', '.join(names)}: the weights in {path} are made for what they were; leave it out, "
-            "or start anew with --out"
-        )
 
 
 def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from charrnn.cli.common.cores import Neighbours
+from charrnn.cli.trainer.changes import MODEL_SHAPE, check_beginning
 from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.request import Request
 from charrnn.config import TrainConfig
-from charrnn.errors import ConfigError
 from charrnn.escape import quoted
-from charrnn.limits import flag_name
 from charrnn.regimen import HEAD_START_RATE
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.corpus import Corpus
@@ -29,9 +27,6 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.validation import validate_beginning
 from charrnn.wording import number_of
-
-MODEL_SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
-"""Options that weights are made for."""
 
 BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
 """Ends of the names of weights that have a row for each character."""
@@ -46,15 +41,8 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     """
     path = str(request.source)
     stored = ranks.broadcast(lambda: read_checkpoint(path))
+    check_beginning(stored, request)
     shape = {name: asdict(stored.model)[name] for name in MODEL_SHAPE}
-    _check_shape(shape, request.explicit, path)
-    if stored.model.hidden_size == 1 and stored.model.layer_norm:
-        raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train anew")
-    if corpus.options.lines and stored.model.recall:
-        raise ConfigError(
-            f"--lines keeps lines apart, and the model in {path} recalls what stood before; "
-            "begin with one that learned lines, or with --recall 0"
-        )
     request = replace(request, options={**request.options, **shape})
     launch = start_run(request, corpus, neighbours, ranks, rate_share=HEAD_START_RATE)
     run = launch.run
@@ -99,10 +87,3 @@ def carry_over(
         if name.endswith(BY_CHARACTER):
             carried[name] = fresh[name].cpu().index_copy(0, torch.tensor(places), learned)
     return carried
-
-
-def _check_shape(shape: Mapping[str, Any], explicit: Mapping[str, Any], path: str) -> None:
-    changed = [name for name in MODEL_SHAPE if explicit.get(name, shape[name]) != shape[name]]
-    asked = [f"{flag_name(name)} is {explicit[name]}" for name in changed]
-    if asked:
-        raise ConfigError(f"{', '.join(asked)}, and the weights in {path} are made for what they were; leave it out")

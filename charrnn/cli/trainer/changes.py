@@ -1,0 +1,108 @@
+"""What the flags ask for that a checkpoint was not trained with: what may change, what may be forced, and what neither.
+
+It follows from the checkpoint alone and is told before a text is read, which takes long or can be read only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from charrnn.cli.trainer.request import ENDS, Request
+from charrnn.errors import CheckpointError, ConfigError
+from charrnn.limits import flag_name
+from charrnn.storage.archive import Checkpoint
+from charrnn.text.options import TextOptions
+
+MAY_CHANGE = {*ENDS, "patience", "evaluate_every", "threads", "device", "deterministic"}
+"""Options that a resumed run may give anew."""
+
+MODEL_SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
+"""Options that weights are made for."""
+
+SHAPE = {*MODEL_SHAPE, *(field.name for field in fields(TextOptions))}
+"""Options that no force can change: the weights are made for them, or the characters are."""
+
+
+def trained_with(stored: Checkpoint) -> dict[str, Any]:
+    """Every option that a checkpoint was trained with, by its name."""
+    return {**asdict(stored.text), **asdict(stored.model), **asdict(stored.train_config)}
+
+
+def changes_of(stored: Checkpoint, explicit: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line asks for and a checkpoint was not trained with, its end and the like apart."""
+    before = trained_with(stored)
+    return {
+        name: value
+        for name, value in explicit.items()
+        if name not in MAY_CHANGE and name in before and not _is_same(name, value, before[name])
+    }
+
+
+def check_resume(stored: Checkpoint, request: Request) -> None:
+    """Refuse to go on with a run whose checkpoint lacks what that takes, or with flags that ask for another run.
+
+    Raises:
+        CheckpointError: it was exported.
+        ConfigError: a change that is not forced, or that nothing can force.
+    """
+    path, changes = str(request.source), changes_of(stored, request.explicit)
+    if not stored.can_go_on:
+        raise CheckpointError(
+            f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from"
+        )
+    if "recall_dropout" in changes and not stored.model.recall:
+        raise ConfigError(
+            f"--recall-dropout hides what is recalled, and the model in {path} recalls nothing; leave it out"
+        )
+    if request.force:
+        _check_forced(changes, path)
+    elif changes:
+        before = trained_with(stored)
+        told = [_contrast(name, value, before[name], request) for name, value in changes.items()]
+        forced = "" if SHAPE & set(changes) else ", or see --force-resume"
+        raise ConfigError(f"{', '.join(told)}; leave it out to go on, or start anew with --out{forced}")
+
+
+def check_beginning(stored: Checkpoint, request: Request) -> None:
+    """Refuse to begin with weights that are made for something else than what is asked for.
+
+    Raises:
+        ConfigError: they are.
+    """
+    path, shape = str(request.source), asdict(stored.model)
+    changed = [name for name in MODEL_SHAPE if request.explicit.get(name, shape[name]) != shape[name]]
+    if changed:
+        asked = ", ".join(f"{flag_name(name)} is {request.explicit[name]}" for name in changed)
+        raise ConfigError(f"{asked}, and the weights in {path} are made for what they were; leave it out")
+    if stored.model.hidden_size == 1 and stored.model.layer_norm:
+        raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train anew")
+    if request.explicit.get("lines", stored.text.lines) and stored.model.recall:
+        raise ConfigError(
+            f"--lines keeps lines apart, and the model in {path} recalls what stood before; "
+            "begin with one that learned lines, or with --recall 0"
+        )
+
+
+def _is_same(name: str, value: Any, before: Any) -> bool:
+    """Whether a flag asks for what there was before; an encoding has several names."""
+    if name == "encoding":
+        return TextOptions(encoding=value).codec == TextOptions(encoding=before).codec
+    return value in (before, "auto")
+
+
+def _contrast(name: str, value: Any, before: Any, request: Request) -> str:
+    path = request.source
+    if isinstance(value, bool):
+        return f"{path} was trained with{'out' if value else ''} {flag_name(name)}"
+    return f"{flag_name(name)} is {value} and {path} was trained with {before}"
+
+
+def _check_forced(changes: Mapping[str, Any], path: str) -> None:
+    names = [flag_name(name) for name in changes if name in SHAPE]
+    if names:
+        raise ConfigError(
+            f"{', '.join(names)}: the weights in {path} are made for what they were; leave it out, "
+            "or start anew with --out"
+        )
