@@ -187,6 +187,17 @@ def test_bytes_that_are_other_characters_in_other_files_are_another_text(charrnn
     assert charrnn("train", "a.txt", "b.txt", *again).code == 0
 
 
+def test_where_a_text_that_was_learned_from_is_to_be_held_out_the_flag_that_says_so_is_told(charrnn, tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(make_text(1000, seed=ord(name[0])))
+    assert charrnn("train", "a.txt", "b.txt", *SMALL).code == 0
+    refused = charrnn("train", "a.txt", "--val-text", "b.txt", "--resume")
+    told = (
+        "charrnn: --val-text holds out 0.5 of the text, and a.pt was trained with 0.1 of it held out; leave it out to "
+    )
+    assert (refused.code, refused.stderr[: len(told)]) == (2, told)
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
