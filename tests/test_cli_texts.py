@@ -130,6 +130,19 @@ def test_up_to_three_files_that_are_left_out_are_named(charrnn, tmp_path):
     assert begun["left_out"] == [f"{number}.bin" for number in range(5)]
 
 
+def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_of_what_trainings_made(
+    charrnn, tmp_path
+):
+    (tmp_path / "verse.txt").write_text(make_text(2000))
+    flags = ["train", ".", *SMALL, "--log", "log", "--out", "a.pt", "--overwrite", "-q"]
+    for _ in range(2):
+        assert charrnn(*flags).done.stderr == ""
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    told = "charrnn: 1 file left out, no utf-8 text, damaged or unreadable: latin.txt\n"
+    for again in (flags, [*flags[:-6], "-o", "b.pt", "-q"]):
+        assert charrnn(*again).done.stderr == told
+
+
 @pytest.mark.slow
 def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
     data = bytes(range(256)) * 12

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from charrnn.cli.trainer.checking import is_made_by_training
 from charrnn.cli.trainer.launch import PASSES_SHARE, Launch
 from charrnn.config import TrainConfig
 from charrnn.escape import as_typed, quoted
@@ -105,13 +108,23 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
         mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
         lines += [f"{known}; {mend}"] * bool(known)
     if corpus.skipped:
-        files, named = number_of(len(corpus.skipped), "file"), ", ".join(map(quoted, corpus.skipped[:NAMED]))
-        more = ", ... (--json names all)" if len(corpus.skipped) > NAMED else ""
         why = f"no {corpus.options.encoding} text, damaged, unreadable or made by a training"
-        lines.append(f"{files} left out, {why}: {named}{more}")
+        lines.append(_left_out(corpus.skipped, why))
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
         lines += _too_little(corpus, pieces)
     return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
+
+
+def unread(corpus: Corpus) -> str:
+    """Name the files of folders that were left out and are none of a training's; nothing where there are none."""
+    names = [name for name in corpus.skipped if not is_made_by_training(Path(name))]
+    return _left_out(names, f"no {corpus.options.encoding} text, damaged or unreadable") if names else ""
+
+
+def _left_out(names: Sequence[str], why: str) -> str:
+    named = ", ".join(map(quoted, names[:NAMED]))
+    more = ", ... (--json names all)" if len(names) > NAMED else ""
+    return f"{number_of(len(names), 'file')} left out, {why}: {named}{more}"
 
 
 def _too_little(corpus: Corpus, pieces: tuple[Ids, Ids]) -> list[str]:

@@ -13,7 +13,7 @@ import typer
 
 from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
-from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings
+from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings, unread
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.logbook import open_log
 from charrnn.cli.trainer.request import Request
@@ -64,6 +64,8 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
         display.begin(announcement(launch), settings(launch))
+        if request.quiet and (told := unread(corpus)):
+            display.warn(told)
         if told := doubt(launch.run):
             display.warn(f"{request.path}: {told}")
         session.train(signals)
