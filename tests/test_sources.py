@@ -351,6 +351,20 @@ def test_standard_input_can_be_given_once():
         find_documents(["-", "-"])
 
 
+def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, d__a=b"1", d__b=b"2", d__c=b"3", d__d=b"4")
+
+    def read_while_others_go(document):
+        if document.name == "d/b":
+            Path("d/a").unlink()
+            Path("d/c").unlink()
+        return is_text(document, PLAIN)
+
+    found = find_documents(["d"], is_text=read_while_others_go)
+    assert (names(found), found.skipped) == (["d/b", "d/d"], ["d/c", "d/a"])
+
+
 def test_a_text_that_is_missing_is_found_out_before_a_pipe_is_read(monkeypatch):
     class Unread(io.BytesIO):
         def read(self, size=-1):

@@ -89,7 +89,7 @@ class Found:
 
     Attributes:
         documents: in order.
-        skipped: files in folders that are not text, and files and folders in them that may not be read.
+        skipped: files in folders that are not text or are gone by now, and what in folders may not be read.
         held_out_from: place of the first document that is held out by name; None where none is.
     """
 
@@ -179,15 +179,19 @@ def find_documents(
 def _texts_among(
     files: Sequence[Path], is_text: Callable[[Document], bool], locked: list[str]
 ) -> tuple[list[Document], list[str]]:
-    """The documents that are text, and the names of the files that are not; those that may not be read are `locked`."""
+    """The documents that are text, and the names of the files that are not; those that may not be read are `locked`.
+
+    A file that is gone by now is none: to read many takes long.
+    """
     texts, others = list[Document](), list[str]()
     for document in (Document(str(file), file) for file in files):
         with _left_out(document.name, locked):
-            if is_text(document):
+            if os.path.exists(document.name) and is_text(document):
                 texts.append(document)
             else:
                 others.append(document.name)
-    return texts, others
+    gone = {document.name for document in texts if not os.path.exists(document.name)}
+    return [document for document in texts if document.name not in gone], [*others, *sorted(gone)]
 
 
 @contextlib.contextmanager
