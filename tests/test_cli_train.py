@@ -15,7 +15,7 @@ import torch
 from conftest import make_text
 from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 
-from charrnn.cli.trainer import reading
+from charrnn.cli.trainer import launch, reading
 from charrnn.cli.trainer.announce import doubt
 from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
@@ -26,6 +26,7 @@ from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.clock import CLOCK
 from charrnn.training.loop import take_step
+from charrnn.training.ranks import ALONE
 from charrnn.training.run import TrainingRun
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32"]
@@ -369,7 +370,7 @@ def test_a_gpu_that_is_not_there_is_one_line(charrnn, text):
     [
         (
             None,
-            "this PyTorch is built without CUDA; install a build with it (pytorch.org), or leave --device out to run",
+            "this PyTorch is built without CUDA; install another build (pytorch.org), or leave --device out to run",
         ),
         ("13.0", "torch finds no GPU; leave --device out to run on the CPU"),
     ],
@@ -380,6 +381,36 @@ def test_where_pytorch_lacks_cuda_a_build_that_has_it_is_asked_for(monkeypatch, 
     monkeypatch.setattr(torch_engine, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
     with pytest.raises(ConfigError, match=re.escape(f"--device cuda: {told}")):
         torch_engine.require_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "has_kernels"),
+    [
+        ((6, 1), ["sm_75", "sm_90"], False),
+        ((6, 1), ["sm_50", "sm_60", "sm_90"], True),
+        ((8, 0), ["sm_86", "sm_90"], False),
+        ((12, 1), ["sm_75", "sm_90a", "compute_90"], True),
+        ((12, 1), ["sm_75", "sm_120", "compute_130"], True),
+        ((7, 0), ["sm_75", "compute_75"], False),
+        ((9, 0), [], True),  # nothing is said
+    ],
+)
+def test_a_gpu_that_this_pytorch_has_no_kernels_for_is_none(monkeypatch, capability, built_for, has_kernels):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
+    for module in (launch, torch_engine):
+        monkeypatch.setattr(module, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
+    assert launch.choose_device("auto", ALONE) == ("cuda" if has_kernels else "cpu")
+    if not has_kernels:
+        told = (
+            "--device cuda: this PyTorch has no kernels for GPUs of compute capability "
+            f"{'.'.join(map(str, capability))}; install another build (pytorch.org), or leave --device out to run "
+            "on the CPU"
+        )
+        with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
+            launch.choose_device("cuda", ALONE)
 
 
 @pytest.mark.slow

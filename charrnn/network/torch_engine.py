@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -24,23 +25,38 @@ def require_device(device: str) -> None:
     """Check that a device is there.
 
     Raises:
-        ConfigError: CUDA was asked for and torch finds none.
+        ConfigError: CUDA was asked for and torch can use none.
     """
     if device == "cuda" and (trouble := gpu_trouble()):
-        install = "install a build with it (pytorch.org), or " if torch.version.cuda is None else ""
+        install = "install another build (pytorch.org), or " if trouble.startswith("this PyTorch") else ""
         raise ConfigError(f"--device cuda: {trouble}; {install}leave --device out to run on the CPU")
 
 
 @cache
 def gpu_trouble() -> str:
-    """Why torch can use no GPU, in words; empty where it can. A driver that is too old it tells in a warning."""
+    """Why torch can use no GPU, in words; empty where it can. What is too old for it torch tells in warnings."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
-            return ""
+            major, minor = torch.cuda.get_device_capability()
+            lacking = f"this PyTorch has no kernels for GPUs of compute capability {major}.{minor}"
+            return "" if _has_kernels(major, minor) else lacking
     if torch.version.cuda is None:
         return "this PyTorch is built without CUDA"
     return str(told[0].message).split(". ")[0] if told else "torch finds no GPU"
+
+
+def _has_kernels(major: int, minor: int) -> bool:
+    """Whether what torch was built for runs on a GPU of this compute capability, as far as torch says what that is.
+
+    Kernels (sm_86) run on later GPUs of the same generation too; code that the driver compiles (compute_86), on all
+    later ones.
+    """
+    built = re.findall(r"(sm|compute)_(\d+)(\d)", " ".join(torch.cuda.get_arch_list()))
+    return not built or any(
+        (int(generation), int(number)) <= (major, minor) and (int(generation) == major or kind == "compute")
+        for kind, generation, number in built
+    )
 
 
 class TorchCharRNN:
