@@ -82,6 +82,15 @@ def test_every_optimizer_lowers_the_loss(optimizer):
     assert reports[-1].val_loss < math.log(VOCAB_SIZE) - 0.5
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
+def test_a_step_on_the_processor_leaves_a_gpu_alone(monkeypatch, optimizer):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "current_stream", lambda: pytest.fail("it would be started"))
+    run = start(optimizer=optimizer)
+    take_step(run)
+    assert run.step == 1
+
+
 def test_the_state_is_carried_from_window_to_window_and_detached():
     run = start(state_reset=0.0)
     take_step(run)

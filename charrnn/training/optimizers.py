@@ -25,6 +25,10 @@ MOMENTS = {
 _WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 """Methods of theirs, beside `step`, that torch wraps for its compiler."""
 
+_CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
+"""Checks before a step, the second in older versions of torch, of whether it is recorded as a graph: it never is here.
+For them torch starts a GPU that is there, and takes some of its memory, though the training be on the processor."""
+
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Make the optimizer that a config names; only matrices decay (Loshchilov and Hutter 2019 for AdamW).
@@ -70,4 +74,9 @@ def _eager(optimizer: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.
     `step` keeps what its wrapper does otherwise, which is to switch gradients off.
     """
     methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in _WRAPPED}
-    return type(optimizer.__name__, (optimizer,), {**methods, "step": torch.no_grad()(inspect.unwrap(optimizer.step))})
+    methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), methods | dict.fromkeys(_CHECKS, _pass))
+
+
+def _pass(_: torch.optim.Optimizer) -> None:
+    """What takes the place of a check."""
