@@ -136,6 +136,26 @@ def test_steps_that_go_wrong_one_after_another_bring_back_the_weights():
     torch.testing.assert_close(weights(run), first, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ({2}, "after step 2 one was skipped: its loss or gradient is not a number"),
+        (
+            {2, 3, 4},
+            "after step 2 the loss or its gradient is not a number, 3 times in a row: back to the first weights with "
+            "half the learning rate (1 of 3 tries)",
+        ),
+    ],
+)
+def test_what_went_wrong_is_told_with_the_step_after_which_it_did(broken, told):
+    for run in (start(max_steps=1000), start_late(max_steps=1000)):
+        break_forward(run, broken)
+        for _ in range(READ_EVERY):
+            take_step(run)
+        assert run.health.trouble == told
+        assert run.health.recovered_at == (2 if run.health.recoveries else 0)
+
+
 def test_a_training_of_which_no_step_counts_ends_as_one_that_reads_at_once_does():
     for run in (start(max_steps=60), start_late(max_steps=60)):
         break_forward(run, range(10**6))

@@ -134,11 +134,12 @@ def read_figures(run: TrainingRun) -> None:
     run.ranks.barrier()  # before the wait for a device, which itself waits for ever for one whose process is gone
     values = run.ranks.all_reduce_mean(*torch.stack([figures.values for figures in unread]).flatten().tolist())
     recoveries = run.health.recoveries
+    run.step -= len(unread)  # each is counted once it is known to count
     for loss, norm, figures in zip(values[::2], values[1::2], unread, strict=True):
         if is_sound(loss, norm):
+            run.step += 1
             _count(run, loss, norm, figures.num_targets)
         else:
-            run.step -= 1
             skip_step(run)
         if run.health.recoveries > recoveries:  # what is left was found with weights that are no more
             return
