@@ -185,7 +185,21 @@ def test_a_spike_that_only_the_scale_lets_overflow_brings_nothing_back():
     for _ in range(BAD_STEPS + 2):
         take_step(run)
     read_figures(run)
-    assert (run.health.skipped, run.health.recoveries, run.step) == (2, 0, BAD_STEPS)
+    assert (run.health.recoveries, run.step) == (0, BAD_STEPS), "two were left out"
+    assert (run.health.skipped, run.health.trouble) == (0, ""), "as they are in any long training"
+
+
+def test_under_float16_too_a_loss_that_is_no_number_is_told_and_so_are_gradients_that_overflow_whatever_the_scale():
+    lost, overflowing = (start_late("float16", max_steps=1000) for _ in range(2))
+    break_forward(lost, {1})
+    overflowing.model.head.bias.register_hook(lambda gradient: gradient * math.inf)
+    for run in (lost, overflowing):
+        for _ in range(BAD_STEPS):
+            take_step(run)
+        read_figures(run)
+    assert lost.health.trouble == "after step 1 one was skipped: its loss or gradient is not a number"
+    assert (lost.health.skipped, overflowing.health.recoveries) == (1, 1)
+    assert "after step 0 the loss or its gradient is not a number, 3 times in a row" in overflowing.health.trouble
 
 
 def test_members_whose_scales_are_too_large_one_after_another_bring_nothing_back():
@@ -195,7 +209,7 @@ def test_members_whose_scales_are_too_large_one_after_another_bring_nothing_back
     for _ in range(BAD_STEPS + 1):
         take_step(run)
     read_figures(run)
-    assert (run.health.skipped, run.health.recoveries, run.step) == (1, 0, BAD_STEPS)
+    assert (run.health.skipped, run.health.recoveries, run.step) == (0, 0, BAD_STEPS), "one was left out"
     assert len({update._scaler.get_scale() for update in run.updates}) == 1
 
 

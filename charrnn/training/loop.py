@@ -119,7 +119,7 @@ def take_step(run: TrainingRun) -> bool:
     loss, norm = figures.values.tolist()
     if not is_sound(loss, norm):
         run.state = model.initial_state(run.num_lanes)
-        skip_step(run)
+        skip_step(run, loss)
         return False
     _update(run, found.state)
     _count(run, loss, norm, figures.num_targets)
@@ -140,7 +140,7 @@ def read_figures(run: TrainingRun) -> None:
             run.step += 1
             _count(run, loss, norm, figures.num_targets)
         else:
-            skip_step(run)
+            skip_step(run, loss)
         if run.health.recoveries > recoveries:  # what is left was found with weights that are no more
             return
 

@@ -42,8 +42,9 @@ class Health:
     """How well the numbers of a training do.
 
     Attributes:
-        skipped: steps left out in all, because their loss or gradient was not finite.
-        skipped_in_row: of them, the last ones without a good step between.
+        skipped: steps left out in all, because their loss or gradient was not finite; not those of `skip_step` in which
+            all is well.
+        skipped_in_row: steps left out, the last ones without a good step between.
         recoveries: times that training went back, in all; each halves the learning rate.
         tries: of them, those since the last evaluation that was the best.
         recovered_at: step of the last one, from which the learning rate rises anew.
@@ -95,13 +96,17 @@ def has_exploded(loss: float, lowest: float, vocab_size: int) -> bool:
     return loss > max(2 * lowest + 0.5, math.log(vocab_size) + 1)
 
 
-def skip_step(run: TrainingRun) -> None:
-    """Count a step that was left out, since its loss or gradient is not finite."""
+def skip_step(run: TrainingRun, loss: float) -> None:
+    """Count a step that was left out, since its loss or gradient is not finite.
+
+    Under float16 the scale of a sound loss rises until a gradient overflows: unless several do in a row, all is well.
+    """
     health = run.health
-    health.skipped += 1
     health.skipped_in_row += 1
-    if health.skipped == 1:
-        health.trouble = f"after step {run.step:,} one was skipped: its loss or gradient is not a number"
+    if not (run.updates[0].seeks_scale and is_sound(loss)):
+        health.skipped += 1
+        if health.skipped == 1:
+            health.trouble = f"after step {run.step:,} one was skipped: its loss or gradient is not a number"
     if health.skipped_in_row >= BAD_STEPS:
         go_back(run, f"the loss or its gradient is not a number, {BAD_STEPS} times in a row")
 

@@ -29,7 +29,12 @@ class Update:
 
     Args:
         optimizer: of its weights.
+
+    Attributes:
+        seeks_scale: whether a gradient that is not finite, now and then, only says that the loss was scaled too much.
     """
+
+    seeks_scale = False
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
@@ -59,7 +64,8 @@ class ScaledUpdate(Update):
 
     def __init__(self, optimizer: torch.optim.Optimizer, device: str, precision: str) -> None:
         super().__init__(optimizer)
-        self._fixed_scale = None if precision == "float16" else 1.0
+        self.seeks_scale = precision == "float16"
+        self._fixed_scale = None if self.seeks_scale else 1.0
         self._scaler = GradScaler(
             device,
             init_scale=self._fixed_scale or FLOAT16_SCALE,
