@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 
 import numpy as np
@@ -74,6 +75,26 @@ def test_a_precision_that_crawls_is_not_tried_unless_asked_for(monkeypatch, cell
     assert tried == ["float32"]
     probe_precision(model, 3, "bfloat16")
     assert tried == ["float32", "bfloat16"]
+
+
+@pytest.mark.parametrize(
+    ("device", "bfloat16", "float16", "chosen"),
+    [
+        ("cuda", 1.05, 1.09, "float32"),
+        ("cuda", 1.2, 1.3, "bfloat16"),
+        ("cuda", 1.2, 1.4, "float16"),
+        ("cuda", 0.9, 1.2, "float16"),
+        ("cpu", 1.05, None, "bfloat16"),
+        ("cpu", 1.0, None, "float32"),
+    ],
+)
+def test_on_a_gpu_chance_alone_chooses_no_narrower_precision(monkeypatch, device, bfloat16, float16, chosen):
+    model, speeds = make_model(), {"float32": 1.0, "bfloat16": bfloat16, "float16": float16}
+    monkeypatch.setattr(type(model), "device", property(lambda _: torch.device(device)))
+    monkeypatch.setattr(precision, "_left_alone", contextlib.nullcontext)
+    monkeypatch.setattr(precision, "crawls_in", lambda *_: False)
+    monkeypatch.setattr(precision, "_measure_speed", lambda model, lanes, candidate: speeds[candidate])
+    assert probe_precision(model, 3, "auto") == precision.Probe(chosen, speeds[chosen])
 
 
 def test_a_precision_that_is_merely_slower_is_tried(monkeypatch):
