@@ -23,14 +23,13 @@ import torch
 from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.network.torch_engine import require_device
 from tests.benchmarks import circles, encoding, losses, processes, sampling, saving, speed, tables
-from tests.benchmarks.measure import conditions
+from tests.benchmarks.measure import Rate, conditions
 
 
 def measure_speeds() -> Iterator[object]:
     """Every speed, a line each, and the README's table of them."""
     best = speed.ceiling()
-    for precision, rate in best.items():
-        yield f"product of {speed.PRODUCT} x {speed.PRODUCT}, {precision}: {rate.scaled(1e-9)} GFLOP/s"
+    yield from tell_products(best, "cpu")
     yield from speed.cell_shares(best)
     training, sampled = [], []
     for size in speed.SIZES:
@@ -58,11 +57,17 @@ def measure_gpu() -> Iterator[object]:
     """Training on the GPU."""
     require_device("cuda")
     best = speed.ceiling("cuda")
-    for precision, rate in best.items():
-        yield f"product of {speed.PRODUCT} x {speed.PRODUCT}, {precision}: {rate.scaled(1e-9)} GFLOP/s"
+    yield from tell_products(best, "cuda")
     yield from speed.cell_shares(best, device="cuda")
     for size in speed.SIZES:
         yield speed.training_speed(*size, device="cuda")
+
+
+def tell_products(best: dict[str, Rate], device: str) -> Iterator[str]:
+    """A device's best product in each precision."""
+    side = speed.PRODUCT[device]
+    for precision, rate in best.items():
+        yield f"product of {side} x {side}, {precision}: {rate.scaled(1e-9)} GFLOP/s"
 
 
 def measure_processes() -> Iterator[str]:

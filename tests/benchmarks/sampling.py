@@ -41,7 +41,7 @@ def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> Beside:
     with torch.inference_mode():
         expected = model(torch.tensor([[3]]), model.initial_state(1))[0][0].numpy()
     np.testing.assert_allclose(engine.step(np.array([3]), engine.initial_state())[0], expected, atol=1e-4)
-    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size).eval()
+    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM["cpu"], num_layers, hidden_size).eval()
 
     @torch.inference_mode()
     def sample_plain() -> float:

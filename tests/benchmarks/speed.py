@@ -21,11 +21,19 @@ from tests.benchmarks.measure import ROUNDS, Beside, Rate, compare
 from tests.benchmarks.peers import PlainLSTM
 
 TRAINING = TrainConfig(batch_size=64, seq_len=64, max_steps=10**6, learning_rate=1e-3)
-VOCAB_SIZE, EMBEDDING_DIM = 65, 64
-STEPS = 6
+VOCAB_SIZE = 65
+EMBEDDING_DIM = {"cpu": 64, "cuda": 128}
+"""What `charrnn train` takes where no flag says otherwise."""
+
+STEPS = {"cpu": 6, "cuda": 48}
+"""Steps in a round: a GPU's clocks take their time to rise."""
+
 SIZES = [(1, 128), (1, 384), (1, 512), (2, 512)]
-PRODUCT = 2048
+PRODUCT = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the matrices whose product is the ceiling."""
+
+PRODUCT_SECONDS = {"cpu": 0.0, "cuda": 0.1}
+"""How long a round of products takes at least."""
 
 
 def ceiling(device: str = "cpu") -> dict[str, Rate]:
@@ -33,17 +41,21 @@ def ceiling(device: str = "cpu") -> dict[str, Rate]:
 
     A precision in which a processor has no arithmetic is left out: one product would take it a minute.
     """
+    side = PRODUCT[device]
     matrices = {
-        dtype: torch.randn(PRODUCT, PRODUCT, device=device).to(dtype)
+        dtype: torch.randn(side, side, device=device).to(dtype)
         for dtype in (torch.float32, torch.bfloat16)
         if not crawls_in(str(dtype).removeprefix("torch."), device)
     }
 
     def multiply(matrix: torch.Tensor) -> float:
-        for _ in range(4):
-            matrix @ matrix
-        _wait_for(device)
-        return 4 * 2 * PRODUCT**3
+        started, products = time.perf_counter(), 0
+        while not products or time.perf_counter() - started < PRODUCT_SECONDS[device]:
+            for _ in range(4):
+                matrix @ matrix
+            _wait_for(device)
+            products += 4
+        return products * 2 * side**3
 
     return compare({
         str(dtype).removeprefix("torch."): lambda matrix=matrix: multiply(matrix) for dtype, matrix in matrices.items()
@@ -55,7 +67,7 @@ def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 5
     rows = []
     highest = max(rate.high for rate in best.values())
     for cell in GATES:
-        config = replace(model_config(num_layers, hidden_size), cell=cell)
+        config = replace(model_config(num_layers, hidden_size, device), cell=cell)
         run = start_run(config, TRAINING.batch_size, TRAINING.seq_len, device)
         rate = compare({"charrnn": lambda run=run: _steps(run)})["charrnn"]
         share = rate.median * training_cost(config) / highest
@@ -66,9 +78,9 @@ def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 5
     return rows
 
 
-def model_config(num_layers: int, hidden_size: int) -> ModelConfig:
+def model_config(num_layers: int, hidden_size: int, device: str = "cpu") -> ModelConfig:
     """The LSTM of these sizes, with recall, as it is trained where no flag says otherwise."""
-    sizes = {"hidden_size": hidden_size, "num_layers": num_layers, "embedding_dim": EMBEDDING_DIM}
+    sizes = {"hidden_size": hidden_size, "num_layers": num_layers, "embedding_dim": EMBEDDING_DIM[device]}
     return ModelConfig(vocab_size=VOCAB_SIZE, cell="lstm", recall=RECALL, **sizes)
 
 
@@ -76,20 +88,20 @@ def training_speed(
     num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64, device: str = "cpu"
 ) -> Beside:
     """Characters per second of a training step beside a plain float32 loop's."""
-    run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len, device)
-    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM, num_layers, hidden_size).to(device)
+    run = start_run(model_config(num_layers, hidden_size, device), batch_size, seq_len, device)
+    plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM[device], num_layers, hidden_size).to(device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
     batch = torch.randint(0, VOCAB_SIZE, (seq_len + 1, batch_size), device=device)
 
     def step_plain() -> float:
-        for _ in range(STEPS):
+        for _ in range(STEPS[device]):
             optimizer.zero_grad()
             logits, _ = plain(batch[:-1])
             functional.cross_entropy(logits.flatten(0, 1), batch[1:].flatten()).backward()
             nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
             optimizer.step()
         _wait_for(device)
-        return STEPS * batch_size * seq_len
+        return STEPS[device] * batch_size * seq_len
 
     rates = compare({"charrnn": lambda: _steps(run), "plain": step_plain})
     assert np.isfinite(run.pace.loss), "the measured steps are real ones"
@@ -164,11 +176,12 @@ def start_run(config: ModelConfig, batch_size: int, seq_len: int, device: str = 
 
 
 def _steps(run: TrainingRun) -> float:
-    for _ in range(STEPS):
+    steps, device = STEPS[run.config.device], run.config.device
+    for _ in range(steps):
         take_step(run)
     read_figures(run)
-    _wait_for(run.config.device)
-    return STEPS * run.config.batch_size * run.config.seq_len
+    _wait_for(device)
+    return steps * run.config.batch_size * run.config.seq_len
 
 
 def _wait_for(device: str) -> None:
