@@ -1,5 +1,6 @@
 """What runs on a GPU; skipped, with the reason, where there is none."""
 
+import json
 import os
 import warnings
 from contextlib import contextmanager
@@ -7,14 +8,16 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from conftest import VARIANTS, make_text, numpy_twin, random_model
+from conftest import VARIANTS, assert_texts_go_on_from_one, make_text, numpy_twin, random_model
 from test_recovery import weights
-from test_training import finish, start
+from test_training import IDS, TEXT, finish, start
 from test_updates import break_member
 
-from charrnn.config import ModelConfig
+from charrnn.config import GATES, ModelConfig
+from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.network.ensemble import build_model, members_of
 from charrnn.network.torch_engine import TorchCharRNN
+from charrnn.training import gpu_lanes
 from charrnn.training.loop import READ_EVERY, read_figures, take_step
 from charrnn.training.passes import forward_and_backward
 from charrnn.training.precision import PRECISIONS, crawls_in, probe_precision
@@ -37,6 +40,9 @@ HALF_PERSISTENT = [
     for cell, size in (("lstm", 160), ("gru", 160), ("rnn", 320), ("rnn-relu", 320))
 ]
 """Sizes at which PyTorch asks cuDNN for other kernels on the way back than on the way forward."""
+
+
+SMALL = ["--hidden-size", 32, "--max-steps", 20]
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +74,19 @@ def test_the_gpu_agrees_with_the_numpy_engine(config):
         np.testing.assert_allclose(gpu_logits, logits, atol=1e-3)
 
 
+@pytest.mark.parametrize(("recall", "members", "resets_at"), [(0, 1, 4), (50, 1, None), (50, 2, None), (0, 2, 4)])
+def test_many_texts_on_the_gpu_have_the_numpy_engines_logits(recall, members, resets_at):
+    shape = {"cell": "lstm", "hidden_size": 9, "num_layers": 2, "embedding_dim": 6}
+    model = random_model(ModelConfig(vocab_size=11, recall=recall, members=members, **shape))
+    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    gpu = TorchCharRNN(model.config, arrays, "cuda", resets_at)
+    on_gpu, on_host = (m.batch_reader(300) for m in (gpu, build_engine(model.config, arrays, resets_at)))
+    ids = np.random.default_rng(0).integers(0, 11, (12, 300))
+    for row in ids:
+        np.testing.assert_allclose(on_gpu(row), on_host(row), atol=1e-3)
+    assert_texts_go_on_from_one(gpu, ids, alike=4)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS["cuda"])
 @pytest.mark.parametrize("config", VARIANTS)
 def test_gradients_are_those_of_the_processor_in_every_precision(config, precision):
@@ -94,10 +113,31 @@ def check_gradients(build, precision):
     assert torch.dist(found["cpu"], found["cuda"]) < TOLERANCES[precision] * found["cpu"].norm()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "rnn-relu"])
-def test_training_on_the_gpu_learns_what_it_learns_on_the_processor(cell):
-    losses = [finish(start(cell, max_steps=60, device=device))[-1].val_loss for device in ("cpu", "cuda")]
-    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"cell": cell} for cell in GATES),
+        *({"optimizer": optimizer} for optimizer in ("adam", "rmsprop", "sgd")),
+        {"members": 2, "recall": 1000, "recall_dropout": 0.0},
+        {"line_feed": int(IDS[TEXT.index("\n")])},
+    ],
+    ids=lambda options: "-".join(value if isinstance(value, str) else name for name, value in options.items()),
+)
+def test_training_on_the_gpu_learns_what_it_learns_on_the_processor(options):
+    on_host, on_gpu = (learn(device, **options) for device in ("cpu", "cuda"))
+    assert on_gpu == pytest.approx(on_host, abs=0.005)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_it_learns_the_same_from_a_text_that_the_gpus_memory_is_too_small_for(monkeypatch, dtype):
+    resident = learn("cuda", ids=IDS.astype(dtype))
+    monkeypatch.setattr(gpu_lanes, "MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(gpu_lanes, "ResidentLanes", lambda *_, **__: pytest.fail("it lies there"))
+    assert learn("cuda", ids=IDS.astype(dtype)) == pytest.approx(resident, abs=0.005)
+
+
+def learn(device, **options):
+    return finish(start(**options, max_steps=60, state_reset=0.0, device=device))[-1].val_loss
 
 
 def test_a_precision_is_found_and_float16_trains_too():
@@ -148,6 +188,57 @@ def test_training_and_sampling_on_the_gpu_and_a_resume_on_the_cpu_and_back(charr
     back = charrnn("train", "verse.txt", "--resume", "--max-steps", 40, "--device", "cuda", **ON_GPU)
     assert back.code == 0, back.stderr
     assert "on cuda, before cpu: not bit for bit" in back.stderr
+
+
+def test_a_deterministic_run_that_was_cut_equals_the_straight_one(charrnn, tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(5000))
+    even = ["--warmup-steps", 0, "--final-learning-rate", 1, "--learning-rate", 0.01, "--evaluate-every", 10]
+    flags = [
+        "--hidden-size",
+        32,
+        "--batch-size",
+        8,
+        "--stretch",
+        256,
+        "--dropout",
+        0.2,
+        "--input-dropout",
+        0.05,
+        "--precision",
+        "float32",
+    ]
+    for name, *steps in (("straight.pt", 60), ("cut.pt", 30, 60)):
+        for number, last in enumerate(steps):
+            begin = ["--resume"] if number else [*flags, *even]
+            how = ["--deterministic", "--device", "cuda", "--max-steps", last, "--out", name]
+            assert charrnn("train", "verse.txt", *begin, *how, **ON_GPU).done
+    straight, cut = (torch.load(tmp_path / name, weights_only=True)["training"] for name in ("straight.pt", "cut.pt"))
+    assert straight["step"] == cut["step"] == 60
+    torch.testing.assert_close(cut["weights"], straight["weights"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--precision", "bfloat16", "--max-steps", 20],
+        ["--lines", *SMALL],
+        ["--members", 2, "--recall", 1000, *SMALL],
+        ["--optimizer", "rmsprop", "--precision", "float16", *SMALL],
+    ],
+    ids=["all that no flag decides", "lines", "an ensemble that recalls", "rmsprop"],
+)
+def test_what_was_trained_on_the_gpu_writes_many_texts_there_and_learns_another(charrnn, tmp_path, flags):
+    if "bfloat16" in flags and crawls_in("bfloat16", "cuda"):
+        pytest.skip("this GPU has no bfloat16")
+    many = "".join(map(chr, range(0x4E00, 0x4F00)))  # so that ids have two bytes
+    (tmp_path / "verse.txt").write_text(f"{many}\n{make_text(5000)}")
+    (tmp_path / "other.txt").write_text(make_text(5000, seed=1))
+    assert charrnn("train", "verse.txt", "--device", "cuda", *flags, **ON_GPU).done
+    tuned = ["--init-from", "verse.pt", "--out", "tuned.pt", "--max-steps", 10]
+    assert charrnn("train", "other.txt", "--device", "cuda", *tuned, **ON_GPU).done
+    for name in ("verse.pt", "tuned.pt"):
+        told = charrnn("sample", name, "--device", "cuda", "-N", 300, "-n", 20, "--json", **ON_GPU).done.text
+        assert [len(json.loads(line)["text"]) for line in told.splitlines()] == [20] * 300
 
 
 def test_deterministic_runs_are_equal_and_say_what_that_costs(charrnn, tmp_path):

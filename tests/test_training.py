@@ -28,7 +28,7 @@ VOCAB_SIZE = len(CharEncoder(TEXT))
 def start(cell="lstm", *, dropout=0.0, num_layers=1, members=1, recall=0, ids=IDS, line_feed=None, **options):
     model = ModelConfig(
         vocab_size=VOCAB_SIZE, cell=cell, hidden_size=32, num_layers=num_layers, embedding_dim=8, dropout=dropout,
-        members=members, recall=recall,
+        members=members, recall=recall, recall_dropout=options.pop("recall_dropout", 0.6),
     )  # fmt: skip
     defaults = {"batch_size": 4, "seq_len": 25, "max_steps": 12, "learning_rate": 3e-3, "warmup_steps": 3}
     config = TrainConfig(**{**defaults, **options})
