@@ -252,10 +252,13 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
 
 
 @pytest.mark.parametrize("temperature", [1e38, 1e46, 1e308])
-def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature):
+@pytest.mark.parametrize("filters", [{}, {"top_k": 4}, {"last_temperature": 1e308}])
+def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature, filters):
     logits = np.array([5, -np.inf, -40, 0, -np.inf], dtype=np.float32)
-    choose = make_chooser(SamplingOptions(temperature=temperature), Course(1), len(logits))
-    assert [choose(logits, threshold, 0) for threshold in (0, 0.33, 0.34, 0.66, 0.67, 0.99)] == [0, 0, 2, 2, 3, 3]
+    options = SamplingOptions(temperature=temperature, **filters)
+    choose, thresholds = make_chooser(options, Course(1), len(logits)), np.array([0, 0.33, 0.34, 0.66, 0.67, 0.99])
+    assert [choose(logits, threshold, 0) for threshold in thresholds] == [0, 0, 2, 2, 3, 3]
+    assert draw(weigh(np.tile(logits, (6, 1)), options, temperature), thresholds).tolist() == [0, 0, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize("temperature", [0, 0.1, 1.3])

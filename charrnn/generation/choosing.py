@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charrnn.errors import DivergenceError
 from charrnn.generation.course import Course
-from charrnn.generation.filters import Floats, SamplingOptions, weigh
+from charrnn.generation.filters import HOTTEST, Floats, SamplingOptions, weigh
 
 Ids = NDArray[np.integer[Any]]
 Chooser = Callable[[Floats, float, int], int]
@@ -20,10 +20,6 @@ Chooser = Callable[[Floats, float, int], int]
 
 OVERFLOWS_BELOW = 1e-3
 """Temperatures below which scores divided by them may overflow: there characters are drawn as with filters."""
-
-HOTTEST = 1e30
-"""Temperatures above this are taken as this: as good as an even choice, and their reciprocal is not zero in float32,
-times which minus infinity is no number."""
 
 COLD = 0.25
 """Temperatures below which the best score is taken away before the exponential, which would overflow. Above, only a

@@ -21,6 +21,10 @@ Floats = NDArray[np.floating[Any]]
 _COLDEST = 1e-20
 """Temperatures below this are taken as this: as good as greedy, and nothing overflows."""
 
+HOTTEST = 1e30
+"""Temperatures above this are taken as this: as good as an even choice, and their reciprocal is not zero in float32,
+times which minus infinity is no number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
@@ -91,7 +95,7 @@ def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats)
     if is_greedy.any():
         logits = np.where(is_greedy, _keep_best(logits, 1), logits)
     below_best = logits - logits.max(axis=-1, keepdims=True)
-    weights: Floats = np.exp(below_best / np.maximum(temperature, _COLDEST, dtype=logits.dtype))
+    weights: Floats = np.exp(below_best / np.clip(temperature, _COLDEST, HOTTEST).astype(logits.dtype))
     return weights
 
 
