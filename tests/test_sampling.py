@@ -251,6 +251,48 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
         assert choose(broken, 0.5, 0) == 7, "no id: the caller tells what is wrong"
 
 
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float32, np.float64]),
+        st.integers(1, 70),
+        elements=st.sampled_from([-np.inf, -200.0, -3.5, -1.0, 0.0, 0.5, 2.0]) | st.floats(-9, 9, width=32),
+    ).filter(lambda logits: np.isfinite(logits[0])),
+    st.sampled_from([0, 1e-30, 1e-4, 0.3, 0.8, 2.5, 1e46]),
+    st.none() | st.sampled_from([0, 0.5, 1e308]),
+    st.fixed_dictionaries(
+        {
+            "top_k": st.none() | st.integers(1, 75),
+            "top_p": st.none() | st.sampled_from([0.01, 0.2, 0.5, 0.9, 1.0]),
+            "min_p": st.none() | st.sampled_from([0, math.exp(-1), 0.01, 1.0]),
+            "allowed": st.none() | st.sets(st.integers(1, 69), max_size=60),
+        }
+    ),
+)
+def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logits, temperature, last, filters):
+    """The middle of each character's part of the distribution draws it."""
+    if filters["allowed"] is not None:
+        filters["allowed"] = (0, *(id_ for id_ in filters["allowed"] if id_ < len(logits)))
+    options = SamplingOptions(temperature=temperature, last_temperature=last, **filters)
+    course = Course(5)
+    choose = make_chooser(options, course, len(logits))
+    for drawn in (0, 2, 4):
+        weights = weigh(logits[None], options, options.temperature_at(course.share(drawn)))[0].astype(np.float64)
+        ends = weights.cumsum() / weights.sum()
+        for character in np.flatnonzero(weights > 1e-4).tolist():
+            threshold = ends[character] - weights[character] / weights.sum() / 2
+            assert choose(logits, threshold, drawn) == character
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("temperature", [0, 0.5])
+def test_one_text_whose_scores_are_no_numbers_is_no_text_whatever_the_filters(filters, broken, temperature):
+    logits = np.where(np.arange(7) == 3, broken, LOGITS)
+    options = SamplingOptions(**{**filters, "temperature": temperature})
+    with np.errstate(all="ignore"):
+        assert make_chooser(options, Course(1), 7)(logits, 0.5, 0) == 7, "no id: the caller tells what is wrong"
+
+
 @pytest.mark.parametrize("temperature", [1e38, 1e46, 1e308])
 @pytest.mark.parametrize("filters", [{}, {"top_k": 4}, {"last_temperature": 1e308}])
 def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature, filters):

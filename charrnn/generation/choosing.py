@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charrnn.errors import DivergenceError
 from charrnn.generation.course import Course
-from charrnn.generation.filters import HOTTEST, Floats, SamplingOptions, weigh
+from charrnn.generation.filters import COLDEST, HOTTEST, Floats, SamplingOptions, closed_row
 
 Ids = NDArray[np.integer[Any]]
 Chooser = Callable[[Floats, float, int], int]
@@ -62,13 +62,69 @@ def overflow() -> DivergenceError:
 def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
     """How one text's characters are drawn: from logits, a number in [0, 1) and the number of those before."""
     if options.has_filters or options.last_temperature is not None or options.temperature < OVERFLOWS_BELOW:
-
-        def choose(logits: Floats, threshold: float, drawn: int) -> int:
-            weights = weigh(logits[None], options, options.temperature_at(course.share(drawn)))
-            return int(draw(weights, np.array([threshold]))[0])
-
-        return choose
+        return _filtering_chooser(options, course, vocab_size)
     return _temperature_chooser(options.temperature, vocab_size)
+
+
+def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
+    """Draw as `draw` does from what `weigh` gives for the one text."""
+    closed = None if options.allowed is None else closed_row(options.allowed, vocab_size)
+    cut, changes = _make_cut(options, vocab_size), options.last_temperature is not None
+    scaled = np.empty(vocab_size, dtype=np.float64)
+    sums = scaled.data
+    multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
+
+    def choose(logits: Floats, threshold: float, drawn: int) -> int:
+        if closed is not None:
+            logits = logits + closed
+        best = logits.argmax()
+        temperature = options.temperature_at(course.share(drawn)) if changes else options.temperature
+        if temperature == 0:
+            return int(best) if math.isfinite(logits[best]) else vocab_size
+        subtract(logits, logits[best], scaled)
+        if cut is not None:
+            cut(scaled)
+        multiply(scaled, 1 / min(max(temperature, COLDEST), HOTTEST), scaled)
+        exp(scaled, scaled)
+        accumulate(scaled, out=scaled)
+        return bisect_right(sums, threshold * sums[-1])
+
+    return choose
+
+
+def _make_cut(options: SamplingOptions, vocab_size: int) -> Callable[[NDArray[np.float64]], None] | None:
+    """Give what sets all that top_k, top_p and min_p leave out to minus infinity, in scores whose best is 0.
+
+    Each keeps the first of one order, the best first and of equals the first, so that the last that all of them keep
+    says what goes: whatever is below it, and what equals it and comes later.
+    """
+    top_k, top_p = min(options.top_k or vocab_size, vocab_size), options.top_p or 1.0
+    lowest = math.log(options.min_p) if options.min_p else -math.inf
+    has_ranks = top_k < vocab_size or top_p < 1
+    if not has_ranks and not options.min_p:
+        return None
+    ranked, weights, first_sums = (np.empty(size, dtype=np.float64) for size in (vocab_size, vocab_size, top_k))
+    ranks, sums, first_weights = ranked.data, first_sums.data, weights[::-1][:top_k]
+    exp, accumulate, putmask, copyto = np.exp, np.add.accumulate, np.putmask, np.copyto
+
+    def cut(scores: NDArray[np.float64]) -> None:
+        low = lowest
+        if has_ranks:
+            copyto(ranked, scores)
+            ranked.sort()  # the best last
+            last = vocab_size - top_k
+            if top_p < 1:
+                exp(ranked, weights)
+                accumulate(first_weights, out=first_sums)
+                last = vocab_size - 1 - bisect_left(sums, top_p * sums[-1])
+            if ranks[last] >= lowest:
+                low = ranks[last]
+                if last and ranks[last - 1] == low > -math.inf:
+                    scores[(-scores).argsort(kind="stable")[vocab_size - last :]] = -np.inf
+                    return
+        putmask(scores, scores < low, -np.inf)
+
+    return cut
 
 
 def _temperature_chooser(temperature: float, vocab_size: int) -> Chooser:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from charrnn.limits import Range, check_range
 
 Floats = NDArray[np.floating[Any]]
 
-_COLDEST = 1e-20
+COLDEST = 1e-20
 """Temperatures below this are taken as this: as good as greedy, and nothing overflows."""
 
 HOTTEST = 1e30
@@ -93,39 +94,46 @@ def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats)
         logits = _filter(logits, options)
     is_greedy = np.equal(temperature, 0)
     if is_greedy.any():
-        logits = np.where(is_greedy, _keep_best(logits, 1), logits)
+        is_best = np.arange(logits.shape[-1]) == logits.argmax(axis=-1, keepdims=True)
+        logits = np.where(is_best | ~is_greedy, logits, -np.inf)
     below_best = logits - logits.max(axis=-1, keepdims=True)
-    weights: Floats = np.exp(below_best / np.clip(temperature, _COLDEST, HOTTEST).astype(logits.dtype))
+    weights: Floats = np.exp(below_best / np.clip(temperature, COLDEST, HOTTEST).astype(logits.dtype))
     return weights
+
+
+@lru_cache
+def closed_row(allowed: tuple[int, ...], vocab_size: int) -> Floats:
+    """What closes all but some ids where it is added to logits, shape (V,): 0 for these, minus infinity elsewhere."""
+    row = np.full(vocab_size, -np.inf, dtype=np.float32)
+    row[list(allowed)] = 0
+    return row
 
 
 def _filter(logits: Floats, options: SamplingOptions) -> Floats:
     if options.allowed is not None:
-        kept = np.full_like(logits, -np.inf)
-        kept[..., options.allowed] = logits[..., options.allowed]
-        logits = kept
+        logits = logits + closed_row(options.allowed, logits.shape[-1])
     if options.top_k is not None and options.top_k < logits.shape[-1]:
-        logits = _keep_best(logits, options.top_k)
+        logits = _keep_first(logits, _best_first(logits)[..., : options.top_k])
     if options.top_p is not None and options.top_p < 1:
         logits = _keep_likeliest(logits, options.top_p)
     if options.min_p:
-        low = logits.max(axis=-1, keepdims=True) + math.log(options.min_p)
-        logits = np.where(logits >= low, logits, -np.inf)
+        below_best = logits - logits.max(axis=-1, keepdims=True)
+        logits = np.where(below_best >= np.float64(math.log(options.min_p)), logits, -np.inf)
     return logits
 
 
-def _keep_best(logits: Floats, top_k: int) -> Floats:
-    """Set all but the top_k best of each row to minus infinity."""
-    return _keep_first(logits, np.argsort(-logits, axis=-1, kind="stable")[..., :top_k])
+def _best_first(logits: Floats) -> NDArray[np.intp]:
+    """The ids of each row, the best first, and of equals the first."""
+    return np.argsort(-logits, axis=-1, kind="stable")
 
 
 def _keep_likeliest(logits: Floats, top_p: float) -> Floats:
     """Set all but the fewest of each row that together have probability top_p to minus infinity."""
-    order = np.argsort(-logits, axis=-1, kind="stable")
+    order = _best_first(logits)
     weights = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
-    ranked = np.take_along_axis(weights, order, axis=-1)
-    before = ranked.cumsum(axis=-1) - ranked  # of all that are likelier
-    needed = before < top_p * weights.sum(axis=-1, keepdims=True)
+    sums = np.take_along_axis(weights, order, axis=-1).cumsum(axis=-1)
+    needed = np.ones(sums.shape, dtype=np.bool_)
+    needed[..., 1:] = sums[..., :-1] < top_p * sums[..., -1:]  # what is likelier is not enough
     return _keep_first(logits, order, needed)
 
 

@@ -44,6 +44,7 @@ def measure_speeds() -> Iterator[object]:
         yield sampled[-1]
     for size in speed.SIZES:
         yield sampling.many_texts(*size)
+    yield sampling.filtered(1, 128)
     yield sampling.matching(1, 512)
     yield sampling.first_character(1, 512)
     for size in ((1, 384), (2, 512)):

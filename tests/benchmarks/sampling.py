@@ -32,6 +32,15 @@ from tests.benchmarks.speed import EMBEDDING_DIM, TRAINING, VOCAB_SIZE, model_co
 
 ALPHABET = CharEncoder("\n" + "".join(map(chr, range(40, 39 + VOCAB_SIZE))))
 MANY = 256
+FREE = SamplingOptions()
+FILTERS = {
+    "-t 0": SamplingOptions(temperature=0),
+    "-t 0.3..1.2": SamplingOptions(temperature=0.3, last_temperature=1.2),
+    "--forbid": SamplingOptions(allowed=tuple(range(3, VOCAB_SIZE))),
+    "--top-k 20": SamplingOptions(top_k=20),
+    "--top-p 0.9": SamplingOptions(top_p=0.9),
+    "--min-p 0.05": SamplingOptions(min_p=0.05),
+}
 PATTERN = "[A-Z][a-f]*( [A-Z][a-f]*)*"
 
 
@@ -91,7 +100,7 @@ def matching(num_layers: int, hidden_size: int, length: int = 2000) -> str:
     """What holding a text to a pattern leaves of its speed."""
     _, engine, _ = _models(num_layers, hidden_size)
     match = LineMatch.build(PATTERN, ALPHABET)
-    held = Sampler(engine, [0], SamplingOptions(), 0, match)
+    held = Sampler(engine, [0], FREE, 0, match)
 
     def sample_held() -> float:
         return float(sum(1 for _ in held.stream(length)))
@@ -101,6 +110,14 @@ def matching(num_layers: int, hidden_size: int, length: int = 2000) -> str:
     return (
         f"sample {num_layers}x{hidden_size} --match: {rates['held']!s} char/s, share of the speed without {share:.2f}"
     )
+
+
+def filtered(num_layers: int, hidden_size: int, length: int = 2000) -> str:
+    """What the filters leave of one text's speed."""
+    _, engine, _ = _models(num_layers, hidden_size)
+    rates = compare({name: _sampling(engine, length, options) for name, options in {"": FREE, **FILTERS}.items()})
+    shares = "; ".join(f"{name} {rates[name].median / rates[''].median:.2f}" for name in FILTERS)
+    return f"sample {num_layers}x{hidden_size}, 1 text, share of the speed without filters: {shares}"
 
 
 def first_character(num_layers: int, hidden_size: int, runs: int = 7) -> str:
@@ -133,8 +150,8 @@ def _models(num_layers: int, hidden_size: int) -> tuple[ModelConfig, NumpyCharRN
     return config, NumpyCharRNN(config, {name: tensor.numpy() for name, tensor in model.state_dict().items()}), model
 
 
-def _sampling(engine: NumpyCharRNN, length: int) -> Callable[[], float]:
-    sampler = Sampler(engine, [0], SamplingOptions(), 0)
+def _sampling(engine: NumpyCharRNN, length: int, options: SamplingOptions = FREE) -> Callable[[], float]:
+    sampler = Sampler(engine, [0], options, 0)
     return lambda: float(sum(1 for _ in sampler.stream(length)))
 
 
