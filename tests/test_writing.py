@@ -22,7 +22,7 @@ from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.writing import Job, Shortfall, tell_short, write_json, write_many, write_one, write_stream
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
-from charrnn.generation import sampling
+from charrnn.generation import samples, sampling
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.samples import Sample
@@ -189,15 +189,30 @@ def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(caps
 
 def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, reciting):
     values = [-0.000004] * 9
-    monkeypatch.setattr(writing, "draw_samples", lambda *_: [Sample(0, "abcabcabc", [*values, -math.inf])])
+    monkeypatch.setattr(writing, "draw_samples", lambda *_, **__: [Sample(0, "abcabcabc", [*values, -math.inf])])
     out = io.BytesIO()
     write_json(out, reciting("abc"), with_log_probabilities=True)
     record = json.loads(out.getvalue())
     assert record["logprobs"] == [0.0] * 9 + [None]
-    monkeypatch.setattr(writing, "draw_samples", lambda *_: [Sample(0, "a", [-0.1, -0.100009]), Sample(1, "", [])])
+    monkeypatch.setattr(
+        writing, "draw_samples", lambda *_, **__: [Sample(0, "a", [-0.1, -0.100009]), Sample(1, "", [])]
+    )
     out = io.BytesIO()
     write_json(out, reciting("abc"), with_log_probabilities=False)
     assert [json.loads(line)["mean_logprob"] for line in out.getvalue().splitlines()] == [-0.1, None]
+
+
+def test_log_probabilities_are_computed_only_where_they_are_shown(monkeypatch, reciting):
+    computed = []
+    compute = samples.log_probabilities
+    monkeypatch.setattr(samples, "log_probabilities", lambda logits: computed.append(1) or compute(logits))
+    job = reciting("abc", rules=Rules(lines=1), num_samples=2)
+    write_one(io.BytesIO(), job)
+    write_many(io.BytesIO(), job)
+    assert not computed
+    write_one(io.BytesIO(), job, coloured=True)
+    write_json(io.BytesIO(), job, with_log_probabilities=False)
+    assert len(computed) == 6, "the mean is shown in any case"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are shared on Linux alone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,13 @@ class Growing:
 
 
 def draw_characters(
-    sampler: Sampler, encoder: CharEncoder, length: int | None, ending: Ending, number: int = 0
+    sampler: Sampler,
+    encoder: CharEncoder,
+    length: int | None,
+    ending: Ending,
+    number: int = 0,
+    *,
+    with_log_probabilities: bool = True,
 ) -> Iterator[Drawn]:
     """Draw one sample character by character, each as soon as it is certain.
 
@@ -122,13 +129,15 @@ def draw_characters(
         length: characters to draw at most; None for no limit.
         ending: what else ends it; tells afterwards what has.
         number: of the sample.
+        with_log_probabilities: whether they are computed, which takes as long as a draw; else they are no numbers.
 
     Yields:
         A character and its log-probability as the model sees it.
     """
     growing, drawn = Growing(encoder, sampler.course(length), ending), 0
     for character, logits in sampler.trace(growing.course, number):
-        yield from growing.feed(character, log_probabilities(logits)[character])
+        value = log_probabilities(logits)[character] if with_log_probabilities else math.nan
+        yield from growing.feed(character, value)
         if ending.reason is not None:
             return
         drawn += 1
@@ -136,7 +145,14 @@ def draw_characters(
 
 
 def draw_samples(
-    sampler: Sampler, encoder: CharEncoder, length: int, rules: Rules, numbers: Sequence[int], beginning: str = ""
+    sampler: Sampler,
+    encoder: CharEncoder,
+    length: int,
+    rules: Rules,
+    numbers: Sequence[int],
+    beginning: str = "",
+    *,
+    with_log_probabilities: bool = True,
 ) -> list[Sample]:
     """Draw samples side by side.
 
@@ -147,12 +163,15 @@ def draw_samples(
         rules: what else ends them.
         numbers: of the samples.
         beginning: the prompt, the end of which counts as a part of each sample's first line.
+        with_log_probabilities: see `draw_characters`.
     """
     growing = [Growing(encoder, sampler.course(length), Ending(rules, beginning)) for _ in numbers]
     pages = [_Page() for _ in numbers]
     unfinished, drawn = list(range(len(numbers))), 0
+    values = np.full(len(numbers), math.nan)
     for ids, logits in sampler.steps(numbers, [one.course for one in growing]):
-        values = log_probabilities(logits)[np.arange(len(ids)), ids]
+        if with_log_probabilities:
+            values = log_probabilities(logits)[np.arange(len(ids)), ids]
         for row in unfinished:
             over = ids[row] == ENDED
             pages[row].add(growing[row].finish(drawn) if over else growing[row].feed(int(ids[row]), float(values[row])))

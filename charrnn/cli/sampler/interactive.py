@@ -51,7 +51,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         if typed:
             sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, beginning))
         ending = Ending(job.rules, beginning)
-        drawn = draw_characters(sampler, job.encoder, job.length, ending, number)
+        drawn = draw_characters(sampler, job.encoder, job.length, ending, number, with_log_probabilities=False)
         number += 1
         with contextlib.suppress(KeyboardInterrupt):
             opening = typed if job.echo else ""

@@ -118,7 +118,7 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
         ids = job.sampler.stream(job.length)
         write_stream(out, itertools.chain(job.opening, job.encoder.spell(ids)))
     else:
-        drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
+        drawn = draw_characters(job.sampler, job.encoder, job.length, ending, with_log_probabilities=False)
         write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
     shortfall = Shortfall()
     shortfall.add(ending, job.rules.lines)
@@ -130,7 +130,7 @@ def write_many(out: BinaryIO, job: Job) -> Shortfall:
     shortfall = Shortfall()
 
     def texts() -> Iterator[str]:
-        for sample in _samples(job):
+        for sample in _samples(job, with_log_probabilities=False):
             shortfall.add(sample, job.rules.lines)
             yield job.opening + sample.text
 
@@ -144,7 +144,7 @@ def write_many(out: BinaryIO, job: Job) -> Shortfall:
 def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shortfall:
     """Write samples as JSON lines, in order."""
     shortfall = Shortfall()
-    for sample in _samples(job):
+    for sample in _samples(job, with_log_probabilities=True):
         shortfall.add(sample, job.rules.lines)
         finite = [value for value in sample.log_probabilities if math.isfinite(value)]
         record = {
@@ -234,11 +234,12 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
     write_line(sys.stderr, f"{told}: {reason}")
 
 
-def _samples(job: Job) -> Iterator[Sample]:
+def _samples(job: Job, *, with_log_probabilities: bool) -> Iterator[Sample]:
     """All samples in order."""
 
     def draw(block: range) -> list[Sample]:
-        return draw_samples(job.sampler, job.encoder, _length(job), job.rules, block, job.prompt)
+        rest = (_length(job), job.rules, block, job.prompt)
+        return draw_samples(job.sampler, job.encoder, *rest, with_log_probabilities=with_log_probabilities)
 
     return _drawn_in_blocks(job, draw)
 
