@@ -141,12 +141,12 @@ class Memories:
         is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._own_from))
         return np.where(is_known, followed, NONE).T
 
-    def repeated(self, num_texts: int) -> Memories:
-        """Begin so many texts with what was read of the only one of these, which stays as it is."""
+    def selected(self, rows: Ids) -> Memories:
+        """Begin texts with what was read of some of these, each as often as it is named; these stay as they are."""
         memories = copy.copy(self)
-        memories._rows = np.arange(num_texts)
-        memories._history = self._history.repeat(num_texts, axis=0)
-        memories._bits = self._bits.repeat(num_texts, axis=2)
+        memories._rows = np.arange(len(rows))
+        memories._history = self._history.take(rows, axis=0)
+        memories._bits = self._bits.take(rows, axis=2)
         return memories
 
     def _make_room(self) -> None:

@@ -116,21 +116,29 @@ class LastAlone:
     def __call__(self, ids: np.ndarray) -> np.ndarray:
         return self.read(ids)
 
-    def repeated(self, _: int) -> LastAlone:
+    def selected(self, _: np.ndarray) -> LastAlone:
         return self
 
 
 def assert_texts_go_on_from_one(model: Any, ids: np.ndarray, alike: int) -> None:
-    """Texts, shape (T, N), that begin alike have the logits of their own where one alone has read the beginning."""
+    """Texts, shape (T, N), that begin alike have the logits of their own where one alone has read the beginning.
+
+    So have some of them that go on without the others.
+    """
     ids[:alike] = ids[:alike, :1]
     one, apart = model.batch_reader(1), model.batch_reader(ids.shape[1])
     for characters in ids[:alike]:
         one(characters[:1])
         apart(characters)
-    expected = [apart(characters).copy() for characters in ids[alike:]]
+    half, kept = (alike + len(ids)) // 2, np.array([2, 0])
+    expected = [apart(characters).copy() for characters in ids[alike:half]]
+    some = apart.selected(kept)
+    expected += [apart(characters).copy() for characters in ids[half:]]
     for _ in range(2):  # the one stays where it is
-        together = one.repeated(ids.shape[1])
+        together = one.selected(np.zeros(ids.shape[1], dtype=np.intp))
         np.testing.assert_allclose([together(row).copy() for row in ids[alike:]], expected, atol=1e-4)
+    found = [some(row[kept]).copy() for row in ids[half:]]
+    np.testing.assert_allclose(found, np.array(expected)[half - alike :, kept], atol=1e-4)
 
 
 @pytest.fixture(autouse=True)

@@ -119,10 +119,11 @@ ALLOWED = {
         "choosing": "course errors filters",
         "patterns": "errors",
         "automaton": "patterns",
-        "sampling": "choosing course filters",
+        "side_by_side": "choosing course filters",
+        "sampling": "choosing course filters side_by_side",
         "matching": "automaton choosing encoder errors filters options patterns",
         "endings": "",
-        "samples": "course encoder endings filters options sampling",
+        "samples": "course encoder endings filters options sampling side_by_side",
         "mixing": "choosing encoder filters memory numpy_ensemble readers recall sampling",
     },
     "analysis": {

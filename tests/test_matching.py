@@ -14,7 +14,8 @@ from charrnn.generation.endings import Ending, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.samples import draw_characters, draw_samples
-from charrnn.generation.sampling import ENDED, Sampler
+from charrnn.generation.sampling import Sampler
+from charrnn.generation.side_by_side import ENDED
 from charrnn.text.encoder import CharEncoder
 
 LINED, UNLINED, RETURNS = CharEncoder("abcdefg\n"), CharEncoder("abcdefg"), CharEncoder("ab\n\r")

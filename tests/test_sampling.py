@@ -1,6 +1,7 @@
 import itertools
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions, weigh
+from charrnn.generation.matching import LineMatch
 from charrnn.generation.samples import Spelling, draw_characters, draw_samples
-from charrnn.generation.sampling import Sampler, begin, generate, generate_one
+from charrnn.generation.sampling import Sampler, begin, generate_one
+from charrnn.generation.side_by_side import ENDED, LOOK_EVERY, Beginning, generate
 from charrnn.text.encoder import CharEncoder
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
@@ -322,6 +325,68 @@ def test_the_prompt_is_read_once_for_all_texts_and_then_each_drawn_character():
     assert model.read[:5] == [[7], [3], [4, 4], [5, 5], [6, 6]]
     assert sampler.batch(range(2, 5), 1).tolist() == [[4]] * 3
     assert model.read[6:] == [[4] * 3]
+
+
+class Counted:
+    """Texts side by side that count how many characters they have read, all of them together."""
+
+    def __init__(self, texts, counts):
+        self.texts, self.counts = texts, counts
+
+    def __call__(self, ids):
+        self.counts.append(len(ids))
+        return self.texts(ids)
+
+    def selected(self, rows):
+        return Counted(self.texts.selected(rows), self.counts)
+
+
+@pytest.mark.parametrize("pattern", [None, "[b-h]*"])
+def test_texts_that_are_over_are_not_computed_on_and_the_others_stay_the_same(engine, pattern):
+    encoder = CharEncoder("\nabcdefgh")
+    match = None if pattern is None else LineMatch.build(pattern, encoder)
+    sampler = Sampler(engine, [1], SamplingOptions(), 5, match)
+    alone = []
+    for number in range(40):
+        ending = Ending(Rules(lines=1))
+        drawn = draw_characters(sampler, encoder, 500, ending, number)
+        alone.append("".join(character for character, _ in drawn))
+    counts = []
+    beginning = sampler.begin()
+    sampler.__dict__["_beginning"] = replace(beginning, read=Counted(beginning.read, counts))
+    samples = draw_samples(sampler, encoder, 500, Rules(lines=1), range(40))
+    lengths = list(map(len, alone))
+    assert [sample.text for sample in samples] == alone
+    for sample in samples:
+        assert len(sample.log_probabilities) == len(sample.text)
+        assert np.isfinite(sample.log_probabilities).all()
+    assert sum(counts) <= 2 * sum(lengths) + 40 * LOOK_EVERY < 40 * max(lengths), "at most a half are over"
+
+
+def test_a_text_that_is_over_and_whose_scores_are_no_numbers_any_more_stops_no_other():
+    """The first of three ends at once, and is still computed when its scores break."""
+
+    class Breaking:
+        def __init__(self, places):
+            self.places, self.num_read = places, 0
+
+        def __call__(self, ids):
+            self.num_read += 1
+            breaks = (self.places == 0) & (self.num_read > 20)
+            return np.where(breaks[:, None], np.nan, np.zeros((len(ids), 3)))
+
+        def selected(self, rows):
+            return Breaking(np.arange(len(rows)))
+
+    courses = [Course(90) for _ in range(3)]
+    courses[0].end()
+    beginning = Beginning(Breaking(np.zeros(1)), np.zeros((1, 3)))
+    generators = [np.random.default_rng(seed) for seed in range(3)]
+    steps = generate(beginning, generators=generators, options=SamplingOptions(), courses=courses)
+    drawn = np.array([ids for ids, _ in steps])
+    assert (drawn[:, 0] == ENDED).all()
+    assert drawn.shape == (90, 3)
+    assert (drawn[:, 1:] != ENDED).all()
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ class Recited:
         self._place += 1
         return np.tile(self._rows[(self._place - 1) % len(self._rows)], (len(ids), 1))
 
-    def repeated(self, _):
+    def selected(self, _):
         return Recited(self._rows, self._place)
 
 

@@ -42,6 +42,10 @@ class Course:
         """Let so many of the characters drawn not count, as far as there is room for others."""
         self._end = min(self._end + count, self._latest)
 
+    def end(self) -> None:
+        """Let nothing more come."""
+        self._end = self._latest = 0
+
     def share(self, drawn: int) -> float:
         """How far it is after so many characters, from 0 to 1; without end it never leaves its beginning."""
         if self._over_lines is not None:

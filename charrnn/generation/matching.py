@@ -171,10 +171,14 @@ class Walks:
         """Which are over, shape (N,)."""
         return np.array([walk.ended(left) for walk, left in zip(self._walks, lefts.tolist(), strict=True)])
 
-    def narrow(self, logits: Floats, lefts: Ids, over: Mask) -> Floats:
-        """Set the logits, shape (N, V), of characters that may not follow to minus infinity, but for what is over."""
+    def selected(self, rows: Ids) -> Walks:
+        """Some of them."""
+        return Walks([self._walks[row] for row in rows.tolist()])
+
+    def narrow(self, logits: Floats, lefts: Ids) -> Floats:
+        """Set the logits, shape (N, V), of characters that may not follow to minus infinity."""
         open_ = np.stack([walk.open(left) for walk, left in zip(self._walks, lefts.tolist(), strict=True)])
-        narrowed: Floats = np.where(open_ | over[:, None], logits, -np.inf)
+        narrowed: Floats = np.where(open_, logits, -np.inf)
         return narrowed
 
     def advance(self, ids: Ids, over: Mask) -> None:

@@ -127,10 +127,10 @@ class MixedTexts:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(mixed))
 
-    def repeated(self, num_texts: int) -> MixedTexts:
-        """Begin so many texts where the only one of these is, which stays there."""
-        memories = {reach: memory.repeated(num_texts) for reach, memory in self._memories.items()}
-        return MixedTexts([known.repeated(num_texts) for known in self._known], self._vocab_size, memories)
+    def selected(self, rows: Ids) -> MixedTexts:
+        """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
+        memories = {reach: memory.selected(rows) for reach, memory in self._memories.items()}
+        return MixedTexts([known.selected(rows) for known in self._known], self._vocab_size, memories)
 
 
 @dataclass
@@ -166,10 +166,10 @@ class _KnownTexts:
         )
         return self.prediction
 
-    def repeated(self, num_texts: int) -> _KnownTexts:
-        """Begin so many texts where the only one of these is."""
-        state = tuple(tuple(values.repeat(num_texts, axis=0) for values in layer) for layer in self.state)
-        return replace(self, state=state, prediction=self.prediction.repeat(num_texts, axis=0))
+    def selected(self, rows: Ids) -> _KnownTexts:
+        """Begin texts where some of these are."""
+        state = tuple(tuple(values[rows] for values in layer) for layer in self.state)
+        return replace(self, state=state, prediction=self.prediction[rows])
 
 
 def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:

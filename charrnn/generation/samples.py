@@ -13,7 +13,8 @@ import numpy as np
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.filters import Floats
-from charrnn.generation.sampling import ENDED, Sampler
+from charrnn.generation.sampling import Sampler
+from charrnn.generation.side_by_side import ENDED
 from charrnn.text.encoder import CharEncoder, Decoder, to_bytes
 from charrnn.text.options import BYTE
 
@@ -90,7 +91,10 @@ class Growing:
 
     def feed(self, character: int, log_probability: float) -> list[Drawn]:
         """Take the next id; give the characters that have become certain."""
-        return self._end(self._spelling.feed(character, log_probability))
+        certain = self._end(self._spelling.feed(character, log_probability))
+        if self.ending.reason is not None:
+            self.course.end()
+        return certain
 
     def finish(self, drawn: int) -> list[Drawn]:
         """Give the rest: after so many ids no more come."""
@@ -98,6 +102,7 @@ class Growing:
         if self.ending.reason is None:
             self.ending.reason = "match" if self.course.left(drawn) > 0 else "length"
             certain += self.ending.finish()
+        self.course.end()
         return certain
 
     def _end(self, characters: list[Drawn]) -> list[Drawn]:

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charrnn.generation.choosing import Chooser, Ids, draw, make_chooser, overflow
+from charrnn.generation.choosing import Chooser, Ids, make_chooser, overflow
 from charrnn.generation.course import Course
-from charrnn.generation.filters import Floats, SamplingOptions, weigh
+from charrnn.generation.filters import Floats, SamplingOptions
+from charrnn.generation.side_by_side import DRAWS_AT_ONCE, BatchReader, Beginning, generate
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch, Walk
@@ -24,28 +24,8 @@ if TYPE_CHECKING:
 Reader = Callable[[int], Floats]
 """Read one more character of a text; give the logits of the next, shape (V,), valid until the next call."""
 
-ENDED = -1
-"""Stands for a character in a text that is over while others beside it go on."""
-
-DRAWS_AT_ONCE = 256
-"""Random numbers to fetch together for one text; the sequence is the same as one by one."""
-
 COLUMNS_AT_ONCE = 256
 """Characters of texts side by side to put together, which takes less memory than as many arrays."""
-
-
-class BatchReader(Protocol):
-    """N texts that are read side by side."""
-
-    def __call__(self, ids: Ids, /) -> Floats:
-        """Read one more character of each, shape (N,).
-
-        Returns:
-            Logits of those after them, shape (N, V), valid until the next call.
-        """
-
-    def repeated(self, num_texts: int) -> BatchReader:
-        """Begin so many texts where the only one of these is, which stays there."""
 
 
 class StepModel(Protocol):
@@ -63,68 +43,12 @@ class StepModel(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Beginning:
-    """A prompt that was read, for any number of texts that begin with it.
-
-    Attributes:
-        read: one text, of which it was read.
-        logits: of what follows it, shape (1, V).
-    """
-
-    read: BatchReader
-    logits: Floats
-
-
 def begin(model: StepModel, prompt: Sequence[int], options: SamplingOptions) -> Beginning:
     """Read a prompt, ids of which there is at least one."""
     read = model.batch_reader(1, None if options.recall_all else len(prompt))
     for character in prompt:
         logits = read(np.array([character]))
     return Beginning(read, logits)
-
-
-def generate(
-    beginning: Beginning,
-    *,
-    generators: Sequence[np.random.Generator],
-    options: SamplingOptions,
-    courses: Sequence[Course],
-    match: LineMatch | None = None,
-) -> Iterator[tuple[Ids, Floats]]:
-    """Continue a prompt in N ways at once, in constant memory.
-
-    Args:
-        beginning: the prompt as a model has read it; it is not yielded.
-        generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
-        options: how a character is chosen.
-        courses: how much is to be drawn of each text, all of one length; they may change between characters.
-        match: what their lines must fit; a text may then be over before its length. None for anything.
-
-    Yields:
-        The next character's id for each text, shape (N,), or `ENDED` for one that is over; and the model's logits,
-        shape (N, V), valid until the next ones.
-
-    Raises:
-        DivergenceError: the scores are not finite any more.
-    """
-    read, logits = beginning.read.repeated(len(generators)), beginning.logits.repeat(len(generators), axis=0)
-    thresholds = _thresholds(generators)
-    walks = None if match is None else match.walks(len(generators))
-    length, over = courses[0].left(0), np.zeros(len(courses), dtype=np.bool_)
-    for drawn in itertools.count():
-        open_logits = logits
-        if walks is not None or drawn >= length:  # before, none can be over
-            lefts = np.array([course.left(drawn) for course in courses])
-            over = lefts <= 0 if walks is None else walks.ended(lefts)
-            if over.all():
-                return
-            open_logits = logits if walks is None else walks.narrow(logits, lefts, over)
-        ids = draw(weigh(open_logits, options, _temperatures(options, courses, drawn)), next(thresholds))
-        if walks is not None:
-            walks.advance(ids, over)
-        yield np.where(over, ENDED, ids), logits
-        logits = read(ids)
 
 
 def generate_one(
@@ -236,22 +160,6 @@ class Sampler:
 
     def _generator(self, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number])
-
-
-def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[np.float64]]:
-    """Numbers in [0, 1), one from each generator, shape (N,), without end."""
-    while True:
-        yield from np.stack([generator.random(DRAWS_AT_ONCE) for generator in generators], axis=1)
-
-
-def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: int) -> float | Floats:
-    """The temperature of all texts, or, where it changes, of each, shape (N, 1), after so many characters."""
-    if options.last_temperature is None:
-        return options.temperature
-    shares = {course.share(drawn) for course in courses}
-    if len(shares) == 1:
-        return options.temperature_at(shares.pop())
-    return np.array([[options.temperature_at(course.share(drawn))] for course in courses])
 
 
 def _held_to(walk: Walk, course: Course, choose: Chooser) -> Chooser:

@@ -42,10 +42,10 @@ class Texts:
         recalled = None if self._memories is None else self._memories.read(characters)
         return self._combine(stepper.read_many(characters, recalled) for stepper in self._steppers)
 
-    def repeated(self, num_texts: int) -> Texts:
-        """Begin so many texts where the only one of these is, which stays there."""
-        memories = None if self._memories is None else self._memories.repeated(num_texts)
-        return Texts([stepper.repeated(num_texts) for stepper in self._steppers], self._combine, memories)
+    def selected(self, rows: Ids) -> Texts:
+        """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
+        memories = None if self._memories is None else self._memories.selected(rows)
+        return Texts([stepper.selected(rows) for stepper in self._steppers], self._combine, memories)
 
 
 class ReadingModel(ABC):

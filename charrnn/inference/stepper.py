@@ -119,12 +119,12 @@ class Stepper:
             add_raised(logits, raised, recalled)
         return logits
 
-    def repeated(self, num_texts: int) -> Stepper:
-        """Begin so many texts where the only one of these, with that axis, is; it stays there."""
-        stepper = Stepper(self._config, self._folded, num_texts, self._resets_at)
+    def selected(self, rows: Ids) -> Stepper:
+        """Begin texts where some of these are, each as often as it is named; these stay there."""
+        stepper = Stepper(self._config, self._folded, len(rows), self._resets_at)
         for layer, own in zip(stepper._layers, self._layers, strict=True):
-            for values, of_one in zip(layer.memory, own.memory, strict=True):
-                values[:] = of_one
+            for values, of_all in zip(layer.memory, own.memory, strict=True):
+                values[:] = of_all[:, rows]
         return stepper
 
     def _advance(self, characters: Ids) -> None:

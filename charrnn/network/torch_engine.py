@@ -142,8 +142,8 @@ class TorchTexts:
         logits, self._state = self._model.step(ids, self._state, recalled)
         return logits
 
-    def repeated(self, num_texts: int) -> TorchTexts:
-        """Begin so many texts where the only one of these is, which stays there."""
-        state = tuple(tuple(values.repeat(num_texts, 1) for values in layer) for layer in self._state)
-        memories = None if self._memories is None else self._memories.repeated(num_texts)
+    def selected(self, rows: NDArray[np.integer[Any]]) -> TorchTexts:
+        """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
+        state = tuple(tuple(values[torch.from_numpy(rows)] for values in layer) for layer in self._state)
+        memories = None if self._memories is None else self._memories.selected(rows)
         return TorchTexts(self._model, state, memories)

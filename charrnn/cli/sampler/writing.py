@@ -17,7 +17,8 @@ from charrnn.display.outlet import write_line
 from charrnn.escape import quoted, visible
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.samples import Sample, draw_characters, draw_samples
-from charrnn.generation.sampling import ENDED, Sampler
+from charrnn.generation.sampling import Sampler
+from charrnn.generation.side_by_side import ENDED
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import TextOptions

@@ -1,0 +1,168 @@
+"""Texts from a model side by side, a character of each at a time; those that are over are soon computed no more."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.generation.choosing import Ids, draw
+from charrnn.generation.course import Course
+from charrnn.generation.filters import Floats, SamplingOptions, weigh
+
+if TYPE_CHECKING:
+    from charrnn.generation.matching import LineMatch, Walks
+
+ENDED = -1
+"""Stands for a character in a text that is over while others beside it go on."""
+
+DRAWS_AT_ONCE = 256
+"""Random numbers to fetch together for one text; the sequence is the same as one by one."""
+
+LOOK_EVERY = 16
+"""Characters of texts side by side from one look to the next at which of them who takes them has ended."""
+
+
+class BatchReader(Protocol):
+    """N texts that are read side by side."""
+
+    def __call__(self, ids: Ids, /) -> Floats:
+        """Read one more character of each, shape (N,).
+
+        Returns:
+            Logits of those after them, shape (N, V), valid until the next call.
+        """
+
+    def selected(self, rows: Ids, /) -> BatchReader:
+        """Begin texts where some of these are, each as often as `rows` names it; these stay there."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A prompt that was read, for any number of texts that begin with it.
+
+    Attributes:
+        read: one text, of which it was read.
+        logits: of what follows it, shape (1, V).
+    """
+
+    read: BatchReader
+    logits: Floats
+
+
+def generate(
+    beginning: Beginning,
+    *,
+    generators: Sequence[np.random.Generator],
+    options: SamplingOptions,
+    courses: Sequence[Course],
+    match: LineMatch | None = None,
+) -> Iterator[tuple[Ids, Floats]]:
+    """Continue a prompt in N ways at once, in constant memory.
+
+    Args:
+        beginning: the prompt as a model has read it; it is not yielded.
+        generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
+        options: how a character is chosen.
+        courses: how much is to be drawn of each text, all of one length; they may change between characters.
+        match: what their lines must fit; a text may then be over before its length. None for anything.
+
+    Yields:
+        The next character's id for each text, shape (N,), or `ENDED` for one that is over; and the model's logits,
+        shape (N, V), valid until the next ones, and older ones of what is over. Once a half is over, the rest alone is
+        computed on.
+
+    Raises:
+        DivergenceError: the scores are not finite any more.
+    """
+    texts = _Texts.all_of(beginning, courses, match)
+    thresholds, whole = _thresholds(generators), beginning.logits.repeat(len(generators), axis=0)
+    length, over = courses[0].left(0), np.zeros(len(courses), dtype=np.bool_)
+    for drawn in itertools.count():
+        if match is not None or drawn >= length or drawn % LOOK_EVERY == 0:
+            over = texts.over(drawn)
+            if over.all():
+                return
+            if 2 * np.count_nonzero(over) >= len(over):
+                texts, over = texts.without(over), over[~over]
+        weights = weigh(texts.open_logits(drawn, over), options, _temperatures(options, texts.courses, drawn))
+        ids = draw(weights, next(thresholds)[texts.rows])
+        given = np.full(len(courses), ENDED)
+        given[texts.rows] = np.where(over, ENDED, ids)
+        if len(texts.rows) < len(courses):
+            whole[texts.rows] = texts.logits
+        yield given, texts.logits if len(texts.rows) == len(courses) else whole
+        texts.advance(ids, over)
+
+
+@dataclass
+class _Texts:
+    """Those texts side by side that are computed, N of all that were begun.
+
+    Attributes:
+        rows: which of all they are, shape (N,).
+        read: reads them.
+        logits: of their next characters, shape (N, V).
+        courses: how much is to be drawn of each.
+        walks: what may follow in each; None for anything.
+    """
+
+    rows: Ids
+    read: BatchReader
+    logits: Floats
+    courses: Sequence[Course]
+    walks: Walks | None
+
+    @classmethod
+    def all_of(cls, beginning: Beginning, courses: Sequence[Course], match: LineMatch | None) -> _Texts:
+        """Begin one for each course."""
+        rows = np.arange(len(courses))
+        walks = None if match is None else match.walks(len(courses))
+        read = beginning.read.selected(np.zeros_like(rows))
+        return cls(rows, read, beginning.logits.repeat(len(courses), axis=0), courses, walks)
+
+    def over(self, drawn: int) -> NDArray[np.bool_]:
+        """Which are over after so many characters."""
+        lefts = self._lefts(drawn)
+        return lefts <= 0 if self.walks is None else self.walks.ended(lefts)
+
+    def without(self, over: NDArray[np.bool_]) -> _Texts:
+        """The others alone."""
+        kept = np.flatnonzero(~over)
+        courses = [self.courses[row] for row in kept.tolist()]
+        walks = None if self.walks is None else self.walks.selected(kept)
+        return _Texts(self.rows[kept], self.read.selected(kept), self.logits[kept], courses, walks)
+
+    def open_logits(self, drawn: int, over: NDArray[np.bool_]) -> Floats:
+        """The logits of what may follow after so many characters; of what is over such as do no harm."""
+        logits = self.logits if self.walks is None else self.walks.narrow(self.logits, self._lefts(drawn))
+        return np.where(over[:, None], 0, logits) if over.any() else logits
+
+    def advance(self, ids: Ids, over: NDArray[np.bool_]) -> None:
+        """Go on by the characters drawn, shape (N,); what is over stays where it is in its pattern."""
+        if self.walks is not None:
+            self.walks.advance(ids, over)
+        self.logits = self.read(ids)
+
+    def _lefts(self, drawn: int) -> Ids:
+        return np.array([course.left(drawn) for course in self.courses])
+
+
+def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[np.float64]]:
+    """Numbers in [0, 1), one from each generator, shape (N,), without end."""
+    while True:
+        yield from np.stack([generator.random(DRAWS_AT_ONCE) for generator in generators], axis=1)
+
+
+def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: int) -> float | Floats:
+    """The temperature of all texts, or, where it changes, of each, shape (N, 1), after so many characters."""
+    if options.last_temperature is None:
+        return options.temperature
+    shares = {course.share(drawn) for course in courses}
+    if len(shares) == 1:
+        return options.temperature_at(shares.pop())
+    return np.array([[options.temperature_at(course.share(drawn))] for course in courses])
