@@ -620,7 +620,9 @@ def test_a_pattern_that_is_refused_is_not_advised_on(sample):
     for pattern, checkpoint in (("[a\u00e9]", "bytes.pt"), ("(\ub530", "apart.pt")):
         refused = sample("--match", pattern, checkpoint=checkpoint)
         assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1), refused.stderr
-    assert sample("--stop", "\u00e9", "-q", checkpoint="bytes.pt").stderr == b"", "though it knows the other form"
+    assert sample("--stop", "\u00e9", "-n", 9, "-q", checkpoint="bytes.pt").stderr == b"", (
+        "though it knows the other form"
+    )
 
 
 @pytest.mark.usefixtures("forms")
@@ -759,6 +761,42 @@ def test_lines_that_were_asked_for_and_did_not_come_are_told(sample, arguments, 
     stderr = result.stderr.decode().removeprefix("seed 1\n")
     assert stderr.startswith(told.format(result.stdout.count(b"\n")))
     assert bool(stderr) == bool(told)
+
+
+BEFORE_STOP = "--length {} was reached before --stop; give a larger --length\n"
+NO_END = "charrnn: --stop '9' can end no text: the model never writes '9' (U+0039)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "length", "told"),
+    [
+        ([], 10_000, BEFORE_STOP.format(10_000)),
+        (["-n", 700], 700, ""),
+        (["-t", "0.5..1"], 500, BEFORE_STOP.format(500)),
+        (["-N", 2, "--stop", "u"], 0, ""),
+        (["--stop", "9", "-n", 7], 7, NO_END),
+        (["--lines", 2], 0, ""),
+    ],
+)
+def test_a_text_has_room_for_its_stop_where_no_length_is_given_and_that_it_did_not_come_is_told(
+    sample, arguments, length, told
+):
+    result = sample("--stop", "kkkk", "--seed", 1, "-q", *arguments)
+    assert result.stderr.decode() == told
+    assert not length or len(result.stdout.decode()) == length
+
+
+def test_of_several_texts_it_is_told_how_many_came_to_their_length_before_their_stop(sample):
+    result = sample("--stop", "kilo", "-n", 40, "-N", 12, "--seed", 1)
+    short = sum(len(text) >= 40 for text in result.stdout.decode().split("\n\n"))
+    assert 0 < short < 12
+    told = f"{short} of 12 texts reached --length 40 before --stop; give a larger --length"
+    assert result.stderr.decode() == f"seed 1\n{told}\n"
+
+
+def test_where_no_stop_can_come_the_length_is_that_of_any_text(sample):
+    result = sample("--stop", "9", "--seed", 1, "-q")
+    assert (len(result.stdout.decode()), result.stderr.decode()) == (500, NO_END)
 
 
 def test_lines_without_a_length_have_room_for_ten_of_the_mean_line_and_are_missed_aloud(sample, trained):

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from charrnn.cli.sampler import writing
 from charrnn.cli.sampler.interactive import converse
-from charrnn.cli.sampler.writing import Job, Shortfall, tell_short, write_json, write_many, write_one, write_stream
+from charrnn.cli.sampler.telling import Shortfall, tell_short
+from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one, write_stream
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
 from charrnn.generation import samples, sampling
@@ -182,7 +183,7 @@ def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
 def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(capsys, reciting, reasons, refused, why):
     job, shortfall = reciting("ab\nab\n", rules=Rules(lines=3), num_samples=3), Shortfall()
     for number, reason in enumerate([*reasons, "lines"]):
-        shortfall.add(Sample(number, "", [], reason, lines=3 if reason == "lines" else 2, refused=refused), 3)
+        shortfall.add(Sample(number, "", [], reason, lines=3 if reason == "lines" else 2, refused=refused), job.rules)
     tell_short(shortfall, job)
     assert capsys.readouterr().err == f"2 of 3 texts have fewer than 3 lines: {why}\n"
 

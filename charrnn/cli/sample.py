@@ -60,7 +60,7 @@ def sample(
         typer.Option(
             "--length",
             "-n",
-            help="Characters to write after the prompt; -1: without end. [default: 500, or more for each of --lines]",
+            help="Characters to write after the prompt; -1: without end. [default: 500, or more for --lines or --stop]",
             **UNSAID,
         ),
     ] = None,
@@ -160,7 +160,8 @@ def sample(
 
     from charrnn.cli.common.tables import shows_colour
     from charrnn.cli.sampler.preparing import prepare_job
-    from charrnn.cli.sampler.writing import tell_refused, tell_short, write_json, write_many, write_one
+    from charrnn.cli.sampler.telling import tell_refused, tell_short
+    from charrnn.cli.sampler.writing import write_json, write_many, write_one
     from charrnn.display.outlet import write_line
 
     read = [checkpoint, prompt, prompt_file, *(novel or ())]
@@ -191,16 +192,16 @@ def sample(
 def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one.
 
-    Lines without a length are what a text consists of: "over_lines" says how many. Where those of the model are long,
-    the length grows with them, once it is read.
+    Lines without a length are what a text consists of: "over_lines" says how many. The length that is chosen grows once
+    the model is read, with its lines, or where something else is to end the text.
     """
     length, lines = flags["length"], flags["lines"]
     if length is not None:
-        return {**flags, "over_lines": None}
+        return {**flags, "over_lines": None, "length_is_chosen": False}
     if lines is None and flags["match"] is not None:
         lines = 1
     length = min(DEFAULT_LENGTH * max(lines or 1, 1), MOST_CHARACTERS)
-    return {**flags, "length": length, "lines": lines, "over_lines": lines}
+    return {**flags, "length": length, "lines": lines, "over_lines": lines, "length_is_chosen": True}
 
 
 def _check(flags: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from charrnn.cli.common.shared import encode_ids
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
-from charrnn.cli.sampler.writing import Job, Shortfall, tell_short, write_stream
+from charrnn.cli.sampler.telling import Shortfall, tell_short
+from charrnn.cli.sampler.writing import Job, write_stream
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Ending
@@ -59,7 +60,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             write_stream(sys.stdout.buffer, characters, ends_line=True)
         if not quiet or job.length_is_chosen:
             shortfall = Shortfall()
-            shortfall.add(ending, job.rules.lines)
+            shortfall.add(ending, job.rules)
             tell_short(shortfall, job)
 
 

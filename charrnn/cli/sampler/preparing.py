@@ -32,6 +32,9 @@ MEAN_LINES = 10
 LONGEST_LINE = 100_000
 """Characters of such a line, at most: a text may have hardly any line feeds."""
 
+LONGEST_STOPPED = 10_000
+"""Characters of a text that a stop is to end, at most, where no length is given."""
+
 
 def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Job:
     """Read all that is to be read and put together what is to be written.
@@ -56,13 +59,15 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
     has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
     before = encode_ids(encoder, "\n") if has_lines else []  # after which one of them learned to begin a line
     opening = _opening(flags, contents, form, prompt, before)
-    length = None if flags["length"] == -1 else _length(flags, contents)
     _warn_of_lacking(flags, form)
     options = _options(flags, form)
     writes_cr_lf = form.has_cr_lf and all(_writes(character, encoder, options.allowed) for character in "\r\n")
     form = replace(form, has_cr_lf=writes_cr_lf)
-    rules = _rules(flags, form)
+    rules = _rules(flags, form, options.allowed)
     check_novel(prompt, rules, encoder.unit)
+    length = None if flags["length"] == -1 else _length(flags, contents)
+    if rules.stops and rules.lines is None and flags["length_is_chosen"] and options.last_temperature is None:
+        length = LONGEST_STOPPED
     match = _line_match(flags, form, options.allowed, prompt, length)
     if match is not None:
         rules = replace(rules, fits=match.fits)
@@ -80,7 +85,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
         separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
         at_once=at_once,
         processes=processes,
-        length_is_chosen=flags["over_lines"] is not None,
+        length_is_chosen=flags["length_is_chosen"],
     )
 
 
@@ -126,11 +131,12 @@ def _end_of_another(flags: Mapping[str, Any], form: Form) -> str:
     return max(ends, key=len, default="")
 
 
-def _rules(flags: Mapping[str, Any], form: Form) -> Rules:
-    """What ends a sample before its length, and which lines are left out of it."""
+def _rules(flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] | None) -> Rules:
+    """What can end a sample before its length, and which lines are left out of it."""
     known_lines = _known_lines(flags["novel"], form.text, flags["encoding"]) if flags["novel"] else None
-    stops = tuple(stop for typed in flags["stop"] or () for stop in form.stops_of(typed))
-    return Rules(stops=stops, lines=flags["lines"], known_lines=known_lines)
+    stops = (stop for typed in flags["stop"] or () for stop in form.stops_of(typed))
+    written = tuple(stop for stop in stops if all(_writes(character, form.encoder, allowed) for character in stop))
+    return Rules(stops=written, lines=flags["lines"], known_lines=known_lines)
 
 
 def _warn_of_line_ends(others: Iterable[Other], first: Checkpoint, first_has_cr_lf: bool) -> None:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 from charrnn.cli.sampler.sharing import in_order
+from charrnn.cli.sampler.telling import Shortfall
 from charrnn.display.heatmap import heat, paint
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import write_line
-from charrnn.escape import quoted, visible
+from charrnn.escape import visible
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.samples import Sample, draw_characters, draw_samples
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.side_by_side import ENDED
-from charrnn.standard_input import name_of
 from charrnn.text.encoder import CharEncoder, to_bytes
 from charrnn.text.options import TextOptions
-from charrnn.wording import number_of
 
 Text = TypeVar("Text")
 
@@ -49,7 +46,7 @@ class Job:
         separator: between them.
         at_once: how many to compute side by side, at most, in each process.
         processes: that share them.
-        length_is_chosen: whether the length was chosen for its lines.
+        length_is_chosen: whether none was given.
     """
 
     sampler: Sampler
@@ -84,31 +81,6 @@ class Job:
         return match is not None and not match.has_lines
 
 
-@dataclass
-class Shortfall:
-    """What is to be told of samples once they are written.
-
-    Attributes:
-        refused: known lines left out of them.
-        num_short: how many have fewer lines than were asked for, since their length was over before.
-        num_without_room: how many of these had some length left, in which no line could fit a pattern.
-        lines: whole lines of the last of these.
-    """
-
-    refused: int = 0
-    num_short: int = 0
-    num_without_room: int = 0
-    lines: int = 0
-
-    def add(self, written: Sample | Ending, wanted: int | None) -> None:
-        """Count one more, of which so many lines were wanted."""
-        self.refused += written.refused
-        if wanted is not None and written.reason in ("length", "match") and written.lines < wanted:
-            self.num_short += 1
-            self.num_without_room += written.reason == "match"
-            self.lines = written.lines
-
-
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
     ending = Ending(job.rules, job.prompt)
@@ -122,7 +94,7 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
         drawn = draw_characters(job.sampler, job.encoder, job.length, ending, with_log_probabilities=False)
         write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
     shortfall = Shortfall()
-    shortfall.add(ending, job.rules.lines)
+    shortfall.add(ending, job.rules)
     return shortfall
 
 
@@ -132,7 +104,7 @@ def write_many(out: BinaryIO, job: Job) -> Shortfall:
 
     def texts() -> Iterator[str]:
         for sample in _samples(job, with_log_probabilities=False):
-            shortfall.add(sample, job.rules.lines)
+            shortfall.add(sample, job.rules)
             yield job.opening + sample.text
 
     if job.rules.are_none:
@@ -146,7 +118,7 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
     """Write samples as JSON lines, in order."""
     shortfall = Shortfall()
     for sample in _samples(job, with_log_probabilities=True):
-        shortfall.add(sample, job.rules.lines)
+        shortfall.add(sample, job.rules)
         finite = [value for value in sample.log_probabilities if math.isfinite(value)]
         record = {
             "sample": sample.number,
@@ -203,36 +175,6 @@ def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> N
         end = "" if text.endswith("\n") else "\n"
         out.write(to_bytes((separator if number else "") + shown + end))
         out.flush()
-
-
-def tell_refused(refused: int, sources: Sequence[str]) -> None:
-    """Say on stderr how many lines were left out since they stand in files."""
-    told = "line left out that stands" if refused == 1 else "lines left out that stand"
-    write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
-
-
-def tell_short(shortfall: Shortfall, job: Job) -> None:
-    """Say on stderr where there are fewer lines than were asked for, why, and what to do."""
-    if not shortfall.num_short:
-        return
-    assert job.rules.lines is not None, "else none is lacking"
-    wanted = number_of(job.rules.lines, "line")
-    told = f"{shortfall.lines:,} of {wanted}"
-    if job.num_samples > 1:
-        told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
-    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
-    reason = f"--length {job.length}{drawn} was reached"
-    has_no_room = shortfall.num_without_room == shortfall.num_short
-    if has_no_room:
-        reason = f"--length {job.length} has no room for another that fits --match"
-    can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
-    other = ", or a higher --temperature" if shortfall.refused else ", or -1" if can_be_endless else ""
-    reason += f"; give a larger --length{other}"
-    if has_no_room and job.takes_no_line:
-        reason = "no other line fits --match with the characters that are allowed"
-    if not job.writes_line_feeds:
-        reason = "the model writes no line feed"
-    write_line(sys.stderr, f"{told}: {reason}")
 
 
 def _samples(job: Job, *, with_log_probabilities: bool) -> Iterator[Sample]:

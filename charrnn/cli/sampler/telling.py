@@ -1,0 +1,82 @@
+"""What is told of samples once they are written: lines that were left out, and ends that did not come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from charrnn.display.outlet import write_line
+from charrnn.escape import quoted
+from charrnn.generation.endings import Ending, Rules
+from charrnn.generation.samples import Sample
+from charrnn.standard_input import name_of
+from charrnn.wording import number_of
+
+if TYPE_CHECKING:
+    from charrnn.cli.sampler.writing import Job
+
+
+@dataclass
+class Shortfall:
+    """What is to be told of samples once they are written.
+
+    Attributes:
+        refused: known lines left out of them.
+        num_short: how many have fewer lines than were asked for, since their length was over before.
+        num_without_room: how many of these had some length left, in which no line could fit a pattern.
+        lines: whole lines of the last of these.
+        num_unstopped: how many came to their length, of those that a stop was to end before.
+    """
+
+    refused: int = 0
+    num_short: int = 0
+    num_without_room: int = 0
+    lines: int = 0
+    num_unstopped: int = 0
+
+    def add(self, written: Sample | Ending, rules: Rules) -> None:
+        """Count one more, which was to end by these rules."""
+        self.refused += written.refused
+        if rules.lines is None:
+            self.num_unstopped += bool(rules.stops) and written.reason == "length"
+        elif written.reason in ("length", "match") and written.lines < rules.lines:
+            self.num_short += 1
+            self.num_without_room += written.reason == "match"
+            self.lines = written.lines
+
+
+def tell_refused(refused: int, sources: Sequence[str]) -> None:
+    """Say on stderr how many lines were left out since they stand in files."""
+    told = "line left out that stands" if refused == 1 else "lines left out that stand"
+    write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
+
+
+def tell_short(shortfall: Shortfall, job: Job) -> None:
+    """Say on stderr where there are fewer lines than were asked for, or no stop has come, why, and what to do."""
+    if shortfall.num_unstopped:
+        told = f"--length {job.length} was reached"
+        if job.num_samples > 1:
+            told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached --length {job.length}"
+        write_line(sys.stderr, f"{told} before --stop; give a larger --length")
+    if not shortfall.num_short:
+        return
+    assert job.rules.lines is not None, "else none is lacking"
+    wanted = number_of(job.rules.lines, "line")
+    told = f"{shortfall.lines:,} of {wanted}"
+    if job.num_samples > 1:
+        told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
+    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
+    reason = f"--length {job.length}{drawn} was reached"
+    has_no_room = shortfall.num_without_room == shortfall.num_short
+    if has_no_room:
+        reason = f"--length {job.length} has no room for another that fits --match"
+    can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
+    other = ", or a higher --temperature" if shortfall.refused else ", or -1" if can_be_endless else ""
+    reason += f"; give a larger --length{other}"
+    if has_no_room and job.takes_no_line:
+        reason = "no other line fits --match with the characters that are allowed"
+    if not job.writes_line_feeds:
+        reason = "the model writes no line feed"
+    write_line(sys.stderr, f"{told}: {reason}")
