@@ -250,6 +250,8 @@ def _parse_temperature(text: str) -> tuple[float, float | None]:
     """
     first, dots, last = text.partition("..")
     try:
+        if last.startswith("."):  # `0.3...1` may mean an end of 0.1 or of 1
+            raise ValueError
         return float(first), float(last) if dots else None
     except ValueError:
         raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
