@@ -271,6 +271,10 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (["--stop", ""], 2, "--stop is empty, and would end every text at once; give a text"),
         (["-n", "-2"], 2, "--length is -2; it must be from 0 to 1,000,000,000,000, or -1 for no end"),
         (["--lines", "0"], 2, "--lines is 0; it must be at least 1"),
+        *(
+            (["-N", number], 2, f"--num-samples is {number}; it must be at least 1 and at most 1,000,000,000,000")
+            for number in ("0", "10000000000000000000000")
+        ),
         (["-n", "-1", "--json"], 2, "--length -1 has no end, and --json needs one; give a length"),
         (["--logprobs"], 2, "--logprobs are a part of the JSON; give --json too"),
         (

@@ -238,8 +238,8 @@ def _check_ends(flags: Mapping[str, Any]) -> None:
     """Refuse numbers of characters, lines and texts that cannot be, and no end where one is needed."""
     if not -1 <= flags["length"] <= MOST_CHARACTERS:
         raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
-    for name in ("lines", "num_samples"):
-        check_range(name, flags[name], Range(1))
+    check_range("lines", flags["lines"], Range(1))
+    check_range("num_samples", flags["num_samples"], Range(1, MOST_CHARACTERS))
     endless = flags["length"] == -1
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:
