@@ -278,6 +278,11 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (["-n", "-1", "--json"], 2, "--length -1 has no end, and --json needs one; give a length"),
         (["--logprobs"], 2, "--logprobs are a part of the JSON; give --json too"),
         (
+            ["--separator", "-", "--json"],
+            2,
+            "--separator goes between texts, and with --json each is a line; leave one of them out",
+        ),
+        (
             ["--surprisal"],
             2,
             "--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same",

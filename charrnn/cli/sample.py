@@ -250,6 +250,8 @@ def _check_output(flags: Mapping[str, Any]) -> None:
     """Refuse extra output where it cannot be shown."""
     if flags["logprobs"] and not flags["as_json"]:
         raise ConfigError("--logprobs are a part of the JSON; give --json too")
+    if flags["separator"] is not None and flags["as_json"]:
+        raise ConfigError("--separator goes between texts, and with --json each is a line; leave one of them out")
     if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
         raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
 
