@@ -556,6 +556,30 @@ def test_a_mixture_of_models_whose_lines_end_differently_is_told(sample, returns
     assert result.stderr.decode() == (f"charrnn: {told}\n" if first != other else "")
 
 
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"lowercase": "yes"}, "in lowercase"),
+        ({"normalize": "nfc"}, "in the case it came in and normalized by nfc"),
+        ({}, ""),
+    ],
+)
+def test_a_mixture_of_models_of_which_one_alone_knows_capitals_or_both_unicode_forms_is_told(
+    sample, trained, form, told
+):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], **form}}, trained / "formed.pt")
+    for first, other, texts in (
+        ("formed.pt", "words.pt", ("in the case it came in", told)),
+        ("words.pt", "formed.pt", (told, "in the case it came in")),
+    ):
+        result = sample("-n", 9, "-q", "--mix", f"{other}:0.5", checkpoint=first)
+        message = (
+            f"charrnn: --mix {other} has its text {texts[0]}, and the first model {texts[1]}; what is typed is read as "
+        )
+        assert result.stderr.decode() == (f"{message}the first model's text was\n" if told else "")
+
+
 def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, returns):
     flags = ["--match", "[A-Z][a-z]+ .*", "--seed", 1, "-q"]
     lines = sample(*flags, "--lines", 5, checkpoint=returns).stdout.decode().split("\r\n")

@@ -52,7 +52,7 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
     prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text, flags["encoding"])
     has_cr_lf = ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
     others = read_others(contents, flags["mix"] or [])
-    _warn_of_line_ends(others, contents, has_cr_lf)
+    _warn_of_other_forms(others, contents, has_cr_lf)
     model, encoder = load_for_sampling(contents, others, flags["device"])
     form = Form(contents.text, encoder, has_cr_lf)
     prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags["unknown"], flags["checkpoint"])
@@ -139,9 +139,15 @@ def _rules(flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] | None
     return Rules(stops=written, lines=flags["lines"], known_lines=known_lines)
 
 
-def _warn_of_line_ends(others: Iterable[Other], first: Checkpoint, first_has_cr_lf: bool) -> None:
-    """Say on stderr where a model that is mixed in ends its lines otherwise than the first."""
+def _warn_of_other_forms(others: Iterable[Other], first: Checkpoint, first_has_cr_lf: bool) -> None:
+    """Say on stderr where a model that is mixed in ends its lines otherwise than the first, or has another form."""
     for other in others:
+        own, of_first = (_form_of(contents) for contents in (other.contents, first))
+        if own != of_first:
+            write_error(
+                f"--mix {other.path} has its text {own}, and the first model {of_first}; what is typed is read as the "
+                "first model's text was"
+            )
         encoder = other.contents.encoder
         has_cr_lf = ends_lines_by_cr_lf(encoder, other.contents.corpus.counts)
         if "\n" in first.encoder and "\n" in encoder and has_cr_lf != first_has_cr_lf:
@@ -149,6 +155,12 @@ def _warn_of_line_ends(others: Iterable[Other], first: Checkpoint, first_has_cr_
             write_error(
                 f"--mix {other.path} ends its lines by {own}, and the first model by {of_first}; the text may have both"
             )
+
+
+def _form_of(contents: Checkpoint) -> str:
+    """How a model's text was brought to one form, in words."""
+    case = "in lowercase" if contents.text.lowercase else "in the case it came in"
+    return case if contents.text.normalize == "none" else f"{case} and normalized by {contents.text.normalize}"
 
 
 def _warn_of_stops(stops: Iterable[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
