@@ -1073,6 +1073,19 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_the_end_of_what_is_typed_leave
     assert process.returncode == 0
 
 
+def test_ctrl_c_leaves_a_conversation_whose_beginnings_stand_in_a_file(trained, start):
+    (trained / "beginnings.txt").write_text("Tin\nBa\n")
+    with open(trained / "beginnings.txt") as beginnings:
+        words = ["sample", "words.pt", "-i", "-q", "-n", -1, "--allow", "aeiou"]
+        process = start(trained, *words, stdin=beginnings)
+    shown = read_until(process.stdout.fileno(), b"Tin")
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    shown += process.stdout.read()
+    assert (process.returncode, process.stderr.read()) == (130, b"")
+    assert re.fullmatch(b"Tin[aeiou]*\n", shown)
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [(["-q"], b""), (["--seed", 1], b"seed 1\ntype a beginning and Enter; Ctrl-C ends a text, Ctrl-")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +24,8 @@ from charrnn.text.decoding import BOM, prepare
 def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
     """Read beginnings from standard input until it ends, and continue each.
 
-    Ctrl-C ends the text that is being written, not the conversation. The n-th text of a seed is the same every time.
+    Ctrl-C ends the text that is being written, not the conversation, unless what is typed comes from a file: nobody can
+    type the end of that. The n-th text of a seed is the same every time.
 
     Args:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
@@ -54,7 +56,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         ending = Ending(job.rules, beginning)
         drawn = draw_characters(sampler, job.encoder, job.length, ending, number, with_log_probabilities=False)
         number += 1
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.nullcontext() if _is_of_file() else contextlib.suppress(KeyboardInterrupt):
             opening = typed if job.echo else ""
             characters = itertools.chain(opening, (character for character, _ in drawn))
             write_stream(sys.stdout.buffer, characters, ends_line=True)
@@ -62,6 +64,11 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)
             tell_short(shortfall, job)
+
+
+def _is_of_file() -> bool:
+    """Whether what is typed stands in a file."""
+    return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
 def _lines() -> Iterator[str]:
