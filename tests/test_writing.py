@@ -167,6 +167,18 @@ def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
     assert write_one(io.BytesIO(), job).refused == 100, "lines in ten times the length"
 
 
+@pytest.mark.parametrize("lines", [5, None])
+def test_a_text_without_end_is_left_where_a_model_has_nothing_but_known_lines_to_say(capsys, reciting, lines):
+    rules = Rules(lines=lines, known_lines=KnownLines(["ab", "\u00e9"]))
+    job = replace(reciting("ab\n\n\u00e9\n", rules=rules), length=None)
+    out = io.BytesIO()
+    shortfall = write_one(out, job)
+    tell_short(shortfall, job)
+    told = "100,000 characters in a row were known lines, or empty ones; give a higher --temperature\n"
+    assert (out.getvalue(), shortfall.refused) == (b"", 33_333)
+    assert capsys.readouterr().err == ("0 of 5 lines: " if lines else "") + told
+
+
 @pytest.mark.parametrize(
     ("reasons", "refused", "why"),
     [

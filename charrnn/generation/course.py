@@ -15,6 +15,9 @@ MOST_CHARACTERS = 10**12
 MOST_DRAWN = 10
 """Times its length that are drawn of a text, what is left out of it included: a model may have nothing else to say."""
 
+MOST_IN_VAIN = 100_000
+"""Characters of a text without end that are left out in a row, at most: then nothing else may come any more."""
+
 
 class Course:
     """One text on its way.

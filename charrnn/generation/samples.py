@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.generation.course import Course
+from charrnn.generation.course import MOST_IN_VAIN, Course
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Sampler
@@ -81,11 +81,13 @@ class Growing:
     Attributes:
         course: as given.
         ending: as given.
+        vain: characters left out in a row by now.
     """
 
     def __init__(self, encoder: CharEncoder, course: Course, ending: Ending) -> None:
         self.course = course
         self.ending = ending
+        self.vain = 0
         self._encoder = encoder
         self._spelling = Spelling(encoder)
 
@@ -112,7 +114,10 @@ class Growing:
             if self.ending.reason is not None:
                 break
         self.course.line = self.ending.lines
+        if certain:
+            self.vain = 0
         if refused := self.ending.take_refused():
+            self.vain += len(refused)
             self.course.give_back(int(self._encoder.widths(refused).sum()))
         return certain
 
@@ -131,8 +136,8 @@ def draw_characters(
     Args:
         sampler: of the model that `encoder` belongs to.
         encoder: gives the characters.
-        length: characters to draw at most; None for no limit.
-        ending: what else ends it; tells afterwards what has.
+        length: characters to draw at most; None for no limit: it ends then where nothing but known lines comes.
+        ending: what else ends it; tells afterwards what has, which in that case is "known".
         number: of the sample.
         with_log_probabilities: whether they are computed, which takes as long as a draw; else they are no numbers.
 
@@ -143,6 +148,8 @@ def draw_characters(
     for character, logits in sampler.trace(growing.course, number):
         value = log_probabilities(logits)[character] if with_log_probabilities else math.nan
         yield from growing.feed(character, value)
+        if length is None and growing.vain >= MOST_IN_VAIN:
+            ending.reason = "known"
         if ending.reason is not None:
             return
         drawn += 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from charrnn.display.outlet import write_line
 from charrnn.escape import quoted
+from charrnn.generation.course import MOST_IN_VAIN
 from charrnn.generation.endings import Ending, Rules
 from charrnn.generation.samples import Sample
 from charrnn.standard_input import name_of
@@ -16,6 +17,8 @@ from charrnn.wording import number_of
 
 if TYPE_CHECKING:
     from charrnn.cli.sampler.writing import Job
+
+ONLY_KNOWN = f"{MOST_IN_VAIN:,} characters in a row were known lines, or empty ones; give a higher --temperature"
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Shortfall:
         num_without_room: how many of these had some length left, in which no line could fit a pattern.
         lines: whole lines of the last of these.
         num_unstopped: how many came to their length, of those that a stop was to end before.
+        only_known: whether one without end was left, since nothing but known lines came.
     """
 
     refused: int = 0
@@ -35,13 +39,15 @@ class Shortfall:
     num_without_room: int = 0
     lines: int = 0
     num_unstopped: int = 0
+    only_known: bool = False
 
     def add(self, written: Sample | Ending, rules: Rules) -> None:
         """Count one more, which was to end by these rules."""
         self.refused += written.refused
+        self.only_known |= written.reason == "known"
         if rules.lines is None:
             self.num_unstopped += bool(rules.stops) and written.reason == "length"
-        elif written.reason in ("length", "match") and written.lines < rules.lines:
+        elif written.reason in ("length", "match", "known") and written.lines < rules.lines:
             self.num_short += 1
             self.num_without_room += written.reason == "match"
             self.lines = written.lines
@@ -61,6 +67,8 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
             told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached --length {job.length}"
         write_line(sys.stderr, f"{told} before --stop; give a larger --length")
     if not shortfall.num_short:
+        if shortfall.only_known:
+            write_line(sys.stderr, ONLY_KNOWN)
         return
     assert job.rules.lines is not None, "else none is lacking"
     wanted = number_of(job.rules.lines, "line")
@@ -79,4 +87,6 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
         reason = "no other line fits --match with the characters that are allowed"
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
+    if shortfall.only_known:
+        reason = ONLY_KNOWN
     write_line(sys.stderr, f"{told}: {reason}")
