@@ -151,6 +151,15 @@ def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
     assert run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-n", -1).stdout in (b"tin tuna", b"nap tuna")
 
 
+@pytest.mark.parametrize(("many", "short"), [([], "0 of 1 line"), (["-N", 3], "3 of 3 texts have fewer than 1 line")])
+def test_a_known_line_where_no_other_can_begin_is_told_as_the_reason(unlined, many, short):
+    (unlined / "known.txt").write_text("tin tuna\n")
+    result = run(unlined, "one.pt", "--seed", 1, "--match", "tin tuna", "--novel", "known.txt", *many)
+    told = "the only line is a known one, and the model writes no line feed to begin another; give another --seed"
+    assert result.stdout.strip() == b""
+    assert result.stderr.decode().splitlines()[2:] == [f"{short}: {told}"]
+
+
 def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_end_a_text(unlined):
     result = run(unlined, "one.pt", "-q", "--stop", r"\n\n", "-n", 9)
     assert (result.returncode, len(result.stdout)) == (0, 9)

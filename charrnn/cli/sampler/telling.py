@@ -87,6 +87,8 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
         reason = "no other line fits --match with the characters that are allowed"
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
+        if shortfall.refused:
+            reason = f"the only line is a known one, and {reason} to begin another; give another --seed"
     if shortfall.only_known:
         reason = ONLY_KNOWN
     write_line(sys.stderr, f"{told}: {reason}")
