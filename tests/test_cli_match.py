@@ -62,6 +62,15 @@ def test_every_line_fits_whatever_else_is_asked(sample, arguments, count):
     assert "--forbid" not in arguments or not set("".join(lines)) & set("en")
 
 
+@pytest.mark.parametrize("lines", [1, 3])
+@pytest.mark.parametrize("prompt", ["", "Tin"])
+def test_lines_that_fit_have_room_where_no_length_is_given(sample, prompt, lines):
+    pattern = "[A-Z][a-z ]{599}"
+    result = sample("--match", pattern, "--lines", lines, "-p", prompt, "-q")
+    assert re.fullmatch(f"({pattern}\n){{{lines}}}", result.stdout.decode())
+    assert result.stderr == b""
+
+
 @pytest.mark.parametrize("length", [9, 17, 60])
 @pytest.mark.parametrize("many", [[], ["-N", 3]])
 def test_no_length_cuts_a_line(sample, length, many):

@@ -858,7 +858,8 @@ def test_the_room_for_lines_has_a_limit_where_hardly_any_line_ends_and_where_man
     contents = read_checkpoint(str(trained / "words.pt"))
     assert contents.encoder.characters[0] == "\n"
     contents = replace(contents, corpus=replace(contents.corpus, counts=counts))
-    assert preparing._length({"length": 500, "over_lines": lines}, contents) == length
+    flags = {"length": 500, "over_lines": lines, "length_is_chosen": True}
+    assert preparing._length(flags, contents) == length
 
 
 @pytest.mark.parametrize("left_out", [0, 1])

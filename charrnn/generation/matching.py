@@ -108,6 +108,12 @@ class LineMatch:
         """Whether a line can be written that fits, from its first character on."""
         return self.automaton.start.distance < UNREACHABLE
 
+    def shortest(self, lines: int) -> int:
+        """Characters of so many lines with their ends, at least; of the first what is to come."""
+        end = 2 if self.ends_by_cr_lf else 1
+        others = (lines - 1) * (self.automaton.start.distance + end) if self.has_lines else 0
+        return self.state.distance + end + others
+
     def fits(self, line: str) -> bool:
         """Whether what was drawn of a line is a whole match, but for a CR at its end."""
         if self.ends_by_cr_lf:

@@ -65,10 +65,9 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
     form = replace(form, has_cr_lf=writes_cr_lf)
     rules = _rules(flags, form, options.allowed)
     check_novel(prompt, rules, encoder.unit)
-    length = None if flags["length"] == -1 else _length(flags, contents)
-    if rules.stops and rules.lines is None and flags["length_is_chosen"] and options.last_temperature is None:
-        length = LONGEST_STOPPED
-    match = _line_match(flags, form, options.allowed, prompt, length)
+    match = _line_match(flags, form, options.allowed, prompt)
+    is_stopped = bool(rules.stops) and options.last_temperature is None
+    length = _length(flags, contents, match, is_stopped=is_stopped)
     if match is not None:
         rules = replace(rules, fits=match.fits)
     _warn_of_stops(map(form.of, flags["stop"] or ()), encoder, options.allowed)
@@ -98,9 +97,7 @@ def _opening(flags: Mapping[str, Any], contents: Checkpoint, form: Form, prompt:
     return encode_ids(form.encoder, end) or before or encode_ids(form.encoder, usual)
 
 
-def _line_match(
-    flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] | None, prompt: str, length: int | None
-) -> LineMatch | None:
+def _line_match(flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] | None, prompt: str) -> LineMatch | None:
     """What the lines of samples behind a prompt must fit; None for anything."""
     if flags["match"] is None:
         return None
@@ -109,19 +106,28 @@ def _line_match(
     pattern = form.pattern_of(flags["match"])
     match = LineMatch.build(pattern, form.encoder, allowed, ends_by_cr_lf=form.has_cr_lf)
     _warn_of_form(pattern, form.encoder)
-    return match.after(prompt, None if flags["interactive"] else length)  # most of a line may be typed
+    is_free = flags["interactive"] or flags["length_is_chosen"] or flags["length"] == -1  # most of a line may be typed
+    return match.after(prompt, None if is_free else flags["length"])
 
 
-def _length(flags: Mapping[str, Any], contents: Checkpoint) -> int:
-    """The length that is given; else one that has room for lines as long as the model's text has them."""
+def _length(
+    flags: Mapping[str, Any], contents: Checkpoint, match: LineMatch | None = None, *, is_stopped: bool = False
+) -> int | None:
+    """The length that is given, None for no end; else one that has room for what is to end a text.
+
+    That is a stop, or lines as long as the model's text has them and as the shortest that fit a pattern.
+    """
     length: int = flags["length"]
     lines: int | None = flags["over_lines"]
+    if not flags["length_is_chosen"]:
+        return None if length == -1 else length
+    if lines is None:
+        return LONGEST_STOPPED if is_stopped else length
     counts = contents.corpus.counts
     feeds = counts[contents.encoder.characters.index("\n")] if "\n" in contents.encoder else 0
-    if lines is None or not feeds:
-        return length
-    line = min(MEAN_LINES * sum(counts) // feeds, LONGEST_LINE)
-    return max(length, min(line * lines, MOST_CHARACTERS))
+    line = min(MEAN_LINES * sum(counts) // feeds, LONGEST_LINE) if feeds else 0
+    shortest = 0 if match is None else match.shortest(lines)
+    return min(max(length, line * lines, shortest), MOST_CHARACTERS)
 
 
 def _end_of_another(flags: Mapping[str, Any], form: Form) -> str:
