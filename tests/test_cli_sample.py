@@ -1,5 +1,6 @@
 """`charrnn sample` as a user and a script run it."""
 
+import fcntl
 import io
 import json
 import os
@@ -7,8 +8,10 @@ import pty
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import replace
 
@@ -163,6 +166,18 @@ def test_ctrl_c_ends_the_line_and_leaves_by_130(trained):
     assert (process.returncode, stderr) == (130, b"")
     assert rest.count(b"\n") == 1
     assert rest.endswith(b"\n")
+
+
+@pytest.mark.parametrize("flags", [["-n", -1], ["-n", -1, "--lines", 10**9], ["-N", 5000], ["-N", 5000, "--json"]])
+def test_ctrl_c_is_not_held_up_by_a_reader_who_has_stopped_reading(trained, start, flags):
+    process = start(trained, "sample", "words.pt", "-q", *flags)
+    os.read(process.stdout.fileno(), 1)
+    held, rest = -1, 0
+    while rest != held:  # it waits for its reader once the pipe is full
+        time.sleep(0.5)
+        held, rest = rest, struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)))[0]
+    process.send_signal(signal.SIGINT)
+    assert (process.wait(timeout=60), process.stderr.read()) == (130, b"")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -130,8 +132,9 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
         }
         if with_log_probabilities:
             record["logprobs"] = [round(x, 5) if math.isfinite(x) else None for x in sample.log_probabilities]
-        out.write(to_bytes(to_json(record) + "\n"))
-        out.flush()
+        with _until_ctrl_c(out):
+            out.write(to_bytes(to_json(record) + "\n"))
+            out.flush()
     return shortfall
 
 
@@ -159,6 +162,8 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
                 out.flush()
                 flushed = time.monotonic()
     except KeyboardInterrupt:
+        if not ends_line:  # a program that waits for a line's end may be slow
+            _stop_waiting(out)
         ends_line = ends_line or last != ""
         raise
     finally:
@@ -170,11 +175,43 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
 def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> None:
     """Write whole texts, each ended by a line feed, with a separator between them."""
     is_terminal = out.isatty()
-    for number, text in enumerate(texts):
-        shown = visible(text) if is_terminal else text
-        end = "" if text.endswith("\n") else "\n"
-        out.write(to_bytes((separator if number else "") + shown + end))
+    with _until_ctrl_c(out):
+        for number, text in enumerate(texts):
+            shown = visible(text) if is_terminal else text
+            end = "" if text.endswith("\n") else "\n"
+            out.write(to_bytes((separator if number else "") + shown + end))
+            out.flush()
+
+
+@contextlib.contextmanager
+def _until_ctrl_c(out: BinaryIO) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _stop_waiting(out)
+        raise
+
+
+def _stop_waiting(out: BinaryIO) -> None:
+    """Write what a reader takes at once; what one who has stopped reading does not take is lost, and all that follows.
+
+    A terminal is left as it is.
+    """
+    if os.name == "nt" or out.isatty():
+        return
+    try:
+        descriptor = out.fileno()
+    except OSError:  # it is no file
+        return
+    os.set_blocking(descriptor, False)
+    try:
         out.flush()
+        is_taken = True
+    except OSError:  # the pipe is full, or has no reader any more
+        is_taken = False
+    os.set_blocking(descriptor, True)  # for who shares it
+    if not is_taken:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def _samples(job: Job, *, with_log_probabilities: bool) -> Iterator[Sample]:
