@@ -176,7 +176,7 @@ class TrainConfig:
         optimizer: one of `CHOICES["optimizer"]`.
         beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.
         weight_decay: on matrices only, not on biases, normalisation or the embedding; with adamw decoupled from the
-            gradient, with the others a part of it.
+            gradient, with the others a part of it, where the default, adamw's, is far too much.
         grad_clip: largest norm of the gradient of all of a member's parameters, which is scaled down to it; 0: any.
         val_fraction: share of the text held out for validation, at its end or as `val_spread` says.
         val_spread: whether the lines that are held out stand all over the text, where each is a text of its own.

@@ -22,6 +22,10 @@ MANY_EPOCHS = 16
 LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512 and updates without hurry; see `peak_rate`."""
 
+DECOUPLED_DECAY = 0.01
+"""Weight decay for AdamW. The other optimizers have it in the gradient (L2), where as much of it holds weights far
+smaller: there is none."""
+
 UNHURRIED_STEPS, MOST_HASTE = 6000, 1.6
 """With fewer updates than this the rate grows with the square root of the shortfall, up to this factor: few steps must
 be longer ones."""
@@ -166,6 +170,11 @@ def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
 def warm_up(steps: float) -> int:
     """Steps over which the rate rises, of a training that is planned to make so many."""
     return min(LONGEST_WARM_UP, math.ceil(WARM_UP_SHARE * steps))
+
+
+def weight_decay(optimizer: str) -> float:
+    """The decay of the matrices for an optimizer."""
+    return DECOUPLED_DECAY if optimizer == "adamw" else 0.0
 
 
 def peak_rate(optimizer: str, model: ModelConfig, steps: float) -> float:

@@ -29,6 +29,7 @@ from charrnn.regimen import (
     stretch,
     wanted_epochs,
     warm_up,
+    weight_decay,
 )
 from charrnn.shapes import training_cost
 
@@ -251,6 +252,7 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
 def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     given, train_chars = task.given, task.train_chars
     choices: dict[str, Any] = {
+        "weight_decay": weight_decay(given.get("optimizer", TrainConfig.optimizer)),
         "warmup_steps": warm_up(epochs * train_chars / task.step_chars),
         "stretch": stretch(train_chars, epochs, given["seq_len"]),
         "evaluated": evaluated(train_chars, epochs, given["val_fraction"]),

@@ -397,9 +397,11 @@ def test_a_text_whose_name_begins_with_a_hyphen_is_no_flag_in_what_is_said(folde
 
 
 @pytest.mark.slow
-def test_another_optimizer_gets_a_rate_of_its_own(folder):
+def test_another_optimizer_gets_a_rate_and_a_decay_of_its_own(folder):
     flags = ["--force-resume", "--max-steps", 24, "--optimizer", "sgd"]
+    assert contents(folder)["training"]["config"]["weight_decay"] == 0.01, "adamw's"
     assert "sgd at 1;" in train(folder, *flags).stderr
+    assert contents(folder)["training"]["config"]["weight_decay"] == 0
     assert "sgd at 0.5;" in train(folder, *flags, "--learning-rate", 0.5).stderr
 
 

@@ -289,6 +289,14 @@ def test_a_flag_always_wins():
     assert {**dataclasses.asdict(chosen.model), **dataclasses.asdict(chosen.training)}.items() >= flags.items()
 
 
+@pytest.mark.parametrize(("optimizer", "decay"), [("adamw", 0.01), ("adam", 0), ("rmsprop", 0), ("sgd", 0)])
+def test_weights_decay_unasked_only_where_that_is_apart_from_the_gradient(optimizer, decay):
+    assert suggest({"optimizer": optimizer}, num_chars=10**5, vocab_size=65).training.weight_decay == decay
+    flags = {"optimizer": optimizer, "weight_decay": 0.02}
+    assert suggest(flags, num_chars=10**5, vocab_size=65).training.weight_decay == 0.02
+    assert suggest({}, num_chars=10**5, vocab_size=65).training.weight_decay == 0.01
+
+
 def test_a_layer_of_one_unit_is_not_normalised_which_would_leave_a_constant():
     for flags, normalises in (({"hidden_size": 1}, False), ({"hidden_size": 2}, True), ({}, True)):
         assert suggest(flags, num_chars=10**5, vocab_size=65).model.layer_norm is normalises

@@ -125,10 +125,10 @@ def train(
     optimizer: Annotated[
         str, typer.Option(help="adamw, adam, rmsprop or sgd (Nesterov's, momentum 0.9).")
     ] = TrainConfig.optimizer,
-    beta2: Annotated[
-        float, typer.Option(help="How slowly the optimizer forgets the squares of gradients.")
-    ] = TrainConfig.beta2,
-    weight_decay: Annotated[float, typer.Option(help="Decay of the weight matrices.")] = TrainConfig.weight_decay,
+    beta2: Annotated[float, typer.Option(help="How slowly squares of gradients are forgotten.")] = TrainConfig.beta2,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Decay of the weight matrices. [default: 0.01 with adamw, else 0]", **UNSAID)
+    ] = None,
     grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0: any.")] = TrainConfig.grad_clip,
     val_fraction: Annotated[
         float,

@@ -20,7 +20,7 @@ from charrnn.cli.trainer.transfer import begin_with_weights, overlaps
 from charrnn.config import MOST_EVALUATED, ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.limits import flag_name
-from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, evaluations, peak_rate
+from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, evaluations, peak_rate, weight_decay
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
@@ -73,8 +73,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     elif config.threads < before["threads"] and "threads" not in request.explicit:
         reason += f", threads: {config.threads}, before {before['threads']}, for want of cores: not bit for bit"
     forced = [f"{flag_name(name)} {changes[name]}" for name in changes]
-    if overlaps(stored.train_config, config):
-        forced.append("so that some of what is held out was learned from before")
+    forced += ["so that some of what is held out was learned from before"] * overlaps(stored.train_config, config)
     if forced:
         reason += f", forced: {', '.join(forced)}"
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
@@ -89,8 +88,10 @@ def _change(
         return stored.model, stored.train_config
     config = _replace_fields(stored.train_config, changes)
     config = replace(config, val_spread=config.val_spread and not corpus.num_held_out)
-    if "optimizer" in changes and "learning_rate" not in request.explicit:
-        config = replace(config, learning_rate=peak_rate(config.optimizer, stored.model, math.inf))
+    if "optimizer" in changes:
+        rate, decay = peak_rate(config.optimizer, stored.model, math.inf), weight_decay(config.optimizer)
+        own = {"learning_rate": rate, "weight_decay": decay}
+        config = replace(config, **{name: own[name] for name in own.keys() - request.explicit.keys()})
     return _replace_fields(stored.model, changes), config
 
 
@@ -223,6 +224,5 @@ def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
 
 def _take_history(run: TrainingRun, stored: Checkpoint) -> None:
     run.history = list(stored.history)
-    run.best_weights = (
-        {name: torch.from_numpy(array) for name, array in stored.weights.items()} if stored.history else {}
-    )
+    best = stored.weights if stored.history else {}
+    run.best_weights = {name: torch.from_numpy(array) for name, array in best.items()}
