@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 from conftest import make_text, run_charrnn
-from processes import Training, train
+from processes import FIRST_STEP, Training, tell_first_step, train
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
@@ -278,6 +278,30 @@ def test_the_log_of_another_training_is_left_alone(folder):
     assert (folder / "other.log").read_bytes() == before
     assert train(folder, "--out", "other.pt", "--resume", "--max-steps", 70, "--log", "other.log").process.exitcode == 0
     assert (folder / "other.log").read_bytes().startswith(before)
+
+
+@pytest.mark.slow
+def test_a_log_goes_on_where_other_text_is_held_out_and_the_evaluations_count_no_more(folder):
+    before = (folder / "verse.log").read_bytes()
+    flags = ["--force-resume", "--val-fraction", 0.2, "--log", "verse.log"]
+    for end in (24, 28):
+        on = train(folder, *flags, "--max-steps", end)
+        assert on.process.exitcode == 0, on.stderr
+    assert (folder / "verse.log").read_bytes().startswith(before)
+    assert steps(folder)[-1] == 28
+
+
+@pytest.mark.slow
+def test_a_mistaken_log_of_another_training_survives_a_run_that_was_not_evaluated_yet(folder):
+    log = (folder / "verse.log").read_bytes()
+    flags = [*SMALL, "--seed", 3, "--max-steps", 10**6, "--evaluate-every", 10**5, "--out", "new.pt"]
+    begun = Training(folder, *flags, prepare=tell_first_step)
+    begun.wait_for(FIRST_STEP)
+    begun.kill(signal.SIGINT)
+    assert begun.wait() == 130, begun.stderr
+    refused = train(folder, "--out", "new.pt", "--resume", "--max-steps", 10, "--log", "verse.log")
+    assert refused.process.exitcode == 2, refused.stderr
+    assert (folder / "verse.log").read_bytes() == log
 
 
 def test_a_log_that_one_resume_left_out_is_told_to_have_a_gap(folder):

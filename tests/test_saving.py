@@ -244,6 +244,20 @@ def test_a_log_goes_on_where_its_evaluations_are_the_runs_and_else_is_left_alone
     assert path.read_text() == "".join(lines[:kept])
 
 
+def test_the_log_of_another_training_is_left_alone_by_a_run_without_an_evaluation(tmp_path):
+    path = tmp_path / "run.log"
+    rows = [(10, None, None), (20, 20, 2.1), (60, 60, 1.9)]
+    names = ("step", "best_step", "best_val_loss")
+    path.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="is the log of another training; give another file with --log"):
+        TrainingLog(path, after_step=40, history=())
+    assert path.read_bytes() == before
+    TrainingLog(path, after_step=40, history=(), was_named=lambda: True)
+    assert before.startswith(path.read_bytes()), "its own, of evaluations that no longer count"
+    assert json.loads(path.read_text().splitlines()[-1])["step"] == 20
+
+
 @pytest.mark.parametrize(
     ("best", "pace", "refused"),
     [
@@ -333,7 +347,7 @@ def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
         log.write({"step": step, "loss": float("inf")})
     with open(path, "ab") as file:
         file.write(b'{"step": 4, "lo')
-    log = TrainingLog(path, after_step=2)
+    log = TrainingLog(path, after_step=2, was_named=lambda: True)
     log.write({"step": 3, "loss": 0.5})
     lines = path.read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
@@ -354,7 +368,11 @@ def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     named = TrainingLog(path, after_step=2600, was_named=lambda: True)
     assert named.gap == told, "as where a run has diverged: its save has no line"
     assert path.read_bytes() == before
-    assert not TrainingLog(path, after_step=2000).gap, "what is later is cut off and written anew"
+    with pytest.raises(OutputError, match="has nothing of this training"):
+        TrainingLog(path, after_step=2000)
+    assert path.read_bytes() == before, "nothing tells whose the later line is"
+    named = TrainingLog(path, after_step=2000, was_named=lambda: True)
+    assert not named.gap, "what is later is cut off and written anew"
 
 
 @pytest.mark.parametrize(

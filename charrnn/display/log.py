@@ -59,8 +59,9 @@ class TrainingLog:
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; all are
             where it is less than 0.
         history: the run's evaluations so far, by which its log is known.
-        was_named: asked whether the run has written to this path before: then lines that are all later are its own too,
-            begun after the file before was moved away, and nobody has forgotten to name it.
+        was_named: asked whether the run has written to this path before: then later lines are its own too where none
+            before them shows that, as of a run without an evaluation, or where the file before was moved away; and
+            nobody has forgotten to name it.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
@@ -153,29 +154,41 @@ def _end_of(
         try:
             row = json.loads(data[end:line_end])
             step = row["step"]
-            is_later, is_own = step > after_step, _is_of(row, history, evaluated)
+            is_later = step > after_step
+            is_own = _is_of(row, history, evaluated) if history else _may_be_of(row, after_step) or was_named()
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
         if not is_own:
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later:
-            if not end and history and not (_keeps_pace(row, history) and was_named()):
+            is_known = end > 0 if history else after_step < 0
+            if not is_known and not (_keeps_pace(row, history) and was_named()):
                 raise OutputError(f"{path}: has nothing of this training; give another file with --log")
             break
         end, last = line_end + 1, step
     return end, last
 
 
+def _may_be_of(row: Mapping[str, Any], after_step: int) -> bool:
+    """Whether a line may be of a run that was not evaluated up to a step: it names no evaluation up to there."""
+    return (best_step := row.get("best_step")) is None or bool(best_step > after_step)
+
+
 def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow], evaluated: Set[tuple[int, float]]) -> bool:
     """Whether the best evaluation that a line names is one of a run's; where the run had none by then, it may be."""
-    if not history or row["step"] < history[0].step:
+    if row["step"] < history[0].step:
         return True
     best = tuple(row[name] for name in BEST)
     return best in evaluated or (best[0] is not None and best[0] > history[-1].step)
 
 
 def _keeps_pace(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
-    """Whether a line's step stands for as much of the text as a run's, as it does in no training of another text."""
+    """Whether a line's step stands for as much of the text as a run's, as it does in no training of another text.
+
+    Before a run's first evaluation it may.
+    """
+    if not history:
+        return True
     last, epoch = history[-1], row.get("epoch")
     if not isinstance(epoch, (int, float)):
         return False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from charrnn.cli.trainer.request import Request
 from charrnn.display.log import TrainingLog
 from charrnn.errors import CheckpointError
+from charrnn.metrics import HistoryRow
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training.run import TrainingRun
 
@@ -31,10 +32,15 @@ def open_log(request: Request, run: TrainingRun, tell: Callable[[str], None]) ->
     return TrainingLog(
         Path(request.log),
         after_step=-1 if is_anew else run.step,
-        history=() if is_anew else run.history,
+        history=() if is_anew else run.history or _history_before(request),
         was_named=partial(_was_named, request, request.log, run.step),
         tell=tell,
     )
+
+
+def _history_before(request: Request) -> Sequence[HistoryRow]:
+    """The evaluations that a run had which goes on without them, as where another share of the text is held out now."""
+    return read_checkpoint(str(request.source)).history if request.resume else ()
 
 
 def _was_named(request: Request, log: str, step: int) -> bool:
