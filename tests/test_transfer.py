@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from conftest import make_text
 from processes import Training, slow_steps, train
 from test_training import finish, start
 
+from charrnn.cli.trainer import transfer
 from charrnn.cli.trainer.transfer import carry_over
 from charrnn.config import ModelConfig
 from charrnn.network.ensemble import build_model
@@ -175,6 +177,25 @@ def test_what_diverges_before_anything_was_saved_leaves_what_it_began_with(folde
     assert f"{begin[-1]} keeps the best so far" in training.stderr
     kept = read_checkpoint(str(folder / begin[-1]))
     assert (kept.corpus.characters, kept.best.step) == (2000, 0), "of this text"
+
+
+@pytest.mark.slow
+def test_it_makes_a_step_though_it_was_evaluated_before_and_its_time_was_over_and_says_once_that_it_is_done(folder):
+    flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--time", "1s", "--json"]
+    training = train(folder, *flags, prepare=slow_to_begin)
+    assert training.process.exitcode == 0, training.stderr
+    told = [json.loads(line) for line in training.stderr.splitlines()]
+    assert not any("finished" in line for line in told)
+    (last,) = (line for line in told if "checkpoint" in line)
+    assert (last, last["step"], last["ended_by"]) == (told[-1], 1, "time")
+    (warning,) = (line["warning"] for line in told if "warning" in line and "--time" in line["warning"])
+    assert "is over before a step is made; one is, and no more" in warning
+
+
+def slow_to_begin():
+    """Let the evaluation before the first step come when the time is over."""
+    measure = transfer.validate_beginning
+    transfer.validate_beginning = lambda run: (time.sleep(max(0.0, 1.0 - run.seconds)), measure(run))[1]
 
 
 @pytest.mark.slow

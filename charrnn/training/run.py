@@ -216,8 +216,9 @@ class TrainingRun:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do: the end is reached and evaluated, or patience is at its end."""
-        return self.is_out_of_patience or (bool(self.history) and self.progress >= 1 and self.pace.steps == 0)
+        """Whether nothing is left to do: the end, of a step at least, is evaluated, or patience is at its end."""
+        is_evaluated = bool(self.history and self.step) and self.pace.steps == 0
+        return self.is_out_of_patience or (is_evaluated and self.progress >= 1)
 
     @property
     def ended_by(self) -> str:
