@@ -27,6 +27,7 @@ from charrnn.display.log import TrainingLog, begins_as_log
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.training import checkpoint
+from charrnn.training.clock import Clock
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 ENDLESS = ["--max-steps", 10**8]
@@ -113,6 +114,26 @@ def test_saving_costs_a_hundredth_of_the_time_and_waiting_for_a_disk_costs_littl
     assert often.is_due(evaluated=False)
     clock[0] += 62
     assert saver.is_due(evaluated=False)
+
+
+def test_a_pause_amid_a_save_is_no_part_of_what_it_takes(monkeypatch, clock):
+    """As by Ctrl-Z, of which the thread that writes is not told, and the main one only once it looks."""
+    watch = Clock()
+    monkeypatch.setattr("charrnn.cli.trainer.saving.CLOCK", watch)
+
+    def write(*_):
+        clock[0] += 1.0
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    saver = Saver(Path("x.pt"), None, print)
+    saver.save(dict, 1)
+    saver._thread.join()
+    assert saver.seconds == 1.0
+    clock[0] += 600.0
+    saver.seconds = clock[0] - saver._begun  # as it finds where it looks before the main thread is told
+    watch.leave_out_pause()
+    saver.wait()
+    assert saver.seconds < 2.0
 
 
 def test_no_save_is_due_while_one_is_under_way(monkeypatch):

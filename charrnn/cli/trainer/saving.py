@@ -143,6 +143,8 @@ class Saver(NoSaver):
             return
         self._thread.join()
         self._thread = None
+        # A thread is not told of a pause by Ctrl-Z, and its clock may have counted one that ended just before.
+        self.seconds = min(self.seconds, CLOCK.now() - self._begun)
         error, self._error = self._error, None
         if error is not None and not isinstance(error, OutputError):
             raise error
