@@ -293,7 +293,7 @@ def test_a_run_that_went_wrong_and_was_cut_equals_the_straight_one(cut):
             loop._evaluate(first)
     second = start(max_steps=40, evaluations=4, dropout=0.2)
     second.load_state_dict(first.state_dict())
-    second.history, second.best_weights = list(first.history), first.best_weights
+    second.history, second.best, second.best_weights = list(first.history), first.best, first.best_weights
     break_forward(second, {call - cut for call in bad})
     finish(second)
     assert straight.health.skipped == second.health.skipped == 5

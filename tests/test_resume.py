@@ -86,7 +86,7 @@ def save(path, run):
 def resume(path, run):
     stored = checkpoint.load(str(path))
     run.load_state_dict(stored.training)
-    run.history = stored.history
+    run.history, run.best = stored.history, stored.best
     run.best_weights = {name: torch.from_numpy(a) for name, a in stored.weights.items()} if stored.history else {}
 
 

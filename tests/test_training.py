@@ -232,6 +232,18 @@ def test_of_equal_evaluations_the_weights_of_the_first_are_kept(monkeypatch):
     torch.testing.assert_close(run.best_weights, kept[0], rtol=0, atol=0)
 
 
+def test_what_an_evaluation_costs_does_not_grow_with_those_before_it():
+    class Read(list):
+        def __iter__(self):
+            raise AssertionError("all rows are gone through")
+
+    run = start(max_steps=50, evaluate_every=1, learning_rate=0.01)
+    run.history = Read()
+    finish(run)
+    rows = [run.history[index] for index in range(50)]
+    assert run.best is min(rows, key=lambda row: row.val_loss)
+
+
 def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
@@ -251,9 +263,8 @@ def test_lines_begin_cold_in_any_case_and_have_no_loss_of_their_own_for_that():
 
 def test_patience_ends_the_training():
     run = start(max_steps=10_000, evaluations=5000, learning_rate=1e-12, patience=3)
-    run.history.append(dataclasses.replace(_row(), val_loss=0.0))  # a best that cannot be beaten
+    have_evaluated(run, 0.0)  # a best that cannot be beaten
     run.pace.lowest = 0.0
-    run.best_weights = dict(run.model.state_dict())
     reports = [report for report in train(run) if report.val_loss is not None]
     assert len(reports) == 3
     assert reports[-1].is_last
@@ -267,15 +278,18 @@ def test_a_gain_begins_the_count_of_patience_anew(monkeypatch):
     assert len(run.history) == 7
 
 
-def _row():
-    run = start(max_steps=1)
-    finish(run)
-    return run.history[0]
+def have_evaluated(run, val_loss):
+    """Let a run have an evaluation behind it."""
+    other = start(max_steps=1)
+    finish(other)
+    run.best = dataclasses.replace(other.best, val_loss=val_loss)
+    run.history.append(run.best)
+    run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
 
 def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
     run = start(max_steps=50, evaluations=50, learning_rate=0.01, warmup_steps=0)
-    run.history.append(dataclasses.replace(_row(), val_loss=0.0))
+    have_evaluated(run, 0.0)
     run.pace.lowest = 0.0
     run.best_weights = {name: torch.zeros_like(tensor) for name, tensor in run.model.state_dict().items()}
     reports = iter(train(run))
@@ -287,21 +301,18 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
 
 def test_it_goes_back_again_where_there_is_still_no_gain():
     run = start(max_steps=50, evaluations=50)
-    run.history.append(dataclasses.replace(_row(), val_loss=0.0))
+    have_evaluated(run, 0.0)
     run.pace.lowest = 0.0
-    run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     for _ in itertools.islice(train(run), 2 * REWIND_AFTER):
         pass
     assert run.rewinds == 2
 
 
 def test_a_loss_that_falls_since_the_rate_rose_again_is_a_gain_though_the_best_is_lower(monkeypatch):
-    before = dataclasses.replace(_row(), val_loss=0.5)
+    run = start(max_steps=11, evaluations=11)
+    have_evaluated(run, 0.5)
     losses = iter([2.0, 1.9, 1.8, 1.7, 1.6, 1.6, 1.7, 1.6, 0.6, 0.7, 0.4, 0.4])  # the last in cold windows
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
-    run = start(max_steps=11, evaluations=11)
-    run.history.append(before)
-    run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     stale, rewinds = [], []
     for report in train(run):
         stale.append(run.pace.stale)

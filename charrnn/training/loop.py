@@ -208,18 +208,17 @@ def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
     val_loss = validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
-    run.history.append(
-        HistoryRow(
-            step=run.step,
-            epoch=run.epoch,
-            train_loss=run.pace.loss / run.pace.chars,
-            val_loss=val_loss,
-            learning_rate=run.learning_rate,
-            seconds=run.seconds,
-        )
+    row = HistoryRow(
+        step=run.step,
+        epoch=run.epoch,
+        train_loss=run.pace.loss / run.pace.chars,
+        val_loss=val_loss,
+        learning_rate=run.learning_rate,
+        seconds=run.seconds,
     )
+    run.history.append(row)
     if is_best:
-        run.cold_loss, run.health.tries, run.beginning = None, 0, {}
+        run.best, run.cold_loss, run.health.tries, run.beginning = row, None, 0, {}
         run.best_weights = copy_weights(run.model)
     report = _report(run, val_loss=val_loss, is_best=is_best)
     stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1

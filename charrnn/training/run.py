@@ -14,7 +14,7 @@ from torch import Tensor
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
-from charrnn.metrics import HistoryRow, best_row
+from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.text.encoder import Ids
@@ -54,6 +54,7 @@ class TrainingRun:
         taken_over_at: its seconds where this process began it or went on with it, until it trains; then None.
         set_up_seconds: how many of its seconds were spent before it trained, in this process and in those before.
         history: one row per evaluation.
+        best: the one with the lowest loss, the first of equals; None before the first.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
         pace: sums since the last evaluation.
@@ -79,6 +80,7 @@ class TrainingRun:
     taken_over_at: float | None = 0.0
     set_up_seconds: float = 0.0
     history: list[HistoryRow] = field(default_factory=list)
+    best: HistoryRow | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     health: Health = field(default_factory=Health)
@@ -230,11 +232,6 @@ class TrainingRun:
     def epoch(self) -> float:
         """Passes over the training piece, as a fraction."""
         return (self.step - self.first_step) / self.lanes.windows_per_epoch
-
-    @property
-    def best(self) -> HistoryRow | None:
-        """The evaluation with the lowest loss."""
-        return best_row(self.history)
 
     @property
     def num_lanes(self) -> int:

@@ -72,7 +72,7 @@ def validate_beginning(run: TrainingRun) -> float:
         step=0, epoch=0.0, train_loss=_first_loss(run), val_loss=val_loss, learning_rate=0.0, seconds=run.seconds
     )
     run.history.append(row)
-    run.pace.lowest = val_loss
+    run.best, run.pace.lowest = row, val_loss
     run.best_weights = copy_weights(run.model)
     return val_loss
 

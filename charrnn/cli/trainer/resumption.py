@@ -223,6 +223,6 @@ def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
 
 
 def _take_history(run: TrainingRun, stored: Checkpoint) -> None:
-    run.history = list(stored.history)
+    run.history, run.best = list(stored.history), stored.best
     best = stored.weights if stored.history else {}
     run.best_weights = {name: torch.from_numpy(array) for name, array in best.items()}
