@@ -528,6 +528,22 @@ def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
     assert 19 < run.seconds <= 20 - run.finish_seconds + 0.1, "a step may begin just before the end"
 
 
+def test_one_slow_evaluation_takes_little_of_the_time_that_is_left(monkeypatch, clock):
+    """As where memory had to come back from a disk; nor does it push down the learning rate."""
+    make_slow(monkeypatch, clock, (0.1, loop, "take_step"), (1.0, validation, "evaluate_cold"))
+    run = start(max_steps=None, time_limit=100.0, evaluations=4, warmup_steps=0)
+    run.evaluation_seconds = 1.0
+
+    def evaluate(*_, **__):
+        clock[0] += 1.0 if run.history else 25.0
+        return 2.0
+
+    monkeypatch.setattr(validation, "evaluate", evaluate)
+    last = finish(run)[-1]
+    assert 95 < run.seconds <= 100 - run.finish_seconds + 0.1
+    assert run.history[0].learning_rate > 0.7 * run.config.learning_rate > 0.7 * 10 * last.learning_rate
+
+
 def test_time_before_an_evaluation_whose_figures_begin_anew_is_no_time_of_training(monkeypatch, clock):
     """Where what is held out has changed, or a finished run goes on after its evaluation in cold windows."""
     make_slow(monkeypatch, clock, (2.0, loop, "take_step"))

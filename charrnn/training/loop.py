@@ -79,7 +79,7 @@ def train(run: TrainingRun) -> Iterator[Report]:
         if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
             continue
         if is_due or run.ranks.now() - reported >= REPORT_SECONDS:
-            report = _evaluate(run) if is_due else _report(run)
+            report = _evaluate(run) if is_due else _report(run, run.seconds)
             yield report
             reported, is_over = run.ranks.now(), report.is_last
 
@@ -206,6 +206,7 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
 
 def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
+    began = run.seconds
     val_loss = validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
     row = HistoryRow(
@@ -220,7 +221,7 @@ def _evaluate(run: TrainingRun) -> Report:
     if is_best:
         run.best, run.cold_loss, run.health.tries, run.beginning = row, None, 0, {}
         run.best_weights = copy_weights(run.model)
-    report = _report(run, val_loss=val_loss, is_best=is_best)
+    report = _report(run, began, val_loss=val_loss, is_best=is_best)
     stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale, lowest=min(val_loss, run.pace.lowest))
     if stale and stale % REWIND_AFTER == 0:
@@ -243,10 +244,10 @@ def _rewind(run: TrainingRun) -> None:
     run.pace.lowest = run.best.val_loss
 
 
-def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = False) -> Report:
+def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:
+    """Tell where a run stands, which has trained until this second of its own."""
     trouble, run.health.trouble = run.health.trouble, ""
-    seconds = run.seconds
-    training_seconds = seconds - run.pace.seconds - (run.evaluation_seconds if val_loss is not None else 0)
+    training_seconds = trained_until - run.pace.seconds
     return Report(
         step=run.step,
         epoch=run.epoch,
@@ -261,8 +262,8 @@ def _report(run: TrainingRun, val_loss: float | None = None, is_best: bool = Fal
         gradient_norm=run.pace.norm / run.pace.steps,
         clipped=run.pace.clipped / run.pace.steps,
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
-        seconds=seconds,
-        seconds_left=_seconds_left(run, seconds, training_seconds),
+        seconds=run.seconds,
+        seconds_left=_seconds_left(run, run.seconds, training_seconds),
         is_last=False,
         ended_by="",
         skipped=run.health.skipped,

@@ -59,7 +59,7 @@ class TrainingRun:
         beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
         pace: sums since the last evaluation.
         health: what went wrong so far.
-        evaluation_seconds: what an evaluation takes, expected or as the last one took.
+        evaluation_seconds: what an evaluation takes: expected, or as the last one took, at most twice that of before.
         finish_seconds: what is kept of a time limit for the last save and for leaving the process.
         rewinds: how often training went back to the best weights.
         cold_loss: of the best weights in cold windows; None where it was not measured yet.

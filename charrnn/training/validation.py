@@ -22,6 +22,10 @@ from charrnn.training.run import TrainingRun
 FIRST_WINDOWS = 16
 """Windows of every lane by which the training loss is judged before the first step."""
 
+MOST_SLOWER = 2.0
+"""Factor by which an evaluation may seem to take longer than the one before: what held up one, as memory that had to
+come back from a disk, must not take the time that is left."""
+
 
 def validate(run: TrainingRun) -> float:
     """Measure the loss on the held-out piece, in nats; weights that are no good are left for those before them.
@@ -29,6 +33,7 @@ def validate(run: TrainingRun) -> float:
     Raises:
         DivergenceError: they were left too often.
     """
+    longest = MOST_SLOWER * run.evaluation_seconds or math.inf
     while True:
         run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
         give_back_freed_memory()
@@ -39,7 +44,7 @@ def validate(run: TrainingRun) -> float:
         else:
             loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
         give_back_freed_memory()
-        run.evaluation_seconds = run.ranks.now() - started
+        run.evaluation_seconds = min(run.ranks.now() - started, longest)
         lowest = run.best.val_loss if run.best else math.inf
         if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
             return loss
