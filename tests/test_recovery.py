@@ -330,6 +330,7 @@ def set_up_to_repeat():
         ("step", -1, "a count is not an integer"),
         ("seconds", "x", "a figure is not a finite number"),
         ("evaluation_seconds", math.nan, "a figure is not a finite number"),
+        ("learning_rate", "high", "a figure is not a finite number"),
         ("lanes", {"epoch": 0, "index": 10**9}, "lies behind its end"),
         ("lanes", [0, 1], "lanes does not hold"),
         ("pace", {"loss": 1.0}, "pace lacks a field"),

@@ -450,9 +450,12 @@ def test_an_end_that_was_passed_before_a_resume_is_evaluated_at_once_and_no_step
     run = start(max_steps=40, evaluations=1)
     for _ in range(6):
         take_step(run)
-    run.config = dataclasses.replace(run.config, max_steps=5)
-    (report,) = finish(run)
-    assert (report.step, report.val_loss, report.ended_by) == (6, run.history[-1].val_loss, "steps")
+    later = start(max_steps=5, evaluations=1)
+    later.load_state_dict(run.state_dict())
+    (report,) = finish(later)
+    (row,) = later.history
+    assert (report.step, report.val_loss, report.ended_by) == (6, row.val_loss, "steps")
+    assert row.learning_rate == report.learning_rate == run.learning_rate < 0.9 * run.config.learning_rate
 
 
 def test_a_part_of_an_epoch_is_rounded_up():

@@ -128,6 +128,7 @@ def check_figures(state: Mapping[str, Any]) -> None:
     first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
     _require(type(first) is int and -LARGEST_NUMBER < first <= state["step"], "first_step is not an integer up to step")
     numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
+    numbers.append(state.get("learning_rate", 0.0))
     numbers += [lowest for part in (health, pace) if (lowest := part.get("lowest", math.inf)) != math.inf]
     norm = pace.get("norm", 0.0)  # unclipped, it may be as large as a number can be
     _require(

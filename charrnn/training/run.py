@@ -256,6 +256,7 @@ class TrainingRun:
             "first_step": self.first_step,
             "seconds": self.seconds,
             "set_up_seconds": self.set_up_seconds + set_up,
+            "learning_rate": self.learning_rate,
             "evaluation_seconds": self.evaluation_seconds,
             "rewinds": self.rewinds,
             "cold_loss": self.cold_loss,
@@ -284,6 +285,7 @@ class TrainingRun:
         self.first_step = state.get("first_step", 0)  # a file of the first days has none
         self.started -= state["seconds"]
         self.taken_over_at, self.set_up_seconds = state["seconds"], state.get("set_up_seconds", 0.0)
+        self.set_learning_rate(state.get("learning_rate", self.learning_rate))  # an older file has none
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]
         self.cold_loss = state.get("cold_loss")
