@@ -303,6 +303,17 @@ def test_a_training_by_the_clock_has_fewer_threads_while_others_are_at_work(keep
     assert keeper.tell() == "", "told once"
 
 
+def test_what_others_do_while_a_training_is_stopped_takes_no_thread_from_it(keeper_of, monkeypatch):
+    keeper, model = keeper_of(3.0), small()
+    keeper.share(model)
+    now = threads.CLOCK.now
+    monkeypatch.setattr(threads.CLOCK, "now", lambda: now() - 600.0)
+    assert not keeper.look(model)
+    assert torch.get_num_threads() == 4, "they were at work over the pause, and may be no more"
+    assert later(keeper).look(model)
+    assert torch.get_num_threads() == 1
+
+
 def test_what_is_found_before_the_start_is_told_after_it(keeper_of):
     keeper, probed = keeper_of(1.0), small()
     assert keeper.look(probed)

@@ -15,6 +15,7 @@ import torch
 
 from charrnn.cli.common.cores import Neighbours, allotted_cores, threads_beside, usable_cores
 from charrnn.network.ensemble import Model, members_of, share_threads
+from charrnn.training.clock import CLOCK
 from charrnn.training.torchrun import read_place
 
 LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
@@ -53,6 +54,7 @@ class ThreadKeeper:
         self._may_change = options["time_limit"] is not None
         self._most = self.threads = most
         self._neighbours, self._looked = neighbours, neighbours.began
+        self._left_out = time.monotonic() - CLOCK.now()
         self._has_told, self.news = False, ""
 
     def share(self, model: Model) -> None:
@@ -85,7 +87,10 @@ class ThreadKeeper:
         if not self._looks or time.monotonic() < self._looked + least:
             return False
         self._looked = time.monotonic()
+        left_out, self._left_out = self._left_out, self._looked - CLOCK.now()
         others = self._neighbours.look()
+        if self._left_out - left_out > least:  # it was stopped meanwhile: what they did then is over
+            return False
         threads = threads_beside(others, usable=usable_cores(), threads=self.threads, most=self._most)
         if threads == self.threads:
             return False
