@@ -463,6 +463,17 @@ def test_a_larger_held_out_piece_of_which_some_was_learned_is_told(folder):
 
 
 @pytest.mark.slow
+def test_a_run_that_is_over_and_has_other_text_held_out_makes_one_step_and_says_so(folder):
+    larger = train(folder, "--force-resume", "--val-fraction", 0.2)
+    told = (
+        "verse.pt: already at its end: none of its evaluations is of what is held out now, so one step is made and "
+        "evaluated; give a later --epochs, --max-steps or --time to train on"
+    )
+    assert larger.stderr.count(told) == 1, larger.stderr
+    assert contents(folder)["training"]["step"] == 21
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("branch", [[], ["--resume-from", "verse.pt", "--out", "branch.pt"]])
 def test_a_log_that_begins_where_a_run_goes_on_is_known_after_a_kill_too(folder, branch):
     flags = ["--max-steps", 10**6, "--evaluate-every", 10**5, "--save-every", "1h", "--log", "new.log"]
