@@ -614,6 +614,28 @@ def little_memory(number):
         _fail_with(TOLD_BY_OTHERS[number - 1])
 
 
+@pytest.mark.slow
+def test_a_save_that_is_under_way_when_memory_runs_out_is_written(folder):
+    flags = ["--max-steps", 40, "--evaluate-every", 2, "--out", "new.pt"]
+    training = train(folder, *SMALL, *flags, prepare=little_memory_amid_a_save)
+    assert (training.process.exitcode, "charrnn: out of memory; " in training.stderr) == (1, True), training.stderr
+    assert torch.load(folder / "new.pt", weights_only=True)["training"]["step"] == 2
+
+
+def little_memory_amid_a_save():
+    from charrnn.training import checkpoint, loop
+
+    write, take_step = checkpoint.write, loop.take_step
+    checkpoint.write = lambda *what: (time.sleep(0.5), write(*what))
+
+    def fail_after_an_evaluation(run):
+        if run.history:
+            raise MemoryError
+        return take_step(run)
+
+    loop.take_step = fail_after_an_evaluation
+
+
 TOLD_BY_OTHERS = [
     ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     OSError("libtorch_global_deps.so: failed to map segment from shared object"),

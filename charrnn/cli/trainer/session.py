@@ -131,11 +131,11 @@ class Session:
                     self._stop(int(received))
         except DivergenceError as error:
             raise DivergenceError(f"{error}{self._keep_the_best()}") from None
-        except RuntimeError as error:
+        except (MemoryError, RuntimeError) as error:
+            self._saver.wait(is_last=True)  # a save under way would be lost with the process
             trouble = self._ranks.peer_failure(error)
             if not trouble:
                 raise
-            self._saver.wait()
             raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
 
     def _name_new_log(self) -> None:
