@@ -100,7 +100,7 @@ def evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
 
 
 def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:
-    """Whether layers are normalised: of a single unit nothing would be left but a constant.
+    """Whether layers are normalised: of a single unit nothing would be left but a constant, of two but one bit.
 
     Args:
         given: what the user decided, by field name of `ModelConfig`.
@@ -111,9 +111,9 @@ def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:
     """
     if given.get("layer_norm") and hidden_size == 1:
         raise ConfigError(
-            "--layer-norm makes a constant of a layer of one unit; leave it out, or give --hidden-size 2 or more"
+            "--layer-norm makes a constant of a layer of one unit; leave it out, or give --hidden-size 3 or more"
         )
-    return bool(given.get("layer_norm", hidden_size > 1))
+    return bool(given.get("layer_norm", hidden_size > 2))
 
 
 def recalls(given: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:

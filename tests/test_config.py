@@ -297,8 +297,9 @@ def test_weights_decay_unasked_only_where_that_is_apart_from_the_gradient(optimi
     assert suggest({}, num_chars=10**5, vocab_size=65).training.weight_decay == 0.01
 
 
-def test_a_layer_of_one_unit_is_not_normalised_which_would_leave_a_constant():
-    for flags, normalises in (({"hidden_size": 1}, False), ({"hidden_size": 2}, True), ({}, True)):
+def test_a_layer_of_one_unit_or_two_is_not_normalised_which_would_leave_a_constant_or_one_bit():
+    for hidden_size, normalises in ((1, False), (2, False), (3, True), (None, True)):
+        flags = {"hidden_size": hidden_size}
         assert suggest(flags, num_chars=10**5, vocab_size=65).model.layer_norm is normalises
     for flag in (True, False):
         assert suggest({"hidden_size": 2, "layer_norm": flag}, num_chars=10**5, vocab_size=65).model.layer_norm is flag

@@ -57,7 +57,7 @@ def train(
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[
         bool | None,
-        typer.Option(help="Normalise each layer's output. [default: yes, except for layers of one unit]", **UNSAID),
+        typer.Option(help="Normalise each layer's output. [default: yes, except for one unit or two]", **UNSAID),
     ] = None,
     recall: Annotated[
         int | None,
