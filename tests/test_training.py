@@ -535,16 +535,24 @@ def test_one_slow_evaluation_takes_little_of_the_time_that_is_left(monkeypatch, 
     """As where memory had to come back from a disk; nor does it push down the learning rate."""
     make_slow(monkeypatch, clock, (0.1, loop, "take_step"), (1.0, validation, "evaluate_cold"))
     run = start(max_steps=None, time_limit=100.0, evaluations=4, warmup_steps=0)
-    run.evaluation_seconds = 1.0
 
     def evaluate(*_, **__):
-        clock[0] += 1.0 if run.history else 25.0
+        clock[0] += 25.0 if len(run.history) == 1 else 1.0
         return 2.0
 
     monkeypatch.setattr(validation, "evaluate", evaluate)
     last = finish(run)[-1]
     assert 95 < run.seconds <= 100 - run.finish_seconds + 0.1
-    assert run.history[0].learning_rate > 0.7 * run.config.learning_rate > 0.7 * 10 * last.learning_rate
+    assert run.history[1].learning_rate > 0.4 * run.config.learning_rate > 0.4 * 10 * last.learning_rate
+
+
+def test_what_an_evaluation_takes_is_known_from_the_first_one_however_far_off_the_guess(monkeypatch, clock):
+    make_slow(monkeypatch, clock, (0.1, loop, "take_step"), (8.0, validation, "evaluate"))
+    run = start(max_steps=None, time_limit=100.0, evaluations=4)
+    run.evaluation_seconds = 1.0
+    last = finish(run)[-1]
+    assert last.val_loss is not None
+    assert run.seconds <= 100 - run.finish_seconds
 
 
 def test_time_before_an_evaluation_whose_figures_begin_anew_is_no_time_of_training(monkeypatch, clock):

@@ -33,7 +33,7 @@ def validate(run: TrainingRun) -> float:
     Raises:
         DivergenceError: they were left too often.
     """
-    longest = MOST_SLOWER * run.evaluation_seconds or math.inf
+    longest = MOST_SLOWER * run.evaluation_seconds if run.history else math.inf  # what was expected may be far off
     while True:
         run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
         give_back_freed_memory()
