@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+import time
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from charrnn.config import GATES, ModelConfig
 from charrnn.display.card import card
 from charrnn.inference.numpy_ensemble import NumpyEnsemble, average, average_one
 from charrnn.loading import sampling_weights
-from charrnn.network.ensemble import build_model, members_of, set_dropout, share_threads, split_state
+from charrnn.network.ensemble import build_model, members_of, set_dropout, share_threads, side_by_side, split_state
 from charrnn.network.model import CharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.shapes import member_name, member_weights, parameter_shapes
@@ -389,3 +390,19 @@ def test_one_member_is_not_shown_with_losses_of_its_own(trained, tmp_path):
         read_back = read_checkpoint(str(tmp_path / "part.pt"))
         assert bool(read_back.history) == ("cold_loss" in read_back.training) == has_losses
         assert (dict(card(read_back))["best"] != "no loss on record") == has_losses
+
+
+def test_where_a_member_fails_no_other_begins():
+    model = build_model(ModelConfig(vocab_size=9, cell="gru", hidden_size=4, num_layers=1, embedding_dim=3, members=4))
+    model.at_once, begun = 2, []
+
+    def learn(number):
+        begun.append(number)
+        if number == 1:
+            raise MemoryError
+        time.sleep(0.5)  # for the other thread to go on
+
+    with pytest.raises(MemoryError):
+        side_by_side(model, learn, range(4))
+    time.sleep(0.1)
+    assert sorted(begun) == [0, 1]

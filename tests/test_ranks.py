@@ -600,6 +600,33 @@ def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_
 
 
 @pytest.mark.slow
+def test_a_rank_whose_members_fail_leaves_and_so_does_the_other(folder):
+    flags = [*FLAGS, "--members", 4, "--recall", 0, "--max-steps", 60]
+    ranks = start_ranks(folder, 2, *flags, prepare=break_members)
+    assert [process.wait(60) for process in ranks] == [1, 1], ranks[0].stderr
+    (line,) = "".join(process.stderr for process in ranks if "charrnn: " in process.stderr).splitlines()[-1:]
+    assert line.startswith("charrnn: out of memory; ")
+
+
+def break_members(rank):
+    take_step = loop.take_step
+
+    def take_broken_step(run):
+        run.model.at_once = 2
+        if rank and run.step == 3:
+            for member in run.model.members[:2]:
+                member.head.register_forward_hook(fail)
+        return take_step(run)
+
+    loop.take_step = take_broken_step
+
+
+def fail(*given):
+    time.sleep(0.2)
+    raise MemoryError
+
+
+@pytest.mark.slow
 def test_ranks_that_give_up_while_one_of_them_saves_decide_alike_what_to_keep(folder):
     ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 60, prepare=save_slowly_and_break)
     assert [process.wait() for process in ranks] == [1, 1]
