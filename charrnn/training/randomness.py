@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from charrnn.network.ensemble import Model
@@ -21,6 +22,11 @@ def seed_masks(model: Model, seed: int) -> None:
     model.seed_dropout(seed)
     if model.device.type == "cuda":
         torch.cuda.manual_seed(seed)
+
+
+def reseed_masks(model: Model, *numbers: int) -> None:
+    """Begin another sequence of masks than any that begins with other numbers."""
+    seed_masks(model, int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
 
 
 def get_random_states(model: Model) -> dict[str, Any]:

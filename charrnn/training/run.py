@@ -22,7 +22,7 @@ from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace
-from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
+from charrnn.training.randomness import get_random_states, reseed_masks, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 from charrnn.training.recovery import Health
@@ -294,5 +294,7 @@ class TrainingRun:
         self.pace = Pace(**state["pace"])
         self.health = Health(**state.get("health", {}))  # a file of the first days has none
         random_states = [state, *state.get("other_ranks", [])]
-        if len(random_states) == self.ranks.world_size:  # else nobody's numbers go on: each begins anew
+        if len(random_states) == self.ranks.world_size:
             set_random_states(self.model, random_states[self.ranks.rank])
+        else:  # nobody's numbers go on, and those of the seed are used up
+            reseed_masks(self.model, self.config.seed, self.ranks.rank, self.step)
