@@ -31,7 +31,7 @@ FUNCTIONS = {"train": train, "sample": sample, "inspect": inspection.inspect}
 OTHER_FLAGS = {
     "--install-completion", "--show-completion", "--version", "--help", "--index-url", "--standalone",
     "--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes",
-    "--ntasks-per-node", "--cpus-per-task", "--requeue",
+    "--ntasks-per-node", "--cpus-per-task", "--requeue", "--signal",
 }  # fmt: skip
 """Those of all commands, of pip, torchrun and Slurm."""
 
@@ -187,3 +187,10 @@ def headings(document):
     """What a document's headings are called in links to them, as GitHub names them."""
     titles = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.M)
     return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def test_in_the_slurm_script_torchrun_gets_the_cores_that_the_job_asks_for():
+    """Since version 22.05 srun takes them from the job no more: https://slurm.schedmd.com/srun.html#OPT_cpus-per-task."""
+    (script,) = re.findall(r"^```bash\n(#!/bin/bash\n.*?)^```", README, re.M | re.S)
+    assert "#SBATCH" in script.split("--cpus-per-task=")[0]
+    assert 'srun --cpus-per-task="$SLURM_CPUS_PER_TASK" torchrun ' in script
