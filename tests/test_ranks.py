@@ -117,10 +117,16 @@ def test_fewer_lanes_than_processes_are_refused_in_one_line():
         (["--seed", "x"], "--seed is 'x'; it must be a whole number; `charrnn train -h` tells more"),
     ],
 )
-def test_a_wrong_flag_is_told_by_the_first_process_alone(charrnn, flags, told):
-    for rank, lines in ((0, f"charrnn: {told}\n"), (1, "")):
-        result = charrnn("train", "verse.txt", *flags, env=place(rank, 2, 5))
+def test_a_wrong_flag_is_told_by_the_first_process_of_each_host_alone(charrnn, flags, told):
+    for rank, local_rank, lines in ((0, 0, f"charrnn: {told}\n"), (1, 1, ""), (1, 0, f"charrnn: {told}\n")):
+        result = charrnn("train", "verse.txt", *flags, env={**place(rank, 2, 5), "LOCAL_RANK": str(local_rank)})
         assert (result.code, result.stderr) == (2, lines)
+
+
+def test_what_stands_alone_whatever_started_it_tells_what_is_wrong(charrnn):
+    for command in (["sample", "verse.pt", "--typo"], ["inspect", "verse.pt", "--typo"], ["tarin", "verse.txt"]):
+        result = charrnn(*command, env=place(1, 2, 5))
+        assert (result.code, len(result.stderr.splitlines())) == (2, 1)
 
 
 def test_one_stop_that_comes_by_two_ways_is_one_stop():

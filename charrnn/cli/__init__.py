@@ -117,7 +117,8 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
     except USAGE_ERROR as error:
         from charrnn.training.torchrun import read_place
 
-        if read_place().rank:  # the first of several processes tells what is wrong with the flags of all
+        is_training = ctx is not None and ctx.invoked_subcommand == "train"
+        if is_training and read_place().local_rank:  # the first of a host's tells what is wrong with the flags of all
             raise typer.Exit(2) from None
         _leave(usage_error_line(error), 2, ctx)
     except OSError as error:

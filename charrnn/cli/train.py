@@ -273,11 +273,11 @@ def train(
 
 @contextlib.contextmanager
 def _one_of_several_tells() -> Iterator[None]:
-    """Leave it to the first of several processes to tell what is wrong with the flags of all."""
+    """Leave it to the first of a host's processes to tell what is wrong with the flags of all."""
     try:
         yield
     except ConfigError as error:
-        if read_place().rank:
+        if read_place().local_rank:
             raise typer.Exit(error.exit_code) from None
         raise
 
