@@ -34,7 +34,9 @@ def run_training(request: Request) -> None:
         joined(place, signals, as_json=request.speaks_json) as ranks,
     ):
         place = replace(place, restarts=max(place.restarts, ranks.restarts))
-        request = ranks.broadcast(lambda: settle(request, place))
+        settled = ranks.broadcast(lambda: settle(request, place))
+        # where this process's host keeps encoded texts is its own matter
+        request = replace(settled, reading=replace(settled.reading, cache=request.reading.cache))
         with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
             corpus = read_texts(request, _reading(request, ranks), ranks)
             request = request.holding_out(corpus)
