@@ -2,9 +2,10 @@
 
 Plain values and ids travel by gloo; gradients by gloo on processors and by NCCL on GPUs, in a
 `DistributedDataParallel` for each network, and a step's figures with them: an exchange of their own would take as long
-again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange next fails:
-so once they have met there is no need for short timeouts, which a long text being read, or a long evaluation, would run
-into. Until then there is: one that dies, or never comes, has no connection yet.
+again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange next fails;
+after a host without power the system asks. So once they have met there is no need for short timeouts, which a long text
+being read, a long evaluation, or a job that is suspended would run into. Until then there is: one that dies, or never
+comes, has no connection yet.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from charrnn.config import CONTEXTS
 from charrnn.errors import LostRankError
 from charrnn.training.clock import CLOCK
-from charrnn.training.meeting import begin_life, find_store
+from charrnn.training.meeting import ask_after_hosts, begin_life, find_store
 from charrnn.training.ranks import Ranks, Value
 from charrnn.training.torchrun import Place
 
@@ -119,6 +120,7 @@ class Group(Ranks):
         self._began = self._clock
         store.set_timeout(PATIENCE)
         _set_pg_timeout(PATIENCE)
+        ask_after_hosts()
 
     @property
     def uses_nccl(self) -> bool:
@@ -193,6 +195,7 @@ class Group(Ranks):
             bucket_cap_mb=BUCKET_MB,
         )
         self._settle(model)
+        ask_after_hosts()
 
     def _settle(self, model: nn.Module) -> None:
         """Take a first step that changes nothing.

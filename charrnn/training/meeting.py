@@ -8,7 +8,10 @@ that has come in another's place begins at 0. So the first process draws a name,
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import stat
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,6 +24,9 @@ from charrnn.training.torchrun import Place
 
 LOOK_SECONDS = 0.05
 """Between two looks at what others do: in Python, so that a signal is heeded."""
+
+KEEP_ALIVE = {"TCP_KEEPIDLE": 300, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 10}
+"""Seconds of silence, seconds between two questions then, and how many go unanswered: ten minutes in all."""
 
 
 def find_store(place: Place, patience: timedelta) -> Store:
@@ -78,6 +84,23 @@ def begin_life(store: Store, place: Place, patience: timedelta) -> tuple[str, in
 
     _wait(is_known, patience, "the first process has not come")
     return life, 0
+
+
+def ask_after_hosts(system: str = sys.platform) -> None:
+    """Have the system find out, while a connection is silent, whether the host at its other end is still there.
+
+    One that loses power takes no leave: whoever only waits for what it was to send would wait for ever. A process that
+    is stopped for a while is none of that, since its system answers for it. Neither gloo nor torch's store asks for it.
+    """
+    for name in os.listdir("/proc/self/fd") if system == "linux" else ():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as connection:
+                if connection.family in (socket.AF_INET, socket.AF_INET6):
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    for option, value in KEEP_ALIVE.items():
+                        connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def _answers(place: Place) -> bool:
