@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from torch.distributed import TCPStore
 from charrnn.cli.trainer import session
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.reading import read_texts
-from charrnn.cli.trainer.request import Request, parse_reading
+from charrnn.cli.trainer.request import Request, command_line, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, LostRankError, OutputError
@@ -159,62 +159,66 @@ def test_a_process_without_a_launcher_stands_alone():
     assert read_place({"RANK": "1", "WORLD_SIZE": "2"}) == Place()  # nobody says where the others are
     found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
     assert found == Place(
-        rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, job="night", host="127.0.0.1", port=5,
+        rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, is_launched=True, host="127.0.0.1", port=5,
         has_store=True,
     )  # fmt: skip
 
 
-def test_when_a_job_began_is_when_its_first_life_did(tmp_path):
-    for life, when in (("attempt_0", 1000.0), ("attempt_1", 2000.0)):
-        (tmp_path / "night_x" / life / "1").mkdir(parents=True)
-        os.utime(tmp_path / "night_x" / life, (when, when))
-    error_file = str(tmp_path / "night_x" / "attempt_1" / "1" / "error.json")
-    assert read_place({**place(1, 2, 5), "TORCHELASTIC_ERROR_FILE": error_file}).began == 1000.0
-    for other in ("", "error.json", str(tmp_path / "a" / "b" / "c" / "error.json")):
-        assert read_place({**place(1, 2, 5), "TORCHELASTIC_ERROR_FILE": other}).began == 0.0
+def test_torchruns_own_folder_names_a_job_in_all_of_its_lives(tmp_path):
+    for life in ("attempt_0", "attempt_1"):
+        error_file = str(tmp_path / "night_x" / life / "1" / "error.json")
+        assert read_place({**place(1, 2, 5), "TORCHELASTIC_ERROR_FILE": error_file}).launches == {"night_x"}
+    for other in ("", "error.json"):
+        assert not read_place({**place(1, 2, 5), "TORCHELASTIC_ERROR_FILE": other}).launches
 
 
 # What a later life of a job goes on from.
 
 
 @pytest.mark.parametrize(
-    ("flags", "restarts", "job", "goes_on"),
+    ("flags", "restarts", "launches", "goes_on"),
     [
-        ({"overwrite": True}, 1, "night", True),  # it has written this file itself, in the life before
-        ({}, 2, "night", True),
-        ({"overwrite": True}, 0, "night", False),
-        ({"overwrite": True}, 1, "day", False),  # it died before it had saved anything
+        ({"overwrite": True}, 1, {"night_a", "night_b"}, True),  # it has written this file itself, in the life before
+        ({}, 2, {"night_a", "night_b"}, True),
+        ({"overwrite": True}, 1, {"night_b", "night_c"}, True),  # and one of the hosts is another now
+        ({"overwrite": True}, 0, {"night_a", "night_b"}, True),  # which is a new life that nobody counts
+        ({"overwrite": True}, 0, {"night_c"}, False),
+        ({"overwrite": True}, 1, {"night_c"}, False),  # it died before it had saved anything
+        ({"overwrite": True}, 1, set(), False),
     ],
 )
-def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(tmp_path, flags, restarts, job, goes_on):
+def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(
+    tmp_path, flags, restarts, launches, goes_on
+):
     path = tmp_path / "verse.pt"
-    save_checkpoint(path, job="night")
-    settled = settle(make_request(tmp_path, **flags), Place(restarts=restarts, job=job))
+    save_checkpoint(path, job="night_a/night_b")
+    life = Place(restarts=restarts, launches=frozenset(launches))
+    settled = settle(make_request(tmp_path, **flags), life)
     assert (settled.resume, settled.overwrite) == (goes_on, flags.get("overwrite", False) and not goes_on)
     assert settled.explicit == ({} if goes_on else {"max_steps": 5})
     reading = replace(make_request(tmp_path).reading, min_count=2)  # which may have joined an alphabet to another
-    settled = settle(make_request(tmp_path, reading=reading, **flags), Place(restarts=restarts, job=job))
+    settled = settle(make_request(tmp_path, reading=reading, **flags), life)
     assert settled.reading.min_count == (None if goes_on else 2)
 
 
-SAVED = datetime.fromisoformat("2026-05-01T20:00:00+00:00").timestamp()
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_script_that_torchrun_started_may_train_on_one_output_in_turn(tmp_path, monkeypatch, restarts):
+    save_checkpoint(tmp_path / "verse.pt", job="night_a")
+    monkeypatch.setattr(sys, "argv", ["charrnn", "train", "verse.txt", "--overwrite", "--seed", "2"])
+    life = Place(restarts=restarts, launches=frozenset({"night_a"}))
+    assert settle(make_request(tmp_path, overwrite=True), life).resume == bool(restarts)
 
 
 def log_line(**fields):
     return json.dumps({"step": 1, "best_step": None, "best_val_loss": None, **fields}) + "\n"
 
 
-@pytest.mark.parametrize(("began", "goes_on"), [(SAVED - 5, True), (SAVED + 0.5, True), (SAVED + 5, False)])
-def test_an_earlier_job_of_the_same_name_is_another_one(tmp_path, began, goes_on):
-    path, log = tmp_path / "verse.pt", tmp_path / "verse.log"
-    save_checkpoint(path, job="night")
-    settled = settle(make_request(tmp_path, overwrite=True), Place(restarts=1, job="night", began=began))
-    assert (settled.resume, settled.overwrite) == (goes_on, not goes_on)
-    path.unlink()
-    log.write_text(log_line(job="night"))
-    os.utime(log, (SAVED + 1, SAVED + 1))
-    settle(make_request(tmp_path, overwrite=True, log=str(log)), Place(restarts=1, job="night", began=began))
-    assert log.exists() != goes_on
+@pytest.mark.parametrize(("restarts", "launch", "is_own"), [(1, "night_a", True), (1, "b", False), (0, "b", False)])
+def test_a_restarted_job_that_had_saved_nothing_begins_its_own_log_anew(tmp_path, restarts, launch, is_own):
+    (tmp_path / "verse.log").write_text(log_line(job="night_a"))
+    request = make_request(tmp_path, overwrite=True, log=str(tmp_path / "verse.log"))
+    settle(request, Place(restarts=restarts, launches=frozenset({launch, "night_c"})))
+    assert (tmp_path / "verse.log").exists() != is_own
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -222,7 +226,7 @@ def test_a_restarted_job_keeps_the_log_of_the_run_that_it_went_on_from(tmp_path,
     save_checkpoint(tmp_path / "verse.pt", job="day")
     (tmp_path / "verse.log").write_text(log_line(job="night"))
     request = make_request(tmp_path, resume=resume, overwrite=not resume, log=str(tmp_path / "verse.log"))
-    settle(request, Place(restarts=1, job="night"))
+    settle(request, Place(restarts=1, launches=frozenset({"night"})))
     assert (tmp_path / "verse.log").exists() == resume
 
 
@@ -232,13 +236,15 @@ def test_a_restarted_job_deletes_no_log_but_its_own(tmp_path, content, overwrite
     (tmp_path / "verse.log").write_text(content)
     request = make_request(tmp_path, overwrite=overwrite, log=str(tmp_path / "verse.log"))
     with nullcontext() if overwrite and content.startswith("{") else pytest.raises(OutputError):
-        settle(request, Place(restarts=1, job="night"))
+        settle(request, Place(restarts=1, launches=frozenset({"night"})))
     assert (tmp_path / "verse.log").read_text() == content
 
 
-def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path):
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path, restarts):
+    save_checkpoint(tmp_path / "verse.pt", job="night")
     with pytest.raises(ConfigError, match=r"^-: standard input was read before the restart; "):
-        settle(make_request(tmp_path, texts=("-",)), Place(restarts=1, job="night"))
+        settle(make_request(tmp_path, texts=("-",)), Place(restarts=restarts, launches=frozenset({"night"})))
 
 
 def test_on_another_host_one_process_reads_a_large_text_and_the_others_map_what_it_has_made(tmp_path, monkeypatch):
@@ -279,7 +285,7 @@ def save_checkpoint(path, job):
                             IDS, IDS[:500], started=0.0)  # fmt: skip
     write_checkpoint(
         path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
-        made={"job": job, "created": "2026-05-01T20:00:00+00:00"},
+        made={"job": job, "command": command_line()},
         corpus=checkpoint.CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
         training=run.state_dict(),
     )  # fmt: skip
@@ -563,11 +569,11 @@ def torchrun(folder):
     """Start torchrun with two ranks; what a failed test leaves of it is stopped, its ranks first."""
     started = []
 
-    def start(*arguments, meeting=("--standalone",), ranks=2):
+    def start(*arguments, meeting=("--standalone",), ranks=2, **environment):
         command = [sys.executable, "-m", "torch.distributed.run", *meeting, "--nproc-per-node", str(ranks)]
         started.append(subprocess.Popen(
             [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8", env={**clean_environment(), **NO_SPINNING},
+            encoding="utf-8", env={**clean_environment(), **NO_SPINNING, **environment},
         ))  # fmt: skip
         return started[-1]
 
@@ -750,6 +756,51 @@ def test_two_hosts_of_which_one_alone_counts_the_restart_go_on(folder, torchrun)
     assert [host.returncode for host in hosts] == [0, 0], stderrs
     assert "".join(stdouts) == "verse.pt\n"
     assert ", going on after step " in "".join(stderrs)
+
+
+@pytest.mark.slow
+def test_two_hosts_of_which_one_does_not_know_that_it_begins_anew_go_on(folder, torchrun):
+    """Its own process is well, amid a long step, while the other one's host begins another life."""
+    (folder / "slow.py").write_text(SLOW_STEPS)
+    meeting = ["--nnodes", 2, "--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint"]
+    meeting = [*map(str, meeting), f"127.0.0.1:{free_port()}"]
+    command = ["--max-restarts", 3, "slow.py", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite", "--max-steps", 40]
+    hosts = [torchrun(*command, meeting=meeting, ranks=1) for _ in range(2)]
+    wait_for_checkpoint(folder, *hosts)
+    os.kill(find_rank(1, *hosts), signal.SIGKILL)
+    stdouts, stderrs = zip(*(host.communicate(timeout=180) for host in hosts), strict=True)
+    assert [host.returncode for host in hosts] == [0, 0], stderrs
+    assert "".join(stdouts) == "verse.pt\n"
+    assert ", going on after step " in "".join(stderrs)
+
+
+@pytest.mark.slow
+def test_a_second_host_that_comes_later_goes_on_with_what_the_first_has_begun(folder, torchrun):
+    (folder / "slow.py").write_text(SLOW_STEPS)
+    meeting = ["--nnodes", "1:2", "--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint"]
+    meeting = [*meeting, f"127.0.0.1:{free_port()}", "--rdzv-conf", "last_call_timeout=1"]
+    command = ["--max-restarts", 3, "slow.py", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite", "--max-steps", 50]
+    # Else torch 2.13 waits in vain for an address that the first host gives in its first life alone.
+    start = functools.partial(torchrun, *command, meeting=meeting, ranks=1, TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1")
+    hosts = [start()]
+    wait_for_checkpoint(folder, *hosts)
+    hosts.append(start())
+    stdouts, stderrs = zip(*(host.communicate(timeout=180) for host in hosts), strict=True)
+    assert [host.returncode for host in hosts] == [0, 0], stderrs
+    assert "".join(stdouts) == "verse.pt\n"
+    assert "processes: 2, before 1, " in "".join(stderrs)
+
+
+SLOW_STEPS = """
+import time
+
+from charrnn.cli import main
+from charrnn.training import loop
+
+take_step = loop.take_step
+loop.take_step = lambda run: (time.sleep(0.4), take_step(run))
+main()
+"""
 
 
 def free_port():

@@ -246,7 +246,7 @@ def train(
         check_quotes(texts)
         if val_text and "val_fraction" in explicit:
             raise ConfigError("--val-text is held out, and --val-fraction is a share of the text; give one of them")
-    prepare_training(is_launched=bool(read_place().job))
+    prepare_training(is_launched=read_place().is_launched)
     from charrnn.cli.trainer.opening import run_training  # imports numpy, which --help must not wait for
     from charrnn.cli.trainer.request import Request, parse_reading
 

@@ -13,8 +13,8 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
     made              {"charrnn", "torch", "numpy", "python", "platform", "cores", "command", "created"}, and "job"
-                      where torchrun started it; an export has no job, and of the command the names of its texts alone,
-                      where one was held out by name
+                      where torchrun started it: the names of all its launches, with a slash between; an export has no
+                      job, and of the command the names of its texts alone, where one was held out by name
     training          what it takes to go on: see `TrainingRun.state_dict`
 
 `charrnn.training.checkpoint` writes it. `charrnn.storage.tensorfile` reads the zip file, and `charrnn.storage.header`

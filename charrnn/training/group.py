@@ -90,7 +90,7 @@ class Group(Ranks):
 
     def __init__(self, place: Place) -> None:
         self.rank, self.world_size, self.local_rank = place.rank, place.world_size, place.local_rank
-        self.restarts = place.restarts
+        self.restarts, self.launches = place.restarts, place.launches
         self._place = place
         self._store: Store | None = None
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
@@ -110,6 +110,7 @@ class Group(Ranks):
             dist.init_process_group(
                 "gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=MEETING
             )
+            self._introduce()
             self.restarts = int(self.all_reduce_max(max(place.restarts, earlier))[0])
         except (RuntimeError, OSError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rpartition("] ")[2]
@@ -121,6 +122,10 @@ class Group(Ranks):
         store.set_timeout(PATIENCE)
         _set_pg_timeout(PATIENCE)
         ask_after_hosts()
+
+    def _introduce(self) -> None:
+        """Learn who the others are."""
+        self.launches = frozenset().union(*self.all_gather(self.launches))
 
     @property
     def uses_nccl(self) -> bool:

@@ -28,12 +28,14 @@ class Ranks:
         world_size: how many there are.
         local_rank: its number on its host.
         restarts: how often they have been started again, as far as any of them knows.
+        launches: the names of the torchruns that started them; see `Place`.
     """
 
     rank = 0
     world_size = 1
     local_rank = 0
     restarts = 0
+    launches: frozenset[str] = frozenset()
 
     @property
     def is_first(self) -> bool:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import typer
 
 from charrnn.cli.trainer.checking import check_output, check_texts
-from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.log import job_of
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
 from charrnn.standard_input import STDIN
 from charrnn.storage.archive import read_checkpoint
-from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import Place
 
 
@@ -38,7 +37,9 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
         typer.Exit: something went wrong, and was told; or all have stopped together.
     """
     if place.world_size == 1:
-        yield ALONE
+        alone = Ranks()
+        alone.launches = place.launches
+        yield alone
         return
     with signals.held_back():
         from charrnn.training.group import Group
@@ -78,25 +79,26 @@ def _tell_once(error: CharRNNError, group: Ranks, as_json: bool) -> None:
 def settle(request: Request, place: Place) -> Request:
     """Check the request; after a restart by torchrun, turn it into a resume of what this job saved before.
 
-    Torchrun starts all processes again, with the same flags, after one of them died. A checkpoint that the same job has
-    written is then gone on from, whatever the flags say of resuming or overwriting; one of an earlier job, though its
-    name may be the same, is none. Who starts the same command again, with --resume, means what it has begun.
+    Torchrun starts all processes again, with the same flags, after one of them died or a host has come. A checkpoint
+    that the same job has written is then gone on from, whatever the flags say of resuming or overwriting; one of an
+    earlier job, though its name may be the same, is none. Who starts the same command again, with --resume, means what
+    it has begun.
 
     Raises:
         OutputError: the output must not or cannot be written.
         CorpusError: a text is a checkpoint.
         ConfigError: the flags contradict each other, or standard input was read in the life before.
     """
-    if place.restarts:
-        if STDIN in request.all_texts:
-            raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
-        if _has_written(place, request.path):
-            request = replace(
-                request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={},
-                reading=replace(request.reading, min_count=None, max_vocab=None),
-            )  # fmt: skip
-        elif request.log is not None and not request.resume and _has_logged(place, Path(request.log)):
-            Path(request.log).unlink()  # of the life before, which saved nothing
+    is_own = _has_written(place, request.path)
+    if STDIN in request.all_texts and (place.restarts or is_own):
+        raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
+    if is_own:
+        request = replace(
+            request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={},
+            reading=replace(request.reading, min_count=None, max_vocab=None),
+        )  # fmt: skip
+    elif place.restarts and request.log is not None and not request.resume and _has_logged(place, Path(request.log)):
+        Path(request.log).unlink()  # of the life before, which saved nothing
     if request.resume and request.init_from is not None and request.resume_from is None and _began_so(request):
         reading = replace(request.reading, min_count=None, max_vocab=None)  # of what was new to that model
         request = replace(request, init_from=None, reading=reading)
@@ -113,15 +115,21 @@ def _began_so(request: Request) -> bool:
 
 
 def _has_written(place: Place, path: Path) -> bool:
-    """Whether a checkpoint is there that an earlier life of this job has written."""
+    """Whether a checkpoint is there that an earlier life of this job has written.
+
+    Not all lives are counted: a host whose own processes are well does not, when others come or go. Where none was, it
+    is one of the same command: a script may have torchrun start several trainings in turn.
+    """
+    if not place.launches:
+        return False
     try:
         made = read_checkpoint(str(path)).made
-        created = datetime.fromisoformat(made["created"]).timestamp()  # in whole seconds
-        return made.get("job") == place.job and created >= int(place.began)
-    except (CheckpointError, KeyError, ValueError):
+    except CheckpointError:
         return False
+    is_same = place.restarts > 0 or made.get("command") == command_line()
+    return is_same and not place.launches.isdisjoint(made.get("job", "").split("/"))
 
 
 def _has_logged(place: Place, log: Path) -> bool:
     """Whether a log is there that an earlier life of this job has begun, or begun anew."""
-    return bool(place.job) and job_of(log) == place.job and log.stat().st_mtime >= place.began
+    return job_of(log) in place.launches

@@ -30,10 +30,10 @@ def run_training(request: Request) -> None:
     """
     place = read_place()
     with (
-        TrainingSignals(is_launched=bool(place.job)) as signals,
+        TrainingSignals(is_launched=place.is_launched) as signals,
         joined(place, signals, as_json=request.speaks_json) as ranks,
     ):
-        place = replace(place, restarts=max(place.restarts, ranks.restarts))
+        place = replace(place, restarts=max(place.restarts, ranks.restarts), launches=ranks.launches)
         settled = ranks.broadcast(lambda: settle(request, place))
         # where this process's host keeps encoded texts is its own matter
         request = replace(settled, reading=replace(settled.reading, cache=request.reading.cache))

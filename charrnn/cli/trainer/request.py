@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -172,6 +174,11 @@ def _nameable(text: str) -> str:
     if names_stream(text):
         return STDIN
     return f"./{text}" if text.startswith("-") and text != STDIN else text
+
+
+def command_line() -> str:
+    """What this process was started as, to be typed in a shell of Unix's."""
+    return shlex.join(["charrnn", *sys.argv[1:]])
 
 
 def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:

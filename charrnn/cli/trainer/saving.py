@@ -10,9 +10,7 @@ minute and tried again; what counts is whether the last one succeeds.
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +23,7 @@ import torch
 
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
+from charrnn.cli.trainer.request import command_line
 from charrnn.display.log import TELL_EVERY
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
@@ -33,7 +32,6 @@ from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
 from charrnn.training.optimizers import MOMENTS
 from charrnn.training.run import TrainingRun
-from charrnn.training.torchrun import read_place
 
 SAVE_EVERY = 60.0
 """Seconds between two saves where no flag says otherwise and no evaluation comes before."""
@@ -191,8 +189,8 @@ def check_space(path: Path, run: TrainingRun) -> None:
         )
 
 
-def provenance() -> dict[str, str]:
-    """What a checkpoint remembers of how it was made."""
+def provenance(launches: frozenset[str]) -> dict[str, str]:
+    """What a checkpoint remembers of how it was made; see `Place` for the launches."""
     return {
         "charrnn": __version__,
         "torch": str(torch.__version__),
@@ -200,7 +198,7 @@ def provenance() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": str(allotted_cores()),
-        "command": shlex.join(["charrnn", *sys.argv[1:]]),
+        "command": command_line(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **({"job": job} if (job := read_place().job) else {}),
+        **({"job": "/".join(sorted(launches))} if launches else {}),
     }

@@ -94,7 +94,7 @@ class Session:
         self._saver.saved_step = run.step or None if goes_on else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
-        self._evaluations, self._rewinds, self._job = 0, run.rewinds, read_place().job
+        self._evaluations, self._rewinds, self._job = 0, run.rewinds, "".join(read_place().launches)
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
 
@@ -220,7 +220,7 @@ class Session:
             weights_stay=bool(run.best_weights),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
-            made=provenance(),
+            made=provenance(self._ranks.launches),
             training=training,
         )
 
