@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store, _set_pg_timeout
 from torch.nn.parallel import DistributedDataParallel
 
+from charrnn import __version__
 from charrnn.config import CONTEXTS
-from charrnn.errors import LostRankError
+from charrnn.errors import ConfigError, LostRankError
 from charrnn.training.clock import CLOCK
 from charrnn.training.meeting import ask_after_hosts, begin_life, find_store
 from charrnn.training.ranks import Ranks, Value
@@ -100,6 +101,7 @@ class Group(Ranks):
         """Find the others.
 
         Raises:
+            ConfigError: they run another version, which may exchange other things.
             LostRankError: they are not there, or not within reach.
         """
         place = self._place
@@ -124,8 +126,17 @@ class Group(Ranks):
         ask_after_hosts()
 
     def _introduce(self) -> None:
-        """Learn who the others are."""
-        self.launches = frozenset().union(*self.all_gather(self.launches))
+        """Learn who the others are; this exchange stays the first one in every version.
+
+        Raises:
+            ConfigError: they run another version.
+        """
+        versions, launches = zip(*self.all_gather((__version__, self.launches)), strict=True)
+        if len(set(versions)) > 1:
+            raise ConfigError(
+                f"the processes run charrnn {' and '.join(sorted(set(versions)))}; install one of these on all hosts"
+            )
+        self.launches = frozenset().union(*launches)
 
     @property
     def uses_nccl(self) -> bool:
