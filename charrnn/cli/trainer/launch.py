@@ -34,6 +34,7 @@ from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
+from charrnn.wording import number_of
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it. Where
@@ -80,7 +81,8 @@ def start_run(
         ConfigError: a flag does not fit the text or the machine.
         CorpusError: the text is too short.
     """
-    options = {**request.options, "device": choose_device(request.options["device"], ranks)}
+    device, told = choose_device(request.options["device"], ranks)
+    options = {**request.options, "device": device}
     is_chosen = options["threads"] is not None
     options["threads"] = options["threads"] or default_threads()
     keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=is_chosen)
@@ -104,7 +106,7 @@ def start_run(
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, ranks)
-    launch = complete_launch(run, corpus, chosen.reason, keeper)
+    launch = complete_launch(run, corpus, chosen.reason + told, keeper)
     return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
 
 
@@ -200,28 +202,42 @@ def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKe
     return PASSES_SHARE * speed * training_cost(shape)
 
 
-def choose_device(device: str, ranks: Ranks) -> str:
-    """Settle the device, "cpu" or "cuda", and on which GPU of its host this process computes.
+def choose_device(device: str, ranks: Ranks) -> tuple[str, str]:
+    """Settle the device, "cpu" or "cuda", and on which of the GPUs that it sees this process computes.
+
+    Processes that see the same GPUs take one after the other; some launchers show each of them one of its own.
 
     Args:
         device: what is asked for; "auto" for a GPU where each process can have one.
         ranks: the processes that train together.
 
+    Returns:
+        The device, and what is to be told where there are GPUs that are left idle, else nothing.
+
     Raises:
         ConfigError: it is not there, or there are fewer GPUs than processes.
     """
-    if device == "auto":
-        (some_lack,) = ranks.all_reduce_max(not _has_gpu(ranks))
-        device = "cpu" if some_lack else "cuda"
-    require_device(device)
-    if device == "cuda" and not _has_gpu(ranks):
+    if device == "cpu":
+        return device, ""
+    seen = ranks.all_gather(_visible_gpus())
+    numbers = [seen[:rank].count(gpus) for rank, gpus in enumerate(seen)]
+    lacking = sum(number >= len(gpus) for number, gpus in zip(numbers, seen, strict=True))
+    if device == "auto" and lacking:
+        there = len({gpu for gpus in seen for gpu in gpus})
+        without = f"{lacking} of {len(seen)} processes have none of the {number_of(there, 'GPU')}"
+        return "cpu", f", on the CPU since {without}; start one for each" if there else ""
+    require_device("cuda")
+    if lacking:
         raise ConfigError(
-            f"--device cuda: this host has {torch.cuda.device_count()} GPUs and more processes; start one for each"
+            f"--device cuda: {lacking} of {len(seen)} processes have no GPU of their own; start one for each GPU"
         )
-    if device == "cuda" and ranks.world_size > 1:
-        torch.cuda.set_device(ranks.local_rank)
-    return device
+    if ranks.world_size > 1:
+        torch.cuda.set_device(numbers[ranks.rank])
+    return "cuda", ""
 
 
-def _has_gpu(ranks: Ranks) -> bool:
-    return not gpu_trouble() and torch.cuda.device_count() > ranks.local_rank
+def _visible_gpus() -> list[str]:
+    """The ids of the GPUs that this process may use, which no two have in common."""
+    if gpu_trouble():
+        return []
+    return [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]

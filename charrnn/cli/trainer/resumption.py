@@ -57,7 +57,9 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if not is_same_text(stored.corpus, corpus):
         return begin_with_weights(request, corpus, neighbours, ranks)
     config = _take_what_may_change(config, request.explicit)
-    config = _settle_device(config, before["device"], request.explicit, ranks)
+    wanted = request.explicit.get("device", "cpu" if before["device"] == "cpu" else "auto")  # a GPU if there is one
+    device, told = choose_device(wanted, ranks)
+    config = replace(config, device=device)
     config = _settle_precision(config, before["device"], request.explicit)
     config = _settle_threads(config, stored, request.explicit, ranks)
     is_chosen = "threads" in request.explicit or config.threads != default_threads()
@@ -67,7 +69,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run, before["time_limit"]))
-    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before)
+    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before) + told
     if (world := _world_before(stored)) != ranks.world_size:
         reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
     elif config.threads < before["threads"] and "threads" not in request.explicit:
@@ -168,16 +170,6 @@ def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
     assert run.planned_steps is not None, "something ends it"
     trained = run.planned_steps * run.lanes.chars_per_window
     return evaluations(trained, run.config.num_evaluated(len(run.val_ids)))
-
-
-def _settle_device(config: TrainConfig, before: str, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
-    """The device that is asked for, or else the one from before, where it is there.
-
-    Raises:
-        ConfigError: what is asked for is not there.
-    """
-    as_before = "cpu" if before == "cpu" else "auto"  # a GPU if there is one
-    return replace(config, device=choose_device(explicit.get("device", as_before), ranks))
 
 
 def _settle_precision(config: TrainConfig, device_before: str, explicit: Mapping[str, Any]) -> TrainConfig:

@@ -1,0 +1,186 @@
+"""What the processes of one training have of their own, each or on each host: GPUs, threads, a cache, a version."""
+
+import socket
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+import torch
+from test_ranks import IDS, Part, make_request, model_config, parts
+
+from charrnn import __version__
+from charrnn.cli.trainer import launch, opening, resumption
+from charrnn.cli.trainer.launch import choose_device
+from charrnn.config import TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.text.cache import Cache
+from charrnn.text.corpus import ReadOptions
+from charrnn.training.group import Group
+from charrnn.training.loop import take_step
+from charrnn.training.meeting import KEEP_ALIVE, ask_after_hosts
+from charrnn.training.ranks import ALONE
+from charrnn.training.run import TrainingRun
+from charrnn.training.torchrun import Place, read_place
+
+
+class Told(Part):
+    """One of several ranks, which knows what all of them have to tell."""
+
+    def __init__(self, rank, told):
+        super().__init__(rank, len(told))
+        self.told = told
+
+    def all_gather(self, value):
+        assert value == self.told[self.rank]
+        return self.told
+
+
+@pytest.fixture
+def gpus_of(monkeypatch):
+    """Let a rank see the GPUs of some ids, one letter each; give the list of those that were chosen by number."""
+    chosen = []
+
+    def see(ids):
+        monkeypatch.setattr(launch, "gpu_trouble", lambda: "" if ids else "torch finds no GPU")
+        monkeypatch.setattr(launch, "require_device", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(ids))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=ids[number]))
+        monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+        return chosen
+
+    return see
+
+
+@pytest.mark.parametrize(
+    ("seen", "numbers"),
+    [
+        (["ab", "ab", "cd", "cd"], [0, 1, 0, 1]),  # two hosts, with or without a launcher that numbers their processes
+        (["a", "b", "c"], [0, 0, 0]),  # a launcher that shows each process a GPU of its own
+        (["ab", "cd"], [0, 0]),
+        (["abc", "abc", "d"], [0, 1, 0]),
+    ],
+)
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_each_process_takes_a_gpu_of_its_own(gpus_of, seen, numbers, device):
+    told = [list(ids) for ids in seen]
+    for rank, ids in enumerate(seen):
+        chosen = gpus_of(ids)
+        assert choose_device(device, Told(rank, told)) == ("cuda", "")
+        assert chosen == numbers[: rank + 1]
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (["abcd"] * 5, ", on the CPU since 1 of 5 processes have none of the 4 GPUs; start one for each"),
+        (["a", "a"], ", on the CPU since 1 of 2 processes have none of the 1 GPU; start one for each"),
+        (["a", ""], ", on the CPU since 1 of 2 processes have none of the 1 GPU; start one for each"),
+        (["", ""], ""),
+    ],
+)
+def test_gpus_that_are_too_few_are_told_of_and_left_idle_by_all(gpus_of, seen, told):
+    for rank, ids in enumerate(seen):
+        chosen = gpus_of(ids)
+        ranks = Told(rank, [list(ids) for ids in seen])
+        assert choose_device("auto", ranks) == ("cpu", told)
+        with pytest.raises(ConfigError, match=rf"^--device cuda: \d of {len(seen)} processes have no GPU of their own"):
+            choose_device("cuda", ranks)
+        assert not chosen
+
+
+def test_a_process_alone_computes_on_the_gpu_that_torch_has_chosen(gpus_of):
+    assert choose_device("auto", ALONE)[0] == "cpu", "there is none here"
+    chosen = gpus_of("ab")
+    assert choose_device("auto", ALONE) == ("cuda", "")
+    assert not chosen
+
+
+@pytest.mark.parametrize(
+    ("local_world_size", "expected"),
+    [(0, (1, 2)), (4, (3, 4))],  # nobody says, so the names of the hosts do; the launcher has said
+)
+def test_who_shares_a_host_is_known_without_being_told(monkeypatch, local_world_size, expected):
+    group = Group(Place(3, 4, local_rank=3, local_world_size=local_world_size, launches=frozenset({"night_b"})))
+    other = (__version__, "host0", frozenset({"night_a"}))
+    monkeypatch.setattr(group, "all_gather", lambda own: [other, other, own, own])
+    group._introduce()
+    assert (group.local_rank, group.local_world_size) == expected
+    assert group.launches == {"night_a", "night_b"}
+
+
+def test_a_launcher_that_numbers_no_host_says_nothing_of_how_many_share_it():
+    found = read_place({"RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "host0", "MASTER_PORT": "5"})
+    assert (found.local_rank, found.local_world_size) == (3, 0)
+
+
+def test_hosts_with_two_versions_part_in_one_line(monkeypatch):
+    group = Group(Place(1, 2))
+    monkeypatch.setattr(group, "all_gather", lambda own: [("0.0.1", *own[1:]), own])
+    told = rf"^the processes run charrnn 0\.0\.1 and {__version__}; install one of these on all hosts$"
+    with pytest.raises(ConfigError, match=told):
+        group._introduce()
+
+
+def test_each_host_keeps_encoded_texts_where_it_was_told_to(tmp_path, monkeypatch):
+    request = make_request(tmp_path, reading=ReadOptions(cache=Cache(tmp_path / "here")))
+    theirs = make_request(tmp_path, reading=ReadOptions(cache=Cache(tmp_path / "there")), explicit={"seed": 3})
+
+    class Second(Part):
+        def broadcast(self, function):
+            return theirs
+
+    def read(request, reading, ranks):
+        assert (reading.cache.folder, request.reading.cache.folder) == (tmp_path / "here", tmp_path / "here")
+        assert request.explicit == {"seed": 3}, "the rest is as the first process has settled it"
+        raise SystemExit  # the text is read here
+
+    monkeypatch.setattr(opening, "joined", lambda *given, **named: nullcontext(Second(1, 2)))
+    monkeypatch.setattr(opening, "read_texts", read)
+    with pytest.raises(SystemExit):
+        opening.run_training(request)
+
+
+@pytest.mark.parametrize(
+    ("flags", "explicit", "threads"),
+    [("", {}, [3, 8]), ("--threads 3", {}, [3, 3]), ("", {"threads": 3}, [3, 3])],
+)
+def test_a_resume_on_hosts_of_different_size_gives_each_process_the_threads_of_its_own(
+    monkeypatch, flags, explicit, threads
+):
+    monkeypatch.setattr(resumption, "default_threads", lambda processes: 8)
+    monkeypatch.setattr(resumption, "allotted_cores", lambda: 3)
+    monkeypatch.setattr(resumption.os, "cpu_count", lambda: 8)
+    stored = SimpleNamespace(training={"other_ranks": [{}]}, made={"cores": "3"}, given=lambda flag: flags)
+    config = TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01, threads=3)
+    found = [resumption._settle_threads(config, stored, explicit, part).threads for part in parts(2)]
+    assert found == threads
+
+
+def test_a_resume_on_another_number_of_processes_draws_numbers_that_were_not_drawn():
+    config = TrainConfig(batch_size=4, seq_len=16, max_steps=5, learning_rate=0.01)
+    run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0)
+    take_step(run)
+    stored = run.state_dict()
+    states = [stored["random_state"]]
+    for part in parts(2):
+        resumed = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=part)
+        resumed.load_state_dict(stored)
+        states.append(resumed.model.random_state)
+    assert len({state["state"]["inc"] for state in states}) == 3, "each sequence has an increment of its own"
+
+
+def test_a_host_that_has_gone_is_asked_after():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = socket.create_connection(server.getsockname())
+        other, _ = server.accept()
+        one.setblocking(False)
+        ask_after_hosts("win32")
+        assert not one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        ask_after_hosts()
+        with one, other:
+            for each in (one, other):
+                assert each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                for option, value in KEEP_ALIVE.items():
+                    assert each.getsockopt(socket.IPPROTO_TCP, getattr(socket, option)) == value
+            with pytest.raises(BlockingIOError):
+                one.recv(1)
