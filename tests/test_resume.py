@@ -199,7 +199,7 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
 ):
     """On two cores, that which no flag decides; on a machine of as many cores as before it is what it was."""
     monkeypatch.setattr(resumption, "allotted_cores", lambda: 2)
-    monkeypatch.setattr(resumption, "default_threads", lambda: 2)
+    monkeypatch.setattr(resumption, "default_threads", lambda processes: 2)
     monkeypatch.setattr(resumption.os, "cpu_count", lambda: 2)
     (tmp_path / "verse.txt").write_text(TEXT, encoding="utf-8")
     corpus = read_corpus((str(tmp_path / "verse.txt"),), ReadOptions())

@@ -10,6 +10,7 @@ comes, has no connection yet.
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Callable
@@ -90,7 +91,8 @@ class Group(Ranks):
     """
 
     def __init__(self, place: Place) -> None:
-        self.rank, self.world_size, self.local_rank = place.rank, place.world_size, place.local_rank
+        self.rank, self.world_size = place.rank, place.world_size
+        self.local_rank, self.local_world_size = place.local_rank, place.local_world_size
         self.restarts, self.launches = place.restarts, place.launches
         self._place = place
         self._store: Store | None = None
@@ -131,12 +133,15 @@ class Group(Ranks):
         Raises:
             ConfigError: they run another version.
         """
-        versions, launches = zip(*self.all_gather((__version__, self.launches)), strict=True)
+        own = __version__, platform.node(), self.launches
+        versions, hosts, launches = zip(*self.all_gather(own), strict=True)
         if len(set(versions)) > 1:
             raise ConfigError(
                 f"the processes run charrnn {' and '.join(sorted(set(versions)))}; install one of these on all hosts"
             )
         self.launches = frozenset().union(*launches)
+        if not self.local_world_size:
+            self.local_rank, self.local_world_size = hosts[: self.rank].count(own[1]), hosts.count(own[1])
 
     @property
     def uses_nccl(self) -> bool:

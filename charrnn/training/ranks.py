@@ -27,6 +27,7 @@ class Ranks:
         rank: its number; the first, 0, alone reads files, writes them, prints, and has a clock.
         world_size: how many there are.
         local_rank: its number on its host.
+        local_world_size: how many there are on its host.
         restarts: how often they have been started again, as far as any of them knows.
         launches: the names of the torchruns that started them; see `Place`.
     """
@@ -34,6 +35,7 @@ class Ranks:
     rank = 0
     world_size = 1
     local_rank = 0
+    local_world_size = 1
     restarts = 0
     launches: frozenset[str] = frozenset()
 

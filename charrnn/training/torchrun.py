@@ -29,7 +29,7 @@ class Place:
         rank: its number, from 0.
         world_size: how many there are.
         local_rank: its number on its host, from 0.
-        local_world_size: how many there are on its host.
+        local_world_size: how many there are on its host; 0 where nobody says.
         restarts: how often all of them have been started again, after one of them died, as far as its host has counted.
         is_launched: whether torchrun has started it.
         launches: the names of the torchruns of its job that it knows of, one on each host: the same in all lives of a
@@ -62,7 +62,7 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
         rank=rank,
         world_size=world_size,
         local_rank=int(environment.get("LOCAL_RANK", rank)),
-        local_world_size=int(environment.get("LOCAL_WORLD_SIZE", world_size)),
+        local_world_size=int(environment.get("LOCAL_WORLD_SIZE", 0)),
         restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
         is_launched=RUN_ID in environment,
         launches=frozenset(Path(environment.get(ERROR_FILE, "")).parts[-4:-3]),

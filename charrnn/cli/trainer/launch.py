@@ -84,7 +84,7 @@ def start_run(
     device, told = choose_device(request.options["device"], ranks)
     options = {**request.options, "device": device}
     is_chosen = options["threads"] is not None
-    options["threads"] = options["threads"] or default_threads()
+    options["threads"] = options["threads"] or default_threads(ranks.local_world_size)
     keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=is_chosen)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)

@@ -62,7 +62,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     config = replace(config, device=device)
     config = _settle_precision(config, before["device"], request.explicit)
     config = _settle_threads(config, stored, request.explicit, ranks)
-    is_chosen = "threads" in request.explicit or config.threads != default_threads()
+    is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     run = begin(model, config, request, corpus, ranks)
     _restore(run, stored, corpus, set(changes), path)
@@ -106,13 +106,16 @@ def _world_before(stored: Checkpoint) -> int:
 def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
     """As many threads as before; fewer where this machine has fewer cores and nobody has asked for so many.
 
-    Those of another number of processes are chosen anew.
+    Those of another number of processes are chosen anew, and of each but the first, which may be on another host: the
+    file knows the first one's.
     """
     threads, is_asked = config.threads, "threads" in explicit
-    if _world_before(stored) != ranks.world_size and not is_asked:
-        threads = default_threads()
-    elif not (is_asked or stored.given("--threads") or stored.made.get("cores") == str(allotted_cores())):
-        threads = min(threads, default_threads())
+    here = default_threads(ranks.local_world_size)
+    is_fixed = is_asked or stored.given("--threads")
+    if not is_asked and (_world_before(stored) != ranks.world_size or not (is_fixed or ranks.is_first)):
+        threads = here
+    elif not (is_fixed or stored.made.get("cores") == str(allotted_cores())):
+        threads = min(threads, here)
     return replace(config, threads=min(threads, MOST_THREADS * (os.cpu_count() or 1)))
 
 

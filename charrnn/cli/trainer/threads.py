@@ -22,13 +22,16 @@ LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
 """Time between looks at the others, at least, and from the start to the first; what they do is told in hundredths."""
 
 
-def default_threads() -> int:
+def default_threads(processes: int = 1) -> int:
     """The physical cores, as torch counts them, of those that this process is allotted: its part of them.
 
     Where OMP_NUM_THREADS says how many threads a process is to have, that is the number.
+
+    Args:
+        processes: of a training on this host.
     """
     threads = min(torch.get_num_threads(), allotted_cores())
-    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // read_place().local_world_size)
+    return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // processes)
 
 
 class ThreadKeeper:
