@@ -332,7 +332,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, data):
         ("g.txt", "\u8bd7\u6b4c".encode("gbk") * 99, "is no checkpoint; `charrnn train` learns from texts$"),
         ("u.txt", "Tin".encode("utf-16"), "is no checkpoint; `charrnn train` learns from texts$"),
         ("m.txt", "Tin".encode("utf-16"), r"is no checkpoint; did you mean .*m.pt\?$"),
-        ("z.txt.gz", gzip.compress(b"Tin"), "is compressed by gzip, no checkpoint; `charrnn train` learns from texts$"),
+        ("z.txt.gz", gzip.compress(b"Tin", mtime=0), "is compressed by gzip, no checkpoint; `charrnn train` learns from texts$"),
         ("b.bin", b"\xff\0\xff", "not a whole charrnn checkpoint; it is damaged or of another kind, use a copy or tra"),
         ("c.pt", b"PK\x03\x04", r"not a whole charrnn checkpoint \(File is not a zip file\); it is damaged or of"),
         ("e.pt", b"", r"not a whole charrnn checkpoint \(it is empty\); it is damaged"),
