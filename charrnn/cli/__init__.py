@@ -21,12 +21,20 @@ from typer.core import TyperGroup
 
 from charrnn import __version__
 from charrnn.cli.common import mistakes
-from charrnn.cli.common.commands import Commands
-from charrnn.cli.common.helping import JSON_ERRORS, USAGE_ERROR, usage_error, usage_error_line, write_examples
+from charrnn.cli.common.helping import (
+    JSON_ERRORS,
+    USAGE_ERROR,
+    usage_error,
+    usage_error_line,
+    with_parts,
+    write_examples,
+)
+from charrnn.cli.common.hints import HINTS
 from charrnn.errors import CharRNNError, is_out_of_memory
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
-"""The commands, by the module that each is in."""
+"""The commands, by the module that each is in: a function of that name, and with `PARTS` and `EXAMPLES`, which
+`with_parts` takes, and `SPEAKS_JSON` where that is so."""
 
 EXAMPLES = ("charrnn train mybook.txt --time 10m", 'charrnn sample mybook.pt --prompt "Once"')
 
@@ -49,7 +57,12 @@ class OneLineErrors(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = Commands(COMMANDS)
+        names: dict[str, Any] = dict.fromkeys(COMMANDS)  # to list, and to guess what is meant by another
+        self.commands = names
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Make the command that is asked for, which imports its module: one run needs no other."""
+        return _make_command(cmd_name) if cmd_name in COMMANDS else None
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **kwargs: Any) -> Any:
         """Parse the command line; --help and --version are carried out here."""
@@ -83,6 +96,14 @@ class OneLineErrors(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """End the help with how to begin."""
         write_examples(EXAMPLES, formatter)
+
+
+def _make_command(name: str) -> Any:
+    module = importlib.import_module(COMMANDS[name])
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    command = with_parts(module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False))
+    alone.command(cls=command)(getattr(module, name))
+    return typer.main.get_command(alone)
 
 
 def _of_command(error: Any, words: list[str]) -> Exception:
