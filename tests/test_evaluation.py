@@ -7,9 +7,9 @@ from conftest import make_text, numpy_twin, random_model, skip_without
 
 from charrnn.analysis.losses import read
 from charrnn.config import GATES, ModelConfig, TrainConfig
-from charrnn.evaluated import WARM_UP, counted_places
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.model import CharRNN
+from charrnn.text.counted import WARM_UP, counted_places
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.loop import take_step

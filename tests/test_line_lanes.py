@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
-from charrnn.evaluated import take_lines
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.text import places
+from charrnn.text.counted import take_lines
 from charrnn.text.places import count_lines, find_lines, next_line, previous_line
 from charrnn.training import evaluation, line_lanes
 from charrnn.training.evaluation import evaluate_lines

@@ -12,8 +12,8 @@ from charrnn.analysis.losses import WINDOW, read, read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
-from charrnn.evaluated import WARM_UP
 from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.text.counted import WARM_UP
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
-from charrnn.evaluated import MAX_LANES, WARM_UP, lanes_that_pay
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import Forecasts, recall_text, recall_texts
+from charrnn.text.counted import MAX_LANES, WARM_UP, lanes_that_pay
 
 WINDOW = 256
 """Characters read at once, at most: the state is carried on, so that this changes the memory used and nothing else."""

@@ -13,13 +13,13 @@ import numpy as np
 from charrnn.analysis.ngrams import MAX_CHARACTERS, NgramModel
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
-from charrnn.evaluated import Places, counted_places
 from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling, load_for_scoring
 from charrnn.standard_input import STDIN, STDIN_NAME
 from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.text.counted import Places, counted_places
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known

@@ -15,7 +15,6 @@ from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
-from charrnn.evaluated import take_lines
 from charrnn.network.ensemble import build_model
 from charrnn.network.torch_engine import gpu_trouble, require_device
 from charrnn.regimen import FORWARD_SPEED
@@ -29,6 +28,7 @@ from charrnn.suggest import (
     suggest,
 )
 from charrnn.text.corpus import Corpus
+from charrnn.text.counted import take_lines
 from charrnn.text.places import count_lines
 from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
