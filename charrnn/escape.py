@@ -11,7 +11,7 @@ SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000
 """Of Cf too, and seen: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, Prepended_Concatenation_Mark."""
 _ALLOWED = {"\n", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}", "\N{SOFT HYPHEN}", *SIGNS}
 _TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
-"""Of these flags are spelled; a text may show them so, but where one is named nobody would see it."""
+"""Flag emoji are spelled with these; they pass in a shown text, but not in a name, where nobody would see them."""
 
 
 def visible(text: str) -> str:

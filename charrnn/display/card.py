@@ -98,7 +98,7 @@ def card(
         learned: characters that it learned from, where these are but the end of the training text; else 0.
         counted: characters that both losses are over, where these are but a part of the held-out text; else 0.
         absence: why there is no such loss.
-        known: what its loss cannot tell of lines, if so; see `charrnn.display.plain.describe_known`.
+        known: what its loss cannot tell of lines, if so; see `charrnn.wording.describe_known`.
     """
     config, best = checkpoint.model, checkpoint.best
     unit, cold_loss = checkpoint.encoder.unit, checkpoint.training.get("cold_loss")

@@ -25,7 +25,7 @@ POLL_SECONDS = 0.1
 
 
 def never() -> bool:
-    """What is asked in vain whether a signal has come, or whatever else."""
+    """Always false: the default where nobody can ask for anything."""
     return False
 
 

@@ -24,7 +24,7 @@ Points = NDArray[np.unsignedinteger[Any]]
 
 UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
 RARE = "<rare>"
-"""What the id of all characters that have none of their own is called; its mark may be a character of the text, too."""
+"""Name of the id shared by all rare characters; its mark cannot serve, as it may be a character of the text."""
 
 DECODED_AT_ONCE = 1 << 16
 """Ids that are turned into text together: on the way they take twenty bytes each."""

@@ -22,8 +22,8 @@ FULL_WIDTH = 0xFF01
 """Where the full-width forms of ASCII's signs and letters begin, the exclamation mark first."""
 
 SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
-"""What asks for another form of the character before, such as an emoji's. Nobody sees that they are not there, nor that
-what is of Unicode's category Cf is not: joiners, marks of direction, the soft hyphen."""
+"""Variation selectors ask for another form of the character before. Dropping them, or anything of category Cf, goes
+unseen."""
 
 STRAY_LINE_ENDS = 0.05
 """By how much of the one the numbers of LF and CR may differ, at most, in a text whose lines end by both."""

@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 Progress = Callable[[int], None]
-"""Told, now and then, how many bytes were read; those of a large text are read twice, and a pipe's or a folder's once
-before."""
+"""Called now and then with the bytes read so far. A large text is read twice; pipes and folders once before that."""
 
 
 class Meter:

@@ -22,7 +22,7 @@ COMMON = 0x20000
 """Code points below it, emoji among them, are counted by a table of all of them."""
 
 LONG_PIECE = 1 << 15
-"""Characters of a piece from which on counting pairs is faster: there are as many kinds of pairs as that."""
+"""Characters of a piece from which on counting pairs is faster; below, 65,536 counters cost more than they save."""
 
 BLOCK = 1 << 23
 """Numbers that are kept in one array: large ones come in large pages, which is several times faster."""

@@ -18,7 +18,7 @@ NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 """Stands for a hyphen while lines are broken, which else end within a flag or a value; what is shown has hyphens."""
 
 JSON_ERRORS = "charrnn.json_errors"
-"""In a context's `meta`: whether the error that ends a command is to be JSON, as what it says else is."""
+"""In a context's `meta`: whether the error that ends a command is JSON, like everything else it prints."""
 
 _NUMBERS = {"int": "a whole number", "float": "a number"}
 _NO_NUMBER = re.compile(rf"(.*) is not a valid ({'|'.join(_NUMBERS)})\.?", re.DOTALL)

@@ -37,7 +37,7 @@ def check_subjects(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> Non
     """Refuse, before anything is shown, what one of the checkpoints cannot answer.
 
     Raises:
-        CharRNNError: there is such a one.
+        CharRNNError: there is one.
     """
     if flags["gates"]:
         from charrnn.cli.inspector.views import require_gates
@@ -123,7 +123,7 @@ def _check_reading(flags: Mapping[str, Any]) -> None:
     """Refuse flags about a text that is read where none is.
 
     Raises:
-        ConfigError: there is such a one.
+        ConfigError: there is one.
     """
     from charrnn.cli.common.shared import is_number
     from charrnn.cli.inspector.watching import ON_A_TEXT
