@@ -101,7 +101,7 @@ ALLOWED = {
         "archive": "config encoder errors header kinds metrics mistaken options shapes standard_input tensorfile",
         "outputs": "errors standard_input",
         "export": "archive",
-        "verification": "archive errors tensorfile",
+        "verification": "archive errors standard_input tensorfile wording",
     },
     "inference": {
         "folding": "config",

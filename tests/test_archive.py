@@ -326,13 +326,17 @@ def test_a_file_of_another_kind_is_refused(tmp_path, data):
         ),
         ("a.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; give the .pt"),
         ("m.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; did you mea"),
-        ("a.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), no checkpoint; give a file that `charrnn train"),
-        ("m.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), no checkpoint; did you mean .*m.pt\?$"),
-        ("l.txt", "Gr\xfc\xdfe".encode("latin-1") * 99, "is no checkpoint; `charrnn train` learns from texts$"),
-        ("g.txt", "\u8bd7\u6b4c".encode("gbk") * 99, "is no checkpoint; `charrnn train` learns from texts$"),
-        ("u.txt", "Tin".encode("utf-16"), "is no checkpoint; `charrnn train` learns from texts$"),
-        ("m.txt", "Tin".encode("utf-16"), r"is no checkpoint; did you mean .*m.pt\?$"),
-        ("z.txt.gz", gzip.compress(b"Tin", mtime=0), "is compressed by gzip, no checkpoint; `charrnn train` learns from texts$"),
+        ("a.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), not a checkpoint; give a file that `charrnn train"),
+        ("m.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), not a checkpoint; did you mean .*m.pt\?$"),
+        ("l.txt", "Gr\xfc\xdfe".encode("latin-1") * 99, "is not a checkpoint; `charrnn train` learns from texts$"),
+        ("g.txt", "\u8bd7\u6b4c".encode("gbk") * 99, "is not a checkpoint; `charrnn train` learns from texts$"),
+        ("u.txt", "Tin".encode("utf-16"), "is not a checkpoint; `charrnn train` learns from texts$"),
+        ("m.txt", "Tin".encode("utf-16"), r"is not a checkpoint; did you mean .*m.pt\?$"),
+        (
+            "z.txt.gz",
+            gzip.compress(b"Tin", mtime=0),
+            "is compressed by gzip, not a checkpoint; `charrnn train` learns from texts$",
+        ),
         ("b.bin", b"\xff\0\xff", "not a whole charrnn checkpoint; it is damaged or of another kind, use a copy or tra"),
         ("c.pt", b"PK\x03\x04", r"not a whole charrnn checkpoint \(File is not a zip file\); it is damaged or of"),
         ("e.pt", b"", r"not a whole charrnn checkpoint \(it is empty\); it is damaged"),
@@ -372,7 +376,7 @@ def test_of_what_never_ends_no_more_is_read_than_shows_that_it_is_no_checkpoint(
             return b"\0" * size
 
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Endless()))
-    with pytest.raises(CheckpointError, match="stdin: not a whole charrnn checkpoint"):
+    with pytest.raises(CheckpointError, match="standard input: not a whole charrnn checkpoint"):
         read_checkpoint("-")
 
 

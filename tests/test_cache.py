@@ -138,7 +138,7 @@ def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, rec
     (kept,) = (folder / "cache").iterdir()
     kept.write_bytes(b"\xff" * kept.stat().st_size)
     training = train(folder, *flags, prepare=prepare)
-    told = f"charrnn: {kept}: this encoded text is damaged; delete it, and the text is encoded anew\n"
+    told = f"charrnn: {kept}: this encoded text is damaged; delete it, and the text is encoded again\n"
     assert (training.process.exitcode, training.stderr) == (2, told)
 
 
@@ -188,7 +188,7 @@ def test_what_is_there_is_used_where_nothing_may_be_written(tmp_path, monkeypatc
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CorpusError, match="choose another folder by --cache, or keep it in memory by --no-cache"):
+    with pytest.raises(CorpusError, match="choose another folder with --cache, or keep it in memory with --no-cache"):
         Cache(tmp_path / "file").keep("key", [IDS], IDS.dtype)
 
 
@@ -287,5 +287,5 @@ def test_a_user_without_a_home_folder_is_told_what_to_do(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/there")
     assert default_folder() == Path("/there/charrnn")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    with pytest.raises(ConfigError, match=r"no home folder .*; give a folder by --cache, or --no-cache"):
+    with pytest.raises(ConfigError, match=r"no home folder .*; give a folder with --cache, or --no-cache"):
         default_folder()

@@ -95,7 +95,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     torch.save({**contents, "corpus": {**contents["corpus"], "sha256": "0" * 64}}, trained / "other.pt")
     apart = " ".join(inspect("other.pt").stdout.split())
     assert apart.endswith(
-        "these models learned from different texts, or were judged by different ones: their losses do not compare; "
+        "these models learned from different texts, or were judged by different ones: their losses cannot be compared; "
         "--score FILE gives them one"
     )
     for changes in ({"val_fraction": 0.2}, {"evaluated": 900}):
@@ -103,7 +103,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
         torch.save({**contents, "training": training}, trained / "other.pt")
         apart = " ".join(inspect("other.pt").stdout.split())
         assert apart.endswith(
-            " their losses are over different parts of the text: they do not compare; --score FILE gives them one"
+            " their losses are over different parts of the text: they cannot be compared; --score FILE gives them one"
         )
         shown = dict(re.split("  +", line)[1:3] for line in inspect("other.pt").stdout.splitlines() if "  " in line)
         assert ("evaluated" in shown, shown["val fraction"]) == (True, "0.1")
@@ -112,7 +112,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
         train_briefly(trained, "words.txt", *flags)
         apart = " ".join(inspect("apart.pt").stdout.split())
         assert apart.endswith(
-            "these models read other units, or have one id for other rare characters: their losses do not compare; "
+            "these models read other units, or have one id for other rare characters: their losses cannot be compared; "
             "--score FILE gives them one"
         )
     torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
@@ -138,7 +138,7 @@ def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_th
     assert "their losses are over different parts of the text" in shown
     torch.save({**contents, "text": {**contents["text"], "lines": YES}}, trained / "whole.pt")
     whole = inspect("whole.pt", checkpoint="words.pt").stdout
-    assert "do not compare" not in whole, "all of the same held-out piece"
+    assert "cannot be compared" not in whole, "all of the same held-out piece"
 
 
 def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):

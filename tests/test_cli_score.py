@@ -102,7 +102,7 @@ def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
     assert (result.returncode, result.stderr) == (0, b"charrnn: " + told)
     picture = command(*lines, stdin="\udc89PNG\r\n\x1a\n\0\0\0\rIHDR\n")
     assert (picture.returncode, picture.stdout) == (2, b"")
-    assert picture.stderr == b"charrnn: standard input: is a picture (PNG), no text; give a text file\n"
+    assert picture.stderr == b"charrnn: standard input: is a picture (PNG), not text; give a text file\n"
     strict = command(*lines, "--unknown", "error", stdin="Tin\nTin \udcff\n")
     assert (strict.returncode, strict.stdout.count(b"\n")) == (2, 1)
     assert b"line 2 is not valid UTF-8 at byte 4 (0xff)" in strict.stderr
@@ -296,7 +296,7 @@ def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_model
     assert note("lf.pt", "low.pt", text="Tin\r\n") == ["--newline", "--lowercase"]
     assert note("lf.pt", "keep.pt", "low.pt", text="tin sole\n") == [], "it is the same for all of them"
     card = " ".join(command("keep.pt", "low.pt").stdout.decode().split())
-    assert card.endswith("their losses do not compare"), "and no score gives them one text"
+    assert card.endswith("their losses cannot be compared"), "and no score gives them one text"
 
 
 def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):

@@ -225,9 +225,9 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         ),
         (["verse.txt", "-o", "no/where.pt"], "no: no such folder; make it, or give another file with --out"),
         (["verse.txt", "-o", "verse.txt"], "verse.txt: is the text itself; give another file with --out"),
-        (["verse.txt", "-o", "-"], "--out -: it goes to a file; name one"),
-        (["verse.txt", "--log", "-"], "--log -: it goes to a file; name one"),
-        (["verse.txt", "--out", ""], "--out is empty: it goes to a file; name one"),
+        (["verse.txt", "-o", "-"], "--out -: it writes a file; name one"),
+        (["verse.txt", "--log", "-"], "--log -: it writes a file; name one"),
+        (["verse.txt", "--out", ""], "--out is empty: it writes a file; name one"),
         ([""], "a text's name is empty; give a file, a folder, or - for standard input"),
         (["verse.txt", "-o", f"{'x' * 245}.pt"], f"{'x' * 245}.pt: cannot be written (File name too long); give anoth"),
         (["verse.txt", "-o", f"{'x' * 300}.pt"], f"{'x' * 300}.pt: cannot be written (File name too long); give anoth"),
@@ -311,7 +311,7 @@ def test_what_a_shell_has_opened_for_us_is_no_file_to_put_a_whole_one_at(text, f
     command = [sys.executable, "-m", "charrnn", "train", "verse.txt", flag, name, "--overwrite"]
     with open(text.with_name("x.pt"), "wb") as out:
         result = subprocess.run(command, cwd=text.parent, stdout=out, stderr=subprocess.PIPE, timeout=300, check=False)
-    told = f"charrnn: {flag} {name}: names an open stream, and it goes to a file; name one\n"
+    told = f"charrnn: {flag} {name}: names an open stream, and it writes a file; name one\n"
     assert (result.returncode, result.stderr.decode()) == (2, told)
     assert text.with_name("x.pt").read_bytes() == b""
 

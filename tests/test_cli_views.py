@@ -304,8 +304,8 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
             "--text: 3 characters are too few for --gr",
         ),
         (["--html", "y.html", "--json"], "--html writes a file; leave --json out"),
-        (["--html", "-"], "--html -: it goes to a file; name one"),
-        (["--html", ""], "--html is empty: it goes to a file; name one"),
+        (["--html", "-"], "--html -: it writes a file; name one"),
+        (["--html", ""], "--html is empty: it writes a file; name one"),
         (["--html", "~/y.html"], "~: no such folder; the shell expands ~ only at the beginning of a word and"),
         (["--html", "nowhere/y.html"], "nowhere: no such folder; make it"),
         (["words.pt", "--novelty", "-"], "--novelty is read for every checkpoint, and standard input only once"),
@@ -316,7 +316,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--score", "words.txt", "--corpus", "no.txt"], "--score does not read the text that the model learned from"),
         (["--gates", "--unknown", "skip"], "--unknown is about a text that you give; give --score FILE, --text or"),
         (["--score", "", "--by", "line"], "a file's name is empty; give a text file, or - for standard input"),
-        (["--text", "Tin", "--svg", "-"], "--svg -: it goes to a file; name one"),
+        (["--text", "Tin", "--svg", "-"], "--svg -: it writes a file; name one"),
     ],
 )
 def test_bad_input_is_one_line(inspect, arguments, message):

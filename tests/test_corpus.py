@@ -86,7 +86,7 @@ def test_a_text_that_is_held_out_is_not_learned_from(tmp_path):
     corpus = read_corpus([folder], ReadOptions(val_texts=(held_out, inner)))
     assert (decoded(corpus), corpus.num_held_out) == ("aaabbbinner/cinner/cinner/c", 24)
     for path in (held_out, str(tmp_path / "d" / "inner" / "c"), inner):
-        with pytest.raises(CorpusError, match="is to be learned from and held out by --val-text; give it once"):
+        with pytest.raises(CorpusError, match="is to be learned from and held out with --val-text; give it once"):
             read_corpus([folder, path], ReadOptions(val_texts=(held_out, inner)))
 
 

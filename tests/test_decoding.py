@@ -143,7 +143,7 @@ def test_a_missing_mark_is_told_alike_by_every_python(monkeypatch, error):
 def test_a_file_of_weights_is_called_so_however_it_is_cut():
     data = (300).to_bytes(8, "little") + b'{"embedding.weight":' + bytes(300)
     for chunks in ([data], [data[:3], data[3:]]):
-        with pytest.raises(DecodingError, match=r"^t: holds the weights of a model \(safetensors\), no text; give"):
+        with pytest.raises(DecodingError, match=r"^t: holds the weights of a model \(safetensors\), not text; give"):
             list(decode_document(chunks, "t", TextOptions()))
     assert "".join(decode_document([data], "t", TextOptions(errors="replace"))).endswith("\0")
 
@@ -161,9 +161,9 @@ def test_a_file_of_weights_is_called_so_however_it_is_cut():
     ],
 )
 def test_a_document_of_another_program_is_called_by_its_name(head, kind, mend):
-    with pytest.raises(DecodingError, match=rf"^t: is {kind}.*, no plain text; {re.escape(mend)}$"):
+    with pytest.raises(DecodingError, match=rf"^t: is {kind}.*, not plain text; {re.escape(mend)}$"):
         list(decode_document([head], "t", TextOptions()))
-    with pytest.raises(DecodingError, match="no plain text"):
+    with pytest.raises(DecodingError, match="not plain text"):
         list(decode_document([head[:2], head[2:3], head[3:]], "t", TextOptions()))
     assert "".join(decode_document([b"a ", head], "t", TextOptions(errors="replace"))).startswith("a ")
     assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
@@ -184,7 +184,7 @@ def test_a_document_of_another_program_is_called_by_its_name(head, kind, mend):
 def test_pictures_sound_and_programs_are_called_so_in_any_encoding(head, kind):
     for encoding in ("utf-8", "latin-1"):
         for pieces in ([head + bytes(300)], [head[:2], head[2:], bytes(300)]):
-            with pytest.raises(DecodingError, match=f"^t: is {re.escape(kind)}, no text; give a text file$"):
+            with pytest.raises(DecodingError, match=f"^t: is {re.escape(kind)}, not text; give a text file$"):
                 list(decode_document(pieces, "t", TextOptions(encoding=encoding)))
     assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
 
@@ -278,7 +278,7 @@ KOREAN = "안녕하세요 나는 학교에 갑니다."
 def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text, encoding):
     with pytest.raises(DecodingError) as caught:
         list(decode_document([(text * 90).encode(encoding)], "t", TextOptions()))
-    told = f"); name its --encoding, such as {SCRIPTS}, or pass over such bytes by --errors replace"
+    told = f"); name its --encoding, such as {SCRIPTS}, or pass over such bytes with --errors replace"
     assert str(caught.value).endswith(told)
 
 
@@ -304,7 +304,7 @@ def test_text_in_utf_16_with_few_nul_bytes_may_be_that():
 
 
 def test_one_place_that_is_wrong_in_a_text_that_is_utf_8_is_said_to_be_that():
-    with pytest.raises(DecodingError, match="the text around is valid: mend it there, or pass over such bytes by"):
+    with pytest.raises(DecodingError, match="the text around is valid: mend it there, or pass over such bytes with"):
         list(decode_document([CHINESE.encode() * 9, CHINESE.encode()[1:]], "t", TextOptions()))
 
 
@@ -313,7 +313,7 @@ def test_one_place_that_is_wrong_in_a_text_that_is_utf_8_is_said_to_be_that():
 def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encoding, mend):
     data = ("a" * 2000 + "\n春\n" + "a" * 2000 + "春").encode(encoding)[:-1]
     told = f"it ends within a character, cut off or still being written; leave that out (iconv -c -f {encoding} -t "
-    told += encoding + (")" if mend else "), or pass over such bytes by --errors replace")
+    told += encoding + (")" if mend else "), or pass over such bytes with --errors replace")
     for pieces in ([data], [data[:3000], data[3000:-1], data[-1:]]):
         with pytest.raises(DecodingError) as caught:
             list(decode_document(pieces, "t", TextOptions(encoding=encoding), mend=mend))
@@ -328,7 +328,9 @@ def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encodin
     ],
 )  # fmt: skip
 def test_an_encoding_that_a_larger_one_goes_on_from_names_it(encoding, larger, text):
-    told = f"; if it is {larger}, which has more characters, give --encoding that, or pass over such bytes by --errors"
+    told = (
+        f"; if it is {larger}, which has more characters, give --encoding that, or pass over such bytes with --errors"
+    )
     with pytest.raises(DecodingError, match=told):
         list(decode_document([text.encode(larger)], "t", TextOptions(encoding=encoding)))
     assert "".join(decode_document([text.encode(larger)], "t", TextOptions(encoding=larger))) == text

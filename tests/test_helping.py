@@ -48,13 +48,13 @@ def test_the_version_is_told(charrnn):
         ),
         (
             ["sample", "a.pt", "wind"],
-            "got unexpected extra argument(s) (wind); a text to continue is given by --prompt; `charrnn sample -h` "
+            "got unexpected extra argument(s) (wind); a text to continue is given with --prompt; `charrnn sample -h` "
             "tells more",
         ),
         (
             ["sample", "a.pt", "the", "wind"],
-            "got unexpected extra argument(s) (the wind); a text to continue is given by --prompt, quotes make one of "
-            "a text or a name with spaces; `charrnn sample -h` tells more",
+            "got unexpected extra argument(s) (the wind); a text to continue is given with --prompt, quotes make one "
+            "of a text or a name with spaces; `charrnn sample -h` tells more",
         ),
         (["inspect", "a.pt", "--by"], "option '--by' requires an argument; `charrnn inspect -h` tells more"),
     ],
@@ -196,9 +196,9 @@ def test_a_file_in_the_place_of_a_command_is_told_what_it_is_good_for(charrnn, t
     (tmp_path / "poems").mkdir()
     (tmp_path / "a.pt").write_bytes((trained / "words.pt").read_bytes())
     for path, told in {
-        "A  poem.txt": "is a file, no command; `charrnn train 'A  poem.txt'` learns from it",
-        "poems": "is a folder, no command; `charrnn train poems` learns from it",
-        "a.pt": "is a checkpoint, no command; `charrnn sample a.pt` writes, and `charrnn inspect a.pt` shows",
+        "A  poem.txt": "is a file, not a command; `charrnn train 'A  poem.txt'` learns from it",
+        "poems": "is a folder, not a command; `charrnn train poems` learns from it",
+        "a.pt": "is a checkpoint, not a command; `charrnn sample a.pt` writes, and `charrnn inspect a.pt` shows",
     }.items():
         refused = charrnn(path)
         assert (refused.code, refused.stderr) == (2, f"charrnn: {path} {told}; `charrnn -h` tells more\n")
@@ -251,7 +251,7 @@ def test_where_pytorch_is_missing_a_training_says_so_in_one_line(tmp_path):
     command = [sys.executable, "-c", script, "train", "a.txt", "-q", "--max-steps", "3"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (1, "")
-    told = "PyTorch, which this needs, is not installed; `pip install .` in a clone of charrnn brings it"
+    told = "PyTorch is needed here and is not installed; run `pip install .` in a clone of charrnn"
     assert run.stderr == f"charrnn: {told}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"], "nothing is left behind"
 

@@ -108,28 +108,28 @@ def test_a_mark_within_the_text_stays(tmp_path, monkeypatch):
 def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
     reader = read_pieces([b"a\nb\n", b"c\nd\xff\xfee\nf\n"], monkeypatch)
     assert [next(reader), next(reader)] == [["a\n", "b\n"], ["c\n"]]
-    told = r"standard input: line 4 is not valid UTF-8 at byte 1 \(0xff\); name its own encoding by --encoding"
+    told = r"standard input: line 4 is not valid UTF-8 at byte 1 \(0xff\); name its own encoding with --encoding"
     with pytest.raises(CorpusError, match=told):
         next(reader)
 
 
 def test_a_bad_line_is_told_with_the_encoding_in_which_it_is_none(monkeypatch):
     monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b"\x80\n")))
-    with pytest.raises(CorpusError, match=r"line 1 is not valid SHIFT_JIS .*; name its own encoding by --encoding"):
+    with pytest.raises(CorpusError, match=r"line 1 is not valid SHIFT_JIS .*; name its own encoding with --encoding"):
         next(read_lines("-", TextOptions(encoding="shift_jis")))
 
 
 def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_not(monkeypatch):
     with pytest.raises(CorpusError, match=r"line 1 .*; it holds NUL bytes, so that it is no text"):
         next(read_pieces([b"\xff\0\0\x07\0\n"], monkeypatch))
-    with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), no text; give a text file"):
+    with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), not text; give a text file"):
         next(read_pieces([b"\x89PNG\r\n\x1a\n\0"], monkeypatch))
-    with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), no text; give a text file"):
+    with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), not text; give a text file"):
         next(read_pieces([b"\x89PNG\r\n\x1a\n\0"], monkeypatch, is_tolerant=True))
     assert next(read_pieces([b"a\xffb\n"], monkeypatch, is_tolerant=True)) == ["a\udcffb\n"]
     reader = read_pieces([b"a\n\xff\0\0\x07\0\n"], monkeypatch)
     assert next(reader) == ["a\n"]
-    with pytest.raises(CorpusError, match=r"line 2 .*; name its own encoding by --encoding"):
+    with pytest.raises(CorpusError, match=r"line 2 .*; name its own encoding with --encoding"):
         next(reader)
 
 

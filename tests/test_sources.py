@@ -178,7 +178,7 @@ def test_a_compressed_file_is_known_by_its_content_and_read_as_the_plain_one(tmp
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
 def test_a_damaged_compressed_file_is_one_clear_error(tmp_path, pack):
     make(tmp_path, short=pack(b"text " * 5000)[:-20])
-    with pytest.raises(CorpusError, match=r"short: is compressed, and damaged \(.*\); get it anew"):
+    with pytest.raises(CorpusError, match=r"short: is compressed, and damaged \(.*\); get it again"):
         read(find_documents([str(tmp_path / "short")]).documents[0])
 
 
@@ -204,11 +204,11 @@ def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, mon
 
     monkeypatch.setattr(keeping, "HELD_BYTES", 3)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Broken(b"text" * 9)))
-    with pytest.raises(CorpusError, match=r"stdin: cannot be read \(Input/output error\)"):
+    with pytest.raises(CorpusError, match=r"standard input: cannot be read \(Input/output error\)"):
         find_documents(["-"], kept_in=tmp_path)
 
 
-@pytest.mark.parametrize(("folder", "mend"), [("new", "choose another folder by --cache"), (None, "let TMPDIR name")])
+@pytest.mark.parametrize(("folder", "mend"), [("new", "choose another folder with --cache"), (None, "let TMPDIR name")])
 def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path, monkeypatch, folder, mend):
     monkeypatch.setattr(keeping, "HELD_BYTES", 3)
     monkeypatch.setattr(keeping.tempfile, "tempdir", str(tmp_path))
@@ -226,7 +226,7 @@ def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(keeping.tempfile, "TemporaryFile", lambda dir: Full())
-    told = f"stdin: cannot be kept in {place or tmp_path} while it is read (No space left on device); {mend}"
+    told = f"standard input: cannot be kept in {place or tmp_path} while it is read (No space left on device); {mend}"
     with pytest.raises(CorpusError, match=re.escape(told)):
         read_stdin()
 
@@ -238,7 +238,7 @@ def test_standard_input_is_read_once_and_kept(monkeypatch, held):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe" * 100)))
     kept = []
     document = find_documents(["-"], advance=kept.append).documents[0]
-    assert document.name == "stdin"
+    assert document.name == "standard input"
     assert (sum(kept), len(kept) > 4, max(kept)) == (1100, True, 256), "told of while it comes"
     assert read(document) == read(document) == b"from a pipe" * 100
 
@@ -269,7 +269,7 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         ),
         (["links"], {}, "links: has nothing but hidden files, links to folders and what this training writes; name"),
         (["full"], {"outputs": [Path("full/a")]}, "full: has nothing but hidden files, links to folders and what"),
-        (["full"], {"held_out": ["full/a"]}, "full: all its files are held out by --val-text; give another, or hold"),
+        (["full"], {"held_out": ["full/a"]}, "full: all its files are held out with --val-text; give another, or hold"),
         (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude"),
         (["full"], {"exclude": ["*"]}, "full: a folder in which no file fits"),
         (["full"], {"is_text": lambda document: False}, "full: holds no plain text (1 file, full/a); save it as"),

@@ -122,11 +122,10 @@ def _told_of_file(path: str) -> str:
 
     typed = as_typed(path)
     if is_checkpoint(path):
-        return (
-            f"{path} is a checkpoint, no command; `charrnn sample {typed}` writes, and `charrnn inspect {typed}` shows"
-        )
+        uses = f"`charrnn sample {typed}` writes, and `charrnn inspect {typed}` shows"
+        return f"{path} is a checkpoint, not a command; {uses}"
     kind = "folder" if os.path.isdir(path) else "file"
-    return f"{path} is a {kind}, no command; `charrnn train {typed}` learns from it"
+    return f"{path} is a {kind}, not a command; `charrnn train {typed}` learns from it"
 
 
 @contextlib.contextmanager
@@ -152,9 +151,7 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
         _leave(f"{where}{error.strerror or error}", 1, ctx)
     except (MemoryError, RuntimeError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            _leave(
-                "PyTorch, which this needs, is not installed; `pip install .` in a clone of charrnn brings it", 1, ctx
-            )
+            _leave("PyTorch is needed here and is not installed; run `pip install .` in a clone of charrnn", 1, ctx)
         if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
             _leave(_of_gpu(str(error), _smaller(ctx)), 1, ctx)
         if not is_out_of_memory(error):

@@ -42,7 +42,7 @@ from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
-from charrnn.standard_input import STDIN, STDIN_NAME, told_of_address, told_of_home
+from charrnn.standard_input import STDIN, name_of, told_of_address, told_of_home
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
 from charrnn.storage.mistaken import ask_for_another, other_kind
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
@@ -210,7 +210,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
         if path == STDIN:
-            return _read_stream(_held(sys.stdin.buffer), STDIN_NAME, with_training)
+            return _read_stream(_held(sys.stdin.buffer), path, with_training)
         with open(path, "rb") as file:
             is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return _read_stream(file if is_held_already else _held(file), path, with_training)
@@ -229,12 +229,13 @@ def _held(file: IO[bytes]) -> BinaryIO:
 
 
 def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
+    name = name_of(path)
     try:
         with TensorFile(file) as stored:
             header = stored.load_structure()
-            check_header(header, path)
+            check_header(header, name)
             weights = read_tensors(stored, header["weights"])
-            _check_finite(weights, path)
+            _check_finite(weights, name)
             if with_training:
                 stored.check_all()
             training = header["training"]
@@ -244,14 +245,14 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
                 else {name: training[name] for name in SUMMARY if name in training}
             )
     except DAMAGE as error:
-        another = ask_for_another(path) if path != STDIN_NAME else ""
+        another = ask_for_another(path) if path != STDIN else ""
         file.seek(0)
         head = file.read(HEAD_BYTES)
         if other := other_kind(head, another):
-            raise CheckpointError(f"{path}: {other}") from None
+            raise CheckpointError(f"{name}: {other}") from None
         cause = f" ({cause_of(error) if head else 'it is empty'})" if ZIP.startswith(head[:4]) else ""
         advice = another or "it is damaged or of another kind, use a copy or train again"
-        raise CheckpointError(f"{path}: not a whole charrnn checkpoint{cause}; {advice}") from None
+        raise CheckpointError(f"{name}: not a whole charrnn checkpoint{cause}; {advice}") from None
     return _build(header, weights, can_go_on="lanes" in training)
 
 

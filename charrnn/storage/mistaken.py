@@ -19,7 +19,7 @@ def other_kind(head: bytes, another: str) -> str:
     if holds_weights(head):
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
     if kind := kind_without_text(head):
-        return f"is {kind}, no checkpoint; {another or 'give a file that `charrnn train` wrote'}"
+        return f"is {kind}, not a checkpoint; {another or 'give a file that `charrnn train` wrote'}"
     if ZIP.startswith(head):
         return ""
     if holds_text(head):
@@ -27,7 +27,7 @@ def other_kind(head: bytes, another: str) -> str:
         return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
     if (packed := compression_of(head)) or may_hold_text(head):
         kind = f"compressed by {packed}, " if packed else ""
-        return f"is {kind}no checkpoint; {another or '`charrnn train` learns from texts'}"
+        return f"is {kind}not a checkpoint; {another or '`charrnn train` learns from texts'}"
     return ""
 
 

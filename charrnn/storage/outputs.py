@@ -45,9 +45,9 @@ def require_output(path: str, flag: str) -> None:
         OutputError: it is one of these.
     """
     if path in ("", "-"):
-        raise OutputError(f"{flag} {path or 'is empty'}: it goes to a file; name one")
+        raise OutputError(f"{flag} {path or 'is empty'}: it writes a file; name one")
     if names_stream(path):
-        raise OutputError(f"{flag} {path}: names an open stream, and it goes to a file; name one")
+        raise OutputError(f"{flag} {path}: names an open stream, and it writes a file; name one")
 
 
 def _beginning(path: Path, length: int) -> bytes:

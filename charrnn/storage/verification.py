@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import CheckpointError
+from charrnn.standard_input import name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.tensorfile import map_leaves
+from charrnn.wording import number_of
 
 
 def verify_checkpoint(path: str) -> list[tuple[str, str]]:
@@ -26,10 +28,10 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
     """
     contents = read_checkpoint(path, with_training=True)
     map_leaves(contents.training, lambda leaf: _check_finite(leaf, path))
-    best = contents.best
+    best, ids = contents.best, number_of(len(contents.encoder), contents.encoder.unit)
     return [
         ("checksums", "right, of every record of the file"),
-        ("header", f"model, {len(contents.encoder):,} characters, corpus, {len(contents.history):,} evaluations"),
+        ("header", f"model, {ids}, corpus, {number_of(len(contents.history), 'evaluation')}"),
         ("weights", f"{_figures(contents.weights)}, of the shapes that the model asks for, all finite"),
         ("best", "none yet" if best is None else f"step {best.step:,}, {best.val_loss:.4f} nats"),
         ("training", _training(contents)),
@@ -39,7 +41,7 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
 def _check_finite(leaf: Any, path: str) -> None:
     is_nan = isinstance(leaf, float) and math.isnan(leaf)  # what was not measured yet may be infinite
     if is_nan or (isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all()):
-        raise CheckpointError(f"{path}: its training state holds NaN or infinity; it is damaged, train anew")
+        raise CheckpointError(f"{name_of(path)}: its training state holds NaN or infinity; it is damaged, train again")
 
 
 def _training(contents: Checkpoint) -> str:

@@ -82,7 +82,7 @@ class Cache:
         except OSError as error:
             raise CorpusError(
                 f"{self.folder}: the encoded text cannot be kept here ({error.strerror}); "
-                "choose another folder by --cache, or keep it in memory by --no-cache"
+                "choose another folder with --cache, or keep it in memory with --no-cache"
             ) from None
 
     def _path(self, key: str) -> Path:
@@ -136,7 +136,7 @@ def check_sound(ids: Ids, vocab_size: int) -> None:
         CorpusError: one of them is none of an alphabet of this size: the file was damaged, or changed.
     """
     if isinstance(ids, np.memmap) and len(ids) and int(ids.max()) >= vocab_size:
-        raise CorpusError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded anew")
+        raise CorpusError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded again")
 
 
 def is_kept(path: Path) -> bool:
@@ -166,4 +166,6 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:  # no HOME, and a number that no user has
-        raise ConfigError("no home folder to keep encoded texts in; give a folder by --cache, or --no-cache") from None
+        raise ConfigError(
+            "no home folder to keep encoded texts in; give a folder with --cache, or --no-cache"
+        ) from None

@@ -247,8 +247,8 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
         described = describe_characters("".join(characters))
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
-            f"give the text that it learned from, replace those {encoder.unit}s, or begin a training on this one with "
-            "its weights by --init-from"
+            f"give the text that it learned from, replace those {encoder.unit}s, or begin a training on this one from "
+            "its weights with --init-from"
         )
 
 

@@ -145,7 +145,7 @@ def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
     return f"it ends within a character, cut off or still being written; {mend}"
 
 
-_PASSING = "or pass over such bytes by --errors replace"
+_PASSING = "or pass over such bytes with --errors replace"
 
 SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
 """Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
@@ -192,7 +192,7 @@ def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
 MANY = 50
 """Bytes of which one that is NUL shows that all of them are hardly a text in one byte a character."""
 
-OTHER_ENCODING = "name its own encoding by --encoding"
+OTHER_ENCODING = "name its own encoding with --encoding"
 """What mends a text that a model is to read, where any may be named."""
 
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from charrnn.errors import DamagedError, DecodingError
-from charrnn.standard_input import STDIN, STDIN_NAME
+from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents
@@ -23,7 +23,7 @@ MOST_BYTES = 8
 
 
 def read_text(path: str, options: TextOptions) -> str:
-    """Read a file, or standard input for "-", as text, whole, for a model that there is.
+    """Read a file, or standard input for "-", as text, whole, for an existing model.
 
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
@@ -59,7 +59,7 @@ def _open_beginning(path: str, length: int) -> Document:
         if path != STDIN and Path(path).is_file():
             return Document(path, Path(path))
         if path == STDIN:
-            return Document(STDIN_NAME, None, io.BytesIO(sys.stdin.buffer.read(MOST_BYTES * (length + 1))))
+            return Document(name_of(path), None, io.BytesIO(sys.stdin.buffer.read(MOST_BYTES * (length + 1))))
         with open(path, "rb") as pipe:
             return Document(path, None, io.BytesIO(pipe.read(MOST_BYTES * (length + 1))))
 

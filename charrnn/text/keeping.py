@@ -58,7 +58,7 @@ def _keeping(name: str, folder: Path | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        mend = "choose another folder by --cache" if folder else "let TMPDIR name another folder"
+        mend = "choose another folder with --cache" if folder else "let TMPDIR name another folder"
         raise CorpusError(
             f"{name}: cannot be kept in {folder or tempfile.gettempdir()} while it is read ({error.strerror}); {mend}"
         ) from None

@@ -88,12 +88,12 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
     if head[_TAR_MARK] == _IN_TAR:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
     if holds_weights(head):
-        raise DecodingError(f"{name}: holds the weights of a model (safetensors), no text; give a text file")
+        raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; give a text file")
     is_wide = options.codec.startswith(("utf-16", "utf-32"))  # there such bytes may be any character
     if not is_wide and (nothing := kind_without_text(head)):
-        raise DecodingError(f"{name}: is {nothing}, no text; give a text file")
+        raise DecodingError(f"{name}: is {nothing}, not text; give a text file")
     kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
     if kind:
         encoding = options.encoding if is_settled else "UTF-8"
         unpack = "unpack it (unzip) or, if it is a document, " if head.startswith(ZIP) else ""
-        raise DecodingError(f"{name}: is {kind}, no plain text; {unpack}save it as that, in {encoding}")
+        raise DecodingError(f"{name}: is {kind}, not plain text; {unpack}save it as that, in {encoding}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError, UnreadableError
-from charrnn.standard_input import STDIN, STDIN_NAME
+from charrnn.standard_input import STDIN, name_of
 from charrnn.text.globs import matches
 from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
@@ -31,7 +31,7 @@ class Document:
     """One text.
 
     Attributes:
-        name: its path, or "stdin".
+        name: what messages call it.
         path: None for standard input.
         kept: what standard input held; None for a file.
     """
@@ -146,14 +146,16 @@ def find_documents(
 
     def add(path: str, kept_out: Sequence[Path]) -> None:
         if path != STDIN and _is_within(Path(path), kept_out):
-            raise CorpusError(f"{path}: is to be learned from and held out by --val-text; give it once")
+            raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
         if path != STDIN and os.path.isdir(path):
             locked = list[str]()
             below = _walk(Path(path), Path(path), include, exclude, locked)
             walked = [file for file in below if not _is_one_of(file, outputs)]
             files = [file for file in walked if not _is_within(file, kept_out)]
             if walked and not files:
-                raise CorpusError(f"{path}: all its files are held out by --val-text; give another, or hold out fewer")
+                raise CorpusError(
+                    f"{path}: all its files are held out with --val-text; give another, or hold out fewer"
+                )
             documents, others = _texts_among(files, is_text, locked)
             if not documents:
                 raise CorpusError(f"{path}: {_nothing_found(path, include, exclude, others, locked)}")
@@ -209,7 +211,7 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
     if twice := [name for file, name in files.items() if file in known]:
         raise CorpusError(
             f"{twice[0]}: is given twice, so that what is held out would be learned from; give it once, or hold "
-            "another text out by --val-text"
+            "another text out with --val-text"
         )
     known.update(files)
 
@@ -285,8 +287,9 @@ def _has_others(folder: str) -> bool:
 
 
 def _stdin(hold: Hold) -> Document:
-    with read_errors_told(STDIN_NAME):
-        return Document(STDIN_NAME, None, hold(sys.stdin.buffer, STDIN_NAME))
+    name = name_of(STDIN)
+    with read_errors_told(name):
+        return Document(name, None, hold(sys.stdin.buffer, name))
 
 
 def _pipe(path: str, hold: Hold) -> Document:

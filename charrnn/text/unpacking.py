@@ -160,5 +160,5 @@ def _find_unpacker(kind: str, name: str) -> tuple[Callable[[], Any], type[Except
             how = {library.DecompressionParameter.window_log_max: LARGEST_WINDOW}
             return partial(library.ZstdDecompressor, options=how), library.ZstdError
     raise CorpusError(
-        f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it by zstd -d"
+        f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it with zstd -d"
     )

@@ -51,7 +51,7 @@ def read_errors_told(name: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             raise CorpusError(f"{name}: cannot be read ({error.strerror})") from None
         reason = str(error) or "it ends too early"
-        raise DamagedError(f"{name}: is compressed, and damaged ({reason}); get it anew") from None
+        raise DamagedError(f"{name}: is compressed, and damaged ({reason}); get it again") from None
     except ValueError as error:  # a NUL byte in the path
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None
 

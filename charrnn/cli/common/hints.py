@@ -24,7 +24,7 @@ TRAIN = {
     **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),
 }
 SAMPLE = {
-    "": "a text to continue is given by --prompt",
+    "": "a text to continue is given with --prompt",
     **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
     **dict.fromkeys(("--model", "--checkpoint"), _CHECKPOINT),
     **dict.fromkeys(("--color", "--colour"), "--surprisal colours each character by how surprising it was"),

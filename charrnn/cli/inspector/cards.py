@@ -18,14 +18,14 @@ from charrnn.storage.header import FORMAT_VERSION
 from charrnn.wording import describe_known, format_seconds
 
 LOSSES_DIFFER = (
-    "these models learned from different texts, or were judged by different ones: their losses do not compare"
+    "these models learned from different texts, or were judged by different ones: their losses cannot be compared"
 )
 
 ALPHABETS_DIFFER = (
-    "these models read other units, or have one id for other rare characters: their losses do not compare"
+    "these models read other units, or have one id for other rare characters: their losses cannot be compared"
 )
 
-PARTS_DIFFER = "their losses are over different parts of the text: they do not compare"
+PARTS_DIFFER = "their losses are over different parts of the text: they cannot be compared"
 
 REMEDY = "; --score FILE gives them one"
 """What is said behind these where one text would be the same for all of the models."""
@@ -97,7 +97,7 @@ def loss_fields(loss: float) -> dict[str, float | None]:
 
 
 def _why_they_differ(subjects: Sequence[Subject]) -> str:
-    """Why the losses of several models do not compare; empty where they do."""
+    """Why the losses of several models cannot be compared; empty where they can."""
     evaluated = [subject for subject in subjects if subject.contents.best is not None]
     if len({way_of(subject) for subject in subjects}) > 1:
         return LOSSES_DIFFER

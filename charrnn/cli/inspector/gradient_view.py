@@ -49,7 +49,7 @@ def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
         subject, piece = min(short, key=lambda each: each[1].whole or math.inf)
         told = too_few(num_read(subject, piece), subject.contents.encoder.unit)
         raise CorpusError(
-            f"{piece.source}: {told} for --gradients, which goes back {REACH}; give at least {shortest_text()} by "
+            f"{piece.source}: {told} for --gradients, which goes back {REACH}; give at least {shortest_text()} with "
             "--text-file"
         )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.escape import quoted
-from charrnn.standard_input import STDIN_NAME
+from charrnn.standard_input import STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.documents import begins_as
@@ -66,7 +66,7 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
             was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)[1:]
             what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
             raise CorpusError(
-                f"{given}: is not the text that {checkpoint_path} learned from, which is "
+                f"{given}: is not the text that {name_of(checkpoint_path)} learned from, which is "
                 f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
             )
         return _split(checkpoint, corpus, given)

@@ -122,7 +122,9 @@ def score_text(
     ids, known = readable.ids, readable.known_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
     if len(before) + len(known) < 2:
-        raise CorpusError(f"{name_of(path)}: too few characters that {subject.path} knows to be scored; give 2 or more")
+        raise CorpusError(
+            f"{name_of(path)}: too few characters that {name_of(subject.path)} knows to be scored; give 2 or more"
+        )
     work = len(ids) * (1 + dynamic * len(subject.members))
 
     def tell(read: float) -> None:
@@ -164,8 +166,8 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
     encodings = {reading.codec: reading.encoding for reading in readings}
     if len(encodings) > 1:
         raise ConfigError(
-            f"these models read files in different encodings ({', '.join(encodings.values())}); say by --encoding in "
-            "which the text is"
+            f"these models read files in different encodings ({', '.join(encodings.values())}); say with --encoding "
+            "which one the text is in"
         )
     kept = next(way for way in ("surrogateescape", "replace", "strict") if way in {one.errors for one in readings})
     return replace(readings[0].as_bytes_are, errors=kept)

@@ -17,7 +17,7 @@ from charrnn.generation.sampling import StepModel
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling, load_for_scoring
-from charrnn.standard_input import STDIN, STDIN_NAME
+from charrnn.standard_input import STDIN, STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.counted import Places, counted_places
 from charrnn.text.encoder import line_feed_id
@@ -91,7 +91,8 @@ class Subject:
         """
         if not self.is_stream:
             raise CharRNNError(
-                f"{self.path} learned line by line and forgets at every line's end; {view} is for a model of one stream"
+                f"{name_of(self.path)} learned line by line and forgets at every line's end; {view} is for a model "
+                "of one stream"
             )
 
     @cached_property
@@ -224,5 +225,7 @@ def _choose_member(contents: Checkpoint, path: str, member: int | None) -> Check
     if member is None:
         return contents
     if member >= contents.model.members:
-        raise ConfigError(f"--member is {member}, counted from 0, and {path} has {contents.model.members} in all")
+        raise ConfigError(
+            f"--member is {member}, counted from 0, and {name_of(path)} has {contents.model.members} in all"
+        )
     return contents.member(member)

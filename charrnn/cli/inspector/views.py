@@ -30,6 +30,7 @@ from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
 from charrnn.errors import CharRNNError, ConfigError, CorpusError
 from charrnn.escape import quoted
+from charrnn.standard_input import name_of
 from charrnn.text.encoder import RARE, UNKNOWN_MARK
 from charrnn.wording import number_of
 
@@ -169,7 +170,7 @@ def require_gates(subjects: Sequence[Subject]) -> None:
         CharRNNError: that is so.
     """
     if not any(has_gates(subject.contents.model) for subject in subjects):
-        raise CharRNNError(f"{subjects[0].path}: {NO_GATES.format(subjects[0].contents.model.cell)}")
+        raise CharRNNError(f"{name_of(subjects[0].path)}: {NO_GATES.format(subjects[0].contents.model.cell)}")
 
 
 def unit_name(unit: Unit) -> str:
@@ -191,7 +192,8 @@ def parse_unit(name: str, subject: Subject) -> Unit:
     layers = config.num_layers * config.members
     if layer >= layers or number >= config.hidden_size:
         raise ConfigError(
-            f"--cell is {name}, and {subject.path} has layers 0 to {layers - 1} of units 0 to {config.hidden_size - 1}"
+            f"--cell is {name}, and {name_of(subject.path)} has layers 0 to {layers - 1} of units 0 to "
+            f"{config.hidden_size - 1}"
         )
     parts = parts_of(config)
     if match[3] and match[3] not in parts:

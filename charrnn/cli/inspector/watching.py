@@ -230,7 +230,7 @@ def _given_piece(subject: Subject, given: Given, rule: str, length: int) -> Piec
     readable = fit_text(subject, enough, given.source, rule)
     known = replace(readable, text=readable.text[:length], known=readable.known[:length]).known_text
     if not known:
-        raise CharRNNError(f"{given.source}: no characters that {subject.path} knows; give a text to read")
+        raise CharRNNError(f"{given.source}: no characters that {name_of(subject.path)} knows; give a text to read")
     gaps = np.cumsum(readable.known[:length])[~readable.known[:length]]
     whole = len(readable.known_text) if is_all else given.of
     return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.known) > length)
