@@ -153,7 +153,7 @@ def test_a_checkpoint_from_a_pipe_has_no_size_to_compare_with(trained, tmp_path)
     [
         (["weights.bin"], "--export is 'weights.bin'; name it .safetensors, or .pt"),
         (["words.txt.pt"], "words.txt.pt: exists; choose another name with --export"),
-        (["none/w.pt"], "none/w.pt: cannot be written (No such file or directory)"),
+        (["none/w.pt"], "none: no such folder; make it, or choose another place with --export"),
         (["w.pt", "--json"], "--export writes a file; leave --json out"),
     ],
 )
@@ -168,7 +168,8 @@ def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, messag
 
 def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
     (tmp_path / "mine.pt").write_text("mine")
-    for name, message in (("w.bin", "--export is 'w.bin'"), ("mine.pt", "mine.pt: exists; choose another name with")):
+    told = {"w.bin": "--export is 'w.bin'", "mine.pt": "mine.pt: exists", "none/w.pt": "none: no such folder"}
+    for name, message in told.items():
         assert run(tmp_path, "inspect", "no.pt", "--export", name).stderr.startswith(f"charrnn: {message}")
 
 

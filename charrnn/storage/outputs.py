@@ -33,7 +33,16 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     target = Path(path)
     if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
         raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
-    if not (folder := folder_of(target)).is_dir():
+    require_folder(target, flag)
+
+
+def require_folder(path: Path, flag: str) -> None:
+    """Refuse a path whose folder is missing.
+
+    Raises:
+        OutputError: it is.
+    """
+    if not (folder := folder_of(path)).is_dir():
         mend = told_of_home(str(folder)) or f"make it, or choose another place with {flag}"
         raise OutputError(f"{folder}: no such folder; {mend}")
 

@@ -12,7 +12,7 @@ from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
 from charrnn.standard_input import STDIN
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
-from charrnn.storage.outputs import write_whole
+from charrnn.storage.outputs import require_folder, write_whole
 
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
 
@@ -22,12 +22,13 @@ def check_export(path: str) -> None:
 
     Raises:
         ConfigError: the name asks for an unknown format.
-        OutputError: something is there already.
+        OutputError: something is there already, or its folder is missing.
     """
     if Path(path).suffix not in FORMATS:
         raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
     if os.path.lexists(path):
         raise OutputError(f"{path}: exists; choose another name with --export")
+    require_folder(Path(path), "--export")
 
 
 def export(subject: Subject, path: str) -> None:
