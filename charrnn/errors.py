@@ -3,7 +3,7 @@
     CharRNNError                    exit code 1
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
-    │   ├── DamagedError            2  a compressed file that is damaged
+    │   ├── UnpackingError          2  a compressed file that is damaged, or that nothing here unpacks
     │   ├── UnreadableError         2  a file that its permissions keep from being read
     │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
@@ -43,8 +43,8 @@ class CorpusError(CharRNNError):
     exit_code = 2
 
 
-class DamagedError(CorpusError):
-    """A compressed file that is damaged."""
+class UnpackingError(CorpusError):
+    """A compressed file that is damaged, or that nothing here unpacks."""
 
 
 class UnreadableError(CorpusError):

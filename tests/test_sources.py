@@ -195,6 +195,14 @@ def test_an_archive_and_a_damaged_file_in_a_folder_are_no_texts(tmp_path):
     ]
 
 
+def test_a_folder_is_read_without_what_no_library_unpacks(tmp_path, monkeypatch):
+    for library in ("zstandard", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, library, None)
+    make(tmp_path, a=b"x", packed=b"\x28\xb5\x2f\xfd")
+    found = find_documents([str(tmp_path)], is_text=lambda document: is_text(document, PLAIN))
+    assert (names(found), found.skipped) == ([str(tmp_path / "a")], [str(tmp_path / "packed")])
+
+
 def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, monkeypatch):
     class Broken(io.BytesIO):
         def read(self, size=-1):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from charrnn.errors import DamagedError, DecodingError
+from charrnn.errors import DecodingError, UnpackingError
 from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -118,7 +118,7 @@ def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
 def is_text(document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None) -> bool:
     """Whether a document is one in its encoding and holds no NUL character, as texts do not.
 
-    Where the unit is the byte, all are that are not damaged.
+    Where the unit is the byte, all are that can be unpacked.
 
     Args:
         document: what is read, as far as is needed to tell.
@@ -131,7 +131,7 @@ def is_text(document: Document, options: TextOptions, advance: Callable[[int], N
     try:
         texts = decode_document(_told(document.chunks(), advance), document.name, options)
         return all("\0" not in text or options.unit == BYTE for text in texts)
-    except (DecodingError, DamagedError):
+    except (DecodingError, UnpackingError):
         return False
 
 

@@ -66,7 +66,7 @@ class Document:
 
         Raises:
             CorpusError: it is missing or unreadable.
-            DamagedError: it is compressed, and damaged.
+            UnpackingError: it is compressed, and damaged, or nothing here unpacks it.
         """
         with read_errors_told(self.name), self._open() as file, decompressed(file, self.name) as plain:
             while chunk := plain.read(CHUNK):

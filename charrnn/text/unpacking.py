@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import IO, Any, cast
 
-from charrnn.errors import CorpusError
+from charrnn.errors import UnpackingError
 
 CHUNK = 1 << 18
 """Bytes to read at once: what is made of them stays in the processor's cache."""
@@ -50,7 +50,7 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
     """A reader of the plain bytes of a file that may be compressed.
 
     Raises:
-        CorpusError: what can unpack it is not there.
+        UnpackingError: what can unpack it is not there.
     """
     kind = compression_of(file.read(HEAD_BYTES))
     file.seek(0)
@@ -146,7 +146,7 @@ def _find_unpacker(kind: str, name: str) -> tuple[Callable[[], Any], type[Except
     """What unpacks a stream of a kind, and what it raises.
 
     Raises:
-        CorpusError: neither Python's own library for Zstandard, from 3.14 on, nor zstandard is at hand.
+        UnpackingError: neither Python's own library for Zstandard, from 3.14 on, nor zstandard is at hand.
     """
     if kind == "bzip2":
         return bz2.BZ2Decompressor, OSError
@@ -159,6 +159,6 @@ def _find_unpacker(kind: str, name: str) -> tuple[Callable[[], Any], type[Except
                 return partial(_ZstandardFrame, library), library.ZstdError
             how = {library.DecompressionParameter.window_log_max: LARGEST_WINDOW}
             return partial(library.ZstdDecompressor, options=how), library.ZstdError
-    raise CorpusError(
+    raise UnpackingError(
         f"{name}: compressed by Zstandard, which needs a library: pip install zstandard, or unpack it with zstd -d"
     )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from charrnn.errors import CorpusError, DamagedError, UnreadableError
+from charrnn.errors import CorpusError, UnpackingError, UnreadableError
 from charrnn.standard_input import STDIN, told_of_address, told_of_home
 from charrnn.text.unpacking import DAMAGE
 
@@ -37,7 +37,7 @@ def read_errors_told(name: str) -> Iterator[None]:
     Raises:
         CorpusError: it did.
         UnreadableError: permissions are what is missing.
-        DamagedError: what is compressed cannot be unpacked.
+        UnpackingError: what is compressed cannot be unpacked.
     """
     try:
         yield
@@ -51,7 +51,7 @@ def read_errors_told(name: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             raise CorpusError(f"{name}: cannot be read ({error.strerror})") from None
         reason = str(error) or "it ends too early"
-        raise DamagedError(f"{name}: is compressed, and damaged ({reason}); get it again") from None
+        raise UnpackingError(f"{name}: is compressed, and damaged ({reason}); get it again") from None
     except ValueError as error:  # a NUL byte in the path
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None
 
