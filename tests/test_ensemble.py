@@ -17,6 +17,7 @@ from charrnn.analysis.dynamic import adapt, average_surprisals
 from charrnn.analysis.gradients import gradient_flow, spectral_radii
 from charrnn.analysis.losses import read
 from charrnn.analysis.neurons import Unit, watch
+from charrnn.analysis.ngrams import Baseline
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.subject import Subject
 from charrnn.config import GATES, ModelConfig
@@ -380,10 +381,10 @@ def test_one_member_is_not_shown_with_losses_of_its_own(trained, tmp_path):
     both = dataclasses.replace(whole, model=config, weights=names, losses_of=2)
     assert "members together" not in dict(card(both))["best"]
     assert dict(card(both.member(1)))["best"].endswith(", of all 2 members together")
-    rows = dict(card(both.member(1), 9.0))
+    rows = dict(card(both.member(1), Baseline(9.0)))
     assert rows["  6-gram"].partition(": ")[2].startswith("all 2 members together are better by ")
     assert rows["  cold"].endswith(" that start without a state, of all 2 members together")
-    assert ": this model is better by " in dict(card(both, 9.0))["  6-gram"]
+    assert ": this model is better by " in dict(card(both, Baseline(9.0)))["  6-gram"]
     assert both.member(1).losses_of == both.member(1).member(0).losses_of == 2
     for contents, has_losses in ((both.member(1), False), (both, True)):
         (tmp_path / "part.pt").write_bytes(to_slim_checkpoint(contents))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import make_text, train_briefly
 
-from charrnn.analysis.ngrams import NgramModel
+from charrnn.analysis.ngrams import Baseline, NgramModel
 from charrnn.cli.inspector import own_text
 from charrnn.cli.inspector.cards import describe, describe_each, show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
@@ -223,9 +223,9 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
         else:
             places = range(1, min(2000, evaluated + 1))
         assert subject.counted.tolist() == list(places)
-        assert subject.baseline == pytest.approx(whole[list(places)].mean(), rel=1e-12)
+        assert subject.baseline.loss == pytest.approx(whole[list(places)].mean(), rel=1e-12)
         assert subject.part == ((0.1, 600, lines) if evaluated == 600 else (0.1, None, False))
-        assert subject.num_chosen == (len(list(places)) if evaluated == 600 else 0)
+        assert subject.baseline.counted == (len(list(places)) if evaluated == 600 else 0)
 
 
 @pytest.mark.parametrize("lines", [False, True])
@@ -237,7 +237,7 @@ def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
     assert len(subject.counted) == 600
     tracemalloc.start()
     try:
-        assert subject.baseline < 0.1
+        assert subject.baseline.loss < 0.1
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -245,16 +245,17 @@ def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
 
 
 def test_what_a_yardstick_was_measured_over_is_told_where_it_is_a_part(contents):
-    assert " on the same 600 characters: this model is " in dict(card(contents, 1.5, counted=600))["  6-gram"]
-    assert " on the same text: this model is " in dict(card(contents, 1.5))["  6-gram"]
+    assert " on the same 600 characters: this model is " in dict(card(contents, Baseline(1.5, counted=600)))["  6-gram"]
+    assert " on the same text: this model is " in dict(card(contents, Baseline(1.5)))["  6-gram"]
 
 
 def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(contents, trained, monkeypatch, capsys):
-    (subject,) = read_subjects([str(trained / "words.pt")])
-    assert subject.baseline_cut == 0
+    paths = [str(trained / "words.pt")]
+    assert read_subjects(paths)[0].baseline.learned == 0
+    (subject,) = read_subjects(paths)
     monkeypatch.setattr("charrnn.cli.inspector.subject.MAX_CHARACTERS", 5000)
-    assert subject.baseline_cut == 5000
-    row = dict(card(contents, 1.5, learned=subject.baseline_cut))["  6-gram"]
+    assert subject.baseline.learned == 5000
+    row = dict(card(contents, subject.baseline))["  6-gram"]
     assert " on the same text, learned from the last 5,000 characters alone: this model is " in row
     show_comparison([subject, subject])
     assert re.search("^  +learned from +the last 5,000 +the last 5,000$", capsys.readouterr().out, re.M)

@@ -32,6 +32,21 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """Such a model's loss over the same held-out characters as another's.
+
+    Attributes:
+        loss: in nats per character.
+        learned: characters that it learned from, where these are but the end of the training text; else 0.
+        counted: characters that both losses are over, where these are but a part of the held-out text; else 0.
+    """
+
+    loss: float
+    learned: int = 0
+    counted: int = 0
+
+
+@dataclass(frozen=True)
 class _Level:
     """All n-grams of one length n, in order.
 

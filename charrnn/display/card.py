@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.analysis.ngrams import YARDSTICK, Baseline
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
 from charrnn.display.widths import grounded
 from charrnn.escape import quoted
-from charrnn.metrics import COLD_WINDOW, bits_per_char
+from charrnn.metrics import COLD_WINDOW, HistoryRow, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
@@ -81,27 +81,15 @@ def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
     return sorted(zip(checkpoint.encoder.names, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
 
 
-def card(
-    checkpoint: Checkpoint,
-    baseline: float | None = None,
-    *,
-    learned: int = 0,
-    counted: int = 0,
-    absence: str = "",
-    known: str = "",
-) -> list[tuple[str, str]]:
+def card(checkpoint: Checkpoint, baseline: Baseline | str = "", *, known: str = "") -> list[tuple[str, str]]:
     """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
 
     Args:
         checkpoint: to tell of.
-        baseline: loss of an n-gram model over the same held-out characters, in nats per character.
-        learned: characters that it learned from, where these are but the end of the training text; else 0.
-        counted: characters that both losses are over, where these are but a part of the held-out text; else 0.
-        absence: why there is no such loss.
+        baseline: an n-gram model's loss, or why there is none; empty for nothing about it.
         known: what its loss cannot tell of lines, if so; see `charrnn.wording.describe_known`.
     """
-    config, best = checkpoint.model, checkpoint.best
-    unit, cold_loss = checkpoint.encoder.unit, checkpoint.training.get("cold_loss")
+    config, unit = checkpoint.model, checkpoint.encoder.unit
     width = 13 if config.members == 1 else 17  # of a shape, before which several members have their number
     rows = [
         ("model", summary(config)),
@@ -112,31 +100,18 @@ def card(
         *origin(checkpoint),
         ("trained", f"{number_of(checkpoint.step, 'step')}, {format_seconds(checkpoint.seconds)}"),
     ]
-    if best is None:
+    if checkpoint.best is None:
         return [*rows, ("best", "no loss on record")]
-    whole = "" if checkpoint.has_own_losses else f"all {checkpoint.losses_of} members together"
-    of_whole = f", of {whole}" if whole else ""
-    rows.append(("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{of_whole}"))
-    if cold_loss is not None:
-        rows.append(
-            ("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state{of_whole}")
-        )
-    if baseline is not None or absence:
-        told = absence
-        if baseline is not None:
-            measured = _describe_baseline(baseline, unit, learned, counted)
-            whom = f"{whole} are" if whole else "this model is"
-            told = f"{measured}: {whom} {_compare(best.val_loss, baseline)}"
-        rows.append((f"  {YARDSTICK}", told))
+    rows += _loss_rows(checkpoint, checkpoint.best, baseline)
     if known:
         rows.append(("  by heart", known))
-    if checkpoint.history[-1] != best:
+    if checkpoint.history[-1] != checkpoint.best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
     return [*rows, ("verdict", judged(checkpoint, known))]
 
 
-def judged(checkpoint: Checkpoint, known: str = "") -> str:
+def judged(checkpoint: Checkpoint, known: str) -> str:
     """How its training went, in words: see `charrnn.analysis.verdict`, and for `known` see `card`."""
     if known:
         return "none: a model that knows its lines by heart would have as low a loss"
@@ -166,6 +141,22 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     ]
 
 
+def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | str) -> list[tuple[str, str]]:
+    """The best loss, the one without a state, and another model's beside it."""
+    unit, cold_loss = checkpoint.encoder.unit, checkpoint.training.get("cold_loss")
+    whole = "" if checkpoint.has_own_losses else f"all {checkpoint.losses_of} members together"
+    of_whole = f", of {whole}" if whole else ""
+    rows = [("best", f"{describe_loss(best.val_loss, unit)}, step {best.step:,}, epoch {best.epoch:.2f}{of_whole}")]
+    if cold_loss is not None:
+        rows.append(
+            ("  cold", f"{cold_loss:.4f} nats in windows of {COLD_WINDOW} that start without a state{of_whole}")
+        )
+    if isinstance(baseline, Baseline):
+        whom = f"{whole} are" if whole else "this model is"
+        baseline = f"{_describe_baseline(baseline, unit)}: {whom} {_compare(best.val_loss, baseline.loss)}"
+    return [*rows, (f"  {YARDSTICK}", baseline)] if baseline else rows
+
+
 def _cut(command: str) -> str:
     left_out = len(command) - LONGEST_COMMAND
     return f"{command[:LONGEST_COMMAND]}... and {number_of(left_out, 'character')} more" if left_out > 0 else command
@@ -176,11 +167,11 @@ def _describe_parameter(weight: Parameter, width: int) -> str:
     return f"{shape:>{width}}  {weight.count:>11,}  {weight.share:>6.1%}  norm {weight.norm:.4g}"
 
 
-def _describe_baseline(baseline: float, unit: str, learned: int, counted: int) -> str:
+def _describe_baseline(baseline: Baseline, unit: str) -> str:
     """The n-gram model's loss, over what, and how much it learned from."""
-    part = f", learned from the last {learned:,} {unit}s alone" if learned else ""
-    where = f"{counted:,} {unit}s" if counted else "text"
-    return f"{describe_loss(baseline, unit)} on the same {where}{part}"
+    part = f", learned from the last {baseline.learned:,} {unit}s alone" if baseline.learned else ""
+    where = f"{baseline.counted:,} {unit}s" if baseline.counted else "text"
+    return f"{describe_loss(baseline.loss, unit)} on the same {where}{part}"
 
 
 def _compare(loss: float, other: float) -> str:

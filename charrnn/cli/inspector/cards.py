@@ -36,13 +36,11 @@ COMPARED = ("val_fraction", "batch_size", "seq_len", "learning_rate", "seed")
 
 def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
-    evaluated = bool(subject.contents.history)
-    baseline = subject.baseline if evaluated else None
-    absence = subject.absence if evaluated and baseline is None else ""
-    cuts = {} if baseline is None else {"learned": subject.baseline_cut, "counted": subject.num_chosen}
-    print_table(card(subject.contents, baseline, absence=absence, known=describe_known(*subject.known_lines), **cuts))
     history, width = subject.contents.history, terminal_width()
-    curve = history_curve(history, width, baseline, unit=subject.contents.encoder.unit)
+    baseline = subject.baseline if history else None
+    print_table(card(subject.contents, baseline or subject.absence, known=describe_known(*subject.known_lines)))
+    level = None if baseline is None else baseline.loss
+    curve = history_curve(history, width, level, unit=subject.contents.encoder.unit)
     if len(history) > 1:
         print_lines(["", *(curve or wrapped(NO_ROOM, width))])
 
@@ -150,10 +148,10 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
     }
     if cold is not None:
         rows["cold loss, nats"] = f"{cold:.4f}"
-    if measured is not None:
-        rows[f"{YARDSTICK}, nats"] = f"{measured.baseline:.4f}"
-        if measured.baseline_cut:
-            rows["  learned from"] = f"the last {measured.baseline_cut:,}"
+    if measured is not None and measured.baseline is not None:
+        rows[f"{YARDSTICK}, nats"] = f"{measured.baseline.loss:.4f}"
+        if measured.baseline.learned:
+            rows["  learned from"] = f"the last {measured.baseline.learned:,}"
     known = describe_known(*(measured or subject).known_lines)  # not each reads the one text
     return {**rows, "verdict": judged(contents, known).partition(":")[0]}
 
@@ -193,6 +191,6 @@ def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
         return None
     return {
         "model": f"{YARDSTICK}, Kneser-Ney", "text": subject.text.path,
-        "learned_from": subject.baseline_cut or len(subject.text.train), "learned_of": len(subject.text.train),
-        "characters": len(counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline),
+        "learned_from": subject.baseline.learned or len(subject.text.train), "learned_of": len(subject.text.train),
+        "characters": len(counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline.loss),
     }  # fmt: skip

@@ -94,9 +94,10 @@ def novelty_view(subject: Subject, wanted: str) -> View:
 def embeddings_view(subject: Subject) -> View:
     """Show which characters lie together: those that are expected in the same places, and those read alike."""
     characters = subject.contents.encoder.names
-    head = subject.inside.weights["head.weight"]
+    weights = subject.contents.member(0).weights  # of an ensemble the first network's
+    head = weights["head.weight"]
     found = map_embeddings(head - head.mean(axis=0))  # what is added to all of them makes no difference
-    read = map_embeddings(subject.inside.weights["embedding.weight"])
+    read = map_embeddings(weights["embedding.weight"])
     data = {
         "expected_alike": _neighbours(characters, found),
         "read_alike": _neighbours(characters, read),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.analysis.ngrams import MAX_CHARACTERS, NgramModel
+from charrnn.analysis.ngrams import MAX_CHARACTERS, Baseline, NgramModel
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.sampling import StepModel
@@ -58,11 +58,6 @@ class Subject:
         """
         return self.contents.text.in_encoding(self.encoding)
 
-    @cached_property
-    def inside(self) -> Checkpoint:
-        """The one network whose alphabet is mapped: of an ensemble the first."""
-        return self.contents.member(0)
-
     @property
     def members(self) -> list[Checkpoint]:
         """Each network of an ensemble alone."""
@@ -108,19 +103,25 @@ class Subject:
         return counted_places(self.text.held_out, self.contents.train_config.evaluated, self._line_feed)
 
     @cached_property
-    def baseline(self) -> float | None:
-        """Loss of an n-gram model over the same characters as its own, in nats per character; None without the text.
+    def baseline(self) -> Baseline | None:
+        """Loss of an n-gram model over the same characters as its own; None without the text.
 
         Before each of them it sees all that is held out, whether that counts or not.
         """
         counted = self.counted
         if self.text is None or counted is None:
             return None
-        held_out = self.text.held_out
+        train, held_out = self.text.train, self.text.held_out
+        is_part = len(counted) < len(held_out) - 1  # of a stream the first never counts
+        places = counted
         if self._line_feed is not None:  # what a first line is read after
-            held_out, counted = np.insert(held_out, 0, self._line_feed), counted + 1
-        model = NgramModel(self.text.train, self.contents.model.vocab_size)
-        return float(model.surprisals_at(held_out, counted).mean())
+            held_out, places = np.insert(held_out, 0, self._line_feed), counted + 1
+        model = NgramModel(train, self.contents.model.vocab_size)
+        return Baseline(
+            float(model.surprisals_at(held_out, places).mean()),
+            learned=MAX_CHARACTERS if len(train) > MAX_CHARACTERS else 0,
+            counted=len(counted) if is_part else 0,
+        )
 
     @cached_property
     def known_lines(self) -> tuple[int, int]:
@@ -153,25 +154,12 @@ class Subject:
         return self.contents.train_config.num_evaluated(self._num_held_out)
 
     @property
-    def num_chosen(self) -> int:
-        """Characters that its losses are over, where they were chosen from more; 0 for all, and without the text."""
-        counted = self.counted
-        if self.text is None or counted is None or len(counted) >= len(self.text.held_out) - 1:
-            return 0  # of a stream the first never counts
-        return len(counted)
-
-    @property
     def _num_held_out(self) -> int:
         return round(self.contents.corpus.characters * self.contents.train_config.val_fraction)
 
     @property
     def _line_feed(self) -> int | None:
         return line_feed_id(self.contents.encoder, self.contents.text)
-
-    @property
-    def baseline_cut(self) -> int:
-        """Characters at the end of the training text that the n-gram model learned from; 0 where it was all of it."""
-        return MAX_CHARACTERS if self.text is not None and len(self.text.train) > MAX_CHARACTERS else 0
 
     @property
     def absence(self) -> str:
