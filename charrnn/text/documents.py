@@ -12,7 +12,7 @@ from pathlib import Path
 
 from charrnn.errors import DecodingError, UnpackingError
 from charrnn.standard_input import STDIN, name_of
-from charrnn.text.decoding import OTHER_ENCODING, TextPreparer, decode_document
+from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents
 from charrnn.text.unpacking import CHUNK
@@ -48,9 +48,7 @@ def read_beginning(path: str, options: TextOptions, length: int) -> tuple[str, b
         read += len(piece)
         if read > length:
             break
-    preparer = TextPreparer(options)
-    text = _as_text("".join([*map(preparer.feed, pieces), preparer.feed("", final=True)])[:length], options)
-    return text, read <= length
+    return _as_text(prepare("".join(pieces), options)[:length], options), read <= length
 
 
 def _open_beginning(path: str, length: int) -> Document:
@@ -88,10 +86,8 @@ def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> I
 
 
 def _read(document: Document, options: TextOptions) -> str:
-    preparer = TextPreparer(options)
-    decoded = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING)
-    text = "".join([*map(preparer.feed, decoded), preparer.feed("", final=True)])
-    return _as_text(text, options)
+    pieces = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING)
+    return _as_text(prepare("".join(pieces), options), options)
 
 
 def _as_text(text: str, options: TextOptions) -> str:
