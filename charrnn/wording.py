@@ -24,7 +24,7 @@ def describe_model(config: ModelConfig) -> str:
     return ", ".join(parts)
 
 
-def describe_speed(chars_per_second: float, unit: str = "character") -> str:
+def describe_speed(chars_per_second: float, unit: str) -> str:
     """A speed, of characters or of another unit."""
     return f"{chars_per_second:,.0f} {'char' if unit == 'character' else f'{unit}s'}/s"
 

@@ -37,7 +37,7 @@ def spread(num_pieces: int, num_chars: int, most: int) -> Places:
     return np.arange(count, dtype=np.int64) * num_pieces // count
 
 
-def counted_lanes(num_chars: int, most: int | None = None, batch_size: int | None = None) -> tuple[Places, Places]:
+def counted_lanes(num_chars: int, most: int | None, batch_size: int | None = None) -> tuple[Places, Places]:
     """Choose the lanes in which a text is evaluated as one stream.
 
     Args:

@@ -16,9 +16,7 @@ HELD_BYTES = 64 << 20
 """Bytes that are held in memory; more go to a temporary file."""
 
 
-def keep(
-    stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[int], None] = lambda more: None
-) -> IO[bytes]:
+def keep(stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[int], None]) -> IO[bytes]:
     """Read a stream to its end, for one who reads it more than once: in memory or, where it is large, from the disk.
 
     Args:

@@ -77,7 +77,7 @@ def kind_without_text(head: bytes) -> str:
     return next((kind for beginning, kind in _NO_TEXTS.items() if head.startswith(beginning)), "")
 
 
-def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool = False) -> None:
+def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool) -> None:
     """Refuse a file that holds no text, or a text and much else, by its first bytes, unless any bytes may be text.
 
     Raises:

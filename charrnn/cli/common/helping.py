@@ -36,7 +36,7 @@ def usage_error(message: str, ctx: Any = None) -> Exception:
 
 
 def with_parts(
-    titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str], *, speaks_json: bool = False
+    titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str], *, speaks_json: bool
 ) -> type[TyperCommand]:
     """Make the class of a command whose flags are listed in parts.
 

@@ -145,9 +145,9 @@ def score_lines(
     lines: Sequence[str],
     *,
     rule: str,
-    first_number: int = 1,
-    path: str = "-",
-    finds_worst: bool = True,
+    first_number: int,
+    path: str,
+    finds_worst: bool,
 ) -> list[ScoredLine]:
     """Score lines, each by itself, and find the worst place of each if that is wanted; see `filter_lines`."""
     columns, means = [], []
