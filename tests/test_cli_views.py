@@ -70,7 +70,7 @@ def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeyp
     (subject,) = read_subjects([str(trained / "words.pt")])
     text = make_text(50)
     beginning = views.surprise_view(subject, Given(text[:20], "big.txt"), rule="count", top_k=1)
-    monkeypatch.setattr(views, "MAX_CHARACTERS", 20)
+    monkeypatch.setattr(views, "MAX_VIEWED", 20)
     view = views.surprise_view(subject, Given(text, "big.txt"), rule="count", top_k=1)
     assert view.data == {**beginning.data, "read": 20, "of": 50}
     told, *shown = view.lines(80, False)
@@ -239,12 +239,12 @@ def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeyp
     (subject,) = read_subjects([str(trained / "list.pt")])
     encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
     drawn = write_sample(subject.writer, encoder, counts, 300, seed=studies.SAMPLE_SEED)
-    for name, text in {"sample": drawn, "held_out": encoder.decode(subject.text.held_out)[:300]}.items():
+    for name, text in {"sample": drawn, "held_out": encoder.decode(subject.own_text.held_out)[:300]}.items():
         *whole, last = text.split("\n")
         assert last, "the length cuts the last line"
         assert judged[name]["lines"] == len([line for line in whole if line])
     monkeypatch.setattr(studies, "MAX_JUDGED", 5)
-    found = replace(subject.text, held_out=encoder.encode("Tin\ns"))
+    found = replace(subject.own_text, held_out=encoder.encode("Tin\ns"))
     monkeypatch.setattr(studies, "require_text", lambda _: found)
     for text, lines in (("Tin\nsole\n", [1, 2]), ("Tin\nso", [1, 2]), ("Tin\ns", [2, 2]), ("Tin\n", [1, 1])):
         (trained / "short.txt").write_text(text)

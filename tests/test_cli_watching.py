@@ -51,7 +51,7 @@ def shown_in(folder, *arguments):
 
 
 def hold_few():
-    neurons.VALUES_AT_ONCE = 1200 * 48 * 5
+    neurons.ACTIVATIONS_HELD = 1200 * 48 * 5
 
 
 def test_several_models_read_the_same_text_as_far_as_the_largest_can(trained):
@@ -100,7 +100,7 @@ def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trai
 def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_bytes(
     trained, monkeypatch, unit, characters, widest
 ):
-    monkeypatch.setattr(neurons, "VALUES_AT_ONCE", 5 * 48 * 1200)
+    monkeypatch.setattr(neurons, "ACTIVATIONS_HELD", 5 * 48 * 1200)
     (subject,) = read_subjects([str(trained / "words.pt")])
     encoder = CharEncoder(characters, unit)
     subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
@@ -215,7 +215,7 @@ def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
     encoder = CharEncoder(subject.contents.encoder.characters, unit)
     held_out = np.tile(encoder.encode("Tin sole\n"), 300_000)
     subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
-    object.__setattr__(subject, "text", FoundText("words.txt", held_out, held_out))
+    object.__setattr__(subject, "own_text", FoundText("words.txt", held_out, held_out))
     tracemalloc.start()
     try:
         (piece,) = choose_pieces([subject], None, "count")

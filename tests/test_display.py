@@ -7,7 +7,7 @@ from conftest import make_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.analysis.features import picture
+from charrnn.analysis.features import name_character
 from charrnn.display.card import spell
 from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, history_curve, plot, sparkline
 from charrnn.display.plain import JsonDisplay, PlainDisplay
@@ -186,8 +186,8 @@ def test_of_an_alphabet_every_blank_is_seen():
     shown = [" ", "\\t", "\\n", "\u240d", "<U+00A0>", "<U+3000>", "¬", "é"]
     assert [spell(character, CHARACTER) for character in alphabet] == shown
     assert [spell(character, "byte") for character in "\t\xa0"] == ["\\t", "0xA0"]
-    assert [picture(character) for character in "\t \N{IDEOGRAPHIC SPACE}é"] == ["tab", "space", "<U+3000>", "é"]
-    assert spell(picture(RARE), CHARACTER) == RARE
+    assert [name_character(character) for character in "\t \N{IDEOGRAPHIC SPACE}é"] == ["tab", "space", "<U+3000>", "é"]
+    assert spell(name_character(RARE), CHARACTER) == RARE
 
 
 def test_a_legend_of_wide_names_fits():

@@ -85,12 +85,12 @@ def test_a_text_longer_than_a_piece_is_read_as_the_whole(monkeypatch, recall):
 
 
 def test_no_window_holds_more_than_its_share():
-    from charrnn.analysis.losses import VALUES_AT_ONCE, window_length
+    from charrnn.analysis.losses import SCORES_AT_ONCE, window_length
     from charrnn.config import ModelConfig
 
     config = ModelConfig(vocab_size=60, cell="lstm", hidden_size=512, num_layers=1, embedding_dim=8)
     assert 1 < window_length(config, 64) < WINDOW
-    assert window_length(config, 64) * 64 * 60 <= VALUES_AT_ONCE
+    assert window_length(config, 64) * 64 * 60 <= SCORES_AT_ONCE
     assert window_length(config, 1) == WINDOW
     assert window_length(config, 10**6) == 1
 

@@ -8,7 +8,15 @@ from conftest import CORPORA, VARIANTS, numpy_twin, random_model
 
 from charrnn.analysis import neurons
 from charrnn.analysis.features import text_features
-from charrnn.analysis.neurons import Activations, Unit, beyond_chance, find_neurons, parts_of, readable_length, watch
+from charrnn.analysis.neurons import (
+    Activations,
+    Unit,
+    beyond_chance,
+    find_neurons,
+    parts_of,
+    readable_length,
+    record_units,
+)
 from charrnn.config import ModelConfig
 from charrnn.shapes import parameter_shapes
 from charrnn.text.encoder import CharEncoder
@@ -40,7 +48,7 @@ def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets
     generator = np.random.default_rng(1)
     text = "".join(line + (" (aside)" if generator.random() < 0.5 else "") + "\n" for line in TEXT.split("\n"))
     encoder = CharEncoder(text)
-    activations, _ = watch(*hand_made(encoder), encoder.encode(text))
+    activations, _ = record_units(*hand_made(encoder), encoder.encode(text))
     np.testing.assert_array_equal(activations.of(Unit(0, 1, "h")), text_features(text)["position in line"])
     found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(text)))}
     for feature, unit in {"position in line": 1, "inside ( )": 5}.items():
@@ -149,7 +157,7 @@ def test_what_is_watched_is_what_the_engine_computes(config):
     model = random_model(config)
     weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     ids = np.random.default_rng(4).integers(0, 11, neurons._WINDOW + 20)
-    activations, gates = watch(config, weights, ids)
+    activations, gates = record_units(config, weights, ids)
     _, state = numpy_twin(model).forward(ids[:, None], numpy_twin(model).initial_state())
     for layer, parts in enumerate(state):
         for part, values in zip("hc", parts, strict=False):
@@ -173,7 +181,7 @@ def test_gates_are_counted_open_and_shut_by_their_values():
     weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(config).items()}
     weights["layers.0.bias"][:] = np.repeat([-9, 9, 0, 0], 4)
     weights["layers.0.bias"][:2] = -2.5, -2.0  # 0.08 and 0.12
-    gates = {gate.gate: gate for gate in watch(config, weights, np.zeros(50, dtype=np.int64))[1]}
+    gates = {gate.gate: gate for gate in record_units(config, weights, np.zeros(50, dtype=np.int64))[1]}
     assert gates["input"].shut.tolist() == [1.0, 0.0, 1.0, 1.0]
     assert gates["forget"].open.tolist() == [1.0] * 4
     assert gates["output"].open.tolist() == gates["output"].shut.tolist() == [0.0] * 4
@@ -194,7 +202,7 @@ def test_a_gate_that_follows_something_is_found():
     capitals = [character.isupper() for character in encoder.characters]
     weights["layers.0.weight_ih"][2] = np.where(capitals, 9, -9)
     weights["layers.0.weight_hh"][2] = weights["layers.0.bias"][2] = 0
-    activations, _ = watch(config, weights, encoder.encode(TEXT))
+    activations, _ = record_units(config, weights, encoder.encode(TEXT))
     found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(TEXT)))}
     assert found["capital"].unit == Unit(0, 2, "i")
     assert found["capital"].effect == pytest.approx(1, abs=1e-3)
@@ -202,4 +210,4 @@ def test_a_gate_that_follows_something_is_found():
 
 def test_no_more_is_read_than_can_be_held():
     config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4096, num_layers=8, embedding_dim=2)
-    assert readable_length(config) * 5 * 4096 * 8 <= neurons.VALUES_AT_ONCE
+    assert readable_length(config) * 5 * 4096 * 8 <= neurons.ACTIVATIONS_HELD

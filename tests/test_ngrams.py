@@ -97,7 +97,7 @@ def test_no_more_than_its_share_of_a_huge_text_is_held(monkeypatch):
     encoder = CharEncoder(text)
     ids = encoder.encode(text)
     short = NgramModel(ids[-1000:], len(encoder)).surprisals(ids[:500])
-    monkeypatch.setattr(ngrams, "MAX_CHARACTERS", 1000)
+    monkeypatch.setattr(ngrams, "MAX_LEARNED", 1000)
     np.testing.assert_array_equal(NgramModel(ids, len(encoder)).surprisals(ids[:500]), short)
 
 

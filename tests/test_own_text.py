@@ -213,7 +213,7 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
     model = NgramModel(ids[:-2000], len(contents.encoder))
     for evaluated in (600, 10**6):
         subject = Subject("words.pt", "words", with_training(contents, evaluated=evaluated))
-        object.__setattr__(subject, "text", found)
+        object.__setattr__(subject, "own_text", found)
         whole = model.surprisals(np.concatenate([contents.encoder.encode("\n"), ids[-2000:]]) if lines else ids[-2000:])
         whole = whole[1:] if lines else whole
         if lines:
@@ -233,7 +233,7 @@ def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
     contents = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lines=lines))
     subject = Subject("words.pt", "words", with_training(contents, evaluated=600))
     held_out = np.tile(contents.encoder.encode("Tin " * 24 + "Tin\n"), 40_000)
-    object.__setattr__(subject, "text", FoundText("words.txt", held_out[:5000], held_out))
+    object.__setattr__(subject, "own_text", FoundText("words.txt", held_out[:5000], held_out))
     assert len(subject.counted) == 600
     tracemalloc.start()
     try:
@@ -253,7 +253,7 @@ def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(cont
     paths = [str(trained / "words.pt")]
     assert read_subjects(paths)[0].baseline.learned == 0
     (subject,) = read_subjects(paths)
-    monkeypatch.setattr("charrnn.cli.inspector.subject.MAX_CHARACTERS", 5000)
+    monkeypatch.setattr("charrnn.cli.inspector.subject.MAX_LEARNED", 5000)
     assert subject.baseline.learned == 5000
     row = dict(card(contents, subject.baseline))["  6-gram"]
     assert " on the same text, learned from the last 5,000 characters alone: this model is " in row

@@ -409,7 +409,7 @@ def test_a_training_that_named_thousands_of_files_has_a_card_and_a_page(trained,
 
 def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    monkeypatch.setattr(webpage, "MOST_CHARACTERS", 7)
+    monkeypatch.setattr(webpage, "MOST_MAPPED", 7)
     monkeypatch.setattr(webpage, "MOST_POINTS", 20)
     (subject,) = read_subjects(["words.pt"])
     shown = webpage._alphabet(subject)

@@ -49,14 +49,14 @@ def text_features(text: str) -> dict[str, Values]:
     return {**lines, **words, **kinds, **regions, **_next_features(text)}
 
 
-def picture(character: str) -> str:
+def name_character(character: str) -> str:
     """Name a character where a blank would not be seen."""
     is_blank = len(character) == 1 and unicodedata.category(character) == "Zs"
     named = f"<U+{ord(character):04X}>" if is_blank else character
     return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, named)
 
 
-def kind(character: str) -> str:
+def kind_of(character: str) -> str:
     """The one kind that a character is of: a vowel, another small letter, a capital, a digit, and so on."""
     order = ("capital", "vowel", "letter", "digit", "space", "punctuation")
     return next((name for name in order if _KINDS[name](character)), OTHER)
@@ -182,7 +182,7 @@ def _next_features(text: str) -> dict[str, Values]:
                   for c, other in zip(text, following, strict=True))  # fmt: skip
     return {
         "next starts a word": starts,
-        **{f"next is {picture(c)}": _yes(other == c for other in following) for c in frequent},
+        **{f"next is {name_character(c)}": _yes(other == c for other in following) for c in frequent},
     }
 
 

@@ -26,7 +26,7 @@ from charrnn.shapes import member_weights
 REACH = 100
 """The largest k."""
 
-PLACES = 32
+GRADIENT_PLACES = 32
 """Characters of the text whose losses are followed back."""
 
 LEAD_IN = 64
@@ -51,7 +51,7 @@ class Flow:
         part: "h", or "c" for an LSTM's cell.
         norms: of the derivative of a character's loss by that part k characters before, for k = 0, 1, ..., each
             the mean over places in the text, shape (K + 1,).
-        places: how many these are: `PLACES`, or fewer in a text that is hardly long enough.
+        places: how many these are: `GRADIENT_PLACES`, or fewer in a text that is hardly long enough.
     """
 
     layer: int
@@ -98,7 +98,7 @@ def shortest_text(reach: int = REACH) -> int:
 
 
 def gradient_flow(
-    config: ModelConfig, weights: Weights, ids: NDArray[Any], *, reach: int = REACH, places: int = PLACES
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], *, reach: int = REACH, places: int = GRADIENT_PLACES
 ) -> list[Flow]:
     """Follow the losses of some characters back through the text.
 

@@ -31,7 +31,7 @@ LEAST_SHARE = 0.5
 MOST_PADDED = 1 << 20
 """Characters, padding included, of the texts that are read side by side: what is found out of each is held."""
 
-VALUES_AT_ONCE = 1 << 19
+SCORES_AT_ONCE = 1 << 19
 """Scores of one window, at most: two megabytes, which a processor's cache holds."""
 
 Ids = NDArray[np.integer[Any]]
@@ -156,7 +156,7 @@ def require_finite(values: NDArray[Any]) -> None:
 
 def window_length(config: ModelConfig, columns: int) -> int:
     """Characters of each of N texts to read at once, so that their scores stay in a processor's cache."""
-    return max(1, min(WINDOW, VALUES_AT_ONCE // (columns * config.vocab_size)))
+    return max(1, min(WINDOW, SCORES_AT_ONCE // (columns * config.vocab_size)))
 
 
 def _side_by_side(texts: Sequence[Ids]) -> Ids:

@@ -39,13 +39,13 @@ ENOUGH = 2_000
 SHORTEST_SHIFT = 0.05
 """Share of a half by which a feature is shifted at least: nearer, it may still be about itself."""
 
-VALUES_AT_ONCE = 1 << 25
+ACTIVATIONS_HELD = 1 << 25
 """Activations that are held: 128 megabytes."""
 
 UNITS_AT_ONCE = 256
 """Units that are compared with all features together, for what that takes of memory."""
 
-MAX_CHARACTERS = 20_000
+MAX_VIEWED = 20_000
 """Of a text that is looked at, for what that takes of time."""
 
 SHUT, OPEN = 0.1, 0.9
@@ -139,7 +139,7 @@ def readable_length(config: ModelConfig, ids_each: int = 1) -> int:
         ids_each: that a character becomes, at most: there are activations for each.
     """
     units = len(parts_of(config)) * config.hidden_size * config.num_layers * config.members
-    return min(MAX_CHARACTERS, VALUES_AT_ONCE // (units * ids_each))
+    return min(MAX_VIEWED, ACTIVATIONS_HELD // (units * ids_each))
 
 
 def has_gates(config: ModelConfig) -> bool:
@@ -153,7 +153,7 @@ def parts_of(config: ModelConfig) -> str:
     return states + "".join(GATE_LETTERS[name] for name in GATE_NAMES.get(config.cell, ()) if name != "candidate")
 
 
-def watch(
+def record_units(
     config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None = None
 ) -> tuple[Activations, list[GateUse]]:
     """Read a text from a zero state and note what every unit and every gate does.
@@ -165,7 +165,10 @@ def watch(
         resets_at: an id that is read from a zero state again, if there is one: the line feed of a model of lines.
     """
     if config.members > 1:
-        seen = [watch(config.member, member_weights(config, weights, n), ids, resets_at) for n in range(config.members)]
+        seen = [
+            record_units(config.member, member_weights(config, weights, n), ids, resets_at)
+            for n in range(config.members)
+        ]
         return _count_layers_through(seen, config.num_layers)
     layers = range(config.num_layers)
     units = [Unit(layer, n, part) for layer in layers for part in parts_of(config) for n in range(config.hidden_size)]

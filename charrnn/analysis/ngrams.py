@@ -20,7 +20,7 @@ ORDER = 6
 YARDSTICK = f"{ORDER}-gram"
 """What such a model is called where its loss is shown."""
 
-MAX_CHARACTERS = 2_000_000
+MAX_LEARNED = 2_000_000
 """To learn from, the last of a text: some ten arrays of this length are held."""
 
 PLACES_AT_ONCE = 1 << 17
@@ -73,7 +73,7 @@ class NgramModel:
     def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER) -> None:
         self._vocab_size = vocab_size
         self._order = order
-        self._levels = _count_levels(np.asarray(ids[-MAX_CHARACTERS:], dtype=np.int64), vocab_size, order)
+        self._levels = _count_levels(np.asarray(ids[-MAX_LEARNED:], dtype=np.int64), vocab_size, order)
 
     def surprisals_at(self, ids: Ids, places: Places) -> Floats:
         """The surprisals of some characters of a text, each given those before it, shape (num_places,).

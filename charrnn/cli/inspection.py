@@ -8,7 +8,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import check_quotes
-from charrnn.cli.inspector.checking import check_flags, check_subjects, inputs, views
+from charrnn.cli.inspector.checking import check_flags, check_subjects, inputs, views_asked_for
 from charrnn.standard_input import told_of_typing
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def inspect(
         from charrnn.cli.inspector.webpage import write_report
 
         write_report(subjects[0], html, flags)
-    elif views(flags):
+    elif views_asked_for(flags):
         from charrnn.cli.inspector.gallery import show_views
 
         show_views(subjects, flags)

@@ -78,7 +78,8 @@ def merged_parameters(checkpoint: Checkpoint) -> list[Parameter]:
 
 def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
     """Count the characters of the corpus, the most frequent first."""
-    return sorted(zip(checkpoint.encoder.names, checkpoint.corpus.counts, strict=True), key=lambda pair: -pair[1])
+    names, counts = checkpoint.encoder.names, checkpoint.corpus.counts
+    return [(names[i], counts[i]) for i in checkpoint.ids_by_frequency]
 
 
 def card(checkpoint: Checkpoint, baseline: Baseline | str = "", *, known: str = "") -> list[tuple[str, str]]:

@@ -119,7 +119,7 @@ class ScoringBar(WorkBar):
         super().__init__(stream, *columns, total=total)
 
 
-NARROW = 60
+NARROW_DISPLAY = 60
 """Columns of a terminal; where they are fewer, the place in the training stands below the bar and not beside it."""
 
 
@@ -191,7 +191,7 @@ class LiveDisplay(Display):
         place = Text(f"epoch {report.epoch:.2f}, step {report.step:,}, {format_seconds(report.seconds_left)} left")
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(ratio=1, no_wrap=True)
-        if self._console.width < NARROW:
+        if self._console.width < NARROW_DISPLAY:
             grid.add_row(*bar)
             return Group(grid, place)
         grid.add_row(*bar, place)

@@ -153,6 +153,11 @@ class Checkpoint:
         ]
 
     @property
+    def ids_by_frequency(self) -> list[int]:
+        """The ids, the one that stands most often in the text first."""
+        return sorted(range(len(self.corpus.counts)), key=lambda i: -self.corpus.counts[i])
+
+    @property
     def best(self) -> HistoryRow | None:
         """The evaluation that `weights` come from."""
         return best_row(self.history)

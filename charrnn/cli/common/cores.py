@@ -26,7 +26,7 @@ CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 NICE, IDLE, WAITING = 1, 3, 4
 """Indices of the figures in `STAT` that are no work of others: niced programs, which give way, and idle time."""
 
-CHOSEN = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
+THREAD_VARIABLES = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
 """Variables by which a user sets the threads of numpy's products."""
 
 SPIN_COUNT = "3000"
@@ -52,7 +52,7 @@ def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None
     Args:
         environment: where the number is set, unless the user has set one.
     """
-    if not CHOSEN & set(environment) and (free := free_cores()) is not None and free < usable_cores():
+    if not THREAD_VARIABLES & set(environment) and (free := free_cores()) is not None and free < usable_cores():
         environment["OPENBLAS_NUM_THREADS"] = str(free)
 
 
@@ -66,7 +66,7 @@ def spread_over_cores(most: int, environment: MutableMapping[str, str] = os.envi
     Returns:
         How many there are to be; 1 where processes cannot be forked safely, or the cores not be counted.
     """
-    free = None if CHOSEN & set(environment) or sys.platform != "linux" else free_cores()
+    free = None if THREAD_VARIABLES & set(environment) or sys.platform != "linux" else free_cores()
     processes = min(most, free or 1)
     if processes < 2:
         leave_busy_cores(environment)

@@ -14,13 +14,13 @@ from charrnn.display.widths import text_width
 MAX_WIDTH = 100
 """Columns that are drawn in, however wide the terminal is: longer lines are hard to read."""
 
-NARROW = 48
+NARROW_TABLE = 48
 """Columns of a terminal below which a value stands under its name, not beside it."""
 
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
     """Print names and values: wrapped and in colour on a terminal, a line each elsewhere."""
-    if sys.stdout.isatty() and terminal_width() < NARROW:
+    if sys.stdout.isatty() and terminal_width() < NARROW_TABLE:
         width = terminal_width()
         print_lines(line for name, value in rows for line in (name, *wrapped(value, width, indent=4)))
         return

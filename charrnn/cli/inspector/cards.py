@@ -179,18 +179,18 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
 
 
 def _describe_lines(subject: Subject) -> dict[str, int] | None:
-    if subject.is_stream or subject.text is None:
+    if subject.is_stream or subject.own_text is None:
         return None
     held_out, known = subject.known_lines
     return {"held_out": held_out, "learned_too": known}
 
 
 def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
-    counted = subject.counted
-    if subject.baseline is None or subject.text is None or counted is None:
+    counted, found, baseline = subject.counted, subject.own_text, subject.baseline
+    if baseline is None or found is None or counted is None:
         return None
     return {
-        "model": f"{YARDSTICK}, Kneser-Ney", "text": subject.text.path,
-        "learned_from": subject.baseline.learned or len(subject.text.train), "learned_of": len(subject.text.train),
-        "characters": len(counted), "of": len(subject.text.held_out), **loss_fields(subject.baseline.loss),
+        "model": f"{YARDSTICK}, Kneser-Ney", "text": found.path,
+        "learned_from": baseline.learned or len(found.train), "learned_of": len(found.train),
+        "characters": len(counted), "of": len(found.held_out), **loss_fields(baseline.loss),
     }  # fmt: skip

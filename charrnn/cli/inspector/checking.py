@@ -39,18 +39,18 @@ def check_subjects(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> Non
     Raises:
         CharRNNError: there is one.
     """
-    if flags["gates"]:
-        from charrnn.cli.inspector.views import require_gates
+    if flags["gates"] or flags["cell"]:
+        from charrnn.cli.inspector.views import parse_unit, require_gates
 
-        require_gates(subjects)
+        if flags["gates"]:
+            require_gates(subjects)
+        for subject in subjects:
+            for cell in flags["cell"] or ():
+                parse_unit(cell, subject)
     for subject in subjects:
         for name in ("gradients", "dynamic"):
             if flags[name]:
                 subject.require_stream(f"--{name}")
-        for cell in flags["cell"] or ():
-            from charrnn.cli.inspector.views import parse_unit
-
-            parse_unit(cell, subject)
 
 
 def inputs(flags: Mapping[str, Any]) -> list[str | None]:
@@ -58,7 +58,7 @@ def inputs(flags: Mapping[str, Any]) -> list[str | None]:
     return [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))]
 
 
-def views(flags: Mapping[str, Any]) -> list[str]:
+def views_asked_for(flags: Mapping[str, Any]) -> list[str]:
     """The views that the flags ask for, by name."""
     return _given(flags, *VIEWS)
 
@@ -101,7 +101,7 @@ def _check_scoring(flags: Mapping[str, Any]) -> None:
 def _check_outputs(flags: Mapping[str, Any]) -> None:
     """Refuse what stands alone beside something else, and files of what is not in them."""
     for name in _given(flags, "verify", "score", "export"):
-        if seen := views(flags) + _outputs(flags, beside=name):
+        if seen := views_asked_for(flags) + _outputs(flags, beside=name):
             raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
     for name in _given(flags, "html", "svg", "export"):
         if len(flags["checkpoints"]) > 1:
@@ -111,7 +111,7 @@ def _check_outputs(flags: Mapping[str, Any]) -> None:
             raise ConfigError(f"--{name} writes a file; leave --json out")
     if flags["svg"] is not None and flags["html"] is not None:
         raise ConfigError("--svg and --html both write a file; give one of them")
-    if flags["svg"] is not None and (others := [name for name in views(flags) if name not in PICTURED]):
+    if flags["svg"] is not None and (others := [name for name in views_asked_for(flags) if name not in PICTURED]):
         raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
     if flags["export"] is not None:
         from charrnn.cli.inspector.exporting import check_export

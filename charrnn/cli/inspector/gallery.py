@@ -37,7 +37,6 @@ from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_beginning
-from charrnn.text.options import TextOptions
 
 MOST_COUNTED = 1 << 22
 """Characters of a file that are read to say how many there are: the views show far fewer, and a pipe may never end."""
@@ -52,7 +51,7 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
             require_text(subject)
     if flags["as_json"]:
         objects = [
-            _as_json(subject, list(views(subject, given, piece, flags)))
+            _as_json(subject, list(make_views(subject, given, piece, flags)))
             for subject, piece in zip(subjects, pieces, strict=True)
         ]
         print(to_json(objects[0] if len(objects) == 1 else objects))
@@ -64,7 +63,7 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
         blank = [""]
     for subject, piece in zip(subjects, pieces, strict=True):
         heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []
-        for view in views(subject, given, piece, flags):
+        for view in make_views(subject, given, piece, flags):
             if view.name == "gradients" and len(subjects) > 1:
                 figures[subject.name] = view.data  # shown side by side, when all have been measured
                 continue
@@ -84,7 +83,7 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
     check_replaceable(path, MARK, "a picture", "--svg")  # before the work
     given = read_given([subject], flags)
     (piece,) = read_pieces([subject], given, flags)
-    found = [view for view in views(subject, given, piece, flags) if view.tinted]
+    found = [view for view in make_views(subject, given, piece, flags) if view.tinted]
     if len(found) != 1:
         raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
     shown = " ".join([found[0].name, *([found[0].data["unit"]] if "unit" in found[0].data else [])])
@@ -98,14 +97,9 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
 def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> Given | None:
     """The text that the flags give, if they do."""
     if flags["text_file"] is not None:
-        path = flags["text_file"]
-        return _read_beginning(path, shared_encoding(subjects))
+        text, is_whole = read_beginning(flags["text_file"], shared_encoding(subjects), MOST_COUNTED)
+        return Given(text, name_of(flags["text_file"]), is_whole)
     return None if flags["text"] is None else Given(flags["text"], "--text")
-
-
-def _read_beginning(path: str, options: TextOptions) -> Given:
-    text, is_whole = read_beginning(path, options, MOST_COUNTED)
-    return Given(text, name_of(path), is_whole)
 
 
 def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: Mapping[str, Any]) -> Sequence[Piece | None]:
@@ -118,7 +112,7 @@ def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: Mapping
     return pieces
 
 
-def views(subject: Subject, given: Given | None, piece: Piece | None, flags: Mapping[str, Any]) -> Iterator[View]:
+def make_views(subject: Subject, given: Given | None, piece: Piece | None, flags: Mapping[str, Any]) -> Iterator[View]:
     """Make the views, each when the one before has been shown."""
     if given is not None and piece is None:
         yield surprise_view(subject, given, rule=flags["unknown"], top_k=flags["top_k"])

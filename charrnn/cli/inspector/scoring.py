@@ -114,7 +114,7 @@ def scoring_progress(num_models: int, *, as_json: bool) -> Iterator[Watch]:
 
 
 def score_text(
-    subject: Subject, text: str, path: str, rule: str, dynamic: bool = False, watch: Watch = lambda read: None
+    subject: Subject, text: str, path: str, rule: str, dynamic: bool, watch: Watch = lambda read: None
 ) -> Score:
     """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`."""
     options, encoder = subject.contents.text, subject.contents.encoder
@@ -162,7 +162,7 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
     Raises:
         ConfigError: they learned from texts in different encodings.
     """
-    readings = [s.reading for s in subjects if s.contents.text.unit == CHARACTER] or [subjects[0].reading]
+    readings = [s.text_options for s in subjects if s.contents.text.unit == CHARACTER] or [subjects[0].text_options]
     encodings = {reading.codec: reading.encoding for reading in readings}
     if len(encodings) > 1:
         raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
-from charrnn.analysis.features import picture
+from charrnn.analysis.features import name_character
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
 from charrnn.cli.common.shared import is_number, write_sample
 from charrnn.cli.common.tables import format_columns, wrapped
@@ -47,9 +47,9 @@ def require_text(subject: Subject) -> FoundText:
     Raises:
         CharRNNError: it is not there to compare with.
     """
-    if subject.text is None:
+    if subject.own_text is None:
         raise CharRNNError(f"nothing to compare with: {subject.absence}")
-    return subject.text
+    return subject.own_text
 
 
 def novelty_view(subject: Subject, wanted: str) -> View:
@@ -65,7 +65,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     text_learned = require_text(subject)
     decode = subject.contents.encoder.decode
     is_length = is_number(wanted)
-    text = _sample(subject, wanted) if is_length else _as_learned(read_text(wanted, subject.reading), subject)
+    text = _sample(subject, wanted) if is_length else _as_learned(read_text(wanted, subject.text_options), subject)
     source = decode(text_learned.train)
     if subject.is_stream:
         found = novelty(text[:MAX_JUDGED], source)
@@ -104,8 +104,7 @@ def embeddings_view(subject: Subject) -> View:
         "places": {c: [round(float(x), 4) for x in place] for c, place in zip(characters, found.places, strict=True)},
         "explained": found.explained,
     }
-    counts = subject.contents.corpus.counts
-    order = sorted(range(len(characters)), key=lambda i: -counts[i])
+    order = subject.contents.ids_by_frequency
     unit = subject.contents.encoder.unit
     return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width, unit))
 
@@ -185,7 +184,7 @@ def _put(row: list[str], column: int, shown: str) -> None:
 
 def _listed(character: str, unit: str) -> str:
     """One of an alphabet in a list; a byte that is only a part of a character is none that could have a picture."""
-    return spell(picture(character) if unit == CHARACTER or character.isascii() else character, unit)
+    return spell(name_character(character) if unit == CHARACTER or character.isascii() else character, unit)
 
 
 def _draw_embeddings(

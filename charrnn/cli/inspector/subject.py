@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.analysis.ngrams import MAX_CHARACTERS, Baseline, NgramModel
+from charrnn.analysis.ngrams import MAX_LEARNED, Baseline, NgramModel
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.sampling import StepModel
@@ -50,7 +50,7 @@ class Subject:
     encoding: str | None = None
 
     @property
-    def reading(self) -> TextOptions:
+    def text_options(self) -> TextOptions:
         """How a text is read that is given to it.
 
         Raises:
@@ -91,16 +91,16 @@ class Subject:
             )
 
     @cached_property
-    def text(self) -> FoundText | None:
+    def own_text(self) -> FoundText | None:
         """The text that it learned from, where it can be found."""
         return find_text(self.contents, self.path, self.given_text)
 
     @property
     def counted(self) -> Places | None:
         """Places in the held-out text of the characters that its losses are over; None without the text."""
-        if self.text is None:
+        if self.own_text is None:
             return None
-        return counted_places(self.text.held_out, self.contents.train_config.evaluated, self._line_feed)
+        return counted_places(self.own_text.held_out, self.contents.train_config.evaluated, self._line_feed)
 
     @cached_property
     def baseline(self) -> Baseline | None:
@@ -109,9 +109,9 @@ class Subject:
         Before each of them it sees all that is held out, whether that counts or not.
         """
         counted = self.counted
-        if self.text is None or counted is None:
+        if self.own_text is None or counted is None:
             return None
-        train, held_out = self.text.train, self.text.held_out
+        train, held_out = self.own_text.train, self.own_text.held_out
         is_part = len(counted) < len(held_out) - 1  # of a stream the first never counts
         places = counted
         if self._line_feed is not None:  # what a first line is read after
@@ -119,16 +119,16 @@ class Subject:
         model = NgramModel(train, self.contents.model.vocab_size)
         return Baseline(
             float(model.surprisals_at(held_out, places).mean()),
-            learned=MAX_CHARACTERS if len(train) > MAX_CHARACTERS else 0,
+            learned=MAX_LEARNED if len(train) > MAX_LEARNED else 0,
             counted=len(counted) if is_part else 0,
         )
 
     @cached_property
     def known_lines(self) -> tuple[int, int]:
         """Lines that are held out, and those of them that it learned from too; none where it reads one stream."""
-        if self.is_stream or self.text is None:  # a stream has no lines to look for
+        if self.is_stream or self.own_text is None:  # a stream has no lines to look for
             return 0, 0
-        return count_known(self.text.train, self.text.held_out, self.contents.encoder)
+        return count_known(self.own_text.train, self.own_text.held_out, self.contents.encoder)
 
     @property
     def part(self) -> tuple[float, int | None, bool]:

@@ -10,7 +10,7 @@ from typing import Any
 from charrnn.analysis.features import Values
 from charrnn.analysis.neurons import (
     ENOUGH,
-    MAX_CHARACTERS,
+    MAX_VIEWED,
     OPEN,
     SHORTEST_TEXT,
     SHUT,
@@ -64,7 +64,7 @@ class View:
 
 def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> View:
     """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
-    whole, text, source = given.of, given.text[:MAX_CHARACTERS], given.source
+    whole, text, source = given.of, given.text[:MAX_VIEWED], given.source
     readable = fit_text(subject, text, source, rule)
     if rule == "skip":
         readable = fit_text(subject, readable.known_text, source, rule)
@@ -109,7 +109,7 @@ def neurons_view(watched: Watched) -> View:
     return View("neurons", data, lambda width, _colour: _draw_findings(watched, rows, width))
 
 
-def cell_view(watched: Watched, name: str, *, shown: int | None = None) -> View:
+def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
     """Show the text coloured by one unit, and what that unit follows."""
     unit = parse_unit(name, watched.subject)
     values, piece = watched.activations.of(unit)[:shown], watched.piece.first(shown)

@@ -12,7 +12,7 @@ import numpy as np
 
 from charrnn.analysis.features import text_features
 from charrnn.analysis.losses import require_finite
-from charrnn.analysis.neurons import ENOUGH, Activations, Finding, GateUse, find_neurons, readable_length, watch
+from charrnn.analysis.neurons import ENOUGH, Activations, Finding, GateUse, find_neurons, readable_length, record_units
 from charrnn.cli.inspector.scoring import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
@@ -128,7 +128,7 @@ class Watched:
         resets_at = line_feed_id(encoder, contents.text)
         before = [] if resets_at is None else [resets_at]  # what a first line is read after
         ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
-        activations, gates = watch(contents.model, contents.weights, ids, resets_at)
+        activations, gates = record_units(contents.model, contents.weights, ids, resets_at)
         require_finite(activations.values)
         if encoder.unit == CHARACTER:
             return replace(activations, values=activations.values[len(before) :]), gates
@@ -244,11 +244,11 @@ class _HeldOut:
     """
 
     def __init__(self, subject: Subject) -> None:
-        if subject.text is None:
+        if subject.own_text is None:
             raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
-        self.path = subject.text.path
+        self.path = subject.own_text.path
         self._encoder = subject.contents.encoder
-        self._ids = subject.text.held_out
+        self._ids = subject.own_text.held_out
 
     def __len__(self) -> int:
         """Its characters."""

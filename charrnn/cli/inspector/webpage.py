@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from charrnn import __version__
-from charrnn.analysis.features import OTHER, kind
+from charrnn.analysis.features import OTHER, kind_of
 from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
@@ -48,7 +48,7 @@ PAGE_CHARACTERS = 1_500
 MOST_GUESSES, MOST_POINTS, MOST_EVALUATIONS, LONGEST_STRETCH = 20, 500, 1_000, 400
 """Guesses at a character, units of a gate, evaluations, and characters of what is copied: more nobody would look at."""
 
-MOST_CHARACTERS = 120
+MOST_MAPPED = 120
 """Of an alphabet's map: more would lie on each other."""
 
 MOST_LISTED = 200
@@ -59,7 +59,7 @@ LEFT_OUT = ("parameters", "characters", "made")
 
 DEFAULT_TOP_K = 5
 TEMPERATURES = (0.5, 0.8, 1.1)
-SAMPLE_LENGTH = 400
+PAGE_SAMPLE_LENGTH = 400
 SEED = 1
 
 
@@ -97,9 +97,9 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     given = read_given([subject], flags)
     asked = {name for name in ON_A_TEXT if flags[name]}
     everything = not asked and not flags["embeddings"] and flags["novelty"] is None
-    if subject.text is None:
+    if subject.own_text is None:
         data["absent"]["baseline"] = _reason(subject)
-    if given is not None or subject.text is not None or asked:
+    if given is not None or subject.own_text is not None or asked:
         found = _on_text(subject, given, flags, asked, everything)
         data["absent"] |= found.pop("absent", {})
         data |= found
@@ -207,15 +207,13 @@ def _gates(watched: Watched) -> list[dict[str, Any]]:
 
 def _alphabet(subject: Subject) -> dict[str, Any]:
     """The most frequent characters, where they lie, and what lies near them."""
-    view, counts = embeddings_view(subject).data, subject.contents.corpus.counts
-    encoder = subject.contents.encoder
+    view, encoder = embeddings_view(subject).data, subject.contents.encoder
     names = encoder.names
-    order = sorted(range(len(names)), key=lambda i: -counts[i])[:MOST_CHARACTERS]
     return {
         "all": len(names),
         "characters": [
             {"char": c, "kind": _kind(encoder, i), "place": view["places"][c], "near": view["expected_alike"][c]}
-            for i, c in ((i, names[i]) for i in order)
+            for i, c in ((i, names[i]) for i in subject.contents.ids_by_frequency[:MOST_MAPPED])
         ],
     }
 
@@ -224,7 +222,7 @@ def _kind(encoder: CharEncoder, i: int) -> str:
     """The kind of an id's character; a byte that is only a part of one, and what rare ones are called, are of none."""
     character = encoder.spelled[i]
     is_one = i != encoder.unknown_id and (encoder.unit == CHARACTER or character.isascii())
-    return kind(character) if is_one else OTHER
+    return kind_of(character) if is_one else OTHER
 
 
 def _novelty(subject: Subject, wanted: str) -> dict[str, Any]:
@@ -272,5 +270,5 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
 def _sample(subject: Subject, temperature: float) -> str:
     contents, options = subject.contents, SamplingOptions(temperature=temperature)
     return write_sample(
-        subject.writer, contents.encoder, contents.corpus.counts, SAMPLE_LENGTH, seed=SEED, options=options
+        subject.writer, contents.encoder, contents.corpus.counts, PAGE_SAMPLE_LENGTH, seed=SEED, options=options
     )
