@@ -4,7 +4,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand
@@ -35,9 +35,58 @@ def usage_error(message: str, ctx: Any = None) -> Exception:
     return error  # type: ignore[no-any-return]
 
 
+class PartedCommand(TyperCommand):
+    """A command whose flags are listed in parts; `with_parts` says what each of these is."""
+
+    titles: ClassVar[Mapping[str, str]]
+    examples: ClassVar[Sequence[str]]
+    hints: ClassVar[Mapping[str, str]]
+    speaks_json: ClassVar[bool]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
+        if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
+            return super().parse_args(ctx, args)
+        known = _flags(self.get_params(ctx))
+        asks_for_json = self.speaks_json and "--json" in args and not _asks_for_quiet(args, known)
+        left: list[str] = []
+        try:
+            if mistake := find_mistake(args, known, self.hints):
+                raise usage_error(mistake)
+            values, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
+            if left:
+                check_quotes([*(values[one.name or ""] for one in given if one.param_type_name == "argument"), *left])
+            if mistake := _given_twice(given):
+                raise usage_error(mistake)
+            rest = super().parse_args(ctx, args)
+            ctx.meta[JSON_ERRORS] = self.speaks_json and ctx.params["as_json"] and not ctx.params["quiet"]
+            return rest
+        except USAGE_ERROR as error:
+            ctx.meta[JSON_ERRORS] = asks_for_json
+            raise _explained(error, ctx, known, self.hints, left) from None
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, and then part after part."""
+        parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        title = "Options"
+        for parameter in self.get_params(ctx):
+            title = self.titles.get(parameter.name or "", title)
+            is_argument = parameter.param_type_name == "argument"
+            part = "Arguments" if is_argument else "Options" if parameter.name == "help" else title
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                parts.setdefault(part, []).append((record[0], record[1].replace("-", NO_BREAK)))
+        for name, rows in parts.items():
+            if rows:
+                with formatter.section(name):
+                    formatter.write_dl(rows)
+        formatter.buffer = [line.replace(NO_BREAK, "-") for line in formatter.buffer]
+        write_examples(self.examples, formatter)
+
+
 def with_parts(
     titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str], *, speaks_json: bool
-) -> type[TyperCommand]:
+) -> type[PartedCommand]:
     """Make the class of a command whose flags are listed in parts.
 
     Args:
@@ -47,53 +96,8 @@ def with_parts(
             left over; by the name of an argument, where it is missing and something is piped in.
         speaks_json: whether with --json all that it says on stderr is JSON.
     """
-
-    class Command(TyperCommand):
-        """A command whose flags are listed in these parts."""
-
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
-            if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
-                return super().parse_args(ctx, args)
-            known = _flags(self.get_params(ctx))
-            asks_for_json = speaks_json and "--json" in args and not _asks_for_quiet(args, known)
-            left: list[str] = []
-            try:
-                if mistake := find_mistake(args, known, hints):
-                    raise usage_error(mistake)
-                values, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
-                if left:
-                    check_quotes(
-                        [*(values[one.name or ""] for one in given if one.param_type_name == "argument"), *left]
-                    )
-                if mistake := _given_twice(given):
-                    raise usage_error(mistake)
-                rest = super().parse_args(ctx, args)
-                ctx.meta[JSON_ERRORS] = speaks_json and ctx.params["as_json"] and not ctx.params["quiet"]
-                return rest
-            except USAGE_ERROR as error:
-                ctx.meta[JSON_ERRORS] = asks_for_json
-                raise _explained(error, ctx, known, hints, left) from None
-
-        def format_options(self, ctx: Any, formatter: Any) -> None:
-            """Write the arguments, and then part after part."""
-            parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-            title = "Options"
-            for parameter in self.get_params(ctx):
-                title = titles.get(parameter.name or "", title)
-                is_argument = parameter.param_type_name == "argument"
-                part = "Arguments" if is_argument else "Options" if parameter.name == "help" else title
-                record = parameter.get_help_record(ctx)
-                if record is not None:
-                    parts.setdefault(part, []).append((record[0], record[1].replace("-", NO_BREAK)))
-            for name, rows in parts.items():
-                if rows:
-                    with formatter.section(name):
-                        formatter.write_dl(rows)
-            formatter.buffer = [line.replace(NO_BREAK, "-") for line in formatter.buffer]
-            write_examples(examples, formatter)
-
-    return Command
+    parts = {"titles": titles, "examples": examples, "hints": hints, "speaks_json": speaks_json}
+    return type("Command", (PartedCommand,), parts)
 
 
 def write_examples(examples: Sequence[str], formatter: Any) -> None:
