@@ -37,6 +37,12 @@ from charrnn.wording import describe_loss, describe_speed, format_seconds
 SAMPLE_LINES = 8
 """Lines that are shown of what the model writes by now."""
 
+QUIET_SECONDS = 1.0
+"""Work that takes no longer is not shown."""
+
+NARROW_DISPLAY = 60
+"""Columns of a terminal; where they are fewer, the place in the training stands below the bar and not beside it."""
+
 Bar = TypeVar("Bar", bound="WorkBar")
 
 
@@ -59,10 +65,6 @@ class _Patient:
 
 def _console(stream: TextIO, outlet: Outlet | None = None) -> Console:
     return Console(file=cast(TextIO, _Patient(stream, outlet)), highlight=False, markup=False, emoji=False)
-
-
-QUIET_SECONDS = 1.0
-"""Work that takes no longer is not shown."""
 
 
 class WorkBar:
@@ -117,10 +119,6 @@ class ScoringBar(WorkBar):
     def __init__(self, stream: TextIO, total: int) -> None:
         columns = (TextColumn("scoring"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
         super().__init__(stream, *columns, total=total)
-
-
-NARROW_DISPLAY = 60
-"""Columns of a terminal; where they are fewer, the place in the training stands below the bar and not beside it."""
 
 
 class LiveDisplay(Display):

@@ -23,6 +23,34 @@ Form = Literal["NFC", "NFKC"]
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
+MANY = 50
+"""Bytes of which one that is NUL shows that all of them are hardly a text in one byte a character."""
+
+OTHER_ENCODING = "name its own encoding with --encoding"
+"""What mends a text that a model is to read, where any may be named."""
+
+_PASSING = "or pass over such bytes with --errors replace"
+
+SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
+"""Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
+
+_OTHER_LATIN = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
+"""Encodings of Latin letters that bytes do not tell from the usual ones."""
+
+_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
+"""Encodings that go on where another ends, by that one; a text that is said to be in it often has more."""
+
+_AROUND = 1000
+"""Bytes before and behind one that is wrong, by which the text's encoding is guessed."""
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""How texts in wide encodings begin; UTF-32's mark first, which begins as UTF-16's does."""
+
 
 class TextPreparer:
     """Line ends, case and Unicode form of a text that comes in chunks, whatever their edges.
@@ -93,23 +121,37 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
         try:
             text = decoder.decode(chunk, is_last)
         except UnicodeError as error:
-            if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
-                advice = mend or f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
-                raise DecodingError(
-                    f"{name}: {options.codec.upper()} stream does not start with BOM; {advice}"
-                ) from None
-            if not isinstance(error, UnicodeDecodeError):  # of an encoding that tells no place
-                raise DecodingError(f"{name}: {error}; {mend or 'name the right --encoding'}") from None
-            advice = mend or _advice(error, read - pending, options)
-            advice = advice_on_nulls(head, is_settled=bool(mend)) or advice
-            if is_last and not is_ascii:  # all before is valid, and not by chance
-                advice = _advice_on_cut(options, is_settled=bool(mend))
-            raise DecodingError(f"{name}: {_describe(error, read - pending, options)}; {advice}") from None
+            is_cut = is_last and not is_ascii  # all before is valid, and not by chance
+            told = _refusal(error, read - pending, head, options, mend, is_cut=is_cut)
+            raise DecodingError(f"{name}: {told}") from None
         read += len(chunk)
         is_ascii = is_ascii and text.isascii()
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
         yield text
+
+
+def _refusal(error: UnicodeError, offset: int, head: bytes, options: TextOptions, mend: str, *, is_cut: bool) -> str:
+    """What is wrong with bytes that cannot be decoded, and what to do.
+
+    Args:
+        error: of their decoder.
+        offset: the place in the document of the bytes that it was given.
+        head: the document's first bytes.
+        options: what it is to be decoded by.
+        mend: see `decode_document`.
+        is_cut: whether nothing is wrong but that the text ends within a character.
+    """
+    if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
+        advice = mend or f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
+        return f"{options.codec.upper()} stream does not start with BOM; {advice}"
+    if not isinstance(error, UnicodeDecodeError):  # of an encoding that tells no place
+        return f"{error}; {mend or 'name the right --encoding'}"
+    if is_cut:
+        advice = _advice_on_cut(options, is_settled=bool(mend))
+    else:
+        advice = advice_on_nulls(head, is_settled=bool(mend)) or mend or _advice(error, offset, options)
+    return f"{_describe(error, offset, options)}; {advice}"
 
 
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
@@ -145,29 +187,6 @@ def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
     return f"it ends within a character, cut off or still being written; {mend}"
 
 
-_PASSING = "or pass over such bytes with --errors replace"
-
-SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
-"""Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
-
-_OTHER_LATIN = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
-"""Encodings of Latin letters that bytes do not tell from the usual ones."""
-
-_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
-"""Encodings that go on where another ends, by that one; a text that is said to be in it often has more."""
-
-_AROUND = 1000
-"""Bytes before and behind one that is wrong, by which the text's encoding is guessed."""
-
-_MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-"""How texts in wide encodings begin; UTF-32's mark first, which begins as UTF-16's does."""
-
-
 def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
     """What to do about bytes that are not valid where NUL bytes stand among the first; nothing where hardly any do.
 
@@ -187,13 +206,6 @@ def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
         "it holds NUL bytes, as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture "
         "or a program"
     )
-
-
-MANY = 50
-"""Bytes of which one that is NUL shows that all of them are hardly a text in one byte a character."""
-
-OTHER_ENCODING = "name its own encoding with --encoding"
-"""What mends a text that a model is to read, where any may be named."""
 
 
 def _take_head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
