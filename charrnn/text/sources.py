@@ -20,7 +20,7 @@ from charrnn.standard_input import STDIN, name_of
 from charrnn.text.globs import matches
 from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
-from charrnn.text.unreadable import read_errors_told
+from charrnn.text.unreadable import nothing_found, read_errors_told
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
 """Keeps a stream of that name, which can be read only once."""
@@ -141,41 +141,52 @@ def find_documents(
         raise ConfigError("- stands for standard input, which can be read once; give it once")
     if "" in named:
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
-    found, known = Found([]), set[Path]()
-    hold = partial(keep, folder=kept_in, advance=advance)
-
-    def add(path: str, kept_out: Sequence[Path]) -> None:
-        if path != STDIN and _is_within(Path(path), kept_out):
-            raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
-        if path != STDIN and os.path.isdir(path):
-            locked = list[str]()
-            below = _walk(Path(path), Path(path), include, exclude, locked)
-            walked = [file for file in below if not _is_one_of(file, outputs)]
-            files = [file for file in walked if not _is_within(file, kept_out)]
-            if walked and not files:
-                raise CorpusError(
-                    f"{path}: all its files are held out with --val-text; give another, or hold out fewer"
-                )
-            documents, others = _texts_among(files, is_text, locked)
-            if not documents:
-                raise CorpusError(f"{path}: {_nothing_found(path, include, exclude, others, locked)}")
-            found.skipped.extend([*others, *locked])
-        else:
-            documents = [_stdin(hold) if path == STDIN else _file(path, hold)]
-        if len(paths) > 1 and not held_out and not may_repeat:
-            _refuse_known(documents, known)
-        found.documents.extend(documents)
-
     for path in filter(STDIN.__ne__, named):  # all that is missing is found out before a pipe is read
         with read_errors_told(path):
             Path(path).stat()
+    found, known, held_out_from = Found([]), set[Path](), None
     kept_out = [_real(text) for text in held_out if text != STDIN]
-    for path in paths:
-        add(path, kept_out)
-    held_out_from = len(found.documents) if held_out else None
-    for path in held_out:
-        add(path, [])
+    hold = partial(keep, folder=kept_in, advance=advance)
+    for place, path in enumerate(named):
+        if place == len(paths):  # what follows is held out
+            held_out_from, kept_out = len(found.documents), []
+        documents, skipped = _documents_at(
+            path, kept_out, hold, include=include, exclude=exclude, outputs=outputs, is_text=is_text
+        )
+        if len(paths) > 1 and not held_out and not may_repeat:
+            _refuse_known(documents, known)
+        found.documents.extend(documents)
+        found.skipped.extend(skipped)
     return replace(found, held_out_from=held_out_from)
+
+
+def _documents_at(
+    path: str,
+    kept_out: Sequence[Path],
+    hold: Hold,
+    *,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    outputs: Sequence[Path],
+    is_text: Callable[[Document], bool],
+) -> tuple[list[Document], list[str]]:
+    """The documents that one path leads to, and the names of what is left out; see `find_documents`."""
+    if path == STDIN:
+        return [_stdin(hold)], []
+    if _is_within(Path(path), kept_out):
+        raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
+    if not os.path.isdir(path):
+        return [_file(path, hold)], []
+    locked = list[str]()
+    below = _walk(Path(path), Path(path), include, exclude, locked)
+    walked = [file for file in below if not _is_one_of(file, outputs)]
+    files = [file for file in walked if not _is_within(file, kept_out)]
+    if walked and not files:
+        raise CorpusError(f"{path}: all its files are held out with --val-text; give another, or hold out fewer")
+    documents, others = _texts_among(files, is_text, locked)
+    if not documents:
+        raise CorpusError(f"{path}: {nothing_found(path, include, exclude, others, locked)}")
+    return documents, [*others, *locked]
 
 
 def _texts_among(
@@ -259,31 +270,6 @@ def _is_within(path: Path, others: Sequence[Path]) -> bool:
 def _real(path: str | Path) -> Path:
     """Where a path leads, as far as it can be followed; `Path.resolve` fails at a link to itself before Python 3.13."""
     return Path(os.path.realpath(path))
-
-
-def _nothing_found(
-    path: str, include: Sequence[str], exclude: Sequence[str], others: Sequence[str], locked: Sequence[str]
-) -> str:
-    if locked and not others:
-        return f"holds nothing that may be read, such as {locked[0]}; check the permissions"
-    if others:
-        is_one = len(others) == 1
-        which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"
-        mend = f"save {'it' if is_one else 'them'} as text, in UTF-8, or name the --encoding"
-        return f"holds no plain text ({which}); {mend}"
-    if include or exclude:
-        return "a folder in which no file fits --include and --exclude; change them"
-    if _has_others(path):
-        return "has nothing but hidden files, links to folders and what this training writes; name a file itself"
-    return "a folder without files; give another"
-
-
-def _has_others(folder: str) -> bool:
-    """Whether there is anything but folders in it, at any depth."""
-    walked = os.walk(folder)
-    return any(
-        files or any(os.path.islink(os.path.join(place, name)) for name in names) for place, names, files in walked
-    )
 
 
 def _stdin(hold: Hold) -> Document:

@@ -1,10 +1,10 @@
-"""Files that are no texts to be read: what is wrong with one, in one line."""
+"""Files and folders that hold no text to be read: what is wrong with one, in one line."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError
@@ -56,6 +56,32 @@ def read_errors_told(name: str) -> Iterator[None]:
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None
 
 
+def nothing_found(
+    path: str, include: Sequence[str], exclude: Sequence[str], others: Sequence[str], locked: Sequence[str]
+) -> str:
+    """What is wrong with a folder in which nothing is left to be read, and what to do.
+
+    Args:
+        path: of the folder.
+        include: patterns of its files that are read; none: all.
+        exclude: patterns of those that are not.
+        others: its files that are no text.
+        locked: what in it may not be read.
+    """
+    if locked and not others:
+        return f"holds nothing that may be read, such as {locked[0]}; check the permissions"
+    if others:
+        is_one = len(others) == 1
+        which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"
+        mend = f"save {'it' if is_one else 'them'} as text, in UTF-8, or name the --encoding"
+        return f"holds no plain text ({which}); {mend}"
+    if include or exclude:
+        return "a folder in which no file fits --include and --exclude; change them"
+    if _has_others(path):
+        return "has nothing but hidden files, links to folders and what this training writes; name a file itself"
+    return "a folder without files; give another"
+
+
 def _ask_for_neighbour(path: str) -> str:
     """Ask whether a file beside it is meant, whose name has an ending more or nearly the same letters; or nothing."""
     folder, name = os.path.split(path)
@@ -68,3 +94,11 @@ def _ask_for_neighbour(path: str) -> str:
     longer.sort(key=lambda other: not other.endswith(".txt"))
     likely = longer or get_close_matches(name.lower(), texts if len(texts) <= MOST_NEIGHBOURS else (), 1, ALIKE)
     return f"did you mean {os.path.join(folder, texts[likely[0]])}?" if likely else ""
+
+
+def _has_others(folder: str) -> bool:
+    """Whether there is anything but folders in it, at any depth."""
+    walked = os.walk(folder)
+    return any(
+        files or any(os.path.islink(os.path.join(place, name)) for name in names) for place, names, files in walked
+    )
