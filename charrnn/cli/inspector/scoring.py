@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.losses import Watch, read, require_finite
+from charrnn.analysis.losses import Floats, Watch, read, require_finite
 from charrnn.cli.common.shared import told_where_listed
 from charrnn.cli.common.tables import (
     format_comparison,
@@ -33,6 +33,7 @@ from charrnn.metrics import bits_per_char, finite_or_none
 from charrnn.standard_input import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
+from charrnn.text.encoder import Ids
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 from charrnn.text.unpacking import CHUNK
@@ -136,24 +137,26 @@ def score_text(
     counted = readable.num_counted(rule)
     predicted = len(known) - (not options.lines) + counted
     price = counted * unknown_price(subject)
-    starts = np.cumsum(encoder.widths(known if options.lines else known[1:]))
-    hits = np.logical_and.reduceat(reading.hits[first:], np.concatenate([[0], starts[:-1]]))  # of all its bytes
-    adapted = None
-    if dynamic:
-        from charrnn.analysis.dynamic import adapt, average_surprisals
-
-        losses = [adapt(one.model, one.weights, readable.ids, watch=tell) for one in subject.members]
-        surprisals = average_surprisals(losses)
-        require_finite(surprisals)
-        adapted = (float(surprisals[first:].sum()) + price) / predicted
+    ends = np.cumsum(encoder.widths(known if options.lines else known[1:]))
+    hits = np.logical_and.reduceat(reading.hits[first:], np.concatenate([[0], ends[:-1]]))  # of all its bytes
+    adapted = _adapting_surprisals(subject, ids, tell)[first:] if dynamic else None
     return Score(
         characters=predicted,
         given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
         loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
         accuracy=float(hits.mean()) * (predicted - counted) / predicted,
         num_unknown=readable.num_unknown,
-        dynamic=adapted,
+        dynamic=None if adapted is None else (float(adapted.sum()) + price) / predicted,
     )
+
+
+def _adapting_surprisals(subject: Subject, ids: Ids, watch: Watch) -> Floats:
+    """What each id costs a model that learns as it reads; of an ensemble all of its members do, each by itself."""
+    from charrnn.analysis.dynamic import adapt, average_surprisals
+
+    surprisals = average_surprisals([adapt(one.model, one.weights, ids, watch=watch) for one in subject.members])
+    require_finite(surprisals)
+    return surprisals
 
 
 def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
