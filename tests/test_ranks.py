@@ -677,7 +677,7 @@ def fail_to_save(rank):
 
 @pytest.mark.slow
 def test_samples_that_one_rank_shows_leave_all_of_them_to_evaluate_after_the_same_step(folder):
-    ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--time", "12s", "--sample-every", 1)
+    ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--time", "24s", "--sample-every", 1)
     assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
     history = checkpoint.load(str(folder / "verse.pt")).history
     assert ranks[0].stderr.count(" writes: ") == len(history) >= 2
