@@ -13,20 +13,18 @@ from test_training import finish, start
 from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.errors import CheckpointError, DivergenceError
 from charrnn.training import loop, validation
-from charrnn.training.loop import take_step, train
-from charrnn.training.pace import Pace
-from charrnn.training.recovery import (
-    BAD_STEPS,
+from charrnn.training.health import (
     LARGEST_LOSS,
-    RECOVERIES,
     RECOVERY_RATE,
     SMOOTHING_STEPS,
     Health,
-    ensure_finite,
-    go_back,
     has_exploded,
     is_sound,
 )
+from charrnn.training.loop import take_step, train
+from charrnn.training.pace import Pace
+from charrnn.training.recovery import BAD_STEPS, RECOVERIES, ensure_finite, go_back
+from charrnn.training.resuming import check_state
 
 
 def break_forward(run, calls, value=math.nan):
@@ -355,9 +353,9 @@ def test_a_state_that_could_go_wrong_later_is_refused_at_once(part, value, messa
     run = start()
     take_step(run)
     state = run.state_dict()
-    start().load_state_dict(state)
+    check_state(start(), state)
     with pytest.raises(CheckpointError, match=message):
-        start().load_state_dict({**state, part: value})
+        check_state(start(), {**state, part: value})
 
 
 def test_a_file_from_before_health_was_kept_goes_on():
@@ -366,6 +364,7 @@ def test_a_file_from_before_health_was_kept_goes_on():
     state = run.state_dict()
     del state["health"]
     other = start()
+    check_state(other, state)
     other.load_state_dict(state)
     assert other.health == Health()
 
@@ -376,13 +375,14 @@ def test_moments_of_every_optimizer_are_checked_and_taken(optimizer):
     take_step(run)
     state = run.state_dict()
     other = start(optimizer=optimizer)
+    check_state(other, state)
     other.load_state_dict(state)
     stored, taken = run.optimizers[0].state_dict()["state"], other.optimizers[0].state_dict()["state"]
     torch.testing.assert_close(taken, stored, rtol=0, atol=0)
     moment = state["optimizer"]["state"][0]
     moment[next(name for name in moment if name != "step")] = torch.zeros(3)
     with pytest.raises(CheckpointError, match="another shape"):
-        other.load_state_dict(state)
+        check_state(start(optimizer=optimizer), state)
 
 
 def test_a_mean_square_below_zero_is_refused():
@@ -391,7 +391,7 @@ def test_a_mean_square_below_zero_is_refused():
     state = run.state_dict()
     state["optimizer"]["state"][0]["exp_avg_sq"].fill_(-1.0)
     with pytest.raises(CheckpointError, match="a square is negative"):
-        start().load_state_dict(state)
+        check_state(start(), state)
 
 
 def gpu_random_state(offset, dtype=torch.uint8):
@@ -407,12 +407,13 @@ def test_a_gpus_random_state_that_torch_would_not_take_is_refused(monkeypatch, s
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: gpu_random_state(0))
     run = start()
     stored = run.state_dict()
+    check_state(run, {**stored, "cuda_random_state": state})
     run.load_state_dict({**stored, "cuda_random_state": state})
     run.config = dataclasses.replace(run.config, device="cuda")
     for right in (gpu_random_state(8), gpu_random_state(-4), None):
-        run.load_state_dict({**stored, "cuda_random_state": right})
+        check_state(run, {**stored, "cuda_random_state": right})
     with pytest.raises(CheckpointError, match="the GPU's random state is none of torch's"):
-        run.load_state_dict({**stored, "cuda_random_state": state})
+        check_state(run, {**stored, "cuda_random_state": state})
 
 
 @pytest.mark.slow

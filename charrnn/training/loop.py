@@ -18,11 +18,12 @@ from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.network.model import State, detach, forecasts_on, ids_on
 from charrnn.regimen import FEWEST_BY_STEPS
+from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.passes import forward_and_backward
-from charrnn.training.recovery import go_back, has_exploded, is_sound, skip_step
+from charrnn.training.recovery import go_back, skip_step
 from charrnn.training.run import TrainingRun
 from charrnn.training.validation import copy_weights, measure_cold, validate
 
@@ -90,7 +91,7 @@ def take_step(run: TrainingRun) -> bool:
     A GPU judges that by the norm alone: it is the same on all ranks, and not finite where a loss is beyond measure.
 
     Returns:
-        Whether they were, as far as that is known yet; see `charrnn.training.recovery.is_sound`.
+        Whether they were, as far as that is known yet; see `charrnn.training.health.is_sound`.
     """
     config, model = run.config, run.model
     window = next(run.lanes)

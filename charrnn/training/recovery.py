@@ -7,93 +7,20 @@ the count of steps go on, so that it does not run into the same again, and so th
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from charrnn.errors import DivergenceError
 from charrnn.network.ensemble import build_model
+from charrnn.training.health import Health, is_sound
 from charrnn.training.randomness import kept_random_state
-
-if TYPE_CHECKING:
-    from charrnn.training.run import TrainingRun
+from charrnn.training.run import TrainingRun
 
 BAD_STEPS = 3
 """Steps skipped in a row after which training goes back."""
 
 RECOVERIES = 3
 """Times that training goes back, without a new best between them, before it gives up."""
-
-RECOVERY_RATE = 0.5
-"""Factor on the learning rate at each of them."""
-
-LARGEST_LOSS = 1e6
-"""Nats per character from which on a loss is no better than one that is not a number."""
-
-SMOOTHING_STEPS = 32
-"""Steps over which the training loss is averaged before it is judged."""
-
-
-@dataclass
-class Health:
-    """How well the numbers of a training do.
-
-    Attributes:
-        skipped: steps left out in all, because their loss or gradient was not finite; not those of `skip_step` in which
-            all is well.
-        skipped_in_row: steps left out, the last ones without a good step between.
-        recoveries: times that training went back, in all; each halves the learning rate.
-        tries: of them, those since the last evaluation that was the best.
-        recovered_at: step of the last one, from which the learning rate rises anew.
-        steps: good steps since then.
-        loss: moving average over `SMOOTHING_STEPS` of the training loss since then, in nats per character.
-        lowest: the lowest value that this average had; infinity before there is one.
-        trouble: what went wrong since the last report, in words; empty where nothing did.
-    """
-
-    skipped: int = 0
-    skipped_in_row: int = 0
-    recoveries: int = 0
-    tries: int = 0
-    recovered_at: int = 0
-    steps: int = 0
-    loss: float = 0.0
-    lowest: float = math.inf
-    trouble: str = ""
-
-    @property
-    def rate(self) -> float:
-        """Factor on the learning rate."""
-        return RECOVERY_RATE**self.recoveries
-
-    def observe(self, loss: float) -> None:
-        """Take in the loss of a good step."""
-        self.skipped_in_row = 0
-        self.steps += 1
-        self.loss += (loss - self.loss) / min(self.steps, SMOOTHING_STEPS)
-        self.lowest = min(self.lowest, self.loss)
-
-
-def is_sound(loss: float, gradient_norm: float = 0.0) -> bool:
-    """Whether a step or an evaluation with these figures may count."""
-    return math.isfinite(gradient_norm) and abs(loss) < LARGEST_LOSS
-
-
-def has_exploded(loss: float, lowest: float, vocab_size: int) -> bool:
-    """Whether a loss that was better is so no longer.
-
-    Far above its lowest value, and a nat worse than guessing all characters alike: a text that merely gets harder, or
-    a model that overfits, does not reach that.
-
-    Args:
-        loss: in nats per character.
-        lowest: what it has been; infinity where it never was anything.
-        vocab_size: V.
-    """
-    return loss > max(2 * lowest + 0.5, math.log(vocab_size) + 1)
 
 
 def skip_step(run: TrainingRun, loss: float) -> None:

@@ -9,25 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from charrnn.errors import CheckpointError
 from charrnn.storage.header import LARGEST_NUMBER, is_count
+from charrnn.training.health import Health
 from charrnn.training.optimizers import MOMENTS
 from charrnn.training.pace import Pace
-from charrnn.training.recovery import Health
-
-if TYPE_CHECKING:
-    from charrnn.training.run import TrainingRun
+from charrnn.training.run import TrainingRun
 
 _FIGURES = ("step", "seconds", "evaluation_seconds", "rewinds", "lanes", "pace")
 """Parts of a state that are numbers, or dicts of them, and that every file has."""
 
 LARGEST_LOSS_SUM = 1e30
-"""Beyond what so many losses that are sound add up to; see `charrnn.training.recovery.LARGEST_LOSS`."""
+"""Beyond what so many losses that are sound add up to; see `charrnn.training.health.LARGEST_LOSS`."""
 
 
 def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
@@ -46,7 +44,7 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     _check_tensors("weights", state["weights"], dict(run.model.state_dict()))
     if "beginning" in state:
         _check_tensors("beginning", state["beginning"], dict(run.model.state_dict()))
-    for optimizer, moments in zip(run.optimizers, of_members(run, state["optimizer"]), strict=True):
+    for optimizer, moments in zip(run.optimizers, _of_members(run, state["optimizer"]), strict=True):
         _check_moments(run, optimizer, moments)
     _check_hidden_state(run, state["state"])
     check_figures(state)
@@ -55,12 +53,12 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     _require(isinstance(others, list), "other_ranks is not a list")
     for rank in (state, *others):
         _require(isinstance(rank, dict) and "random_state" in rank, "a rank has no random_state")
-        for random_state in of_members(run, rank["random_state"]):
+        for random_state in _of_members(run, rank["random_state"]):
             _check_random_state(random_state)
         _check_gpu_random_state(run, rank.get("cuda_random_state"))
 
 
-def of_members(run: TrainingRun, stored: Any) -> list[Any]:
+def _of_members(run: TrainingRun, stored: Any) -> list[Any]:
     """What is stored once for a model that stands alone, and in a list for an ensemble.
 
     Raises:

@@ -19,14 +19,13 @@ from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.text.encoder import Ids
 from charrnn.training.gpu_lanes import build_lanes
+from charrnn.training.health import Health
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.randomness import get_random_states, reseed_masks, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
-from charrnn.training.recovery import Health
-from charrnn.training.resuming import check_state, of_members
 from charrnn.training.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
@@ -271,13 +270,13 @@ class TrainingRun:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to where `state_dict` was taken; the config stays this run's own.
 
-        Raises:
-            CheckpointError: the state does not fit the model.
+        Args:
+            state: one that fits this run; see `charrnn.training.resuming.check_state`.
         """
-        check_state(self, state)
         self.model.load_state_dict(state["weights"])
         # The groups stay this run's own: what they hold follows from the config.
-        for optimizer, moments in zip(self.optimizers, of_members(self, state["optimizer"]), strict=True):
+        stored = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
+        for optimizer, moments in zip(self.optimizers, stored, strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
-from charrnn.training.recovery import LARGEST_LOSS
+from charrnn.training.health import LARGEST_LOSS
 
 FLOAT16_SCALE = 2.0**10
 """Scale of the loss at first under float16: about what turns the mean over a window into a sum."""

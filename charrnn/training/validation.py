@@ -13,10 +13,11 @@ from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model
 from charrnn.network.model import forecasts_on, ids_on
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.lanes import IGNORED
 from charrnn.training.passes import autocast
-from charrnn.training.recovery import go_back, has_exploded, is_sound
+from charrnn.training.recovery import go_back
 from charrnn.training.run import TrainingRun
 
 FIRST_WINDOWS = 16

@@ -28,7 +28,7 @@ from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.pace import Pace
 from charrnn.training.precision import crawls_in
 from charrnn.training.ranks import ALONE, Ranks
-from charrnn.training.resuming import check_figures
+from charrnn.training.resuming import check_figures, check_state
 from charrnn.training.run import TrainingRun
 
 PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
@@ -127,11 +127,13 @@ def _restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[
     """
     try:
         check_figures(stored.training)
-        run.load_state_dict(_adapt(stored.training, run, corpus, changed))
+        state = _adapt(stored.training, run, corpus, changed)
+        check_state(run, state)
     except CheckpointError as error:
         raise CheckpointError(
             f"{path}: its training state is damaged, or of a later version ({error}); train anew"
         ) from None
+    run.load_state_dict(state)
     # A file of the first days evaluated a long piece's beginning, and now it is pieces from all over it.
     is_other_piece = "evaluated" not in stored.training["config"] and len(run.val_ids) > MOST_EVALUATED
     if is_other_piece:
