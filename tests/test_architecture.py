@@ -143,7 +143,6 @@ ALLOWED = {
         "json_line": "encoder",
         "outlet": "escape json_line",
         "plain": "escape json_line metrics outlet wording",
-        "log": "errors metrics outlet",
         "echo": "",
         "widths": "escape",
         "console": "echo escape metrics outlet plain widths wording",

@@ -21,9 +21,9 @@ from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
+from charrnn.cli.trainer.log import TrainingLog, begins_as_log
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, TELL_EVERY, Saver, check_space
 from charrnn.config import ModelConfig
-from charrnn.display.log import TrainingLog, begins_as_log
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.training import checkpoint
@@ -463,7 +463,7 @@ def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stay
 
 def test_a_log_that_cannot_be_written_is_told_once_a_minute_and_so_is_its_end(tmp_path, monkeypatch):
     now, told, path = [1000.0], [], tmp_path / "away" / "train.log"
-    monkeypatch.setattr("charrnn.display.log.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("charrnn.cli.trainer.log.time.monotonic", lambda: now[0])
     path.parent.mkdir()
     log = TrainingLog(path, after_step=0, tell=told.append)
     log.write({"step": 1})

@@ -7,8 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from charrnn.cli.trainer.log import LINE_BEGINNING, begins_as_log
 from charrnn.cli.trainer.request import Request
-from charrnn.display.log import LINE_BEGINNING, begins_as_log
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
 from charrnn.standard_input import STDIN, told_of_home

@@ -10,9 +10,9 @@ from pathlib import Path
 import typer
 
 from charrnn.cli.trainer.checking import check_output, check_texts
+from charrnn.cli.trainer.log import job_of
 from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
-from charrnn.display.log import job_of
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
 from charrnn.standard_input import STDIN

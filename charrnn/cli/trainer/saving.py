@@ -23,8 +23,8 @@ import torch
 
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
+from charrnn.cli.trainer.log import TELL_EVERY
 from charrnn.cli.trainer.request import command_line
-from charrnn.display.log import TELL_EVERY
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
 from charrnn.storage.outputs import folder_of

@@ -15,14 +15,13 @@ from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings, unread
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
-from charrnn.cli.trainer.logbook import open_log
+from charrnn.cli.trainer.log import TrainingLog, open_log
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space, provenance
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import has_viewer, waiting
-from charrnn.display.log import TrainingLog
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError, SaveError
 from charrnn.inference.numpy_ensemble import build_engine
@@ -89,7 +88,7 @@ class Session:
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
-            self._log = open_log(request, run, display.warn)
+            self._log = open_log(request, run.step, run.history, display.warn)
         goes_on = request.resume_from is None and request.resume  # else its file holds nothing of this training
         self._saver.saved_step = run.step or None if goes_on else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]

@@ -7,18 +7,22 @@ goes on from it, and written anew.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from charrnn.cli.trainer.request import Request
 from charrnn.display.outlet import never
-from charrnn.errors import OutputError
+from charrnn.errors import CheckpointError, OutputError
 from charrnn.metrics import HistoryRow
+from charrnn.storage.archive import read_checkpoint
 
 LINE_BEGINNING = b'{"step": '
 """Of every line."""
@@ -49,6 +53,32 @@ def job_of(path: Path) -> str:
             return str(json.loads(file.readline())["job"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
+
+
+def open_log(
+    request: Request, step: int, history: Sequence[HistoryRow], tell: Callable[[str], None]
+) -> TrainingLog | None:
+    """Open the log, where there is to be one.
+
+    Args:
+        request: that may name one.
+        step: after which the run goes on.
+        history: the run's evaluations so far.
+        tell: see `TrainingLog`.
+
+    Raises:
+        OutputError: see `TrainingLog`.
+    """
+    if request.log is None:
+        return None
+    is_anew = request.overwrite and (not step or _was_written_with(request.path, request.log))
+    return TrainingLog(
+        Path(request.log),
+        after_step=-1 if is_anew else step,
+        history=() if is_anew else history or _history_before(request),
+        was_named=partial(_was_named, request, request.log, step),
+        tell=tell,
+    )
 
 
 class TrainingLog:
@@ -142,6 +172,24 @@ class TrainingLog:
         except OSError:
             file.truncate(end)  # no torn line stays
             raise
+
+
+def _history_before(request: Request) -> Sequence[HistoryRow]:
+    """The evaluations that a run had which goes on without them, as where another share of the text is held out now."""
+    return read_checkpoint(str(request.source)).history if request.resume else ()
+
+
+def _was_named(request: Request, log: str, step: int) -> bool:
+    """Whether the command that has written the checkpoint to go on from wrote to the same log of the same run."""
+    is_other = request.resume_from is not None or (request.force and not step)  # a branch, and one on another text
+    return request.resume and not is_other and _was_written_with(request.source, log)
+
+
+def _was_written_with(path: Path, log: str) -> bool:
+    """Whether there is a checkpoint at a path, and its command names a log."""
+    with contextlib.suppress(CheckpointError):  # none is there, or a damaged one that is to be replaced
+        return log in read_checkpoint(str(path)).given("--log")
+    return False
 
 
 def _end_of(
