@@ -10,8 +10,9 @@ import torch
 from conftest import random_model
 
 from charrnn.cli.common import cores
-from charrnn.cli.common.cores import Neighbours, leave_busy_cores, prepare_training, spread_over_cores, threads_beside
-from charrnn.cli.trainer import threads
+from charrnn.cli.common.cores import leave_busy_cores, prepare_training, spread_over_cores
+from charrnn.cli.trainer import neighbours, threads
+from charrnn.cli.trainer.neighbours import Neighbours, threads_beside
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
 from charrnn.network.ensemble import members_of, side_by_side
@@ -172,7 +173,7 @@ def test_numpy_takes_one_core_of_a_training_where_torch_has_products_of_its_own(
 def look_after(monkeypatch, tmp_path):
     """Look at the others after so many seconds in which two cores and this process did so much."""
     file = tmp_path / "stat"
-    monkeypatch.setattr(cores, "STAT", file)
+    monkeypatch.setattr(neighbours, "STAT", file)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
     monkeypatch.setattr(os, "sysconf", lambda _: 100)
     monkeypatch.setattr(os, "nice", lambda _: 0)
@@ -186,7 +187,7 @@ def look_after(monkeypatch, tmp_path):
         file.write_text("\n".join(["cpu  1 2 3 4 5 6 7 8 9 10", *lines, "intr 5 0 0", "ctxt 12"]))
 
     write()
-    neighbours = Neighbours()
+    others = Neighbours()
 
     def look_after(seconds, own=0.0, **done):
         clock["monotonic"] += seconds
@@ -195,7 +196,7 @@ def look_after(monkeypatch, tmp_path):
             core = int(name.removeprefix("cpu"))
             ticks[core] = tuple(a + b for a, b in zip(ticks[core], figures, strict=True))
         write()
-        return neighbours.look()
+        return others.look()
 
     return look_after
 
@@ -212,21 +213,21 @@ def test_what_others_do_is_what_the_cores_did_and_this_process_did_not(look_afte
     assert look_after(2.0, cpu1=[200, 0, 0, 0, 0, 0, 0, 0]) == 0, "on a core that this process may not use"
 
 
-@pytest.mark.skipif(not cores.STAT.exists(), reason="only Linux tells what its cores do")
+@pytest.mark.skipif(not neighbours.STAT.exists(), reason="only Linux tells what its cores do")
 def test_a_program_that_computes_is_noticed_on_this_machine():
     """It has this process's own importance, whatever that is."""
     endless = "print(flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", endless], stdout=subprocess.PIPE) as program:
         program.stdout.readline()
-        neighbours = Neighbours()
+        others = Neighbours()
         time.sleep(1)
-        others = neighbours.look()
+        busy = others.look()
         program.kill()
-    assert others > 0.5
+    assert busy > 0.5
 
 
 def test_where_the_system_tells_nothing_there_are_no_others(monkeypatch, tmp_path):
-    monkeypatch.setattr(cores, "STAT", tmp_path / "none")
+    monkeypatch.setattr(neighbours, "STAT", tmp_path / "none")
     assert Neighbours().look() == 0
     (tmp_path / "none").write_text("cpu0 what is this\n")
     assert Neighbours().look() == 0

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from charrnn.cli.common.cores import Neighbours
+from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError

@@ -12,8 +12,8 @@ import torch
 from conftest import CORPORA, skip_without, write_checkpoint
 from test_training import IDS, TEXT, start
 
-from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer import resumption
+from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.config import GATES
 from charrnn.network.ensemble import members_of

@@ -17,14 +17,8 @@ LOAD = Path("/proc/loadavg")
 READINGS = 3
 """How often that is read; the lowest counts, since what begins at the same moment is soon gone again."""
 
-STAT = Path("/proc/stat")
-"""Linux's: what each core has done, in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
-
 CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 """Linux's: the group of processes that this one is in, and a folder for each group."""
-
-NICE, IDLE, WAITING = 1, 3, 4
-"""Indices of the figures in `STAT` that are no work of others: niced programs, which give way, and idle time."""
 
 THREAD_VARIABLES = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
 """Variables by which a user sets the threads of numpy's products."""
@@ -34,12 +28,6 @@ SPIN_COUNT = "3000"
 
 Shorter than by default, for a thread that looks out keeps the core from the others, of other programs too; see
 `tests/benchmarks/RECIPES.md`.
-"""
-
-SHARED, FREE = 0.45, 0.35
-"""Share of a core that others may use before its thread is given up, and share below which the thread comes back.
-
-Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/RECIPES.md`.
 """
 
 
@@ -104,25 +92,6 @@ def _others() -> int:
     return min(found)
 
 
-class Neighbours:
-    """How many cores other programs keep busy, on average from one look to the next; 0 where that cannot be known.
-
-    Attributes:
-        began: `time.monotonic()` from which the first look counts.
-    """
-
-    def __init__(self) -> None:
-        self.began, self._last = time.monotonic(), _work_done()
-
-    def look(self) -> float:
-        """The mean number of cores that other programs kept busy since the last look."""
-        last, self._last = self._last, _work_done()
-        if last is None or self._last is None:
-            return 0.0
-        seconds, of_all, own = (now - before for now, before in zip(self._last, last, strict=True))
-        return max(0.0, (of_all - own) / seconds) if seconds > 0 else 0.0
-
-
 def free_cores() -> int | None:
     """Cores that this process is allotted and no others are at work on, at least 1; None where that is not known."""
     if not hasattr(os, "sched_getaffinity"):
@@ -172,29 +141,3 @@ def _quota_of(group: Path) -> float:
         most, period = (float((group / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
         return most / period if most > 0 else math.inf
     return math.inf
-
-
-def threads_beside(others: float, *, usable: int, threads: int, most: int) -> int:
-    """How many threads to go on with. All wait for the slowest, the one whose core others use most.
-
-    Args:
-        others: cores that other programs keep busy.
-        usable: cores that there are.
-        threads: at work now.
-        most: that there may be.
-    """
-    fewer, more = (max(1, math.floor(usable - others + share)) for share in (SHARED, FREE))
-    return min(most, fewer if fewer < threads else max(threads, more))
-
-
-def _work_done() -> tuple[float, float, float] | None:
-    """Seconds of the clock, of work on all cores that this process may use, and of its own; None where untold."""
-    try:
-        lines = dict(line.split(maxsplit=1) for line in STAT.read_text().splitlines() if line.startswith("cpu"))
-        ticks = 0
-        for core in os.sched_getaffinity(0):
-            figures = [int(figure) for figure in lines[f"cpu{core}"].split()[:8]]
-            ticks += sum(figures) - figures[IDLE] - figures[WAITING] - (0 if os.nice(0) > 0 else figures[NICE])
-        return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
-    except (OSError, ValueError, KeyError, IndexError, AttributeError):  # no such file, or another system
-        return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.common.cores import Neighbours
+from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.plan import Plan
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads

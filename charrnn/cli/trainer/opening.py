@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.lock import locked_output
+from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.reading import initial_reading, read_texts, stored_reading
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.common.cores import Neighbours, allotted_cores
+from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.changes import MAY_CHANGE, changes_of, check_resume, trained_with
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
+from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import ENDS, Request
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads

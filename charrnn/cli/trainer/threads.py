@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from charrnn.cli.common.cores import Neighbours, allotted_cores, threads_beside, usable_cores
+from charrnn.cli.common.cores import allotted_cores, usable_cores
+from charrnn.cli.trainer.neighbours import Neighbours, threads_beside
 from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.clock import CLOCK
 from charrnn.training.torchrun import read_place

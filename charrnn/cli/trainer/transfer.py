@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from charrnn.cli.common.cores import Neighbours
 from charrnn.cli.trainer.changes import MODEL_SHAPE, check_beginning
 from charrnn.cli.trainer.launch import Launch, start_run
+from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.config import TrainConfig
 from charrnn.escape import quoted

@@ -1,0 +1,65 @@
+"""The other programs that are at work on a training's cores, and the threads that it has beside them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+
+STAT = Path("/proc/stat")
+"""Linux's: what each core has done, in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
+
+NICE, IDLE, WAITING = 1, 3, 4
+"""Indices of the figures in `STAT` that are no work of others: niced programs, which give way, and idle time."""
+
+SHARED, FREE = 0.45, 0.35
+"""Share of a core that others may use before its thread is given up, and share below which the thread comes back.
+
+Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/RECIPES.md`.
+"""
+
+
+class Neighbours:
+    """How many cores other programs keep busy, on average from one look to the next; 0 where that cannot be known.
+
+    Attributes:
+        began: `time.monotonic()` from which the first look counts.
+    """
+
+    def __init__(self) -> None:
+        self.began, self._last = time.monotonic(), _work_done()
+
+    def look(self) -> float:
+        """The mean number of cores that other programs kept busy since the last look."""
+        last, self._last = self._last, _work_done()
+        if last is None or self._last is None:
+            return 0.0
+        seconds, of_all, own = (now - before for now, before in zip(self._last, last, strict=True))
+        return max(0.0, (of_all - own) / seconds) if seconds > 0 else 0.0
+
+
+def threads_beside(others: float, *, usable: int, threads: int, most: int) -> int:
+    """How many threads to go on with. All wait for the slowest, the one whose core others use most.
+
+    Args:
+        others: cores that other programs keep busy.
+        usable: cores that there are.
+        threads: at work now.
+        most: that there may be.
+    """
+    fewer, more = (max(1, math.floor(usable - others + share)) for share in (SHARED, FREE))
+    return min(most, fewer if fewer < threads else max(threads, more))
+
+
+def _work_done() -> tuple[float, float, float] | None:
+    """Seconds of the clock, of work on all cores that this process may use, and of its own; None where untold."""
+    try:
+        lines = dict(line.split(maxsplit=1) for line in STAT.read_text().splitlines() if line.startswith("cpu"))
+        ticks = 0
+        for core in os.sched_getaffinity(0):
+            figures = [int(figure) for figure in lines[f"cpu{core}"].split()[:8]]
+            ticks += sum(figures) - figures[IDLE] - figures[WAITING] - (0 if os.nice(0) > 0 else figures[NICE])
+        return time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
+    except (OSError, ValueError, KeyError, IndexError, AttributeError):  # no such file, or another system
+        return None
