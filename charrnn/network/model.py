@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,14 +131,21 @@ def to_device(device: torch.device, tensor: Tensor) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
+def map_state(function: Callable[..., Tensor], *states: Sequence[Sequence[Tensor]]) -> State:
+    """Apply a function to each tensor of a state, or to those of several states that have the same place."""
+    return tuple(
+        tuple(function(*tensors) for tensors in zip(*layers, strict=True)) for layers in zip(*states, strict=True)
+    )
+
+
 def detach(state: State) -> State:
     """Cut a state off from the steps that made it, so that no gradient goes back further."""
-    return tuple(tuple(tensor.detach() for tensor in layer) for layer in state)
+    return map_state(Tensor.detach, state)
 
 
 def rebuild_state(tensors: list[list[Tensor]], device: torch.device) -> State:
     """Restore a state from the nested lists that a checkpoint holds."""
-    return tuple(tuple(tensor.to(device) for tensor in layer) for layer in tensors)
+    return map_state(lambda tensor: tensor.to(device), tensors)
 
 
 def join_lanes(parts: list[list[list[Tensor]]]) -> list[list[Tensor]]:
@@ -149,4 +157,4 @@ def join_lanes(parts: list[list[list[Tensor]]]) -> list[list[Tensor]]:
 
 def take_lanes(state: State, own: slice) -> State:
     """The state of some of the lanes."""
-    return tuple(tuple(tensor[own] for tensor in layer) for layer in state)
+    return map_state(lambda tensor: tensor[own], state)

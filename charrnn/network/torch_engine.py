@@ -17,7 +17,7 @@ from charrnn.errors import ConfigError
 from charrnn.memory import Memories
 from charrnn.network.cells import RecurrentLayer
 from charrnn.network.ensemble import build_model
-from charrnn.network.model import State, forecasts_on, ids_on
+from charrnn.network.model import State, ids_on, map_state
 from charrnn.recall import Forecasts
 
 
@@ -116,8 +116,8 @@ class TorchCharRNN:
         inputs = ids_on(self._model.device, ids)[None]
         if self._resets_at is not None:
             keeps = (inputs[0] != self._resets_at)[:, None]
-            state = tuple(tuple(values * keeps for values in layer) for layer in state)
-        forecasts = None if recalled is None else forecasts_on(self._model.device, recalled[None])
+            state = map_state(lambda values: values * keeps, state)
+        forecasts = None if recalled is None else ids_on(self._model.device, recalled[None])
         logits, state = self._model(inputs, state, forecasts)
         return logits[0].cpu().numpy(), state
 
@@ -144,6 +144,6 @@ class TorchTexts:
 
     def selected(self, rows: NDArray[np.integer[Any]]) -> TorchTexts:
         """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
-        state = tuple(tuple(values[torch.from_numpy(rows)] for values in layer) for layer in self._state)
+        state = map_state(lambda values: values[torch.from_numpy(rows)], self._state)
         memories = None if self._memories is None else self._memories.selected(rows)
         return TorchTexts(self._model, state, memories)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
-from charrnn.network.model import State, forecasts_on, ids_on, to_device
+from charrnn.network.model import State, forecasts_on, ids_on, map_state, to_device
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.cache import let_go
 from charrnn.text.counted import MAX_LANES, WARM_UP, Places, counted_lanes, spread
@@ -209,10 +209,7 @@ def _warm_state(model: Model, ids: Ids, starts: Places, lead: int) -> State:
     before = ids_on(model.device, ids[starts[num_cold:] + np.arange(-lead, 0)[:, None]])  # (lead, B)
     for piece in torch.split(before, _window(model, len(starts))):
         _, warmed = model(piece, warmed)
-    return tuple(
-        tuple(torch.cat([first, others]) for first, others in zip(*pair, strict=True))
-        for pair in zip(cold, warmed, strict=True)
-    )
+    return map_state(lambda *lanes: torch.cat(lanes), cold, warmed)
 
 
 def _window(model: Model, lanes: int) -> int:

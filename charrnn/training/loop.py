@@ -16,7 +16,7 @@ from torch import Tensor
 from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
-from charrnn.network.model import State, detach, forecasts_on, ids_on
+from charrnn.network.model import State, detach, forecasts_on, ids_on, map_state
 from charrnn.regimen import FEWEST_BY_STEPS
 from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
@@ -112,7 +112,7 @@ def take_step(run: TrainingRun) -> bool:
     figures = Figures(torch.stack([found.losses.mean(), found.norms.amax()]), window.num_targets)
     if run.reads_late:
         sound = figures.values[1].isfinite()
-        _update(run, tuple(tuple(tensor.where(sound, 0.0) for tensor in layer) for layer in found.state), sound)
+        _update(run, map_state(lambda tensor: tensor.where(sound, 0.0), found.state), sound)
         run.unread.append(figures)
         if len(run.unread) == READ_EVERY:
             read_figures(run)
@@ -173,7 +173,7 @@ def _reset_some(run: TrainingRun) -> State:
     states = []
     for member, own in zip(members_of(run.model), split_state(run.model, run.state), strict=True):
         kept = member.dropout.hide(own[0][0].new_ones(run.num_lanes, 1), share)
-        states.append(tuple(tuple(tensor * kept for tensor in layer) for layer in own))
+        states.append(map_state(kept.mul, own))
     return join_states(states)
 
 
