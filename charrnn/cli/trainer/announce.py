@@ -46,7 +46,7 @@ def announcement(launch: Launch) -> list[str]:
     run = launch.run
     model, config = run.model.config, run.config
     return [
-        *_describe_corpus(launch.corpus, run, config.num_evaluated(len(run.val_ids))),
+        *_describe_corpus(launch),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
@@ -75,10 +75,11 @@ def _threads(now: int, most: int) -> str:
     return f"{now} of {number_of(most, 'thread')}" if now < most else number_of(most, "thread")
 
 
-def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[str]:
+def _describe_corpus(launch: Launch) -> list[str]:
     """The text, and what a reader should know of what became of it."""
-    pieces = corpus.split(run.config.val_fraction, spread=run.config.val_spread)
-    training, held_out = map(len, pieces)
+    corpus, run = launch.corpus, launch.run
+    training, held_out = map(len, launch.pieces)
+    evaluated = run.config.num_evaluated(len(run.val_ids))
     unit = corpus.options.unit + "s"
     files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
     which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
@@ -104,14 +105,14 @@ def _describe_corpus(corpus: Corpus, run: TrainingRun, evaluated: int) -> list[s
             f"share one id, which is never written{flags}"
         )
     if corpus.line_feed is not None:
-        known = describe_known(*count_known(*pieces, corpus.encoder))
+        known = describe_known(*count_known(*launch.pieces, corpus.encoder))
         mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
         lines += [f"{known}; {mend}"] * bool(known)
     if corpus.skipped:
         why = f"no {corpus.options.encoding} text, damaged, unreadable or made by a training"
         lines.append(_left_out(corpus.skipped, why))
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
-        lines += _too_little(corpus, pieces)
+        lines += _too_little(corpus, launch.pieces)
     return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
 
 

@@ -29,6 +29,7 @@ from charrnn.suggest import (
 )
 from charrnn.text.corpus import Corpus
 from charrnn.text.counted import take_lines
+from charrnn.text.encoder import Ids
 from charrnn.text.places import count_lines
 from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
@@ -51,6 +52,7 @@ class Launch:
     Attributes:
         run: its state.
         corpus: what it learns from.
+        pieces: of that, what it is trained on, and what is held out.
         chars_per_second: of training, as a few trial steps have shown.
         reason: for the announcement: why this model was chosen, or what has changed at the resume.
         keeper: of its threads.
@@ -59,6 +61,7 @@ class Launch:
 
     run: TrainingRun
     corpus: Corpus
+    pieces: tuple[Ids, Ids]
     chars_per_second: float
     reason: str
     keeper: ThreadKeeper
@@ -91,13 +94,16 @@ def start_run(
     flops = TYPICAL_FLOPS
     if options["time_limit"] is not None:
         (flops,) = ranks.all_reduce_sum(_measure_flops(options, vocab_size, keeper))
+    pieces = corpus.split(options["val_fraction"], spread=corpus.is_spread)
     chosen = suggest(
         options,
         num_chars=num_chars,
         vocab_size=vocab_size,
         flops=flops,
         mean_line=corpus.mean_line,
-        num_lines=None if options["batch_size"] else _num_lines(corpus, options["val_fraction"]),
+        num_lines=None
+        if options["batch_size"] or corpus.line_feed is None
+        else count_lines(pieces[0], corpus.line_feed),
         processes=ranks.world_size,
         elapsed=ranks.now() - request.started,
         unit=corpus.options.unit,
@@ -105,22 +111,16 @@ def start_run(
     training = replace(chosen.training, val_spread=corpus.is_spread)
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_share * training.learning_rate)
-    run = begin(chosen.model, training, request, corpus, ranks)
-    launch = complete_launch(run, corpus, chosen.reason + told, keeper)
+    run = begin(chosen.model, training, request, corpus, pieces, ranks)
+    launch = complete_launch(run, corpus, pieces, chosen.reason + told, keeper)
     return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
 
 
-def _num_lines(corpus: Corpus, val_fraction: float) -> int | None:
-    """How many there are to train on, where each is a text of its own; else None."""
-    if corpus.line_feed is None:
-        return None
-    train_ids, _ = corpus.split(val_fraction, spread=corpus.is_spread)
-    return count_lines(train_ids, corpus.line_feed)
-
-
-def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, ranks: Ranks) -> TrainingRun:
+def begin(
+    model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, pieces: tuple[Ids, Ids], ranks: Ranks
+) -> TrainingRun:
     """A run at its first step."""
-    train_ids, val_ids = corpus.split(config.val_fraction, spread=config.val_spread)
+    train_ids, val_ids = pieces
     if corpus.line_feed is not None:
         val_ids = take_lines(val_ids, corpus.line_feed, config.evaluated)
     return TrainingRun.start(
@@ -128,7 +128,9 @@ def begin(model: ModelConfig, config: TrainConfig, request: Request, corpus: Cor
     )
 
 
-def complete_launch(run: TrainingRun, corpus: Corpus, reason: str, keeper: ThreadKeeper) -> Launch:
+def complete_launch(
+    run: TrainingRun, corpus: Corpus, pieces: tuple[Ids, Ids], reason: str, keeper: ThreadKeeper
+) -> Launch:
     """Choose the precision where it is open, and measure the speed: of all ranks together, in one precision."""
     keeper.share(run.model)
     probe = _probe(run)
@@ -144,7 +146,7 @@ def complete_launch(run: TrainingRun, corpus: Corpus, reason: str, keeper: Threa
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
     evaluated = run.config.num_evaluated(len(run.val_ids))
     run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
-    return Launch(run, corpus, speed, reason, keeper)
+    return Launch(run, corpus, pieces, speed, reason, keeper)
 
 
 def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str]) -> None:

@@ -65,7 +65,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     config = _settle_threads(config, stored, request.explicit, ranks)
     is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
-    run = begin(model, config, request, corpus, ranks)
+    pieces = corpus.split(config.val_fraction, spread=config.val_spread)
+    run = begin(model, config, request, corpus, pieces, ranks)
     _restore(run, stored, corpus, set(changes), path)
     if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
         run.pace.stale, run.pace.lowest = 0, math.inf
@@ -80,7 +81,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if forced:
         reason += f", forced: {', '.join(forced)}"
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
-    return complete_launch(run, corpus, reason, keeper)
+    return complete_launch(run, corpus, pieces, reason, keeper)
 
 
 def _change(
