@@ -160,7 +160,7 @@ TORCH_MODULES = {
     "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run",
     "torch_engine", "updates", "validation",
 }  # fmt: skip
-TORCH_COMMANDS = {"launch", "resumption", "saving", "session", "threads", "transfer"}
+TORCH_COMMANDS = {"launch", "restoring", "saving", "session", "threads", "transfer"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}
 
 

@@ -82,8 +82,13 @@ class Session:
 
     def __init__(self, request: Request, launch: Launch, display: Display) -> None:
         run = launch.run
-        self._request, self._corpus, self._run, self._display = request, launch.corpus, run, display
-        self._keeper, self._plan, self._ranks = launch.keeper, launch.plan, run.ranks
+        self._request = request
+        self._corpus = launch.corpus
+        self._run = run
+        self._ranks = run.ranks
+        self._display = display
+        self._keeper = launch.keeper
+        self._plan = launch.plan
         self._saver = NoSaver()
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
@@ -93,7 +98,9 @@ class Session:
         self._saver.saved_step = run.step or None if goes_on else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
-        self._evaluations, self._rewinds, self._job = 0, run.rewinds, "".join(read_place().launches)
+        self._evaluations = 0
+        self._rewinds = run.rewinds
+        self._job = "".join(read_place().launches)
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
 

@@ -1,0 +1,85 @@
+"""What a run takes up of the training state that a checkpoint holds: all of it, or what changes have left of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict
+from charrnn.errors import CheckpointError
+from charrnn.storage.archive import Checkpoint
+from charrnn.text.corpus import Corpus
+from charrnn.training.gpu_lanes import build_lanes
+from charrnn.training.pace import Pace
+from charrnn.training.resuming import check_figures, check_state
+from charrnn.training.run import TrainingRun
+
+PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
+"""Options without which a place in the text means nothing."""
+
+
+def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[str], path: str) -> None:
+    """Take up the stored training state and its losses, as far as they mean something.
+
+    Raises:
+        CheckpointError: the state is damaged.
+    """
+    try:
+        check_figures(stored.training)
+        state = _adapt(stored.training, run, corpus, changed)
+        check_state(run, state)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path}: its training state is damaged, or of a later version ({error}); train anew"
+        ) from None
+    run.load_state_dict(state)
+    # A file of the first days evaluated a long piece's beginning, and now it is pieces from all over it.
+    is_other_piece = "evaluated" not in stored.training["config"] and len(run.val_ids) > MOST_EVALUATED
+    if is_other_piece:
+        run.pace.stale, run.cold_loss = 0, None
+    if not (is_other_piece or "val_fraction" in changed):  # losses on another cannot be compared
+        _take_history(run, stored)
+
+
+def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set[str]) -> dict[str, Any]:
+    """Take from a training state what no longer means anything, where changes were forced."""
+    fresh = run.state_dict()
+    if changed & PLACES:
+        begun = state["lanes"]["epoch"] + bool(state["lanes"]["index"])
+        state = {
+            **state,
+            "lanes": {"epoch": begun, "index": 0},
+            "first_step": state["step"] - round(_passes(state, corpus) * run.lanes.windows_per_epoch),
+            "state": fresh["state"],
+        }
+    if "val_fraction" in changed:
+        beginning = {name: tensor.clone() for name, tensor in state["weights"].items()}
+        state = {**state, "cold_loss": None, "pace": vars(Pace(step=state["step"])), "beginning": beginning}
+    if changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
+        state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
+        state["pace"] = {**state["pace"], "stale": 0, "lowest": math.inf}
+    if "optimizer" in changed:
+        state = {**state, "optimizer": fresh["optimizer"]}
+    if "seed" in changed:
+        names = "random_state", "cuda_random_state", "other_ranks"
+        state = {name: part for name, part in state.items() if name not in names}
+        state |= {name: fresh[name] for name in names if name in fresh}
+    return state
+
+
+def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
+    """The passes over the text that were made before, in the way in which it was read then."""
+    before = replace(config_from_dict(TrainConfig, state["config"]), device="cpu")
+    train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread)
+    lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
+    return float((state["step"] - state.get("first_step", 0)) / lanes.windows_per_epoch)
+
+
+def _take_history(run: TrainingRun, stored: Checkpoint) -> None:
+    run.history, run.best = list(stored.history), stored.best
+    best = stored.weights if stored.history else {}
+    run.best_weights = {name: torch.from_numpy(array) for name, array in best.items()}
