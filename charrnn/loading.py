@@ -15,7 +15,7 @@ from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.encoder import CharEncoder, line_feed_id
 
 if TYPE_CHECKING:
-    from charrnn.generation.sampling import StepModel
+    from charrnn.generation.sampling import SamplingModel
 
 SMALLEST_SHARE = 1e-9
 """What must be left for the first model in a mixture: less is what rounding leaves of nothing."""
@@ -70,7 +70,7 @@ def read_others(first: Checkpoint, mix: Sequence[str]) -> list[Other]:
 
 def load_for_sampling(
     contents: Checkpoint, others: Sequence[Other] = (), device: str = "cpu"
-) -> tuple[StepModel, CharEncoder]:
+) -> tuple[SamplingModel, CharEncoder]:
     """The model as it writes, with the alphabet that it writes in.
 
     Args:

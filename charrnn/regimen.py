@@ -78,7 +78,7 @@ def wanted_epochs(num_chars: int) -> float:
     return min(24.0, 8 * math.pow(1_100_000 / num_chars, 1 / 3))
 
 
-def evaluations(trained: float, counted: float) -> int:
+def choose_evaluations(trained: float, counted: float) -> int:
     """How often a training may be evaluated at a cost near `EVALUATION_SHARE` of it: of a short text about once a pass.
 
     Args:
@@ -88,7 +88,7 @@ def evaluations(trained: float, counted: float) -> int:
     return int(max(FEWEST_BY_STEPS, min(MOST_EVALUATIONS, EVALUATION_SHARE * FORWARD_SPEED * trained / counted)))
 
 
-def evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
+def choose_evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
     """How many characters an evaluation counts; all, where they are up to twice as many as may be counted.
 
     Else a power of two, so that runs of one length count the same.
@@ -155,7 +155,7 @@ def regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
     }
 
 
-def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
+def choose_stretch(train_chars: float, epochs: float, seq_len: int) -> int:
     """Characters to read on end: at least some windows, or a model would learn to mind no state.
 
     Args:
@@ -167,12 +167,12 @@ def stretch(train_chars: float, epochs: float, seq_len: int) -> int:
     return max(SHORT_STRETCH if train_chars < SHORT_TEXT else by_epochs, MIN_WINDOWS * seq_len)
 
 
-def warm_up(steps: float) -> int:
+def choose_warm_up(steps: float) -> int:
     """Steps over which the rate rises, of a training that is planned to make so many."""
     return min(LONGEST_WARM_UP, math.ceil(WARM_UP_SHARE * steps))
 
 
-def weight_decay(optimizer: str) -> float:
+def choose_weight_decay(optimizer: str) -> float:
     """The decay of the matrices for an optimizer."""
     return DECOUPLED_DECAY if optimizer == "adamw" else 0.0
 

@@ -20,16 +20,16 @@ from charrnn.regimen import (
     FEWEST_BY_TIME,
     MIN_WINDOWS,
     MOST_EVALUATIONS,
-    evaluated,
-    evaluations,
+    choose_evaluated,
+    choose_evaluations,
+    choose_stretch,
+    choose_warm_up,
+    choose_weight_decay,
     normalises,
     peak_rate,
     recalls,
     regularise,
-    stretch,
     wanted_epochs,
-    warm_up,
-    weight_decay,
 )
 from charrnn.shapes import training_cost
 
@@ -252,10 +252,10 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
 def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     given, train_chars = task.given, task.train_chars
     choices: dict[str, Any] = {
-        "weight_decay": weight_decay(given.get("optimizer", TrainConfig.optimizer)),
-        "warmup_steps": warm_up(epochs * train_chars / task.step_chars),
-        "stretch": stretch(train_chars, epochs, given["seq_len"]),
-        "evaluated": evaluated(train_chars, epochs, given["val_fraction"]),
+        "weight_decay": choose_weight_decay(given.get("optimizer", TrainConfig.optimizer)),
+        "warmup_steps": choose_warm_up(epochs * train_chars / task.step_chars),
+        "stretch": choose_stretch(train_chars, epochs, given["seq_len"]),
+        "evaluated": choose_evaluated(train_chars, epochs, given["val_fraction"]),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
@@ -265,7 +265,7 @@ def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
         choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
         held_out = train_chars * given["val_fraction"] / (1 - given["val_fraction"])
-        choices["evaluations"] = evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
+        choices["evaluations"] = choose_evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
     return choices
 
 

@@ -13,9 +13,9 @@ from charrnn.regimen import (
     INPUT_DROPOUT,
     MOST_EVALUATIONS,
     SHORT_TEXT,
+    choose_stretch,
     peak_rate,
     regularise,
-    stretch,
     wanted_epochs,
 )
 from charrnn.shapes import training_cost
@@ -400,8 +400,8 @@ def test_a_held_out_piece_up_to_twice_as_long_as_may_be_read_is_read_whole(num_c
 
 
 def test_lanes_of_a_short_text_are_read_in_short_stretches_and_the_limits_are_those_of_the_table():
-    assert [stretch(10**7, epochs, 64) for epochs in (0.4, 0.5, 4.9, 5.0)] == [256, 512, 512, 2048]
-    assert [stretch(size, 20.0, 64) for size in (SHORT_TEXT - 1, SHORT_TEXT)] == [512, 2048]
+    assert [choose_stretch(10**7, epochs, 64) for epochs in (0.4, 0.5, 4.9, 5.0)] == [256, 512, 512, 2048]
+    assert [choose_stretch(size, 20.0, 64) for size in (SHORT_TEXT - 1, SHORT_TEXT)] == [512, 2048]
 
 
 def test_the_rate_is_lower_for_wider_and_deeper_models_and_for_cells_without_gates():

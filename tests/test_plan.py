@@ -13,7 +13,7 @@ from charrnn.cli.trainer.plan import MEASURED_SECONDS, REVIEWED_AT, Plan
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import Report
 from charrnn.network.ensemble import members_of
-from charrnn.regimen import peak_rate, regularise, warm_up
+from charrnn.regimen import choose_warm_up, peak_rate, regularise
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
@@ -86,7 +86,7 @@ def test_a_slower_machine_has_fewer_steps_to_let_the_rate_rise_in():
     run = start()
     run.config = dataclasses.replace(run.config, warmup_steps=80)
     assert review(Plan(30.0, BY_CLOCK), run, 20)
-    assert run.config.warmup_steps == warm_up(expected_steps(20)) < 80
+    assert run.config.warmup_steps == choose_warm_up(expected_steps(20)) < 80
     run = start()
     run.config = dataclasses.replace(run.config, warmup_steps=80)
     assert review(Plan(30.0, {**BY_CLOCK, "warmup_steps": 80}), run, 20)

@@ -28,7 +28,7 @@ COLUMNS_AT_ONCE = 256
 """Characters of texts side by side to put together, which takes less memory than as many arrays."""
 
 
-class StepModel(Protocol):
+class SamplingModel(Protocol):
     """What sampling asks of a model, whatever computes it."""
 
     def batch_reader(self, num_texts: int, own_from: int | None = None) -> BatchReader:
@@ -43,7 +43,7 @@ class StepModel(Protocol):
         """
 
 
-def begin(model: StepModel, prompt: Sequence[int], options: SamplingOptions) -> Beginning:
+def begin(model: SamplingModel, prompt: Sequence[int], options: SamplingOptions) -> Beginning:
     """Read a prompt, ids of which there is at least one."""
     read = model.batch_reader(1, None if options.recall_all else len(prompt))
     for character in prompt:
@@ -107,7 +107,7 @@ class Sampler:
         match: what the lines of the samples must fit; None for anything.
     """
 
-    model: StepModel
+    model: SamplingModel
     prompt: Sequence[int]
     options: SamplingOptions
     seed: int

@@ -106,7 +106,7 @@ class NumpyCharRNN(ReadingModel):
         """The only prediction."""
         return next(predictions)
 
-    def read_one(self) -> Callable[..., Array]:
+    def begin_one(self) -> Callable[..., Array]:
         """Begin one text; see `Stepper.read_one`."""
         return self.steppers()[0].read_one
 

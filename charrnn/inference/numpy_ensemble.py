@@ -61,7 +61,7 @@ class NumpyEnsemble(ReadingModel):
         """Average the members' predictions; see `average`."""
         return average(predictions)
 
-    def read_one(self) -> Callable[..., Array]:
+    def begin_one(self) -> Callable[..., Array]:
         """Begin one text, to be read by one member after the other; see `Stepper.read_one`."""
         readers = [stepper.read_one for stepper in self.steppers()]
         return lambda character, recalled=(): average_one([read(character, recalled) for read in readers])

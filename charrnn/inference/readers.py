@@ -80,7 +80,7 @@ class ReadingModel(ABC):
         """Make one prediction of those of all networks, each of shape (..., V)."""
 
     @abstractmethod
-    def read_one(self) -> Callable[..., Array]:
+    def begin_one(self) -> Callable[..., Array]:
         """Begin one text, to be read character by character, each with its forecasts; see `Stepper.read_one`."""
 
     def step(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
@@ -104,7 +104,7 @@ class ReadingModel(ABC):
             own_from: the place from which the characters are the model's own; see `Memory`.
             recall: of a model that recalls, what gives the forecasts after a character; None for those of what is read.
         """
-        read = self.read_one()
+        read = self.begin_one()
         if not self.config.recall:
             return read
         remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from charrnn.escape import as_typed
 from charrnn.generation.filters import SamplingOptions
-from charrnn.generation.sampling import Sampler, StepModel
+from charrnn.generation.sampling import Sampler, SamplingModel
 from charrnn.standard_input import STDIN
 from charrnn.text.encoder import CharEncoder, Decoder
 
@@ -48,7 +48,7 @@ def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
 
 
 def write_sample(
-    model: StepModel,
+    model: SamplingModel,
     encoder: CharEncoder,
     counts: Sequence[int],
     length: int,

@@ -13,7 +13,7 @@ import numpy as np
 from charrnn.analysis.ngrams import MAX_LEARNED, Baseline, NgramModel
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
-from charrnn.generation.sampling import StepModel
+from charrnn.generation.sampling import SamplingModel
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling, load_for_scoring
@@ -69,7 +69,7 @@ class Subject:
         return load_for_scoring(self.contents)
 
     @cached_property
-    def writer(self) -> StepModel:
+    def writer(self) -> SamplingModel:
         """The model, ready to write."""
         return load_for_sampling(self.contents)[0]
 

@@ -14,7 +14,7 @@ from typing import Any
 from charrnn.config import ModelConfig
 from charrnn.metrics import Report
 from charrnn.network.ensemble import set_dropout
-from charrnn.regimen import peak_rate, regularise, warm_up
+from charrnn.regimen import choose_warm_up, peak_rate, regularise
 from charrnn.training.run import TrainingRun
 
 REVIEWED_AT = 0.1
@@ -72,7 +72,7 @@ class Plan:
             rate = self._rate_share * peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
             run.config = replace(run.config, learning_rate=rate)
         if self._options.get("warmup_steps") is None:
-            steps = min(run.config.warmup_steps, warm_up(report.step + steps_left))
+            steps = min(run.config.warmup_steps, choose_warm_up(report.step + steps_left))
             run.config = replace(run.config, warmup_steps=steps)
         if (run.model.config, run.config.learning_rate) == before:
             return ""

@@ -19,7 +19,7 @@ from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import begin_with_weights, overlaps
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.limits import flag_name
-from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, evaluations, peak_rate, weight_decay
+from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, choose_evaluations, choose_weight_decay, peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
@@ -85,7 +85,7 @@ def _change(
     config = _replace_fields(stored.train_config, changes)
     config = replace(config, val_spread=config.val_spread and not corpus.num_held_out)
     if "optimizer" in changes:
-        rate, decay = peak_rate(config.optimizer, stored.model, math.inf), weight_decay(config.optimizer)
+        rate, decay = peak_rate(config.optimizer, stored.model, math.inf), choose_weight_decay(config.optimizer)
         own = {"learning_rate": rate, "weight_decay": decay}
         config = replace(config, **{name: own[name] for name in own.keys() - request.explicit.keys()})
     return _replace_fields(stored.model, changes), config
@@ -145,7 +145,7 @@ def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
         return round(min(MOST_EVALUATIONS, max(longer * run.config.evaluations, FEWEST_BY_TIME)))
     assert run.planned_steps is not None, "something ends it"
     trained = run.planned_steps * run.lanes.chars_per_window
-    return evaluations(trained, run.config.num_evaluated(len(run.val_ids)))
+    return choose_evaluations(trained, run.config.num_evaluated(len(run.val_ids)))
 
 
 def _settle_precision(config: TrainConfig, device_before: str, explicit: Mapping[str, Any]) -> TrainConfig:
