@@ -43,11 +43,11 @@ class Stepper:
         config: the model's shape.
         folded: its weights.
         num_texts: N, or None for one text without that axis.
-        resets_at: an id that is always read from a state of zeros.
+        resets_at: an id that is always read from a state of zeros; None where there is none.
     """
 
     def __init__(
-        self, config: ModelConfig, folded: FoldedWeights, num_texts: int | None = None, resets_at: int | None = None
+        self, config: ModelConfig, folded: FoldedWeights, num_texts: int | None, resets_at: int | None
     ) -> None:
         self._config, self._folded, self._recalls = config, folded, config.recall > 0
         self._resets_at = -1 if resets_at is None else resets_at
@@ -100,12 +100,12 @@ class Stepper:
                 self._logits[np.maximum(recalled[:, number], 0), self._columns] += raised[number]
         return self._logits.T
 
-    def read_window(self, windows: Ids, recalled: Forecasts | None = None) -> Array:
+    def read_window(self, windows: Ids, recalled: Forecasts | None) -> Array:
         """Read the next characters of each text.
 
         Args:
             windows: their ids, shape (T, N).
-            recalled: of a model that recalls, the forecasts of those after each, shape (T, N, C).
+            recalled: of a model that recalls, the forecasts of those after each, shape (T, N, C); else None.
 
         Returns:
             Logits of those after each, shape (T, N, V).

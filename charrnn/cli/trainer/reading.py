@@ -24,12 +24,12 @@ from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.options import TextOptions
-from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.ranks import Ranks
 
 NOTHING = np.empty(0, dtype=np.uint8)
 
 
-def stored_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
+def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
     """How the text of the run that a checkpoint holds was read, its alphabet included.
 
     Raises:
@@ -41,7 +41,7 @@ def stored_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
     return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
 
-def initial_reading(request: Request, ranks: Ranks = ALONE) -> ReadOptions:
+def initial_reading(request: Request, ranks: Ranks) -> ReadOptions:
     """How a text is read from which a model goes on to learn: as the flags say, and where they are silent as before.
 
     Raises:

@@ -123,7 +123,7 @@ def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
 
 
 def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:
-    return replace(config, **{name: value for name, value in changes.items() if name in asdict(config)})
+    return replace(config, **{name: changes[name] for name in changes.keys() & asdict(config).keys()})
 
 
 def _take_what_may_change(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
