@@ -10,7 +10,7 @@ ENDLESS = 1 << 61
 """Characters that are left of a text without end."""
 
 MOST_CHARACTERS = 10**12
-"""The longest text that has an end: more than any disk holds."""
+"""The longest text with an end: a terabyte of ASCII."""
 
 MOST_DRAWN = 10
 """Times its length that are drawn of a text, what is left out of it included: a model may have nothing else to say."""

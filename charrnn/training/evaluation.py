@@ -84,8 +84,8 @@ def evaluate_cold(
     """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
 
     Nothing from before a window is recalled either. That is how models that see no further than a window are judged; a
-    character near a window's start has little before it, so this is higher than `evaluate`. Arguments and result are
-    those of `evaluate`.
+    character near a window's start has little before it, so this is higher than `evaluate`. Its arguments mean what
+    they mean in `evaluate`.
     """
     whole = len(ids) - 1
     windows = np.arange(0, whole, COLD_WINDOW)

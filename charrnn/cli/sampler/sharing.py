@@ -26,8 +26,8 @@ PR_SET_PDEATHSIG = 1
 def in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes: int) -> Iterator[Result]:
     """Do pieces of work, each in one of several processes that are forked from this one.
 
-    A process is at most one piece ahead of what was taken of its results. The pieces of those that cannot be started
-    are done here.
+    A process works ahead until a pipe is full of its results (64 KiB on Linux). The pieces of those that cannot be
+    started are done here.
 
     Args:
         work: what is done with a piece; it need not be such that it can be pickled, but the results must.
