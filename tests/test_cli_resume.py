@@ -111,7 +111,7 @@ def test_another_text_is_refused_and_can_be_forced(folder):
     assert refused.process.exitcode == 1
     assert "learned from verse.txt of 3,000 bytes" in refused.stderr
     assert "and verse.txt has 4,000" in refused.stderr
-    assert "or begin a training on this one with its weights by --init-from verse.pt" in refused.stderr
+    assert "or begin a training on this one from its weights with --init-from verse.pt" in refused.stderr
     before = contents(folder)
     forced = train(folder, "--force-resume", "--max-steps", 30)
     assert forced.process.exitcode == 0, forced.stderr
@@ -208,7 +208,7 @@ def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patien
     torch.save(state, folder / "verse.pt")
     training = train(folder, "--resume")
     assert training.process.exitcode == 0
-    assert "already at its end, 3 evaluations without a gain; give a larger --patience, or a later" in training.stderr
+    assert "already at its end, 3 evaluations without a gain; give a larger --patience, or a larger" in training.stderr
     assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
     later = contents(folder)["training"]
     assert later["step"] > 20
@@ -467,7 +467,7 @@ def test_a_run_that_is_over_and_has_other_text_held_out_makes_one_step_and_says_
     larger = train(folder, "--force-resume", "--val-fraction", 0.2)
     told = (
         "verse.pt: already at its end: none of its evaluations is of what is held out now, so one step is made and "
-        "evaluated; give a later --epochs, --max-steps or --time to train on"
+        "evaluated; give a larger --epochs, --max-steps or --time to train on"
     )
     assert larger.stderr.count(told) == 1, larger.stderr
     assert contents(folder)["training"]["step"] == 21
@@ -494,7 +494,7 @@ def test_a_log_is_not_clobbered(folder):
     training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", "--log", "verse.log")
     assert training.process.exitcode == 2
     assert training.stderr == (
-        "charrnn: verse.log: exists; replace it by --overwrite, or give another file with --log\n"
+        "charrnn: verse.log: exists; replace it with --overwrite, or give another file with --log\n"
     )
 
 

@@ -725,7 +725,7 @@ def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     written = result.stdout.decode()
     assert written == "".join(line for line in plain if line not in known)[:600], "what is left out does not count"
     count = sum(line in known for line in plain)
-    told = "line left out that stands" if count == 1 else "lines left out that stand"
+    told = "line left out because it is" if count == 1 else "lines left out because they are"
     assert f"{count} {told} in known.txt".encode() in result.stderr
 
 
@@ -735,7 +735,7 @@ def test_novel_leaves_out_lines_of_several_files(sample, trained):
         (trained / name).write_text(line)
     result = sample("-n", 300, "--seed", 5, "-t", "0.5", "--novel", "one.txt", "--novel", "two.txt")
     assert not set(plain[:2]) & set(result.stdout.decode().splitlines(True))
-    assert b" left out that stand in one.txt or two.txt\n" in result.stderr
+    assert b" left out because they are in one.txt or two.txt\n" in result.stderr
 
 
 def test_novel_knows_lines_whatever_their_ends(sample, trained):
@@ -765,7 +765,7 @@ def test_novel_knows_lines_in_the_encoding_of_the_model_s_text_in_utf_8_and_in_o
         for path in ("known.txt", "-"):
             result = sample(*flags, "--novel", path, checkpoint=checkpoint, input=(trained / "known.txt").read_bytes())
             assert (result.stdout.decode(), result.returncode) == ("Zo\u00eb\n" * 20, 0)
-            told = f" left out that stand in {'standard input' if path == '-' else path}\n"
+            told = f" left out because they are in {'standard input' if path == '-' else path}\n"
             assert result.stderr.decode().endswith(told)
 
 
@@ -798,7 +798,7 @@ def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
          "give a larger --length\n"),
         (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 30 was reached" + LONGER),
         (["--lines", 9, "-n", 33, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 33 has no room for another th"),
-        (["--lines", 9, "-n", 30, "--novel", "words.txt"], "0 lines left out that stand in words.txt\n0 of 9 l"),
+        (["--lines", 9, "-n", 30, "--novel", "words.txt"], "0 lines left out because they are in words.txt\n0 of 9 l"),
         (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}", "--forbid", r"\n"], "1 of 9 lines: the model wri"),
         (["--lines", 9, "-n", 100, "--stop", "a"], ""),
         (["--lines", 9, "-n", 100, "--json"], ""),

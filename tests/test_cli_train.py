@@ -102,7 +102,7 @@ def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, tex
     flags = [*SMALL, "--dropout", 0, "--recall", 0, "--epochs", 40, "--learning-rate", 0.02]
     lines = [*map(json.loads, charrnn("train", "verse.txt", *flags, "--json").stderr.splitlines())]
     assert any(line.get("note", "").startswith("no gain in 3 evaluations: back to the weights") for line in lines)
-    told = "verse.pt: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
+    told = "verse.pt: exists; continue it with --resume, replace it with --overwrite, or choose another file with --out"
     assert json.loads(charrnn("train", "verse.txt", "--json").stderr) == {"error": told}
     assert charrnn("train", "verse.txt", "--json", "-q").stderr == f"charrnn: {told}\n"
     mistyped = ["train", "verse.txt", "--epochs", 1, "--epochs", 2, "--json"]
@@ -201,7 +201,8 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
     assert result.code == 2
     assert result.stdout == b""
     assert result.stderr == (
-        "charrnn: verse.pt: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out\n"
+        "charrnn: verse.pt: exists; continue it with --resume, replace it with --overwrite, or choose another file "
+        "with --out\n"
     )
     assert kept.read_bytes() == b"precious"
     asked = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--overwrite")
@@ -429,7 +430,7 @@ def test_a_resumed_run_trains_on(charrnn, text):
 def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "--time", "10m", "-q")
     before = text.with_name("verse.pt").read_bytes()
-    told = "charrnn: verse.pt: already at its end; give a later --epochs, --max-steps or --time to train on\n"
+    told = "charrnn: verse.pt: already at its end; give a larger --epochs, --max-steps or --time to train on\n"
     for quiet in ([], ["-q"]):
         result = charrnn("train", "verse.txt", "--resume", *quiet)
         assert (result.code, result.stdout) == (0, b"verse.pt\n")

@@ -243,7 +243,7 @@ def test_a_restarted_job_deletes_no_log_but_its_own(tmp_path, content, overwrite
 @pytest.mark.parametrize("restarts", [0, 1])
 def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path, restarts):
     save_checkpoint(tmp_path / "verse.pt", job="night")
-    with pytest.raises(ConfigError, match=r"^-: standard input was read before the restart; "):
+    with pytest.raises(ConfigError, match=r"^standard input: was read before the restart; "):
         settle(make_request(tmp_path, texts=("-",)), Place(restarts=restarts, launches=frozenset({"night"})))
 
 

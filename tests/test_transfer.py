@@ -215,7 +215,7 @@ def test_an_exported_model_can_be_begun_with(folder, charrnn):
         (["base.pt", "--lines"], 2, "--lines keeps lines apart, and the model in base.pt recalls what stood before"),
         (["none.pt"], 1, "none.pt: no such file"),
         ([""], 2, "--init-from is empty; give a checkpoint"),
-        (["base.pt", "--out", "base.pt"], 2, "base.pt: exists; go on with it by --resume, replace it by --overwrite"),
+        (["base.pt", "--out", "base.pt"], 2, "base.pt: exists; continue it with --resume, replace it with --overwrite"),
     ],
 )
 def test_what_cannot_be_begun_with_is_refused_in_one_line(folder, flags, code, told):

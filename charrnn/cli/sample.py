@@ -109,7 +109,7 @@ def sample(
         typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **UNSAID),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Same seed, same text. [default: a fresh one, told on stderr]", **UNSAID)
+        int | None, typer.Option(help="Same seed, same text. [default: a fresh one, printed on stderr]", **UNSAID)
     ] = None,
     allow: Annotated[
         list[str] | None,

@@ -195,7 +195,7 @@ def train(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Save this often: 90s, 10m, 1h30m, 2d, or seconds. [default: 60s, or more rarely if saving is slow]",
+            help="Save this often: 90s, 10m, 1h30m, 2d, or seconds. [default: 60s, or less often if saving is slow]",
             **UNSAID,
         ),
     ] = None,

@@ -54,8 +54,8 @@ class Shortfall:
 
 
 def tell_refused(refused: int, sources: Sequence[str]) -> None:
-    """Say on stderr how many lines were left out since they stand in files."""
-    told = "line left out that stands" if refused == 1 else "lines left out that stand"
+    """Say on stderr how many lines were left out because they are in files."""
+    told = "line left out because it is" if refused == 1 else "lines left out because they are"
     write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
 
 

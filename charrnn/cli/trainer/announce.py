@@ -201,19 +201,19 @@ def doubt(run: TrainingRun) -> str:
     if run.is_out_of_patience:
         return (
             f"already at its end, {number_of(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, "
-            "or a later --epochs, --max-steps or --time, to train on"
+            "or a larger --epochs, --max-steps or --time, to train on"
         )
     if run.finished:
         over = f": {format_seconds(run.seconds)} are over, and --time counts from the very start"
         used = over if run.ended_by == "time" else ""
-        return f"already at its end{used}; give a later --epochs, --max-steps or --time to train on"
+        return f"already at its end{used}; give a larger --epochs, --max-steps or --time to train on"
     if run.progress < 1 or (run.pace.steps and run.step == run.total_steps):
         return ""
     if run.step:
         told = "the steps since its last evaluation are evaluated, and no more are made"
         if not run.pace.steps:
             told = "none of its evaluations is of what is held out now, so one step is made and evaluated"
-        return f"already at its end: {told}; give a later --epochs, --max-steps or --time to train on"
+        return f"already at its end: {told}; give a larger --epochs, --max-steps or --time to train on"
     assert limit is not None, "else there are steps to be made"
     return f"--time {format_seconds(limit)} is over before a step is made; one is, and no more; give a longer --time"
 

@@ -77,7 +77,7 @@ def check_beginning(stored: Checkpoint, request: Request) -> None:
         asked = ", ".join(f"{flag_name(name)} is {request.explicit[name]}" for name in changed)
         raise ConfigError(f"{asked}, and the weights in {path} are made for what they were; leave it out")
     if stored.model.hidden_size == 1 and stored.model.layer_norm:
-        raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train anew")
+        raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train again")
     if request.explicit.get("lines", stored.text.lines) and stored.model.recall:
         raise ConfigError(
             f"--lines keeps lines apart, and the model in {path} recalls what stood before; "

@@ -112,7 +112,7 @@ def _check_path(request: Request) -> None:
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not request.may_replace:
         raise OutputError(
-            f"{path}: exists; go on with it by --resume, replace it by --overwrite, or choose another by --out"
+            f"{path}: exists; continue it with --resume, replace it with --overwrite, or choose another file with --out"
         )
     if path.exists() and request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
         raise OutputError(
@@ -135,7 +135,7 @@ def _check_log(log: Path, request: Request) -> None:
     if is_there and not log.is_file():
         raise OutputError(f"{log}: is not a regular file; give another with --log")
     if is_there and log.stat().st_size and not (request.resume or request.overwrite):
-        raise OutputError(f"{log}: exists; replace it by --overwrite, or give another file with --log")
+        raise OutputError(f"{log}: exists; replace it with --overwrite, or give another file with --log")
     if is_there and not begins_as_log(log):
         raise OutputError(f"{log}: is not the log of a training; give another file with --log")
     _require_folder(log.parent, "--log")

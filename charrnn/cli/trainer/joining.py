@@ -15,7 +15,7 @@ from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
-from charrnn.standard_input import STDIN
+from charrnn.standard_input import STDIN, name_of
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import Place
@@ -91,7 +91,7 @@ def settle(request: Request, place: Place) -> Request:
     """
     is_own = _has_written(place, request.path)
     if STDIN in request.all_texts and (place.restarts or is_own):
-        raise ConfigError("-: standard input was read before the restart; give a file where processes may restart")
+        raise ConfigError(f"{name_of(STDIN)}: was read before the restart; give a file where processes may restart")
     if is_own:
         request = replace(
             request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={},

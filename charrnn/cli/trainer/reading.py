@@ -17,7 +17,7 @@ from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import as_typed, quoted
-from charrnn.standard_input import STDIN, told_of_typing
+from charrnn.standard_input import STDIN, name_of, told_of_typing
 from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
@@ -123,7 +123,7 @@ def _of_another_text(before: CorpusFacts, now: str, mend: str, request: Request)
     path = request.source
     return CheckpointError(
         f"{path}: learned from {quoted(before.name)} of {before.bytes:,} bytes (sha256 {quoted(before.sha256):.12}), "
-        f"and {now}; {mend}, or begin a training on this one with its weights by --init-from {as_typed(str(path))}"
+        f"and {now}; {mend}, or begin a training on this one from its weights with --init-from {as_typed(str(path))}"
     )
 
 
@@ -177,7 +177,7 @@ def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[
 def _read_again(request: Request, reading: ReadOptions, facts: Corpus) -> Ids:
     """Read the texts on another host than the first rank's."""
     if STDIN in request.all_texts:
-        raise CorpusError("-: standard input is too long to be sent to other hosts; give a file that all of them have")
+        raise CorpusError(f"{name_of(STDIN)}: is too long to be sent to other hosts; give a file that all have")
     corpus = read_corpus(request.texts, reading)
     if corpus.sha256 != facts.sha256:
         raise CorpusError(f"{corpus.name}: is another text here than on the first host; give all hosts the same")

@@ -34,7 +34,7 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
         check_state(run, state)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{path}: its training state is damaged, or of a later version ({error}); train anew"
+            f"{path}: its training state is damaged, or of a later version ({error}); train again"
         ) from None
     run.load_state_dict(state)
     # A file of the first days evaluated a long piece's beginning, and now it is pieces from all over it.
