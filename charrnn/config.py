@@ -20,8 +20,8 @@ STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 """Vectors of hidden_size values that a layer hands on: h, or h and c."""
 
 CONTEXTS, FARTHEST = (1, 2, 3, 5, 8, 16), 1 << 15
-"""Lengths of the contexts that `charrnn.recall` looks for, each at most twice the one before, and characters back in
-which it can, at most. The lengths belong to the checkpoint's format: a model learns how far to trust each."""
+"""The lengths of context that `charrnn.recall` looks up, each at most twice the one before, and the most characters
+back that it may look. The lengths belong to the checkpoint's format: a model learns how far to trust each."""
 
 EVALUATION_SHARE = 0.04
 """Share of a training's time that its evaluations may take."""
@@ -102,7 +102,7 @@ class ModelConfig:
     """The shape of a CharRNN: with the weights, all that is needed to compute it.
 
     Attributes:
-        vocab_size: V, ids: distinct characters, and the one that stands for all rare ones, where there is such.
+        vocab_size: V, the number of ids: one per character, and one shared by all rare characters if there is one.
         cell: recurrent cell, one of `GATES`.
         hidden_size: H, units of each recurrent layer.
         num_layers: L, recurrent layers, one on the other.

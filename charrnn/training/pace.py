@@ -21,9 +21,8 @@ class Pace:
         step: of the last evaluation.
         seconds: of the run at the last evaluation.
         stale: evaluations in a row without a gain.
-        lowest: validation loss that a gain must be below: the lowest since a training goes on to another end, or since
-            it went back to the best weights. Where the learning rate has risen again, losses are at first above the
-            best, and fall all the same.
+        lowest: the loss that an evaluation must beat to count as a gain; reset when a training goes on to another end
+            or goes back to the best weights, since the losses then start above the best.
     """
 
     loss: float = 0.0

@@ -24,7 +24,7 @@ def check_texts(request: Request) -> None:
     Where any bytes are to be learned from, those of a checkpoint are too.
 
     Raises:
-        CorpusError: there is such a one.
+        CorpusError: there is one.
     """
     for text in request.all_texts:
         if is_checkpoint(text) and not _takes_any_bytes(request):

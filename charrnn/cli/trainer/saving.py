@@ -53,8 +53,7 @@ class NoSaver:
         seconds: that the last save took, from the copy of the weights to the file.
         cost: seconds of these that training lost.
         failure: why the last finished save failed; empty where it did not.
-        saved_step: the step that the checkpoint is of, as far as this process knows, which is told if it does not save;
-            None where none was saved.
+        saved_step: the step of the checkpoint on disk, as far as this process knows; None if nothing was saved.
     """
 
     def __init__(self) -> None:
