@@ -34,7 +34,8 @@ from hypothesis import strategies as st
 from charrnn.cli.common.shared import escaped, unescape
 from charrnn.cli.sampler import preparing
 from charrnn.cli.sampler.forms import Form
-from charrnn.cli.sampler.writing import Job, write_many, write_stream, write_texts
+from charrnn.cli.sampler.job import Job
+from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
 from charrnn.generation.endings import Rules
 from charrnn.generation.filters import SamplingOptions

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from charrnn.cli.sampler import writing
 from charrnn.cli.sampler.interactive import converse
+from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.telling import Shortfall, tell_short
-from charrnn.cli.sampler.writing import Job, write_json, write_many, write_one, write_stream
+from charrnn.cli.sampler.writing import write_json, write_many, write_one, write_stream
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
 from charrnn.generation import samples, sampling

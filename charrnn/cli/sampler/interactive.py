@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from charrnn.cli.common.shared import encode_ids
+from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
 from charrnn.cli.sampler.telling import Shortfall, tell_short
-from charrnn.cli.sampler.writing import Job, write_stream
+from charrnn.cli.sampler.writing import write_stream
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Ending

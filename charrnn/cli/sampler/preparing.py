@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.common.shared import encode_ids, first_id, unescape
 from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
-from charrnn.cli.sampler.writing import Job
 from charrnn.display.outlet import write_error
 from charrnn.errors import ConfigError, describe_characters
 from charrnn.generation.course import MOST_CHARACTERS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from charrnn.cli.sampler.job import Job
 from charrnn.display.outlet import write_line
 from charrnn.escape import quoted
 from charrnn.generation.course import MOST_IN_VAIN
@@ -14,9 +14,6 @@ from charrnn.generation.endings import Ending, Rules
 from charrnn.generation.samples import Sample
 from charrnn.standard_input import name_of
 from charrnn.wording import number_of
-
-if TYPE_CHECKING:
-    from charrnn.cli.sampler.writing import Job
 
 ONLY_KNOWN = f"{MOST_IN_VAIN:,} characters in a row were known lines, or empty ones; give a higher --temperature"
 

@@ -8,20 +8,18 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
+from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.sharing import in_order
 from charrnn.cli.sampler.telling import Shortfall
 from charrnn.display.heatmap import heat, paint
 from charrnn.display.json_line import to_json
 from charrnn.escape import visible
-from charrnn.generation.endings import Drawn, Ending, Rules
+from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.samples import Sample, draw_characters, draw_samples
-from charrnn.generation.sampling import Sampler
 from charrnn.generation.side_by_side import ENDED
-from charrnn.text.encoder import CharEncoder, to_bytes
-from charrnn.text.options import TextOptions
+from charrnn.text.encoder import to_bytes
 
 Text = TypeVar("Text")
 
@@ -29,58 +27,6 @@ FLUSH_SECONDS = 0.05
 
 MOST_AT_ONCE = 1 << 24
 """Characters of samples that are computed side by side, and held until they are written, in all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is to be written.
-
-    Attributes:
-        sampler: draws it.
-        encoder: gives its characters.
-        text: how what is typed becomes characters.
-        before: ids that are read before any prompt, and not written.
-        prompt: what each sample continues.
-        echo: whether the prompt is written too.
-        length: characters to draw for each sample; None for no end.
-        rules: what else ends a sample.
-        num_samples: how many.
-        separator: between them.
-        at_once: how many to compute side by side, at most, in each process.
-        processes: that share them.
-        length_is_chosen: whether none was given.
-    """
-
-    sampler: Sampler
-    encoder: CharEncoder
-    text: TextOptions
-    before: list[int]
-    prompt: str
-    echo: bool
-    length: int | None
-    rules: Rules
-    num_samples: int
-    separator: str
-    at_once: int
-    processes: int = 1
-    length_is_chosen: bool = False
-
-    @property
-    def opening(self) -> str:
-        """What every sample is written with first."""
-        return self.prompt if self.echo else ""
-
-    @property
-    def writes_line_feeds(self) -> bool:
-        """Whether a line can end."""
-        allowed = self.sampler.options.allowed
-        return "\n" in self.encoder and (allowed is None or self.encoder.characters.index("\n") in allowed)
-
-    @property
-    def takes_no_line(self) -> bool:
-        """Whether no line that it may write fits, but for one that a prompt has begun."""
-        match = self.sampler.match
-        return match is not None and not match.has_lines
 
 
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
