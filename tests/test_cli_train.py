@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -399,11 +400,12 @@ def test_where_pytorch_lacks_cuda_a_build_that_has_it_is_asked_for(monkeypatch, 
 def test_a_gpu_that_this_pytorch_has_no_kernels_for_is_none(monkeypatch, capability, built_for, has_kernels):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="GPU-0"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
     for module in (launch, torch_engine):
         monkeypatch.setattr(module, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
-    assert launch.choose_device("auto", ALONE) == ("cuda" if has_kernels else "cpu")
+    assert launch.choose_device("auto", ALONE) == ("cuda" if has_kernels else "cpu", "")
     if not has_kernels:
         told = (
             "--device cuda: this PyTorch has no kernels for GPUs of compute capability "
