@@ -68,7 +68,7 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
         ),
         (
             ["--hidden-size", 32], 2,
-            "--hidden-size is 32 and verse.pt was trained with 16; leave it out to go on, or start anew with --out\n",
+            "--hidden-size is 32 and verse.pt was trained with 16; leave it out to go on, or begin another run with --out\n",
         ),
         (["--recall-dropout", 0.5], 2, "--recall-dropout is 0.5 and verse.pt was trained with 0.6; leave it out to"),
         (["--hidden-size", 32, "--force-resume"], 2, "--hidden-size: the weights in verse.pt are made for what they"),

@@ -208,13 +208,19 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
     assert kept.read_bytes() == b"precious"
     asked = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--overwrite")
     assert (asked.code, asked.stdout) == (2, b"")
-    assert asked.stderr.startswith("charrnn: verse.pt: is no checkpoint, and --overwrite replaces no other file; ")
+    assert asked.stderr.startswith("charrnn: verse.pt: is not a checkpoint, and --overwrite replaces no other file; ")
     assert kept.read_bytes() == b"precious"
     kept.write_bytes(b"")  # as mktemp leaves it
     for max_steps in (3, 4):
         done = charrnn("train", "verse.txt", *SMALL, "--max-steps", max_steps, "--overwrite", "-q")
         assert done.code == 0, done.stderr
         assert torch.load(kept, weights_only=True)["training"]["step"] == max_steps
+
+
+def test_a_text_that_is_missing_is_told_before_an_output_that_is_there(charrnn, text):
+    text.with_name("verse.pt").touch()
+    result = charrnn("train", "verse", *SMALL)
+    assert (result.code, result.stderr) == (2, "charrnn: verse: no such file; did you mean verse.txt?\n")
 
 
 @pytest.mark.parametrize(
@@ -236,8 +242,11 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         (["verse.txt", "--log", "short.txt", "--overwrite"], "short.txt: is not the log of a training; give another"),
         (["verse.txt", "--log", "package.json", "--overwrite"], "package.json: is not the log of a training; give an"),
         (["verse.txt", "--log", "short.txt", "--resume"], "short.txt: is not the log of a training; give another fi"),
-        (["verse.txt", "--out", "notes.md", "--overwrite"], "notes.md: is no checkpoint, and --overwrite replaces"),
-        (["verse.txt", "--out", "short.txt", "--overwrite"], "short.txt: is no checkpoint, and --overwrite replaces"),
+        (["verse.txt", "--out", "notes.md", "--overwrite"], "notes.md: is not a checkpoint, and --overwrite replaces"),
+        (
+            ["verse.txt", "--out", "short.txt", "--overwrite"],
+            "short.txt: is not a checkpoint, and --overwrite replaces",
+        ),
         (["verse.txt", "--time", "0s"], "--time is 0s; it must be at least 1 and at most 1,000,000,000 seconds"),
         (["verse.txt", "--recall", "0", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and"),
         (["verse.txt", "--lines", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and nothing"),
@@ -276,7 +285,7 @@ def test_a_checkpoint_in_the_place_of_a_text_is_told_before_all_else(charrnn, te
     for name in ("verse.pt", "sub/w.pt"):
         (text.parent / name).write_bytes(b"PK\x03\x04 charrnn")
     given = next(name for name in texts if name.endswith(".pt"))
-    told = f"{given}: is a checkpoint, no text; to go on with it, give its text and --out {given} --resume, or "
+    told = f"{given}: is a checkpoint, not a text; to go on with it, give its text and --out {given} --resume, or "
     refused = charrnn("train", *texts)
     assert (refused.code, refused.stdout) == (2, b"")
     assert refused.stderr == f"charrnn: {told}--resume-from {given} and another --out\n"

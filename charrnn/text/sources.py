@@ -104,6 +104,22 @@ class Found:
                 document.kept.close()
 
 
+def require_texts(paths: Sequence[str]) -> None:
+    """Refuse names that lead nowhere: all that is missing is found out before a pipe is read, or anything is written.
+
+    Raises:
+        CorpusError: a file or a folder is not there, or its name is empty.
+        ConfigError: standard input is named twice.
+    """
+    if paths.count(STDIN) > 1:
+        raise ConfigError("- stands for standard input, which can be read once; give it once")
+    if "" in paths:
+        raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
+    for path in filter(STDIN.__ne__, paths):
+        with read_errors_told(path):
+            Path(path).stat()
+
+
 def find_documents(
     paths: Sequence[str],
     *,
@@ -137,13 +153,7 @@ def find_documents(
         ConfigError: standard input is named twice.
     """
     named = [*paths, *held_out]
-    if named.count(STDIN) > 1:
-        raise ConfigError("- stands for standard input, which can be read once; give it once")
-    if "" in named:
-        raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
-    for path in filter(STDIN.__ne__, named):  # all that is missing is found out before a pipe is read
-        with read_errors_told(path):
-            Path(path).stat()
+    require_texts(named)
     found, known, held_out_from = Found([]), set[Path](), None
     kept_out = [_real(text) for text in held_out if text != STDIN]
     hold = partial(keep, folder=kept_in, advance=advance)

@@ -62,7 +62,7 @@ def check_resume(stored: Checkpoint, request: Request) -> None:
         before = trained_with(stored)
         told = [_contrast(name, value, before[name], request) for name, value in changes.items()]
         forced = "" if SHAPE & set(changes) else ", or see --force-resume"
-        raise ConfigError(f"{', '.join(told)}; leave it out to go on, or start anew with --out{forced}")
+        raise ConfigError(f"{', '.join(told)}; leave it out to go on, or begin another run with --out{forced}")
 
 
 def check_beginning(stored: Checkpoint, request: Request) -> None:
@@ -106,5 +106,5 @@ def _check_forced(changes: Mapping[str, Any], path: str) -> None:
     if names:
         raise ConfigError(
             f"{', '.join(names)}: the weights in {path} are made for what they were; leave it out, "
-            "or start anew with --out"
+            "or begin another run with --out"
         )

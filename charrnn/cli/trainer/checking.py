@@ -16,21 +16,24 @@ from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_ch
 from charrnn.storage.outputs import folder_of, require_output, temporary_beside
 from charrnn.text.cache import is_kept
 from charrnn.text.options import BYTE
+from charrnn.text.sources import require_texts
 
 
 def check_texts(request: Request) -> None:
-    """Refuse a checkpoint in the place of a text, which people give to --resume who come from PyTorch.
+    """Refuse a text that is not there, and a checkpoint in the place of one, which users of PyTorch give to --resume.
 
     Where any bytes are to be learned from, those of a checkpoint are too.
 
     Raises:
         CorpusError: there is one.
+        ConfigError: standard input is named twice.
     """
+    require_texts(request.all_texts)
     for text in request.all_texts:
         if is_checkpoint(text) and not _takes_any_bytes(request):
             typed = as_typed(text)
             raise CorpusError(
-                f"{text}: is a checkpoint, no text; to go on with it, give its text and --out {typed} --resume, or "
+                f"{text}: is a checkpoint, not a text; to go on with it, give its text and --out {typed} --resume, or "
                 f"--resume-from {typed} and another --out"
             )
 
@@ -116,7 +119,7 @@ def _check_path(request: Request) -> None:
         )
     if path.exists() and request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
         raise OutputError(
-            f"{path}: is no checkpoint, and --overwrite replaces no other file; delete it, or give another with --out"
+            f"{path}: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another with --out"
         )
     if request.log is not None:
         _check_log(Path(request.log), request)
