@@ -32,7 +32,7 @@ def told_of_home(path: str) -> str:
     """What is wrong with a path that begins with ~, as no file does that the shell has named; nothing else."""
     if path[:1] != "~" or path[1:2] not in ("", "/", os.sep):
         return ""
-    return f"the shell expands ~ only at the beginning of a word and without quotes; write $HOME{path[1:]}"
+    return f'the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME{path[1:]}"'
 
 
 def told_of_typing(paths: Iterable[object]) -> str:

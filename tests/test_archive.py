@@ -349,7 +349,9 @@ def test_what_a_file_is_instead_of_a_checkpoint_is_told(path, name, data, told):
 
 
 def test_a_home_folder_that_the_shell_did_not_expand_is_told():
-    told = "~/m.pt: no such file; the shell expands ~ only at the beginning of a word and without quotes; write $HOME/m"
+    told = (
+        '~/m.pt: no such file; the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME/m'
+    )
     with pytest.raises(CheckpointError, match=re.escape(told)):
         read_checkpoint("~/m.pt")
 

@@ -68,7 +68,8 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
         ),
         (
             ["--hidden-size", 32], 2,
-            "--hidden-size is 32 and verse.pt was trained with 16; leave it out to go on, or begin another run with --out\n",
+            "--hidden-size is 32 and verse.pt was trained with 16; leave it out to go on, or begin another run with "
+            "--out\n",
         ),
         (["--recall-dropout", 0.5], 2, "--recall-dropout is 0.5 and verse.pt was trained with 0.6; leave it out to"),
         (["--hidden-size", 32, "--force-resume"], 2, "--hidden-size: the weights in verse.pt are made for what they"),
@@ -265,7 +266,7 @@ def test_one_is_singular_and_a_folder_takes_the_checkpoint(folder):
         assert (training.process.exitcode, training.stdout) == (0, "models/verse.pt\n")
     assert "training: 1 epoch or 1 step, 1 lane, windows of 64, adamw" in training.stderr
     missing = train(folder, *flags, "--out", "nowhere/")
-    assert missing.stderr == "charrnn: nowhere: no such folder; make it, or give another file with --out\n"
+    assert missing.stderr == "charrnn: nowhere: no such folder; make it, or choose another place with --out\n"
 
 
 def test_the_log_of_another_training_is_left_alone(folder):

@@ -246,7 +246,7 @@ def test_a_line_of_which_a_model_knows_nothing_has_no_bits_where_that_is_left_ou
     assert [row["best"] for row in found] == ["words", "cyrillic", None]
     nothing = {"words": [False, True, True], "cyrillic": [True, False, True]}
     assert {name: [row["bits_per_char"][name] is None for row in found] for name in nothing} == nothing
-    assert b"these models do not read the same of it (--unknown skip)" in result.stderr
+    assert b"these models do not read the text alike (--unknown skip)" in result.stderr
     rows = [row.split("\t") for row in command(*arguments, stdin="Tin sole\nабв\n§§\n").stdout.decode().splitlines()]
     assert [row[1:3] for row in rows] == [["nan", "words"], [rows[1][1], "cyrillic"], ["nan", "-"]]
     above = command(*arguments, "--above", "0.01", stdin="Tin sole\n§§\n").stdout.decode()
@@ -281,7 +281,7 @@ def test_models_that_read_a_text_in_unlike_forms_compare_by_the_text_as_it_was_g
 
 
 def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_models):
-    told = "these models do not read the same of it ({}): what one of them reads may be the easier to predict"
+    told = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
 
     def note(*models, text=crlf_models):
         shown = command(*models, "--score", "-", stdin=text).stdout.decode()
@@ -300,10 +300,10 @@ def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_model
 
 
 def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
-    told = b"charrnn: words.txt: most of it is what words learned from; a loss on another text would be higher\n"
+    told = b"charrnn: words.txt: words learned from most of it; the loss on another text would be higher\n"
     assert command("words.pt", "--score", "words.txt").stderr == told
     table = command("zoo.pt", "words.pt", "--score", "words.txt")
-    assert b"words.txt: most of it is what zoo, words learned from" in table.stderr
+    assert b"words.txt: zoo, words learned from most of it" in table.stderr
     (trained / "other.txt").write_text((trained / "words.txt").read_text()[::-1])
     for path, is_own in (("words.txt", True), ("other.txt", False)):
         result = command("words.pt", "--score", path, "--json")

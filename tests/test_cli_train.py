@@ -231,7 +231,7 @@ def test_a_text_that_is_missing_is_told_before_an_output_that_is_there(charrnn, 
             ["verse.txt", "--out=~/my/v.pt"],
             "~/my: no such folder; the shell expands ~ only at the beginning of a word ",
         ),
-        (["verse.txt", "-o", "no/where.pt"], "no: no such folder; make it, or give another file with --out"),
+        (["verse.txt", "-o", "no/where.pt"], "no: no such folder; make it, or choose another place with --out"),
         (["verse.txt", "-o", "verse.txt"], "verse.txt: is the text itself; give another file with --out"),
         (["verse.txt", "-o", "-"], "--out -: it writes a file; name one"),
         (["verse.txt", "--log", "-"], "--log -: it writes a file; name one"),
@@ -298,7 +298,9 @@ def test_a_link_to_nowhere_is_told_by_the_folder_that_is_missing(charrnn, text):
     text.with_name("link.pt").symlink_to(far)
     result = charrnn("train", "verse.txt", "--out", "link.pt")
     assert (result.code, result.stdout) == (2, b"")
-    assert result.stderr.startswith(f"charrnn: {far.parent}: no such folder; make it, or give another file with --out")
+    assert result.stderr.startswith(
+        f"charrnn: {far.parent}: no such folder; make it, or choose another place with --out"
+    )
 
 
 def test_a_full_disk_on_stdout_does_not_hide_where_the_checkpoint_is(text):

@@ -78,7 +78,7 @@ def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trai
 
     def note(name, given):
         (subject,) = read_subjects([str(trained / name)])
-        (piece,) = choose_pieces([subject], given, "count")
+        (piece,) = choose_pieces([subject], given, "count", holds_all=True)
         return neurons_view(Watched(subject, piece)).data.get("note", "")
 
     for given in (None, Given(make_text(3000), "a.txt")):
@@ -104,7 +104,7 @@ def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_byt
     (subject,) = read_subjects([str(trained / "words.pt")])
     encoder = CharEncoder(characters, unit)
     subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
-    (piece,) = choose_pieces([subject], Given("a" * 3000, "a.txt"), "count")
+    (piece,) = choose_pieces([subject], Given("a" * 3000, "a.txt"), "count", holds_all=True)
     assert len(piece.text) == 1200 // widest
 
 
@@ -218,7 +218,7 @@ def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
     object.__setattr__(subject, "own_text", FoundText("words.txt", held_out, held_out))
     tracemalloc.start()
     try:
-        (piece,) = choose_pieces([subject], None, "count")
+        (piece,) = choose_pieces([subject], None, "count", holds_all=True)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -243,7 +243,7 @@ def test_of_a_pipe_that_never_ends_the_beginning_is_read(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     given = gallery.read_given([subject], {"text_file": "-", "text": None})
     assert (len(given.text), given.of) == (100_000, None)
-    (piece,) = choose_pieces([subject], given, "count")
+    (piece,) = choose_pieces([subject], given, "count", holds_all=True)
     assert piece.extent == f"the first {len(piece.text):,} characters of standard input"
     assert piece.fields["of"] is None
     assert surprise_view(subject, given, rule="count", top_k=0).cut.startswith("the first 20,000 characters of ")
@@ -255,7 +255,7 @@ def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
     prepared = []
     real = watching.fit_text
     monkeypatch.setattr(watching, "fit_text", lambda *args: prepared.append(len(args[1])) or real(*args))
-    (piece,) = choose_pieces([subject], Given(make_text(5_000), "a.txt"), "count")
+    (piece,) = choose_pieces([subject], Given(make_text(5_000), "a.txt"), "count", holds_all=True)
     assert prepared == [400]
     assert piece.extent == "the first 100 of 5,000 characters of a.txt"
 

@@ -25,13 +25,12 @@ def test_the_version_is_told(charrnn):
         (["--nothing"], "no such option: --nothing; `charrnn -h` tells more"),
         (
             ["--time", "10m", "train", "a.txt"],
-            "no such option: --time; a command's flags stand behind it, as in `charrnn train --time ...`; `charrnn -h` "
+            "no such option: --time; a command's flags go after it, as in `charrnn train --time ...`; `charrnn -h` "
             "tells more",
         ),
         (
             ["-q", "sample", "a.pt"],
-            "no such option: -q; a command's flags stand behind it, as in `charrnn sample -q ...`; `charrnn -h` "
-            "tells more",
+            "no such option: -q; a command's flags go after it, as in `charrnn sample -q ...`; `charrnn -h` tells more",
         ),
         (["train"], "missing argument 'TEXT...'; - stands for standard input; `charrnn train -h` tells more"),
         (["sample"], "missing argument 'CHECKPOINT'; `charrnn sample -h` tells more"),
@@ -85,16 +84,25 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train --data_dir corpora", "no such option: --data_dir; texts are given without a flag"),
         ("train -i a.txt", "no such option: -i; texts are given without a flag"),
         ("train a.txt --train_frac 0.9", "no such option: --train_frac; --val-fraction is the share that is held out"),
-        ("train a.txt --verbose", "no such option: --verbose; it tells all that it does, unless there is --quiet"),
+        ("train a.txt --verbose", "no such option: --verbose; it reports everything unless --quiet is given"),
         ("train a.txt --val_frac 0.1", "no such option: --val_frac (Possible options: --val-fraction)"),
         ("train a.txt --val 0.1", "no such option: --val; --val-fraction is the share that is held out, --val-text"),
         ("train a --valid b", "no such option: --valid; --val-fraction is the share that is held out, --val-text"),
         ("train a.txt -val b.txt", "no such option: -val; --val-fraction is the share that is held out, --val-text"),
         ("train a.txt --n-epochs 3", "no such option: --n-epochs (Possible options: --epochs)"),
         ("train a.txt -decay_rate 0.9", "no such option: -decay_rate; a long one begins with two hyphens: --beta2"),
-        ("train a --learning_rate_decay .9", "no such option: --learning_rate_decay; the rate falls in a line; --fin"),
-        ("train a.txt --lr_decay_factor=.5", "no such option: --lr_decay_factor; the rate falls in a line; --final-l"),
-        ("train a.txt --min_lr 1e-4", "no such option: --min_lr; the rate falls in a line; --final-learning-rate is "),
+        (
+            "train a --learning_rate_decay .9",
+            "no such option: --learning_rate_decay; the learning rate falls linearly; --fin",
+        ),
+        (
+            "train a.txt --lr_decay_factor=.5",
+            "no such option: --lr_decay_factor; the learning rate falls linearly; --final-l",
+        ),
+        (
+            "train a.txt --min_lr 1e-4",
+            "no such option: --min_lr; the learning rate falls linearly; --final-learning-rate is ",
+        ),
         ("train a.txt --init_from=resume", "--init_from=resume: --resume goes on with a training, and --init-from na"),
         ("train a.txt --dtype=bfloat16", "no such option: --dtype (Possible options: --precision)"),
         ("train a.txt --force", "no such option: --force (Possible options: --overwrite)"),
@@ -110,14 +118,20 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("inspect My Poems.txt", 'My Poems.txt: a name with spaces; put quotes around it: "My Poems.txt"'),
         (
             "inspect a.pt --text To be or",
-            "be or: behind --text To, and no file; quotes make one of the words: --text '",
+            "be or: follows --text To and is not a file; put quotes around the words: --text '",
         ),
-        ("inspect --text=To be --json -", "be: behind --text To, and no file; quotes make one of the words: --text "),
+        (
+            "inspect --text=To be --json -",
+            "be: follows --text To and is not a file; put quotes around the words: --text ",
+        ),
         (
             "train My --time 10 minutes",
-            "minutes: behind --time 10, and no file; quotes make one of the words: --time '",
+            "minutes: follows --time 10 and is not a file; put quotes around the words: --time '",
         ),
-        ("sample a.pt -p the wind", "wind: behind -p the, and no file; quotes make one of the words: -p 'the wind'"),
+        (
+            "sample a.pt -p the wind",
+            "wind: follows -p the and is not a file; put quotes around the words: -p 'the wind'",
+        ),
         ("sample a.pt --greedy", "no such option: --greedy; -t 0 always takes the likeliest character"),
         ("sample a.pt --count 3", "no such option: --count (Possible options: --num-samples)"),
         ("sample a.pt --max-tokens 9", "no such option: --max-tokens (Possible options: --length)"),

@@ -210,4 +210,4 @@ def test_a_gate_that_follows_something_is_found():
 
 def test_no_more_is_read_than_can_be_held():
     config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4096, num_layers=8, embedding_dim=2)
-    assert readable_length(config) * 5 * 4096 * 8 <= neurons.ACTIVATIONS_HELD
+    assert readable_length(config, 1) * 5 * 4096 * 8 <= neurons.ACTIVATIONS_HELD

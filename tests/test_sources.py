@@ -311,7 +311,7 @@ def test_what_may_not_be_read_in_a_folder_is_left_out_and_told(tmp_path, monkeyp
     found = find_documents(["all"], is_text=lambda document: is_text(document, PLAIN))
     assert names(found) == ["all/a", "all/g"]
     assert found.skipped == ["all/c.lock", "all/h", "all/b.lock", "all/e/f.lock"]
-    with pytest.raises(CorpusError, match=r"all: holds nothing that may be read, such as all/c\.lock; check the perm"):
+    with pytest.raises(CorpusError, match=r"all: nothing in it may be read, all/c\.lock for one; check the perm"):
         find_documents(["all"], include=["*lock"], is_text=lambda document: is_text(document, PLAIN))
     for name in ("all/b.lock", "own.lock"):
         with pytest.raises(CorpusError, match=rf"^{name}: cannot be read \(Permission denied\); check its permissions"):
@@ -341,7 +341,7 @@ def lock(monkeypatch):
         ("mybook", "did you mean mybook.txt?"), ("mybok.txt", "did you mean mybook.txt?"),
         ("MyBook.txt", "did you mean mybook.txt?"), ("texts/poem", "did you mean texts/poem.md?"),
         ("other.txt", "give a text file, or - for"), ("model", "give a text file"), ("none/mybook", "give a text file"),
-        ("~/mybook.txt", "the shell expands ~ only at the beginning of a word and without quotes; write $HOME/mybook"),
+        ("~/mybook.txt", 'the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME/my'),
         ("~mybook.txt", "did you mean mybook.txt?"),
     ],
 )  # fmt: skip

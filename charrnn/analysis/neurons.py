@@ -131,7 +131,7 @@ class GateUse:
     shut: NDArray[Any]
 
 
-def readable_length(config: ModelConfig, ids_each: int = 1) -> int:
+def readable_length(config: ModelConfig, ids_each: int) -> int:
     """Characters of which all activations can be held.
 
     Args:

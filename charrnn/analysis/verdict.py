@@ -28,7 +28,7 @@ LONG_SHARE = 1 / 6
 RISEN = 1.5
 """A learning rate so many times that of the evaluation before is that of a training that went on to a later end."""
 
-SHOWN = 5e-5
+LEAST_SHOWN = 5e-5
 """Nats that four decimals show: what is less has not fallen."""
 
 
@@ -47,7 +47,8 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
         return "no evaluation on record"
     first = _last_rise(history)
     risen = " since the learning rate rose again" if first else ""
-    lowest_ever = min(row.val_loss for row in history)
+    kept = best_row(history)
+    assert kept is not None, "there are evaluations"
     begun, history = history[first - 1].step if first else 0, history[first:]
     if len(history) < FEWEST:
         return _too_early(history, risen)
@@ -55,19 +56,19 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     assert best is not None, "there are evaluations"
     own = [row for row in history if row.step]  # the first weights of another's were measured without dropout
     if last.val_loss > best.val_loss * (1 + WORSE):
-        return _worse(best, last, training_fell=last.train_loss < (best if best.step else own[0]).train_loss)
+        return _worse(best, last, kept, training_fell=last.train_loss < (best if best.step else own[0]).train_loss)
     third, span = begun + (last.step - begun) * 2 / 3, f"the last third of the steps{risen}"
     before = _near(history, third)
     lowest = min(row.val_loss for row in history if row.step <= before.step)  # one evaluation may be a bump
     fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
     since = len(history) - 1 - history.index(best)
     is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
-    if fall > max(best.val_loss * FLAT, SHOWN) and not is_stalled:
+    if fall > max(best.val_loss * FLAT, LEAST_SHOWN) and not is_stalled:
         return f"still improving: the validation loss fell by {fall:.4f} nats over {span}; more time would help"
     blind = math.log(vocab_size)
-    if vocab_size > 1 and min(lowest_ever, last.train_loss) >= blind * (1 - BLIND):
-        return _learned_nothing(history, lowest_ever, blind)
-    fell = f"fell by {fall:.4f} nats" if fall > SHOWN else "has not fallen"
+    if vocab_size > 1 and min(kept.val_loss, last.train_loss) >= blind * (1 - BLIND):
+        return _learned_nothing(history, kept.val_loss, blind)
+    fell = f"fell by {fall:.4f} nats" if fall > LEAST_SHOWN else "has not fallen"
     seen = f"the validation loss {fell} over {span}"
     if is_stalled:
         seen = f"no gain in {since} evaluations, since step {best.step:,}"
@@ -75,13 +76,14 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
 
 
-def _worse(best: HistoryRow, last: HistoryRow, *, training_fell: bool) -> str:
+def _worse(best: HistoryRow, last: HistoryRow, kept: HistoryRow, *, training_fell: bool) -> str:
     """What a validation loss says that has risen, beside a training loss that fell since or did not."""
     rise = f"since step {best.step:,}: the validation loss has risen by {last.val_loss - best.val_loss:.4f} nats"
-    kept = "more time would not (the weights kept are those of the best step)"
+    whose = "the best step" if kept == best else f"step {kept.step:,}"
+    advice = f"more time would not (the weights kept are those of {whose})"
     if training_fell:
-        return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {kept}"
-    return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {kept}"
+        return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {advice}"
+    return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {advice}"
 
 
 def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_compare: bool) -> str:

@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
@@ -35,6 +36,9 @@ from charrnn.errors import CharRNNError, is_out_of_memory
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in: a function of that name, and with `PARTS` and `EXAMPLES`, which
 `with_parts` takes, and `SPEAKS_JSON` where that is so."""
+
+OWN_FLAGS, MUCH_ALIKE = ("--version", "--install-completion", "--show-completion", "--help"), 0.8
+"""Flags of no command, and the share of the letters that another has in common with one that is meant."""
 
 EXAMPLES = ("charrnn train mybook.txt --time 10m", 'charrnn sample mybook.pt --prompt "Once"')
 
@@ -109,9 +113,10 @@ def _make_command(name: str) -> Any:
 def _of_command(error: Any, words: list[str]) -> Exception:
     """An error before any command; a flag that stands there is a command's, if one follows."""
     flag, command = getattr(error, "option_name", ""), next((word for word in words if word in COMMANDS), "")
-    if not (flag and command):
+    is_ours = bool(get_close_matches(flag, OWN_FLAGS, 1, MUCH_ALIKE))
+    if is_ours or not (flag and command):
         return error  # type: ignore[no-any-return]
-    told = f"no such option: {flag}; a command's flags stand behind it, as in `charrnn {command} {flag} ...`"
+    told = f"no such option: {flag}; a command's flags go after it, as in `charrnn {command} {flag} ...`"
     return usage_error(told, error.ctx)
 
 

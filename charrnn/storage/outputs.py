@@ -42,7 +42,7 @@ def require_folder(path: Path, flag: str) -> None:
     Raises:
         OutputError: it is.
     """
-    if not (folder := folder_of(path)).is_dir():
+    if not os.path.isdir(folder := folder_of(path)):
         mend = told_of_home(str(folder)) or f"make it, or choose another place with {flag}"
         raise OutputError(f"{folder}: no such folder; {mend}")
 

@@ -77,7 +77,8 @@ class Corpus:
     """An encoded text.
 
     Attributes:
-        name: the first path's name without its folders, or "stdin", also where a shell's <(...) is a number there.
+        name: the first path's name without its folders; "stdin" for standard input and for a shell's <(...), whose own
+            name is a number.
         ids: shape (num_chars,), values in [0, V).
         encoder: of the alphabet of the whole text, its held-out piece included.
         counts: how often each character stands in the text, by id, shape (V,).
@@ -85,7 +86,7 @@ class Corpus:
         sha256: of those bytes, in hexadecimal.
         options: how it was read.
         num_documents: that it was read from.
-        skipped: files in folders that are not text.
+        skipped: what was left out of folders: files that are not text or have vanished, and what may not be read.
         num_distinct: characters, those included that are too rare for an id.
         val_name: of the first text that is held out by name, as `name` is; empty where the end is held out.
         num_held_out: characters at the end that are held out by name; 0 where `split` decides.

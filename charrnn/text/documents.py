@@ -101,14 +101,26 @@ def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
     Raises:
         CorpusError: it cannot be read.
     """
-    if not os.path.isfile(path) or os.path.getsize(path) <= num_bytes:
-        return False
+    return os.path.isfile(path) and os.path.getsize(path) > num_bytes and _hash(path, num_bytes) == sha256
+
+
+def is_exactly(path: str, num_bytes: int, sha256: str) -> bool:
+    """Whether a file, and no pipe, is of this size and this hash.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    return os.path.isfile(path) and os.path.getsize(path) == num_bytes and _hash(path, num_bytes) == sha256
+
+
+def _hash(path: str, num_bytes: int) -> str:
+    """The sha256 of a file's first bytes, in hexadecimal."""
     left, seen = num_bytes, hashlib.sha256()
     with read_errors_told(path), open(path, "rb") as file:
         while left and (chunk := file.read(min(left, CHUNK))):
             seen.update(chunk)
             left -= len(chunk)
-    return not left and seen.hexdigest() == sha256
+    return seen.hexdigest()
 
 
 def is_text(document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None) -> bool:

@@ -37,7 +37,8 @@ def read_lines(
         options: its encoding, in which a line feed must be the one byte that it is in ASCII, and no line may depend
             on those before it.
         is_tolerant: whether bytes that are not in it stand in the lines as surrogates.
-        advance: told, behind lines, how many more bytes of a file have been read, compressed or not.
+        advance: called after each group of lines with how many more bytes of the file were read, of a compressed one
+            before they are unpacked.
 
     Yields:
         The whole lines that were there, one or more, each with its line feed; the last may lack one.

@@ -89,7 +89,7 @@ class Found:
 
     Attributes:
         documents: in order.
-        skipped: files in folders that are not text or are gone by now, and what in folders may not be read.
+        skipped: what is left out of folders: files that are not text or have vanished, and what may not be read.
         held_out_from: place of the first document that is held out by name; None where none is.
     """
 

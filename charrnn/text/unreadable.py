@@ -69,7 +69,7 @@ def nothing_found(
         locked: what in it may not be read.
     """
     if locked and not others:
-        return f"holds nothing that may be read, such as {locked[0]}; check the permissions"
+        return f"nothing in it may be read, {locked[0]} for one; check the permissions"
     if others:
         is_one = len(others) == 1
         which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"

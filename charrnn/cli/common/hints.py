@@ -5,7 +5,7 @@ from __future__ import annotations
 _OF_SAMPLE = "it is a flag of `charrnn sample`"
 _SAMPLES = f"{_OF_SAMPLE}; --sample-every shows what it writes while it trains"
 _TEXTS = "texts are given without a flag"
-_RATE = "the rate falls in a line; --final-learning-rate is its last value, as a share of --learning-rate"
+_RATE = "the learning rate falls linearly; --final-learning-rate is its last value, as a share of --learning-rate"
 _CHECKPOINT = "a checkpoint is given without a flag"
 _STDOUT = "the text goes to stdout: add > and a file's name"
 
@@ -16,7 +16,7 @@ TRAIN = {
     **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--input-txt", "--dataset"), _TEXTS),
     **dict.fromkeys(("--text", "--file", "--corpus"), _TEXTS),
     **dict.fromkeys(("--lr-decay", "--learning-rate-decay", "--lr-decay-factor", "--min-lr"), _RATE),
-    **dict.fromkeys(("--verbose", "-v"), "it tells all that it does, unless there is --quiet; --json tells programs"),
+    **dict.fromkeys(("--verbose", "-v"), "it reports everything unless --quiet is given; --json is for programs"),
     "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
     **dict.fromkeys(("--val", "--valid"), "--val-fraction is the share that is held out, --val-text a text of its own"),
     "--model": "--cell chooses the kind of network, and --out names the checkpoint",

@@ -81,7 +81,7 @@ def hint_at(flag: str, hints: Mapping[str, str]) -> str:
 
 
 def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Mapping[str, str]) -> str:
-    """Find a long flag that begins with one hyphen or a dash, and a short one with an equals sign.
+    """Find what a parser would misread: a long flag with one hyphen or a dash, = behind a short one, lost quotes.
 
     Args:
         arguments: of a command.
@@ -143,10 +143,16 @@ def _told_of_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) ->
         elif not (sign and known.get(flag)):
             continue
         lost = list(takewhile(lambda word: word[:1] != "-" and not os.path.exists(word), arguments[place:]))
-        if 0 < len(lost) < num_paths:
+        if 0 < len(lost) < num_paths and not any(map(_looks_like_path, lost)):
             whole = as_typed(" ".join([value, *lost]))
-            return f"{' '.join(lost)}: behind {flag} {value}, and no file; quotes make one of the words: {flag} {whole}"
+            told = f"follows {flag} {value} and is not a file; put quotes around the words: {flag} {whole}"
+            return f"{' '.join(lost)}: {told}"
     return ""
+
+
+def _looks_like_path(word: str) -> bool:
+    """Whether a word is a missing file's name rather than one of a text: it names a folder, or has an ending."""
+    return "/" in word or os.sep in word or len(os.path.splitext(word)[1]) > 1
 
 
 def _outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[str]:

@@ -48,7 +48,7 @@ NO_TEXT = re.compile("[\udc80-\udcff]")
 NEIGHBOURS = 5
 """Characters over which a line's worst place is measured: fewer would be one odd character, more half a line."""
 
-QUIET_SECONDS, SECONDS_BETWEEN = 10.0, 60.0
+FIRST_TOLD_SECONDS, SECONDS_BETWEEN = 10.0, 60.0
 """Until it is first told how much of a file is scored, and from then on."""
 
 
@@ -88,7 +88,7 @@ class Waiting:
     def __init__(self, path: str) -> None:
         is_wanted = is_live() and not sys.stdout.isatty() and os.path.isfile(path)
         self._path, self._size = path, os.path.getsize(path) if is_wanted else 0
-        self._done, self._begun, self._next = 0, time.monotonic(), QUIET_SECONDS
+        self._done, self._begun, self._next = 0, time.monotonic(), FIRST_TOLD_SECONDS
 
     def __call__(self, more: int) -> None:
         """Take into account how many more bytes are scored."""
@@ -215,11 +215,10 @@ def _format(
     scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO, options: TextOptions
 ) -> bytes:
     """A line's row; the line itself is in it as it is, where it has bytes that are no text."""
-    is_odd = NO_TEXT.search(scored.text) is not None
-    is_foreign = is_odd and not options.codec.startswith("utf-8")
+    is_foreign = NO_TEXT.search(scored.text) is not None and not options.codec.startswith("utf-8")
     text = scored.text.encode(options.encoding, "surrogateescape") if is_foreign else to_bytes(scored.text)
     if as_json:
-        exact = {"bytes": base64.b64encode(text).decode("ascii")} if is_odd else {}
+        exact = {"bytes": base64.b64encode(text).decode("ascii")} if is_foreign else {}
         return to_bytes(to_json({**_fields(scored, subjects), **exact}) + "\n")
     columns = [f"{value:.4f}" for value in scored.bits]
     if len(subjects) > 1:

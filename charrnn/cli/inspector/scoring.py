@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,14 +30,13 @@ from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none
 from charrnn.standard_input import name_of
 from charrnn.text.decoding import prepare
-from charrnn.text.documents import read_text
+from charrnn.text.documents import is_exactly, read_text
 from charrnn.text.encoder import Ids
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
-from charrnn.text.unpacking import CHUNK
 from charrnn.wording import format_perplexity, number_of
 
-UNLIKE = "these models do not read the same of it ({}): what one of them reads may be the easier to predict"
+UNLIKE = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     text = read_text(path, shared_encoding(subjects))
     with scoring_progress(len(subjects), as_json=as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
-    learned = [_learned_from(subject, path) for subject in subjects]
+    learned = [is_exactly(path, facts.bytes, facts.sha256) for facts in (s.contents.corpus for s in subjects)]
     unlike = []
     if len(subjects) > 1:
         scores, unlike = [score.over_given for score in scores], unlike_readings(subjects, text, rule)
@@ -99,7 +96,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
             print_lines(wrapped(UNLIKE.format(", ".join(unlike)), terminal_width()))
     if any(learned) and not as_json:
         who = ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own)
-        write_error(f"{name_of(path)}: most of it is what {who} learned from; a loss on another text would be higher")
+        write_error(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
 
 
 @contextlib.contextmanager
@@ -212,18 +209,6 @@ def unknown_price(subject: Subject) -> float:
 def best_fit(losses: Sequence[float]) -> int:
     """Which loss is the lowest, the first of equals; one that is no number never is, unless all are."""
     return min(range(len(losses)), key=lambda index: (math.isnan(losses[index]), losses[index]))
-
-
-def _learned_from(subject: Subject, path: str) -> bool:
-    """Whether a file is, to the byte, the text that a model learned from, but for what was held out."""
-    corpus = subject.contents.corpus
-    if not os.path.isfile(path) or os.path.getsize(path) != corpus.bytes:
-        return False
-    seen = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            seen.update(chunk)
-    return seen.hexdigest() == corpus.sha256
 
 
 def _final_loss(result: Score) -> float:

@@ -173,9 +173,7 @@ def too_few(number: int, unit: str = "character") -> str:
     return f"{number_of(number, unit)} {'is too little' if number == 1 else 'are too few'}"
 
 
-def choose_pieces(
-    subjects: Sequence[Subject], given: Given | None, rule: str, *, holds_all: bool = True
-) -> list[Piece]:
+def choose_pieces(subjects: Sequence[Subject], given: Given | None, rule: str, *, holds_all: bool) -> list[Piece]:
     """Take the given text for every model, or else the piece of its corpus that was held out; of all the same length.
 
     Args:

@@ -11,9 +11,9 @@ from charrnn.cli.trainer.log import LINE_BEGINNING, begins_as_log
 from charrnn.cli.trainer.request import Request
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
-from charrnn.standard_input import STDIN, told_of_home
+from charrnn.standard_input import STDIN
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
-from charrnn.storage.outputs import folder_of, require_output, temporary_beside
+from charrnn.storage.outputs import folder_of, require_folder, require_output, temporary_beside
 from charrnn.text.cache import is_kept
 from charrnn.text.options import BYTE
 from charrnn.text.sources import require_texts
@@ -119,12 +119,12 @@ def _check_path(request: Request) -> None:
         )
     if path.exists() and request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
         raise OutputError(
-            f"{path}: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another with --out"
+            f"{path}: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another --out"
         )
     if request.log is not None:
         _check_log(Path(request.log), request)
     folder = folder_of(path)
-    _require_folder(folder, "--out")
+    require_folder(path, "--out")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
     _try_to_write(path)
@@ -141,13 +141,7 @@ def _check_log(log: Path, request: Request) -> None:
         raise OutputError(f"{log}: exists; replace it with --overwrite, or give another file with --log")
     if is_there and not begins_as_log(log):
         raise OutputError(f"{log}: is not the log of a training; give another file with --log")
-    _require_folder(log.parent, "--log")
-
-
-def _require_folder(folder: Path, flag: str) -> None:
-    if not os.path.isdir(folder):
-        mend = told_of_home(str(folder)) or f"make it, or give another file with {flag}"
-        raise OutputError(f"{folder}: no such folder; {mend}")
+    require_folder(log, "--log")
 
 
 def _is_pipe(path: str) -> bool:
