@@ -72,7 +72,7 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
             "--out\n",
         ),
         (["--recall-dropout", 0.5], 2, "--recall-dropout is 0.5 and verse.pt was trained with 0.6; leave it out to"),
-        (["--hidden-size", 32, "--force-resume"], 2, "--hidden-size: the weights in verse.pt are made for what they"),
+        (["--hidden-size", 32, "--force-resume"], 2, "--hidden-size: cannot be changed, since the weights in verse.pt"),
         (["--log", "verse.txt"], 2, "verse.txt: is the checkpoint or the text itself; give another file with --log"),
         (["--log", "notes.log"], 2, "notes.log: is not the log of a training; give another file with --log"),
         (["--log", "loop.log"], 2, "loop.log: cannot be written (Too many levels of symbolic links); give"),
@@ -371,7 +371,7 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
         text.write("more\n")
     refused = train(folder, "--resume", "--max-steps", 24)
     assert refused.process.exitcode == 1
-    command = re.search(r"it has grown: go on with what there was by (.*), or begin", refused.stderr)[1]
+    command = re.search(r"it has grown: to go on with what there was, run (.*), or begin", refused.stderr)[1]
     assert command == "head -c 3000 verse.txt | charrnn train - --out verse.pt --resume --max-steps 24"
     (folder / "there.txt").write_bytes((folder / "verse.txt").read_bytes()[:3000])
     words = shlex.split(command.rpartition("|")[2].replace(" - ", " there.txt "))
@@ -379,7 +379,7 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
     before = (folder / "verse.pt").read_bytes()
     branch = ["--resume-from", "verse.pt", "--out", "b.pt"]
     refused = train(folder, *branch, "--log", "b.log", "--time", "1m30s", "--epochs", 3, "--no-cache")
-    command = re.search(r"by head -c 3000 verse.txt \| (.*), or begin", refused.stderr)[1]
+    command = re.search(r"run head -c 3000 verse.txt \| (.*), or begin", refused.stderr)[1]
     assert command == f"charrnn train - --no-cache {' '.join(branch)} --log b.log --epochs 3 --time 90"
     assert run_charrnn(folder, *shlex.split(command.replace(" - ", " there.txt "))[1:]).returncode == 0
     assert ((folder / "verse.pt").read_bytes() == before, (folder / "b.log").exists()) == (True, True)
@@ -392,7 +392,7 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
 def test_a_text_that_has_grown_is_told_as_that_whatever_is_new_in_it(folder):
     few = ["--out", "few.pt", "--min-count", 40, "--max-steps"]
     assert train(folder, *SMALL, *few, 3).process.exitcode == 0
-    told = "; it has grown: go on with what there was by head -c 3000 verse.txt | charrnn train - --out "
+    told = "; it has grown: to go on with what there was, run head -c 3000 verse.txt | charrnn train - --out "
     for new, flags in (("\u4e2d", ["--max-steps", 24]), (make_text(5000), [*few, 5])):
         (folder / "verse.txt").write_text(make_text(3000) + new, encoding="utf-8")
         refused = train(folder, "--resume", *flags)

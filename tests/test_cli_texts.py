@@ -196,7 +196,7 @@ def test_bytes_that_are_other_characters_in_other_files_are_another_text(charrnn
     again = ["--out", "both.pt", "--resume", "--max-steps", 6]
     refused = charrnn("train", "-", *again, stdin=b"".join(texts))
     assert refused.code == 1
-    assert "both.pt: learned from these bytes as other characters, since they stood in other files: " in refused.stderr
+    assert "both.pt: read these bytes as other characters: they were divided into files differently " in refused.stderr
     assert charrnn("train", "a.txt", "b.txt", *again).code == 0
 
 
@@ -215,11 +215,11 @@ def test_where_a_text_that_was_learned_from_is_to_be_held_out_the_flag_that_says
     ("flags", "told"),
     [
         (["--out", "a.pt", "--resume", "--hidden-size", 64], "--hidden-size is 64 and a.pt was trained with 16"),
-        (["--out", "a.pt", "--force-resume", "--cell", "gru"], "--cell: the weights in a.pt are made for what they"),
+        (["--out", "a.pt", "--force-resume", "--cell", "gru"], "--cell: cannot be changed, since the weights in a.pt"),
         (["--out", "a.pt", "--resume", "--dropout", 0.4], "--dropout is 0.4 and a.pt was trained with 0.0"),
         (["--resume-from", "slim.pt"], "slim.pt: was exported without what it takes to go on"),
         (["--init-from", "a.pt", "--lines"], "--lines keeps lines apart, and the model in a.pt recalls what stood"),
-        (["--init-from", "a.pt", "--num-layers", 9], "--num-layers is 9, and the weights in a.pt are made for what"),
+        (["--init-from", "a.pt", "--num-layers", 9], "--num-layers is 9, and the weights in a.pt were made for 1"),
     ],
 )
 def test_flags_that_a_checkpoint_does_not_fit_are_told_before_a_text_is_read(charrnn, tmp_path, flags, told):

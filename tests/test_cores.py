@@ -66,7 +66,7 @@ def test_in_a_container_the_cores_are_as_many_as_it_has_time_for(monkeypatch, tm
     assert cores.allotted_cores() == allotted
     monkeypatch.setattr(torch, "get_num_threads", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert threads.default_threads() == min(6, allotted)
+    assert threads.default_threads(1) == min(6, allotted)
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,15 @@ def test_each_process_takes_a_gpu_of_its_own(gpus_of, seen, numbers, device):
 @pytest.mark.parametrize(
     ("seen", "told"),
     [
-        (["abcd"] * 5, ", on the CPU since 1 of 5 processes have none of the 4 GPUs; start one for each"),
-        (["a", "a"], ", on the CPU since 1 of 2 processes have none of the 1 GPU; start one for each"),
-        (["a", ""], ", on the CPU since 1 of 2 processes have none of the 1 GPU; start one for each"),
+        (
+            ["abcd"] * 5,
+            ", on the CPU since 5 processes share 4 GPUs and 1 would have none; start one process for each GPU",
+        ),
+        (
+            ["a", "a"],
+            ", on the CPU since 2 processes share 1 GPU and 1 would have none; start one process for each GPU",
+        ),
+        (["a", ""], ", on the CPU since 2 processes share 1 GPU and 1 would have none; start one process for each GPU"),
         (["", ""], ""),
     ],
 )
@@ -83,13 +89,14 @@ def test_gpus_that_are_too_few_are_told_of_and_left_idle_by_all(gpus_of, seen, t
         chosen = gpus_of(ids)
         ranks = Told(rank, [list(ids) for ids in seen])
         assert choose_device("auto", ranks) == ("cpu", told)
-        with pytest.raises(ConfigError, match=rf"^--device cuda: \d of {len(seen)} processes have no GPU of their own"):
+        with pytest.raises(ConfigError, match=rf"^--device cuda: of {len(seen)} processes, \d would have no GPU of"):
             choose_device("cuda", ranks)
         assert not chosen
 
 
 def test_a_process_alone_computes_on_the_gpu_that_torch_has_chosen(gpus_of):
-    assert choose_device("auto", ALONE)[0] == "cpu", "there is none here"
+    gpus_of("")
+    assert choose_device("auto", ALONE) == ("cpu", "")
     chosen = gpus_of("ab")
     assert choose_device("auto", ALONE) == ("cuda", "")
     assert not chosen
@@ -141,18 +148,25 @@ def test_each_host_keeps_encoded_texts_where_it_was_told_to(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("flags", "explicit", "threads"),
-    [("", {}, [3, 8]), ("--threads 3", {}, [3, 3]), ("", {"threads": 3}, [3, 3])],
+    ("flags", "explicit", "before", "threads"),
+    [("", {}, 3, [3, 8]), ("--threads 3", {}, 3, [3, 3]), ("", {"threads": 3}, 3, [3, 3]), ("", {}, 2, [2, 2])],
 )
 def test_a_resume_on_hosts_of_different_size_gives_each_process_the_threads_of_its_own(
-    monkeypatch, flags, explicit, threads
+    monkeypatch, flags, explicit, before, threads
 ):
-    monkeypatch.setattr(resumption, "default_threads", lambda processes: 8)
+    """Those of a flag are everybody's, in an earlier command too, of which a number that nobody would choose tells."""
     monkeypatch.setattr(resumption, "allotted_cores", lambda: 3)
     monkeypatch.setattr(resumption.os, "cpu_count", lambda: 8)
     stored = SimpleNamespace(training={"other_ranks": [{}]}, made={"cores": "3"}, given=lambda flag: flags)
-    config = TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01, threads=3)
-    found = [resumption._settle_threads(config, stored, explicit, part).threads for part in parts(2)]
+    config = TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01, threads=before)
+    found, heard = [], []
+    for part, here in zip(parts(2), (3, 8), strict=True):
+        monkeypatch.setattr(resumption, "default_threads", lambda processes, here=here: here)
+        if part.is_first:
+            part.broadcast = lambda function: heard.append(function()) or heard[0]
+        else:
+            part.broadcast = lambda function: heard[0]
+        found.append(resumption._settle_threads(config, stored, explicit, part).threads)
     assert found == threads
 
 

@@ -798,7 +798,7 @@ from charrnn.cli import main
 from charrnn.training import loop
 
 take_step = loop.take_step
-loop.take_step = lambda run: (time.sleep(0.4), take_step(run))
+loop.take_step = lambda run: (time.sleep(0.4), take_step(run))[1]
 main()
 """
 

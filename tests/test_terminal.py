@@ -119,7 +119,7 @@ def test_the_display_shows_progress_losses_speed_and_a_sample_while_stdout_stays
     assert "\x1b[" in shown
     assert "best validation loss" in plain(shown)
     assert shown.endswith(
-        "`charrnn sample verse.pt` writes more of it; `charrnn inspect verse.pt` tells how good it is\r\n"
+        "`charrnn sample verse.pt` writes text with it; `charrnn inspect verse.pt` shows how good it is\r\n"
     )
     assert shown.rstrip().endswith(plain(shown).rstrip()[-20:]), "the cursor is given back"
 

@@ -555,6 +555,16 @@ def test_what_an_evaluation_takes_is_known_from_the_first_one_however_far_off_th
     assert run.seconds <= 100 - run.finish_seconds
 
 
+def test_what_an_evaluation_took_on_another_machine_is_not_believed_after_a_resume(monkeypatch, clock):
+    make_slow(monkeypatch, clock, (0.1, loop, "take_step"), (8.0, validation, "evaluate"))
+    run = start(max_steps=None, time_limit=100.0, evaluations=4)
+    validation.validate_beginning(run)
+    run.load_state_dict({**run.state_dict(), "evaluation_seconds": 0.01})
+    run.has_evaluated = False  # by this process
+    finish(run)
+    assert run.seconds <= 100 - run.finish_seconds
+
+
 def test_time_before_an_evaluation_whose_figures_begin_anew_is_no_time_of_training(monkeypatch, clock):
     """Where what is held out has changed, or a finished run goes on after its evaluation in cold windows."""
     make_slow(monkeypatch, clock, (2.0, loop, "take_step"))

@@ -209,7 +209,7 @@ def test_an_exported_model_can_be_begun_with(folder, charrnn):
 @pytest.mark.parametrize(
     ("flags", "code", "told"),
     [
-        (["base.pt", "--hidden-size", 32], 2, "--hidden-size is 32, and the weights in base.pt are made for what they"),
+        (["base.pt", "--hidden-size", 32], 2, "--hidden-size is 32, and the weights in base.pt were made for "),
         (["base.pt", "--unit", "byte"], 2, "--unit is byte, and base.pt has learned characters; leave it out"),
         (["base.pt", "--resume"], 2, "--init-from begins a training with a model's weights, and --resume goes on with"),
         (["base.pt", "--lines"], 2, "--lines keeps lines apart, and the model in base.pt recalls what stood before"),

@@ -14,6 +14,9 @@ from charrnn.limits import Range, check_choice, check_range
 from charrnn.standard_input import STDIN, told_of_typing
 
 DEFAULT_LENGTH = 500
+MOST_TEXTS = 10**12
+"""Texts that can be asked for at once: more than anybody reads."""
+
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 """Texts that are computed side by side, at most, by the device."""
 
@@ -60,7 +63,7 @@ def sample(
         typer.Option(
             "--length",
             "-n",
-            help="Characters to write after the prompt; -1: without end. [default: 500, or more for --lines or --stop]",
+            help="Characters after the prompt; -1: without end. [default: 500; more for --lines, --match or --stop]",
             **UNSAID,
         ),
     ] = None,
@@ -239,7 +242,7 @@ def _check_ends(flags: Mapping[str, Any]) -> None:
     if not -1 <= flags["length"] <= MOST_CHARACTERS:
         raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
     check_range("lines", flags["lines"], Range(1))
-    check_range("num_samples", flags["num_samples"], Range(1, MOST_CHARACTERS))
+    check_range("num_samples", flags["num_samples"], Range(1, MOST_TEXTS))
     endless = flags["length"] == -1
     for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
         if endless and value:

@@ -9,9 +9,8 @@ keeps the cores busier than one network does, whose steps are short.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
@@ -123,18 +122,18 @@ def side_by_side(model: Model, function: Callable[[Item], Result], items: Sequen
     """
     if isinstance(model, CharRNN) or model.at_once == 1:
         return [function(item) for item in items]
-    learns, has_failed = torch.is_grad_enabled(), threading.Event()
+    learns, failures = torch.is_grad_enabled(), list[BaseException]()
     is_rounded, rounded_to = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def call(item: Item) -> Result:
-        if has_failed.is_set():  # another process waits there with a member, and this one would wait for it in return
-            raise CancelledError
+        if failures:  # another process waits there with a member, and this one would wait for it in return
+            raise failures[0]
         torch.set_num_threads(model.threads_each)  # of the thread that calls, and of no other
         try:
             with torch.set_grad_enabled(learns), torch.autocast("cpu", rounded_to, enabled=is_rounded):
                 return function(item)
-        except BaseException:
-            has_failed.set()
+        except BaseException as error:
+            failures.append(error)
             raise
 
     return list(_workers(model.at_once).map(call, items))

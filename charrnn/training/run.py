@@ -54,6 +54,7 @@ class TrainingRun:
         set_up_seconds: how many of its seconds were spent before it trained, in this process and in those before.
         history: one row per evaluation.
         best: the one with the lowest loss, the first of equals; None before the first.
+        has_evaluated: whether this process has made an evaluation.
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
         pace: sums since the last evaluation.
@@ -80,6 +81,7 @@ class TrainingRun:
     set_up_seconds: float = 0.0
     history: list[HistoryRow] = field(default_factory=list)
     best: HistoryRow | None = None
+    has_evaluated: bool = False
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
     health: Health = field(default_factory=Health)

@@ -34,7 +34,8 @@ def validate(run: TrainingRun) -> float:
     Raises:
         DivergenceError: they were left too often.
     """
-    longest = MOST_SLOWER * run.evaluation_seconds if run.history else math.inf  # what was expected may be far off
+    # what was expected, or measured on another machine, may be far off
+    longest = MOST_SLOWER * run.evaluation_seconds if run.has_evaluated else math.inf
     while True:
         run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
         give_back_freed_memory()
@@ -45,7 +46,7 @@ def validate(run: TrainingRun) -> float:
         else:
             loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
         give_back_freed_memory()
-        run.evaluation_seconds = min(run.ranks.now() - started, longest)
+        run.evaluation_seconds, run.has_evaluated = min(run.ranks.now() - started, longest), True
         lowest = run.best.val_loss if run.best else math.inf
         if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
             return loss

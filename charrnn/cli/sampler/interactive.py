@@ -17,6 +17,7 @@ from charrnn.cli.sampler.telling import Shortfall, tell_short
 from charrnn.cli.sampler.writing import write_stream
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
+from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import Ending
 from charrnn.generation.samples import draw_characters
 from charrnn.text.decoding import BOM, prepare
@@ -25,29 +26,31 @@ from charrnn.text.decoding import BOM, prepare
 def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
     """Read beginnings from standard input until it ends, and continue each.
 
-    Ctrl-C ends the text that is being written, not the conversation, unless what is typed comes from a file: nobody can
-    type the end of that. The n-th text of a seed is the same every time.
+    Ctrl-C ends the text that is being written, not the conversation, unless the beginnings come from a file, which
+    nobody can end by typing. The n-th text of a seed is the same every time.
 
     Args:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
         unknown: what becomes of characters that the model lacks; see `fit_prompt`.
         checkpoint: how the user calls the model.
-        quiet: whether it is kept back how to type, and where a text has fewer lines than were asked for, by a length
-            that was given.
+        quiet: whether to say neither how to type nor, where a length was given, which text fell short of its lines or
+            its stop.
     """
     with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
         import readline  # noqa: F401
     if not quiet and sys.stdin.isatty():
         leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
-        write_line(sys.stderr, f"type a beginning and Enter; Ctrl-C ends a text, {leaves}")
+        write_line(sys.stderr, f"type a beginning, then Enter; Ctrl-C stops a text or drops a line, {leaves}")
     number = 0
     for line in _lines():
         try:
             typed = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint, IN_CONVERSATION)
             beginning = job.prompt + typed
-            match = job.sampler.match
+            match, length = job.sampler.match, job.length
             if match is not None:
-                match = match.after(beginning, job.length)
+                match = match.after(beginning, None if job.length_is_chosen else length)
+                if length is not None and job.length_is_chosen:
+                    length = min(max(length, match.shortest(job.rules.lines or 1)), MOST_CHARACTERS)
         except CharRNNError as error:
             write_error(str(error))
             continue
@@ -55,16 +58,17 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         if typed:
             sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, beginning))
         ending = Ending(job.rules, beginning)
-        drawn = draw_characters(sampler, job.encoder, job.length, ending, number, with_log_probabilities=False)
+        drawn = draw_characters(sampler, job.encoder, length, ending, number, with_log_probabilities=False)
         number += 1
-        with contextlib.nullcontext() if _is_of_file() else contextlib.suppress(KeyboardInterrupt):
+        is_of_file = _is_of_file()
+        with contextlib.nullcontext() if is_of_file else contextlib.suppress(KeyboardInterrupt):
             opening = typed if job.echo else ""
             characters = itertools.chain(opening, (character for character, _ in drawn))
-            write_stream(sys.stdout.buffer, characters, ends_line=True)
+            write_stream(sys.stdout.buffer, characters, ends_line=True, goes_on=not is_of_file)
         if not quiet or job.length_is_chosen:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)
-            tell_short(shortfall, job)
+            tell_short(shortfall, replace(job, length=length))
 
 
 def _is_of_file() -> bool:

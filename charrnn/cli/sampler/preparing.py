@@ -151,8 +151,8 @@ def _warn_of_other_forms(others: Iterable[Other], first: Checkpoint, first_has_c
         own, of_first = (_form_of(contents) for contents in (other.contents, first))
         if own != of_first:
             write_error(
-                f"--mix {other.path} has its text {own}, and the first model {of_first}; what is typed is read as the "
-                "first model's text was"
+                f"the text of --mix {other.path} is {own}, that of the first model {of_first}; what you type is "
+                "treated like the first model's"
             )
         encoder = other.contents.encoder
         has_cr_lf = ends_lines_by_cr_lf(encoder, other.contents.corpus.counts)
@@ -164,8 +164,8 @@ def _warn_of_other_forms(others: Iterable[Other], first: Checkpoint, first_has_c
 
 
 def _form_of(contents: Checkpoint) -> str:
-    """How a model's text was brought to one form, in words."""
-    case = "in lowercase" if contents.text.lowercase else "in the case it came in"
+    """The form that a model's text was brought to, in words."""
+    case = "in lowercase" if contents.text.lowercase else "in its original case"
     return case if contents.text.normalize == "none" else f"{case} and normalized by {contents.text.normalize}"
 
 

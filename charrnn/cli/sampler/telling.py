@@ -43,7 +43,7 @@ class Shortfall:
         self.refused += written.refused
         self.only_known |= written.reason == "known"
         if rules.lines is None:
-            self.num_unstopped += bool(rules.stops) and written.reason == "length"
+            self.num_unstopped += bool(rules.stops) and written.reason in ("length", "match")
         elif written.reason in ("length", "match", "known") and written.lines < rules.lines:
             self.num_short += 1
             self.num_without_room += written.reason == "match"
@@ -58,11 +58,14 @@ def tell_refused(refused: int, sources: Sequence[str]) -> None:
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
     """Say on stderr where there are fewer lines than were asked for, or no stop has come, why, and what to do."""
-    if shortfall.num_unstopped:
-        told = f"--length {job.length} was reached"
+    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
+    ends_by_pattern = job.sampler.match is not None and (job.takes_no_line or not job.writes_line_feeds)
+    if shortfall.num_unstopped and not ends_by_pattern:
+        told = f"--length {job.length}{drawn} was reached"
         if job.num_samples > 1:
-            told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached --length {job.length}"
-        write_line(sys.stderr, f"{told} before --stop; give a larger --length")
+            told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached --length {job.length}{drawn}"
+        other = ", or a higher --temperature" if shortfall.refused else ""
+        write_line(sys.stderr, f"{told} before --stop; give a larger --length{other}")
     if not shortfall.num_short:
         if shortfall.only_known:
             write_line(sys.stderr, ONLY_KNOWN)
@@ -72,7 +75,6 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
     told = f"{shortfall.lines:,} of {wanted}"
     if job.num_samples > 1:
         told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
-    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
     reason = f"--length {job.length}{drawn} was reached"
     has_no_room = shortfall.num_without_room == shortfall.num_short
     if has_no_room:

@@ -84,18 +84,21 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
     return shortfall
 
 
-def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = False, ends_line: bool = False) -> None:
+def write_stream(
+    out: BinaryIO, characters: Iterable[str], *, ready: bool = False, ends_line: bool = False, goes_on: bool = False
+) -> None:
     """Write characters as they come.
 
     On a terminal each is shown at once, what would command the terminal is shown and not obeyed, a CR before a line
     feed is left out, and the line is ended; elsewhere they are handed on unaltered every `FLUSH_SECONDS`, and a line is
-    ended where Ctrl-C cuts it.
+    ended where Ctrl-C cuts it, unless its reader has stopped reading.
 
     Args:
         out: to write to.
         characters: to write.
         ready: they are made for a terminal already.
         ends_line: whether the line is ended elsewhere too, as a program wants it that waits for its end.
+        goes_on: whether more is written after Ctrl-C, so that a slow reader is waited for.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     ends_line = ends_line or is_terminal
@@ -108,7 +111,7 @@ def write_stream(out: BinaryIO, characters: Iterable[str], *, ready: bool = Fals
                 out.flush()
                 flushed = time.monotonic()
     except KeyboardInterrupt:
-        if not ends_line:  # a program that waits for a line's end may be slow
+        if not goes_on:
             _stop_waiting(out)
         ends_line = ends_line or last != ""
         raise
@@ -139,7 +142,7 @@ def _until_ctrl_c(out: BinaryIO) -> Iterator[None]:
 
 
 def _stop_waiting(out: BinaryIO) -> None:
-    """Write what a reader takes at once; what one who has stopped reading does not take is lost, and all that follows.
+    """Write what the reader takes at once; where it does not take all, the rest is lost, and so is all that follows.
 
     A terminal is left as it is.
     """
@@ -149,13 +152,15 @@ def _stop_waiting(out: BinaryIO) -> None:
         descriptor = out.fileno()
     except OSError:  # it is no file
         return
+    was_blocking = os.get_blocking(descriptor)
     os.set_blocking(descriptor, False)
     try:
         out.flush()
         is_taken = True
     except OSError:  # the pipe is full, or has no reader any more
         is_taken = False
-    os.set_blocking(descriptor, True)  # for who shares it
+    finally:
+        os.set_blocking(descriptor, was_blocking)  # for who shares it
     if not is_taken:
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 

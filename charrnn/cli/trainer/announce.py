@@ -221,7 +221,7 @@ def doubt(run: TrainingRun) -> str:
 def next_steps(path: str) -> str:
     """Say what can be done with a checkpoint, whose path stands in a command as it is."""
     typed = as_typed(path)
-    return f"`charrnn sample {typed}` writes more of it; `charrnn inspect {typed}` tells how good it is"
+    return f"`charrnn sample {typed}` writes text with it; `charrnn inspect {typed}` shows how good it is"
 
 
 def farewell(run: TrainingRun, unit: str) -> str:

@@ -1,6 +1,6 @@
-"""What the flags ask for that a checkpoint was not trained with: what may change, what may be forced, and what neither.
+"""What the flags ask for that a checkpoint was not trained with: what may change, what may be forced, and what cannot.
 
-It follows from the checkpoint alone and is told before a text is read, which takes long or can be read only once.
+It follows from the checkpoint alone, and is told before a text is read: that may take long, or be possible only once.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def check_beginning(stored: Checkpoint, request: Request) -> None:
     changed = [name for name in MODEL_SHAPE if request.explicit.get(name, shape[name]) != shape[name]]
     if changed:
         asked = ", ".join(f"{flag_name(name)} is {request.explicit[name]}" for name in changed)
-        raise ConfigError(f"{asked}, and the weights in {path} are made for what they were; leave it out")
+        was = ", ".join(str(shape[name]) for name in changed)
+        raise ConfigError(
+            f"{asked}, and the weights in {path} were made for {was}; leave {'them' if changed[1:] else 'it'} out"
+        )
     if stored.model.hidden_size == 1 and stored.model.layer_norm:
         raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train again")
     if request.explicit.get("lines", stored.text.lines) and stored.model.recall:
@@ -105,6 +108,6 @@ def _check_forced(changes: Mapping[str, Any], path: str) -> None:
     names = [flag_name(name) for name in changes if name in SHAPE]
     if names:
         raise ConfigError(
-            f"{', '.join(names)}: the weights in {path} are made for what they were; leave it out, "
+            f"{', '.join(names)}: cannot be changed, since the weights in {path} depend on it; leave it out, "
             "or begin another run with --out"
         )

@@ -226,12 +226,12 @@ def choose_device(device: str, ranks: Ranks) -> tuple[str, str]:
     lacking = sum(number >= len(gpus) for number, gpus in zip(numbers, seen, strict=True))
     if device == "auto" and lacking:
         there = len({gpu for gpus in seen for gpu in gpus})
-        without = f"{lacking} of {len(seen)} processes have none of the {number_of(there, 'GPU')}"
-        return "cpu", f", on the CPU since {without}; start one for each" if there else ""
+        without = f"{len(seen)} processes share {number_of(there, 'GPU')} and {lacking} would have none"
+        return "cpu", f", on the CPU since {without}; start one process for each GPU" if there else ""
     require_device("cuda")
     if lacking:
         raise ConfigError(
-            f"--device cuda: {lacking} of {len(seen)} processes have no GPU of their own; start one for each GPU"
+            f"--device cuda: of {len(seen)} processes, {lacking} would have no GPU of their own; start one for each GPU"
         )
     if ranks.world_size > 1:
         torch.cuda.set_device(numbers[ranks.rank])

@@ -96,8 +96,9 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
         return
     if before.sha256 == corpus.sha256:
         raise CheckpointError(
-            f"{request.source}: learned from these bytes as other characters, since they stood in other files: a "
-            "byte-order mark is none where a file begins; give the texts in the files that they were in"
+            f"{request.source}: read these bytes as other characters: they were divided into files differently (a "
+            "byte-order mark counts only where a file begins), or Python was another version; give the texts in the "
+            "files that they were in"
         )
     reading = request.reading
     flags = {
@@ -132,7 +133,7 @@ def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
     if len(request.all_texts) > 1 or not begins_as(request.texts[0], before.bytes, before.sha256):
         return ""
     piped = f"head -c {before.bytes} {request.typed_texts} | {request.from_stdin}"
-    return f"it has grown: go on with what there was by {piped}"
+    return f"it has grown: to go on with what there was, run {piped}"
 
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:

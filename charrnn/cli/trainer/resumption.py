@@ -105,7 +105,12 @@ def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[s
     """
     threads, is_asked = config.threads, "threads" in explicit
     here = default_threads(ranks.local_world_size)
-    is_fixed = is_asked or stored.given("--threads")
+
+    def were_chosen() -> bool:  # as far as the first can tell: the flag may stand in an earlier command
+        is_same_host = stored.made.get("cores") == str(allotted_cores())
+        return bool(stored.given("--threads")) or (is_same_host and threads != here)
+
+    is_fixed = is_asked or ranks.broadcast(were_chosen)
     if not is_asked and (_world_before(stored) != ranks.world_size or not (is_fixed or ranks.is_first)):
         threads = here
     elif not (is_fixed or stored.made.get("cores") == str(allotted_cores())):

@@ -139,6 +139,8 @@ class Session:
             raise DivergenceError(f"{error}{self._keep_the_best()}") from None
         except (MemoryError, RuntimeError) as error:
             self._saver.wait(is_last=True)  # a save under way would be lost with the process
+            if self._saver.failure:
+                self._display.warn(self._saver.failure)
             trouble = self._ranks.peer_failure(error)
             if not trouble:
                 raise

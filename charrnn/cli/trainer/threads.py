@@ -23,7 +23,7 @@ LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
 """Time between looks at the others, at least, and from the start to the first; what they do is told in hundredths."""
 
 
-def default_threads(processes: int = 1) -> int:
+def default_threads(processes: int) -> int:
     """The physical cores, as torch counts them, of those that this process is allotted: its part of them.
 
     Where OMP_NUM_THREADS says how many threads a process is to have, that is the number.

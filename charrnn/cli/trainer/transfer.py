@@ -24,7 +24,7 @@ from charrnn.regimen import HEAD_START_RATE
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.text.encoder import CharEncoder
-from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.ranks import Ranks
 from charrnn.training.validation import validate_beginning
 from charrnn.wording import number_of
 
@@ -32,7 +32,7 @@ BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
 """Ends of the names of weights that have a row for each character."""
 
 
-def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
+def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks) -> Launch:
     """Begin a run with the best weights of the checkpoint that a request goes on from.
 
     Raises:
