@@ -269,11 +269,14 @@ def test_on_another_host_one_process_reads_a_large_text_and_the_others_map_what_
 
 
 def make_request(folder, **changes):
+    """One to train on a text that is there, unless it is to be another."""
+    if "texts" not in changes:
+        (folder / "verse.txt").write_text(TEXT, encoding="utf-8")
     flags = dict.fromkeys(["cache", "val_text", "include", "exclude", "min_count", "max_vocab"])
     text = {"unit": "character", "encoding": "utf-8", "errors": "strict", "newline": "keep", "normalize": "none"}
     reading = parse_reading({**flags, **text, "lowercase": False, "lines": False, "separator": "", "no_cache": True})
     settings = {
-        "texts": ("verse.txt",), "reading": reading, "out": str(folder / "verse.pt"), "options": {},
+        "texts": (str(folder / "verse.txt"),), "reading": reading, "out": str(folder / "verse.pt"), "options": {},
         "explicit": {"max_steps": 5}, "log": None, "resume": False, "resume_from": None, "force": False,
         "overwrite": False, "quiet": True, "as_json": False, "started": 0.0,
     }  # fmt: skip

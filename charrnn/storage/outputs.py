@@ -92,7 +92,7 @@ def temporary_beside(path: Path) -> Path:
 
 def folder_of(path: Path) -> Path:
     """The folder that holds what is put at a path; a link is followed."""
-    return temporary_beside(path).parent if path.is_symlink() else path.parent
+    return temporary_beside(path).parent if os.path.islink(path) else path.parent
 
 
 def strays_beside(path: Path) -> list[Path]:
