@@ -876,7 +876,7 @@ def test_the_room_for_lines_has_a_limit_where_hardly_any_line_ends_and_where_man
     assert contents.encoder.characters[0] == "\n"
     contents = replace(contents, corpus=replace(contents.corpus, counts=counts))
     flags = {"length": 500, "over_lines": lines, "length_is_chosen": True}
-    assert preparing._length(flags, contents) == length
+    assert preparing._length(flags, contents, None, is_stopped=False) == length
 
 
 @pytest.mark.parametrize("left_out", [0, 1])

@@ -48,8 +48,7 @@ class TrainingRun:
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
-        first_step: the step counted as the start of epoch 0: 0, unless --force-resume changed how the text is read; it
-            may be negative.
+        first_step: that starts epoch 0: 0, or any, a negative one too, if --force-resume changed how the text is read.
         taken_over_at: its seconds where this process began it or went on with it, until it trains; then None.
         set_up_seconds: how many of its seconds were spent before it trained, in this process and in those before.
         history: one row per evaluation.

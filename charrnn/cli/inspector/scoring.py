@@ -175,8 +175,11 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
 
 def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
     """The flags by which several models read unlike characters of one text, which one of them may find the easier."""
+    flags = reading_flags(subjects)
+    if not flags and rule != "skip":
+        return []
     texts = [prepare(text, subject.contents.text) for subject in subjects]
-    unlike = reading_flags(subjects) if len(set(texts)) > 1 else []
+    unlike = flags if len(set(texts)) > 1 else []
     if rule == "skip":
         left_out = {frozenset(s.contents.encoder.without_own_id(t)) for s, t in zip(subjects, texts, strict=True)}
         unlike += ["--unknown skip"] * (len(left_out) > 1)

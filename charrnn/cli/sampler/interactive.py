@@ -19,6 +19,7 @@ from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import Ending
+from charrnn.generation.matching import LineMatch
 from charrnn.generation.samples import draw_characters
 from charrnn.text.decoding import BOM, prepare
 
@@ -46,11 +47,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         try:
             typed = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint, IN_CONVERSATION)
             beginning = job.prompt + typed
-            match, length = job.sampler.match, job.length
-            if match is not None:
-                match = match.after(beginning, None if job.length_is_chosen else length)
-                if length is not None and job.length_is_chosen:
-                    length = min(max(length, match.shortest(job.rules.lines or 1)), MOST_CHARACTERS)
+            match, length = _after(beginning, job)
         except CharRNNError as error:
             write_error(str(error))
             continue
@@ -69,6 +66,21 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)
             tell_short(shortfall, replace(job, length=length))
+
+
+def _after(beginning: str, job: Job) -> tuple[LineMatch | None, int | None]:
+    """What lines must fit behind a beginning, and the length, with room for them where none was given.
+
+    Raises:
+        ConfigError: no line that begins so can fit, or none in the length that was given.
+    """
+    match, length = job.sampler.match, job.length
+    if match is None:
+        return None, length
+    match = match.after(beginning, None if job.length_is_chosen else length)
+    if length is not None and job.length_is_chosen:
+        length = min(max(length, match.shortest(job.rules.lines or 1)), MOST_CHARACTERS)
+    return match, length
 
 
 def _is_of_file() -> bool:

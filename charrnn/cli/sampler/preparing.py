@@ -110,9 +110,7 @@ def _line_match(flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] |
     return match.after(prompt, None if is_free else flags["length"])
 
 
-def _length(
-    flags: Mapping[str, Any], contents: Checkpoint, match: LineMatch | None = None, *, is_stopped: bool = False
-) -> int | None:
+def _length(flags: Mapping[str, Any], contents: Checkpoint, match: LineMatch | None, *, is_stopped: bool) -> int | None:
     """The length that is given, None for no end; else one that has room for what is to end a text.
 
     That is a stop, or lines as long as the model's text has them and as the shortest that fit a pattern.
