@@ -12,6 +12,7 @@ import copy
 import itertools
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.config import CONTEXTS
 from charrnn.recall import LONGEST, NEVER, NONE, Forecasts, Ids
@@ -36,8 +37,10 @@ _TURNS = max(_LAGS) + 1
 
 _NUMBERS = np.arange(len(CONTEXTS))[:, None]
 
-_ZEROS_BEFORE = np.array([8 - byte.bit_length() for byte in range(256)])
-"""Bits of a byte before its first that is set."""
+_WORD = np.dtype("<u8")
+"""What bits are combined and looked through by: the lowest is the first."""
+
+_WORD_BITS = 8 * _WORD.itemsize
 
 
 class Memory:
@@ -114,7 +117,7 @@ class Memories:
         self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
         self._newest = FIRST_ROOM
         # By turn, context and text, a bit for each distance of 1, 2, ...
-        self._bits = np.zeros((_TURNS, len(CONTEXTS), num_texts, FIRST_ROOM // 8), dtype=np.uint8)
+        self._bits = np.zeros((_TURNS, len(CONTEXTS), num_texts, FIRST_ROOM // _WORD_BITS), dtype=_WORD)
 
     def read(self, characters: Ids) -> Forecasts:
         """Read the next character of each text, shape (N,); give the forecasts of those after them, shape (N, C)."""
@@ -128,15 +131,15 @@ class Memories:
         self._history[:, self._newest] = characters
         if not known:
             return np.full((len(characters), len(CONTEXTS)), NONE)
-        bits = self._bits[..., : -(-known // 8)]
+        bits = self._bits[..., : -(-known // _WORD_BITS)]
         now = bits[self._length % _TURNS]
-        now[0] = np.packbits(same, axis=1)
+        now[0].view(np.uint8)[:, : -(-known // 8)] = np.packbits(same, axis=1, bitorder="little")
         for number, lag in enumerate(_LAGS):
             np.bitwise_and(now[number], bits[(self._length - lag) % _TURNS, number], out=now[number + 1])
-        nearest = (now != 0).argmax(axis=-1)  # first the byte, then the bit
-        eight = now[_NUMBERS, self._rows, nearest]
-        is_known = eight != 0
-        nearest = np.where(is_known, 8 * nearest + _ZEROS_BEFORE[eight], 0)
+        nearest = (now != 0).argmax(axis=-1)  # first the word, then the bit
+        word = now[_NUMBERS, self._rows, nearest]
+        is_known = word != 0
+        nearest = np.where(is_known, _WORD_BITS * nearest + _zeros_below(word), 0)
         followed = self._history[self._rows, self._newest + nearest].astype(np.intp)
         is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._own_from))
         return np.where(is_known, followed, NONE).T
@@ -155,6 +158,12 @@ class Memories:
         history = np.zeros((len(self._rows), 2 * kept), dtype=self._history.dtype)
         history[:, kept:] = self._history[:, :kept]
         self._history, self._newest = history, kept
-        lacking = -(-min(2 * kept, self._reach) // 8) - self._bits.shape[-1]
+        lacking = -(-min(2 * kept, self._reach) // _WORD_BITS) - self._bits.shape[-1]
         if lacking > 0:
             self._bits = np.pad(self._bits, [(0, 0)] * (self._bits.ndim - 1) + [(0, lacking)])
+
+
+def _zeros_below(words: NDArray[np.uint64]) -> NDArray[np.intc]:
+    """How many bits of each word are 0 below its lowest that is 1; of a word that is 0 it is -1."""
+    lowest = words & -words
+    return np.frexp(lowest.astype(np.float64))[1] - 1  # a power of two, which a float holds exactly
