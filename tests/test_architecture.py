@@ -107,7 +107,8 @@ ALLOWED = {
     "inference": {
         "folding": "config",
         "recalling": "recall",
-        "stepper": "config folding recall recalling",
+        "cell_updates": "",
+        "stepper": "cell_updates config folding recall recalling",
         "readers": "config memory recall stepper",
         "engine": "config folding readers recall recalling stepper",
         "numpy_ensemble": "config engine readers recall shapes stepper",

@@ -23,17 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import CONTEXTS, GATES, LAYER_NORM_EPSILON, ModelConfig
+from charrnn.inference.cell_updates import gru_update, lstm_update, relu_update, tanh_update
 from charrnn.inference.folding import STATE_SCALES, FoldedWeights
 from charrnn.inference.recalling import add_raised
 from charrnn.recall import NONE, Forecasts
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.integer[Any]]
-CellUpdate = Callable[[Array], None]
-"""Take the layer's inputs, W_xh x + b, shape (G * H,) or (G * H, N), and change its h in place."""
-
-_HALF = np.float32(0.5)
-_ONE = np.float32(1)
 
 
 class Stepper:
@@ -186,11 +182,11 @@ class _Layer:
         if config.cell == "lstm":
             values = np.zeros((5 * config.hidden_size, *columns), dtype=np.float32)  # i, f, o, g, and the cell
             self.memory.append(values)
-            update = _lstm(recurrent, hidden, values)
+            update = lstm_update(recurrent, hidden, values)
         elif config.cell == "gru":
-            update = _gru(recurrent, hidden, folded.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
+            update = gru_update(recurrent, hidden, folded.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
         else:
-            update = {"rnn": _tanh, "rnn-relu": _relu}[config.cell](recurrent, hidden)
+            update = {"rnn": tanh_update, "rnn-relu": relu_update}[config.cell](recurrent, hidden)
         multiply = _product(matrix, hidden, product, rows, config)
 
         def step(inputs: Array) -> None:
@@ -232,69 +228,3 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
         multiply(read, 1 / np.sqrt(np.maximum(variance, 0) + np.float32(epsilon)), read)
 
     return normalise_one if hidden.ndim == 1 else normalise_many
-
-
-def _lstm(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
-    """See `charrnn.inference.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
-    width = len(hidden)
-    gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
-    candidate_cell, cell = values[3 * width :], values[4 * width :]
-    kept = np.empty_like(candidate_cell)
-    entered, remembered = kept[:width], kept[width:]
-    squashed = np.empty_like(hidden)
-    add, multiply, tanh, half = np.add, np.multiply, np.tanh, _HALF
-
-    def update(inputs: Array) -> None:
-        add(recurrent, inputs, gates)
-        tanh(gates, gates)
-        multiply(enter_forget, candidate_cell, kept)
-        add(kept, candidate_cell, kept)
-        add(entered, remembered, cell)
-        multiply(cell, half, cell)
-        tanh(cell, squashed)
-        multiply(leave, squashed, hidden)
-        add(hidden, squashed, hidden)
-
-    return update
-
-
-def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
-    """See `charrnn.inference.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
-    width = len(hidden)
-    gates = np.empty_like(recurrent[: 2 * width])
-    reset, keep = gates[:width], gates[width:]
-    candidate = np.empty_like(hidden)
-    add, subtract, multiply, tanh, half, one = np.add, np.subtract, np.multiply, np.tanh, _HALF, _ONE
-    recurrent_gates, recurrent_candidate = recurrent[: 2 * width], recurrent[2 * width :]
-
-    def update(inputs: Array) -> None:
-        add(recurrent_gates, inputs[: 2 * width], gates)
-        tanh(gates, gates)
-        add(reset, one, reset)
-        add(recurrent_candidate, half_bias_hn, candidate)
-        multiply(candidate, reset, candidate)
-        add(candidate, inputs[2 * width :], candidate)
-        tanh(candidate, candidate)
-        subtract(candidate, hidden, candidate)
-        subtract(one, keep, keep)
-        multiply(keep, half, keep)
-        multiply(candidate, keep, candidate)
-        add(hidden, candidate, hidden)
-
-    return update
-
-
-def _tanh(recurrent: Array, hidden: Array) -> CellUpdate:
-    def update(inputs: Array) -> None:
-        np.add(recurrent, inputs, hidden)
-        np.tanh(hidden, hidden)
-
-    return update
-
-
-def _relu(recurrent: Array, hidden: Array) -> CellUpdate:
-    def update(inputs: Array) -> None:
-        np.add(recurrent, inputs, hidden)
-        np.maximum(hidden, 0, out=hidden)
-
-    return update

@@ -1,0 +1,89 @@
+"""What each cell does with a layer's inputs, in place, on arrays that are made once, for one text or many.
+
+To all are given W_hh h as the last product left it, shape (G * H,) or (G * H, N), its gates in the order and scaled as
+`charrnn.inference.folding` has them, and h, shape (H,) or (H, N), divided by `charrnn.inference.folding.STATE_SCALES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+CellUpdate = Callable[[Array], None]
+"""Take the layer's inputs, W_xh x + b, shape (G * H,) or (G * H, N), and change its h in place."""
+
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+
+
+def lstm_update(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
+    """See `charrnn.inference.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
+    width = len(hidden)
+    gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
+    candidate_cell, cell = values[3 * width :], values[4 * width :]
+    kept = np.empty_like(candidate_cell)
+    entered, remembered = kept[:width], kept[width:]
+    squashed = np.empty_like(hidden)
+    add, multiply, tanh, half = np.add, np.multiply, np.tanh, _HALF
+
+    def update(inputs: Array) -> None:
+        add(recurrent, inputs, gates)
+        tanh(gates, gates)
+        multiply(enter_forget, candidate_cell, kept)
+        add(kept, candidate_cell, kept)
+        add(entered, remembered, cell)
+        multiply(cell, half, cell)
+        tanh(cell, squashed)
+        multiply(leave, squashed, hidden)
+        add(hidden, squashed, hidden)
+
+    return update
+
+
+def gru_update(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
+    """See `charrnn.inference.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
+    width = len(hidden)
+    gates = np.empty_like(recurrent[: 2 * width])
+    reset, keep = gates[:width], gates[width:]
+    candidate = np.empty_like(hidden)
+    add, subtract, multiply, tanh, half, one = np.add, np.subtract, np.multiply, np.tanh, _HALF, _ONE
+    recurrent_gates, recurrent_candidate = recurrent[: 2 * width], recurrent[2 * width :]
+
+    def update(inputs: Array) -> None:
+        add(recurrent_gates, inputs[: 2 * width], gates)
+        tanh(gates, gates)
+        add(reset, one, reset)
+        add(recurrent_candidate, half_bias_hn, candidate)
+        multiply(candidate, reset, candidate)
+        add(candidate, inputs[2 * width :], candidate)
+        tanh(candidate, candidate)
+        subtract(candidate, hidden, candidate)
+        subtract(one, keep, keep)
+        multiply(keep, half, keep)
+        multiply(candidate, keep, candidate)
+        add(hidden, candidate, hidden)
+
+    return update
+
+
+def tanh_update(recurrent: Array, hidden: Array) -> CellUpdate:
+    """See `charrnn.inference.engine.tanh_step`."""
+
+    def update(inputs: Array) -> None:
+        np.add(recurrent, inputs, hidden)
+        np.tanh(hidden, hidden)
+
+    return update
+
+
+def relu_update(recurrent: Array, hidden: Array) -> CellUpdate:
+    """See `charrnn.inference.engine.relu_step`."""
+
+    def update(inputs: Array) -> None:
+        np.add(recurrent, inputs, hidden)
+        np.maximum(hidden, 0, out=hidden)
+
+    return update
