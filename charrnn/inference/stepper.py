@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import CONTEXTS, GATES, LAYER_NORM_EPSILON, ModelConfig
+from charrnn.config import GATES, LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.cell_updates import gru_update, lstm_update, relu_update, tanh_update
 from charrnn.inference.folding import STATE_SCALES, FoldedWeights
 from charrnn.inference.recalling import add_raised
@@ -53,6 +53,7 @@ class Stepper:
         self._gather = [_gatherer(folded, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
         scores = self._gather[-1](0 if num_texts is None else 0 * self._columns)  # in the same place ever after
         self._logits, self._raised = scores[: config.vocab_size], scores[config.vocab_size :]
+        self._all_logits = self._logits.reshape(-1)
         if num_texts is None:  # to change one logit costs half of what it does by way of numpy
             self._each_logit = self._logits.data.cast("B").cast("f")
 
@@ -91,9 +92,9 @@ class Stepper:
         """
         self._advance(characters)
         if recalled is not None:
-            raised = self._raised * (recalled.T != NONE)
-            for number in range(len(CONTEXTS)):  # forecasts may agree
-                self._logits[np.maximum(recalled[:, number], 0), self._columns] += raised[number]
+            is_known = recalled.T != NONE
+            places = recalled.T * len(self._columns) + self._columns
+            np.add.at(self._all_logits, places[is_known], self._raised[is_known])  # forecasts may agree
         return self._logits.T
 
     def read_window(self, windows: Ids, recalled: Forecasts | None) -> Array:
