@@ -63,7 +63,11 @@ LEAST_EVALUATED = 1 << 15
 """Characters that are evaluated in any case: fewer would tell too little."""
 
 MOST_EVALUATIONS = 1000
-"""Of a training. Each is kept in the checkpoint."""
+"""Of a training, were they evenly spread. Each is kept in the checkpoint."""
+
+EARLY_SHARE = 0.02
+"""A training that would take more is evaluated again after this share of the time that it has gone on for, if that is
+sooner: a short text is overfitted early on, and who looks later goes back to weights that are."""
 
 FEWEST_BY_STEPS = 4
 """Evaluations, at least, where steps end a training, whatever they cost."""
@@ -86,6 +90,19 @@ def choose_evaluations(trained: float, counted: float) -> int:
         counted: characters of an evaluation.
     """
     return int(max(FEWEST_BY_STEPS, min(MOST_EVALUATIONS, EVALUATION_SHARE * FORWARD_SPEED * trained / counted)))
+
+
+def spacing(trained: float, planned: float, evaluations: int, least: float) -> float:
+    """How long a training goes on from one evaluation to the next, in steps or in seconds.
+
+    Args:
+        trained: for how long it has gone on.
+        planned: how long it takes in all.
+        evaluations: how often it is evaluated.
+        least: the least that is wanted between two where they are as many as may be.
+    """
+    evenly = planned / evaluations
+    return evenly if evaluations < MOST_EVALUATIONS else min(evenly, max(EARLY_SHARE * trained, least))
 
 
 def choose_evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:

@@ -238,15 +238,18 @@ def test_a_later_end_is_evaluated_as_often_as_it_asks_for(folder, end, times):
 
 
 @pytest.mark.slow
-def test_a_later_end_by_the_clock_is_evaluated_often_enough_to_see_overfitting_begin(folder):
-    for before, times in ((4, 12), (13, 13)):
-        state = contents(folder)
-        state["training"]["config"]["evaluations"] = before
-        torch.save(state, folder / "verse.pt")
-        steps = state["training"]["step"] + 1
-        training = train(folder, "--resume", "--time", "1h", "--max-steps", steps)
-        assert training.process.exitcode == 0, training.stderr
-        assert contents(folder)["training"]["config"]["evaluations"] == times
+@pytest.mark.parametrize(
+    ("before", "seconds", "times"), [(4, 1800.0, 12), (13, 7200.0, 13), (15, 20.0, 1000), (15, 360.0, 150)]
+)
+def test_a_later_end_by_the_clock_is_evaluated_as_often_in_its_time_as_the_one_before(folder, before, seconds, times):
+    state = contents(folder)
+    state["training"]["config"]["evaluations"] = before
+    state["training"]["seconds"] = seconds
+    torch.save(state, folder / "verse.pt")
+    steps = state["training"]["step"] + 1
+    training = train(folder, "--resume", "--time", "1h", "--max-steps", steps)
+    assert training.process.exitcode == 0, training.stderr
+    assert contents(folder)["training"]["config"]["evaluations"] == pytest.approx(times, rel=0.02)
 
 
 def test_the_same_end_again_is_evaluated_as_before(folder):

@@ -5,10 +5,12 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_text
 
+from charrnn import regimen
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.network.model import detach
@@ -625,3 +627,17 @@ def test_only_matrices_decay():
         "layers.0.weight_ih", "layers.0.weight_hh", "layers.1.weight_ih", "layers.1.weight_hh", "head.weight",
     }  # fmt: skip
     assert set(decays) == set(names.values())
+
+
+def test_a_training_long_enough_for_more_evaluations_than_are_kept_is_evaluated_once_a_pass_at_first(monkeypatch):
+    monkeypatch.setattr(regimen, "MOST_EVALUATIONS", 3)
+    few, most = (start(batch_size=20, max_steps=1000 * n, evaluations=n) for n in (2, 3))
+    a_pass = most.lanes.windows_per_epoch
+    for run in (few, most):
+        any(report.step >= 1100 for report in train(run))
+    assert [row.step for row in few.history] == [1000]
+    steps = [row.step for row in most.history]
+    apart = np.diff([0, *steps])
+    assert min(apart) == a_pass
+    assert (apart == np.maximum(np.ceil(0.02 * np.array(steps)), a_pass)).all()
+    assert max(apart) > a_pass

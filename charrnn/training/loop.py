@@ -17,7 +17,7 @@ from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.network.model import State, detach, forecasts_on, ids_on, map_state
-from charrnn.regimen import FEWEST_BY_STEPS
+from charrnn.regimen import FEWEST_BY_STEPS, spacing
 from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
@@ -194,15 +194,19 @@ def _evaluation_is_due(run: TrainingRun) -> bool:
         return run.step - run.pace.step >= run.config.evaluate_every
     planned, limit = run.planned_steps, run.config.time_limit
     made = run.step - run.pace.step
-    by_steps = planned is not None and made >= math.ceil(planned / run.config.evaluations)
+    evaluations, a_pass = run.config.evaluations, run.lanes.windows_per_epoch
+    by_steps = planned is not None and made >= math.ceil(
+        spacing(run.step - run.first_step, planned, evaluations, a_pass)
+    )
     if limit is None:  # by steps alone: the same in every run
         return by_steps
     if planned is not None and made >= math.ceil(planned / FEWEST_BY_STEPS) and run.progress_by_steps >= run.progress:
         return True  # the clock, at the pace so far, does not end it
     affordable = run.evaluation_seconds / EVALUATION_SHARE
-    spacing = max((limit - run.set_up_seconds) / run.config.evaluations, affordable)
-    last_is_near = run.seconds + run.evaluation_seconds + spacing / 2 > limit
-    return run.seconds - run.pace.seconds >= (affordable if by_steps else spacing) and not last_is_near
+    trained = run.seconds - run.set_up_seconds
+    wanted = max(spacing(trained, limit - run.set_up_seconds, evaluations, affordable), affordable)
+    last_is_near = run.seconds + run.evaluation_seconds + wanted / 2 > limit
+    return run.seconds - run.pace.seconds >= (affordable if by_steps else wanted) and not last_is_near
 
 
 def _evaluate(run: TrainingRun) -> Report:

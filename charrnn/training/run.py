@@ -206,8 +206,8 @@ class TrainingRun:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
         share = max(0.0, self.progress_by_steps)
         if self.config.time_limit is not None:
-            reserve = self.finish_seconds + 2 * self.evaluation_seconds  # the last one, and the one in cold windows
-            whole = self.config.time_limit - reserve - self.set_up_seconds
+            last = 1 + (self.line_feed is None)  # the last one, and the one in cold windows
+            whole = self.config.time_limit - self.set_up_seconds - self.finish_seconds - last * self.evaluation_seconds
             share = max(share, (self.seconds - self.set_up_seconds) / max(whole, 1e-3))
         return min(share, 1.0)
 
