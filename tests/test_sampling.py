@@ -16,8 +16,9 @@ from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions, weigh
+from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
-from charrnn.generation.samples import Spelling, draw_characters, draw_samples
+from charrnn.generation.samples import Spelling, draw_characters
 from charrnn.generation.sampling import Sampler, begin, generate_one
 from charrnn.generation.side_by_side import ENDED, LOOK_EVERY, Beginning, generate
 from charrnn.text.encoder import CharEncoder
@@ -361,6 +362,25 @@ def test_texts_that_are_over_are_not_computed_on_and_the_others_stay_the_same(en
         assert len(sample.log_probabilities) == len(sample.text)
         assert np.isfinite(sample.log_probabilities).all()
     assert sum(counts) <= 2 * sum(lengths) + 40 * LOOK_EVERY < 40 * max(lengths), "at most a half are over"
+
+
+@pytest.mark.parametrize(("unit", "pattern"), [("character", None), ("character", "[b-h]*"), ("byte", None)])
+@pytest.mark.parametrize(
+    "rules",
+    [Rules(), Rules(lines=3), Rules(stops=("ab", "\n\n")), Rules(lines=2, known_lines=KnownLines(["a", "b", "bc"]))],
+    ids=["none", "lines", "stops", "known"],
+)
+def test_samples_drawn_together_are_those_drawn_alone(engine, rules, pattern, unit):
+    encoder = CharEncoder("\nabcdefgh", unit)
+    match = None if pattern is None else LineMatch.build(pattern, encoder)
+    sampler = Sampler(engine, [1], SamplingOptions(), 5, match)
+    for length in (1, 60):
+        for sample in draw_samples(sampler, encoder, length, rules, range(20), "a"):
+            ending = Ending(rules, "a")
+            drawn = list(draw_characters(sampler, encoder, length, ending, sample.number))
+            assert sample.text == "".join(character for character, _ in drawn)
+            np.testing.assert_allclose(sample.log_probabilities, [value for _, value in drawn], atol=1e-5)
+            assert (sample.reason, sample.lines, sample.refused) == (ending.reason, ending.lines, ending.refused)
 
 
 def test_a_text_that_is_over_and_whose_scores_are_no_numbers_any_more_stops_no_other():

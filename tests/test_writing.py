@@ -24,7 +24,7 @@ from charrnn.cli.sampler.telling import Shortfall, tell_short
 from charrnn.cli.sampler.writing import write_json, write_many, write_one, write_stream
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
-from charrnn.generation import samples, sampling
+from charrnn.generation import many_samples, samples, sampling
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.samples import Sample
@@ -219,7 +219,8 @@ def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, rec
 def test_log_probabilities_are_computed_only_where_they_are_shown(monkeypatch, reciting):
     computed = []
     compute = samples.log_probabilities
-    monkeypatch.setattr(samples, "log_probabilities", lambda logits: computed.append(1) or compute(logits))
+    for module in (samples, many_samples):
+        monkeypatch.setattr(module, "log_probabilities", lambda logits: computed.append(1) or compute(logits))
     job = reciting("abc", rules=Rules(lines=1), num_samples=2)
     write_one(io.BytesIO(), job)
     write_many(io.BytesIO(), job)

@@ -59,7 +59,12 @@ class Rules:
     @property
     def are_none(self) -> bool:
         """Whether a sample ends by its length alone."""
-        return not self.stops and self.lines is None and self.known_lines is None
+        return self.hold_nothing and self.lines is None
+
+    @property
+    def hold_nothing(self) -> bool:
+        """Whether each character is certain as it comes."""
+        return not self.stops and self.known_lines is None
 
 
 class Ending:
@@ -70,6 +75,7 @@ class Ending:
         beginning: what stands before it on its first line, which counts as a part of that line.
 
     Attributes:
+        holds_nothing: whether each character is certain as it comes.
         reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
         lines: whole lines that were written.
         refused: known lines left out.
@@ -77,6 +83,7 @@ class Ending:
 
     def __init__(self, rules: Rules, beginning: str = "") -> None:
         self._rules = rules
+        self.holds_nothing = rules.hold_nothing
         self._stops = sorted(rules.stops, key=len, reverse=True)  # of several that end together the longest counts
         self._beginning = beginning.rpartition("\n")[2]
         self._held: list[Drawn] = []
@@ -106,6 +113,17 @@ class Ending:
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
         return self._release(self._certain())
+
+    def feed_text(self, text: str) -> str:
+        """Take the next characters where nothing is held back, as `feed` does; give those that belong to the sample."""
+        lines = self._rules.lines
+        if lines is not None and self.lines + text.count("\n") >= lines:
+            text = text.removesuffix(text.split("\n", lines - self.lines)[-1])
+            self.reason = "lines"
+        self.lines += text.count("\n")
+        if text:
+            self._is_within_line, self._beginning = not text.endswith("\n"), ""
+        return text
 
     def finish(self) -> list[Drawn]:
         """Give what is still held, but for a known line and the beginning of one: nothing more comes."""

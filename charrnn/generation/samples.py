@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from charrnn.generation.course import MOST_IN_VAIN, Course
-from charrnn.generation.endings import Drawn, Ending, Rules
+from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Sampler
-from charrnn.generation.side_by_side import ENDED
 from charrnn.text.encoder import CharEncoder, Decoder, to_bytes
-from charrnn.text.options import BYTE
+from charrnn.text.options import BYTE, CHARACTER
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,7 @@ class Growing:
     Attributes:
         course: as given.
         ending: as given.
+        is_plain: whether each id is a character that is certain as it comes.
         vain: characters left out in a row by now.
     """
 
@@ -90,10 +88,20 @@ class Growing:
         self.vain = 0
         self._encoder = encoder
         self._spelling = Spelling(encoder)
+        self._spelled = encoder.spelled
+        self.is_plain = ending.holds_nothing and encoder.unit == CHARACTER
 
     def feed(self, character: int, log_probability: float) -> list[Drawn]:
         """Take the next id; give the characters that have become certain."""
         certain = self._end(self._spelling.feed(character, log_probability))
+        if self.ending.reason is not None:
+            self.course.end()
+        return certain
+
+    def feed_text(self, ids: Sequence[int]) -> str:
+        """Take the next ids where `is_plain`; give the characters that belong to the sample."""
+        certain = self.ending.feed_text("".join([self._spelled[character] for character in ids]))
+        self.course.line = self.ending.lines
         if self.ending.reason is not None:
             self.course.end()
         return certain
@@ -154,69 +162,6 @@ def draw_characters(
             return
         drawn += 1
     yield from growing.finish(drawn)
-
-
-def draw_samples(
-    sampler: Sampler,
-    encoder: CharEncoder,
-    length: int,
-    rules: Rules,
-    numbers: Sequence[int],
-    beginning: str = "",
-    *,
-    with_log_probabilities: bool = True,
-) -> list[Sample]:
-    """Draw samples side by side.
-
-    Args:
-        sampler: of the model that `encoder` belongs to.
-        encoder: gives the characters.
-        length: characters to draw at most for each.
-        rules: what else ends them.
-        numbers: of the samples.
-        beginning: the prompt, the end of which counts as a part of each sample's first line.
-        with_log_probabilities: see `draw_characters`.
-    """
-    growing = [Growing(encoder, sampler.course(length), Ending(rules, beginning)) for _ in numbers]
-    pages = [_Page() for _ in numbers]
-    unfinished, drawn = list(range(len(numbers))), 0
-    values = np.full(len(numbers), math.nan)
-    for ids, logits in sampler.steps(numbers, [one.course for one in growing]):
-        if with_log_probabilities:
-            values = log_probabilities(logits)[np.arange(len(ids)), ids]
-        for row in unfinished:
-            over = ids[row] == ENDED
-            pages[row].add(growing[row].finish(drawn) if over else growing[row].feed(int(ids[row]), float(values[row])))
-        unfinished = [row for row in unfinished if growing[row].ending.reason is None]
-        if not unfinished:
-            break
-        drawn += 1
-    for row in unfinished:
-        pages[row].add(growing[row].finish(drawn))
-    return [
-        Sample(
-            number=number,
-            text=page.text.getvalue(),
-            log_probabilities=page.log_probabilities,
-            reason=one.ending.reason or "length",
-            lines=one.ending.lines,
-            refused=one.ending.refused,
-        )
-        for number, page, one in zip(numbers, pages, growing, strict=True)
-    ]
-
-
-class _Page:
-    """A text that is written, with the log-probabilities of its characters, in little memory."""
-
-    def __init__(self) -> None:
-        self.text = io.StringIO()
-        self.log_probabilities = array("d")
-
-    def add(self, characters: list[Drawn]) -> None:
-        for character, log_probability in characters:
-            self.text.write(character)
-            self.log_probabilities.append(log_probability)
 
 
 def log_probabilities(logits: Floats) -> Floats:

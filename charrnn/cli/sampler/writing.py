@@ -17,7 +17,8 @@ from charrnn.display.heatmap import heat, paint
 from charrnn.display.json_line import to_json
 from charrnn.escape import visible
 from charrnn.generation.endings import Drawn, Ending
-from charrnn.generation.samples import Sample, draw_characters, draw_samples
+from charrnn.generation.many_samples import draw_samples
+from charrnn.generation.samples import Sample, draw_characters
 from charrnn.generation.side_by_side import ENDED
 from charrnn.text.encoder import to_bytes
 

@@ -1,0 +1,126 @@
+"""Many samples as text, drawn side by side, each written down as it comes."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+
+from charrnn.generation.choosing import Ids
+from charrnn.generation.endings import Drawn, Ending, Rules
+from charrnn.generation.filters import Floats
+from charrnn.generation.samples import Growing, Sample, log_probabilities
+from charrnn.generation.sampling import Sampler
+from charrnn.generation.side_by_side import ENDED
+from charrnn.text.encoder import CharEncoder
+
+TAKEN_SHARE, MOST_TAKEN = 8, 16
+"""Ids of samples side by side are taken together: an eighth of those so far, one at least and so many at most. What is
+drawn of a sample behind its end is in vain."""
+
+
+def draw_samples(
+    sampler: Sampler,
+    encoder: CharEncoder,
+    length: int,
+    rules: Rules,
+    numbers: Sequence[int],
+    beginning: str = "",
+    *,
+    with_log_probabilities: bool = True,
+) -> list[Sample]:
+    """Draw samples side by side.
+
+    Args:
+        sampler: of the model that `encoder` belongs to.
+        encoder: gives the characters.
+        length: characters to draw at most for each.
+        rules: what else ends them.
+        numbers: of the samples.
+        beginning: the prompt, the end of which counts as a part of each sample's first line.
+        with_log_probabilities: see `draw_characters`.
+    """
+    pages = [_Page(Growing(encoder, sampler.course(length), Ending(rules, beginning))) for _ in numbers]
+    steps = sampler.steps(numbers, [page.growing.course for page in pages])
+    is_heeded_at_once = rules.known_lines is not None or sampler.options.over_lines is not None
+    unfinished, drawn = pages, 0
+    while unfinished:
+        count = 1 if is_heeded_at_once else min(max(drawn // TAKEN_SHARE, 1), MOST_TAKEN)
+        block = [_figures(*step, with_log_probabilities) for step in itertools.islice(steps, count)]
+        if not block:
+            break
+        ids, values = (np.stack(each, axis=1) for each in zip(*block, strict=True))  # (N, T)
+        for page, own_ids, own_values in zip(pages, ids, values, strict=True):
+            page.take(own_ids.tolist(), own_values, drawn)
+        unfinished = [page for page in pages if not page.is_over]
+        drawn += len(block)
+    for page in unfinished:
+        page.finish(drawn)
+    return [page.sample(number) for number, page in zip(numbers, pages, strict=True)]
+
+
+def _figures(ids: Ids, logits: Floats, with_log_probabilities: bool) -> tuple[Ids, Floats]:
+    """The ids of a step, shape (N,), and their log-probabilities, which are no numbers where none are wanted."""
+    if with_log_probabilities:
+        return ids, log_probabilities(logits)[np.arange(len(ids)), ids]
+    return ids, np.full(len(ids), math.nan)
+
+
+class _Page:
+    """A sample that is written, with the log-probabilities of its characters, in little memory.
+
+    Args:
+        growing: the sample.
+    """
+
+    def __init__(self, growing: Growing) -> None:
+        self.growing = growing
+        self._text = io.StringIO()
+        self._log_probabilities = array("d")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more belongs to it."""
+        return self.growing.ending.reason is not None
+
+    def take(self, ids: list[int], log_probabilities: Floats, drawn: int) -> None:
+        """Take the next ids, behind so many: those of them that belong to it."""
+        if self.is_over:
+            return
+        count = ids.index(ENDED) if ENDED in ids else len(ids)
+        if self.growing.is_plain:
+            text = self.growing.feed_text(ids[:count])
+            self._text.write(text)
+            self._log_probabilities.frombytes(log_probabilities[: len(text)].astype(np.float64).tobytes())
+        else:
+            for character, value in zip(ids[:count], log_probabilities.tolist(), strict=False):
+                self._add(self.growing.feed(character, value))
+                if self.is_over:
+                    return
+        if count < len(ids) and not self.is_over:
+            self.finish(drawn + count)
+
+    def finish(self, drawn: int) -> None:
+        """End it: after so many ids no more come."""
+        self._add(self.growing.finish(drawn))
+
+    def sample(self, number: int) -> Sample:
+        """Give what it has become."""
+        ending = self.growing.ending
+        return Sample(
+            number=number,
+            text=self._text.getvalue(),
+            log_probabilities=self._log_probabilities,
+            reason=ending.reason or "length",
+            lines=ending.lines,
+            refused=ending.refused,
+        )
+
+    def _add(self, characters: list[Drawn]) -> None:
+        for character, log_probability in characters:
+            self._text.write(character)
+            self._log_probabilities.append(log_probability)
