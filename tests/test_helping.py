@@ -51,6 +51,11 @@ def test_the_version_is_told(charrnn):
             "tells more",
         ),
         (
+            ["sample", "a.pt", "--stop", "cold", "the wind"],
+            "got unexpected extra argument(s) (the wind); a text to continue is given with --prompt; `charrnn sample "
+            "-h` tells more",
+        ),
+        (
             ["sample", "a.pt", "the", "wind"],
             "got unexpected extra argument(s) (the wind); a text to continue is given with --prompt, quotes make one "
             "of a text or a name with spaces; `charrnn sample -h` tells more",
@@ -125,12 +130,22 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
             "be: follows --text To and is not a file; put quotes around the words: --text ",
         ),
         (
-            "train My --time 10 minutes",
-            "minutes: follows --time 10 and is not a file; put quotes around the words: --time '",
+            "train My --out my poems",
+            "poems: follows --out my and is not a file; put quotes around the words: --out 'my ",
         ),
+        ("train My --time 10 minutes", "My: no such file; give a text file, or - for standard input"),
+        ("train --time 10m My verse.txt", "My: no such file; give a text file, or - for standard input"),
+        ("train --include *.py My lib", "My: no such file; give a text file, or - for standard input"),
+        ("train --out my.pt My lib", "My: no such file; give a text file, or - for standard input"),
+        ("sample a.pt -t 0.5 wind", "got unexpected extra argument(s) (wind); a text to continue is given with --"),
+        ("sample a.pt -n 9 # much", "# begins no comment in a line that is typed into zsh; leave it out, and all"),
         (
             "sample a.pt -p the wind",
             "wind: follows -p the and is not a file; put quotes around the words: -p 'the wind'",
+        ),
+        (
+            "sample a.pt -qp the wind",
+            "wind: follows -qp the and is not a file; put quotes around the words: -qp 'the wind'",
         ),
         ("sample a.pt --greedy", "no such option: --greedy; -t 0 always takes the likeliest character"),
         ("sample a.pt --count 3", "no such option: --count (Possible options: --num-samples)"),

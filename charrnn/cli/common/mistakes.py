@@ -53,6 +53,9 @@ COMMANDS = {
 }  # fmt: skip
 """What our commands are called elsewhere."""
 
+_OF_WORDS = {"--prompt", "-p", "--text", "--stop", "--match", "--allow", "--forbid", "--separator", "--out", "-o"}
+"""Flags whose value may be of several words."""
+
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
@@ -81,7 +84,7 @@ def hint_at(flag: str, hints: Mapping[str, str]) -> str:
 
 
 def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Mapping[str, str]) -> str:
-    """Find what a parser would misread: a long flag with one hyphen or a dash, = behind a short one, lost quotes.
+    """Find what a parser would misread: a long flag with one hyphen or a dash, = behind a short one, lost quotes, ...
 
     Args:
         arguments: of a command.
@@ -92,6 +95,8 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
         What is wrong, or nothing.
     """
     for word in filter(None, _outside_of_values(arguments, known)):
+        if word == "#" and not os.path.exists(word):
+            return "# begins no comment in a line that is typed into zsh; leave it out, and all that follows"
         if "=" in word and (hint := hint_at(word, hints)) and not os.path.exists(word.partition("=")[2]):
             return f"{word}: {hint}"
         short = _SHORT.fullmatch(word)
@@ -131,7 +136,10 @@ def check_quotes(paths: Sequence[str]) -> None:
 
 
 def _told_of_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
-    """What is wrong where words that are no files stand behind a flag's value, and others are there to be read."""
+    """What is wrong where words that are no files stand behind a flag's text or name, and others are there to be read.
+
+    No number, time or pattern goes on in the next word.
+    """
     words = list(_outside_of_values(arguments, known))
     num_paths = sum(word == STDIN or not word.startswith("-") for word in words)
     place = 0
@@ -142,17 +150,19 @@ def _told_of_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) ->
             flag, value, place = word, "".join(arguments[place : place + 1]), place + 1
         elif not (sign and known.get(flag)):
             continue
+        if (flag if flag.startswith("--") else f"-{flag[-1]}") not in _OF_WORDS:
+            continue
         lost = list(takewhile(lambda word: word[:1] != "-" and not os.path.exists(word), arguments[place:]))
-        if 0 < len(lost) < num_paths and not any(map(_looks_like_path, lost)):
+        if 0 < len(lost) < num_paths and not any(map(_is_whole, [value, *lost])):
             whole = as_typed(" ".join([value, *lost]))
             told = f"follows {flag} {value} and is not a file; put quotes around the words: {flag} {whole}"
             return f"{' '.join(lost)}: {told}"
     return ""
 
 
-def _looks_like_path(word: str) -> bool:
-    """Whether a word is a missing file's name rather than one of a text: it names a folder, or has an ending."""
-    return "/" in word or os.sep in word or len(os.path.splitext(word)[1]) > 1
+def _is_whole(word: str) -> bool:
+    """Whether a word is no piece of a text: it was in quotes, or is a file's name, with a folder's or an ending."""
+    return " " in word or "/" in word or os.sep in word or len(os.path.splitext(word)[1]) > 1
 
 
 def _outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[str]:
