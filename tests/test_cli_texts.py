@@ -90,6 +90,16 @@ def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_
     assert charrnn("train", "all", "--resume", "--exclude", "b.txt").code == 0
 
 
+def test_patterns_that_fit_nothing_are_told_when_a_training_begins_and_not_when_it_goes_on(charrnn, tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "a.txt").write_text(make_text(2000))
+    flags = ["train", "all", "--include", "*.txt", "--exclude", "all/b.txt", *SMALL[:-1]]
+    told = "nothing fits --exclude all/b.txt; patterns choose among the files of folders, by names and by paths below "
+    assert charrnn(*flags, 4).done.stderr.count(f"\n{told}") == 1
+    assert told not in charrnn(*flags, 6, "--resume").done.stderr
+    assert told in charrnn(*flags, 4, "--init-from", "all.pt", "-o", "other.pt", "--json").done.stderr
+
+
 def test_texts_that_were_encoded_into_the_folder_that_is_learned_from_are_no_part_of_it(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(2000))
     flags = ["train", ".", "--unit", "byte", *SMALL, "--cache", "cache", "--overwrite"]
@@ -318,8 +328,11 @@ def test_what_was_done_to_the_text_is_done_to_prompts_and_scores(charrnn, tmp_pa
 @pytest.mark.slow
 def test_carriage_returns_are_pointed_out(charrnn, tmp_path):
     (tmp_path / "t.txt").write_bytes(b"one line\r\n" * 200)
-    trained = charrnn("train", "t.txt", *SMALL)
-    assert "200 carriage returns kept as characters; --newline lf makes all line ends LF" in trained.stderr
+    told = "200 carriage returns kept as characters; --newline lf makes all line ends LF"
+    assert told in charrnn("train", "t.txt", *SMALL).done.stderr
+    assert told in charrnn("train", "t.txt", "--init-from", "t.pt", "--max-steps", 1, "-o", "other.pt").done.stderr
+    resumed = charrnn("train", "t.txt", *SMALL[:-1], 6, "--resume").done.stderr
+    assert "carriage return" not in resumed, "no flag mends that any more"
 
 
 @pytest.mark.slow

@@ -113,7 +113,8 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
     assert names(find_documents(["d"], include=["*.py"], outputs=[Path("d/a.py"), Path("c.py")])) == [
         "d/sub/c.py", "d/test/d.py",
     ]  # fmt: skip
-    assert names(find_documents(["d"], include=["sub/*", "*.txt"])) == ["d/b.txt", "d/sub/c.py"]
+    for included in ("sub/*", "sub/", "./sub/", "/sub/", "/*/c.py"):
+        assert names(find_documents(["d"], include=[included, "*.txt"])) == ["d/b.txt", "d/sub/c.py"]
     for excluded in (["sub/", "./test/"], ["**/sub", "./test"], ["**/c.py", "**/test/*"], ["sub/**", "./test/d.py"]):
         assert names(find_documents(["d"], exclude=excluded)) == ["d/a.py", "d/b.txt"]
     assert names(find_documents(["d"], include=["**/*.py"])) == ["d/a.py", "d/sub/c.py", "d/test/d.py"]
@@ -136,12 +137,16 @@ def test_a_file_with_a_nul_character_is_no_text(tmp_path):
     assert [is_text(document, PLAIN) for document in find_documents([str(tmp_path)]).documents] == [True, False]
 
 
-def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once(tmp_path):
+def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links_that_lead_nowhere(tmp_path):
     make(tmp_path, a=b"x")
     (tmp_path / "back").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
     (tmp_path / "itself").symlink_to("itself")
-    assert names(find_documents([str(tmp_path)])) == [str(tmp_path / "a")]
+    (tmp_path / "through").symlink_to("a/b")
+    (tmp_path / ".hidden").symlink_to("missing")
+    found = find_documents([str(tmp_path)])
+    assert names(found) == [str(tmp_path / "a")]
+    assert found.skipped == [str(tmp_path / name) for name in ("itself", "nowhere", "through")], "and told of"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,9 @@ def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once(tmp_path):
         (["*/"], ["src/b.py", "src/deep/c.py", "src/test", "test/d.py"]),
         (["test/"], ["test/d.py"]),
         (["test"], ["src/test", "test/d.py"]),
-        (["./a.py", "./b.py"], ["a.py"]),
+        (["./a.py", "./b.py", "d/src/"], ["a.py"]),
+        (["/a.py", "/b.py"], ["a.py"]),
+        (["/test/", "/deep/"], ["test/d.py"]),
         (["./", "/"], []),
     ],
 )
@@ -164,6 +171,33 @@ def test_a_pattern_excludes_what_it_says_and_nothing_else(tmp_path, monkeypatch,
     make(tmp_path, **{f"d/{name}": b"" for name in every})
     left = names(find_documents(["d"], exclude=patterns))
     assert left == [f"d/{name}" for name in every if name not in fitting]
+
+
+HOW = "patterns choose among the files of folders, by names and by paths below the folder"
+HIDDEN = "hidden files are never read from a folder: name the file itself"
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "told"),
+    [
+        ([], [], ""),
+        (["*.py", "b.txt", "test/"], ["sub/", "/c", "*.py/"], ""),
+        (["*.py", "d/sub/"], ["d/test/", "no *"], f"--include d/sub/, --exclude d/test/, --exclude 'no *'; {HOW}"),
+        (["*.py", ".git/*"], [], f"--include '.git/*'; {HIDDEN}"),
+        (["*.py", "./.git/"], ["test"], f"--include ./.git/; {HIDDEN}"),
+        ([], [".git", ".*", "sub/.cache/"], ""),
+    ],
+)
+def test_patterns_that_fit_nothing_are_told(tmp_path, monkeypatch, include, exclude, told):
+    monkeypatch.chdir(tmp_path)
+    every = ("a.py", "sub/c", "test/d.py", "x.py/e")
+    make(
+        tmp_path,
+        **{f"d/{name}": b"" for name in every},
+        **{"e/b.txt": b"", "e/c": b"", "e/f": b"", "g/f": b"", "g/test/h": b""},
+    )
+    found = find_documents(["d", "e"], held_out=["g"], include=[*include, *["f"] * bool(include)], exclude=exclude)
+    assert found.told_of_patterns == (told and f"nothing fits {told}")
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
@@ -278,8 +312,19 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (["links"], {}, "links: has nothing but hidden files, links to folders and what this training writes; name"),
         (["full"], {"outputs": [Path("full/a")]}, "full: has nothing but hidden files, links to folders and what"),
         (["full"], {"held_out": ["full/a"]}, "full: all its files are held out with --val-text; give another, or hold"),
-        (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude"),
-        (["full"], {"exclude": ["*"]}, "full: a folder in which no file fits"),
+        (["lost"], {}, "lost: has nothing but links to what is not there, lost/a for one; fetch or mount that, or"),
+        (["lost/a"], {}, "lost/a: is a link to {}/gone, which is not there; fetch or mount that, or give another"),
+        (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude; change them,"),
+        (
+            ["full"],
+            {"exclude": ["*"]},
+            "full: a folder in which no file fits --include and --exclude; change them, which",
+        ),
+        (
+            ["hidden"],
+            {"include": [".b/*"]},
+            "--exclude; hidden files are never read from a folder: name the file itsel",
+        ),
         (["full"], {"is_text": lambda document: False}, "full: holds no plain text (1 file, full/a); save it as"),
         (["two"], {"is_text": lambda document: False}, "two: holds no plain text (2 files, such as two/a); save them"),
         (["a\0b"], {}, "cannot be read"),
@@ -295,10 +340,12 @@ def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, opti
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "away").symlink_to(tmp_path / "full")
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost" / "a").symlink_to("../gone")
     make(tmp_path, full__a=b"x", **{"hidden/.b/c": b"x"}, two__a=b"x", two__b=b"x")
     with pytest.raises(CorpusError) as caught:
         find_documents(paths, **options)
-    assert message in str(caught.value)
+    assert message.format(os.path.realpath(tmp_path)) in str(caught.value)
     assert caught.value.exit_code == 2
 
 
@@ -320,19 +367,19 @@ def test_what_may_not_be_read_in_a_folder_is_left_out_and_told(tmp_path, monkeyp
 
 def lock(monkeypatch):
     """Let what is called so not be read, nor what a link leads to, as any user but root would find it."""
-    is_file = Path.is_file
 
     def guarded(function, is_locked):
-        def call(path, *rest):
+        def call(path, *rest, **more):
             if is_locked(str(path)):
                 raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return function(path, *rest)
+            return function(path, *rest, **more)
 
         return call
 
     for place, function in (("builtins.open", open), ("os.scandir", os.scandir)):
         monkeypatch.setattr(place, guarded(function, lambda path: path.endswith(".lock")))
-    monkeypatch.setattr(Path, "is_file", guarded(is_file, os.path.islink))
+    monkeypatch.setattr(os, "stat", guarded(os.stat, os.path.islink))
+    monkeypatch.setattr(Path, "is_file", os.path.isfile)  # as since Python 3.14, false where the reason is a lock
 
 
 @pytest.mark.parametrize(

@@ -146,11 +146,11 @@ def train(
     ] = TrainConfig.seed,
     include: Annotated[
         list[str] | None,
-        typer.Option(help="In folders, only files like '*.py' (in quotes); may be given again.", **UNSAID),
+        typer.Option(help="In folders, only files like '*.py' (in quotes) or in sub/; may be given again.", **UNSAID),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="In folders, no files like '*.py' (in quotes); may be given again.", **UNSAID),
+        typer.Option(help="In folders, no files like '*.py' (in quotes) or in sub/; may be given again.", **UNSAID),
     ] = None,
     separator: Annotated[
         str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]", **UNSAID)

@@ -86,10 +86,11 @@ class Corpus:
         sha256: of those bytes, in hexadecimal.
         options: how it was read.
         num_documents: that it was read from.
-        skipped: what was left out of folders: files that are not text or have vanished, and what may not be read.
+        skipped: what was left out of folders, see `Found`.
         num_distinct: characters, those included that are too rare for an id.
         val_name: of the first text that is held out by name, as `name` is; empty where the end is held out.
         num_held_out: characters at the end that are held out by name; 0 where `split` decides.
+        told_of_patterns: what is to be known of patterns that have fitted nothing; empty where all have.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Corpus:
     num_distinct: int
     val_name: str = ""
     num_held_out: int = 0
+    told_of_patterns: str = ""
 
     @property
     def line_feed(self) -> int | None:
@@ -199,6 +201,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         num_distinct=int(np.count_nonzero(counts)),
         val_name=_name(reading.val_texts[0]) if reading.val_texts else "",
         num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
+        told_of_patterns=found.told_of_patterns,
     )
 
 

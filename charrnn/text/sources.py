@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from charrnn.errors import ConfigError, CorpusError, UnreadableError
+from charrnn.errors import ConfigError, CorpusError
 from charrnn.standard_input import STDIN, name_of
-from charrnn.text.globs import matches
+from charrnn.text.globs import Patterns
 from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
-from charrnn.text.unreadable import nothing_found, read_errors_told
+from charrnn.text.unreadable import Missed, nothing_found, read_errors_told
+from charrnn.text.walking import files_below
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
 """Keeps a stream of that name, which can be read only once."""
@@ -89,13 +90,16 @@ class Found:
 
     Attributes:
         documents: in order.
-        skipped: what is left out of folders: files that are not text or have vanished, and what may not be read.
+        skipped: what is left out of folders: files that are not text or have vanished, what may not be read, and links
+            that lead nowhere.
         held_out_from: place of the first document that is held out by name; None where none is.
+        told_of_patterns: what is to be known of patterns that have fitted nothing; empty where all have.
     """
 
     documents: list[Document]
     skipped: list[str] = field(default_factory=list)
     held_out_from: int | None = None
+    told_of_patterns: str = ""
 
     def close(self) -> None:
         """Let go of what standard input held."""
@@ -137,9 +141,9 @@ def find_documents(
     Args:
         paths: files, folders, and "-" for standard input, in their order.
         held_out: likewise those whose documents follow, to be held out; folders are read without them.
-        include: patterns, such as *.py, of the files in folders that are read; none: all. A pattern is matched with a
-            file's name and with its path in the folder, one that begins with ./ with its path alone. Files and folders
-            that begin with a dot are left out.
+        include: patterns, such as *.py, of the files in folders that are read, or of folders, with a slash behind them,
+            in which all are; none: all. A pattern is matched with a name and with the path in the folder, one that
+            begins with / or ./ with the path alone. Files and folders that begin with a dot are left out.
         exclude: patterns of those that are not, and of folders; of folders alone with a slash behind them.
         outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
         kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
@@ -156,18 +160,16 @@ def find_documents(
     require_texts(named)
     found, known, held_out_from = Found([]), set[Path](), None
     kept_out = [_real(text) for text in held_out if text != STDIN]
-    hold = partial(keep, folder=kept_in, advance=advance)
+    patterns, hold = Patterns(include, exclude), partial(keep, folder=kept_in, advance=advance)
     for place, path in enumerate(named):
         if place == len(paths):  # what follows is held out
             held_out_from, kept_out = len(found.documents), []
-        documents, skipped = _documents_at(
-            path, kept_out, hold, include=include, exclude=exclude, outputs=outputs, is_text=is_text
-        )
+        documents, skipped = _documents_at(path, kept_out, hold, patterns=patterns, outputs=outputs, is_text=is_text)
         if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(documents, known)
         found.documents.extend(documents)
         found.skipped.extend(skipped)
-    return replace(found, held_out_from=held_out_from)
+    return replace(found, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle)
 
 
 def _documents_at(
@@ -175,8 +177,7 @@ def _documents_at(
     kept_out: Sequence[Path],
     hold: Hold,
     *,
-    include: Sequence[str],
-    exclude: Sequence[str],
+    patterns: Patterns,
     outputs: Sequence[Path],
     is_text: Callable[[Document], bool],
 ) -> tuple[list[Document], list[str]]:
@@ -187,43 +188,33 @@ def _documents_at(
         raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
     if not os.path.isdir(path):
         return [_file(path, hold)], []
-    locked = list[str]()
-    below = _walk(Path(path), Path(path), include, exclude, locked)
-    walked = [file for file in below if not _is_one_of(file, outputs)]
+    missed = Missed()
+    walked = [file for file in files_below(Path(path), patterns, missed) if not _is_one_of(file, outputs)]
     files = [file for file in walked if not _is_within(file, kept_out)]
     if walked and not files:
         raise CorpusError(f"{path}: all its files are held out with --val-text; give another, or hold out fewer")
-    documents, others = _texts_among(files, is_text, locked)
+    documents, others = _texts_among(files, is_text, missed)
     if not documents:
-        raise CorpusError(f"{path}: {nothing_found(path, include, exclude, others, locked)}")
-    return documents, [*others, *locked]
+        raise CorpusError(f"{path}: {nothing_found(path, patterns, others, missed)}")
+    return documents, [*others, *missed.locked, *missed.broken]
 
 
 def _texts_among(
-    files: Sequence[Path], is_text: Callable[[Document], bool], locked: list[str]
+    files: Sequence[Path], is_text: Callable[[Document], bool], missed: Missed
 ) -> tuple[list[Document], list[str]]:
-    """The documents that are text, and the names of the files that are not; those that may not be read are `locked`.
+    """The documents that are text, and the names of the files that are not; those that may not be read are `missed`.
 
     A file that is gone by now is none: to read many takes long.
     """
     texts, others = list[Document](), list[str]()
     for document in (Document(str(file), file) for file in files):
-        with _left_out(document.name, locked):
+        with missed.noting(document.name):
             if os.path.exists(document.name) and is_text(document):
                 texts.append(document)
             else:
                 others.append(document.name)
     gone = {document.name for document in texts if not os.path.exists(document.name)}
     return [document for document in texts if document.name not in gone], [*others, *sorted(gone)]
-
-
-@contextlib.contextmanager
-def _left_out(name: str, locked: list[str]) -> Iterator[None]:
-    """Note what may not be read: a folder is read without it."""
-    try:
-        yield
-    except UnreadableError:
-        locked.append(name)
 
 
 def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
@@ -240,31 +231,6 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
 def _file(path: str, hold: Hold) -> Document:
     with read_errors_told(path):
         return Document(path, Path(path)) if Path(path).is_file() else _pipe(path, hold)
-
-
-def _walk(
-    folder: Path, root: Path, include: Sequence[str], exclude: Sequence[str], locked: list[str]
-) -> Iterator[Path]:
-    """Files below a folder, sorted by their paths' parts; patterns are matched with paths from the root on.
-
-    What below it may not be read is noted in `locked`.
-    """
-    entries = list[os.DirEntry[str]]()
-    with _left_out(str(folder), locked) if folder != root else contextlib.nullcontext(), read_errors_told(str(folder)):
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
-        path = Path(entry.path)
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name.startswith(".") or matches(path, root, exclude, is_folder=is_folder):
-            continue
-        if is_folder:
-            yield from _walk(path, root, include, exclude, locked)
-        elif not include or matches(path, root, include, is_folder=False):
-            is_file = False
-            with _left_out(entry.path, locked), read_errors_told(entry.path):
-                is_file = path.is_file()  # no link to nowhere, or to itself
-            if is_file:
-                yield path
 
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError
 from charrnn.standard_input import STDIN, told_of_address, told_of_home
+from charrnn.text.globs import Patterns
 from charrnn.text.unpacking import DAMAGE
 
 CHECKPOINT = ".pt"
@@ -16,6 +18,29 @@ CHECKPOINT = ".pt"
 
 ALIKE, MOST_NEIGHBOURS = 0.85, 1_000
 """Share of two names that is the same, from which on one may be meant by the other; files that are compared at most."""
+
+_FETCH = "fetch or mount that, or give another text"
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What in folders cannot be read, by its path.
+
+    Attributes:
+        locked: what may not be.
+        broken: links that lead nowhere.
+    """
+
+    locked: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """Note what may not be read: a folder is read without it."""
+        try:
+            yield
+        except UnreadableError:
+            self.locked.append(name)
 
 
 def require_file(path: str) -> None:
@@ -43,7 +68,7 @@ def read_errors_told(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         mend = told_of_home(name) or _ask_for_neighbour(name) or "give a text file, or - for standard input"
-        told = told_of_address(name) or f"no such file; {mend}"
+        told = told_of_address(name) or _told_of_link(name) or f"no such file; {mend}"
         raise CorpusError(f"{name}: {told}") from None
     except PermissionError as error:
         raise UnreadableError(f"{name}: cannot be read ({error.strerror}); check its permissions") from None
@@ -56,27 +81,27 @@ def read_errors_told(name: str) -> Iterator[None]:
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None
 
 
-def nothing_found(
-    path: str, include: Sequence[str], exclude: Sequence[str], others: Sequence[str], locked: Sequence[str]
-) -> str:
+def nothing_found(path: str, patterns: Patterns, others: Sequence[str], missed: Missed) -> str:
     """What is wrong with a folder in which nothing is left to be read, and what to do.
 
     Args:
         path: of the folder.
-        include: patterns of its files that are read; none: all.
-        exclude: patterns of those that are not.
+        patterns: which of its files are read.
         others: its files that are no text.
-        locked: what in it may not be read.
+        missed: what in it cannot be read.
     """
-    if locked and not others:
-        return f"nothing in it may be read, {locked[0]} for one; check the permissions"
+    if missed.locked and not others:
+        return f"nothing in it may be read, {missed.locked[0]} for one; check the permissions"
+    if missed.broken and not others:
+        return f"has nothing but links to what is not there, {missed.broken[0]} for one; {_FETCH}"
     if others:
         is_one = len(others) == 1
         which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"
         mend = f"save {'it' if is_one else 'them'} as text, in UTF-8, or name the --encoding"
         return f"holds no plain text ({which}); {mend}"
-    if include or exclude:
-        return "a folder in which no file fits --include and --exclude; change them"
+    if patterns.include or patterns.exclude:
+        mend = patterns.told_of_hidden or "change them, which are matched with names and with paths below the folder"
+        return f"a folder in which no file fits --include and --exclude; {mend}"
     if _has_others(path):
         return "has nothing but hidden files, links to folders and what this training writes; name a file itself"
     return "a folder without files; give another"
@@ -94,6 +119,13 @@ def _ask_for_neighbour(path: str) -> str:
     longer.sort(key=lambda other: not other.endswith(".txt"))
     likely = longer or get_close_matches(name.lower(), texts if len(texts) <= MOST_NEIGHBOURS else (), 1, ALIKE)
     return f"did you mean {os.path.join(folder, texts[likely[0]])}?" if likely else ""
+
+
+def _told_of_link(path: str) -> str:
+    """What is wrong with a link to what is not there; nothing where it is none."""
+    if not os.path.islink(path):
+        return ""
+    return f"is a link to {os.path.realpath(path)}, which is not there; {_FETCH}"
 
 
 def _has_others(folder: str) -> bool:

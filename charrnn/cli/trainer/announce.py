@@ -113,7 +113,10 @@ def _describe_corpus(launch: Launch) -> list[str]:
         lines.append(_left_out(corpus.skipped, why))
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
         lines += _too_little(corpus, launch.pieces)
-    return [*lines, *_doubts(corpus)] if corpus.options.unit == CHARACTER else lines
+    if not run.step:  # else it was told when the run began, and what mends it would be refused now
+        lines += [corpus.told_of_patterns] * bool(corpus.told_of_patterns)
+        lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
+    return lines
 
 
 def unread(corpus: Corpus) -> str:

@@ -1,0 +1,56 @@
+"""The files below a folder that are read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from charrnn.text.globs import Patterns
+from charrnn.text.unreadable import Missed, read_errors_told
+
+_LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+
+def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
+    """Find the files below a folder that are not hidden and that the patterns choose, sorted by their paths' parts.
+
+    Args:
+        root: the folder; folders in it that are links are passed over.
+        patterns: matched with paths from there on.
+        missed: what may not be read, or leads nowhere, is noted here.
+
+    Raises:
+        CorpusError: the folder itself cannot be read.
+    """
+    yield from _walk(root, root, patterns, missed)
+
+
+def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
+    entries = list[os.DirEntry[str]]()
+    with missed.noting(str(folder)) if folder != root else contextlib.nullcontext(), read_errors_told(str(folder)):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    for entry in entries:
+        path = Path(entry.path)
+        inner, is_folder = path.relative_to(root), entry.is_dir(follow_symlinks=False)
+        if entry.name.startswith(".") or patterns.leave_out(inner, is_folder=is_folder):
+            continue
+        if is_folder:
+            yield from _walk(path, root, patterns, missed)
+        elif patterns.take(inner) and _is_file(entry, missed):
+            yield path
+
+
+def _is_file(entry: os.DirEntry[str], missed: Missed) -> bool:
+    """Whether an entry of a folder is a file, or a link to one; `Path.is_file` tells no reason since Python 3.14."""
+    with missed.noting(entry.path), read_errors_told(entry.path):
+        try:
+            return stat.S_ISREG(os.stat(entry.path).st_mode)
+        except OSError as error:
+            if error.errno not in _LEADS_NOWHERE:
+                raise
+            missed.broken.extend([entry.path] * entry.is_symlink())  # else it is gone since
+    return False
