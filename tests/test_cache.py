@@ -50,6 +50,19 @@ def test_what_is_kept_is_for_its_users_eyes_alone_and_a_folder_that_is_there_sta
     assert mode_of(tmp_path / "shared") == 0o775
 
 
+@ON_POSIX
+def test_two_users_of_one_folder_have_a_file_each_as_neither_can_read_the_others(tmp_path, monkeypatch):
+    (tmp_path / "t.txt").write_text("a text")
+    monkeypatch.setattr(corpus, "MAPPED_BYTES", 1)
+    files = []
+    for user in (1000, 1001, 1000):
+        monkeypatch.setattr(os, "getuid", lambda user=user: user)
+        reading = corpus.ReadOptions(cache=Cache(tmp_path / "shared"))
+        files.append(corpus.read_corpus([str(tmp_path / "t.txt")], reading).ids.filename)
+    assert files[0] == files[2] != files[1]
+    assert len([*(tmp_path / "shared").iterdir()]) == 2
+
+
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
 

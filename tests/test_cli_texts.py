@@ -277,10 +277,25 @@ def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another
         assert (stored.text.lowercase, "B" in stored.encoder) == (lowercase, not lowercase)
 
 
-def test_where_encoded_texts_are_kept_and_that_none_are_is_not_said_at_once(charrnn, tmp_path):
-    refused = charrnn("train", "a.txt", "--cache", "c", "--no-cache")
-    told = "charrnn: --cache names a folder for encoded texts, and --no-cache keeps none; give one of them\n"
-    assert (refused.code, refused.stderr) == (2, told)
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            ["--cache", "c", "--no-cache"],
+            "--cache names a folder for encoded texts, and --no-cache keeps none; give one ",
+        ),
+        (
+            ["--cache=~/big"],
+            "--cache ~/big: the shell expands ~ only at the beginning of a word and outside quotes; wr",
+        ),
+    ],
+)
+def test_a_folder_for_encoded_texts_that_cannot_be_meant_is_refused_before_any_is_made(charrnn, tmp_path, flags, told):
+    (tmp_path / "a.txt").write_text(make_text(100))
+    refused = charrnn("train", "a.txt", *flags, prepare=map_all)
+    assert (refused.code, refused.stderr.count("\n")) == (2, 1)
+    assert refused.stderr.startswith(f"charrnn: {told}")
+    assert os.listdir(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.slow

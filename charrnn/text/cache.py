@@ -1,8 +1,9 @@
 """Ids of large texts on disk: mapped, so that they take no memory, and found again by what they were made from.
 
-A file holds the ids alone, and its name is a hash of the text's bytes and of all that decides its ids. It is written
-beside its place, synced and renamed, so that it is there whole or not at all, after a power cut too. What was not used
-for `KEPT_DAYS` is deleted whenever another is written; files of other names in the folder are not touched.
+A file holds the ids alone, and its name is a hash of the text's bytes, of all that decides its ids, and of its user, so
+that two users of one folder are not in each other's way. It is written beside its place, synced and renamed, so that it
+is there whole or not at all, after a power cut too. What was not used for `KEPT_DAYS` is deleted whenever another is
+written; files of other names in the folder are not touched.
 """
 
 from __future__ import annotations
@@ -145,8 +146,9 @@ def is_kept(path: Path) -> bool:
 
 
 def cache_key(**what: Any) -> str:
-    """A name for all that decides some ids: plain values, in any order."""
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
+    """A name for all that decides some ids, plain values in any order, and for whose they are."""
+    user = os.getuid() if hasattr(os, "getuid") else None
+    return hashlib.sha256(json.dumps([user, what], sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
 
 def default_folder() -> Path:

@@ -16,7 +16,7 @@ from charrnn.cli.common.shared import escaped, unescape
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name
-from charrnn.standard_input import STDIN, STDIN_NAME, names_stream
+from charrnn.standard_input import STDIN, STDIN_NAME, names_stream, told_of_home
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -189,6 +189,8 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
     """
     if flags["no_cache"] and flags["cache"] is not None:
         raise ConfigError("--cache names a folder for encoded texts, and --no-cache keeps none; give one of them")
+    if told := told_of_home(flags["cache"] or ""):
+        raise ConfigError(f"--cache {flags['cache']}: {told}")
     options = TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)})
     separator = unescape(flags["separator"])
     if options.unit == CHARACTER and not _is_utf8(separator):
