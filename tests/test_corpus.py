@@ -445,6 +445,7 @@ def test_lines_that_are_held_out_and_learned_from_too_are_counted(monkeypatch):
     lines = [*map("".join, itertools.product("abc", repeat=6))]
     train, held_out = (encoder.encode("".join(f"{line}\n" for line in part)) for part in (lines, lines[::9]))
     assert count_known(train, held_out, encoder) == (5, 4), "the same share of both; the last line is cut"
+    assert count_known(held_out[:70], train, encoder) == (43, 5), "nor more of what is held out: 300 characters"
 
 
 def test_one_line_cannot_be_split_into_lines():

@@ -16,7 +16,7 @@ GOLDEN_RATIO = (1 + 5**0.5) / 2
 """Its multiples, less their whole parts, lie evenly between 0 and 1, and never fall into step with what recurs."""
 
 MOST_LOOKED_AT = 1 << 22
-"""Characters to learn from in which lines are looked for that are held out too."""
+"""Characters to learn from in which lines are looked for that are held out too, and of these that are looked for."""
 
 
 def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -> tuple[Ids, Ids]:
@@ -76,10 +76,12 @@ def count_known(train: Ids, held_out: Ids, encoder: CharEncoder) -> tuple[int, i
     """Count the lines that are held out, and those of them that are learned from too.
 
     Lines that are blank, or have characters without an id of their own, are left aside. Of long pieces the same share
-    is looked at, from the beginning on: in a sorted list that is what may be the same.
+    is looked at, from the beginning on: in a sorted list that is what may be the same. Of neither is it more than
+    `MOST_LOOKED_AT`.
     """
     share = min(1.0, MOST_LOOKED_AT / max(1, len(train)))
-    learned, held = (encoder.decode(ids[: round(share * len(ids))]).split("\n") for ids in (train, held_out))
+    pieces = (ids[: min(round(share * len(ids)), MOST_LOOKED_AT)] for ids in (train, held_out))
+    learned, held = (encoder.decode(ids).split("\n") for ids in pieces)
     mark = encoder.decode([len(encoder) - 1]) if encoder.has_unknown else None
     lines = [line for line in held if line.strip() and (mark is None or mark not in line)]
     known = set(learned)
