@@ -319,6 +319,8 @@ def test_lines_that_end_with_carriage_returns_are_told_what_makes_lines_of_them(
     with pytest.raises(CorpusError, match="no line feed, and --lines needs lines; give --newline lf"):
         read_corpus([path], ReadOptions(options=TextOptions(lines=True)))
     assert decoded(read_corpus([path], ReadOptions(options=TextOptions(lines=True, newline="lf")))) == "a\nb\nc\n"
+    with pytest.raises(CorpusError, match=r"needs lines; turn its carriage returns into line feeds first \(tr '\\r'"):
+        read_corpus([path], ReadOptions(options=TextOptions(lines=True, unit="byte")))
 
 
 def test_text_that_is_not_utf8_is_refused_with_place_and_remedies(tmp_path):

@@ -308,12 +308,20 @@ def test_one_place_that_is_wrong_in_a_text_that_is_utf_8_is_said_to_be_that():
         list(decode_document([CHINESE.encode() * 9, CHINESE.encode()[1:]], "t", TextOptions()))
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "cp932", "utf-16-le"])
+@pytest.mark.parametrize(
+    ("encoding", "for_iconv"),
+    [
+        ("utf-8", "utf-8"), ("gb18030", "gb18030"), ("cp932", "cp932"), ("utf-16-le", "utf-16le"), ("UTF_16", "utf-16"),
+        ("utf-8-sig", "utf-8"), ("eucjp", "euc-jp"), ("iso2022_jp", "iso-2022-jp"), ("iso2022_kr", "iso-2022-kr"),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("mend", ["", "name another"])
-def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encoding, mend):
-    data = ("a" * 2000 + "\n春\n" + "a" * 2000 + "春").encode(encoding)[:-1]
-    told = f"it ends within a character, cut off or still being written; leave that out (iconv -c -f {encoding} -t "
-    told += encoding + (")" if mend else "), or pass over such bytes with --errors replace")
+def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encoding, for_iconv, mend):
+    data = (
+        ("a" * 2000 + "\n春\n" + "a" * 2000 + "春").encode(encoding).removesuffix(b"\x1b(B").removesuffix(b"\x0f")[:-1]
+    )
+    told = f"it ends within a character, cut off or still being written; leave that out (iconv -c -f {for_iconv} -t "
+    told += for_iconv + (")" if mend else "), or pass over such bytes with --errors replace")
     for pieces in ([data], [data[:3000], data[3000:-1], data[-1:]]):
         with pytest.raises(DecodingError) as caught:
             list(decode_document(pieces, "t", TextOptions(encoding=encoding), mend=mend))

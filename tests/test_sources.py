@@ -273,6 +273,20 @@ def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path
         read_stdin()
 
 
+def test_where_no_temporary_folder_can_be_written_to_that_is_told(monkeypatch):
+    def find_none():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(keeping, "HELD_BYTES", 3)
+    monkeypatch.setattr(keeping.tempfile, "tempdir", None)
+    monkeypatch.setattr(keeping.tempfile, "gettempdir", find_none)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
+    told = "standard input: cannot be kept in a temporary folder while it is read (No usable temporary directory found "
+    with pytest.raises(CorpusError) as caught:
+        find_documents(["-"])
+    assert str(caught.value) == f"{told}in ['/tmp']); let TMPDIR name another folder"
+
+
 @pytest.mark.parametrize("held", [10, 1 << 20])
 def test_standard_input_is_read_once_and_kept(monkeypatch, held):
     monkeypatch.setattr(keeping, "HELD_BYTES", held)

@@ -216,7 +216,10 @@ def _refuse_unfit(counts: Counts, num_learned: int, name: str, reading: ReadOpti
         if reading.encoder is not None:
             raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
         mend = "leave it out" if reading.known is None else "give a text of lines"  # it may be the model's own way
-        mend = "give --newline lf, which makes line ends of carriage returns" if counts[ord("\r")] else mend
+        if counts[ord("\r")]:
+            as_bytes = r"turn its carriage returns into line feeds first (tr '\r' '\n')"
+            is_bytes = reading.options.unit == BYTE
+            mend = as_bytes if is_bytes else "give --newline lf, which makes line ends of carriage returns"
         raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
 
 

@@ -182,7 +182,8 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
 
 def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
     """What mends a text of which nothing but the last character is not valid."""
-    mend = f"leave that out (iconv -c -f {options.encoding} -t {options.encoding})"
+    encoding = re.sub("-([bl]e)$|-sig$", r"\1", options.codec).replace("_", "-").replace("iso2022", "iso-2022")
+    mend = f"leave that out (iconv -c -f {encoding} -t {encoding})"  # which has names of its own
     mend = mend if is_settled else f"{mend}, {_PASSING}"
     return f"it ends within a character, cut off or still being written; {mend}"
 

@@ -57,6 +57,5 @@ def _keeping(name: str, folder: Path | None) -> Iterator[None]:
         yield
     except OSError as error:
         mend = "choose another folder with --cache" if folder else "let TMPDIR name another folder"
-        raise CorpusError(
-            f"{name}: cannot be kept in {folder or tempfile.gettempdir()} while it is read ({error.strerror}); {mend}"
-        ) from None
+        place = folder or tempfile.tempdir or "a temporary folder"  # there may be none that can be written to
+        raise CorpusError(f"{name}: cannot be kept in {place} while it is read ({error.strerror}); {mend}") from None
