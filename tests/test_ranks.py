@@ -480,6 +480,7 @@ class OnGpus(Part):
         return Group.peer_failure(self, error)
 
 
+LOST = "another process of this training is gone\n"
 NCCL_FAILURE = dist.DistBackendError("NCCL error in: x.cpp:2077, invalid usage\nLast error:\nDuplicate GPU detected\n")
 
 
@@ -493,11 +494,9 @@ NCCL_FAILURE = dist.DistBackendError("NCCL error in: x.cpp:2077, invalid usage\n
         (OSError(28, "No space left on device"), "", False),
         (torch.OutOfMemoryError("CUDA out of memory."), "", False),
         (NCCL_FAILURE, "gone, or NCCL does not reach it (Duplicate GPU detected)\n", False),
-        (
-            RuntimeError("[gloo/pair.cc:1] Connection closed by peer"),
-            "another process of this training is gone\n",
-            False,
-        ),
+        (RuntimeError("[gloo/pair.cc:1] Connection closed by peer"), LOST, False),
+        (RuntimeError("Gloo connectFullMesh failed with wait timeout after 600000ms"), LOST, False),
+        (dist.DistStoreError("wait timeout after 600000ms, keys: /0//1//cpu//0/1"), LOST, False),
     ],
 )
 def test_who_fails_alone_on_gpus_does_not_wait_for_the_others(monkeypatch, capsys, error, is_told, leaves, uses_nccl):
@@ -621,6 +620,33 @@ def test_a_rank_whose_members_fail_leaves_and_so_does_the_other(folder):
     assert [process.wait(60) for process in ranks] == [1, 1], ranks[0].stderr
     (line,) = "".join(process.stderr for process in ranks if "charrnn: " in process.stderr).splitlines()[-1:]
     assert line.startswith("charrnn: out of memory; ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["before", "while it connects"])
+def test_a_rank_that_dies_before_it_learns_leaves_the_other_with_one_line(folder, where):
+    prepare = functools.partial(die_before_it_learns, where)
+    first, second = start_ranks(folder, 2, *FLAGS, "--max-steps", 5, "-q", prepare=prepare)
+    assert [first.wait(60), second.wait(60)] == [1, -signal.SIGKILL]
+    (line,) = [line for line in first.stderr.splitlines() if line.startswith("charrnn: ")]
+    assert line == "charrnn: another process of this training is gone"
+
+
+def die_before_it_learns(where, rank):
+    replicate = Group.replicate
+
+    def die(*given, **options):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def replicate_in_haste(self, model):
+        groups.MEETING = timedelta(seconds=1)  # they have met
+        replicate(self, model)
+
+    if where == "while it connects":
+        Group.replicate = replicate_in_haste
+        dist.new_group = die if rank else dist.new_group
+    elif rank:
+        Group.replicate = die
 
 
 def break_members(rank):

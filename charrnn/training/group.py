@@ -4,8 +4,8 @@ Plain values and ids travel by gloo; gradients by gloo on processors and by NCCL
 `DistributedDataParallel` for each network, and a step's figures with them: an exchange of their own would take as long
 again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange next fails;
 after a host without power the system asks. So once they have met there is no need for short timeouts, which a long text
-being read, a long evaluation, or a job that is suspended would run into. Until then there is: one that dies, or never
-comes, has no connection yet.
+being read, a long evaluation, or a job that is suspended would run into. Until then there is, and again while a group
+for gradients is made: one that dies, or never comes, has no connection yet.
 """
 
 from __future__ import annotations
@@ -123,7 +123,6 @@ class Group(Ranks):
                 "where they do, GLOO_SOCKET_IFNAME by which network"
             ) from None
         self._began = self._clock
-        store.set_timeout(PATIENCE)
         _set_pg_timeout(PATIENCE)
         ask_after_hosts()
 
@@ -207,8 +206,9 @@ class Group(Ranks):
 
     def replicate(self, model: nn.Module) -> None:
         """See `Ranks.replicate`: a group of its own, since networks may learn at the same time."""
+        self.barrier()  # notices one that is gone; whoever waits for it to connect does not, nor a signal
         on_gpu = next(model.parameters()).is_cuda
-        group = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        group = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=MEETING)
         self._replicas[model] = DistributedDataParallel(
             model if on_gpu else WithFigures(model),
             process_group=group,
@@ -216,6 +216,7 @@ class Group(Ranks):
             bucket_cap_mb=BUCKET_MB,
         )
         self._settle(model)
+        _set_pg_timeout(PATIENCE, group)
         ask_after_hosts()
 
     def _settle(self, model: nn.Module) -> None:
@@ -260,7 +261,7 @@ class Group(Ranks):
         if isinstance(error, dist.DistBackendError):
             *_, reason = str(error).strip().splitlines()
             return f"another process of this training is gone, or NCCL does not reach it ({reason})"
-        is_of_peer = isinstance(error, (dist.DistError, ConnectionError)) or "gloo" in str(error)
+        is_of_peer = isinstance(error, (dist.DistError, ConnectionError)) or "gloo" in str(error).lower()
         return "another process of this training is gone" if is_of_peer else ""
 
     def may_speak(self) -> bool:
