@@ -16,6 +16,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -463,6 +464,37 @@ def learn(ranks):
             losses.append((run.pace.loss - before) / (run.pace.chars - chars))
         found[name] = losses, dict(run.model.state_dict())
     return found
+
+
+@pytest.mark.parametrize(("on_gpu", "count"), [(False, 2), (True, 1)])
+def test_networks_that_learn_in_turn_share_a_group_whose_ranks_wait_briefly_until_it_is_connected(
+    monkeypatch, on_gpu, count
+):
+    told = []
+    monkeypatch.setattr(Group, "barrier", lambda self: told.append("barrier"))
+    monkeypatch.setattr(Group, "_settle", lambda self, model: told.append("connected"))
+    monkeypatch.setattr(groups, "DistributedDataParallel", lambda model, process_group, **how: process_group)
+    monkeypatch.setattr(groups, "_set_pg_timeout", lambda timeout, group: told.append((group, timeout)))
+    monkeypatch.setattr(dist, "new_group", lambda backend, timeout: told.append((backend, timeout)) or object())
+    ranks, members = Group(Place(0, 2)), [Placed(on_gpu), Placed(on_gpu)]
+    for member in members:
+        ranks.replicate(member)
+    first, second = (ranks.replica(member) for member in members)
+    made = ("nccl" if on_gpu else "gloo", groups.MEETING)
+    assert told[:4] == ["barrier", made, "connected", (first, groups.PATIENCE)]
+    assert told[4:] == ["barrier", *[made] * (count - 1), "connected", (second, groups.PATIENCE)]
+    assert len({first, second}) == count
+
+
+class Placed(torch.nn.Module):
+    """A network as far as it goes where it lies."""
+
+    def __init__(self, on_gpu):
+        super().__init__()
+        self.on_gpu = on_gpu
+
+    def parameters(self):
+        return iter([SimpleNamespace(is_cuda=self.on_gpu)])
 
 
 class OnGpus(Part):

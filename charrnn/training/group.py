@@ -97,6 +97,7 @@ class Group(Ranks):
         self._place = place
         self._store: Store | None = None
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
+        self._of_gpus: dist.ProcessGroup | None = None
         self._clock, self._began, self._learning = 0.0, 0.0, threading.Lock()
 
     def meet(self) -> None:
@@ -205,10 +206,10 @@ class Group(Ranks):
         self.all_reduce_sum()
 
     def replicate(self, model: nn.Module) -> None:
-        """See `Ranks.replicate`: a group of its own, since networks may learn at the same time."""
+        """See `Ranks.replicate`."""
         self.barrier()  # notices one that is gone; whoever waits for it to connect does not, nor a signal
         on_gpu = next(model.parameters()).is_cuda
-        group = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=MEETING)
+        group = self._group_for(on_gpu)
         self._replicas[model] = DistributedDataParallel(
             model if on_gpu else WithFigures(model),
             process_group=group,
@@ -218,6 +219,14 @@ class Group(Ranks):
         self._settle(model)
         _set_pg_timeout(PATIENCE, group)
         ask_after_hosts()
+
+    def _group_for(self, on_gpu: bool) -> dist.ProcessGroup:
+        """A group of the network's own, since networks may learn at the same time; on a GPU, where they do not, one."""
+        if on_gpu and self._of_gpus is not None:
+            return self._of_gpus
+        group: dist.ProcessGroup = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=MEETING)
+        self._of_gpus = group if on_gpu else None
+        return group
 
     def _settle(self, model: nn.Module) -> None:
         """Take a first step that changes nothing.
