@@ -35,7 +35,7 @@ from charrnn.cli.trainer.reading import read_texts
 from charrnn.cli.trainer.request import Request, command_line, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import ConfigError, LostRankError, OutputError
+from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError
 from charrnn.text import corpus
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions, read_corpus
@@ -522,6 +522,8 @@ NCCL_FAILURE = dist.DistBackendError("NCCL error in: x.cpp:2077, invalid usage\n
     [
         (None, "", True),
         (typer.Exit(143), "", True),
+        (DivergenceError("too far"), "charrnn: too far\n", True),
+        (SaveError("too full"), "charrnn: too full\n", True),
         (ConfigError("too wide"), "charrnn: too wide\n", False),
         (OSError(28, "No space left on device"), "", False),
         (torch.OutOfMemoryError("CUDA out of memory."), "", False),

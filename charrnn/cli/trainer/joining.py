@@ -14,7 +14,7 @@ from charrnn.cli.trainer.log import job_of
 from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.outlet import write_error
-from charrnn.errors import CharRNNError, CheckpointError, ConfigError, LostRankError
+from charrnn.errors import CharRNNError, CheckpointError, ConfigError, DivergenceError, LostRankError, SaveError
 from charrnn.standard_input import STDIN, name_of
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training.ranks import Ranks
@@ -53,6 +53,7 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
         are_together = True
         raise
     except CharRNNError as error:
+        are_together = isinstance(error, (DivergenceError, SaveError))  # which all of them meet after the same step
         _tell_once(error, group, as_json)
         raise typer.Exit(error.exit_code) from None
     except (RuntimeError, MemoryError, OSError) as error:
