@@ -78,9 +78,15 @@ NO_SPINNING = {"GOMP_SPINCOUNT": SPIN_COUNT}
 
 def skip_without(precision: str, cell: str = "lstm") -> None:
     """Skip a test where the processor refuses a cell in this precision: oneDNN's bfloat16 LSTM asks for AVX-512."""
-    config = ModelConfig(vocab_size=5, cell=cell, hidden_size=8, num_layers=1, embedding_dim=8)
+    skip_where_refused(
+        build_model(ModelConfig(vocab_size=5, cell=cell, hidden_size=8, num_layers=1, embedding_dim=8)), 1, precision
+    )
+
+
+def skip_where_refused(model: Model, batch_size: int, precision: str) -> None:
+    """Skip a test where the device refuses a model, in training mode, in this precision, with so many lanes."""
     try:
-        probe_precision(build_model(config), 1, precision)
+        probe_precision(model, batch_size, precision)
     except ConfigError as error:
         pytest.skip(str(error))
 
