@@ -100,17 +100,33 @@ def test_layer_equals_a_naive_loop(cell):
 GPU_KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn": torch.rnn_tanh, "rnn-relu": torch.rnn_relu}
 
 
-@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cell", CELL_LAYERS)
+def test_a_gpu_is_given_the_weights_one_behind_the_other_in_one_piece_of_memory(cell, dtype):
+    layer, inputs, state = random_layer(cell, torch.float32)
+    given, weights = [], layer._weights()
+    layer._run_on_gpu(lambda x, h, w, *how: given.extend(w) or (x, x[:1]), inputs.to(dtype), state)
+    ends = np.cumsum([weight.numel() for weight in weights])
+    assert [view.storage_offset() for view in given] == [0, *ends[:-1]]
+    assert {view.untyped_storage().data_ptr() for view in given} == {given[0].data_ptr()}
+    assert given[0].untyped_storage().nbytes() == ends[-1] * dtype.itemsize
+    torch.testing.assert_close(given, [weight.to(dtype) for weight in weights], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("cell", CELL_LAYERS)
 def test_what_a_gpu_is_asked_for_is_the_layer_with_its_weights_or_with_those_that_were_frozen(cell):
     """By PyTorch's own kernels, which take the same arguments on a processor."""
     layer, inputs, state = random_layer(cell, torch.float32)
     expected, names = layer(inputs, state), list(layer.state_dict())
-    torch.testing.assert_close(layer._run_on_gpu(GPU_KERNELS[cell], inputs, state), expected)
+    found = layer._run_on_gpu(GPU_KERNELS[cell], inputs, state)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(outputs.square().sum(), [*layer.parameters()]) for outputs, _ in (found, expected)]
+    torch.testing.assert_close(*gradients)
     layer.freeze()
     assert list(layer.state_dict()) == names
-    for parameter in layer.parameters():
-        parameter.zero_()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
     torch.testing.assert_close(layer._run_on_gpu(GPU_KERNELS[cell], inputs, state), expected)
 
 

@@ -19,7 +19,7 @@ from charrnn.network.ensemble import build_model, members_of
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.training import gpu_lanes
 from charrnn.training.loop import READ_EVERY, read_figures, take_step
-from charrnn.training.passes import forward_and_backward
+from charrnn.training.passes import autocast, forward_and_backward
 from charrnn.training.precision import PRECISIONS, crawls_in, probe_precision
 
 pytestmark = [
@@ -100,6 +100,17 @@ def test_gradients_are_those_of_the_processor_in_every_precision(config, precisi
 @pytest.mark.parametrize("config", HALF_PERSISTENT, ids=lambda config: config.cell)
 def test_gradients_by_other_kernels_than_the_losses_are_right_too(config, precision):
     check_gradients(lambda: build_model(config), precision)  # with more at random the largest would be chaotic
+
+
+@pytest.mark.parametrize("precision", PRECISIONS["cuda"])
+@pytest.mark.parametrize("cell", GATES)
+def test_the_weights_of_a_layer_that_learns_lie_as_cudnn_reads_them(cell, precision):
+    model = random_model(ModelConfig(vocab_size=11, cell=cell, hidden_size=9, num_layers=2, embedding_dim=6))
+    skip_without_bfloat16(model.cuda().train(), precision)
+    ids = torch.zeros((12, 16), dtype=torch.int64, device="cuda")
+    with warnings.catch_warnings(), autocast(model.device, precision):
+        warnings.filterwarnings("error", "RNN module weights are not part of single contiguous chunk of memory")
+        model(ids, model.initial_state(16))
 
 
 def skip_without_bfloat16(model, precision):

@@ -205,7 +205,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of an overflow: where one matters it is found and told
-    # A layer that learns hands its weights to cuDNN one by one, which lays them side by side at each call: a few MB.
+    # Should a cuDNN read a layer's weights in another order than it is given them: PyTorch then copies a few MB a call.
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     _prepare_streams()
     app(prog_name="charrnn", windows_expand_args=False)  # else a pattern would become the files that fit it

@@ -82,13 +82,24 @@ class RecurrentLayer(nn.Module):
         """
         dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else inputs.dtype
         with torch.autocast("cuda", enabled=False):
-            weights = [weight.to(dtype) for weight in self._frozen or self._weights()]
+            weights = [weight.to(dtype) for weight in self._frozen] or self._flat_weights(dtype)
             first = tuple(tensor[None].to(dtype) for tensor in state)
             outputs, *last = kernel(
                 inputs.to(dtype), first if len(first) > 1 else first[0],
                 weights, True, 1, 0.0, self.training, False, False,
             )  # fmt: skip
         return outputs, self._keep(*last)
+
+    def _flat_weights(self, dtype: torch.dtype) -> list[Tensor]:
+        """The weights as views of one tensor, one behind the other, as cuDNN reads those of a layer.
+
+        Where they lie apart, PyTorch lays them so itself at each call, and asks cuDNN where, a hundred times over for
+        each block of each: 1,600 questions for an LSTM (`get_parameters` in aten/src/ATen/native/cudnn/RNN.cpp).
+        """
+        parts = self._weights()
+        flat = torch.cat([part.flatten() for part in parts]).to(dtype)
+        views = flat.split_with_sizes([part.numel() for part in parts])
+        return [view.view_as(part) for view, part in zip(views, parts, strict=True)]
 
     def _keep(self, *last: Tensor) -> LayerState:
         """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
