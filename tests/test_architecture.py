@@ -4,13 +4,16 @@ import ast
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from graphlib import TopologicalSorter
+from typing import get_type_hints
 
 import pytest
 from conftest import ROOT, clean_environment
 from hypothesis import settings
 
 from charrnn.cli.inspection import inspect
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.sample import sample
 from charrnn.cli.train import train
 
@@ -350,6 +353,18 @@ def test_no_flag_is_compiled_from_text_at_the_start():
         if isinstance(annotation, str)
     ]
     assert not compiled, "typer evaluates each twice; leave `from __future__ import annotations` out of its module"
+
+
+AS_GIVEN = {list[str]: tuple[str, ...], list[str] | None: tuple[str, ...]}
+"""What a command is given more than one of is a tuple in `context.params`, which may be empty."""
+
+
+@pytest.mark.parametrize(("command", "flags"), [(inspect, InspectFlags)])
+def test_what_is_handed_on_of_a_command_are_its_parameters_by_name_and_type(command, flags):
+    parameters = {name: hint for name, hint in get_type_hints(command).items() if name not in ("context", "return")}
+    handed_on, hints = [field.name for field in fields(flags)], get_type_hints(flags)
+    assert handed_on == list(parameters)
+    assert [hints[name] for name in handed_on] == [AS_GIVEN.get(hint, hint) for hint in parameters.values()]
 
 
 def test_training_does_not_load_the_compiler_of_torch(tmp_path):

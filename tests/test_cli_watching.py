@@ -6,6 +6,7 @@ import re
 import sys
 import tracemalloc
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,7 +242,7 @@ def test_of_a_pipe_that_never_ends_the_beginning_is_read(trained, monkeypatch):
     monkeypatch.setattr(gallery, "MOST_COUNTED", 100_000)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
     (subject,) = read_subjects([str(trained / "words.pt")])
-    given = gallery.read_given([subject], {"text_file": "-", "text": None})
+    given = gallery.read_given([subject], SimpleNamespace(text_file="-"))
     assert (len(given.text), given.of) == (100_000, None)
     (piece,) = choose_pieces([subject], given, "count", holds_all=True)
     assert piece.extent == f"the first {len(piece.text):,} characters of standard input"

@@ -8,7 +8,8 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import check_quotes
-from charrnn.cli.inspector.checking import check_flags, check_subjects, inputs, views_asked_for
+from charrnn.cli.inspector.checking import check_flags, check_subjects
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.standard_input import told_of_typing
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def inspect(
 
     Losses are in nats per character; perplexity is exp(loss), bits per character is loss / ln 2.
     """
-    flags = dict(context.params)
+    flags = InspectFlags(**context.params)
     leave_busy_cores()  # before anything imports numpy
     check_flags(flags)
     check_quotes(checkpoints)
@@ -118,7 +119,7 @@ def inspect(
     from charrnn.cli.inspector.subject import read_subjects
     from charrnn.display.outlet import write_line
 
-    if told := told_of_typing(inputs(flags)):
+    if told := told_of_typing(flags.inputs):
         write_line(sys.stderr, told)
     if verify:
         _verify(checkpoints, as_json)
@@ -145,7 +146,7 @@ def inspect(
         from charrnn.cli.inspector.webpage import write_report
 
         write_report(subjects[0], html, flags)
-    elif views_asked_for(flags):
+    elif flags.views:
         from charrnn.cli.inspector.gallery import show_views
 
         show_views(subjects, flags)

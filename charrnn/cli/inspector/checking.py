@@ -1,11 +1,12 @@
-"""What the flags of `charrnn inspect` ask for, and those that cannot be followed: refused before anything is read."""
+"""Flags of `charrnn inspect` that cannot be followed: refused before anything is read."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range, flag_name
 from charrnn.standard_input import STDIN
@@ -13,14 +14,11 @@ from charrnn.standard_input import STDIN
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject
 
-VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
-"""Flags that ask for something other than the card and the score."""
-
 PICTURED = ("text", "text_file", "cell")
-"""Those of them that a picture shows."""
+"""Those of the views that a picture shows."""
 
 
-def check_flags(flags: Mapping[str, Any]) -> None:
+def check_flags(flags: InspectFlags) -> None:
     """Refuse flags that cannot be followed.
 
     Raises:
@@ -33,93 +31,77 @@ def check_flags(flags: Mapping[str, Any]) -> None:
     _check_inputs(flags)
 
 
-def check_subjects(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
+def check_subjects(subjects: Sequence[Subject], flags: InspectFlags) -> None:
     """Refuse, before anything is shown, what one of the checkpoints cannot answer.
 
     Raises:
         CharRNNError: there is one.
     """
-    if flags["gates"] or flags["cell"]:
+    if flags.gates or flags.cell:
         from charrnn.cli.inspector.views import parse_unit, require_gates
 
-        if flags["gates"]:
+        if flags.gates:
             require_gates(subjects)
         for subject in subjects:
-            for cell in flags["cell"] or ():
+            for cell in flags.cell:
                 parse_unit(cell, subject)
     for subject in subjects:
-        for name in ("gradients", "dynamic"):
-            if flags[name]:
-                subject.require_stream(f"--{name}")
+        for name in flags.given("gradients", "dynamic"):
+            subject.require_stream(f"--{name}")
 
 
-def inputs(flags: Mapping[str, Any]) -> list[str | None]:
-    """All that is read, each a path or "-"."""
-    return [*flags["checkpoints"], *(flags[name] for name in ("score", "text_file", "novelty", "corpus"))]
-
-
-def views_asked_for(flags: Mapping[str, Any]) -> list[str]:
-    """The views that the flags ask for, by name."""
-    return _given(flags, *VIEWS)
-
-
-def _outputs(flags: Mapping[str, Any], beside: str) -> list[str]:
+def _outputs(flags: InspectFlags, beside: str) -> list[str]:
     """What else the flags ask for that stands alone."""
-    return [name for name in _given(flags, "score", "export", "svg", "html") if name != beside]
+    return [name for name in flags.given("score", "export", "svg", "html") if name != beside]
 
 
-def _given(flags: Mapping[str, Any], *names: str) -> list[str]:
-    """Those flags of some that are given; a text or a number may be empty, or zero."""
-    return [name for name in names if not (flags[name] is None or flags[name] is False or flags[name] in ([], ()))]
-
-
-def _check_values(flags: Mapping[str, Any]) -> None:
+def _check_values(flags: InspectFlags) -> None:
     from charrnn.text.unknowns import RULES
 
-    check_choice("unknown", flags["unknown"], RULES)
-    for name in ("top_k", "member"):
-        check_range(name, flags[name], Range(0))
+    check_choice("unknown", flags.unknown, RULES)
+    check_range("top_k", flags.top_k, Range(0))
+    check_range("member", flags.member, Range(0))
 
 
-def _check_scoring(flags: Mapping[str, Any]) -> None:
+def _check_scoring(flags: InspectFlags) -> None:
     """Refuse ways of scoring where nothing is scored, and two that contradict each other."""
-    for name in ("by", "dynamic"):
-        if flags[name] and flags["score"] is None:
+    for name, is_asked in (("by", flags.by), ("dynamic", flags.dynamic)):
+        if is_asked and flags.score is None:
             raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")
-    if flags["by"] not in (None, "line"):
-        raise ConfigError(f"--by is {flags['by']!r}; it must be line")
-    if flags["above"] is not None and math.isnan(flags["above"]):
+    if flags.by not in (None, "line"):
+        raise ConfigError(f"--by is {flags.by!r}; it must be line")
+    if flags.above is not None and math.isnan(flags.above):
         raise ConfigError("--above is not a number; give bits per character, such as 3.5")
-    if flags["above"] is not None and flags["by"] is None:
+    if flags.above is not None and flags.by is None:
         raise ConfigError("--above chooses lines; give --by line too")
-    if flags["dynamic"] and flags["by"]:
+    if flags.dynamic and flags.by:
         raise ConfigError("--dynamic reads one text from end to end, and --by line every line by itself; give one")
-    if flags["text"] is not None and flags["text_file"] is not None:
+    if flags.text is not None and flags.text_file is not None:
         raise ConfigError("--text and --text-file both give a text; give one of them")
 
 
-def _check_outputs(flags: Mapping[str, Any]) -> None:
+def _check_outputs(flags: InspectFlags) -> None:
     """Refuse what stands alone beside something else, and files of what is not in them."""
-    for name in _given(flags, "verify", "score", "export"):
-        if seen := views_asked_for(flags) + _outputs(flags, beside=name):
+    for name in flags.given("verify", "score", "export"):
+        if seen := flags.views + _outputs(flags, beside=name):
             raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
-    for name in _given(flags, "html", "svg", "export"):
-        if len(flags["checkpoints"]) > 1:
+    for name in flags.given("html", "svg", "export"):
+        if len(flags.checkpoints) > 1:
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
-    for name in _given(flags, "export", "svg", "html"):
-        if flags["as_json"]:
+    for name in flags.given("export", "svg", "html"):
+        if flags.as_json:
             raise ConfigError(f"--{name} writes a file; leave --json out")
-    if flags["svg"] is not None and flags["html"] is not None:
+    if flags.svg is not None and flags.html is not None:
         raise ConfigError("--svg and --html both write a file; give one of them")
-    if flags["svg"] is not None and (others := [name for name in views_asked_for(flags) if name not in PICTURED]):
+    if flags.svg is not None and (others := [name for name in flags.views if name not in PICTURED]):
         raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
-    if flags["export"] is not None:
+    if flags.export is not None:
         from charrnn.cli.inspector.exporting import check_export
 
-        check_export(flags["export"])
+        check_export(flags.export)
 
 
-def _check_reading(flags: Mapping[str, Any]) -> None:
+def _check_reading(flags: InspectFlags) -> None:
     """Refuse flags about a text that is read where none is.
 
     Raises:
@@ -128,26 +110,26 @@ def _check_reading(flags: Mapping[str, Any]) -> None:
     from charrnn.cli.common.shared import is_number
     from charrnn.cli.inspector.watching import ON_A_TEXT
 
-    is_read = flags["text"] is not None or flags["text_file"] is not None
-    if flags["unknown"] != "count" and not is_read and flags["score"] is None:
+    is_read = flags.text is not None or flags.text_file is not None
+    if flags.unknown != "count" and not is_read and flags.score is None:
         raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
-    is_file_read = any(flags[name] is not None for name in ("score", "text_file"))
-    is_file_read |= flags["novelty"] is not None and not is_number(flags["novelty"])
-    if flags["encoding"] is not None and not is_file_read:
+    is_file_read = flags.score is not None or flags.text_file is not None
+    is_file_read |= flags.novelty is not None and not is_number(flags.novelty)
+    if flags.encoding is not None and not is_file_read:
         raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
-    if flags["top_k"] and flags["html"] is None and (not is_read or any(flags[name] for name in ON_A_TEXT)):
+    if flags.top_k and flags.html is None and (not is_read or flags.given(*ON_A_TEXT)):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
 
 
-def _check_inputs(flags: Mapping[str, Any]) -> None:
+def _check_inputs(flags: InspectFlags) -> None:
     """Refuse what cannot be read so often, or is not read."""
-    if inputs(flags).count(STDIN) > 1:
+    if flags.inputs.count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
-    for name in _given(flags, "score", "verify", "export"):
-        if flags["corpus"] is not None:
+    for name in flags.given("score", "verify", "export"):
+        if flags.corpus is not None:
             raise ConfigError(f"--{name} does not read the text that the model learned from; leave --corpus out")
-    if flags["member"] is not None and flags["verify"]:
+    if flags.member is not None and flags.verify:
         raise ConfigError("--verify reads all of a checkpoint; leave --member out")
-    for name in ("novelty", "corpus"):
-        if flags[name] == STDIN and len(flags["checkpoints"]) > 1:
+    for name, path in (("novelty", flags.novelty), ("corpus", flags.corpus)):
+        if path == STDIN and len(flags.checkpoints) > 1:
             raise ConfigError(f"--{name} is read for every checkpoint, and standard input only once; give a file")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width, wrapped
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.scoring import shared_encoding
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view, require_text
@@ -42,14 +43,14 @@ MOST_COUNTED = 1 << 22
 """Characters of a file that are read to say how many there are: the views show far fewer, and a pipe may never end."""
 
 
-def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
+def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
     """Print what the flags ask for of each model."""
     given = read_given(subjects, flags)
     pieces = read_pieces(subjects, given, flags)
-    if flags["novelty"] is not None:  # before anything is shown
+    if flags.novelty is not None:  # before anything is shown
         for subject in subjects:
             require_text(subject)
-    if flags["as_json"]:
+    if flags.as_json:
         objects = [
             _as_json(subject, list(make_views(subject, given, piece, flags)))
             for subject, piece in zip(subjects, pieces, strict=True)
@@ -73,7 +74,7 @@ def show_views(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> None:
         print_lines([*blank, *draw_gradients(figures, terminal_width())])
 
 
-def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
+def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     """Write the one text that the flags have coloured as an SVG picture.
 
     Raises:
@@ -94,41 +95,41 @@ def write_picture(subject: Subject, path: str, flags: Mapping[str, Any]) -> None
     print(path)
 
 
-def read_given(subjects: Sequence[Subject], flags: Mapping[str, Any]) -> Given | None:
+def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None:
     """The text that the flags give, if they do."""
-    if flags["text_file"] is not None:
-        text, is_whole = read_beginning(flags["text_file"], shared_encoding(subjects), MOST_COUNTED)
-        return Given(text, name_of(flags["text_file"]), is_whole)
-    return None if flags["text"] is None else Given(flags["text"], "--text")
+    if flags.text_file is not None:
+        text, is_whole = read_beginning(flags.text_file, shared_encoding(subjects), MOST_COUNTED)
+        return Given(text, name_of(flags.text_file), is_whole)
+    return None if flags.text is None else Given(flags.text, "--text")
 
 
-def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: Mapping[str, Any]) -> Sequence[Piece | None]:
+def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: InspectFlags) -> Sequence[Piece | None]:
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
-    if not any(flags[name] for name in ON_A_TEXT):
+    if not flags.given(*ON_A_TEXT):
         return [None] * len(subjects)
-    pieces = choose_pieces(subjects, given, flags["unknown"], holds_all=any(flags[name] for name in HELD))
-    if flags["gradients"]:
+    pieces = choose_pieces(subjects, given, flags.unknown, holds_all=bool(flags.given(*HELD)))
+    if flags.gradients:
         require_length([*zip(subjects, pieces, strict=True)])
     return pieces
 
 
-def make_views(subject: Subject, given: Given | None, piece: Piece | None, flags: Mapping[str, Any]) -> Iterator[View]:
+def make_views(subject: Subject, given: Given | None, piece: Piece | None, flags: InspectFlags) -> Iterator[View]:
     """Make the views, each when the one before has been shown."""
     if given is not None and piece is None:
-        yield surprise_view(subject, given, rule=flags["unknown"], top_k=flags["top_k"])
+        yield surprise_view(subject, given, rule=flags.unknown, top_k=flags.top_k)
     if piece is not None:
         watched = Watched(subject, piece)
-        if flags["neurons"]:
+        if flags.neurons:
             yield neurons_view(watched)
-        for name in flags["cell"] or ():
+        for name in flags.cell:
             yield cell_view(watched, name, shown=None if given is not None else SHOWN_CHARACTERS)
-        if flags["gates"]:
+        if flags.gates:
             yield gates_view(watched)
-        if flags["gradients"]:
+        if flags.gradients:
             yield gradients_view(watched)
-    if flags["novelty"] is not None:
-        yield novelty_view(subject, flags["novelty"])
-    if flags["embeddings"]:
+    if flags.novelty is not None:
+        yield novelty_view(subject, flags.novelty)
+    if flags.embeddings:
         yield embeddings_view(subject)
 
 

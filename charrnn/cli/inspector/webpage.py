@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector.cards import describe
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view
@@ -63,7 +64,7 @@ PAGE_SAMPLE_LENGTH = 400
 SEED = 1
 
 
-def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
+def write_report(subject: Subject, path: str, flags: InspectFlags) -> None:
     """Write a page about a model; without any flag for a view it has all that can be shown.
 
     Raises:
@@ -74,7 +75,7 @@ def write_report(subject: Subject, path: str, flags: Mapping[str, Any]) -> None:
     print(path)
 
 
-def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
+def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     """All values of the page; what was to be in it and cannot be is told by the reason."""
     card = {name: value for name, value in describe(subject).items() if name not in LEFT_OUT}
     del card["corpus"]["counts"]
@@ -95,8 +96,8 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
     except DivergenceError as error:
         data["absent"]["samples"] = _cause(error)
     given = read_given([subject], flags)
-    asked = {name for name in ON_A_TEXT if flags[name]}
-    everything = not asked and not flags["embeddings"] and flags["novelty"] is None
+    asked = set(flags.given(*ON_A_TEXT))
+    everything = not asked and not flags.embeddings and flags.novelty is None
     if subject.own_text is None:
         data["absent"]["baseline"] = _reason(subject)
     if given is not None or subject.own_text is not None or asked:
@@ -107,10 +108,10 @@ def collect(subject: Subject, flags: Mapping[str, Any]) -> dict[str, Any]:
         data["absent"] |= dict.fromkeys(("surprise", "neurons", "gates", "gradients"), _reason(subject))
     if everything:
         data["absent"] |= _impossible(subject)
-    if everything or flags["embeddings"]:
+    if everything or flags.embeddings:
         data["embeddings"] = _alphabet(subject)
-    if flags["novelty"] is not None:
-        data["novelty"] = _novelty(subject, flags["novelty"])
+    if flags.novelty is not None:
+        data["novelty"] = _novelty(subject, flags.novelty)
     return data
 
 
@@ -140,14 +141,14 @@ def _impossible(subject: Subject) -> dict[str, str]:
 
 
 def _on_text(
-    subject: Subject, given: Given | None, flags: Mapping[str, Any], asked: set[str], everything: bool
+    subject: Subject, given: Given | None, flags: InspectFlags, asked: set[str], everything: bool
 ) -> dict[str, Any]:
     """What can be seen while the model reads; of what cannot, where everything is wanted, the reason."""
     holds_all = everything or not asked.isdisjoint(HELD)
-    (piece,) = choose_pieces([subject], given, flags["unknown"], holds_all=holds_all)
+    (piece,) = choose_pieces([subject], given, flags.unknown, holds_all=holds_all)
     watched = Watched(subject, piece)
     shown = piece.first(PAGE_CHARACTERS)
-    if given is not None and flags["unknown"] != "skip":
+    if given is not None and flags.unknown != "skip":
         shown = Piece(given.text[:PAGE_CHARACTERS], given.source, given.of)
     wanted = {"surprise", *asked, *(("neurons",) if "cell" in asked else ())}
     absent: dict[str, str] = {}
@@ -169,9 +170,9 @@ def _on_text(
     return data
 
 
-def _makers(watched: Watched, shown: Piece, flags: Mapping[str, Any]) -> dict[str, Callable[[], dict[str, Any]]]:
+def _makers(watched: Watched, shown: Piece, flags: InspectFlags) -> dict[str, Callable[[], dict[str, Any]]]:
     """What makes each section about a text that is read."""
-    top_k, rule = min(flags["top_k"] or DEFAULT_TOP_K, MOST_GUESSES), flags["unknown"]
+    top_k, rule = min(flags.top_k or DEFAULT_TOP_K, MOST_GUESSES), flags.unknown
     told = {"extent": _extent(watched.piece)}
 
     def surprise() -> dict[str, Any]:
@@ -185,7 +186,7 @@ def _makers(watched: Watched, shown: Piece, flags: Mapping[str, Any]) -> dict[st
     return {
         "surprise": surprise,
         "neurons": lambda: {
-            "neurons": neurons_view(watched).data, "activations": _activations(watched, flags["cell"] or ()),
+            "neurons": neurons_view(watched).data, "activations": _activations(watched, flags.cell),
         },
         "gates": lambda: {"gates": {"gates": _gates(watched), **told}},
         "gradients": gradients,

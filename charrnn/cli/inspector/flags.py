@@ -1,0 +1,52 @@
+"""The flags of `charrnn inspect`, and what they ask for as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
+"""Flags that ask for something other than the card and the score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectFlags:
+    """What stands on the command line, by the parameters of the command, whose help says what each is."""
+
+    checkpoints: tuple[str, ...]
+    score: str | None
+    by: str | None
+    above: float | None
+    dynamic: bool
+    unknown: str
+    encoding: str | None
+    text: str | None
+    text_file: str | None
+    top_k: int
+    neurons: bool
+    cell: tuple[str, ...]
+    gates: bool
+    gradients: bool
+    embeddings: bool
+    novelty: str | None
+    member: int | None
+    corpus: str | None
+    html: str | None
+    svg: str | None
+    as_json: bool
+    export: str | None
+    verify: bool
+
+    def given(self, *names: str) -> list[str]:
+        """Those of some that are given; a text or a number may be empty, or zero."""
+        values = ((name, getattr(self, name)) for name in names)
+        return [name for name, value in values if not (value is None or value is False or value == ())]
+
+    @property
+    def views(self) -> list[str]:
+        """The views that are asked for, by name."""
+        return self.given(*VIEWS)
+
+    @property
+    def inputs(self) -> list[str | None]:
+        """All that is read, each a path or "-"."""
+        return [*self.checkpoints, self.score, self.text_file, self.novelty, self.corpus]
