@@ -15,6 +15,7 @@ from hypothesis import settings
 from charrnn.cli.inspection import inspect
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.sample import sample
+from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.train import train
 
 PACKAGE = ROOT / "charrnn"
@@ -359,7 +360,7 @@ AS_GIVEN = {list[str]: tuple[str, ...], list[str] | None: tuple[str, ...]}
 """What a command is given more than one of is a tuple in `context.params`, which may be empty."""
 
 
-@pytest.mark.parametrize(("command", "flags"), [(inspect, InspectFlags)])
+@pytest.mark.parametrize(("command", "flags"), [(sample, SampleFlags), (inspect, InspectFlags)])
 def test_what_is_handed_on_of_a_command_are_its_parameters_by_name_and_type(command, flags):
     parameters = {name: hint for name, hint in get_type_hints(command).items() if name not in ("context", "return")}
     handed_on, hints = [field.name for field in fields(flags)], get_type_hints(flags)

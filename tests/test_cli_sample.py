@@ -14,6 +14,7 @@ import sys
 import termios
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -537,7 +538,7 @@ def test_where_blank_lines_end_texts_one_without_a_prompt_begins_behind_such_an_
 @pytest.mark.parametrize(("characters", "end"), [("ab\n", "\n\n"), ("ab", "")])
 def test_a_model_that_reads_line_feeds_as_rare_characters_begins_behind_none(characters, end):
     form = Form(PLAIN, CharEncoder(characters, has_unknown=True), has_cr_lf=False)
-    assert preparing._end_of_another({"stop": [r"\n\n"]}, form) == end
+    assert preparing._end_of_another([r"\n\n"], form) == end
 
 
 def test_a_stop_with_a_line_feed_is_found_with_and_without_cr_where_lines_end_by_both(sample, returns):
@@ -866,7 +867,7 @@ def test_lines_without_a_length_have_room_for_ten_of_the_mean_line_and_are_misse
 
 @pytest.mark.parametrize(
     ("counts", "lines", "length"),
-    [([10, 990], 1, 1000), ([10, 990], 3, 3000), ([0, 990], 3, 500), ([990, 10], 3, 500),
+    [([10, 990], 1, 1000), ([10, 990], 3, 3000), ([0, 990], 3, 1500), ([990, 10], 3, 1500),
      ([1, 10**7], 2, 200_000), ([1, 10**7], 10**12, 10**12)],
 )  # fmt: skip
 def test_the_room_for_lines_has_a_limit_where_hardly_any_line_ends_and_where_many_are_asked_for(
@@ -875,7 +876,7 @@ def test_the_room_for_lines_has_a_limit_where_hardly_any_line_ends_and_where_man
     contents = read_checkpoint(str(trained / "words.pt"))
     assert contents.encoder.characters[0] == "\n"
     contents = replace(contents, corpus=replace(contents.corpus, counts=counts))
-    flags = {"length": 500, "over_lines": lines, "length_is_chosen": True}
+    flags = SimpleNamespace(length_is_chosen=True, wanted_lines=lines)
     assert preparing._length(flags, contents, None, is_stopped=False) == length
 
 

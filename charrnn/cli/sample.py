@@ -1,24 +1,15 @@
 """`charrnn sample`: its flags, and what they ask for."""
 
 import sys
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from charrnn.cli.common.cores import spread_over_cores
 from charrnn.cli.common.helping import UNSAID
-from charrnn.errors import ConfigError
-from charrnn.generation.course import MOST_CHARACTERS
-from charrnn.limits import Range, check_choice, check_range
-from charrnn.standard_input import STDIN, told_of_typing
-
-DEFAULT_LENGTH = 500
-MOST_TEXTS = 10**12
-"""Texts that can be asked for at once: more than anybody reads."""
-
-STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
-"""Texts that are computed side by side, at most, by the device."""
+from charrnn.cli.sampler.checking import check_flags
+from charrnn.cli.sampler.flags import SampleFlags
+from charrnn.standard_input import told_of_typing
 
 FEWEST_TEXTS = 16
 """Texts for which a process of their own pays."""
@@ -155,9 +146,9 @@ def sample(
 
     The text goes to stdout as it comes, and nothing else does.
     """
-    flags = _with_defaults(context.params)
+    flags = SampleFlags(**context.params)
     processes = spread_over_cores(num_samples // FEWEST_TEXTS if device == "cpu" else 1)  # before numpy is imported
-    _check(flags)
+    check_flags(flags)
     # Imported here: --help must not wait for numpy.
     import secrets
 
@@ -171,7 +162,7 @@ def sample(
     if not quiet and (told := told_of_typing(read)):
         write_line(sys.stderr, told)
     seed = secrets.randbits(32) if seed is None else seed
-    job = prepare_job({**flags, "seed": seed}, at_once=STREAMS_AT_ONCE[device], processes=processes)
+    job = prepare_job(flags, seed=seed, processes=processes)
     if not quiet:
         write_line(sys.stderr, f"seed {seed}")
     out = sys.stdout.buffer
@@ -190,81 +181,3 @@ def sample(
         tell_refused(shortfall.refused, novel)
     if not as_json and (not quiet or length is None):  # a record tells itself why it ended
         tell_short(shortfall, job)
-
-
-def _with_defaults(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the ends of a sample where none is given: some length, and a single line where a pattern is for one.
-
-    Lines without a length are what a text consists of: "over_lines" says how many. The length that is chosen grows once
-    the model is read, with its lines, or where something else is to end the text.
-    """
-    length, lines = flags["length"], flags["lines"]
-    if length is not None:
-        return {**flags, "over_lines": None, "length_is_chosen": False}
-    if lines is None and flags["match"] is not None:
-        lines = 1
-    length = min(DEFAULT_LENGTH * max(lines or 1, 1), MOST_CHARACTERS)
-    return {**flags, "length": length, "lines": lines, "over_lines": lines, "length_is_chosen": True}
-
-
-def _check(flags: Mapping[str, Any]) -> None:
-    """Refuse, before anything is read, flags that cannot be followed.
-
-    Raises:
-        ConfigError: one is out of its range, or two contradict each other.
-    """
-    from charrnn.cli.sampler.prompts import UNKNOWN_RULES
-
-    _check_ends(flags)
-    check_choice("device", flags["device"], STREAMS_AT_ONCE)
-    check_choice("unknown", flags["unknown"], UNKNOWN_RULES)
-    check_range("seed", flags["seed"], Range(0))
-    _check_output(flags)
-    is_read = flags["prompt_file"] is not None or flags["prompt"] == STDIN or flags["novel"]
-    if flags["encoding"] is not None and not is_read:
-        raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt - or --novel")
-    if flags["interactive"]:
-        _check_conversation(flags)
-    if flags["mix"] and flags["device"] == "cuda":
-        from charrnn.loading import MIX_ON_GPU
-
-        raise ConfigError(MIX_ON_GPU)
-    if "" in (flags["stop"] or []):
-        raise ConfigError("--stop is empty, and would end every text at once; give a text")
-    if flags["match"] is not None:
-        from charrnn.generation.patterns import parse_pattern
-
-        parse_pattern(flags["match"])
-
-
-def _check_ends(flags: Mapping[str, Any]) -> None:
-    """Refuse numbers of characters, lines and texts that cannot be, and no end where one is needed."""
-    if not -1 <= flags["length"] <= MOST_CHARACTERS:
-        raise ConfigError(f"--length is {flags['length']}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
-    check_range("lines", flags["lines"], Range(1))
-    check_range("num_samples", flags["num_samples"], Range(1, MOST_TEXTS))
-    endless = flags["length"] == -1
-    for name, value in {"num-samples": flags["num_samples"] > 1, "json": flags["as_json"]}.items():
-        if endless and value:
-            raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
-
-
-def _check_output(flags: Mapping[str, Any]) -> None:
-    """Refuse extra output where it cannot be shown."""
-    if flags["logprobs"] and not flags["as_json"]:
-        raise ConfigError("--logprobs are a part of the JSON; give --json too")
-    if flags["separator"] is not None and flags["as_json"]:
-        raise ConfigError("--separator goes between texts, and with --json each is a line; leave one of them out")
-    if flags["surprisal"] and (flags["as_json"] or flags["num_samples"] > 1 or not sys.stdout.isatty()):
-        raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
-
-
-def _check_conversation(flags: Mapping[str, Any]) -> None:
-    """Refuse what does not go with a conversation."""
-    given = {
-        "json": flags["as_json"], "num-samples": flags["num_samples"] > 1, "surprisal": flags["surprisal"],
-        "novel": bool(flags["novel"]), "separator": flags["separator"] is not None,
-    }  # fmt: skip
-    for name, value in given.items():
-        if value:
-            raise ConfigError(f"--{name} does not go with --interactive, which writes one text for each beginning")

@@ -34,7 +34,7 @@ class Form:
         """What is typed with escapes, in this form."""
         return self._of(unescape(typed))
 
-    def characters_of(self, typed: Sequence[str] | None, *, is_allowed: bool) -> str:
+    def characters_of(self, typed: Sequence[str], *, is_allowed: bool) -> str:
         """What is typed for --allow or --forbid; a CR of its own stays one, whatever becomes of it in a text.
 
         A letter that is forbidden is not taken apart, or it would be forbidden without its accent too.
@@ -42,7 +42,7 @@ class Form:
         Raises:
             ConfigError: a character is several bytes, and bytes are what the model writes.
         """
-        pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed or ())
+        pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed)
         characters = "".join("\r".join(self._of(part, decomposes=is_allowed) for part in parts) for parts in pieces)
         if self.encoder.unit == BYTE and not characters.isascii():
             raise ConfigError(

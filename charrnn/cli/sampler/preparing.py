@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from charrnn.cli.common.shared import encode_ids, first_id, unescape
+from charrnn.cli.sampler.checking import STREAMS_AT_ONCE, check_inputs
+from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
-from charrnn.cli.sampler.prompts import check_inputs, check_novel, fit_prompt, read_prompt
+from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
 from charrnn.display.outlet import write_error
 from charrnn.errors import ConfigError, describe_characters
 from charrnn.generation.course import MOST_CHARACTERS
@@ -26,6 +28,9 @@ from charrnn.text.options import TextOptions
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
 
+DEFAULT_LENGTH = 500
+"""Characters of a text, or of each of its lines, at least, where no length is given."""
+
 MEAN_LINES = 10
 """How often the mean line of its text has room in a line that is written, where no length is given."""
 
@@ -36,26 +41,26 @@ LONGEST_STOPPED = 10_000
 """Characters of a text that a stop is to end, at most, where no length is given."""
 
 
-def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Job:
+def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     """Read all that is to be read and put together what is to be written.
 
     Args:
-        flags: those of `charrnn sample`, checked one by one, with a length, the lines that it stands for, and a seed.
-        at_once: how many samples to compute side by side, at most.
-        processes: that share them.
+        flags: checked one by one.
+        seed: that is given, or a fresh one.
+        processes: that share the samples.
 
     Raises:
         CharRNNError: something cannot be read, or what was read does not go with the flags.
     """
     check_inputs(flags)
-    contents = read_checkpoint(flags["checkpoint"])
-    prompt = read_prompt(flags["prompt"], flags["prompt_file"], contents.text, flags["encoding"])
+    contents = read_checkpoint(flags.checkpoint)
+    prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text, flags.encoding)
     has_cr_lf = ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
-    others = read_others(contents, flags["mix"] or [])
+    others = read_others(contents, flags.mix)
     _warn_of_other_forms(others, contents, has_cr_lf)
-    model, encoder = load_for_sampling(contents, others, flags["device"])
+    model, encoder = load_for_sampling(contents, others, flags.device)
     form = Form(contents.text, encoder, has_cr_lf)
-    prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags["unknown"], flags["checkpoint"])
+    prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags.unknown, flags.checkpoint)
     has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
     before = encode_ids(encoder, "\n") if has_lines else []  # after which one of them learned to begin a line
     opening = _opening(flags, contents, form, prompt, before)
@@ -70,77 +75,78 @@ def prepare_job(flags: Mapping[str, Any], *, at_once: int, processes: int) -> Jo
     length = _length(flags, contents, match, is_stopped=is_stopped)
     if match is not None:
         rules = replace(rules, fits=match.fits)
-    _warn_of_stops(map(form.of, flags["stop"] or ()), encoder, options.allowed)
+    _warn_of_stops(map(form.of, flags.stop), encoder, options.allowed)
     return Job(
-        sampler=Sampler(model, opening, options, flags["seed"], match),
+        sampler=Sampler(model, opening, options, seed, match),
         encoder=encoder,
         text=contents.text,
         before=before,
         prompt=prompt,
-        echo=not flags["no_echo"],
+        echo=not flags.no_echo,
         length=length,
         rules=rules,
-        num_samples=flags["num_samples"],
-        separator="\n" if flags["separator"] is None else unescape(flags["separator"]),
-        at_once=at_once,
+        num_samples=flags.num_samples,
+        separator="\n" if flags.separator is None else unescape(flags.separator),
+        at_once=STREAMS_AT_ONCE[flags.device],
         processes=processes,
-        length_is_chosen=flags["length_is_chosen"],
+        length_is_chosen=flags.length_is_chosen,
     )
 
 
-def _opening(flags: Mapping[str, Any], contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:
+def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:
     """The ids that are read before a sample: the prompt, or what a text without one begins behind."""
     if prompt:
         return before + encode_ids(form.encoder, prompt)
     usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
-    end = "" if contents.text.lines else _end_of_another(flags, form)
+    end = "" if contents.text.lines else _end_of_another(flags.stop, form)
     return encode_ids(form.encoder, end) or before or encode_ids(form.encoder, usual)
 
 
-def _line_match(flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] | None, prompt: str) -> LineMatch | None:
+def _line_match(flags: SampleFlags, form: Form, allowed: tuple[int, ...] | None, prompt: str) -> LineMatch | None:
     """What the lines of samples behind a prompt must fit; None for anything."""
-    if flags["match"] is None:
+    if flags.match is None:
         return None
     from charrnn.generation.matching import LineMatch  # here: most samples start without
 
-    pattern = form.pattern_of(flags["match"])
+    pattern = form.pattern_of(flags.match)
     match = LineMatch.build(pattern, form.encoder, allowed, ends_by_cr_lf=form.has_cr_lf)
     _warn_of_form(pattern, form.encoder)
-    is_free = flags["interactive"] or flags["length_is_chosen"] or flags["length"] == -1  # most of a line may be typed
-    return match.after(prompt, None if is_free else flags["length"])
+    return match.after(prompt, None if flags.interactive else flags.given_length)  # most of a line may be typed
 
 
-def _length(flags: Mapping[str, Any], contents: Checkpoint, match: LineMatch | None, *, is_stopped: bool) -> int | None:
+def _length(flags: SampleFlags, contents: Checkpoint, match: LineMatch | None, *, is_stopped: bool) -> int | None:
     """The length that is given, None for no end; else one that has room for what is to end a text.
 
     That is a stop, or lines as long as the model's text has them and as the shortest that fit a pattern.
     """
-    length: int = flags["length"]
-    lines: int | None = flags["over_lines"]
-    if not flags["length_is_chosen"]:
-        return None if length == -1 else length
+    if not flags.length_is_chosen:
+        return flags.given_length
+    lines = flags.wanted_lines
     if lines is None:
-        return LONGEST_STOPPED if is_stopped else length
+        return LONGEST_STOPPED if is_stopped else DEFAULT_LENGTH
     counts = contents.corpus.counts
     feeds = counts[contents.encoder.characters.index("\n")] if "\n" in contents.encoder else 0
     line = min(MEAN_LINES * sum(counts) // feeds, LONGEST_LINE) if feeds else 0
     shortest = 0 if match is None else match.shortest(lines)
-    return min(max(length, line * lines, shortest), MOST_CHARACTERS)
+    return min(max(max(DEFAULT_LENGTH, line) * lines, shortest), MOST_CHARACTERS)
 
 
-def _end_of_another(flags: Mapping[str, Any], form: Form) -> str:
+def _end_of_another(stops: Sequence[str], form: Form) -> str:
     """What a text without a prompt begins behind, where --stop ends texts by blank lines: the longest such end."""
-    stops = (form.of(typed) for typed in flags["stop"] or ())
-    ends = [stop for stop in stops if re.fullmatch("(\r?\n){2,}", stop) and not form.encoder.without_own_id(stop)]
+    ends = [
+        stop
+        for stop in map(form.of, stops)
+        if re.fullmatch("(\r?\n){2,}", stop) and not form.encoder.without_own_id(stop)
+    ]
     return max(ends, key=len, default="")
 
 
-def _rules(flags: Mapping[str, Any], form: Form, allowed: tuple[int, ...] | None) -> Rules:
+def _rules(flags: SampleFlags, form: Form, allowed: tuple[int, ...] | None) -> Rules:
     """What can end a sample before its length, and which lines are left out of it."""
-    known_lines = _known_lines(flags["novel"], form.text, flags["encoding"]) if flags["novel"] else None
-    stops = (stop for typed in flags["stop"] or () for stop in form.stops_of(typed))
+    known_lines = _known_lines(flags.novel, form.text, flags.encoding) if flags.novel else None
+    stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
     written = tuple(stop for stop in stops if all(_writes(character, form.encoder, allowed) for character in stop))
-    return Rules(stops=written, lines=flags["lines"], known_lines=known_lines)
+    return Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)
 
 
 def _warn_of_other_forms(others: Iterable[Other], first: Checkpoint, first_has_cr_lf: bool) -> None:
@@ -188,10 +194,10 @@ def _warn_of_form(pattern: str, encoder: CharEncoder) -> None:
         )
 
 
-def _warn_of_lacking(flags: Mapping[str, Any], form: Form) -> None:
+def _warn_of_lacking(flags: SampleFlags, form: Form) -> None:
     """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
-    for name in ("allow", "forbid"):
-        typed = form.characters_of(flags[name], is_allowed=name == "allow")
+    for name, given in (("allow", flags.allow), ("forbid", flags.forbid)):
+        typed = form.characters_of(given, is_allowed=name == "allow")
         lacking = "".join(dict.fromkeys(c for c in typed if c not in form.encoder))
         if lacking:
             is_range = "-" in lacking and re.search(r"\w-\w", typed)
@@ -218,12 +224,12 @@ def _known_lines(paths: Sequence[str], options: TextOptions, encoding: str | Non
     return KnownLines(line.removesuffix("\r") for text in texts for line in text.split("\n"))
 
 
-def _options(flags: Mapping[str, Any], form: Form) -> SamplingOptions:
+def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
     """How the next character is chosen."""
-    temperature, last = _parse_temperature(flags["temperature"])
-    if last is not None and flags["length"] == -1:
+    temperature, last = _parse_temperature(flags.temperature)
+    if last is not None and flags.is_endless:
         raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
-    over_lines = flags["over_lines"] if last is not None else None
+    over_lines = flags.wanted_lines if last is not None and flags.length_is_chosen else None
     if over_lines == 1:
         raise ConfigError(
             "--temperature as a range runs over the lines, and there is one; give --length to run over that"
@@ -232,27 +238,27 @@ def _options(flags: Mapping[str, Any], form: Form) -> SamplingOptions:
         temperature=temperature,
         last_temperature=last,
         over_lines=over_lines,
-        top_k=flags["top_k"],
-        top_p=flags["top_p"],
-        min_p=flags["min_p"],
+        top_k=flags.top_k,
+        top_p=flags.top_p,
+        min_p=flags.min_p,
         allowed=_allowed(flags, form),
-        recall_all=flags["recall_all"],
+        recall_all=flags.recall_all,
     )
 
 
-def _allowed(flags: Mapping[str, Any], form: Form) -> tuple[int, ...] | None:
+def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
     """The ids to write with; None for all."""
     encoder = form.encoder
-    if not flags["allow"] and not flags["forbid"]:
+    if not flags.allow and not flags.forbid:
         return None
-    allow = form.characters_of(flags["allow"], is_allowed=True) if flags["allow"] else encoder.characters
-    forbid = form.characters_of(flags["forbid"], is_allowed=False)
+    allow = form.characters_of(flags.allow, is_allowed=True) if flags.allow else encoder.characters
+    forbid = form.characters_of(flags.forbid, is_allowed=False)
     written = {i: c for i, c in enumerate(encoder.characters) if c in allow and c not in forbid}
     if not written:
-        given = " and ".join(f"--{name}" for name in ("allow", "forbid") if flags[name])
+        given = " and ".join(f"--{name}" for name, typed in (("allow", flags.allow), ("forbid", flags.forbid)) if typed)
         leaves = "leave" if " " in given else "leaves"
         raise ConfigError(f"{given} {leaves} no character of the model to write with")
-    if flags["lines"] is not None and flags["match"] is None and "\n" in encoder and "\n" not in written.values():
+    if flags.lines is not None and flags.match is None and "\n" in encoder and "\n" not in written.values():
         flag = "--forbid" if "\n" in allow else "--allow"
         raise ConfigError(f"{flag} leaves no line feed to end a line with, and --lines asks for lines; allow \\n too")
     return tuple(written)

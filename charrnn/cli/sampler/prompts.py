@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from charrnn.cli.common.shared import told_where_listed
 from charrnn.display.outlet import write_error
@@ -27,30 +26,6 @@ UNKNOWN_RULES = {
 IN_SHELL = r"a line feed is typed as $'...\n' in the shell, or comes by --prompt-file"
 IN_CONVERSATION = "a line feed cannot be typed here; what --prompt-file holds stands before each line"
 """What to do where somebody types a backslash."""
-
-
-def check_inputs(flags: Mapping[str, Any]) -> None:
-    """Refuse, before anything is read, a prompt that is given twice, and standard input for two things.
-
-    Args:
-        flags: those of `charrnn sample`.
-
-    Raises:
-        ConfigError: that is what they ask for.
-    """
-    if flags["prompt"] and flags["prompt_file"] is not None:
-        raise ConfigError("--prompt and --prompt-file both give a prompt; give one of them")
-    sources = {
-        "the checkpoint": flags["checkpoint"],
-        "the prompt": flags["prompt"],
-        "--prompt-file": flags["prompt_file"],
-    }
-    asking = [name for name, path in sources.items() if path == STDIN]
-    asking += ["--novel" for path in flags["novel"] or () if path == STDIN]
-    asking += [f"--mix {entry}" for entry in flags["mix"] or () if entry.rpartition(":")[0] == STDIN]
-    asking += ["--interactive"] if flags["interactive"] else []
-    if len(asking) > 1:
-        raise ConfigError(f"{asking[0]} and {asking[1]} cannot both come from standard input")
 
 
 def check_novel(prompt: str, rules: Rules, unit: str) -> None:

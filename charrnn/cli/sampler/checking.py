@@ -1,0 +1,96 @@
+"""Flags of `charrnn sample` that cannot be followed: refused before anything is read."""
+
+from __future__ import annotations
+
+import sys
+
+from charrnn.cli.sampler.flags import SampleFlags
+from charrnn.errors import ConfigError
+from charrnn.generation.course import MOST_CHARACTERS
+from charrnn.limits import Range, check_choice, check_range
+from charrnn.standard_input import STDIN
+
+MOST_TEXTS = 10**12
+"""Texts that can be asked for at once: more than anybody reads."""
+
+STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+"""Texts that are computed side by side, at most, by the device."""
+
+
+def check_flags(flags: SampleFlags) -> None:
+    """Refuse flags that cannot be followed.
+
+    Raises:
+        ConfigError: one is out of its range, or two contradict each other.
+    """
+    from charrnn.cli.sampler.prompts import UNKNOWN_RULES
+
+    _check_ends(flags)
+    check_choice("device", flags.device, STREAMS_AT_ONCE)
+    check_choice("unknown", flags.unknown, UNKNOWN_RULES)
+    check_range("seed", flags.seed, Range(0))
+    _check_output(flags)
+    is_read = flags.prompt_file is not None or flags.prompt == STDIN or flags.novel
+    if flags.encoding is not None and not is_read:
+        raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt - or --novel")
+    if flags.interactive:
+        _check_conversation(flags)
+    if flags.mix and flags.device == "cuda":
+        from charrnn.loading import MIX_ON_GPU
+
+        raise ConfigError(MIX_ON_GPU)
+    if "" in flags.stop:
+        raise ConfigError("--stop is empty, and would end every text at once; give a text")
+    if flags.match is not None:
+        from charrnn.generation.patterns import parse_pattern
+
+        parse_pattern(flags.match)
+
+
+def check_inputs(flags: SampleFlags) -> None:
+    """Refuse a prompt that is given twice, and standard input for two things.
+
+    Raises:
+        ConfigError: that is what they ask for.
+    """
+    if flags.prompt and flags.prompt_file is not None:
+        raise ConfigError("--prompt and --prompt-file both give a prompt; give one of them")
+    sources = {"the checkpoint": flags.checkpoint, "the prompt": flags.prompt, "--prompt-file": flags.prompt_file}
+    asking = [name for name, path in sources.items() if path == STDIN]
+    asking += ["--novel" for path in flags.novel if path == STDIN]
+    asking += [f"--mix {entry}" for entry in flags.mix if entry.rpartition(":")[0] == STDIN]
+    asking += ["--interactive"] if flags.interactive else []
+    if len(asking) > 1:
+        raise ConfigError(f"{asking[0]} and {asking[1]} cannot both come from standard input")
+
+
+def _check_ends(flags: SampleFlags) -> None:
+    """Refuse numbers of characters, lines and texts that cannot be, and no end where one is needed."""
+    if flags.length is not None and not -1 <= flags.length <= MOST_CHARACTERS:
+        raise ConfigError(f"--length is {flags.length}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
+    check_range("lines", flags.lines, Range(1))
+    check_range("num_samples", flags.num_samples, Range(1, MOST_TEXTS))
+    for name, value in {"num-samples": flags.num_samples > 1, "json": flags.as_json}.items():
+        if flags.is_endless and value:
+            raise ConfigError(f"--length -1 has no end, and --{name} needs one; give a length")
+
+
+def _check_output(flags: SampleFlags) -> None:
+    """Refuse extra output where it cannot be shown."""
+    if flags.logprobs and not flags.as_json:
+        raise ConfigError("--logprobs are a part of the JSON; give --json too")
+    if flags.separator is not None and flags.as_json:
+        raise ConfigError("--separator goes between texts, and with --json each is a line; leave one of them out")
+    if flags.surprisal and (flags.as_json or flags.num_samples > 1 or not sys.stdout.isatty()):
+        raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
+
+
+def _check_conversation(flags: SampleFlags) -> None:
+    """Refuse what does not go with a conversation."""
+    given = {
+        "json": flags.as_json, "num-samples": flags.num_samples > 1, "surprisal": flags.surprisal,
+        "novel": bool(flags.novel), "separator": flags.separator is not None,
+    }  # fmt: skip
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"--{name} does not go with --interactive, which writes one text for each beginning")

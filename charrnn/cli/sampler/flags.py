@@ -1,0 +1,59 @@
+"""The flags of `charrnn sample`, and the end of a text that they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleFlags:
+    """What stands on the command line, by the parameters of the command, whose help says what each is."""
+
+    checkpoint: str
+    prompt: str
+    prompt_file: str | None
+    encoding: str | None
+    no_echo: bool
+    unknown: str
+    length: int | None
+    lines: int | None
+    stop: tuple[str, ...]
+    num_samples: int
+    separator: str | None
+    temperature: str
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    recall_all: bool
+    mix: tuple[str, ...]
+    seed: int | None
+    allow: tuple[str, ...]
+    forbid: tuple[str, ...]
+    match: str | None
+    novel: tuple[str, ...]
+    as_json: bool
+    logprobs: bool
+    surprisal: bool
+    interactive: bool
+    device: str
+    quiet: bool
+
+    @property
+    def length_is_chosen(self) -> bool:
+        """Whether no length is given; lines are what a text consists of then."""
+        return self.length is None
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether a text is to have no end."""
+        return self.length == -1
+
+    @property
+    def given_length(self) -> int | None:
+        """The length that is given; None for none, and for no end."""
+        return None if self.is_endless else self.length
+
+    @property
+    def wanted_lines(self) -> int | None:
+        """Whole lines that end a text: a single one where a pattern is for one, and nothing says how much to write."""
+        return 1 if self.length_is_chosen and self.match is not None and self.lines is None else self.lines
