@@ -123,8 +123,8 @@ def test_more_samples_than_are_computed_at_once_are_those_of_their_numbers(rules
     written = []
     for at_once, processes in ((2, 1), (5, 1), (2, 2), (5, 3)):
         job = Job(
-            sampler=sampler, encoder=CharEncoder("abcdefghi"), text=PLAIN, before=[], prompt="", echo=True, length=20,
-            rules=rules, num_samples=5, separator="", at_once=at_once, processes=processes,
+            sampler=sampler, form=Form(PLAIN, CharEncoder("abcdefghi"), has_cr_lf=False), before=[], prompt="",
+            echo=True, length=20, rules=rules, num_samples=5, separator="", at_once=at_once, processes=processes,
         )  # fmt: skip
         out = io.BytesIO()
         write_many(out, job)

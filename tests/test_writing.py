@@ -18,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.sampler import writing
+from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.telling import Shortfall, tell_short
@@ -71,8 +72,9 @@ def reciting():
         encoder = CharEncoder(alphabet, unit)
         sampler = Sampler(Reciting(encoder, text), [0], SamplingOptions(), 3)
         return Job(
-            sampler=sampler, encoder=encoder, text=PLAIN, before=[], prompt=prompt, echo=True, rules=rules or Rules(),
-            length=len(text) if length is None else length, num_samples=num_samples, separator="", at_once=2,
+            sampler=sampler, form=Form(PLAIN, encoder, has_cr_lf=False), before=[], prompt=prompt, echo=True,
+            length=len(text) if length is None else length, rules=rules or Rules(), num_samples=num_samples,
+            separator="", at_once=2,
         )  # fmt: skip
 
     return make

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from charrnn.cli.common.shared import unescape
+from charrnn.cli.common.shared import encode_ids, unescape
 from charrnn.errors import ConfigError
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
@@ -18,17 +18,30 @@ _CLASS_OR_ESCAPE = re.compile(r"(?s)(\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]|\\.)")
 
 @dataclass(frozen=True)
 class Form:
-    """The form of a model's text, to which all that is typed is brought.
+    """The form of a model's text, to which all that is typed is brought, and what of it the model may write.
 
     Attributes:
         text: how it was read.
         encoder: of its characters.
         has_cr_lf: whether its lines end by CR LF.
+        allowed: ids that the model may write; None for all.
     """
 
     text: TextOptions
     encoder: CharEncoder
     has_cr_lf: bool
+    allowed: tuple[int, ...] | None = None
+
+    def limited_to(self, allowed: tuple[int, ...] | None) -> Form:
+        """The same of what may be written with some ids alone: its lines end by CR LF where it may have both."""
+        limited = replace(self, allowed=allowed)
+        return replace(limited, has_cr_lf=self.has_cr_lf and all(map(limited.writes, "\r\n")))
+
+    def writes(self, character: str) -> bool:
+        """Whether the model may write a character."""
+        if character not in self.encoder:
+            return False
+        return self.allowed is None or set(encode_ids(self.encoder, character)) <= set(self.allowed)
 
     def of(self, typed: str) -> str:
         """What is typed with escapes, in this form."""

@@ -45,7 +45,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
     number = 0
     for line in _lines():
         try:
-            typed = fit_prompt(prepare(line, job.text), job.encoder, unknown, checkpoint, IN_CONVERSATION)
+            typed = fit_prompt(prepare(line, job.form.text), job.form.encoder, unknown, checkpoint, IN_CONVERSATION)
             beginning = job.prompt + typed
             match, length = _after(beginning, job)
         except CharRNNError as error:
@@ -53,9 +53,9 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             continue
         sampler = replace(job.sampler, match=match)
         if typed:
-            sampler = replace(sampler, prompt=job.before + encode_ids(job.encoder, beginning))
+            sampler = replace(sampler, prompt=job.before + encode_ids(job.form.encoder, beginning))
         ending = Ending(job.rules, beginning)
-        drawn = draw_characters(sampler, job.encoder, length, ending, number, with_log_probabilities=False)
+        drawn = draw_characters(sampler, job.form.encoder, length, ending, number, with_log_probabilities=False)
         number += 1
         is_of_file = _is_of_file()
         with contextlib.nullcontext() if is_of_file else contextlib.suppress(KeyboardInterrupt):

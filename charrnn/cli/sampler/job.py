@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from charrnn.cli.sampler.forms import Form
 from charrnn.generation.endings import Rules
 from charrnn.generation.sampling import Sampler
-from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import TextOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +15,7 @@ class Job:
 
     Attributes:
         sampler: draws it.
-        encoder: gives its characters.
-        text: how what is typed becomes characters.
+        form: of what is typed and written, with the encoder of its characters.
         before: ids that are read before any prompt, and not written.
         prompt: what each sample continues.
         echo: whether the prompt is written too.
@@ -31,8 +29,7 @@ class Job:
     """
 
     sampler: Sampler
-    encoder: CharEncoder
-    text: TextOptions
+    form: Form
     before: list[int]
     prompt: str
     echo: bool
@@ -52,8 +49,7 @@ class Job:
     @property
     def writes_line_feeds(self) -> bool:
         """Whether a line can end."""
-        allowed = self.sampler.options.allowed
-        return "\n" in self.encoder and (allowed is None or self.encoder.characters.index("\n") in allowed)
+        return self.form.writes("\n")
 
     @property
     def takes_no_line(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,15 @@ from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
-from charrnn.display.outlet import write_error
-from charrnn.errors import ConfigError, describe_characters
+from charrnn.cli.sampler.warning import warn_of_form, warn_of_lacking, warn_of_other_forms, warn_of_stops
+from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
-from charrnn.loading import Other, load_for_sampling, read_others
+from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.text.encoder import CharEncoder
-from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, letters
+from charrnn.text.likeness import ends_lines_by_cr_lf
 from charrnn.text.options import TextOptions
 
 if TYPE_CHECKING:
@@ -55,36 +54,29 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     check_inputs(flags)
     contents = read_checkpoint(flags.checkpoint)
     prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text, flags.encoding)
-    has_cr_lf = ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
     others = read_others(contents, flags.mix)
-    _warn_of_other_forms(others, contents, has_cr_lf)
+    warn_of_other_forms(others, contents)
     model, encoder = load_for_sampling(contents, others, flags.device)
-    form = Form(contents.text, encoder, has_cr_lf)
+    form = Form(contents.text, encoder, ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts))
     prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags.unknown, flags.checkpoint)
     has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
     before = encode_ids(encoder, "\n") if has_lines else []  # after which one of them learned to begin a line
     opening = _opening(flags, contents, form, prompt, before)
-    _warn_of_lacking(flags, form)
+    warn_of_lacking(flags, form)
     options = _options(flags, form)
-    writes_cr_lf = form.has_cr_lf and all(_writes(character, encoder, options.allowed) for character in "\r\n")
-    form = replace(form, has_cr_lf=writes_cr_lf)
-    rules = _rules(flags, form, options.allowed)
-    check_novel(prompt, rules, encoder.unit)
-    match = _line_match(flags, form, options.allowed, prompt)
+    form = form.limited_to(options.allowed)
+    rules = _rules(flags, form, prompt)
+    match = _line_match(flags, form, prompt)
     is_stopped = bool(rules.stops) and options.last_temperature is None
-    length = _length(flags, contents, match, is_stopped=is_stopped)
-    if match is not None:
-        rules = replace(rules, fits=match.fits)
-    _warn_of_stops(map(form.of, flags.stop), encoder, options.allowed)
+    warn_of_stops(flags.stop, form)
     return Job(
         sampler=Sampler(model, opening, options, seed, match),
-        encoder=encoder,
-        text=contents.text,
+        form=form,
         before=before,
         prompt=prompt,
         echo=not flags.no_echo,
-        length=length,
-        rules=rules,
+        length=_length(flags, contents, match, is_stopped=is_stopped),
+        rules=rules if match is None else replace(rules, fits=match.fits),
         num_samples=flags.num_samples,
         separator="\n" if flags.separator is None else unescape(flags.separator),
         at_once=STREAMS_AT_ONCE[flags.device],
@@ -102,15 +94,15 @@ def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, 
     return encode_ids(form.encoder, end) or before or encode_ids(form.encoder, usual)
 
 
-def _line_match(flags: SampleFlags, form: Form, allowed: tuple[int, ...] | None, prompt: str) -> LineMatch | None:
+def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None:
     """What the lines of samples behind a prompt must fit; None for anything."""
     if flags.match is None:
         return None
     from charrnn.generation.matching import LineMatch  # here: most samples start without
 
     pattern = form.pattern_of(flags.match)
-    match = LineMatch.build(pattern, form.encoder, allowed, ends_by_cr_lf=form.has_cr_lf)
-    _warn_of_form(pattern, form.encoder)
+    match = LineMatch.build(pattern, form.encoder, form.allowed, ends_by_cr_lf=form.has_cr_lf)
+    warn_of_form(pattern, form.encoder)
     return match.after(prompt, None if flags.interactive else flags.given_length)  # most of a line may be typed
 
 
@@ -141,72 +133,14 @@ def _end_of_another(stops: Sequence[str], form: Form) -> str:
     return max(ends, key=len, default="")
 
 
-def _rules(flags: SampleFlags, form: Form, allowed: tuple[int, ...] | None) -> Rules:
-    """What can end a sample before its length, and which lines are left out of it."""
+def _rules(flags: SampleFlags, form: Form, prompt: str) -> Rules:
+    """What can end a sample behind a prompt before its length, and which lines are left out of it."""
     known_lines = _known_lines(flags.novel, form.text, flags.encoding) if flags.novel else None
     stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
-    written = tuple(stop for stop in stops if all(_writes(character, form.encoder, allowed) for character in stop))
-    return Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)
-
-
-def _warn_of_other_forms(others: Iterable[Other], first: Checkpoint, first_has_cr_lf: bool) -> None:
-    """Say on stderr where a model that is mixed in ends its lines otherwise than the first, or has another form."""
-    for other in others:
-        own, of_first = (_form_of(contents) for contents in (other.contents, first))
-        if own != of_first:
-            write_error(
-                f"the text of --mix {other.path} is {own}, that of the first model {of_first}; what you type is "
-                "treated like the first model's"
-            )
-        encoder = other.contents.encoder
-        has_cr_lf = ends_lines_by_cr_lf(encoder, other.contents.corpus.counts)
-        if "\n" in first.encoder and "\n" in encoder and has_cr_lf != first_has_cr_lf:
-            own, of_first = ("CR LF" if has else "LF" for has in (has_cr_lf, first_has_cr_lf))
-            write_error(
-                f"--mix {other.path} ends its lines by {own}, and the first model by {of_first}; the text may have both"
-            )
-
-
-def _form_of(contents: Checkpoint) -> str:
-    """The form that a model's text was brought to, in words."""
-    case = "in lowercase" if contents.text.lowercase else "in its original case"
-    return case if contents.text.normalize == "none" else f"{case} and normalized by {contents.text.normalize}"
-
-
-def _warn_of_stops(stops: Iterable[str], encoder: CharEncoder, allowed: tuple[int, ...] | None) -> None:
-    """Say on stderr which texts can end nothing, since the model never writes one of their characters."""
-    for stop in stops:
-        never = "".join(dict.fromkeys(c for c in stop if not _writes(c, encoder, allowed)))
-        if never:
-            write_error(f"--stop {stop!r} can end no text: the model never writes {describe_characters(never)}")
-
-
-def _warn_of_form(pattern: str, encoder: CharEncoder) -> None:
-    """Say on stderr where a pattern has a character in the other Unicode form than the model's text."""
-    pairs = ((letter, in_known_form(letter, encoder)) for letter in letters(pattern))
-    typed, known = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
-    if typed:
-        written = known.encode("ascii", "backslashreplace").decode()
-        in_class = f", and in place of a class ({written}|a)" if len(known) > 1 else ""
-        write_error(
-            f"--match has {describe_characters(typed)}, which the model writes as {describe_characters(known)}; write "
-            f"{written} in the pattern{in_class}"
-        )
-
-
-def _warn_of_lacking(flags: SampleFlags, form: Form) -> None:
-    """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
-    for name, given in (("allow", flags.allow), ("forbid", flags.forbid)):
-        typed = form.characters_of(given, is_allowed=name == "allow")
-        lacking = "".join(dict.fromkeys(c for c in typed if c not in form.encoder))
-        if lacking:
-            is_range = "-" in lacking and re.search(r"\w-\w", typed)
-            help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if is_range else ""
-            write_error(f"--{name} has {describe_characters(lacking)}, which the model never writes{help_}")
-
-
-def _writes(character: str, encoder: CharEncoder, allowed: tuple[int, ...] | None) -> bool:
-    return character in encoder and (allowed is None or set(encode_ids(encoder, character)) <= set(allowed))
+    written = tuple(stop for stop in stops if all(map(form.writes, stop)))
+    rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)
+    check_novel(prompt, rules, form.encoder.unit)
+    return rules
 
 
 def _known_lines(paths: Sequence[str], options: TextOptions, encoding: str | None) -> KnownLines:

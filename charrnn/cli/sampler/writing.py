@@ -34,13 +34,13 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
     ending = Ending(job.rules, job.prompt)
     if coloured:
-        drawn = draw_characters(job.sampler, job.encoder, job.length, ending)
+        drawn = draw_characters(job.sampler, job.form.encoder, job.length, ending)
         write_stream(out, itertools.chain(visible(job.opening), map(_colour, _without_cr(drawn))), ready=True)
     elif job.rules.are_none:
         ids = job.sampler.stream(job.length)
-        write_stream(out, itertools.chain(job.opening, job.encoder.spell(ids)))
+        write_stream(out, itertools.chain(job.opening, job.form.encoder.spell(ids)))
     else:
-        drawn = draw_characters(job.sampler, job.encoder, job.length, ending, with_log_probabilities=False)
+        drawn = draw_characters(job.sampler, job.form.encoder, job.length, ending, with_log_probabilities=False)
         write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
     shortfall = Shortfall()
     shortfall.add(ending, job.rules)
@@ -171,7 +171,7 @@ def _samples(job: Job, *, with_log_probabilities: bool) -> Iterator[Sample]:
 
     def draw(block: range) -> list[Sample]:
         rest = (_length(job), job.rules, block, job.prompt)
-        return draw_samples(job.sampler, job.encoder, *rest, with_log_probabilities=with_log_probabilities)
+        return draw_samples(job.sampler, job.form.encoder, *rest, with_log_probabilities=with_log_probabilities)
 
     return _drawn_in_blocks(job, draw)
 
@@ -180,7 +180,7 @@ def _whole_texts(job: Job) -> Iterator[str]:
     """All samples as text, where no rule ends them early."""
 
     def draw(block: range) -> list[str]:
-        return [job.encoder.decode(ids[ids != ENDED]) for ids in job.sampler.batch(block, _length(job))]
+        return [job.form.encoder.decode(ids[ids != ENDED]) for ids in job.sampler.batch(block, _length(job))]
 
     return _drawn_in_blocks(job, draw)
 

@@ -1,0 +1,76 @@
+"""What is said on stderr, before anything is written, of what is asked for in vain and of models that are not alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from charrnn.cli.sampler.flags import SampleFlags
+from charrnn.cli.sampler.forms import Form
+from charrnn.display.outlet import write_error
+from charrnn.errors import describe_characters
+from charrnn.loading import Other
+from charrnn.storage.archive import Checkpoint
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, letters
+
+
+def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
+    """Say on stderr where a model that is mixed in ends its lines otherwise than the first, or has another form."""
+    for other in others:
+        own, of_first = (_form_of(contents) for contents in (other.contents, first))
+        if own != of_first:
+            write_error(
+                f"the text of --mix {other.path} is {own}, that of the first model {of_first}; what you type is "
+                "treated like the first model's"
+            )
+        own, of_first = (_line_end_of(contents) for contents in (other.contents, first))
+        if own and of_first and own != of_first:
+            write_error(
+                f"--mix {other.path} ends its lines by {own}, and the first model by {of_first}; the text may have both"
+            )
+
+
+def warn_of_stops(typed: Sequence[str], form: Form) -> None:
+    """Say on stderr which texts can end nothing, since the model never writes one of their characters."""
+    for stop in map(form.of, typed):
+        never = "".join(dict.fromkeys(c for c in stop if not form.writes(c)))
+        if never:
+            write_error(f"--stop {stop!r} can end no text: the model never writes {describe_characters(never)}")
+
+
+def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
+    """Say on stderr where a pattern has a character in the other Unicode form than the model's text."""
+    pairs = ((letter, in_known_form(letter, encoder)) for letter in letters(pattern))
+    typed, known = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+    if typed:
+        written = known.encode("ascii", "backslashreplace").decode()
+        in_class = f", and in place of a class ({written}|a)" if len(known) > 1 else ""
+        write_error(
+            f"--match has {describe_characters(typed)}, which the model writes as {describe_characters(known)}; write "
+            f"{written} in the pattern{in_class}"
+        )
+
+
+def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
+    """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
+    for name, given in (("allow", flags.allow), ("forbid", flags.forbid)):
+        typed = form.characters_of(given, is_allowed=name == "allow")
+        lacking = "".join(dict.fromkeys(c for c in typed if c not in form.encoder))
+        if lacking:
+            is_range = "-" in lacking and re.search(r"\w-\w", typed)
+            help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if is_range else ""
+            write_error(f"--{name} has {describe_characters(lacking)}, which the model never writes{help_}")
+
+
+def _form_of(contents: Checkpoint) -> str:
+    """The form that a model's text was brought to, in words."""
+    case = "in lowercase" if contents.text.lowercase else "in its original case"
+    return case if contents.text.normalize == "none" else f"{case} and normalized by {contents.text.normalize}"
+
+
+def _line_end_of(contents: Checkpoint) -> str:
+    """What a model's lines end by, in words; nothing where it knows no line feed."""
+    if "\n" not in contents.encoder:
+        return ""
+    return "CR LF" if ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts) else "LF"
