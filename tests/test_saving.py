@@ -354,6 +354,35 @@ def test_a_lock_that_another_user_left_is_locked_all_the_same_or_told(tmp_path, 
         locked_output(tmp_path / "m.pt").__enter__()
 
 
+@pytest.mark.parametrize("call", ["write", "truncate", "close"])
+def test_a_full_disk_keeps_no_process_from_locking_and_leaves_no_lock(tmp_path, monkeypatch, call):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(lock.os, call, full)
+        with locked_output(tmp_path / "m.pt"):
+            pass
+    with locked_output(tmp_path / "m.pt"), pytest.raises(OutputError, match="is writing it"):
+        locked_output(tmp_path / "m.pt").__enter__()
+    assert not os.listdir(tmp_path)
+
+
+def test_a_disk_on_which_an_open_file_always_seems_another_one_holds_nobody_up(tmp_path, monkeypatch):
+    """As over SMB without the server's inodes."""
+    left = [10_000]
+
+    def is_another(*_):
+        left[0] -= 1
+        assert left[0], "it goes on for ever"
+        return False
+
+    monkeypatch.setattr(lock.os.path, "samestat", is_another)
+    with locked_output(tmp_path / "m.pt"):
+        assert (tmp_path / ".m.pt.lock").read_text() == f"{os.getpid()}\n"
+    assert not os.listdir(tmp_path)
+
+
 def test_what_killed_processes_left_is_cleared_away_and_nothing_else(tmp_path):
     for name in (".m[1].pt.123.tmp", ".m[1].pt.9.tmp", ".m[1].pt.x.5.tmp", ".m1.pt.5.tmp", "m[1].pt.5.tmp"):
         (tmp_path / name).write_text("")

@@ -20,6 +20,9 @@ try:
 except ImportError:  # not a POSIX system: two trainings on one output are not found out there
     fcntl = None  # type: ignore[assignment]
 
+ATTEMPTS = 100
+"""How often a lock is opened whose file seems to be another one each time, as on shares without lasting inodes."""
+
 
 @contextlib.contextmanager
 def locked_output(path: Path) -> Iterator[None]:
@@ -42,15 +45,16 @@ def locked_output(path: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
             lock.unlink()
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # a disk over the network may tell only now that it is full
+            os.close(descriptor)
         if fcntl is None:  # Windows removes no file that is open, here or in another training
             with contextlib.suppress(OSError):
                 lock.unlink(missing_ok=True)
 
 
 def _acquire(lock: Path, path: Path) -> int:
-    """Open and lock the file; again where its former owner removed it between the two."""
-    while True:
+    """Open and lock the file; again where its former owner removed it between the two, as far as that shows."""
+    for attempt in range(1, ATTEMPTS + 1):
         descriptor, is_own = _open(lock, path)
         try:
             if fcntl is not None:
@@ -64,12 +68,14 @@ def _acquire(lock: Path, path: Path) -> int:
                 f"{path}: another training{f' (process {owner})' if owner.isdigit() else ''} is writing it; "
                 "wait for it, stop it, or give another file with --out"
             ) from None
-        if fcntl is None or _is_still(descriptor, lock):
-            if is_own:
-                os.truncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()}\n".encode())
-            return descriptor
+        if fcntl is None or attempt == ATTEMPTS or _is_still(descriptor, lock):
+            break
         os.close(descriptor)
+    with contextlib.suppress(OSError):  # whose it is helps others alone, and a full disk is told by whoever needs it
+        if is_own:
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
 
 
 def _open(lock: Path, path: Path) -> tuple[int, bool]:
