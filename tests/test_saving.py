@@ -320,6 +320,20 @@ def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(
     assert sorted(os.listdir(tmp_path)) == ["link.pt"]
 
 
+def test_a_second_training_on_one_log_is_refused_and_where_no_lock_can_be_made_none_is(tmp_path):
+    log, long = tmp_path / "run.log", tmp_path / ("x" * 255)
+    (tmp_path / "link.log").symlink_to(log)
+    with locked_output(tmp_path / "one.pt", log):
+        for other in (log, tmp_path / "link.log"):
+            with pytest.raises(OutputError, match=rf"{other.name}: another training .* another file with --log$"):
+                locked_output(tmp_path / "other.pt", other).__enter__()
+        with locked_output(tmp_path / "other.pt"), locked_output(tmp_path / "third.pt", tmp_path / "other.log"):
+            pass
+    with locked_output(tmp_path / "one.pt", long), locked_output(tmp_path / "other.pt", long):
+        pass
+    assert os.listdir(tmp_path) == ["link.log"]
+
+
 def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
     """Its owner ends, and removes it, between our opening and our locking it."""
     flock, removed = lock.fcntl.flock, []
@@ -528,9 +542,8 @@ def lose_the_log():
     write = TrainingLog.write
 
     def write_nowhere(self, fields):
-        self._path.unlink(missing_ok=True)
         if self._path.parent.is_dir():
-            self._path.parent.rmdir()
+            shutil.rmtree(self._path.parent)
         write(self, fields)
 
     TrainingLog.write = write_nowhere
@@ -704,19 +717,20 @@ def wait_until(condition, seconds=30):
 
 @pytest.mark.slow
 def test_two_trainings_on_one_output(folder):
-    first = Training(folder, *SMALL, *ENDLESS)
+    first = Training(folder, *SMALL, *ENDLESS, "--log", "verse.log")
     first.wait_for("training:")
-    second = Training(folder, *SMALL, "--max-steps", 3, "--overwrite")
-    assert second.wait() == 2
-    assert second.stderr == (
-        f"charrnn: verse.pt: another training (process {first.process.pid}) is writing it; wait for it, stop it, or "
-        "give another file with --out\n"
-    )
+    for shared, flag, flags in (("verse.pt", "--out", []), ("verse.log", "--log", ["--out", "other.pt"])):
+        second = Training(folder, *SMALL, "--max-steps", 3, "--log", "verse.log", "--overwrite", *flags)
+        assert second.wait() == 2
+        assert second.stderr == (
+            f"charrnn: {shared}: another training (process {first.process.pid}) is writing it; wait for it, stop it, "
+            f"or give another file with {flag}\n"
+        )
     first.kill(signal.SIGKILL)
     first.wait()
     assert (folder / ".verse.pt.lock").exists()
-    assert train(folder, *SMALL, "--max-steps", 3, "--overwrite").process.exitcode == 0
-    assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
+    assert train(folder, *SMALL, "--max-steps", 3, "--log", "verse.log", "--overwrite").process.exitcode == 0
+    assert sorted(os.listdir(folder)) == ["verse.log", "verse.pt", "verse.txt"]
 
 
 def test_the_space_that_counts_is_where_a_link_leads(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """One training at a time on an output: a lock that dies with its process, and what a killed one left behind.
 
-The lock is the system's, on a hidden file beside the checkpoint, which is removed at the end. A file that a killed
-process left there locks nothing.
+The lock is the system's, on a hidden file beside the checkpoint or the log, which is removed at the end. A file that a
+killed process left there locks nothing.
 """
 
 from __future__ import annotations
@@ -25,22 +25,33 @@ ATTEMPTS = 100
 
 
 @contextlib.contextmanager
-def locked_output(path: Path) -> Iterator[None]:
+def locked_output(path: Path, log: Path | None = None) -> Iterator[None]:
     """Keep other trainings from an output, and clear away the temporary files of killed ones.
 
     Args:
         path: of the checkpoint; its folder is there and can be written to.
+        log: of its training, if there is to be one; its folder is there.
 
     Raises:
-        OutputError: another training has it, or a file of another user stands in the lock's place.
+        OutputError: another training has one of them, or a file of another user stands in a lock's place.
     """
-    target = Path(os.path.realpath(path))
-    lock = target.with_name(f".{target.name}.lock")
-    descriptor = _acquire(lock, path)
-    try:
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(_locked(path, "--out"))
+        if log is not None:
+            with contextlib.suppress(OSError):  # a folder that may only be read, a name without room for a lock's
+                locks.enter_context(_locked(log, "--log"))
         for stray in strays_beside(path):
             with contextlib.suppress(PermissionError):  # Windows, where another training may write it
                 stray.unlink(missing_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path, flag: str) -> Iterator[None]:
+    target = Path(os.path.realpath(path))
+    lock = target.with_name(f".{target.name}.lock")
+    descriptor = _acquire(lock, path, flag)
+    try:
         yield
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
@@ -52,10 +63,10 @@ def locked_output(path: Path) -> Iterator[None]:
                 lock.unlink(missing_ok=True)
 
 
-def _acquire(lock: Path, path: Path) -> int:
+def _acquire(lock: Path, path: Path, flag: str) -> int:
     """Open and lock the file; again where its former owner removed it between the two, as far as that shows."""
     for attempt in range(1, ATTEMPTS + 1):
-        descriptor, is_own = _open(lock, path)
+        descriptor, is_own = _open(lock, path, flag)
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +77,7 @@ def _acquire(lock: Path, path: Path) -> int:
             os.close(descriptor)
             raise OutputError(
                 f"{path}: another training{f' (process {owner})' if owner.isdigit() else ''} is writing it; "
-                "wait for it, stop it, or give another file with --out"
+                f"wait for it, stop it, or give another file with {flag}"
             ) from None
         if fcntl is None or attempt == ATTEMPTS or _is_still(descriptor, lock):
             break
@@ -78,7 +89,7 @@ def _acquire(lock: Path, path: Path) -> int:
     return descriptor
 
 
-def _open(lock: Path, path: Path) -> tuple[int, bool]:
+def _open(lock: Path, path: Path, flag: str) -> tuple[int, bool]:
     """Open the file, and say whether it may be written to: what another user left may be locked all the same."""
     try:
         return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666), True
@@ -87,7 +98,7 @@ def _open(lock: Path, path: Path) -> tuple[int, bool]:
             return os.open(lock, os.O_RDONLY), False
         raise OutputError(
             f"{path}: the lock that another user's training left, {lock}, may not be opened; "
-            "delete it, or give another file with --out"
+            f"delete it, or give another file with {flag}"
         ) from None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.lock import locked_output
@@ -37,7 +38,8 @@ def run_training(request: Request) -> None:
         settled = ranks.broadcast(lambda: settle(request, place))
         # where this process's host keeps encoded texts is its own matter
         request = replace(settled, reading=replace(settled.reading, cache=request.reading.cache))
-        with locked_output(request.path) if ranks.is_first else contextlib.nullcontext():
+        log = None if request.log is None else Path(request.log)
+        with locked_output(request.path, log) if ranks.is_first else contextlib.nullcontext():
             corpus = read_texts(request, _reading(request, ranks), ranks)
             request = request.holding_out(corpus)
             neighbours = Neighbours()  # without what the text came from
