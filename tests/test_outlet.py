@@ -72,3 +72,15 @@ def test_a_stream_without_a_descriptor_and_one_whose_reader_is_gone_are_written_
     os.close(gone)
     with os.fdopen(writer, "w") as closed:
         assert outlet.Outlet(closed).write("a\n")
+
+
+def test_where_no_thread_can_be_started_a_line_is_written_at_once(pipe, monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    reader, stream = pipe
+    display = PlainDisplay(stream, shows_samples=False)
+    for line in ("a", "b"):
+        display.note(line)
+    assert read_lines(reader, 2) == ["a", "b"]

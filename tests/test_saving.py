@@ -208,6 +208,28 @@ def test_what_was_saved_last_is_what_succeeded_last(monkeypatch):
     assert known == [None, 20, 20]
 
 
+def test_where_no_thread_can_be_started_training_waits_for_a_save_and_for_the_disk_too(monkeypatch, clock):
+    def write(*_):
+        clock[0] += 3.0
+        raise OutputError("x.pt: no space")
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    monkeypatch.setattr(threading.Thread, "start", refuse_a_thread)
+    told = []
+    saver = Saver(Path("x.pt"), None, told.append)
+    saver.save(dict, 1)
+    saver.poll()
+    assert told == ["x.pt: no space; training goes on, and tries again"]
+    assert saver.cost == saver.seconds == 3.0
+    written(monkeypatch)
+    save(saver)
+    assert saver.saved_step == 1
+
+
+def refuse_a_thread(_):
+    raise RuntimeError("can't start new thread")
+
+
 def out_of_memory(error):
     raise error
 

@@ -61,7 +61,10 @@ class Outlet:
             return True
         data = text.encode("utf-8", "backslashreplace")
         self._writer = threading.Thread(target=_write, args=(descriptor, data), daemon=True)
-        self._writer.start()
+        try:
+            self._writer.start()
+        except RuntimeError:  # this user, or this container, may have no more threads
+            _write(descriptor, data)
         self._is_free()
         return True
 

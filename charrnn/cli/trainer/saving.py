@@ -127,7 +127,11 @@ class Saver(NoSaver):
             copy = None
         self.cost = CLOCK.now() - self._begun
         self._thread = threading.Thread(target=self._write, args=(copy,), daemon=True)  # none to wait for on leaving
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # this user, or this container, may have no more threads: training waits for the disk
+            self._write(copy)
+            self.cost = self.seconds
 
     def poll(self) -> None:
         """See `NoSaver.poll`."""
@@ -138,7 +142,8 @@ class Saver(NoSaver):
         """See `NoSaver.wait`."""
         if self._thread is None:
             return
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join()
         self._thread = None
         # A thread is not told of a pause by Ctrl-Z, and its clock may have counted one that ended just before.
         self.seconds = min(self.seconds, CLOCK.now() - self._begun)
