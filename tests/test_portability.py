@@ -16,7 +16,7 @@ from conftest import clean_environment, make_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn import escape
+from charrnn import disk, escape
 from charrnn.cli import is_closed_pipe
 from charrnn.cli.inspection import inspect
 from charrnn.cli.sample import sample
@@ -121,6 +121,24 @@ def test_where_no_open_file_is_removed_the_lock_goes_once_it_is_closed(tmp_path,
     with lock.locked_output(tmp_path / "verse.pt"):  # another training holds it too
         pass
     assert os.listdir(tmp_path) == [".verse.pt.lock"]
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_what_is_written_reaches_the_disk_itself_where_fsync_stops_before_it(tmp_path, monkeypatch, knows):
+    """As on macOS, though not on all of its file systems."""
+    fsync, done = os.fsync, []
+
+    def sync_in_full(descriptor, how):
+        done.append(how)
+        if not knows:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append("fsync") or fsync(descriptor))
+    monkeypatch.setattr(disk.fcntl, "F_FULLFSYNC", "full", raising=False)
+    monkeypatch.setattr(disk.fcntl, "fcntl", sync_in_full)
+    outputs.write_whole(str(tmp_path / "page.html"), b"<p>", "--html")
+    Cache(tmp_path).keep("key", [np.arange(9, dtype=np.uint8)], np.dtype(np.uint8))
+    assert done == 3 * (["full"] if knows else ["full", "fsync"]), "a file, its folder, and an encoded text"
 
 
 def refuse(times, monkeypatch):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from charrnn.disk import sync
 from charrnn.errors import OutputError
 from charrnn.standard_input import names_stream, told_of_home
 
@@ -144,7 +145,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             _take_after(target, file.fileno())
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         put_in_place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)  # gone already where all went well
@@ -168,7 +169,7 @@ def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            sync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.disk import sync
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text.encoder import Ids
 
@@ -77,7 +78,7 @@ class Cache:
                     for piece in pieces:
                         file.write(piece.astype(dtype, copy=False).data)
                     file.flush()
-                    os.fsync(file.fileno())
+                    sync(file.fileno())
                 _put_in_place(unfinished, path)
             return np.memmap(path, dtype=dtype, mode="r")
         except OSError as error:
