@@ -375,15 +375,18 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
     refused = train(folder, "--resume", "--max-steps", 24)
     assert refused.process.exitcode == 1
     command = re.search(r"it has grown: to go on with what there was, run (.*), or begin", refused.stderr)[1]
-    assert command == "head -c 3000 verse.txt | charrnn train - --out verse.pt --resume --max-steps 24"
+    assert command == "head -c 3000 verse.txt | charrnn train - --out verse.pt --resume --max-steps 24 --threads 1"
     (folder / "there.txt").write_bytes((folder / "verse.txt").read_bytes()[:3000])
     words = shlex.split(command.rpartition("|")[2].replace(" - ", " there.txt "))
     assert run_charrnn(folder, *words[1:]).returncode == 0
     before = (folder / "verse.pt").read_bytes()
     branch = ["--resume-from", "verse.pt", "--out", "b.pt"]
-    refused = train(folder, *branch, "--log", "b.log", "--time", "1m30s", "--epochs", 3, "--no-cache")
+    ends, pace = ["--epochs", "3", "--time", "90"], ["--patience", "5", "--evaluate-every", "7"]
+    machine, own = ["--device", "cpu", "--no-deterministic"], ["--save-every", "90", "--sample-every", "2", "--quiet"]
+    refused = train(folder, *branch, *own, *machine, *pace, *ends, "--log", "b.log", "--no-cache")
     command = re.search(r"run head -c 3000 verse.txt \| (.*), or begin", refused.stderr)[1]
-    assert command == f"charrnn train - --no-cache {' '.join(branch)} --log b.log --epochs 3 --time 90"
+    kept = " ".join([*branch, "--log", "b.log", *ends, *pace, *machine, "--threads", "1", *own])
+    assert command == f"charrnn train - --no-cache {kept}"
     assert run_charrnn(folder, *shlex.split(command.replace(" - ", " there.txt "))[1:]).returncode == 0
     assert ((folder / "verse.pt").read_bytes() == before, (folder / "b.log").exists()) == (True, True)
     (folder / "verse.txt").write_text("x" + make_text(4000))

@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from charrnn.cli.trainer.request import ENDS, Request
+from charrnn.cli.trainer.request import MAY_CHANGE, Request
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.limits import flag_name
 from charrnn.storage.archive import VAL_TEXT, Checkpoint
 from charrnn.text.options import TextOptions
-
-MAY_CHANGE = {*ENDS, "patience", "evaluate_every", "threads", "device", "deterministic"}
-"""Options that a resumed run may give anew."""
 
 MODEL_SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
 """Options that weights are made for."""

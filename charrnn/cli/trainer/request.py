@@ -24,6 +24,12 @@ from charrnn.text.options import BYTE, CHARACTER, TextOptions
 ENDS = ("epochs", "max_steps", "time_limit")
 """Options that say when a training ends."""
 
+MAY_CHANGE = (*ENDS, "patience", "evaluate_every", "device", "deterministic", "threads")
+"""Options that a resumed run may give anew."""
+
+UNKEPT = ("save_every", "sample_every")
+"""Options that no checkpoint keeps."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -142,8 +148,9 @@ class Request:
         way = [out, "--resume"]
         if self.resume_from is not None:
             way = [f"--resume-from {as_typed(self.resume_from)}", out, *["--overwrite"] * self.overwrite]
-        ends = {flag_name(name): str(self.explicit[name]).removesuffix(".0") for name in ENDS if name in self.explicit}
-        return self._command(STDIN, *way, *self._log_flag, *(f"{flag} {value}" for flag, value in ends.items()))
+        given = [_typed(name, self.explicit[name]) for name in (*MAY_CHANGE, *UNKEPT) if name in self.explicit]
+        given += ["--json"] * self.as_json + ["--quiet"] * self.quiet
+        return self._command(STDIN, *way, *self._log_flag, *given)
 
     @property
     def _log_flag(self) -> list[str]:
@@ -174,6 +181,14 @@ def _nameable(text: str) -> str:
     if names_stream(text):
         return STDIN
     return f"./{text}" if text.startswith("-") and text != STDIN else text
+
+
+def _typed(name: str, value: Any) -> str:
+    """An option as it is typed."""
+    flag = flag_name(name)
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag} {str(value).removesuffix('.0')}"
 
 
 def command_line() -> str:

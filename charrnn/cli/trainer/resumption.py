@@ -9,11 +9,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from charrnn.cli.common.cores import allotted_cores
-from charrnn.cli.trainer.changes import MAY_CHANGE, changes_of, check_resume, trained_with
+from charrnn.cli.trainer.changes import changes_of, check_resume, trained_with
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.reading import check_same, is_same_text
-from charrnn.cli.trainer.request import ENDS, Request
+from charrnn.cli.trainer.request import ENDS, MAY_CHANGE, Request
 from charrnn.cli.trainer.restoring import restore
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import begin_with_weights, overlaps
