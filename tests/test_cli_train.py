@@ -1,5 +1,6 @@
 """`charrnn train` as a user runs it: streams read apart, exit codes, files."""
 
+import contextlib
 import json
 import os
 import re
@@ -18,9 +19,10 @@ from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 
 from charrnn.cli.trainer import launch, reading
 from charrnn.cli.trainer.announce import doubt
+from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, OutputError
 from charrnn.network import torch_engine
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions, read_corpus
@@ -346,6 +348,31 @@ def test_a_text_that_a_shell_has_opened_is_called_as_standard_input_is():
     assert request.again(1) == "charrnn train - --val-text - --no-cache --resume"
     assert read_corpus([path]).name == "stdin"
     os.close(reader)
+
+
+@pytest.mark.parametrize(("mode", "user", "is_refused"), [
+    (0o1777, "other", True), (0o777, "other", False), (0o1777, "owner", False), (0o1777, "root", False),
+])  # fmt: skip
+@pytest.mark.parametrize("is_link", [False, True])
+def test_what_the_system_lets_its_owner_alone_replace_is_told_before_any_work(
+    text, monkeypatch, is_link, mode, user, is_refused
+):
+    folder, owner = text.with_name("all"), os.geteuid()
+    folder.mkdir()
+    (folder / "there.pt").touch()
+    path = folder / "there.pt"
+    if is_link:
+        path = text.with_name("link.pt")
+        path.symlink_to(folder / "there.pt")
+    folder.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: {"other": owner + 1, "owner": owner, "root": 0}[user])
+    request = Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **NO_FLAGS | {"overwrite": True})
+    refused = contextlib.nullcontext()
+    if is_refused:
+        told = f"{path}: cannot be replaced (another user's, in a folder where only its owner may); give another file "
+        refused = pytest.raises(OutputError, match=f"^{re.escape(told)}with --out$")
+    with refused:
+        check_output(request)
 
 
 def test_a_device_is_not_replaced_by_a_file(charrnn, text):

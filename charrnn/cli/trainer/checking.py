@@ -127,7 +127,18 @@ def _check_path(request: Request) -> None:
     require_folder(path, "--out")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
+    if path.exists() and _is_replaced_by_owner_alone(path, folder):
+        raise OutputError(
+            f"{path}: cannot be replaced (another user's, in a folder where only its owner may); give another file "
+            "with --out"
+        )
     _try_to_write(path)
+
+
+def _is_replaced_by_owner_alone(path: Path, folder: Path) -> bool:
+    """Whether a file is another user's and its folder sticky, as /tmp is; no folder of Windows' is."""
+    there, around = path.stat(), folder.stat()
+    return bool(around.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, there.st_uid, around.st_uid)
 
 
 def _check_log(log: Path, request: Request) -> None:
