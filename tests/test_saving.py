@@ -755,13 +755,17 @@ def test_two_trainings_on_one_output(folder):
     assert sorted(os.listdir(folder)) == ["verse.log", "verse.pt", "verse.txt"]
 
 
-def test_the_space_that_counts_is_where_a_link_leads(tmp_path, monkeypatch):
+def test_the_space_that_counts_is_where_a_link_leads_and_a_disk_that_tells_none_has_enough(tmp_path, monkeypatch):
     (tmp_path / "far").mkdir()
     (tmp_path / "link.pt").symlink_to(tmp_path / "far" / "m.pt")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0 if folder.name == "far" else 1e9))
+    usage = {"far": SimpleNamespace(total=1e9, free=0), "odd": SimpleNamespace(total=0, free=0)}
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: usage.get(folder.name, SimpleNamespace(total=1e9, free=1e9))
+    )
     shape = ModelConfig(vocab_size=5, cell="gru", hidden_size=8, num_layers=1, embedding_dim=4)
     run = SimpleNamespace(config=SimpleNamespace(optimizer="adamw"), model=SimpleNamespace(config=shape))
     check_space(tmp_path / "m.pt", run)
+    check_space(tmp_path / "odd" / "m.pt", run)  # a file system that says nothing
     with pytest.raises(OutputError, match=f"{tmp_path / 'far'}: has 0.0 MB of space left"):
         check_space(tmp_path / "link.pt", run)
 
@@ -774,10 +778,16 @@ def test_too_little_space_is_found_before_training(folder):
         "charrnn: .: has 1.0 MB of space left, and a checkpoint takes 1.2 MB; make room, or give a file elsewhere "
         "with --out\n"
     )
+    assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
+    resume = ["--resume", "--max-steps"]
+    assert train(folder, *resume, 3, prepare=full_disk).process.exitcode == 0, "it writes nothing"
+    assert train(folder, *resume, 4, prepare=full_disk).process.exitcode == 2
+    branch = ["--out", "other.pt", "--resume-from", "verse.pt"]
+    assert train(folder, *branch, prepare=full_disk).process.exitcode == 2
 
 
 def full_disk():
     import shutil
     from collections import namedtuple
 
-    shutil.disk_usage = lambda _: namedtuple("Usage", "free")(10**6)
+    shutil.disk_usage = lambda _: namedtuple("Usage", "total free")(10**9, 10**6)

@@ -171,6 +171,11 @@ class Request:
         return Path(self.init_from or self.resume_from or self.path)
 
     @property
+    def is_in_place(self) -> bool:
+        """Whether it goes on in the file that it goes on from; another holds nothing of this training yet."""
+        return self.resume and self.resume_from is None
+
+    @property
     def may_replace(self) -> bool:
         """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
         return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())

@@ -179,16 +179,18 @@ class Saver(NoSaver):
 def check_space(path: Path, run: TrainingRun) -> None:
     """Find out, before training, whether there is room for a checkpoint beside the one that it replaces.
 
+    A file system that does not know its size, such as some of FUSE's, is taken for large enough.
+
     Raises:
         OutputError: there is not.
     """
     moments = sum(name != "step" for name in MOMENTS[run.config.optimizer])
     needed = 4 * count_parameters(run.model.config) * (2 + moments) + SPARE_BYTES  # best and last weights
     folder = folder_of(path)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
+    usage = shutil.disk_usage(folder)
+    if usage.total and usage.free < needed:
         raise OutputError(
-            f"{folder}: has {free / 1e6:,.1f} MB of space left, and a checkpoint takes {needed / 1e6:,.1f} MB; "
+            f"{folder}: has {usage.free / 1e6:,.1f} MB of space left, and a checkpoint takes {needed / 1e6:,.1f} MB; "
             "make room, or give a file elsewhere with --out"
         )
 

@@ -59,7 +59,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         with waiting(request, ranks, "measuring this machine"):
             begin = resume_run if request.resume else start_run if request.init_from is None else begin_with_weights
             launch = begin(request, corpus, neighbours, ranks)
-        if ranks.is_first:
+        if ranks.is_first and not (launch.run.finished and request.is_in_place):  # which writes nothing
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
         display.begin(announcement(launch), settings(launch))
@@ -94,8 +94,7 @@ class Session:
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
             self._log = open_log(request, run.step, run.history, display.warn)
-        goes_on = request.resume_from is None and request.resume  # else its file holds nothing of this training
-        self._saver.saved_step = run.step or None if goes_on else None
+        self._saver.saved_step = run.step or None if request.is_in_place else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations = 0
