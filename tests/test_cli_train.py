@@ -22,12 +22,13 @@ from charrnn.cli.trainer.announce import doubt
 from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
+from charrnn.display.console import ReadingBar
 from charrnn.errors import ConfigError, OutputError
 from charrnn.network import torch_engine
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
-from charrnn.training.clock import CLOCK
+from charrnn.training.clock import CLOCK, Clock
 from charrnn.training.loop import take_step
 from charrnn.training.ranks import ALONE
 from charrnn.training.run import TrainingRun
@@ -563,6 +564,34 @@ def test_a_time_limit_is_that_of_the_whole_command_reading_too(text):
     assert reports[0]["seconds_left"] <= 5 - SLOW_READING
     assert reports[-1]["progress"] == 1, "it is what ended the training"
     assert reports[-1]["ended_by"] == "time"
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_of_a_pause_while_a_text_is_read_or_after_it_little_of_the_reading_is_left_out(text, monkeypatch, is_watched):
+    now, shown = [0.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(reading, "CLOCK", clock := Clock())
+    monkeypatch.setattr(reading, "has_viewer", lambda _: is_watched)
+    monkeypatch.setattr(ReadingBar, "__call__", lambda _, done: shown.append(done))
+
+    def stop():
+        now[0] += 1000.0
+        clock.leave_out_pause()
+
+    def read(texts, how, progress):
+        for done in (1, 2):
+            now[0] += 10.0
+            progress(done)
+        stop()
+        now[0] += 10.0
+        return texts
+
+    monkeypatch.setattr(reading, "read_corpus", read)
+    request = Request(texts=(str(text),), reading=ReadOptions(), out=None, **NO_FLAGS)
+    assert reading.read_texts(request, request.reading, ALONE) == request.texts
+    stop()
+    assert clock.now() == 30.0
+    assert shown == [1, 2] * is_watched
 
 
 SLOW_READING = 2.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +26,7 @@ from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.options import TextOptions
+from charrnn.training.clock import CLOCK
 from charrnn.training.ranks import Ranks
 
 NOTHING = np.empty(0, dtype=np.uint8)
@@ -159,12 +162,22 @@ def _read_first(request: Request, reading: ReadOptions) -> Corpus:
 def _read(request: Request, reading: ReadOptions) -> Corpus:
     if request.speaks_plainly and (told := told_of_typing(request.all_texts)):
         write_line(sys.stderr, told)
-    if not has_viewer(request):
-        return read_corpus(request.texts, reading)
-    from charrnn.display.console import ReadingBar
+    if has_viewer(request):
+        from charrnn.display.console import ReadingBar
 
-    with ReadingBar(sys.stderr) as bar:
-        return read_corpus(request.texts, reading, bar)
+        with ReadingBar(sys.stderr) as bar:
+            corpus = read_corpus(request.texts, reading, partial(_look, bar=bar))
+    else:
+        corpus = read_corpus(request.texts, reading, _look)
+    CLOCK.now()  # for what follows, the loading of PyTorch
+    return corpus
+
+
+def _look(done: int, bar: Callable[[int], None] | None = None) -> None:
+    """Look at the clock wherever the reading tells how far it is: a pause begins with the last look."""
+    CLOCK.now()
+    if bar is not None:
+        bar(done)
 
 
 def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[np.generic]] | None]:
