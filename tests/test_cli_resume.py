@@ -681,6 +681,19 @@ def test_a_pass_that_was_begun_counts_as_far_as_it_came(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("counts", "history"), [({"stale": 9}, []), ({"steps": 3, "chars": 0}, None)])
+def test_counts_that_contradict_each_other_are_refused(folder, counts, history):
+    state = contents(folder)
+    state["training"]["pace"] |= counts
+    state["history"] = state["history"] if history is None else history
+    torch.save(state, folder / "verse.pt")
+    training = train(folder, "--resume", "--patience", 5)
+    damage = "pace counts characters or evaluations that there are none of"
+    told = f"verse.pt: its training state is damaged, or of a later version ({damage}); train again"
+    assert (training.process.exitcode, training.stderr) == (1, f"charrnn: {told}\n")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "value"), [("lanes", 5), ("other_ranks", 5), ("first_step", 10**30), ("step", None)])
 def test_a_state_that_is_none_is_told_also_where_a_change_is_forced(folder, part, value):
     state = contents(folder)

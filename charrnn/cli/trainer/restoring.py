@@ -30,6 +30,7 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
     """
     try:
         check_figures(stored.training)
+        _check_counts(stored)
         state = _adapt(stored.training, run, corpus, changed)
         check_state(run, state)
     except CheckpointError as error:
@@ -43,6 +44,13 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
         run.pace.stale, run.cold_loss = 0, None
     if not (is_other_piece or "val_fraction" in changed):  # losses on another cannot be compared
         _take_history(run, stored)
+
+
+def _check_counts(stored: Checkpoint) -> None:
+    """Refuse counts that contradict each other: a run would take what it lacks for granted."""
+    pace = stored.training["pace"]
+    if pace["chars"] < pace["steps"] or (pace["stale"] and not stored.history):
+        raise CheckpointError("pace counts characters or evaluations that there are none of")
 
 
 def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set[str]) -> dict[str, Any]:
