@@ -49,5 +49,7 @@ def _picture(character: str) -> str:
         return character
     if character == "\t":
         return "    "
+    if "\udd00" <= character <= "\udfff":
+        return "\N{REPLACEMENT CHARACTER}"  # no byte that is no text: the mark of rare characters
     point = ord(character)
     return chr(0x2400 + point) if point < 0x20 else f"<U+{point:04X}>"

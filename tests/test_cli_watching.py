@@ -135,6 +135,18 @@ def test_characters_that_a_model_does_not_know_are_said_to_be_left_out(inspect, 
     assert (values["cells"][0] if "cells" in values else values[view[2:]])["left_out"] == 1
 
 
+def test_a_rare_character_is_read_as_such_where_the_text_has_itself_what_stands_for_one(tmp_path):
+    text = make_text(3000) + "\ufffd" * 9 + "-¿-¡\n" + make_text(200)
+    (tmp_path / "words.txt").write_text(text, encoding="utf-8")
+    train_briefly(tmp_path, "words.txt", "--min-count", "5", "--hidden-size", "8", "--max-steps", "1")
+    (subject,) = read_subjects([str(tmp_path / "words.pt")])
+    (piece,) = choose_pieces([subject], None, "count", holds_all=True)
+    np.testing.assert_array_equal(subject.contents.encoder.encode(piece.text), subject.own_text.held_out)
+    assert (subject.own_text.held_out == subject.contents.encoder.unknown_id).sum() == 4
+    shown = run_charrnn(tmp_path, "inspect", "words.pt", "--cell", "0:1", "--json", text=True).stdout
+    assert json.loads(shown)["cells"][0]["characters"].count("\ufffd") == 13
+
+
 def test_one_character_is_no_characters(inspect):
     assert inspect("words.pt", "--gates", "--text", "T").stdout.startswith("1 character of --text\n")
 

@@ -181,6 +181,11 @@ def test_ordinary_text_is_shown_as_it_is():
     assert visible(text) == text
 
 
+def test_what_stands_for_rare_characters_in_a_text_with_ufffd_is_shown_as_that():
+    assert visible("a\udfffb") == quoted("a\udfffb") == "a\ufffdb"
+    assert visible("\udce9") == "<U+DCE9>", "a byte that is no text"
+
+
 def test_of_an_alphabet_every_blank_is_seen():
     alphabet = " \t\n\r\N{NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}\N{SOFT HYPHEN}é"
     shown = [" ", "\\t", "\\n", "\u240d", "<U+00A0>", "<U+3000>", "¬", "é"]

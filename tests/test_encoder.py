@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.errors import UnknownCharacterError
@@ -75,6 +75,16 @@ def test_bytes_too_rare_to_be_known_are_read_again_as_such(data, known):
     assert [i == encoder.unknown_id for i in ids] == [byte not in known for byte in data]
     np.testing.assert_array_equal(encoder.encode(encoder.decode(ids)), ids)
     assert "".join(encoder.spell(ids.tolist())) == encoder.decode(ids)
+
+
+@given(ANY_TEXT, ANY_TEXT)
+@example("\ufffd", "a\ufffd")
+@example("\ufffd\udfff", "a\ufffd\udfff")
+def test_characters_too_rare_to_be_known_are_read_again_as_such_whatever_the_text_has_itself(known, text):
+    encoder = CharEncoder(known, has_unknown=True)
+    ids = encoder.encode(text)
+    assert [i == encoder.unknown_id for i in ids] == [character not in known for character in text]
+    np.testing.assert_array_equal(encoder.encode(encoder.decode(ids)), ids)
 
 
 def test_a_byte_too_rare_to_be_known_is_none_that_is_known():

@@ -23,6 +23,10 @@ Points = NDArray[np.unsignedinteger[Any]]
 """Code points in the narrowest type that a text needs; where the unit is the byte, bytes."""
 
 UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
+_MARKS = (UNKNOWN_MARK, *map(chr, range(0xDFFF, 0xDCFF, -1)))
+"""Of which the first that is none of the text's own stands for its rare characters. Surrogates that stand for no byte
+are in hardly any text; JSON shows them as the first, and so does a terminal."""
+
 RARE = "<rare>"
 """Name of the id shared by all rare characters; its mark cannot serve, as it may be a character of the text."""
 
@@ -155,10 +159,9 @@ class CharEncoder:
 
     @cached_property
     def _mark(self) -> str:
-        """What stands for characters that have no id; of bytes one that has none either, where there is such a byte."""
-        if self.unit == CHARACTER:
-            return UNKNOWN_MARK
-        return next((chr(byte) for byte in reversed(range(256)) if chr(byte) not in self._alphabet), "?")
+        """What stands for characters that have no id: one that has none either, or it would be read as another id."""
+        marks = _MARKS if self.unit == CHARACTER else map(chr, reversed(range(256)))
+        return next((mark for mark in marks if mark not in self._alphabet), "?")
 
     @cached_property
     def _alphabet(self) -> frozenset[str]:

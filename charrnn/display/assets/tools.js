@@ -1,7 +1,9 @@
 "use strict";
 // What the sections of the page are made of: nodes, tables, tips, charts and coloured texts.
 // Everything shown comes from the JSON in this page, and reaches the document as text only, never as markup.
-const data = JSON.parse(document.getElementById("data").textContent);
+// Surrogates that stand for no byte are the mark of rare characters where the text has U+FFFD of its own.
+const marked = (value) => typeof value === "string" ? value.replace(/[\udd00-\udfff]/gu, "\ufffd") : value;
+const data = JSON.parse(document.getElementById("data").textContent, (_, value) => marked(value));
 const unit = data.card.text.unit;
 const page = document.getElementById("page");
 const tip = document.getElementById("tip");
