@@ -21,6 +21,7 @@ from charrnn.cli.inspector.subject import Subject, read_subjects
 from charrnn.cli.inspector.webpage import LONGEST_STRETCH, MOST_GUESSES
 from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render
+from charrnn.display.svg import picture
 from charrnn.errors import OutputError
 
 HOSTILE = (
@@ -369,15 +370,23 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
+def colours_of_picture(drawn, is_dark):
+    """What a picture's style says of each class, and of the letters themselves, likewise."""
+    light, dark = re.search(r"<style>(.*?)@media(.*?)</style>", drawn, re.S).groups()
+    return {name: rgb(value) for name, value in re.findall(r"(\w+) \{[^}]*?fill: (#\w+)", light + dark * is_dark)}
+
+
 @pytest.mark.parametrize("is_dark", [False, True])
 def test_every_text_stands_out_from_what_it_stands_on(is_dark):
-    colours = colours_of(render({}), is_dark)
-    grounds = [
-        over(colours[tint], colours["panel"], step / 20 * 0.85) for tint in ("hot", "cold") for step in range(21)
-    ]
-    assert all(contrast(colours["ink"], ground) >= 4.5 for ground in grounds), "of a heat or a cell"
-    for ground in (colours["paper"], colours["panel"]):
-        assert contrast(colours["faint"], ground) >= 4.5
+    colours, drawn = colours_of(render({}), is_dark), colours_of_picture(picture([], ""), is_dark)
+    drawn |= {"ink": drawn["text"], "panel": drawn["paper"], "faint": drawn["below"]}
+    for palette in (colours, drawn):
+        grounds = [
+            over(palette[tint], palette["panel"], step / 20 * 0.85) for tint in ("hot", "cold") for step in range(21)
+        ]
+        assert all(contrast(palette["ink"], ground) >= 4.5 for ground in grounds), "of a heat or a cell"
+        for ground in (palette["paper"], palette["panel"]):
+            assert contrast(palette["faint"], ground) >= 4.5
     for name in ("first", "second", "third", "fourth", "fifth", "sixth"):
         assert contrast(colours[name], colours["paper"]) >= 4.5, f"{name}: characters of the map"
 

@@ -94,6 +94,7 @@ def test_the_readmes_pictures_are_sound_and_small():
     for target in targets:
         data = (ROOT / target).read_text(encoding="utf-8")
         assert parse(data)[1]
+        assert parse(data)[0].find(f"{SVG}style").text == parse(picture([], ""))[0].find(f"{SVG}style").text
         assert len(data) < 100_000
 
 

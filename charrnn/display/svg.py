@@ -19,11 +19,11 @@ COLUMNS = 72
 _ADVANCE, _LINE, _MARGIN, _SIZE, _GAP = 9, 20, 12, 15, 8
 _STYLE = f"""
   text {{ font: {_SIZE}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24211d; }}
-  .below {{ font-size: 12px; fill: #807a70; }} .paper {{ fill: #fdfcfa; }}
-  .hot {{ fill: #d65c14; }} .cold {{ fill: #266ebe; }}
+  .below {{ font-size: 12px; fill: #6b655b; }} .paper {{ fill: #fdfcfa; }}
+  .hot {{ fill: #e27028; }} .cold {{ fill: #5496de; }}
   @media (prefers-color-scheme: dark) {{
-    text {{ fill: #e6e1d8; }} .below {{ fill: #968f83; }} .paper {{ fill: #171614; }} .hot {{ fill: #f08034; }}
-    .cold {{ fill: #549ce8; }}
+    text {{ fill: #e6e1d8; }} .below {{ fill: #968f83; }} .paper {{ fill: #171614; }} .hot {{ fill: #ac4a10; }}
+    .cold {{ fill: #205caa; }}
   }}
 """
 
