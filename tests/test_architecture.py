@@ -57,7 +57,7 @@ ALLOWED = {
         "places": "cache encoder",
         "counted": "cache encoder places",
         "meter": "",
-        "documents": "decoding errors options sources standard_input unpacking unreadable",
+        "documents": "decoding errors keeping options sources standard_input unpacking unreadable",
         "splitting": "encoder errors places wording",
         "corpus": "alphabet cache documents encoder errors meter options sources splitting standard_input stream tally "
         "wording",

@@ -22,7 +22,9 @@ from charrnn.cli.inspector.views import neurons_view, surprise_view
 from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
 from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError
+from charrnn.text.documents import read_beginning
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
 
 SMALL = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8}
 
@@ -240,26 +242,40 @@ def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
 
 
 class Endless(io.RawIOBase):
-    """A pipe that never ends."""
+    """A pipe that never ends, and gives a few hundred lines at a time."""
+
+    line, given = b"Banana tin sole\n", 0
 
     def readable(self):
         return True
 
     def readinto(self, buffer):
-        buffer[:] = (b"Banana tin sole\n" * (len(buffer) // 16 + 1))[: len(buffer)]
-        return len(buffer)
+        piece = (self.line * 300)[: len(buffer)]
+        buffer[: len(piece)] = piece
+        self.given += len(piece)
+        return len(piece)
 
 
-def test_of_a_pipe_that_never_ends_the_beginning_is_read(trained, monkeypatch):
-    monkeypatch.setattr(gallery, "MOST_COUNTED", 100_000)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+def test_of_a_pipe_no_more_is_waited_for_than_is_shown(trained, monkeypatch):
+    pipe = Endless()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(pipe)))
     (subject,) = read_subjects([str(trained / "words.pt")])
     given = gallery.read_given([subject], SimpleNamespace(text_file="-"))
-    assert (len(given.text), given.of) == (100_000, None)
+    assert (given.text, given.of) == (("Banana tin sole\n" * 9999)[:20_000], None)
+    assert pipe.given < 40_000
     (piece,) = choose_pieces([subject], given, "count", holds_all=True)
     assert piece.extent == f"the first {len(piece.text):,} characters of standard input"
     assert piece.fields["of"] is None
     assert surprise_view(subject, given, rule="count", top_k=0).cut.startswith("the first 20,000 characters of ")
+
+
+@pytest.mark.parametrize("unit", ["character", "byte"])
+def test_of_a_pipe_as_many_characters_are_read_whatever_their_bytes(monkeypatch, unit):
+    pipe = Endless()
+    pipe.line = "é\u20ac\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(pipe)))
+    assert read_beginning("-", TextOptions(unit=unit), 2000) == (("é\u20ac\n" * 2000)[:2000], False)
+    assert pipe.given < 6_000
 
 
 def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from charrnn.errors import CorpusError
+from charrnn.text.keeping import Pipe
 from charrnn.text.unpacking import DAMAGE, UnpackingReader, compression_of, decompressed
 
 zstandard = pytest.importorskip("zstandard", reason="the zstandard library is not installed")
@@ -25,6 +26,14 @@ def test_what_is_compressed_is_known_and_unpacked(kind, data):
     packed = PACKERS[kind](data)
     assert compression_of(packed) == kind
     assert unpack(packed) == unpack(packed, size=7) == data
+
+
+@pytest.mark.parametrize("kind", [*PACKERS, None])
+@pytest.mark.parametrize("data", [b"", b"a", b"some text " * 9999])
+def test_what_can_be_read_once_is_unpacked_too(kind, data):
+    packed = PACKERS[kind](data) if kind else data
+    with decompressed(Pipe(io.BufferedReader(io.BytesIO(packed))), "a pipe") as plain:
+        assert b"".join(iter(lambda: plain.read(1000), b"")) == data
 
 
 @pytest.mark.parametrize("kind", PACKERS)

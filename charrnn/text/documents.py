@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
+from typing import IO, cast
 
 from charrnn.errors import DecodingError, UnpackingError
 from charrnn.standard_input import STDIN, name_of
 from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
+from charrnn.text.keeping import Pipe
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents
 from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
-MOST_BYTES = 8
-"""Of a character, at most, in any encoding and with the marks between."""
+CONTINUING = bytes(range(0x80, 0xC0))
+"""Bytes that begin no character in UTF-8."""
 
 
 def read_text(path: str, options: TextOptions) -> str:
@@ -41,25 +42,33 @@ def read_beginning(path: str, options: TextOptions, length: int) -> tuple[str, b
         CorpusError: as in `read_text`.
     """
     require_file(path)
-    document = _open_beginning(path, length)
     pieces, read = list[str](), 0
-    for piece in decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING):
-        pieces.append(piece)
-        read += len(piece)
-        if read > length:
-            break
-    return _as_text(prepare("".join(pieces), options)[:length], options), read <= length
+    with _opened(path) as document:
+        for piece in decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING):
+            pieces.append(piece)
+            read += len(piece) if options.unit == CHARACTER else _num_begun(piece)
+            if read > length:
+                break
+    text = _as_text(prepare("".join(pieces), options), options)
+    return text[:length], max(read, len(text)) <= length
 
 
-def _open_beginning(path: str, length: int) -> Document:
-    """A document with so many characters, or all of one; of what can be read only once no more is held."""
-    with read_errors_told(path):
-        if path != STDIN and Path(path).is_file():
-            return Document(path, Path(path))
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Document]:
+    """A document of which no more is waited for than is asked for."""
+    with read_errors_told(name_of(path)):
         if path == STDIN:
-            return Document(name_of(path), None, io.BytesIO(sys.stdin.buffer.read(MOST_BYTES * (length + 1))))
-        with open(path, "rb") as pipe:
-            return Document(path, None, io.BytesIO(pipe.read(MOST_BYTES * (length + 1))))
+            yield Document(name_of(path), None, cast(IO[bytes], Pipe(sys.stdin.buffer)))
+        elif Path(path).is_file():
+            yield Document(path, Path(path))
+        else:
+            with open(path, "rb") as pipe:
+                yield Document(path, None, cast(IO[bytes], Pipe(pipe)))
+
+
+def _num_begun(piece: str) -> int:
+    """How many characters begin among bytes, at least: what goes on with one in UTF-8 may be no text, and one each."""
+    return len(piece.encode("latin-1").translate(None, CONTINUING))
 
 
 def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> Iterator[str]:
@@ -74,7 +83,7 @@ def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> I
     """
     require_file(path)
     was_read, refusals = False, []
-    with closing(find_documents([path])) as found:
+    with contextlib.closing(find_documents([path])) as found:
         for reading in map(options.in_encoding, encodings):
             try:
                 yield _read(found.documents[0], reading)

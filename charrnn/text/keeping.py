@@ -1,4 +1,4 @@
-"""What can be read only once, such as standard input, kept so that it can be read again."""
+"""What can be read only once, such as standard input: kept so that it can be read again, or read as it comes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from charrnn.errors import CorpusError
-from charrnn.text.unpacking import CHUNK
+from charrnn.text.unpacking import CHUNK, HEAD_BYTES
 
 HELD_BYTES = 64 << 20
 """Bytes that are held in memory; more go to a temporary file."""
@@ -48,6 +48,35 @@ def keep(stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[in
             advance(len(chunk))
         closed_if_it_fails.pop_all()
     return kept
+
+
+class Pipe(io.RawIOBase):
+    """What can be read only once, as it comes: no more of it is waited for than is there, but at its beginning.
+
+    Args:
+        stream: what can be read once.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._head = self._left = stream.read(HEAD_BYTES)
+        is_over = len(self._head) < HEAD_BYTES  # a terminal would wait for another end
+        self._stream: Any = io.BytesIO() if is_over else stream
+
+    def readable(self) -> bool:
+        """See `io.RawIOBase`."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """See `io.RawIOBase`."""
+        piece = self._left[: len(buffer)] or self._stream.read1(len(buffer))
+        self._left = self._left[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go back to the beginning, as long as no more was read than what tells by what it is compressed."""
+        self._left = self._head
+        return 0
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width, wrapped
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
@@ -40,7 +42,7 @@ from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_beginning
 
 MOST_COUNTED = 1 << 22
-"""Characters of a file that are read to say how many there are: the views show far fewer, and a pipe may never end."""
+"""Characters of a file that are read to say how many there are: the views show far fewer."""
 
 
 def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
@@ -98,7 +100,8 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
 def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None:
     """The text that the flags give, if they do."""
     if flags.text_file is not None:
-        text, is_whole = read_beginning(flags.text_file, shared_encoding(subjects), MOST_COUNTED)
+        most = MOST_COUNTED if os.path.isfile(flags.text_file) else MAX_VIEWED  # a pipe may never end
+        text, is_whole = read_beginning(flags.text_file, shared_encoding(subjects), most)
         return Given(text, name_of(flags.text_file), is_whole)
     return None if flags.text is None else Given(flags.text, "--text")
 
