@@ -295,6 +295,10 @@ def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_model
     assert note("keep.pt", "low.pt", text="Tin\n") == ["--lowercase"]
     assert note("lf.pt", "low.pt", text="Tin\r\n") == ["--newline", "--lowercase"]
     assert note("lf.pt", "keep.pt", "low.pt", text="tin sole\n") == [], "it is the same for all of them"
+    near = ("words.pt", "zoo.pt", "--unknown", "nearest")  # of which the second has Z for U
+    assert note(*near, text="tuna zoo\n") == [], "nothing is near what one of them knows"
+    assert note(*near, text="Tïn sole\n") == [], "both read it without the accent"
+    assert note("words.pt", "keep.pt", "--unknown", "nearest", text="Banana\n") == ["--unknown nearest"], "b for B"
     card = " ".join(command("keep.pt", "low.pt").stdout.decode().split())
     assert card.endswith("their losses cannot be compared"), "and no score gives them one text"
 

@@ -32,6 +32,7 @@ from charrnn.standard_input import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import is_exactly, read_text
 from charrnn.text.encoder import Ids
+from charrnn.text.likeness import to_nearest
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 from charrnn.wording import format_perplexity, number_of
@@ -176,13 +177,17 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
 def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
     """The flags by which several models read unlike characters of one text, which one of them may find the easier."""
     flags = reading_flags(subjects)
-    if not flags and rule != "skip":
+    if not flags and rule not in ("skip", "nearest"):
         return []
     texts = [prepare(text, subject.contents.text) for subject in subjects]
     unlike = flags if len(set(texts)) > 1 else []
+    pairs = [(subject.contents.encoder, prepared) for subject, prepared in zip(subjects, texts, strict=True)]
     if rule == "skip":
-        left_out = {frozenset(s.contents.encoder.without_own_id(t)) for s, t in zip(subjects, texts, strict=True)}
+        left_out = {frozenset(encoder.without_own_id(prepared)) for encoder, prepared in pairs}
         unlike += ["--unknown skip"] * (len(left_out) > 1)
+    if rule == "nearest":
+        read = {(prepared, to_nearest(prepared, encoder)) for encoder, prepared in pairs}
+        unlike += ["--unknown nearest"] * (len(read) > len(set(texts)))
     return unlike
 
 
