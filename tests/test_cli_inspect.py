@@ -222,7 +222,11 @@ def test_score_reads_stdin_and_prints_a_table(inspect):
             "naïa",
             "standard input has 'ï' (U+00EF), which this model does not know",
         ),
-        (["--score", "-", "--by", "line", "--unknown", "error"], "naïa\n", "standard input has 'ï' (U+00EF), which"),
+        (
+            ["--score", "-", "--by", "line", "--unknown", "error"],
+            "naïa\n",
+            "standard input: line 1 has 'ï' (U+00EF), which",
+        ),
         (["--score", "-", "--by", "word"], "", "--by is 'word'; it must be line"),
         (["--score", "-", "--above", "2"], "", "--above chooses lines; give --by line too"),
         (["--by", "line"], "", "--by is a way of scoring; give --score FILE"),

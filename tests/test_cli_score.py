@@ -531,6 +531,16 @@ def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, tra
     assert refused.returncode == 1
 
 
+@pytest.mark.parametrize("models", [["words.pt"], ["words.pt", "zoo.pt"]])
+def test_lines_before_one_that_is_refused_are_scored_and_its_number_is_told(command, models):
+    lines = (*models, "--score", "-", "--by", "line", "--unknown")
+    stdin = "Tin\n" * 3000 + "sole\nmare§\nkilo\n"
+    refused = command(*lines, "error", stdin=stdin)
+    assert (refused.returncode, refused.stderr.count(b"\n")) == (1, 1)
+    assert refused.stderr.decode().startswith("charrnn: standard input: line 3,002 has '§' (U+00A7), which this model ")
+    assert [row.split(b"\t")[-1] for row in refused.stdout.splitlines()] == [b"Tin"] * 3000 + [b"sole"]
+
+
 def test_a_line_on_which_numbers_overflow_is_the_oddest_and_stops_nothing(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     weights = {name: weight * 1e30 for name, weight in contents["weights"].items()}

@@ -33,6 +33,7 @@ from charrnn.cli.inspector.scoring import (
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_error, write_line
+from charrnn.errors import CharRNNError
 from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.standard_input import name_of
@@ -110,6 +111,10 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         above: print only lines that take every model more bits per character than this, and of those no blank ones, in
             which nothing stands that could be odd; None for all lines.
         as_json: an object for each line instead of columns.
+
+    Raises:
+        CharRNNError: the rule is "error" and a line has a character that a model does not know; those before it are
+            printed.
     """
     out = sys.stdout.buffer
     number = 0
@@ -127,12 +132,28 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         if is_compared and (unlike := unlike_readings(subjects, "".join(lines), rule)):
             write_error(UNLIKE.format(", ".join(unlike)))
             is_compared = False
-        scores = score_lines(subjects, lines, rule=rule, first_number=number + 1, path=path, finds_worst=as_json)
+        known, refusal = _known_lines(subjects, lines, path, number + 1) if rule == "error" else (lines, None)
+        scores = score_lines(subjects, known, rule=rule, first_number=number + 1, path=path, finds_worst=as_json)
         for scored in scores:
             if above is None or (scored.least > above and scored.text.strip("\r")):
                 out.write(_format(scored, subjects, as_json, out, options))
         out.flush()
+        if refusal is not None:
+            raise refusal
         number += len(lines)
+
+
+def _known_lines(
+    subjects: Sequence[Subject], lines: list[str], path: str, first_number: int
+) -> tuple[list[str], CharRNNError | None]:
+    """The lines up to the first with a character that a model does not know, and what is wrong with that one."""
+    for number, line in enumerate(lines, first_number):
+        try:
+            for subject in subjects:
+                fit_text(subject, _as_read(line, subject), f"{name_of(path)}: line {number:,}", "error")
+        except CharRNNError as refusal:
+            return lines[: number - first_number], refusal
+    return lines, None
 
 
 def _first_bad(lines: Sequence[str]) -> int | None:
@@ -152,8 +173,7 @@ def score_lines(
     """Score lines, each by itself, and find the worst place of each if that is wanted; see `filter_lines`."""
     columns, means = [], []
     for subject in subjects:
-        # a model of one long line: where it ends says nothing
-        known = lines if "\n" in subject.contents.encoder else [line.removesuffix("\n") for line in lines]
+        known = [_as_read(line, subject) for line in lines]
         columns.append(_bits(subject, known, rule, path))
         counts = columns[-1] if len(subjects) == 1 or rule == "skip" else known
         means.append([_mean(*pair) for pair in zip(columns[-1], map(len, counts), strict=True)])
@@ -166,6 +186,11 @@ def score_lines(
         )
         for index, text in enumerate(texts)
     ]  # fmt: skip
+
+
+def _as_read(line: str, subject: Subject) -> str:
+    """A line with its end, but for a model of one long line: where another ends says nothing."""
+    return line if "\n" in subject.contents.encoder else line.removesuffix("\n")
 
 
 def _takes_cr_lf(subject: Subject, rule: str) -> bool:
