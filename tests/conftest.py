@@ -24,6 +24,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from charrnn.analysis.losses import Reading, read_pieces
 from charrnn.cli.common.cores import SPIN_COUNT
 from charrnn.config import GATES, ModelConfig
 from charrnn.errors import ConfigError
@@ -276,6 +277,12 @@ def random_model(config: ModelConfig, seed: int = 0) -> Model:
 def numpy_twin(model: Model) -> Engine:
     """The numpy engine with a torch model's weights."""
     return build_engine(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+
+
+def read_whole(model: Engine, ids: Any, **options: Any) -> Reading:
+    """What a model makes of a whole text, however many pieces it is read in."""
+    pieces = [*read_pieces(model, ids, **options)]
+    return Reading(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("surprisals", "hits")))
 
 
 def write_checkpoint(path: Path, **contents: Any) -> None:

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+import tracemalloc
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -19,12 +20,14 @@ import torch
 from conftest import clean_environment, make_text, random_model, read_until, run_charrnn, train_briefly
 from torch.nn import functional
 
+from charrnn.analysis import dynamic, losses
 from charrnn.cli.inspector import filtering
 from charrnn.cli.inspector.scoring import score_text, unknown_price
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN, forecasts_on
 from charrnn.recall import recall_columns
+from charrnn.text import encoder
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import unknown_surprisal
 
@@ -422,6 +425,31 @@ def test_lines_are_scored_in_constant_memory(trained):
         )  # fmt: skip
         peaks.append(int(result.stderr))
     assert peaks[1] - peaks[0] < 10_000, "kilobytes"
+
+
+@pytest.mark.parametrize(("unit", "is_dynamic"), [("character", False), ("byte", False), ("byte", True)])
+def test_of_a_whole_text_little_more_is_held_than_itself(trained, monkeypatch, unit, is_dynamic):
+    """What a text three times as long takes more, for each character: its ids, which of its bytes begin one."""
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    config = ModelConfig(vocab_size=23, cell="gru", hidden_size=4, num_layers=1, embedding_dim=4, recall=20)
+    contents = replace(
+        subject.contents, model=config, encoder=CharEncoder(subject.contents.encoder.characters, unit),
+        weights={name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()},
+    )  # fmt: skip
+    monkeypatch.setattr(losses, "PIECE", 1 << 11 if is_dynamic else 1 << 14)
+    monkeypatch.setattr(dynamic, "PIECE", 1 << 11)
+    monkeypatch.setattr(encoder, "AT_ONCE", 1 << 11)
+    length, peaks = 4_000 if is_dynamic else 40_000, []
+    for copies in (1, 3):
+        text = make_text(length) * copies + "§"
+        scored = replace(subject, contents=contents)
+        tracemalloc.start()
+        try:
+            score_text(scored, text, "-", "count", dynamic=is_dynamic)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 8 * 2 * length
 
 
 @pytest.fixture

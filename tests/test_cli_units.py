@@ -44,7 +44,8 @@ def show(folder, model, *arguments):
 def test_widths_are_the_bytes_of_each_character(text):
     units = CharEncoder("".join(map(chr, range(256))), unit="byte")
     assert units.widths(text).tolist() == [len(to_bytes(character)) for character in text]
-    assert CharEncoder("ab").widths(text).tolist() == [1] * len(text)
+    assert units.begins(text).tolist() == [i == 0 for character in text for i in range(len(to_bytes(character)))]
+    assert CharEncoder("ab").widths(text).tolist() == CharEncoder("ab").begins(text).tolist() == [1] * len(text)
 
 
 def bits_of(contents, ids):

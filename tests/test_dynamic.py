@@ -2,11 +2,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import VARIANTS, make_text, numpy_twin, random_model
+from conftest import VARIANTS, make_text, numpy_twin, random_model, read_whole
 
 from charrnn.analysis import dynamic
 from charrnn.analysis.dynamic import SEGMENT, adapt
-from charrnn.analysis.losses import read
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.storage.archive import read_checkpoint
 
@@ -15,12 +14,19 @@ def weights_of(model):
     return {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()}
 
 
+def adapt_to(*arguments, **options):
+    """What a whole text costs, however many pieces it is read in."""
+    return np.concatenate([*adapt(*arguments, **options)])
+
+
 @pytest.mark.parametrize("config", [*VARIANTS[::5], dataclasses.replace(VARIANTS[0].values[0], recall=50)])
 def test_without_a_rate_it_is_the_static_score(config):
     model = random_model(config)
     ids = np.random.default_rng(0).integers(0, 11, 3 * SEGMENT + 5)
     np.testing.assert_allclose(
-        adapt(config, weights_of(model), ids, rate=0), read(numpy_twin(model), ids, lanes=1).surprisals, atol=1e-5
+        adapt_to(config, weights_of(model), ids, rate=0),
+        read_whole(numpy_twin(model), ids, lanes=1).surprisals,
+        atol=1e-5,
     )
 
 
@@ -31,15 +37,28 @@ def test_nothing_is_learned_from_a_character_before_it_is_predicted():
     other = ids.copy()
     other[2 * SEGMENT + 5 :] = (other[2 * SEGMENT + 5 :] + 1) % 11
     kept = 2 * SEGMENT + 4  # surprisals of the characters before the change
-    np.testing.assert_array_equal(adapt(config, weights, ids)[:kept], adapt(config, weights, other)[:kept])
-    assert not np.allclose(adapt(config, weights, ids)[:kept], adapt(config, weights, ids, rate=0)[:kept])
+    np.testing.assert_array_equal(adapt_to(config, weights, ids)[:kept], adapt_to(config, weights, other)[:kept])
+    assert not np.allclose(adapt_to(config, weights, ids)[:kept], adapt_to(config, weights, ids, rate=0)[:kept])
+
+
+@pytest.mark.parametrize("recall", [0, 50])
+def test_a_long_text_is_learned_from_in_pieces_as_from_the_whole(monkeypatch, recall):
+    config = dataclasses.replace(VARIANTS[0].values[0], recall=recall)
+    weights = weights_of(random_model(config))
+    ids = np.tile(np.random.default_rng(2).integers(0, 11, 90, dtype=np.uint8), 5)
+    whole, watched = adapt_to(config, weights, ids), []
+    monkeypatch.setattr(dynamic, "PIECE", 3 * SEGMENT)
+    pieces = [*adapt(config, weights, ids, watch=watched.append)]
+    assert [len(piece) for piece in pieces] == [3 * SEGMENT] * 4 + [len(ids) - 1 - 12 * SEGMENT]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert sum(watched) == len(whole)
 
 
 def test_the_weights_given_are_left_as_they_are():
     config = VARIANTS[0].values[0]
     weights = weights_of(random_model(config))
     before = {name: weight.copy() for name, weight in weights.items()}
-    adapt(config, weights, np.arange(100) % 11)
+    adapt_to(config, weights, np.arange(100) % 11)
     assert all((weights[name] == before[name]).all() for name in weights)
 
 
@@ -55,7 +74,7 @@ def test_weights_go_back_to_where_they_began(monkeypatch, decay, farthest):
         return record(config, moving, *more)
 
     monkeypatch.setattr(dynamic, "record", watch)
-    adapt(config, weights, np.zeros(12 * SEGMENT + 1, dtype=np.uint8), rate=rate, decay=decay)
+    adapt_to(config, weights, np.zeros(12 * SEGMENT + 1, dtype=np.uint8), rate=rate, decay=decay)
     assert moved[0] == 0
     assert moved[1] == pytest.approx(1, rel=0.01), "the first step is as long as any, whatever the gradient"
     assert max(moved) < farthest if farthest else moved[-1] > 5
@@ -65,6 +84,6 @@ def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
     contents = read_checkpoint(str(trained / "words.pt"))
     text = "".join(reversed(make_text(3000, seed=4)))
     ids = contents.encoder.encode(text)
-    static = read(NumpyCharRNN(contents.model, contents.weights), ids, lanes=1).surprisals
-    adapted = adapt(contents.model, contents.weights, ids, rate=1e-3)
+    static = read_whole(NumpyCharRNN(contents.model, contents.weights), ids, lanes=1).surprisals
+    adapted = adapt_to(contents.model, contents.weights, ids, rate=1e-3)
     assert adapted[-1000:].mean() < 0.8 * static[-1000:].mean()

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.errors import UnknownCharacterError
-from charrnn.text.encoder import DECODED_AT_ONCE, CharEncoder, code_points
+from charrnn.text.encoder import AT_ONCE, CharEncoder, code_points
 
 ANY_CHARACTER = st.characters(exclude_categories=[])  # lone surrogates too
 ANY_TEXT = st.text(ANY_CHARACTER)
@@ -92,10 +92,11 @@ def test_a_byte_too_rare_to_be_known_is_none_that_is_known():
 
 
 @pytest.mark.parametrize("unit", ["character", "byte"])
-def test_a_long_text_is_decoded_in_pieces(unit):
-    text = "аб\n" * DECODED_AT_ONCE
+def test_a_long_text_is_encoded_and_decoded_in_pieces(unit):
+    text = "аб\n" * AT_ONCE
     of_it = CharEncoder(text if unit == "character" else text.encode().decode("latin-1"), unit)
     assert of_it.decode(of_it.encode(text)) == text
+    assert of_it.begins(text).tolist() == ([True, False, True, False, True] if unit == "byte" else [True] * 3) * AT_ONCE
 
 
 def test_of_a_long_text_hardly_more_is_held_than_its_letters_take():

@@ -10,12 +10,11 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import make_text, numpy_twin, random_model, skip_without
+from conftest import make_text, numpy_twin, random_model, read_whole, skip_without
 from test_training import VOCAB_SIZE, finish, start
 
 from charrnn.analysis.dynamic import adapt, average_surprisals
 from charrnn.analysis.gradients import gradient_flow, spectral_radii
-from charrnn.analysis.losses import read
 from charrnn.analysis.neurons import Unit, record_units
 from charrnn.analysis.ngrams import Baseline
 from charrnn.cli.inspector.cards import describe
@@ -239,9 +238,9 @@ def test_the_layers_of_its_members_are_counted_through():
 def test_dynamic_evaluation_averages_what_each_member_expects():
     model = ensemble()
     ids = READ.flatten()
-    static = read(numpy_twin(model), ids, lanes=1).surprisals
+    static = read_whole(numpy_twin(model), ids, lanes=1).surprisals
     members = [member_weights(model.config, arrays(model), number) for number in range(3)]
-    unmoved = [adapt(model.config.member, weights, ids, rate=0.0) for weights in members]
+    unmoved = [next(adapt(model.config.member, weights, ids, rate=0.0)) for weights in members]
     np.testing.assert_allclose(average_surprisals(unmoved), static, rtol=1e-4, atol=1e-4)
 
 

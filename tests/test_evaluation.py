@@ -3,9 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import make_text, numpy_twin, random_model, skip_without
+from conftest import make_text, numpy_twin, random_model, read_whole, skip_without
 
-from charrnn.analysis.losses import read
 from charrnn.config import GATES, ModelConfig, TrainConfig
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.model import CharRNN
@@ -31,7 +30,7 @@ def test_loss_is_that_of_the_stream_read_one_by_one(ids, cell):
     """With one lane nothing is warmed up: the numpy engine, which reads character by character, must agree."""
     model = random_model(model_config(cell))
     assert evaluate(model, ids[:3000], batch_size=1) == pytest.approx(
-        read(numpy_twin(model), ids[:3000]).surprisals.mean(), abs=1e-5
+        read_whole(numpy_twin(model), ids[:3000]).surprisals.mean(), abs=1e-5
     )
 
 
@@ -62,7 +61,7 @@ def test_cold_loss_is_that_of_windows_read_one_by_one_from_zeros(ids, num_chars)
     model = random_model(model_config())
     windows = [ids[start : start + COLD_WINDOW + 1] for start in range(0, num_chars - 1, COLD_WINDOW)]
     windows[-1] = windows[-1][: num_chars - COLD_WINDOW * (len(windows) - 1)]
-    total = sum(read(numpy_twin(model), window).surprisals.mean() * (len(window) - 1) for window in windows)
+    total = sum(read_whole(numpy_twin(model), window).surprisals.mean() * (len(window) - 1) for window in windows)
     assert evaluate_cold(model, ids[:num_chars]) == pytest.approx(total / (num_chars - 1), abs=1e-5)
 
 
@@ -107,7 +106,7 @@ def test_the_loss_is_over_the_characters_that_are_said_to_count(ids, most):
     counted = counted_places(text, most)
     assert len(counted) == pytest.approx(min(most, len(text) - 1), rel=0.01)
     assert (np.diff(counted) > 0).all()
-    surprisals = read(numpy_twin(model), text).surprisals
+    surprisals = read_whole(numpy_twin(model), text).surprisals
     assert evaluate(model, text, most=most) == pytest.approx(surprisals[counted - 1].mean(), abs=1e-4)
     if most < len(text):
         assert abs(surprisals[counted - 1].mean() - surprisals.mean()) > 3e-4, "or it could be over all of it"

@@ -1,14 +1,17 @@
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
-from conftest import VARIANTS, numpy_twin, random_model
+from conftest import VARIANTS, numpy_twin, random_model, read_whole
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from charrnn.analysis import losses as losses_module
-from charrnn.analysis.losses import WINDOW, read, read_side_by_side, surprisals
+from charrnn.analysis.losses import WINDOW, Reading, add_up, read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
@@ -25,7 +28,7 @@ def test_surprisals_add_up_to_torchs_loss(config):
     with torch.no_grad():
         logits, _ = model(torch.from_numpy(ids[:-1, None]), model.initial_state(1))
     targets = torch.from_numpy(ids[1:])
-    result = read(numpy_twin(model), ids)
+    result = read_whole(numpy_twin(model), ids)
     assert result.surprisals.mean() == pytest.approx(functional.cross_entropy(logits[:, 0], targets).item(), abs=1e-5)
     assert result.hits.mean() == (logits[:, 0].argmax(-1) == targets).double().mean().item()
     assert len(result.surprisals) == len(ids) - 1
@@ -42,7 +45,7 @@ def test_numbers_that_grew_without_bound_are_refused_and_not_told_as_losses():
     weights = {name: weight.numpy() * np.float32(1e20) for name, weight in model.state_dict().items()}
     engine = build_engine(model.config, weights)
     with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
-        read(engine, np.arange(60) % 11)
+        read_whole(engine, np.arange(60) % 11)
     readable = make_readable("abc", CharEncoder("abcdefghijk"))
     with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
         follow(engine, CharEncoder("abcdefghijk"), readable, beginning=0, price=0.0)
@@ -54,7 +57,7 @@ def test_texts_read_side_by_side_are_read_as_each_alone(config):
     generator = np.random.default_rng(5)
     texts = [generator.integers(0, 11, length) for length in (7, 1, 300, 2, 90, 300)]
     for text, together in zip(texts, read_side_by_side(model, texts), strict=True):
-        alone = read(model, text, lanes=1)
+        alone = read_whole(model, text, lanes=1)
         assert len(together.surprisals) == len(text) - 1
         np.testing.assert_allclose(together.surprisals, alone.surprisals, atol=1e-5)
         assert len(together.hits) == len(text) - 1
@@ -65,9 +68,9 @@ def test_texts_read_side_by_side_are_read_as_each_alone(config):
 def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into(recall):
     model = numpy_twin(random_model(dataclasses.replace(VARIANTS[0].values[0], recall=recall)))
     ids = np.random.default_rng(6).integers(0, 11, 5 * WARM_UP)
-    one = read(model, ids, lanes=1).surprisals
+    one = read_whole(model, ids, lanes=1).surprisals
     for lanes in (2, 3, 7):
-        np.testing.assert_allclose(read(model, ids, lanes=lanes).surprisals, one, atol=1e-5)
+        np.testing.assert_allclose(read_whole(model, ids, lanes=lanes).surprisals, one, atol=1e-5)
 
 
 @pytest.mark.parametrize("recall", [0, 50])
@@ -75,13 +78,27 @@ def test_a_text_longer_than_a_piece_is_read_as_the_whole(monkeypatch, recall):
     config = ModelConfig(vocab_size=11, cell="lstm", hidden_size=12, num_layers=1, embedding_dim=8, recall=recall)
     model = numpy_twin(random_model(config))
     ids = np.tile(np.random.default_rng(6).integers(0, 11, 90), 60)
-    whole, watched = read(model, ids, lanes=1), []
+    whole, watched = read_whole(model, ids, lanes=1), []
     monkeypatch.setattr(losses_module, "PIECE", 1000)
-    in_pieces = read(model, ids, watch=watched.append)
+    in_pieces = read_whole(model, ids, watch=watched.append)
     np.testing.assert_allclose(in_pieces.surprisals, whole.surprisals, atol=1e-5)
     assert (in_pieces.hits == whole.hits).mean() > 0.999
     assert sum(watched) == pytest.approx(len(ids) - 1, rel=0.01)
-    assert len(read(model, ids[:1]).surprisals) == 0
+    assert len(read_whole(model, ids[:1]).surprisals) == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 15)), min_size=1, max_size=20), st.integers(1, 9))
+def test_a_character_is_right_in_all_of_its_bytes_wherever_a_piece_ends(characters, size):
+    """Each has a width, and a bit for each of its bytes: whether that is right. Two bytes before them do not count."""
+    right = [[bool(bits >> i & 1) for i in range(width)] for width, bits in characters]
+    hits = np.array([False, True, *itertools.chain(*right)])
+    begins = np.array([i == 0 for each in right for i in range(len(each))])
+    costs = np.random.default_rng(len(hits)).random(len(hits))
+    edges = [0, *range(size + 2, len(hits), size), len(hits)]
+    pieces = [Reading(costs[start:end], hits[start:end]) for start, end in itertools.pairwise(edges)]
+    loss, count = add_up(pieces, begins, unread=2)
+    assert count == sum(map(all, right))
+    assert loss == pytest.approx(costs[2:].sum(), abs=1e-12)
 
 
 def test_no_window_holds_more_than_its_share():

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import assert_texts_go_on_from_one, numpy_twin, random_model
+from conftest import assert_texts_go_on_from_one, numpy_twin, random_model, read_whole
 from torch.nn import functional
 
 from charrnn import recall
-from charrnn.analysis.losses import read, read_side_by_side, surprisals
+from charrnn.analysis.losses import read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import CONTEXTS, FARTHEST, GATES, ModelConfig
 from charrnn.generation.mixing import MixedModel, Part
@@ -271,8 +271,8 @@ def test_a_loss_is_that_of_the_text_read_character_by_character():
     engine = numpy_twin(model)
     one_by_one = engine.reader()
     losses = np.array([surprisals(one_by_one(int(i)), np.array(j)) for i, j in itertools.pairwise(ids)])
-    np.testing.assert_allclose(read(engine, ids, lanes=1).surprisals, losses, atol=1e-4)
-    np.testing.assert_allclose(read(engine, ids, lanes=3).surprisals[:900], losses[:900], atol=1e-4)
+    np.testing.assert_allclose(read_whole(engine, ids, lanes=1).surprisals, losses, atol=1e-4)
+    np.testing.assert_allclose(read_whole(engine, ids, lanes=3).surprisals[:900], losses[:900], atol=1e-4)
     for kept in (None, RecalledText(ids, config.recall)):
         assert evaluate(model, ids, batch_size=1, recalled=kept) == pytest.approx(losses.mean(), abs=1e-5)
     windows = [ids[start : start + 257] for start in range(0, len(ids) - 1, 256)]

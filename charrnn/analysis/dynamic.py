@@ -9,17 +9,16 @@ far, since a checkpoint does not have its text with it, and the step back is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charrnn.analysis.losses import Watch, surprisals
+from charrnn.analysis.losses import PIECE, Floats, Ids, Watch, require_finite, surprisals
 from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import Weights, record, zero_state
-from charrnn.recall import recall_text
+from charrnn.recall import Forecasts, recall_text
 
 SEGMENT = 32
 """Characters between two steps."""
@@ -40,12 +39,12 @@ EPSILON = 1e-8
 def adapt(
     config: ModelConfig,
     weights: Weights,
-    ids: NDArray[np.integer[Any]],
+    ids: Ids,
     *,
     rate: float = RATE,
     decay: float = DECAY,
     watch: Watch = lambda read: None,
-) -> NDArray[np.float64]:
+) -> Iterator[Floats]:
     """Read a text from a zero state and learn from each segment after it has been predicted.
 
     Args:
@@ -56,35 +55,80 @@ def adapt(
         decay: towards the first weights at each step.
         watch: told, now and then, how many more characters were read.
 
-    Returns:
-        -ln p of each character but the first, in nats, shape (num_chars - 1,).
+    Yields:
+        -ln p of each character but the first, in nats, one `PIECE` after another: of a long text not all is held.
     """
-    ids = np.asarray(ids, dtype=np.int64)
-    moving = {name: weight.copy() for name, weight in weights.items()}
-    squares = {name: np.zeros_like(weight) for name, weight in weights.items()}
-    recalled = recall_text(ids, config.recall)[:, None] if config.recall else None
-    state, losses = zero_state(config, weights), []
-    for number, start in enumerate(range(0, len(ids) - 1, SEGMENT), 1):
-        targets = ids[start + 1 : start + SEGMENT + 1, None]
-        place = slice(start, start + len(targets))
-        tape = record(config, moving, ids[place, None], state, None if recalled is None else recalled[place])
-        losses.append(surprisals(tape.logits[:, 0], targets[:, 0]))
-        watch(len(targets))
-        gradients = backpropagate(config, moving, tape, cross_entropy_gradient(tape.logits, targets)).weights
-        bias = 1 - SMOOTHING**number
+    learner = _Learner(config, weights, rate, decay)
+    for first in range(0, len(ids) - 1, PIECE):
+        read = np.asarray(ids[first : first + PIECE + 1], dtype=np.int64)[:, None]
+        recalled = None
+        if config.recall:
+            recalled = recall_text(ids, config.recall, piece=slice(first, first + len(read) - 1))[:, None]
+        losses = []
+        for start in range(0, len(read) - 1, SEGMENT):
+            place = slice(start, min(start + SEGMENT, len(read) - 1))
+            targets = read[place.start + 1 : place.stop + 1]
+            losses.append(learner.read(read[place], targets, None if recalled is None else recalled[place]))
+            watch(len(targets))
+        yield np.concatenate(losses)
+
+
+def adapted_loss(
+    members: Sequence[tuple[ModelConfig, Weights]], ids: Ids, unread: int, *, watch: Watch = lambda read: None
+) -> float:
+    """What a text costs a model that learns from it as it reads, in nats; of an ensemble each member does, by itself.
+
+    Args:
+        members: a network's shape and weights each.
+        ids: encoded text, shape (num_chars,), at least two characters.
+        unread: ids behind the first that do not count.
+        watch: told, now and then, how many more characters one of them has read.
+
+    Raises:
+        DivergenceError: a surprisal is not finite.
+    """
+    losses = []
+    for of_members in zip(*(adapt(*member, ids, watch=watch) for member in members), strict=True):
+        values = average_surprisals(of_members)
+        require_finite(values)
+        losses.append(float(values[unread:].sum()))
+        unread = 0
+    return math.fsum(losses)
+
+
+class _Learner:
+    """A model whose weights move; see `adapt`."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, rate: float, decay: float) -> None:
+        self._config, self._weights, self._rate, self._decay = config, weights, rate, decay
+        self._moving = {name: weight.copy() for name, weight in weights.items()}
+        self._squares = {name: np.zeros_like(weight) for name, weight in weights.items()}
+        self._state, self._segments = zero_state(config, weights), 0
+
+    def read(self, ids: Ids, targets: Ids, recalled: Forecasts | None) -> Floats:
+        """Predict a segment, shape (T, 1), then learn from it."""
+        tape = record(self._config, self._moving, ids, self._state, recalled)
+        losses = surprisals(tape.logits[:, 0], targets[:, 0])
+        gradient = cross_entropy_gradient(tape.logits, targets)
+        self._step(backpropagate(self._config, self._moving, tape, gradient).weights)
+        self._state = tape.state
+        return losses
+
+    def _step(self, gradients: Weights) -> None:
+        self._segments += 1
+        bias = 1 - SMOOTHING**self._segments
         for name, gradient in gradients.items():
-            squares[name] += (1 - SMOOTHING) * (gradient * gradient - squares[name])
-            moving[name] += decay * (weights[name] - moving[name])
-            moving[name] -= rate * gradient / (np.sqrt(squares[name] / bias) + EPSILON)
-        state = tape.state
-    return np.concatenate(losses)
+            square, weight = self._squares[name], self._moving[name]
+            square += (1 - SMOOTHING) * (gradient * gradient - square)
+            weight += self._decay * (self._weights[name] - weight)
+            weight -= self._rate * gradient / (np.sqrt(square / bias) + EPSILON)
 
 
-def average_surprisals(of_members: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def average_surprisals(of_members: Sequence[Floats]) -> Floats:
     """-ln of the mean probability that the members of an ensemble give each character, in nats.
 
     Args:
         of_members: each member's own -ln p, shape (num_chars - 1,).
     """
-    losses: NDArray[np.float64] = np.log(len(of_members)) - np.logaddexp.reduce(-np.stack(of_members), axis=0)
+    losses: Floats = np.log(len(of_members)) - np.logaddexp.reduce(-np.stack(of_members), axis=0)
     return losses

@@ -6,7 +6,8 @@ lanes for the same reason: a lane that begins in the middle first reads the char
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ WINDOW = 256
 """Characters read at once, at most: the state is carried on, so that this changes the memory used and nothing else."""
 
 PIECE = 1 << 20
-"""Characters of a long text that are read at once: what is recalled in them, and all but the results, is held."""
+"""Characters of a long text that are read at once: what is recalled in them, and what is found, is held."""
 
 LEAST_SHARE = 0.5
 """Length of a text over that of the longest that is read beside it, at least: what it lacks is computed in vain."""
@@ -52,9 +53,9 @@ class Reading:
     hits: NDArray[np.bool_]
 
 
-def read(
+def read_pieces(
     model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None, watch: Watch = lambda read: None
-) -> Reading:
+) -> Iterator[Reading]:
     """Read one text from a zero state.
 
     Args:
@@ -63,15 +64,16 @@ def read(
         lanes: to cut each piece of it into; None for as many as pay.
         watch: told, now and then, how many more characters were read.
 
+    Yields:
+        What it made of one `PIECE` after another, so that of a long text not all is held.
+
     Raises:
         DivergenceError: a surprisal is not finite.
     """
     ids = np.asarray(ids)
     count = len(ids) - 1
-    pieces = []
     for first in range(0, max(count, 1), PIECE):
-        pieces.append(_read_piece(model, ids, first, min(first + PIECE, count), lanes, watch))
-    return _join(pieces)
+        yield _read_piece(model, ids, first, min(first + PIECE, count), lanes, watch)
 
 
 def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | None, watch: Watch) -> Reading:
@@ -87,14 +89,33 @@ def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | Non
     share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # of what counts
     readings = read_side_by_side(model, [ids[place] for place in places], recalled, lambda read: watch(share * read))
     skipped = bounds[:-1] - starts
-    found = [Reading(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
-    whole = _join(found)
-    require_finite(whole.surprisals)
-    return whole
+    pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
+    surprisals, hits = map(np.concatenate, zip(*pairs, strict=True))
+    require_finite(surprisals)
+    return Reading(surprisals, hits)
 
 
-def _join(readings: Sequence[Reading]) -> Reading:
-    return Reading(np.concatenate([r.surprisals for r in readings]), np.concatenate([r.hits for r in readings]))
+def add_up(readings: Iterable[Reading], begins: NDArray[np.bool_], unread: int) -> tuple[float, int]:
+    """Add up what was made of a text in pieces.
+
+    Args:
+        readings: of its ids but the first.
+        begins: which of those that count are the first of a character, shape (num_counted,); one of several bytes may
+            begin in one piece and go on in the next.
+        unread: ids that do not count, before them.
+
+    Returns:
+        What it costs, in nats, and how many of its characters are right in all of their ids.
+    """
+    losses, right = list[float](), 0
+    place, last = 0, np.zeros(0, dtype=np.bool_)  # of a character of which more may follow
+    for reading in readings:
+        losses.append(float(reading.surprisals[unread:].sum()))
+        hits = np.concatenate([last, reading.hits[unread:]])
+        starts = np.flatnonzero(begins[place : place + len(hits)])
+        right += int(np.count_nonzero(np.logical_and.reduceat(hits, starts)[:-1]))
+        place, last, unread = place + int(starts[-1]), hits[starts[-1] :], 0
+    return math.fsum(losses), right + bool(last.all())
 
 
 def read_side_by_side(

@@ -30,8 +30,8 @@ are in hardly any text; JSON shows them as the first, and so does a terminal."""
 RARE = "<rare>"
 """Name of the id shared by all rare characters; its mark cannot serve, as it may be a character of the text."""
 
-DECODED_AT_ONCE = 1 << 16
-"""Ids that are turned into text together: on the way they take twenty bytes each."""
+AT_ONCE = 1 << 16
+"""Ids, or characters, that are turned into the others together: on the way they take twenty bytes each."""
 
 
 class CharEncoder:
@@ -86,7 +86,7 @@ class CharEncoder:
         lacking = self.lacking(text)
         if lacking:
             raise UnknownCharacterError(lacking, len(self))
-        return self.look_up(code_points(self._units(text)))
+        return _translate_text(self._table, self._units(text))
 
     def look_up(self, points: Points) -> Ids:
         """Turn code points, or bytes, into ids without asking whether each has one."""
@@ -100,20 +100,27 @@ class CharEncoder:
         widths = 1 + sum((points >= limit).astype(np.int64) for limit in _WIDER_IN_UTF8)
         return np.where((points >= 0xD800) & (points < 0xE000), 1, widths)  # each is one byte: see `to_bytes`
 
+    def begins(self, text: str) -> NDArray[np.bool_]:
+        """Which of the ids that a text becomes are the first of a character, shape (num_ids,)."""
+        if self.unit == CHARACTER:
+            return np.broadcast_to(np.True_, len(text))
+        return np.concatenate(
+            [_firsts(self.widths(text[at : at + AT_ONCE])) for at in range(0, len(text) + 1, AT_ONCE)]
+        )
+
     def lacking(self, text: str) -> str:
         """The characters of a text that no id stands for, each once, in their order."""
         return "" if self.has_unknown else self.without_own_id(text)
 
     def without_own_id(self, text: str) -> str:
         """The characters of a text that are not in the alphabet, each once, in their order."""
-        units = self._units(text)
-        if self._knows.take(code_points(units), mode="clip").all():
+        if _translate_text(self._knows, self._units(text)).all():
             return ""
-        return "".join(dict.fromkeys(character for character in text if character not in self))
+        return "".join(character for character in dict.fromkeys(text) if character not in self)
 
     def decode(self, ids: Ids | Sequence[int]) -> str:
         """Turn ids, shape (num_chars,), into text; bytes that are not valid UTF-8 become lone surrogates."""
-        pieces = (ids[start : start + DECODED_AT_ONCE] for start in range(0, len(ids), DECODED_AT_ONCE))
+        pieces = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
         text = "".join(from_code_points(self._points[np.asarray(piece, dtype=np.intp)]) for piece in pieces)
         return text if self.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
@@ -195,7 +202,16 @@ def line_feed_id(encoder: CharEncoder, options: TextOptions) -> int | None:
     return int(encoder.encode("\n")[0]) if options.lines else None
 
 
-def translate(table: Ids, numbers: Points) -> Ids:
+def _translate_text(table: NDArray[Any], units: str) -> NDArray[Any]:
+    """Find the value of each character, or byte, of a text; see `translate`."""
+    values = np.empty(len(units), dtype=table.dtype)
+    for start in range(0, len(units), AT_ONCE):
+        piece = units[start : start + AT_ONCE]
+        values[start : start + len(piece)] = translate(table, code_points(piece))
+    return values
+
+
+def translate(table: NDArray[Any], numbers: Points) -> NDArray[Any]:
     """Find each number's value in a table, whose last value stands for all numbers beyond it."""
     if table.dtype == numbers.dtype == np.uint8:  # bytes are translated in half the time
         whole = bytes(table.take(np.arange(256), mode="clip"))
@@ -224,6 +240,13 @@ def to_bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return "".join(c if c not in _FOREIGN_SURROGATES else "?" for c in text).encode("utf-8", "surrogateescape")
+
+
+def _firsts(widths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where something begins that has so many places each."""
+    firsts = np.zeros(widths.sum(), dtype=np.bool_)
+    firsts[np.cumsum(widths) - widths] = True
+    return firsts
 
 
 _WIDER_IN_UTF8 = (0x80, 0x800, 0x10000)

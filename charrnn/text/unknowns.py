@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,25 +31,25 @@ class Readable:
 
     Attributes:
         text: the text that is read.
-        ids: of the known characters, in order, shape (num_known,); of their bytes, where the model reads bytes.
-        known: which characters these are, shape (num_chars,).
+        known_text: the characters of it that the model knows, in order.
+        unknown: those that it does not know, each once.
+        ids: of the known characters, shape (num_known,); of their bytes, where the model reads bytes.
     """
 
     text: str
+    known_text: str
+    unknown: str
     ids: Ids
-    known: NDArray[np.bool_]
 
-    @property
-    def known_text(self) -> str:
-        """The characters that the model knows."""
-        if self.known.all():
-            return self.text
-        return "".join(character for character, is_known in zip(self.text, self.known, strict=True) if is_known)
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Which characters of the text the model knows, shape (num_chars,)."""
+        return np.array([character not in self.unknown for character in self.text], dtype=np.bool_)
 
     @property
     def num_unknown(self) -> int:
         """Characters that the model does not know."""
-        return int(np.count_nonzero(~self.known))
+        return len(self.text) - len(self.known_text)
 
     def num_counted(self, rule: str) -> int:
         """Unknown characters that cost something: none by the rule "skip"."""
@@ -69,12 +70,10 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
     if rule == "nearest":
         text = to_nearest(text, encoder)
     unknown = encoder.without_own_id(text)
-    if not unknown:
-        return Readable(text, encoder.encode(text), np.ones(len(text), dtype=bool))
-    if rule == "error":
+    if unknown and rule == "error":
         raise UnknownCharacterError(unknown, len(encoder))
-    known_text = text.translate(dict.fromkeys(map(ord, unknown)))
-    return Readable(text, encoder.encode(known_text), np.array([character not in unknown for character in text]))
+    known_text = text.translate(dict.fromkeys(map(ord, unknown))) if unknown else text
+    return Readable(text, known_text, unknown, encoder.encode(known_text))
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

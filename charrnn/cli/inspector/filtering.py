@@ -212,7 +212,7 @@ def _bits(subject: Subject, lines: Sequence[str], rule: str, path: str) -> list[
     result = []
     for text, reading in zip(texts, readings, strict=True):
         values = reading.surprisals
-        if encoder.unit == BYTE or not text.known.all():
+        if encoder.unit == BYTE or text.unknown:
             widths = encoder.widths(text.known_text)
             values = np.full(len(text.known), price)
             if len(widths):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.losses import Floats, Watch, read, require_finite
+from charrnn.analysis.losses import Watch, add_up, read_pieces
 from charrnn.cli.common.shared import told_where_listed
 from charrnn.cli.common.tables import (
     format_comparison,
@@ -118,43 +118,41 @@ def score_text(
     """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`."""
     options, encoder = subject.contents.text, subject.contents.encoder
     readable = fit_text(subject, text, path, rule)
-    ids, known = readable.ids, readable.known_text
+    known = readable.known_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
     if len(before) + len(known) < 2:
         raise CorpusError(
             f"{name_of(path)}: too few characters that {name_of(subject.path)} knows to be scored; give 2 or more"
         )
-    work = len(ids) * (1 + dynamic * len(subject.members))
+    work = len(readable.ids) * (1 + dynamic * len(subject.members))
 
     def tell(read: float) -> None:
         watch(read / work)
 
-    reading = read(subject.engine, np.concatenate([before, ids]), watch=tell)
     # The first character of a stream is not predicted, nor is the rest of its bytes counted.
-    first = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
+    unread = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
+    begins = encoder.begins(known)[0 if options.lines else 1 + unread :]
     counted = readable.num_counted(rule)
     predicted = len(known) - (not options.lines) + counted
     price = counted * unknown_price(subject)
-    ends = np.cumsum(encoder.widths(known if options.lines else known[1:]))
-    hits = np.logical_and.reduceat(reading.hits[first:], np.concatenate([[0], ends[:-1]]))  # of all its bytes
-    adapted = _adapting_surprisals(subject, ids, tell)[first:] if dynamic else None
+    ids = readable.ids if not len(before) else np.concatenate([before, readable.ids])
+    loss, right = add_up(read_pieces(subject.engine, ids, watch=tell), begins, unread)
+    adapted = _adapted_loss(subject, ids, unread, tell) if dynamic else None
     return Score(
         characters=predicted,
         given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
-        loss=(float(reading.surprisals[first:].sum()) + price) / predicted,
-        accuracy=float(hits.mean()) * (predicted - counted) / predicted,
+        loss=(loss + price) / predicted,
+        accuracy=right / predicted,
         num_unknown=readable.num_unknown,
-        dynamic=None if adapted is None else (float(adapted.sum()) + price) / predicted,
+        dynamic=None if adapted is None else (adapted + price) / predicted,
     )
 
 
-def _adapting_surprisals(subject: Subject, ids: Ids, watch: Watch) -> Floats:
-    """What each id costs a model that learns as it reads; of an ensemble all of its members do, each by itself."""
-    from charrnn.analysis.dynamic import adapt, average_surprisals
+def _adapted_loss(subject: Subject, ids: Ids, unread: int, watch: Watch) -> float:
+    """What a text costs a model that learns as it reads, in nats."""
+    from charrnn.analysis.dynamic import adapted_loss
 
-    surprisals = average_surprisals([adapt(one.model, one.weights, ids, watch=watch) for one in subject.members])
-    require_finite(surprisals)
-    return surprisals
+    return adapted_loss([(one.model, one.weights) for one in subject.members], ids, unread, watch=watch)
 
 
 def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -226,12 +227,13 @@ def _given_piece(subject: Subject, given: Given, rule: str, length: int) -> Piec
     enough = given.text[: READ_FOR_ONE * length]
     is_all = len(enough) == len(given.text) and given.is_whole
     readable = fit_text(subject, enough, given.source, rule)
-    known = replace(readable, text=readable.text[:length], known=readable.known[:length]).known_text
+    seen = readable.known[:length]
+    known = "".join(compress(readable.text, seen))
     if not known:
         raise CharRNNError(f"{given.source}: no characters that {name_of(subject.path)} knows; give a text to read")
-    gaps = np.cumsum(readable.known[:length])[~readable.known[:length]]
+    gaps = np.cumsum(seen)[~seen]
     whole = len(readable.known_text) if is_all else given.of
-    return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.known) > length)
+    return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.text) > length)
 
 
 class _HeldOut:
