@@ -6,6 +6,7 @@
     │   ├── UnpackingError          2  a compressed file that is damaged, or that nothing here unpacks
     │   ├── UnreadableError         2  a file that its permissions keep from being read
     │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
+    │   ├── CacheError              2  a folder in which an encoded text cannot be kept
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
@@ -53,6 +54,10 @@ class UnreadableError(CorpusError):
 
 class DecodingError(CorpusError):
     """A file that is no text in the encoding that it is read in."""
+
+
+class CacheError(CorpusError):
+    """A folder in which an encoded text cannot be kept."""
 
 
 class ForeignTextError(CorpusError):

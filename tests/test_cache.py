@@ -190,6 +190,17 @@ def test_the_user_s_own_files_in_the_folder_are_never_deleted(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {*own, f"{cache_key(name='new')}.ids"}
 
 
+def test_in_another_folder_what_is_there_is_found_and_nothing_is_kept(tmp_path):
+    other, cache = Cache(tmp_path / "other"), Cache(tmp_path / "own", others=(tmp_path / "other",))
+    other.keep("key", [IDS], IDS.dtype)
+    np.testing.assert_array_equal(cache.find("key", len(IDS), IDS.dtype), IDS)
+    assert not (tmp_path / "own").exists()
+    cache.keep("second", [IDS], IDS.dtype)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["key.ids"]
+    assert cache.find("second", len(IDS), IDS.dtype) is not None
+    assert other.find("second", len(IDS), IDS.dtype) is None
+
+
 def test_what_is_there_is_used_where_nothing_may_be_written(tmp_path, monkeypatch):
     def refuse(path, times=None):
         raise OSError(30, "Read-only file system")

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from charrnn.cli.inspector.cards import describe, describe_each, show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card
-from charrnn.errors import CorpusError, ForeignTextError
+from charrnn.errors import ConfigError, CorpusError, ForeignTextError
 from charrnn.storage.archive import read_checkpoint
+from charrnn.text import corpus
+from charrnn.text.cache import Cache
+from charrnn.text.corpus import ReadOptions
 from charrnn.text.encoder import CharEncoder
 
 
@@ -86,6 +90,51 @@ def test_a_text_that_is_given_is_found_whatever_lies_by_now_where_one_was_held_o
     (tmp_path / "val.txt").write_bytes(b"\xff")
     held_out = moved(contents, f"charrnn train a.txt --val-text {tmp_path / 'val.txt'}")
     assert find_text(held_out, "m.pt", str(trained / "words.txt")) is not None
+
+
+@pytest.fixture
+def cached(contents, trained, tmp_path, monkeypatch):
+    """Where a large text that is given is mapped from, after a training with some flags; None for memory."""
+    monkeypatch.setattr(corpus, "MAPPED_BYTES", 20_000)
+    monkeypatch.setattr(own_text, "default_folder", lambda: tmp_path / "own")
+
+    def find(flags=""):
+        found = find_text(moved(contents, f"charrnn train words.txt {flags}"), "m.pt", str(trained / "words.txt"))
+        assert contents.encoder.decode(found.train) == (trained / "words.txt").read_text()[:18_000]
+        return Path(found.train.filename).parent.name if isinstance(found.train, np.memmap) else None
+
+    return find
+
+
+def test_a_large_text_that_is_given_is_mapped_as_in_training(contents, trained, tmp_path, cached, monkeypatch):
+    reading = {"options": contents.text, "encoder": contents.encoder}
+    corpus.read_corpus([str(trained / "words.txt")], ReadOptions(**reading, cache=Cache(tmp_path / "there")))
+    assert cached(f"--cache {tmp_path / 'there'}") == "there"
+    assert not (tmp_path / "own").exists()
+    assert cached("--no-cache") is None
+    assert cached(f"--cache={tmp_path / 'nowhere'}") == cached() == "own"
+    assert not (tmp_path / "nowhere").exists(), "a stranger's checkpoint may name any folder"
+    monkeypatch.setattr(corpus, "MAPPED_BYTES", 20_001)
+    assert cached() is None
+
+
+def test_a_cache_that_cannot_be_written_does_not_matter(tmp_path, cached, monkeypatch):
+    (tmp_path / "own").write_text("no folder")
+    assert cached() is None
+
+    def homeless():
+        raise ConfigError("no home folder")
+
+    monkeypatch.setattr(own_text, "default_folder", homeless)
+    assert cached() is None
+
+
+def test_a_damaged_cache_is_told(tmp_path, cached):
+    assert cached() == "own"
+    (kept,) = (tmp_path / "own").iterdir()
+    kept.write_bytes(bytes([255]) * 20_000)
+    with pytest.raises(CorpusError, match=r"\.ids: this encoded text is damaged; delete it"):
+        cached()
 
 
 def test_a_huge_text_is_not_read_unasked(contents, trained, monkeypatch):

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.disk import sync
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import CacheError, ConfigError, CorpusError
 from charrnn.text.encoder import Ids
 
 KEPT_DAYS = 30
@@ -44,27 +44,30 @@ class Cache:
 
     Attributes:
         folder: made when something is kept, for its user's eyes alone, as the files in it are.
+        others: where nothing is kept, and all is found that is.
     """
 
     folder: Path
+    others: tuple[Path, ...] = ()
 
     def find(self, key: str, num_ids: int, dtype: np.dtype[Any]) -> Ids | None:
         """Map what was kept under a key; None where there is nothing, or something of another size."""
-        path = self._path(key)
-        with contextlib.suppress(OSError):
-            os.utime(path)  # used today; a folder that may only be read is used all the same
-        with contextlib.suppress(OSError):
-            if path.stat().st_size == num_ids * dtype.itemsize:
-                return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
+        for folder in (self.folder, *self.others):
+            path = folder / f"{key}{_SUFFIX}"
+            with contextlib.suppress(OSError):
+                os.utime(path)  # used today; a folder that may only be read is used all the same
+            with contextlib.suppress(OSError):
+                if path.stat().st_size == num_ids * dtype.itemsize:
+                    return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
         return None
 
     def keep(self, key: str, pieces: Iterable[Ids], dtype: np.dtype[Any]) -> Ids:
         """Write ids under a key and map them.
 
         Raises:
-            CorpusError: the folder cannot be written to, or the disk is full.
+            CacheError: the folder cannot be written to, or the disk is full.
         """
-        path = self._path(key)
+        path = self.folder / f"{key}{_SUFFIX}"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._tidy()
@@ -82,13 +85,10 @@ class Cache:
                 _put_in_place(unfinished, path)
             return np.memmap(path, dtype=dtype, mode="r")
         except OSError as error:
-            raise CorpusError(
+            raise CacheError(
                 f"{self.folder}: the encoded text cannot be kept here ({error.strerror}); "
                 "choose another folder with --cache, or keep it in memory with --no-cache"
             ) from None
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{_SUFFIX}"
 
     def _tidy(self) -> None:
         """Delete what was not used for long, and what was never finished, but no user's own files."""

@@ -14,16 +14,20 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
-from charrnn.errors import CorpusError, ForeignTextError
+from charrnn.errors import CacheError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.standard_input import STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint
+from charrnn.text.cache import Cache, check_sound, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.encoder import Ids
 
 LARGEST_SOUGHT = 1 << 26
 """Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
+
+CACHE, NO_CACHE = "--cache", "--no-cache"
+"""Flags of a training that say where encoded texts are kept, or that none are."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,11 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     val_texts = _val_texts(checkpoint, checkpoint_path)
     if given is not None:
         corpus = None
-        if val_texts and os.path.isfile(given):  # a pipe can be read once
+        cache = _cache(checkpoint) if os.path.isfile(given) else None  # a pipe can be read once
+        if val_texts and os.path.isfile(given):
             with contextlib.suppress(CorpusError):  # what lies there may be another by now
-                corpus = _read([given], val_texts, checkpoint)
-        corpus = corpus or _read([given], (), checkpoint)
+                corpus = _read([given], val_texts, checkpoint, cache)
+        corpus = corpus or _read([given], (), checkpoint, cache)
         if corpus is None:
             was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)[1:]
             what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
@@ -101,7 +106,9 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
     return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
 
 
-def _read(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
+def _read(
+    paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint, cache: Cache | None = None
+) -> Corpus | None:
     """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
     if not all(os.path.isfile(text) and os.path.getsize(text) for text in val_texts):
         return None
@@ -109,11 +116,25 @@ def _read(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint
     if _has_grown([*paths, *val_texts], checkpoint):
         reading = replace(reading, length=checkpoint.corpus.bytes)
     try:
+        corpus = read_corpus(paths, replace(reading, cache=cache))
+        check_sound(corpus.ids, len(corpus.encoder))
+    except CacheError:  # it must not matter
         corpus = read_corpus(paths, reading)
     except ForeignTextError:
         return None
     is_same = corpus.sha256 == checkpoint.corpus.sha256 and corpus.counts == checkpoint.corpus.counts
     return corpus if is_same else None
+
+
+def _cache(checkpoint: Checkpoint) -> Cache | None:
+    """Where large texts are mapped from, as in training; None where that was not to be, or the user has no such folder.
+
+    A checkpoint may come from anyone: in a folder that it names nothing is kept, only found.
+    """
+    named = [path for path in _at_home(checkpoint.given(CACHE)) if "\0" not in path]
+    with contextlib.suppress(ConfigError):
+        return None if NO_CACHE in checkpoint.command else Cache(default_folder(), tuple(map(Path, named)))
+    return None
 
 
 def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
