@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.errors import UnknownCharacterError
+from charrnn.text import encoder as encoder_module
 from charrnn.text.encoder import AT_ONCE, CharEncoder, code_points
 
 ANY_CHARACTER = st.characters(exclude_categories=[])  # lone surrogates too
@@ -69,12 +70,17 @@ def test_membership_and_length():
 
 
 @given(st.binary(), st.sets(st.integers(0, 255), max_size=255))
+@example("é\u20ac\U0001f98aa".encode()[1:], {*range(255)})
 def test_bytes_too_rare_to_be_known_are_read_again_as_such(data, known):
     encoder = CharEncoder("".join(map(chr, known)), unit="byte", has_unknown=True)
     ids = encoder.look_up(np.frombuffer(data, dtype=np.uint8))
     assert [i == encoder.unknown_id for i in ids] == [byte not in known for byte in data]
     np.testing.assert_array_equal(encoder.encode(encoder.decode(ids)), ids)
     assert "".join(encoder.spell(ids.tolist())) == encoder.decode(ids)
+    whole = "".join(encoder.spelled[i] for i in ids).encode("latin-1").decode("utf-8", "surrogateescape")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(encoder_module, "AT_ONCE", 3)
+        assert "".join(encoder.decode_pieces(ids)) == whole
 
 
 @given(ANY_TEXT, ANY_TEXT)

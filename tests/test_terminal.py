@@ -225,11 +225,11 @@ def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seco
     assert bool(shown) == is_shown
 
 
-def test_scoring_shows_how_far_it_is(monkeypatch):
+def test_work_of_which_the_end_is_known_shows_how_far_it_is(monkeypatch):
     monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    with console.ScoringBar(stream, total=2000) as bar:
+    with console.ShareBar(stream, "scoring", total=2000) as bar:
         for _ in range(3):
             bar.advance(500)
     assert "scoring" in plain(stream.getvalue())

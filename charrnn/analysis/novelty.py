@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,38 +37,60 @@ class Novelty:
     copied_lines: float | None = None
 
 
-def novelty(text: str, source: str) -> Novelty:
-    """Find the stretches of a text that stand in a source.
+def novelty(texts: Sequence[str], source: Iterable[str]) -> list[Novelty]:
+    """Find the stretches of texts that stand in a source.
 
     Args:
-        text: to be judged.
-        source: what it may be copied from.
+        texts: to be judged.
+        source: what they may be copied from, in pieces; it is read once.
     """
-    lengths = matching_lengths(text, source)
-    return _judge(text, lengths, np.ones(len(lengths), dtype=bool))
+    found = zip(texts, matching_lengths(texts, source), strict=True)
+    return [_judge(text, lengths, np.ones(len(lengths), dtype=bool)) for text, lengths in found]
 
 
-def novelty_of_lines(text: str, source: str, *, is_cut: bool) -> Novelty:
+def novelty_of_lines(texts: Sequence[str], source: Iterable[str], *, are_cut: Sequence[bool]) -> list[Novelty]:
     """The same where each line is a text of its own: no stretch goes beyond one, and line feeds are not judged.
 
     Args:
-        text: to be judged.
-        source: what it may be copied from.
-        is_cut: whether the last line of the text is no whole one.
+        texts: to be judged.
+        source: what they may be copied from, in pieces; it is read once.
+        are_cut: whether the last line of each text is no whole one.
     """
-    lines = text.split("\n")
-    left = np.concatenate([np.arange(len(line), -1, -1) for line in lines])[:-1]  # of its line, at each place
-    lengths = np.minimum(matching_lengths(text, source), left)
-    found = _judge(text, lengths, np.array([character != "\n" for character in text], dtype=bool))
-    whole = [line for line in _lines(text)[: len(lines) - is_cut] if line]
-    known = {*_lines(source)}
-    copied = sum(line in known for line in whole) / len(whole) if whole else None
-    return replace(found, lines=len(whole), copied_lines=copied)
+    whole = [_whole_lines(*pair) for pair in zip(texts, are_cut, strict=True)]
+    known = set[str]()
+    matching = matching_lengths(texts, _noting_lines(source, {*itertools.chain(*whole)}, known))
+    return [
+        _judge_lines(text, lengths, lines, known) for text, lengths, lines in zip(texts, matching, whole, strict=True)
+    ]
+
+
+def _whole_lines(text: str, is_cut: bool) -> list[str]:
+    lines = _lines(text)
+    return [line for line in lines[: len(lines) - is_cut] if line]
 
 
 def _lines(text: str) -> list[str]:
     """The lines of a text; a carriage return is a part of their end."""
     return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _noting_lines(source: Iterable[str], wanted: set[str], known: set[str]) -> Iterator[str]:
+    """Give the pieces of a source, and note which lines of those that are wanted stand in it."""
+    rest = ""
+    for piece in source:
+        yield piece
+        *lines, rest = (rest + piece).split("\n")
+        known |= wanted.intersection(line.removesuffix("\r") for line in lines)
+    known |= wanted.intersection(_lines(rest))
+
+
+def _judge_lines(text: str, lengths: NDArray[np.int64], whole: Sequence[str], known: set[str]) -> Novelty:
+    left = np.concatenate([np.arange(len(line), -1, -1) for line in text.split("\n")])[
+        :-1
+    ]  # of its line, at each place
+    is_judged = np.array([character != "\n" for character in text], dtype=bool)
+    copied = sum(line in known for line in whole) / len(whole) if whole else None
+    return replace(_judge(text, np.minimum(lengths, left), is_judged), lines=len(whole), copied_lines=copied)
 
 
 def _judge(text: str, lengths: NDArray[np.int64], is_judged: NDArray[np.bool_]) -> Novelty:
@@ -92,46 +115,71 @@ def _apart(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
     return [text[slice(*span)] for span in chosen]
 
 
-def matching_lengths(text: str, source: str) -> NDArray[np.int64]:
-    """For each place in a text, how long the stretch is that begins there and stands in the source.
+def matching_lengths(texts: Sequence[str], source: Iterable[str]) -> list[NDArray[np.int64]]:
+    """For each place in each text, how long the stretch is that begins there and stands in the source.
 
-    The source is read once, through an automaton of all that stands in the text. A stretch that begins a character
-    later is shorter by one at most, so that every length is tried once.
+    The source is read once, piece after piece, through an automaton of all that stands in each text.
     """
-    behind = _lengths_behind(text, source)
-    lengths = np.zeros(len(text), dtype=np.int64)
-    length = 0
-    for start in range(len(text)):
-        while start + length < len(text) and behind[start + length] > length:
-            length += 1
-        lengths[start] = length
-        length = max(length - 1, 0)
-    return lengths
+    searches = [_Search(text) for text in texts]
+    for piece in source:
+        for search in searches:
+            search.read(piece)
+    return [search.lengths() for search in searches]
 
 
-def _lengths_behind(text: str, source: str) -> list[int]:
-    """For each place in a text, how long the stretch is that ends there and stands in the source."""
-    automaton = _SuffixAutomaton(text)
-    following, shorter, longest = automaton.following, automaton.shorter, automaton.longest
-    found = [0] * len(longest)
-    state = length = 0
-    for character in source:
-        if (after := following[state].get(character)) is None:
-            while after is None and state:
-                state = shorter[state]
-                after = following[state].get(character)
-            length = longest[state]
-        if after is not None:
-            state, length = after, length + 1
-            if length > found[state]:
-                found[state] = length
-    by_length = sorted(range(1, len(longest)), key=longest.__getitem__)
-    for state in reversed(by_length):  # what ends with a stretch that was found was found too
-        if found[state]:
-            found[shorter[state]] = longest[shorter[state]]
-    for state in by_length:
-        found[state] = found[state] or found[shorter[state]]
-    return [found[state] for state in automaton.prefixes]
+class _Search:
+    """What of a text stands in a source.
+
+    Args:
+        text: any.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._automaton = _SuffixAutomaton(text)
+        self._found = [0] * len(self._automaton.longest)
+        self._state = self._length = 0
+
+    def read(self, piece: str) -> None:
+        """Go on through the source."""
+        following, shorter, longest = self._automaton.following, self._automaton.shorter, self._automaton.longest
+        found, state, length = self._found, self._state, self._length
+        for character in piece:
+            if (after := following[state].get(character)) is None:
+                while after is None and state:
+                    state = shorter[state]
+                    after = following[state].get(character)
+                length = longest[state]
+            if after is not None:
+                state, length = after, length + 1
+                if length > found[state]:
+                    found[state] = length
+        self._state, self._length = state, length
+
+    def lengths(self) -> NDArray[np.int64]:
+        """How long the stretch is that begins at each place of the text and stands in the source, as far as it is read.
+
+        One that begins a character later is shorter by one at most, so that every length is tried once.
+        """
+        behind = self._lengths_behind()
+        lengths = np.zeros(len(behind), dtype=np.int64)
+        length = 0
+        for start in range(len(behind)):
+            while start + length < len(behind) and behind[start + length] > length:
+                length += 1
+            lengths[start] = length
+            length = max(length - 1, 0)
+        return lengths
+
+    def _lengths_behind(self) -> list[int]:
+        """For each place in the text, how long the stretch is that ends there and stands in the source."""
+        shorter, longest, found = self._automaton.shorter, self._automaton.longest, [*self._found]
+        by_length = sorted(range(1, len(longest)), key=longest.__getitem__)
+        for state in reversed(by_length):  # what ends with a stretch that was found was found too
+            if found[state]:
+                found[shorter[state]] = longest[shorter[state]]
+        for state in by_length:
+            found[state] = found[state] or found[shorter[state]]
+        return [found[state] for state in self._automaton.prefixes]
 
 
 class _SuffixAutomaton:

@@ -113,11 +113,11 @@ class ReadingBar(WorkBar):
         super().__init__(stream, TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
 
 
-class ScoringBar(WorkBar):
-    """How far the scoring of a text is, by all models together, each of which is one."""
+class ShareBar(WorkBar):
+    """How far a piece of work is of which it is known how much there is, such as the scoring of a text."""
 
-    def __init__(self, stream: TextIO, total: int) -> None:
-        columns = (TextColumn("scoring"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
+    def __init__(self, stream: TextIO, name: str, total: int) -> None:
+        columns = (TextColumn(name), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
         super().__init__(stream, *columns, total=total)
 
 

@@ -120,9 +120,15 @@ class CharEncoder:
 
     def decode(self, ids: Ids | Sequence[int]) -> str:
         """Turn ids, shape (num_chars,), into text; bytes that are not valid UTF-8 become lone surrogates."""
+        return "".join(self.decode_pieces(ids))
+
+    def decode_pieces(self, ids: Ids | Sequence[int]) -> Iterator[str]:
+        """The same in pieces, of so many ids each that of a large text not all is held."""
         pieces = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
-        text = "".join(from_code_points(self._points[np.asarray(piece, dtype=np.intp)]) for piece in pieces)
-        return text if self.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
+        texts = (from_code_points(self._points[np.asarray(piece, dtype=np.intp)]) for piece in pieces)
+        if self.unit == CHARACTER:
+            return texts
+        return codecs.iterdecode((text.encode("latin-1") for text in texts), "utf-8", "surrogateescape")
 
     def spell(self, ids: Iterable[int]) -> Iterator[str]:
         """Turn ids that come one by one into characters, each as soon as it is whole."""

@@ -79,7 +79,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         as_json: print an object.
     """
     text = read_text(path, shared_encoding(subjects))
-    with scoring_progress(len(subjects), as_json=as_json) as watch:
+    with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
     learned = [is_exactly(path, facts.bytes, facts.sha256) for facts in (s.contents.corpus for s in subjects)]
     unlike = []
@@ -101,14 +101,20 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
 
 
 @contextlib.contextmanager
-def scoring_progress(num_models: int, *, as_json: bool) -> Iterator[Watch]:
-    """Show on a terminal how far so many models are; give who is to be told, in shares of one's work."""
-    if as_json or not is_live():
+def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[Watch]:
+    """Show on a terminal how far some work is; give who is to be told of more.
+
+    Args:
+        name: of the work.
+        total: of what is told of it.
+        is_shown: whether it may be.
+    """
+    if not (is_shown and is_live()):
         yield lambda read: None
         return
-    from charrnn.display.console import ScoringBar  # imports rich, which takes a tenth of a second
+    from charrnn.display.console import ShareBar  # imports rich, which takes a tenth of a second
 
-    with ScoringBar(sys.stderr, num_models) as bar:
+    with ShareBar(sys.stderr, name, total) as bar:
         yield bar.advance
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy as np
 
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import name_character
+from charrnn.analysis.losses import Watch
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
 from charrnn.cli.common.shared import is_number, write_sample
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.own_text import FoundText
+from charrnn.cli.inspector.scoring import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell
@@ -22,7 +24,7 @@ from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.text.documents import read_text
-from charrnn.text.encoder import Ids
+from charrnn.text.encoder import AT_ONCE, Ids
 from charrnn.text.options import CHARACTER
 
 SAMPLE_SEED = 1
@@ -63,18 +65,18 @@ def novelty_view(subject: Subject, wanted: str) -> View:
         CharRNNError: the training text is not there to compare with.
     """
     text_learned = require_text(subject)
-    decode = subject.contents.encoder.decode
     is_length = is_number(wanted)
     text = _sample(subject, wanted) if is_length else _as_learned(read_text(wanted, subject.text_options), subject)
-    source = decode(text_learned.train)
-    if subject.is_stream:
-        found = novelty(text[:MAX_JUDGED], source)
-        yardstick = novelty(_beginning(text_learned.held_out, subject, found.characters), source)
-    else:
-        found = novelty_of_lines(text[:MAX_JUDGED], source, is_cut=is_length or len(text) > MAX_JUDGED)
-        count = found.characters
-        held_out = _beginning(text_learned.held_out, subject, count + 1)
-        yardstick = novelty_of_lines(held_out[:count], source, is_cut=len(held_out) > count)
+    judged = text[:MAX_JUDGED]
+    held_out = _beginning(text_learned.held_out, subject, len(judged) + 1)
+    are_cut = [is_length or len(text) > len(judged), len(held_out) > len(judged)]
+    texts = [judged, held_out[: len(judged)]]
+    with work_progress("comparing", 1) as watch:
+        source = _decoded(text_learned.train, subject, watch)
+        if subject.is_stream:
+            found, yardstick = novelty(texts, source)
+        else:
+            found, yardstick = novelty_of_lines(texts, source, are_cut=are_cut)
     part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
     name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
     data = {
@@ -163,6 +165,13 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
 def _beginning(ids: Ids, subject: Subject, length: int) -> str:
     """The first characters of a text, or those that there are; no more is decoded than they can take."""
     return subject.contents.encoder.decode(ids[: LONGEST_CHARACTER * length])[:length]
+
+
+def _decoded(ids: Ids, subject: Subject, watch: Watch) -> Iterator[str]:
+    """A text in pieces; what share of it was looked at is told to `watch`."""
+    for piece in subject.contents.encoder.decode_pieces(ids):
+        yield piece
+        watch(AT_ONCE / len(ids))
 
 
 def _share(value: float | None) -> str:
