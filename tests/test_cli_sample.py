@@ -711,6 +711,7 @@ def test_a_pattern_in_the_other_unicode_form_is_told(sample, checkpoint, pattern
         ("nfc", "u\u0308+\uff08", "\u00fc+\uff08"),
         ("nfc", "\\[u\u0308][a-e\u0301][]\u212b]\\\u212b\u0958+", "\\[\u00fc][a-e\u0301][]\xc5]\xc5(?:\u0915\u093c)+"),
         ("nfc", "\u09c7\u09be.", "\u09cb."),
+        ("nfc", "[\\\\\u00e9][\\\u212b]", "[\\\\\u00e9][\u00c5]"),
         ("nfkc", "\uff21\uff08[\uff0d\u3042]\\\uff3d\\\\\u00a0", "A\\([\\-\u3042]\\]\\\\\\ "),
         ("nfkc", "\ufb01+\u2026?[\ufb01\uff41-\uff5a]", r"(?:fi)+(?:\.\.\.)?[" "\ufb01a-z]"),
     ],

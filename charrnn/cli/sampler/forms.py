@@ -78,7 +78,7 @@ class Form:
         pieces = _CLASS_OR_ESCAPE.split(typed)  # those that it finds lie between the others
         for place, piece in enumerate(pieces):
             if piece.startswith("[") and place % 2:
-                pieces[place] = re.sub(r"\\?[^\x00-\x7f]", lambda found: self._in_class(found[0]), piece)
+                pieces[place] = re.sub(r"(?s)\\.|[^\x00-\x7f]", lambda found: self._in_class(found[0]), piece)
             elif not piece.isascii():
                 pieces[place] = "".join(map(self._in_pattern, letters(piece[place % 2 :])))
         return "".join(pieces)
@@ -93,9 +93,10 @@ class Form:
             return letter
         return f"(?:{re.escape(simple)})" if len(simple) > len(letter) else re.escape(simple)
 
-    def _in_class(self, character: str) -> str:
-        simple = self._in_pattern(character[-1])
-        return character if simple.startswith("(?:") else simple
+    def _in_class(self, one: str) -> str:
+        """One character of a class, or an escape, brought to this form where that is one character too."""
+        simple = one if one.isascii() else self._in_pattern(one[-1])
+        return one if simple.startswith("(?:") else simple
 
     def _of(self, text: str, *, decomposes: bool = True) -> str:
         return in_known_form(self.with_line_ends(prepare(text, self.text)), self.encoder, decomposes=decomposes)
