@@ -485,6 +485,29 @@ def test_characters_that_are_allowed_or_forbidden_in_vain_are_told(sample, argum
 
 
 @pytest.mark.parametrize(
+    ("arguments", "range_"),
+    [
+        (["--allow", "a-t"], "a-t"),
+        (["--allow", r"\n ", "--forbid", "B-KM-T"], "M-T"),
+        (["--allow", "abeiklmnoprst-"], ""),
+        (["--allow", "a-t", "--allow", "beiklmnoprs"], ""),
+        (["--allow", "abe-", "--allow", "nt"], ""),
+        (["--forbid", "e-i"], ""),
+        (["--forbid", "B-a"], ""),
+    ],
+)
+def test_a_range_among_the_characters_that_are_allowed_is_told_to_be_none_where_the_model_has_a_hyphen(
+    sample, trained, arguments, range_
+):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "characters": "".join(sorted(contents["characters"][:-1] + "-"))}, trained / "hyphen.pt")
+    flag = arguments[-2]
+    told = f"{flag} has '{range_}', which is no range here; a range of characters is one in a pattern: --match '[a-z]*'"
+    result = sample("-n", 20, "-q", *arguments, checkpoint="hyphen.pt")
+    assert result.stderr.decode() == (f"charrnn: {told}\n" if range_ else "")
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from unicodedata import category
 
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
@@ -53,14 +54,26 @@ def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
 
 
 def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
-    """Say on stderr which characters are allowed or forbidden in vain, since the model has none such."""
+    """Say on stderr which characters are allowed or forbidden in vain: the model lacks them, or ranges seem meant."""
     for name, given in (("allow", flags.allow), ("forbid", flags.forbid)):
-        typed = form.characters_of(given, is_allowed=name == "allow")
-        lacking = "".join(dict.fromkeys(c for c in typed if c not in form.encoder))
+        typed = [form.characters_of([text], is_allowed=name == "allow") for text in given]
+        lacking = "".join(dict.fromkeys(c for c in "".join(typed) if c not in form.encoder))
+        range_ = _range_in("\n".join(typed), form.encoder)
+        told = f"{range_!r}, which is no range here"
         if lacking:
-            is_range = "-" in lacking and re.search(r"\w-\w", typed)
-            help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if is_range else ""
-            write_error(f"--{name} has {describe_characters(lacking)}, which the model never writes{help_}")
+            told = f"{describe_characters(lacking)}, which the model never writes"
+        help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if range_ else ""
+        if lacking or range_:
+            write_error(f"--{name} has {told}{help_}")
+
+
+def _range_in(typed: str, encoder: CharEncoder) -> str:
+    """The first part of what is typed that seems to be a range; empty if none has between its ends what it lacks."""
+    for first, last in re.findall(r"(\w)-(\w)", typed):
+        between = map(chr, range(ord(first) + 1, ord(last)))
+        if category(first) == category(last) and any(c in encoder and c not in typed for c in between):
+            return f"{first}-{last}"
+    return ""
 
 
 def _form_of(contents: Checkpoint) -> str:
