@@ -135,6 +135,21 @@ def test_bytes_have_no_encoding(folder, arguments):
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"charrnn: {told}\n")
 
 
+def test_of_a_prompt_for_a_model_of_bytes_what_is_typed_alone_has_its_line_ends(folder):
+    """What is no text may have as many CR as LF, and none that ends a line."""
+    (folder / "data").write_bytes(bytes(range(256)) * 20)
+    train_briefly(folder, "data", "--unit", "byte", "--hidden-size", "8", "--max-steps", "1", "--out", "data.pt")
+    prompt = b"\x00\n\xff\r\n\r\xfe\n\n"
+    (folder / "prompt").write_bytes(prompt)
+    flags = ["sample", "data.pt", "-n", 0, "-q"]
+    assert run_charrnn(folder, *flags, "-f", "prompt").stdout == prompt
+    assert run_charrnn(folder, *flags, "-p", "-", input=prompt).stdout == prompt[:-1]
+    assert run_charrnn(folder, *flags, "-p", "a\nb").stdout == b"a\r\nb"
+    refused = run_charrnn(folder, "sample", "bytes.pt", "-p", "-", input=b"Tin\r\nBa")
+    assert refused.stderr.startswith(b"charrnn: prompt has '\\r' (U+000D), which this model never saw (")
+    assert run_charrnn(folder, "sample", "bytes.pt", "-n", 0, "-q", "-p", "a\r\nb").stdout == b"a\nb"
+
+
 def test_a_model_of_bytes_learns_as_it_reads(folder):
     score = show(folder, "bytes", "--score", "words.txt", "--dynamic")
     assert score["dynamic"]["loss"] < score["loss"]

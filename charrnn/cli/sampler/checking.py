@@ -30,8 +30,7 @@ def check_flags(flags: SampleFlags) -> None:
     check_choice("unknown", flags.unknown, UNKNOWN_RULES)
     check_range("seed", flags.seed, Range(0))
     _check_output(flags)
-    is_read = flags.prompt_file is not None or flags.prompt == STDIN or flags.novel
-    if flags.encoding is not None and not is_read:
+    if flags.encoding is not None and not (flags.reads_prompt or flags.novel):
         raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt - or --novel")
     if flags.interactive:
         _check_conversation(flags)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from charrnn.standard_input import STDIN
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFlags:
@@ -37,6 +39,11 @@ class SampleFlags:
     interactive: bool
     device: str
     quiet: bool
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether the prompt comes from a file or from standard input, and is not typed."""
+        return self.prompt_file is not None or self.prompt == STDIN
 
     @property
     def length_is_chosen(self) -> bool:

@@ -22,7 +22,7 @@ from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.likeness import ends_lines_by_cr_lf
-from charrnn.text.options import TextOptions
+from charrnn.text.options import BYTE, TextOptions
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
@@ -58,7 +58,9 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     warn_of_other_forms(others, contents)
     model, encoder = load_for_sampling(contents, others, flags.device)
     form = Form(contents.text, encoder, ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts))
-    prompt = fit_prompt(form.with_line_ends(prompt), encoder, flags.unknown, flags.checkpoint)
+    if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes that are read stay what they are
+        prompt = form.with_line_ends(prompt)
+    prompt = fit_prompt(prompt, encoder, flags.unknown, flags.checkpoint)
     has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
     before = encode_ids(encoder, "\n") if has_lines else []  # after which one of them learned to begin a line
     opening = _opening(flags, contents, form, prompt, before)

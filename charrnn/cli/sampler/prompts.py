@@ -10,7 +10,7 @@ from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.standard_input import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.likeness import in_known_form, to_nearest, with_known_line_ends
+from charrnn.text.likeness import in_known_form, to_nearest
 from charrnn.text.options import BYTE, TextOptions
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_b
     """Bring a prompt to the characters that a model knows; where none is left of it, that is told.
 
     Args:
-        prompt: any text; where the model lacks the carriage return, lines may end with one and are read without it, and
-            where it has but the other Unicode form of a letter, that stands for it.
+        prompt: any text; where the model has but the other Unicode form of a letter, that stands for it.
         encoder: of the model's alphabet.
         unknown: what becomes of other characters, one of `UNKNOWN_RULES`: nothing, they are left out, or the nearest
             one stands for them.
@@ -82,7 +81,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_b
     Raises:
         CharRNNError: characters are left that the model does not know.
     """
-    fitted = in_known_form(with_known_line_ends(prompt, encoder), encoder)
+    fitted = in_known_form(prompt, encoder)
     if unknown == "nearest":
         fitted = to_nearest(fitted, encoder)
     if unknown == "skip":
