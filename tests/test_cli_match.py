@@ -200,6 +200,11 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
             "the prompt begins no line that fits --match 'Tin': not with 'a' as character 2 of its last line",
         ),
         (
+            [".*", "--stop", "tuna", "-n", -1, "--forbid", r"\n"],
+            "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "
+            r"its end; give a length, or allow \n",
+        ),
+        (
             ["Tin.*", "-p", "Ti", "--novel", "words.txt"],
             "--novel leaves out whole lines, and cannot leave out the one that the prompt begins; let the prompt end "
             "with a line feed, or give the beginning as a pattern: --match 'Mar.*'",

@@ -137,9 +137,14 @@ def _end_of_another(stops: Sequence[str], form: Form) -> str:
 
 def _rules(flags: SampleFlags, form: Form, prompt: str) -> Rules:
     """What can end a sample behind a prompt before its length, and which lines are left out of it."""
-    known_lines = _known_lines(flags.novel, form.text, flags.encoding) if flags.novel else None
     stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
     written = tuple(stop for stop in stops if all(map(form.writes, stop)))
+    if written and flags.match is not None and flags.is_endless and not form.writes("\n"):
+        raise ConfigError(
+            "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "
+            r"its end; give a length, or allow \n"
+        )
+    known_lines = _known_lines(flags.novel, form.text, flags.encoding) if flags.novel else None
     rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)
     check_novel(prompt, rules, form.encoder.unit)
     return rules
