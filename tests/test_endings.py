@@ -1,7 +1,7 @@
 """Where a sample ends: rules against the plain text that was drawn."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.generation.endings import Ending, KnownLines, Rules
@@ -39,6 +39,23 @@ def test_a_text_ends_before_its_first_stop_and_nothing_of_it_is_given_early(text
     for piece in pieces:
         given_so_far += joined([piece])
         assert expected.startswith(given_so_far)
+
+
+@given(st.lists(TEXTS, max_size=5), st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3), st.integers(1, 9))
+@example(["a\n", "\nb"], ["\n\n", "a\n\n"], 2)
+def test_characters_that_are_taken_together_end_where_one_by_one_they_do(texts, stops, lines):
+    for rules in (Rules(stops=tuple(stops)), Rules(stops=tuple(stops), lines=lines)):
+        pieces, alone = feed("".join(texts), rules)
+        together, taken = Ending(rules), ""
+        for text in texts:
+            assert (together.takes_text, together.surplus) == (True, 0)
+            together.feed_text(text)
+            taken += text
+            if together.reason:
+                break
+        assert together.finish() == []
+        assert taken[: len(taken) - together.surplus] == joined(pieces)
+        assert (together.reason, together.lines) == (alone.reason, alone.lines)
 
 
 @pytest.mark.parametrize("stops", [("FINCH:", "\n\nFINCH:"), ("\n\nFINCH:", "FINCH:")])

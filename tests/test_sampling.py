@@ -367,8 +367,14 @@ def test_texts_that_are_over_are_not_computed_on_and_the_others_stay_the_same(en
 @pytest.mark.parametrize(("unit", "pattern"), [("character", None), ("character", "[b-h]*"), ("byte", None)])
 @pytest.mark.parametrize(
     "rules",
-    [Rules(), Rules(lines=3), Rules(stops=("ab", "\n\n")), Rules(lines=2, known_lines=KnownLines(["a", "b", "bc"]))],
-    ids=["none", "lines", "stops", "known"],
+    [
+        Rules(),
+        Rules(lines=3),
+        Rules(stops=("ab", "\n\n")),
+        Rules(stops=("\ncd", "efgh"), lines=4),
+        Rules(lines=2, known_lines=KnownLines(["a", "b", "bc"])),
+    ],
+    ids=["none", "lines", "stops", "both", "known"],
 )
 def test_samples_drawn_together_are_those_drawn_alone(engine, rules, pattern, unit):
     encoder = CharEncoder("\nabcdefgh", unit)

@@ -59,12 +59,12 @@ class Rules:
     @property
     def are_none(self) -> bool:
         """Whether a sample ends by its length alone."""
-        return self.hold_nothing and self.lines is None
+        return not self.stops and self.lines is None and self.known_lines is None
 
     @property
-    def hold_nothing(self) -> bool:
-        """Whether each character is certain as it comes."""
-        return not self.stops and self.known_lines is None
+    def leave_out_no_line(self) -> bool:
+        """Whether all that is drawn before the end belongs to a sample."""
+        return self.known_lines is None and not (self.stops and self.fits is not None)
 
 
 class Ending:
@@ -75,15 +75,16 @@ class Ending:
         beginning: what stands before it on its first line, which counts as a part of that line.
 
     Attributes:
-        holds_nothing: whether each character is certain as it comes.
+        takes_text: whether `feed_text` may take the place of `feed`.
         reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
         lines: whole lines that were written.
         refused: known lines left out.
+        surplus: the last characters that `feed_text` took which do not belong to the sample; none until it has ended.
     """
 
     def __init__(self, rules: Rules, beginning: str = "") -> None:
         self._rules = rules
-        self.holds_nothing = rules.hold_nothing
+        self.takes_text = rules.leave_out_no_line
         self._stops = sorted(rules.stops, key=len, reverse=True)  # of several that end together the longest counts
         self._beginning = beginning.rpartition("\n")[2]
         self._held: list[Drawn] = []
@@ -97,6 +98,7 @@ class Ending:
         self.reason: str | None = None
         self.lines = 0
         self.refused = 0
+        self.surplus = 0
 
     def feed(self, character: str, log_probability: float) -> list[Drawn]:
         """Take the next character; give those that have become certain."""
@@ -114,16 +116,22 @@ class Ending:
             return self._release(len(self._held))
         return self._release(self._certain())
 
-    def feed_text(self, text: str) -> str:
-        """Take the next characters where nothing is held back, as `feed` does; give those that belong to the sample."""
-        lines = self._rules.lines
+    def feed_text(self, text: str) -> None:
+        """Take the next characters together where `takes_text`: it ends as `feed` ends it, which takes one by one."""
+        seen, lines = self._drawn + text, self._rules.lines
+        stops = [(place + len(stop), place) for stop in self._stops if (place := seen.find(stop)) >= 0]
+        end, kept = min(stops, default=(len(seen) + 1, len(seen)))
+        text = seen[len(self._drawn) : end - 1]  # a line feed that ends a stop counts no line
+        if stops:
+            self.reason = "stop"
         if lines is not None and self.lines + text.count("\n") >= lines:
             text = text.removesuffix(text.split("\n", lines - self.lines)[-1])
-            self.reason = "lines"
-        self.lines += text.count("\n")
+            self.reason, kept = "lines", len(self._drawn) + len(text)
         if text:
             self._is_within_line, self._beginning = not text.endswith("\n"), ""
-        return text
+        self.lines += text.count("\n")
+        self.surplus = len(seen) - kept
+        self._drawn = seen[max(len(seen) - self._longest_stop, 0) :]
 
     def finish(self) -> list[Drawn]:
         """Give what is still held, but for a known line and the beginning of one: nothing more comes."""

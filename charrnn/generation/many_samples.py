@@ -92,10 +92,9 @@ class _Page:
         if self.is_over:
             return
         count = ids.index(ENDED) if ENDED in ids else len(ids)
-        if self.growing.is_plain:
-            text = self.growing.feed_text(ids[:count])
-            self._text.write(text)
-            self._log_probabilities.frombytes(log_probabilities[: len(text)].astype(np.float64).tobytes())
+        if self.growing.takes_text:
+            self._text.write(self.growing.feed_text(ids[:count]))
+            self._log_probabilities.frombytes(log_probabilities[:count].astype(np.float64).tobytes())
         else:
             for character, value in zip(ids[:count], log_probabilities.tolist(), strict=False):
                 self._add(self.growing.feed(character, value))
@@ -111,9 +110,11 @@ class _Page:
     def sample(self, number: int) -> Sample:
         """Give what it has become."""
         ending = self.growing.ending
+        size = len(self._log_probabilities) - ending.surplus
+        del self._log_probabilities[size:]
         return Sample(
             number=number,
-            text=self._text.getvalue(),
+            text=self._text.getvalue()[:size],
             log_probabilities=self._log_probabilities,
             reason=ending.reason or "length",
             lines=ending.lines,

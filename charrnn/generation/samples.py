@@ -78,7 +78,7 @@ class Growing:
     Attributes:
         course: as given.
         ending: as given.
-        is_plain: whether each id is a character that is certain as it comes.
+        takes_text: whether `feed_text` may take the place of `feed`.
         vain: characters left out in a row by now.
     """
 
@@ -89,7 +89,7 @@ class Growing:
         self._encoder = encoder
         self._spelling = Spelling(encoder)
         self._spelled = encoder.spelled
-        self.is_plain = ending.holds_nothing and encoder.unit == CHARACTER
+        self.takes_text = ending.takes_text and encoder.unit == CHARACTER
 
     def feed(self, character: int, log_probability: float) -> list[Drawn]:
         """Take the next id; give the characters that have become certain."""
@@ -99,12 +99,13 @@ class Growing:
         return certain
 
     def feed_text(self, ids: Sequence[int]) -> str:
-        """Take the next ids where `is_plain`; give the characters that belong to the sample."""
-        certain = self.ending.feed_text("".join([self._spelled[character] for character in ids]))
+        """Take the next ids together where `takes_text`; give all their characters, `ending.surplus` too."""
+        text = "".join([self._spelled[character] for character in ids])
+        self.ending.feed_text(text)
         self.course.line = self.ending.lines
         if self.ending.reason is not None:
             self.course.end()
-        return certain
+        return text
 
     def finish(self, drawn: int) -> list[Drawn]:
         """Give the rest: after so many ids no more come."""
