@@ -150,6 +150,23 @@ def test_in_a_conversation_a_line_may_be_longer_than_the_length_by_what_is_typed
     assert (result.returncode, result.stderr.decode()) == (0, f"charrnn: {told}\n")
 
 
+def test_in_a_conversation_a_line_may_begin_with_what_is_typed_alone(sample):
+    """Each beginning is asked of once it is there, an empty one too."""
+    flags = ["--match", "[A-Z][a-z]+ t[a-z ]*", "--allow", r"abentu \n", "-i", "-q"]
+    result = sample(*flags, input=b"\nTin\nBana\n")
+    assert re.fullmatch("Tin[aentbu]* t[abentu ]*\nBana[aentbu]* t[abentu ]*\n", result.stdout.decode())
+    told = "no line with the model's characters fits --match '[A-Z][a-z]+ t[a-z ]*'; "
+    assert result.stderr.decode().startswith(f"charrnn: {told}")
+    assert result.stderr.count(b"\n") == 1
+    vowels = sample("--match", "T.*", "--allow", "aeiou", "-i", "-q", input=b"T\n").stdout
+    assert re.fullmatch(b"T[aeiou]{500}\n", vowels), "the length is that of any line"
+
+
+def test_a_prompt_that_is_all_of_its_line_counts_where_nothing_can_follow(sample):
+    result = sample("-p", "Tin", "--match", "Tin", "--forbid", r"\n", "-q")
+    assert (result.stdout, result.stderr) == (b"Tin", b"")
+
+
 def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
     result = run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-N", 3, "--json")
     records = [json.loads(line) for line in result.stdout.splitlines()]

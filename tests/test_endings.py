@@ -169,6 +169,15 @@ def test_a_line_held_to_a_pattern_is_given_whole_or_not_at_all_where_a_stop_cuts
     assert joined(feed("ab\nab", rules)[0][:-1]) == "ab\n", "until then a stop may still cut it"
 
 
+@pytest.mark.parametrize(
+    ("beginning", "text", "stops", "expected", "lines"),
+    [("a\nab", "", (), "", 1), ("ab\n", "", (), "", 0), ("ab", "x.", (".",), "", 0), ("a", "b.", (".",), "b", 1)],
+)
+def test_a_line_held_to_a_pattern_counts_where_a_prompt_is_all_of_it(beginning, text, stops, expected, lines):
+    pieces, ending = feed(text, Rules(stops=stops, fits=lambda line: line in ("", "ab")), beginning)
+    assert (joined(pieces), ending.lines) == (expected, lines)
+
+
 def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_begins_so():
     pieces, ending = feed("Ann", Rules(known_lines=KnownLines({"Anna"}), fits=lambda _: True))
     assert (joined(pieces), ending.lines) == ("Ann", 1)

@@ -111,6 +111,7 @@ class Ending:
                 self._drop(self._num_kept(len(stop)))
                 if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                     self._drop(self._line_length(self._text))
+                    self._beginning = ""
                 return self._finish(is_whole=stop.startswith(("\n", "\r\n")))
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
@@ -161,7 +162,7 @@ class Ending:
         elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
             self._drop(self._line_length(self._text))
         released = self._release(len(self._held))
-        self.lines += self._is_within_line and self._rules.fits is not None
+        self.lines += self._rules.fits is not None and (self._is_within_line or self._beginning != "")
         return released
 
     def _end_line(self) -> bool:

@@ -105,7 +105,7 @@ def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None
     pattern = form.pattern_of(flags.match)
     match = LineMatch.build(pattern, form.encoder, form.allowed, ends_by_cr_lf=form.has_cr_lf)
     warn_of_form(pattern, form.encoder)
-    return match.after(prompt, None if flags.interactive else flags.given_length)  # most of a line may be typed
+    return match if flags.interactive else match.after(prompt, flags.given_length)  # asked of all that will be typed
 
 
 def _length(flags: SampleFlags, contents: Checkpoint, match: LineMatch | None, *, is_stopped: bool) -> int | None:
@@ -121,7 +121,7 @@ def _length(flags: SampleFlags, contents: Checkpoint, match: LineMatch | None, *
     counts = contents.corpus.counts
     feeds = counts[contents.encoder.characters.index("\n")] if "\n" in contents.encoder else 0
     line = min(MEAN_LINES * sum(counts) // feeds, LONGEST_LINE) if feeds else 0
-    shortest = 0 if match is None else match.shortest(lines)
+    shortest = 0 if match is None or flags.interactive else match.shortest(lines)
     return min(max(max(DEFAULT_LENGTH, line) * lines, shortest), MOST_CHARACTERS)
 
 
