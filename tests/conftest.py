@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["GOMP_SPINCOUNT"] = "3000"  # as `charrnn train` does, before torch loads its thread library
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads in each would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -215,11 +215,12 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 def clean_environment() -> dict[str, str]:
     """The environment without what would colour, widen or chop the output, or move a training to a GPU.
 
-    Nor with what keeps Python from writing down what it has compiled: every command would compile charrnn anew.
+    Nor with what keeps Python from writing down what it has compiled: every command would compile charrnn anew; nor
+    with the one thread that tests have which run side by side: a user's command has more.
     """
     ignored = {
         "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONUNBUFFERED", "PYTHONWARNINGS",
-        "PYTHONDONTWRITEBYTECODE", *NO_SPINNING,
+        "PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", *NO_SPINNING,
     }  # fmt: skip
     return {**{name: value for name, value in os.environ.items() if name not in ignored}, "CUDA_VISIBLE_DEVICES": ""}
 

@@ -43,28 +43,33 @@ def server() -> ForkServerContext:
     context.set_forkserver_preload(["processes", *sorted(modules.difference(OWN))])
     with pytest.MonkeyPatch.context() as changes:
         changes.setenv("OPENBLAS_NUM_THREADS", "1")
+        for name in ("OMP_NUM_THREADS", "PYTEST_XDIST_WORKER"):  # as `clean_environment` has it: torch has read it too
+            changes.delenv(name, raising=False)
         changes.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         forkserver.ensure_running()
     return context
 
 
 class Training:
-    """A `charrnn train verse.txt` under way, with one thread.
+    """A `charrnn train verse.txt` under way.
 
     Args:
         folder: to run in.
         arguments: of the command, behind the text.
         prepare: called first inside the process, at the top level of its module.
+        threads: that it has.
 
     Attributes:
         process: with its `pid`.
     """
 
-    def __init__(self, folder: Path, *arguments: object, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *arguments: object, prepare: Callable[[], None] | None = None, threads: int = 1
+    ) -> None:
         self._streams = tempfile.mkdtemp(dir=folder.parent)
         for name in ("stdout", "stderr"):
             self._stream(name).touch()
-        words = ["charrnn", "train", "verse.txt", "--threads", "1", *map(str, arguments)]
+        words = ["charrnn", "train", "verse.txt", "--threads", str(threads), *map(str, arguments)]
         self.process = server().Process(
             target=_run, args=(folder, self._streams, words, clean_environment(), prepare), daemon=True
         )
@@ -102,9 +107,9 @@ class Training:
         return self.process.exitcode
 
 
-def train(folder: Path, *arguments: object, prepare: Callable[[], None] | None = None) -> Training:
-    """Run a whole training; the exit code stands in `process.exitcode`."""
-    training = Training(folder, *arguments, prepare=prepare)
+def train(folder: Path, *arguments: object, **options: Any) -> Training:
+    """Run a whole training, with the options of `Training`; the exit code stands in `process.exitcode`."""
+    training = Training(folder, *arguments, **options)
     training.wait()
     return training
 
@@ -160,9 +165,10 @@ def run_command(
         for name in ("stdout", "stderr"):
             Path(streams, name).touch()
         reader, writer = server().Pipe(duplex=False) if input else (None, None)
+        words = ["charrnn", *arguments]
         process = server().Process(
-            target=_run, args=(cwd, streams, ["charrnn", *arguments], env, prepare, reader), daemon=True
-        )
+            target=_run, args=(cwd, streams, words, env, prepare, reader)
+        )  # no daemon: it may fork
         process.start()
         if reader is not None and writer is not None and input is not None:
             reader.close()

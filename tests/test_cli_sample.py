@@ -32,8 +32,9 @@ from conftest import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from charrnn.cli.common import cores
 from charrnn.cli.common.shared import escaped, unescape
-from charrnn.cli.sampler import preparing
+from charrnn.cli.sampler import preparing, sharing, writing
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
@@ -133,15 +134,27 @@ def test_more_samples_than_are_computed_at_once_are_those_of_their_numbers(rules
     assert len(set(written[0])) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are shared on Linux alone")
 def test_many_texts_are_the_same_whether_one_process_draws_them_or_several_do(trained):
-    """By themselves several do, where cores are free."""
     arguments = ["sample", "words.pt", "-q", "-N", 64, "-n", 40, "--seed", 5]
-    shared = run_charrnn(trained, *arguments, cold=True)
-    alone = run_charrnn(trained, *arguments, cold=True, env={**clean_environment(), "OPENBLAS_NUM_THREADS": "1"})
-    assert (shared.returncode, shared.stderr) == (0, b"")
+    shared = run_charrnn(trained, *arguments, prepare=free_three_cores)
+    alone = run_charrnn(trained, *arguments)
+    assert (shared.returncode, shared.stderr) == (0, b"processes: 3\n")
+    assert (alone.returncode, alone.stderr) == (0, b"")
     assert shared.stdout == alone.stdout
     assert len(set(shared.stdout.decode().split("\n\n"))) == 64
+
+
+def free_three_cores():
+    """Let there be three free cores, whatever others do, and tell among how many processes texts are shared."""
+    del os.environ["OPENBLAS_NUM_THREADS"]  # as where the user has not set it
+    cores.free_cores = lambda: 3
+
+    def in_order(work, pieces, processes):
+        print("processes:", processes, file=sys.stderr, flush=True)
+        return sharing.in_order(work, pieces, processes)
+
+    writing.in_order = in_order
 
 
 def test_texts_end_their_line_and_stand_apart(tmp_path):

@@ -514,17 +514,18 @@ def all_but_the_clock(path):
 
 
 @pytest.mark.slow
-def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text, threads):
     folder, steps = text.parent, 400
     options = [*SMALL, "--num-layers", 2, "--dropout", 0.3, "--max-steps", steps]
-    straight = train(folder, *options, "--out", "straight.pt", "-q")
+    straight = train(folder, *options, "--out", "straight.pt", "-q", threads=threads)
     assert straight.process.exitcode == 0, straight.stderr
-    cut = Training(folder, *options, prepare=slow_steps)
+    cut = Training(folder, *options, prepare=slow_steps, threads=threads)
     cut.wait_for("validation")
     cut.kill(signal.SIGINT)
     assert cut.wait() == 130
     assert 0 < torch.load(folder / "verse.pt", weights_only=True)["training"]["step"] < steps
-    assert train(folder, "--resume", "-q").process.exitcode == 0
+    assert train(folder, "--resume", "-q", threads=threads).process.exitcode == 0
     straight, resumed = (all_but_the_clock(folder / name) for name in ("straight.pt", "verse.pt"))
     assert resumed["history"] == straight["history"]
     torch.testing.assert_close(resumed["weights"], straight["weights"], rtol=0, atol=0)
