@@ -189,6 +189,19 @@ def headings(document):
     return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
+def test_no_command_has_a_comment_which_some_shells_pass_on_as_words():
+    """An interactive zsh does, the shell of macOS."""
+    typed = [
+        line
+        for document in DOCUMENTS
+        for block in re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", document.read_text(encoding="utf-8"), re.M | re.S)
+        for line in block.splitlines()
+        if not block.startswith("#!")  # that is no typing
+    ]
+    assert any(line.startswith("charrnn train ") for line in typed)
+    assert not [line for line in typed if re.search(r"(^|\s)#", line)]
+
+
 def test_in_the_slurm_script_torchrun_gets_the_cores_that_the_job_asks_for():
     """Since version 22.05 srun takes them from the job no more: https://slurm.schedmd.com/srun.html#OPT_cpus-per-task."""
     (script,) = re.findall(r"^```bash\n(#!/bin/bash\n.*?)^```", README, re.M | re.S)
