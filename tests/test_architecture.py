@@ -4,6 +4,7 @@ import ast
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import fields
 from graphlib import TopologicalSorter
 from typing import get_type_hints
@@ -401,6 +402,20 @@ def test_what_is_wrong_with_names_and_texts_is_told_before_torch_is_loaded(argum
     assert result.returncode == (1 if "--resume-from" in arguments else 2), "1: a checkpoint that cannot be used"
     assert result.stderr.startswith(f"charrnn: {told}")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_wheel_holds_every_file_of_the_package_and_no_other(tmp_path):
+    """As pip builds it, which leaves out what `.gitignore` names."""
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
+        cwd=ROOT, capture_output=True, text=True, env=clean_environment(),
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(*tmp_path.iterdir()) as wheel:
+        packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    assert packed == {path.relative_to(ROOT).as_posix() for path in files}
+    assert "charrnn/display/assets/page.html" in packed
 
 
 def test_no_example_of_a_property_fails_for_its_time():
