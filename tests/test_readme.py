@@ -12,20 +12,37 @@ from conftest import CORPORA, ROOT, clean_environment
 from test_display import REPORT
 
 from charrnn.cli import inspection
-from charrnn.cli.sample import sample
+from charrnn.cli.inspector.own_text import LARGEST_SOUGHT
+from charrnn.cli.sample import FEWEST_TEXTS, sample
+from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED
 from charrnn.cli.train import train
+from charrnn.cli.trainer.saving import SAVE_EVERY
+from charrnn.config import FARTHEST, ModelConfig
 from charrnn.display.plain import report_fields
+from charrnn.generation.course import MOST_IN_VAIN
 from charrnn.limits import flag_name
+from charrnn.regimen import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, choose_weight_decay
+from charrnn.suggest import suggest
+from charrnn.text.cache import KEPT_DAYS
+from charrnn.text.corpus import MAPPED_BYTES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"]
+
+
+def blocks(document, languages):
+    """The blocks of a document in some languages, with `|` between."""
+    return re.findall(rf"^```(?:{languages})\n(.*?)^```", document.read_text(encoding="utf-8"), re.M | re.S)
+
+
 COMMANDS = [
-    line[2:]
+    (command, printed.splitlines())
     for document in DOCUMENTS
-    for block in re.findall(r"^```console\n(.*?)^```", document.read_text(encoding="utf-8"), re.M | re.S)
-    for line in block.splitlines()
-    if line.startswith("$ ")
+    for block in blocks(document, "console")
+    for command, printed in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.M)
 ]
+"""Those with a prompt before them, and the lines that they print."""
+
 SETUP = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)]
 FUNCTIONS = {"train": train, "sample": sample, "inspect": inspection.inspect}
 OTHER_FLAGS = {
@@ -71,14 +88,31 @@ def hurried(command):
     return re.sub(r"--time (\d+)s", lambda match: f"--time {max(5, int(match[1]) // 10)}s", hasty)
 
 
+MAY_DIFFER = {
+    "train corpora/verse.txt --time 60s": 4, '--text "It was': 3, "--cell 0:124:f": 1, "--neurons": 7, "--gradients": 6,
+    "--svg": 0, "--html": 0, "--export": 0,
+}  # fmt: skip
+"""How many lines of what the README shows below some commands may be others for another model: those with its shape,
+its words and what its cells follow."""
+
+
+def without_figures(line):
+    """What of a line is the same for every model."""
+    return re.sub(r"\d[\d.,]*(e-\d+)?", "0", " ".join(line.split()))
+
+
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs_in_order(shell):
     assert len(COMMANDS) >= 8
-    for command in COMMANDS:
+    for command, printed in COMMANDS:
         result = shell(hurried(command))
         assert result.returncode == 0, f"{command}\n{result.stderr.decode()}"
         assert result.stdout, command
         assert b"Traceback" not in result.stderr
+        shown = {without_figures(line) for line in ["...", *(result.stderr + result.stdout).decode().splitlines()]}
+        others = [line for line in printed if without_figures(line) not in shown]
+        for words, most in MAY_DIFFER.items():
+            assert words not in command or len(others) <= most < len(printed), others
 
 
 def test_two_commands_do_all_the_set_up():
@@ -135,9 +169,14 @@ def test_every_flag_that_the_readme_names_is_of_a_command_or_of_another_program(
     assert not unknown, unknown
 
 
+def defaults_of(command):
+    """What the README's rows say of a command's defaults, by the flag."""
+    return dict(re.findall(r"^\| `(--[a-z0-9-]+)`.*\| ([^|]+) \|$", section_of(command), re.M))
+
+
 @pytest.mark.parametrize("command", FUNCTIONS)
 def test_a_default_in_the_readme_is_that_of_the_flag(command):
-    rows = dict(re.findall(r"^\| `(--[a-z0-9-]+)`.*\| ([^|]+) \|$", section_of(command), re.M))
+    rows = defaults_of(command)
     defaults = {
         flag_name(name): parameter.default
         for name, parameter in inspect.signature(FUNCTIONS[command]).parameters.items()
@@ -147,6 +186,57 @@ def test_a_default_in_the_readme_is_that_of_the_flag(command):
     for flag, default in defaults.items():
         told = re.split("[,;] ", rows[flag])[0].strip("`")
         assert type(default)(told) == default, flag
+
+
+USUAL, MANY_IDS = (suggest({}, num_chars=2_000_000, vocab_size=size) for size in (512, 513))
+LONG, LINES = (suggest({"max_steps": 10**5}, num_chars=10**6, vocab_size=9, mean_line=mean) for mean in (None, 20.0))
+UNSAID_DEFAULTS = {
+    "--recall": (USUAL.model.recall, LINES.model.recall),
+    "--recall-dropout": (ModelConfig.recall_dropout,),
+    "--embedding-dim": (USUAL.model.embedding_dim, MANY_IDS.model.embedding_dim, 512),
+    "--patience": (USUAL.training.patience,),
+    "--seq-len": (USUAL.training.seq_len,),
+    "--stretch": (STRETCHES[0][1], STRETCHES[-1][1]),
+    "--warmup-steps": (LONG.training.warmup_steps, round(LONGEST_WARM_UP / WARM_UP_SHARE)),
+    "--weight-decay": (choose_weight_decay("adamw"), round(choose_weight_decay("adam"))),
+    "--save-every": (round(SAVE_EVERY),),
+    "--length": (DEFAULT_LENGTH, DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED),
+}
+"""The figures in the README's defaults of flags that have none in their signature, in its order."""
+
+
+def figures_in(text):
+    return [float(figure.replace(",", "")) for figure in re.findall(r"\d[\d.,]*(?<![.,])", text)]
+
+
+def test_a_default_in_the_readme_that_is_chosen_is_what_is_chosen():
+    rows = {**defaults_of("train"), **{"--length": defaults_of("sample")["--length"]}}
+    assert {flag: figures_in(rows[flag]) for flag in UNSAID_DEFAULTS} == {
+        flag: [*figures] for flag, figures in UNSAID_DEFAULTS.items()
+    }
+
+
+@pytest.mark.parametrize("command", FUNCTIONS)
+def test_a_default_in_the_help_is_that_in_the_readme(command):
+    rows = defaults_of(command)
+    for name, parameter in inspect.signature(FUNCTIONS[command]).parameters.items():
+        for option in getattr(parameter.annotation, "__metadata__", ()):
+            told = figures_in("".join(re.findall(r"\[default: (.*)\]", option.help)))
+            assert not told or set(told) <= set(figures_in(rows[flag_name(name)])), name
+
+
+def test_other_figures_in_the_readme_are_those_of_the_code():
+    told = " ".join(README.split())
+    for words in (
+        f"so many characters back (at most {FARTHEST:,}); 0: do not",
+        f"the {RECALL:,} characters before",
+        f"texts of more than {MAPPED_BYTES >> 20} MiB of ids",
+        f"texts over {LARGEST_SOUGHT >> 20} MiB are not looked for",
+        f"did not use for {KEPT_DAYS} days",
+        f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
+        f"where {MOST_IN_VAIN:,} characters in a row have been left out",
+    ):
+        assert words in told
 
 
 def test_a_line_of_the_log_has_what_the_readme_names():
@@ -194,9 +284,9 @@ def test_no_command_has_a_comment_which_some_shells_pass_on_as_words():
     typed = [
         line
         for document in DOCUMENTS
-        for block in re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", document.read_text(encoding="utf-8"), re.M | re.S)
+        for block in blocks(document, "bash|sh|console")
         for line in block.splitlines()
-        if not block.startswith("#!")  # that is no typing
+        if not block.startswith("#!")  # a script is not typed
     ]
     assert any(line.startswith("charrnn train ") for line in typed)
     assert not [line for line in typed if re.search(r"(^|\s)#", line)]
