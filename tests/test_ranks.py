@@ -338,8 +338,9 @@ def test_a_rank_that_nobody_waits_for_gives_up_and_says_where_it_was(monkeypatch
 @pytest.mark.slow
 def test_hosts_that_count_restarts_otherwise_meet_and_may_then_be_slow(tmp_path):
     store = make_store()
-    for life in ("first", "second"):
-        arguments = [(tmp_path / f"{life}{rank}", rank, 2, store.port, count) for rank, count in ((0, 0), (1, 3))]
+    for life, pause in (("first", 0), ("second", MEETING + 1)):
+        counted = ((0, 0), (1, 3))
+        arguments = [(tmp_path / f"{life}{rank}", rank, 2, store.port, count, pause) for rank, count in counted]
         processes = [server().Process(target=meet_as, args=each, daemon=True) for each in arguments]
         for process in processes:
             process.start()
@@ -349,13 +350,17 @@ def test_hosts_that_count_restarts_otherwise_meet_and_may_then_be_slow(tmp_path)
         assert [arguments[rank][0].read_text() for rank in (0, 1)] == ["3 slow", "3 slow"]
 
 
-def meet_as(path, rank, world, port, restarts):
+MEETING = 10.0
+"""Seconds in which they have to meet; more than that is slow afterwards."""
+
+
+def meet_as(path, rank, world, port, restarts, pause):
     take_place(rank, world, port)
     os.environ["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
-    groups.MEETING = timedelta(seconds=3)
+    groups.MEETING = timedelta(seconds=MEETING)
     group = Group(read_place())
     group.meet()
-    path.write_text(f"{group.restarts} {group.broadcast(lambda: time.sleep(4) or 'slow')}")
+    path.write_text(f"{group.restarts} {group.broadcast(lambda: time.sleep(pause) or 'slow')}")
     group.leave()
 
 
