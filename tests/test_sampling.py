@@ -478,17 +478,24 @@ def test_many_texts_take_the_memory_of_what_is_drawn(engine):
     assert whole[2].tolist() == list(sampler.stream(2500, 2))
 
 
-def test_an_endless_stream_runs_in_constant_memory(engine):
-    stream = Sampler(engine, [1], SamplingOptions(), 0).stream(None)
+@pytest.mark.parametrize("rules", [Rules(), Rules(stops=("zzz",))], ids=["endless", "until a stop"])
+@pytest.mark.parametrize("reach", [0, 8])
+def test_an_endless_stream_runs_in_constant_memory(reach, rules):
+    config = ModelConfig(vocab_size=9, cell="lstm", hidden_size=16, num_layers=2, embedding_dim=4, recall=reach)
+    sampler, encoder = Sampler(numpy_twin(random_model(config)), [1], SamplingOptions(), 0), CharEncoder("abcdefghi")
+    drawn = draw_characters(sampler, encoder, None, Ending(rules), with_log_probabilities=False)
+    stream = sampler.stream(None) if rules.are_none else drawn
     next(stream)
     tracemalloc.start()
     collected = []
-    for _ in range(3):
-        for _ in itertools.islice(stream, 400):
-            pass
-        collected.append(tracemalloc.get_traced_memory()[0])
-    tracemalloc.stop()
-    assert collected[2] - collected[0] < 2000, "bytes for 800 more characters"
+    try:
+        for _ in range(5):
+            for _ in itertools.islice(stream, 1200):  # where it recalls 8, what is beyond that is let go of 50 times
+                pass
+            collected.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert collected[-1] - collected[0] < 4000, "bytes for 4,800 more characters"
 
 
 def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
