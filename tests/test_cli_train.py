@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_text
-from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
+from processes import FIRST_STEP, Training, tell_first_step, train
 
 from charrnn.cli.trainer import launch, reading
 from charrnn.cli.trainer.announce import doubt
@@ -28,6 +28,7 @@ from charrnn.network import torch_engine
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
+from charrnn.training import loop
 from charrnn.training.clock import CLOCK, Clock
 from charrnn.training.loop import take_step
 from charrnn.training.ranks import ALONE
@@ -516,15 +517,14 @@ def all_but_the_clock(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text, threads):
-    folder, steps = text.parent, 400
+    folder, steps = text.parent, 100
     options = [*SMALL, "--num-layers", 2, "--dropout", 0.3, "--max-steps", steps]
     straight = train(folder, *options, "--out", "straight.pt", "-q", threads=threads)
     assert straight.process.exitcode == 0, straight.stderr
-    cut = Training(folder, *options, prepare=slow_steps, threads=threads)
-    cut.wait_for("validation")
-    cut.kill(signal.SIGINT)
-    assert cut.wait() == 130
-    assert 0 < torch.load(folder / "verse.pt", weights_only=True)["training"]["step"] < steps
+    cut = train(folder, *options, prepare=stop_amid_it, threads=threads)
+    assert cut.process.exitcode == 130, cut.stderr
+    assert "validation" in cut.stderr
+    assert STOP_AT <= torch.load(folder / "verse.pt", weights_only=True)["training"]["step"] < steps
     assert train(folder, "--resume", "-q", threads=threads).process.exitcode == 0
     straight, resumed = (all_but_the_clock(folder / name) for name in ("straight.pt", "verse.pt"))
     assert resumed["history"] == straight["history"]
@@ -532,6 +532,21 @@ def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text,
     assert resumed["training"]["random_state"] == straight["training"]["random_state"]
     for part in ("weights", "optimizer", "state"):
         torch.testing.assert_close(resumed["training"][part], straight["training"][part], rtol=0, atol=0)
+
+
+STOP_AT = 40
+"""Steps, of which there is an evaluation at every 25th."""
+
+
+def stop_amid_it():
+    step = loop.take_step
+
+    def take_step(run):
+        if run.step == STOP_AT:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(run)
+
+    loop.take_step = take_step
 
 
 @pytest.mark.slow
