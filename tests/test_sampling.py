@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import LastAlone, numpy_twin, random_model
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -272,6 +272,14 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
         }
     ),
 )
+@example(
+    np.array([3.375, 0, 1.1754944e-38, 0], dtype=np.float32), 0.8, None,
+    {"top_k": None, "top_p": 0.01, "min_p": None, "allowed": None},
+)  # fmt: skip
+@example(
+    np.array([3.375, *[0] * 20, 1.1754944e-38], dtype=np.float32), 0.8, None,
+    {"top_k": 2, "top_p": None, "min_p": None, "allowed": None},
+)  # fmt: skip
 def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logits, temperature, last, filters):
     """The middle of each character's part of the distribution draws it."""
     if filters["allowed"] is not None:

@@ -110,15 +110,16 @@ def closed_row(allowed: tuple[int, ...], vocab_size: int) -> Floats:
 
 
 def _filter(logits: Floats, options: SamplingOptions) -> Floats:
+    """Set all that an option leaves out to minus infinity, in logits whose best becomes 0."""
     if options.allowed is not None:
         logits = logits + closed_row(options.allowed, logits.shape[-1])
+    logits = logits - logits.max(axis=-1, keepdims=True)  # what is as far below the best is equal, to one text too
     if options.top_k is not None and options.top_k < logits.shape[-1]:
         logits = _keep_first(logits, _best_first(logits)[..., : options.top_k])
     if options.top_p is not None and options.top_p < 1:
         logits = _keep_likeliest(logits, options.top_p)
     if options.min_p:
-        below_best = logits - logits.max(axis=-1, keepdims=True)
-        logits = np.where(below_best >= np.float64(math.log(options.min_p)), logits, -np.inf)
+        logits = np.where(logits >= np.float64(math.log(options.min_p)), logits, -np.inf)
     return logits
 
 
@@ -128,9 +129,9 @@ def _best_first(logits: Floats) -> NDArray[np.intp]:
 
 
 def _keep_likeliest(logits: Floats, top_p: float) -> Floats:
-    """Set all but the fewest of each row that together have probability top_p to minus infinity."""
+    """Set all but the fewest of each row that together have probability top_p to minus infinity; its best is 0."""
     order = _best_first(logits)
-    weights = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
+    weights = np.exp(logits.astype(np.float64))
     sums = np.take_along_axis(weights, order, axis=-1).cumsum(axis=-1)
     needed = np.ones(sums.shape, dtype=np.bool_)
     needed[..., 1:] = sums[..., :-1] < top_p * sums[..., -1:]  # what is likelier is not enough
