@@ -243,7 +243,8 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{config_type.__name__} is a {type(values).__name__} where a dict belongs")
     expected = {field.name: str(field.type) for field in fields(config_type)}
-    needed = {field.name for field in fields(config_type) if field.default is MISSING}  # an older file has no others
+    needed = {field.name for field in fields(config_type) if field.default is MISSING}
+    # Fields with a default may be missing: a file of an earlier version lacks what was added since.
     if not needed <= set(values) <= set(expected):
         names = ", ".join(sorted(map(str, (needed - set(values)) | (set(values) - set(expected)))))
         raise ConfigError(f"{config_type.__name__} has missing or unknown fields: {names:.100}")

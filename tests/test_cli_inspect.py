@@ -289,7 +289,7 @@ def test_verify_finds_what_is_no_number_and_allows_what_was_not_measured(trained
 
 def test_verify_finds_damage_in_what_only_a_resume_reads(inspect, trained):
     whole = (trained / "words.pt").read_bytes()
-    moments = torch.load(trained / "words.pt", weights_only=True)["training"]["optimizer"]["state"][0]["exp_avg"]
+    moments = torch.load(trained / "words.pt", weights_only=True)["training"]["optimizer"][0]["state"][0]["exp_avg"]
     data = bytearray(whole)
     data[data.index(moments.numpy().tobytes()) + 5] ^= 1
     try:

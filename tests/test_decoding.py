@@ -406,10 +406,6 @@ def test_options_survive_a_checkpoint(options, encoding, lines):
     assert TextOptions.from_dict(stored) == options
 
 
-def test_options_of_the_first_checkpoints_are_read():
-    assert TextOptions.from_dict({"unit": "character", "encoding": "utf-8", "newline": "keep"}) == TextOptions()
-
-
 @pytest.mark.parametrize(
     "options",
     [

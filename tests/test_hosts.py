@@ -175,11 +175,11 @@ def test_a_resume_on_another_number_of_processes_draws_numbers_that_were_not_dra
     run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0)
     take_step(run)
     stored = run.state_dict()
-    states = [stored["random_state"]]
+    states = [*stored["random_state"]]
     for part in parts(2):
         resumed = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=part)
         resumed.load_state_dict(stored)
-        states.append(resumed.model.random_state)
+        states.append(resumed.model.dropout.random_state)
     assert len({state["state"]["inc"] for state in states}) == 3, "each sequence has an increment of its own"
 
 

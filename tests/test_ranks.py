@@ -568,10 +568,13 @@ class OnGpu:
     """A model as far as its random numbers go."""
 
     device = torch.device("cuda")
-    random_state = None
+
+    def __init__(self):
+        self.members = [self]
+        self.dropout = SimpleNamespace(random_state=None)
 
     def seed_dropout(self, seed):
-        self.random_state = {"seed": seed}
+        self.dropout.random_state = {"seed": seed}
 
 
 def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
@@ -585,7 +588,7 @@ def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
     seed_masks(other, 6)
     set_random_states(other, stored)
     assert seeds == [5, 6, 5]
-    assert other.random_state == {"seed": 5}
+    assert other.dropout.random_state == {"seed": 5}
     set_random_states(other, {**stored, "cuda_random_state": None})
     assert seeds == [5, 6, 5], "one of a processor goes on with the numbers that its seed gave"
 

@@ -100,8 +100,9 @@ def everything(run):
     for name in ("seconds", "set_up_seconds", "evaluation_seconds"):
         del state[name]
     del state["pace"]["seconds"]
-    of_members = state["optimizer"] if isinstance(state["optimizer"], list) else [state["optimizer"]]
-    state["optimizer"] = [moments["state"] for moments in of_members]  # the rest follows from the config and the step
+    state["optimizer"] = [
+        moments["state"] for moments in state["optimizer"]
+    ]  # the rest follows from the config and the step
     history = [dataclasses.replace(row, seconds=0.0) for row in run.history]
     return state, history, dict(run.best_weights)
 

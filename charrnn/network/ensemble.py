@@ -77,16 +77,6 @@ class Ensemble(nn.Module):
         for number, member in enumerate(self.members):
             member.dropout.seed([seed, number])
 
-    @property
-    def random_state(self) -> list[dict[str, Any]]:
-        """Where each member's sequence of masks stands."""
-        return [member.random_state for member in self.members]
-
-    @random_state.setter
-    def random_state(self, states: list[dict[str, Any]]) -> None:
-        for member, state in zip(self.members, states, strict=True):
-            member.random_state = state
-
 
 Model = CharRNN | Ensemble
 

@@ -99,15 +99,6 @@ class CharRNN(nn.Module):
         """Begin a new sequence of masks."""
         self.dropout.seed(seed)
 
-    @property
-    def random_state(self) -> dict[str, Any]:
-        """Where the sequence of masks stands, as plain values."""
-        return self.dropout.random_state
-
-    @random_state.setter
-    def random_state(self, state: dict[str, Any]) -> None:
-        self.dropout.random_state = state
-
     def initial_state(self, batch_size: int) -> State:
         """The state before any character: zeros."""
         zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)

@@ -101,7 +101,7 @@ def read_text_options(stored: Mapping[str, Any]) -> tuple[TextOptions, bool]:
     Raises:
         ConfigError: something in it is not known.
     """
-    unknown = stored.get("unknown", NO)
+    unknown = stored.get("unknown")
     if unknown not in (YES, NO):
         raise ConfigError("text does not say whether there is an id for unknown characters")
     return TextOptions.from_dict({name: value for name, value in stored.items() if name != "unknown"}), unknown == YES

@@ -81,10 +81,10 @@ class TextOptions:
         Raises:
             ConfigError: a name or a value is not known.
         """
-        known = {field.name for field in fields(cls)}
-        if not set(stored) <= known:
-            raise ConfigError(f"text options unknown: {', '.join(sorted(map(str, set(stored) - known))):.100}")
-        if any(stored.get(name, NO) not in (YES, NO) for name in ("lowercase", "lines")):
+        other = set(stored) ^ {field.name for field in fields(cls)}
+        if other:
+            raise ConfigError(f"text options missing or unknown: {', '.join(sorted(map(str, other))):.100}")
+        if any(stored[name] not in (YES, NO) for name in ("lowercase", "lines")):
             raise ConfigError("a text option is neither yes nor no")
         return cls(**{name: {YES: True, NO: False}.get(value, value) for name, value in stored.items()})
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from charrnn.network.ensemble import Model
+from charrnn.network.ensemble import Model, members_of
 
 
 def seed_masks(model: Model, seed: int) -> None:
@@ -32,15 +32,15 @@ def reseed_masks(model: Model, *numbers: int) -> None:
 def get_random_states(model: Model) -> dict[str, Any]:
     """Where the sequence stands, as a checkpoint holds it."""
     return {
-        "random_state": model.random_state,
+        "random_state": _masks_of(model),
         "cuda_random_state": torch.cuda.get_rng_state() if model.device.type == "cuda" else None,
     }
 
 
 def set_random_states(model: Model, states: Mapping[str, Any]) -> None:
     """Go on from where `get_random_states` was asked; on a GPU only from where it was asked on one."""
-    model.random_state = states["random_state"]
-    if model.device.type == "cuda" and states.get("cuda_random_state") is not None:
+    _set_masks(model, states["random_state"])
+    if model.device.type == "cuda" and states["cuda_random_state"] is not None:
         torch.cuda.set_rng_state(states["cuda_random_state"])
 
 
@@ -50,9 +50,19 @@ def kept_random_state(model: Model) -> Iterator[None]:
 
     `torch.manual_seed` seeds the GPUs too, whatever it is called for.
     """
-    random_state = model.random_state
+    masks = _masks_of(model)
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if model.device.type == "cuda" else []):
         try:
             yield
         finally:
-            model.random_state = random_state
+            _set_masks(model, masks)
+
+
+def _masks_of(model: Model) -> list[dict[str, Any]]:
+    """Where each member's sequence of masks stands, as plain values."""
+    return [member.dropout.random_state for member in members_of(model)]
+
+
+def _set_masks(model: Model, states: Iterable[dict[str, Any]]) -> None:
+    for member, state in zip(members_of(model), states, strict=True):
+        member.dropout.random_state = state

@@ -21,8 +21,11 @@ from charrnn.training.optimizers import MOMENTS
 from charrnn.training.pace import Pace
 from charrnn.training.run import TrainingRun
 
-_FIGURES = ("step", "seconds", "evaluation_seconds", "rewinds", "lanes", "pace")
-"""Parts of a state that are numbers, or dicts of them, and that every file has."""
+_PARTS = (
+    "weights", "optimizer", "state", "step", "first_step", "seconds", "set_up_seconds", "learning_rate",
+    "evaluation_seconds", "rewinds", "cold_loss", "lanes", "pace", "health", "random_state", "cuda_random_state",
+)  # fmt: skip
+"""Of every state; only some have "other_ranks" or a "beginning"."""
 
 LARGEST_LOSS_SUM = 1e30
 """Beyond what so many losses that are sound add up to; see `charrnn.training.health.LARGEST_LOSS`."""
@@ -38,34 +41,31 @@ def check_state(run: TrainingRun, state: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: a part is missing, of another shape, or not finite.
     """
-    parts = ("weights", "optimizer", "state", *_FIGURES, "random_state")
-    missing = [name for name in parts if name not in state]
-    _require(not missing, f"it has no {', '.join(missing)}")
+    check_figures(state)
     _check_tensors("weights", state["weights"], dict(run.model.state_dict()))
     if "beginning" in state:
         _check_tensors("beginning", state["beginning"], dict(run.model.state_dict()))
     for optimizer, moments in zip(run.optimizers, _of_members(run, state["optimizer"]), strict=True):
         _check_moments(run, optimizer, moments)
     _check_hidden_state(run, state["state"])
-    check_figures(state)
     _require(state["lanes"]["index"] <= run.lanes.windows_per_epoch, "the place in the text lies behind its end")
     others = state.get("other_ranks", [])
     _require(isinstance(others, list), "other_ranks is not a list")
     for rank in (state, *others):
-        _require(isinstance(rank, dict) and "random_state" in rank, "a rank has no random_state")
+        _require(
+            isinstance(rank, dict) and {"random_state", "cuda_random_state"} <= set(rank), "a rank has no random_state"
+        )
         for random_state in _of_members(run, rank["random_state"]):
             _check_random_state(random_state)
-        _check_gpu_random_state(run, rank.get("cuda_random_state"))
+        _check_gpu_random_state(run, rank["cuda_random_state"])
 
 
 def _of_members(run: TrainingRun, stored: Any) -> list[Any]:
-    """What is stored once for a model that stands alone, and in a list for an ensemble.
+    """What is stored for each member.
 
     Raises:
-        CheckpointError: it is for another number of members.
+        CheckpointError: it is for another number of them.
     """
-    if len(run.optimizers) == 1:
-        return [stored]
     _require(_is_list(stored, len(run.optimizers)), "it has another number of members")
     return list(stored)
 
@@ -95,7 +95,7 @@ def _check_moments(run: TrainingRun, optimizer: torch.optim.Optimizer, stored: A
 
 
 def _check_tensors(what: str, stored: Any, expected: Mapping[str, Tensor]) -> None:
-    _require(isinstance(stored, dict) and set(stored) == set(expected), f"{what}: missing or unknown names")
+    _check_names(what, stored, expected)
     for name, tensor in expected.items():
         value = stored[name]
         _require(isinstance(value, Tensor) and value.dtype == torch.float32, f"{what}: no float32 tensor")
@@ -103,41 +103,46 @@ def _check_tensors(what: str, stored: Any, expected: Mapping[str, Tensor]) -> No
         _require(bool(torch.isfinite(value).all()), f"{what}: not finite")
 
 
+def _check_names(what: str, stored: Any, expected: Iterable[str]) -> None:
+    _require(isinstance(stored, dict) and set(stored) == set(expected), f"{what}: missing or unknown names")
+
+
 def check_figures(state: Mapping[str, Any]) -> None:
-    """Refuse counts and sums that cannot be right, whatever run they are for.
+    """Refuse a state that lacks a part, and counts and sums that cannot be right, whatever run they are for.
 
     Raises:
-        CheckpointError: one is missing, or not a number of its kind.
+        CheckpointError: a part is missing, or is not a number of its kind.
     """
-    missing = [name for name in _FIGURES if name not in state]
+    missing = [name for name in _PARTS if name not in state]
     _require(not missing, f"it has no {', '.join(missing)}")
-    lanes, pace, health = state["lanes"], state["pace"], state.get("health", {})
-    _require(isinstance(lanes, dict) and set(lanes) == {"epoch", "index"}, "lanes does not hold an epoch and an index")
-    paces = {field.name for field in fields(Pace)}
-    lacked = paces - set(pace) if isinstance(pace, dict) else paces
-    later = {"norm", "clipped", "lowest"}  # files of the first days have none
-    _require(lacked <= later and set(pace) <= paces, "pace lacks a field or has an unknown one")
+    lanes, pace, health = state["lanes"], state["pace"], state["health"]
+    _check_names("lanes", lanes, ("epoch", "index"))
+    _check_names("pace", pace, (field.name for field in fields(Pace)))
+    _check_names("health", health, (field.name for field in fields(Health)))
     paced = [value for name, value in pace.items() if name not in ("loss", "norm", "seconds", "lowest")]
-    known = {field.name for field in fields(Health)}
-    _require(isinstance(health, dict) and set(health) <= known, "health has an unknown field")
     healthy = [value for name, value in health.items() if name not in ("loss", "lowest", "trouble")]
     _check_counts([state["step"], state["rewinds"], *lanes.values(), *paced, *healthy])
-    _require(health.get("recovered_at", 0) <= state["step"], "health.recovered_at is a step that was not made yet")
-    first = state.get("first_step", 0)  # less than 0 where the lanes were fewer before
+    _require(health["recovered_at"] <= state["step"], "health.recovered_at is a step that was not made yet")
+    _require(isinstance(health["trouble"], str), "health.trouble is not text")
+    first = state["first_step"]  # less than 0 where the lanes were fewer before
     _require(type(first) is int and -LARGEST_NUMBER < first <= state["step"], "first_step is not an integer up to step")
-    numbers = [state["seconds"], state["evaluation_seconds"], pace["loss"], pace["seconds"], health.get("loss", 0.0)]
-    numbers.append(state.get("learning_rate", 0.0))
-    numbers += [lowest for part in (health, pace) if (lowest := part.get("lowest", math.inf)) != math.inf]
-    norm = pace.get("norm", 0.0)  # unclipped, it may be as large as a number can be
+    _check_sums(state)
+
+
+def _check_sums(state: Mapping[str, Any]) -> None:
+    pace, health = state["pace"], state["health"]
+    numbers = [state["seconds"], state["evaluation_seconds"], state["learning_rate"]]
+    numbers += [pace["loss"], pace["seconds"], health["loss"]]
+    numbers += [lowest for part in (health, pace) if (lowest := part["lowest"]) != math.inf]
+    norm = pace["norm"]  # unclipped, it may be as large as a number can be
     _require(
         all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in numbers)
         and type(norm) in (int, float)
         and math.isfinite(norm),
         "a figure is not a finite number",
     )
-    set_up = state.get("set_up_seconds", 0.0)  # which older files have not
+    set_up = state["set_up_seconds"]
     _require(type(set_up) is float and 0 <= set_up <= state["seconds"], "set_up_seconds is not a part of its seconds")
-    _require(isinstance(health.get("trouble", ""), str), "health.trouble is not text")
 
 
 def _check_counts(values: Iterable[Any]) -> None:

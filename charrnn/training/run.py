@@ -242,15 +242,16 @@ class TrainingRun:
         """All but the best weights and the history, as plain values and tensors; see `load_state_dict`.
 
         The state is that of the lanes of all ranks, in order; all of them must call this. Where there are several,
-        "other_ranks" holds the random states of all but the first.
+        "other_ranks" holds the random states of all but the first. "optimizer" and "random_state" are lists with an
+        entry for each member.
         """
         assert not self.unread, "all figures are read before a report"
         mine, *others = self.ranks.all_gather(get_random_states(self.model))
-        set_up, moments = self.new_set_up_seconds, [optimizer.state_dict() for optimizer in self.optimizers]
+        set_up = self.new_set_up_seconds
         return {
             "config": asdict(self.config),
             "weights": dict(self.model.state_dict()),
-            "optimizer": moments if len(moments) > 1 else moments[0],
+            "optimizer": [optimizer.state_dict() for optimizer in self.optimizers],
             "state": join_lanes(self.ranks.all_gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
             "step": self.step,
             "first_step": self.first_step,
@@ -276,23 +277,22 @@ class TrainingRun:
         """
         self.model.load_state_dict(state["weights"])
         # The groups stay this run's own: what they hold follows from the config.
-        stored = state["optimizer"] if len(self.optimizers) > 1 else [state["optimizer"]]
-        for optimizer, moments in zip(self.optimizers, stored, strict=True):
+        for optimizer, moments in zip(self.optimizers, state["optimizer"], strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
         self.step = state["step"]
-        self.first_step = state.get("first_step", 0)  # a file of the first days has none
+        self.first_step = state["first_step"]
         self.started -= state["seconds"]
-        self.taken_over_at, self.set_up_seconds = state["seconds"], state.get("set_up_seconds", 0.0)
-        self.set_learning_rate(state.get("learning_rate", self.learning_rate))  # an older file has none
+        self.taken_over_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
+        self.set_learning_rate(state["learning_rate"])
         self.evaluation_seconds = state["evaluation_seconds"]
         self.rewinds = state["rewinds"]
-        self.cold_loss = state.get("cold_loss")
+        self.cold_loss = state["cold_loss"]
         self.beginning = state.get("beginning", {})
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])
-        self.health = Health(**state.get("health", {}))  # a file of the first days has none
+        self.health = Health(**state["health"])
         random_states = [state, *state.get("other_ranks", [])]
         if len(random_states) == self.ranks.world_size:
             set_random_states(self.model, random_states[self.ranks.rank])

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from charrnn.config import MOST_EVALUATED, TrainConfig, config_from_dict
+from charrnn.config import TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
@@ -38,11 +38,7 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
             f"{path}: its training state is damaged, or of a later version ({error}); train again"
         ) from None
     run.load_state_dict(state)
-    # A file of the first days evaluated a long piece's beginning, and now it is pieces from all over it.
-    is_other_piece = "evaluated" not in stored.training["config"] and len(run.val_ids) > MOST_EVALUATED
-    if is_other_piece:
-        run.pace.stale, run.cold_loss = 0, None
-    if not (is_other_piece or "val_fraction" in changed):  # losses on another cannot be compared
+    if "val_fraction" not in changed:  # losses on another piece cannot be compared
         _take_history(run, stored)
 
 
@@ -65,8 +61,8 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
             "state": fresh["state"],
         }
     if "val_fraction" in changed:
-        beginning = {name: tensor.clone() for name, tensor in state["weights"].items()}
-        state = {**state, "cold_loss": None, "pace": vars(Pace(step=state["step"])), "beginning": beginning}
+        pace = vars(Pace(step=state["step"]))
+        state = {**state, "cold_loss": None, "pace": pace, "beginning": state["weights"]}
     if changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
         state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
         state["pace"] = {**state["pace"], "stale": 0, "lowest": math.inf}
@@ -84,7 +80,7 @@ def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
     before = replace(config_from_dict(TrainConfig, state["config"]), device="cpu")
     train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread)
     lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
-    return float((state["step"] - state.get("first_step", 0)) / lanes.windows_per_epoch)
+    return float((state["step"] - state["first_step"]) / lanes.windows_per_epoch)
 
 
 def _take_history(run: TrainingRun, stored: Checkpoint) -> None:
