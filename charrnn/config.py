@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range
@@ -231,11 +231,21 @@ class TrainConfig:
             raise ConfigError("nothing ends the training; give --epochs, --max-steps or --time")
 
 
-Config = TypeVar("Config", ModelConfig, TrainConfig)
+class Dataclass(Protocol):
+    """Whatever is a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Config = TypeVar("Config", bound=Dataclass)
 
 
 def config_from_dict(config_type: type[Config], values: Any) -> Config:
     """Build a config from plain values that come from a file, trusting none of them.
+
+    Args:
+        config_type: a dataclass, which checks the values' ranges itself.
+        values: by field name, or anything else.
 
     Raises:
         ConfigError: not a dict, a field is missing, unknown or of another type, or a value is out of its range.

@@ -104,7 +104,7 @@ ALLOWED = {
     "storage": {
         "unpickling": "",
         "tensorfile": "unpickling",
-        "header": "config encoder errors metrics options shapes unpickling",
+        "header": "config errors metrics options shapes unpickling",
         "mistaken": "kinds unpacking",
         "archive": "config encoder errors header kinds metrics mistaken options shapes standard_input tensorfile",
         "outputs": "disk errors standard_input",

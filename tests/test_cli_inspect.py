@@ -15,7 +15,6 @@ from conftest import clean_environment, make_text, read_terminal, run_charrnn, t
 
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN
-from charrnn.text.options import NO, YES
 from charrnn.training.evaluation import evaluate
 
 
@@ -127,7 +126,7 @@ def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_th
     contents = torch.load(trained / "words.pt", weights_only=True)
     contents |= {"model": asdict(small.config), "weights": dict(small.state_dict())}  # lines are not recalled
     training = {**contents["training"], "config": {**contents["training"]["config"], "evaluated": 900}}
-    for name, lines in (("lined.pt", YES), ("streamed.pt", NO)):
+    for name, lines in (("lined.pt", True), ("streamed.pt", False)):
         text = {**contents["text"], "lines": lines}
         torch.save({**contents, "training": training, "text": text}, trained / name)
     counted = json.loads(inspect("--json", checkpoint="lined.pt").stdout)["baseline"]["characters"]
@@ -136,7 +135,7 @@ def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_th
     shown = inspect("streamed.pt", checkpoint="lined.pt").stdout
     assert re.search(rf"^\*    evaluated  +{counted}  +900$", shown, re.M)
     assert "their losses are over different parts of the text" in shown
-    torch.save({**contents, "text": {**contents["text"], "lines": YES}}, trained / "whole.pt")
+    torch.save({**contents, "text": {**contents["text"], "lines": True}}, trained / "whole.pt")
     whole = inspect("whole.pt", checkpoint="words.pt").stdout
     assert "cannot be compared" not in whole, "all of the same held-out piece"
 
@@ -182,6 +181,7 @@ def test_json_holds_what_is_promised(inspect, trained):
     assert card["corpus"]["name"] == "words.txt"
     assert sum(card["corpus"]["counts"]) == card["corpus"]["characters"] == 20_000
     assert len(card["corpus"]["sha256"]) == 64
+    assert (card["text"]["unit"], card["text"]["lowercase"]) == ("character", False)
     assert {"step", "train_loss", "val_loss"} <= set(card["history"][0])
 
 

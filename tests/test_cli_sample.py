@@ -612,7 +612,7 @@ def test_a_mixture_of_models_whose_lines_end_differently_is_told(sample, returns
 @pytest.mark.parametrize(
     ("form", "told"),
     [
-        ({"lowercase": "yes"}, "in lowercase"),
+        ({"lowercase": True}, "in lowercase"),
         ({"normalize": "nfc"}, "in its original case and normalized by nfc"),
         ({}, ""),
     ],

@@ -263,7 +263,7 @@ def crlf_models(trained):
     """Three models with the same weights that know CR, one of which reads CR LF as LF, and one small letters alone."""
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = "".join(sorted(contents["characters"].replace("B", "\r")))
-    for name, changes in {"keep": {}, "lf": {"newline": "lf"}, "low": {"lowercase": "yes"}}.items():
+    for name, changes in {"keep": {}, "lf": {"newline": "lf"}, "low": {"lowercase": True}}.items():
         text = {**contents["text"], **changes}
         torch.save({**contents, "characters": characters, "text": text}, trained / f"{name}.pt")
     return "tin sole\r\nmare nap\r\nkilo\r\n" * 9
@@ -546,8 +546,7 @@ def test_what_becomes_of_invalid_bytes_does_not_depend_on_the_order_of_models(co
 def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"][:-1]
-    text_options = {**contents["text"], "unknown": "yes"}
-    torch.save({**contents, "characters": characters, "text": text_options}, trained / "rare.pt")
+    torch.save({**contents, "characters": characters, "has_unknown": True}, trained / "rare.pt")
     text, unknown = "Tin sole\n" * 9, contents["characters"][-1] + "§§"
     plain = json.loads(command("rare.pt", "--score", "-", "--json", stdin=text).stdout)
     odd = json.loads(command("rare.pt", "--score", "-", "--json", stdin=text + unknown).stdout)

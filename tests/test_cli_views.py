@@ -166,8 +166,9 @@ def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(ins
 def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"][:-4] + "\udcc3\udce9\ufffd"
-    text = {**contents["text"], "unknown": "yes", "errors": "surrogateescape"}
-    torch.save({**contents, "characters": "".join(sorted(characters)), "text": text}, trained / "odd.pt")
+    text = {**contents["text"], "errors": "surrogateescape"}
+    alphabet = {"characters": "".join(sorted(characters)), "has_unknown": True}
+    torch.save({**contents, **alphabet, "text": text}, trained / "odd.pt")
     asked = ["--text", "T\udce9n", "--top-k", "99"]
     run = run_charrnn(trained, "inspect", "odd.pt", "--embeddings", *asked, "--json")
     assert b"\\ud" not in run.stdout, "no lone surrogate"
@@ -349,7 +350,7 @@ def test_no_letter_is_as_near_as_two(inspect):
 
 def test_each_model_reads_a_text_as_it_learned_to(trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "text": {**contents["text"], "lowercase": "yes"}}, trained / "lower.pt")
+    torch.save({**contents, "text": {**contents["text"], "lowercase": True}}, trained / "lower.pt")
 
     def shown(*names):
         return json.loads(run_in(trained, "inspect", *names, "--text", "BANANA", "--json").stdout)

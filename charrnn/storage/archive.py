@@ -7,8 +7,8 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     format_version    1
     model             the fields of `ModelConfig`
     characters        the alphabet, one string in code-point order: an id is a place in it
-    text              how text becomes characters: the fields of `TextOptions`, and "unknown", whether one more id, the
-                      last, stands for all characters that are not in the alphabet; strings, some "yes" or "no"
+    has_unknown       whether one more id, the last, stands for all characters that are not in the alphabet
+    text              how text becomes characters: the fields of `TextOptions`
     weights           the best weights by validation loss, float32, named as `parameter_shapes` names them
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
@@ -43,7 +43,7 @@ from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, name_of, told_of_address, told_of_home
-from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header, read_text_options, store_text_options
+from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header
 from charrnn.storage.mistaken import ask_for_another, other_kind
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
@@ -177,7 +177,8 @@ def describe_checkpoint(
         "format_version": FORMAT_VERSION,
         "model": asdict(model),
         "characters": encoder.characters,
-        "text": store_text_options(text, encoder),
+        "has_unknown": encoder.has_unknown,
+        "text": asdict(text),
         "history": [asdict(row) for row in history],
         "corpus": asdict(corpus),
         "made": dict(made),
@@ -268,11 +269,11 @@ def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None
 
 
 def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]], *, can_go_on: bool) -> Checkpoint:
-    text, has_unknown = read_text_options(header["text"])
+    text = config_from_dict(TextOptions, header["text"])
     model = config_from_dict(ModelConfig, header["model"])
     return Checkpoint(
         model=model,
-        encoder=CharEncoder(header["characters"], text.unit, has_unknown),
+        encoder=CharEncoder(header["characters"], text.unit, header["has_unknown"]),
         text=text,
         weights=weights,
         history=[HistoryRow(**row) for row in header["history"]],

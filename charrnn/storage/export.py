@@ -34,7 +34,8 @@ _FOLDER = "slim"
 def to_safetensors(checkpoint: Checkpoint) -> bytes:
     """Write the best weights, with the model's shape and its alphabet as metadata."""
     described = _describe(checkpoint)
-    metadata = {name: json.dumps(described[name]) for name in ("format_version", "model", "characters", "text")}
+    told = ("format_version", "model", "characters", "has_unknown", "text")
+    metadata = {name: json.dumps(described[name]) for name in told}
     header: dict[str, Any] = {"__metadata__": {"format": described["format"], **metadata}}
     offset = 0
     for name, weight in checkpoint.weights.items():

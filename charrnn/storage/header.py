@@ -20,16 +20,15 @@ from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.shapes import parameter_shapes
 from charrnn.storage.unpickling import StoredTensor
-from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import BYTE, NO, YES, TextOptions
+from charrnn.text.options import BYTE, TextOptions
 
 FORMAT = "charrnn"
 FORMAT_VERSION = 1
 """The latest that is written, and can be read."""
 
 SECTIONS: dict[str, type] = {
-    "model": dict, "characters": str, "text": dict, "weights": dict, "history": list, "corpus": dict, "made": dict,
-    "training": dict,
+    "model": dict, "characters": str, "has_unknown": bool, "text": dict, "weights": dict, "history": list,
+    "corpus": dict, "made": dict, "training": dict,
 }  # fmt: skip
 """Parts that every checkpoint has beside its format and its version, and their types."""
 
@@ -69,42 +68,23 @@ def _check_sections(header: Mapping[str, Any]) -> None:
     for name, expected in SECTIONS.items():
         if not isinstance(header.get(name), expected):
             raise ConfigError(f"{name} is missing, or is not a {expected.__name__}")
-    characters, corpus = header["characters"], header["corpus"]
-    vocab_size = config_from_dict(ModelConfig, header["model"]).vocab_size
-    for name in ("text", "made"):
-        if not all(isinstance(value, str) for pair in header[name].items() for value in pair):
-            raise ConfigError(f"{name} has something that is not text")
-    options, has_unknown = read_text_options(header["text"])
-    if options.lines and header["model"].get("recall"):
+    characters, has_unknown = header["characters"], header["has_unknown"]
+    model, text = config_from_dict(ModelConfig, header["model"]), config_from_dict(TextOptions, header["text"])
+    if not all(isinstance(value, str) for pair in header["made"].items() for value in pair):
+        raise ConfigError("made has something that is not text")
+    if text.lines and model.recall:
         raise ConfigError("lines that are kept apart are recalled")
     if not characters:
         raise ConfigError("there are no characters")
-    if len(characters) + has_unknown != vocab_size:
-        raise ConfigError(f"{len(characters)} characters where the config asks for {vocab_size - has_unknown}")
-    if options.unit == BYTE and max(characters) > LAST_BYTE:
+    if len(characters) + has_unknown != model.vocab_size:
+        raise ConfigError(f"{len(characters)} characters where the config asks for {model.vocab_size - has_unknown}")
+    if text.unit == BYTE and max(characters) > LAST_BYTE:
         raise ConfigError("characters are more than bytes")
     if any(left >= right for left, right in itertools.pairwise(characters)):
         raise ConfigError("characters are not in code-point order")
-    _check_corpus(corpus, vocab_size)
+    _check_corpus(header["corpus"], model.vocab_size)
     _check_history(header["history"])
     _check_training(header["training"])
-
-
-def store_text_options(options: TextOptions, encoder: CharEncoder) -> dict[str, str]:
-    """What a checkpoint's `text` holds."""
-    return {**options.to_dict(), "unknown": YES if encoder.has_unknown else NO}
-
-
-def read_text_options(stored: Mapping[str, Any]) -> tuple[TextOptions, bool]:
-    """How text becomes characters, and whether one id stands for all that are not in the alphabet.
-
-    Raises:
-        ConfigError: something in it is not known.
-    """
-    unknown = stored.get("unknown")
-    if unknown not in (YES, NO):
-        raise ConfigError("text does not say whether there is an id for unknown characters")
-    return TextOptions.from_dict({name: value for name, value in stored.items() if name != "unknown"}), unknown == YES
 
 
 def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:

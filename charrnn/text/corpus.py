@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -272,7 +272,7 @@ def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: Rea
         **parts,
         sha256=meter.sha256,
         sizes=meter.sizes,
-        text={**reading.options.to_dict(), "encoding": reading.options.codec},
+        text={**asdict(reading.options), "encoding": reading.options.codec},
         rules=RULES,
         python=sys.version_info[:2],  # of its decoders and of Unicode
         characters=encoder.characters,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
 
 from charrnn.config import CHOICES, check_options
 from charrnn.errors import ConfigError
 
 CHARACTER, BYTE = CHOICES["unit"]
-YES, NO = "yes", "no"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,24 +66,6 @@ class TextOptions:
     def as_bytes_are(self) -> TextOptions:
         """How bytes are decoded, and nothing else."""
         return TextOptions(unit=self.unit, encoding=self.encoding, errors=self.errors)
-
-    def to_dict(self) -> dict[str, str]:
-        """As a checkpoint holds them: text alone."""
-        return {name: {True: YES, False: NO}.get(value, value) for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> TextOptions:
-        """Restore what `to_dict` gave.
-
-        Raises:
-            ConfigError: a name or a value is not known.
-        """
-        other = set(stored) ^ {field.name for field in fields(cls)}
-        if other:
-            raise ConfigError(f"text options missing or unknown: {', '.join(sorted(map(str, other))):.100}")
-        if any(stored[name] not in (YES, NO) for name in ("lowercase", "lines")):
-            raise ConfigError("a text option is neither yes nor no")
-        return cls(**{name: {YES: True, NO: False}.get(value, value) for name, value in stored.items()})
 
 
 def _is_text_encoding(name: str) -> bool:

@@ -76,7 +76,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "num_parameters": count_parameters(contents.model),
         "parameters": [asdict(weight) for weight in parameter_table(contents)],
         "characters": contents.encoder.characters,
-        "text": contents.text.to_dict(),
+        "text": asdict(contents.text),
         "best": _describe_best(subject),
         "baseline": _describe_baseline(measured),
         "losses_compare": contents.losses_compare,

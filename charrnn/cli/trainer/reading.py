@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -52,7 +52,7 @@ def initial_reading(request: Request, ranks: Ranks) -> ReadOptions:
         ConfigError: it reads another unit, or is made for something else.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
-    given = {name: value for name, value in request.explicit.items() if name in text.to_dict() or name == "lines"}
+    given = {name: value for name, value in request.explicit.items() if name in asdict(text)}
     if given.get("unit", text.unit) != text.unit:
         raise ConfigError(f"--unit is {given['unit']}, and {request.source} has learned {text.unit}s; leave it out")
     return replace(request.reading, options=replace(text, **given), known=encoder)
