@@ -253,7 +253,7 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
     if not isinstance(values, dict):
         raise ConfigError(f"{config_type.__name__} is a {type(values).__name__} where a dict belongs")
     expected = {field.name: str(field.type) for field in fields(config_type)}
-    needed = {field.name for field in fields(config_type) if field.default is MISSING}
+    needed = {field.name for field in fields(config_type) if field.default is field.default_factory is MISSING}
     # Fields with a default may be missing: a file of an earlier version lacks what was added since.
     if not needed <= set(values) <= set(expected):
         names = ", ".join(sorted(map(str, (needed - set(values)) | (set(values) - set(expected)))))
@@ -265,8 +265,10 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
 
 
 def _has_type(value: Any, annotation: str) -> bool:
-    """Check a plain value against an annotation such as "int" or "float | None"; a bool is no number."""
+    """Check a plain value against an annotation: "float | None", "list[str]" and the like; a bool is no number."""
     names = [name.strip() for name in annotation.split("|")]
     if value is None:
         return "None" in names
+    if type(value) is list:
+        return any(name.startswith("list[") and all(_has_type(item, name[5:-1]) for item in value) for name in names)
     return type(value).__name__ in names or ("float" in names and type(value) is int)

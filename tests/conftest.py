@@ -30,9 +30,11 @@ from charrnn.config import GATES, ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine, build_engine
 from charrnn.network.ensemble import Model, build_model
+from charrnn.storage.origin import Origin
 from charrnn.training import checkpoint
 from charrnn.training.precision import probe_precision
 
+NOWHERE = Origin(texts=[])
 ROOT = Path(__file__).parents[1]
 CORPORA = ROOT / "corpora"
 TINY_SHAKESPEARE = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
@@ -287,8 +289,8 @@ def read_whole(model: Engine, ids: Any, **options: Any) -> Reading:
 
 
 def write_checkpoint(path: Path, **contents: Any) -> None:
-    """Write a checkpoint of what `snapshot` takes."""
-    checkpoint.write(path, checkpoint.snapshot(**contents))
+    """Write a checkpoint of what `snapshot` takes; where nothing is said of it, it comes from nowhere."""
+    checkpoint.write(path, checkpoint.snapshot(**{"origin": NOWHERE, **contents}))
 
 
 def train_briefly(folder: Path, *arguments: str) -> None:

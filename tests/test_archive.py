@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import write_checkpoint
+from conftest import NOWHERE, write_checkpoint
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, OutputError
@@ -118,8 +118,8 @@ def test_a_snapshot_stays_what_it_is_while_training_goes_on(tmp_path):
     model = CharRNN(CONFIG)
     before = model.head.bias.detach().clone()
     contents = checkpoint.snapshot(
-        model=CONFIG, encoder=CharEncoder("abcde"), weights=model.state_dict(), history=HISTORY, corpus=CORPUS, made={},
-        training={**SUMMARY, "weights": model.state_dict()},
+        model=CONFIG, encoder=CharEncoder("abcde"), weights=model.state_dict(), history=HISTORY, corpus=CORPUS,
+        origin=NOWHERE, made={}, training={**SUMMARY, "weights": model.state_dict()},
     )  # fmt: skip
     with torch.no_grad():
         model.head.bias += 1
@@ -135,7 +135,7 @@ def test_last_weights_that_are_the_best_take_no_memory_of_their_own_and_are_stor
     last["head.bias"] += 1
     contents = checkpoint.snapshot(
         model=CONFIG, encoder=CharEncoder("abcde"), weights=best, weights_stay=True, history=HISTORY, corpus=CORPUS,
-        made={}, training={**SUMMARY, "weights": last},
+        origin=NOWHERE, made={}, training={**SUMMARY, "weights": last},
     )  # fmt: skip
     kept, copied = contents["weights"], contents["training"]["weights"]
     assert [name for name in last if copied[name].data_ptr() != kept[name].data_ptr()] == ["head.bias"]
@@ -224,6 +224,11 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c["history"][0].update(val_loss="1"), "is not a number"),
         (lambda c: c["corpus"].update(counts="many"), "corpus has other fields"),
         (lambda c: c["made"].update(torch=2), "made has something that is not text"),
+        (lambda c: c.pop("origin"), "origin is missing, or is not a dict"),
+        (lambda c: c["origin"].update(texts=["a", 2]), r"Origin.texts is \['a', 2\] where list\[str\] belongs"),
+        (lambda c: c["origin"].update(texts=DOUBLED), r"Origin.texts is \(\(\(.* where list\[str\] belongs"),
+        (lambda c: c["origin"].update(threads_given=1), "Origin.threads_given is 1 where bool belongs"),
+        (lambda c: c["origin"].update(init_from=["a"]), r"Origin.init_from is \['a'\] where str \| None belongs"),
         (lambda c: c["weights"]["head.bias"].fill_(float("nan")), "head.bias holds NaN or infinity"),
         (lambda c: c["weights"]["head.bias"][3:].fill_(float("-inf")), "head.bias holds NaN or infinity"),
         (lambda c: c["training"].update(x=torch.zeros([1] * 9)), "a tensor has too many dimensions"),

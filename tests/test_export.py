@@ -20,6 +20,7 @@ from charrnn.errors import OutputError
 from charrnn.storage import outputs
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
+from charrnn.storage.origin import Origin
 from charrnn.text.encoder import CharEncoder
 
 
@@ -60,6 +61,7 @@ def test_a_slim_checkpoint_is_one_to_torch_and_to_us(contents, trained, tmp_path
     assert set(slim) == set(whole)
     for name in set(whole) - {"weights", "training", "made"}:
         assert slim[name] == whole[name], name
+    assert slim["origin"]["texts"] == ["words.txt"]
     assert slim["made"] == {name: told for name, told in whole["made"].items() if name != "command"}
     assert set(slim["training"]) == {"step", "seconds", "config", "cold_loss"}
     assert all(torch.equal(slim["weights"][name], weight) for name, weight in whole["weights"].items())
@@ -90,11 +92,17 @@ def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_i
 
 
 def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_without(contents, tmp_path):
+    paths = {
+        "texts": ["/home/me/secret/words.txt"], "include": ["secret*"], "exclude": ["secret*"], "log": "secret.log",
+        "cache": "secret", "init_from": "C:\\secret\\old.pt",
+    }  # fmt: skip
     told = {"command": "charrnn train /home/me/secret/words.txt", "job": "my-job"}
-    private = dataclasses.replace(contents, made=contents.made | told)
+    private = dataclasses.replace(contents, origin=Origin(**paths), made=contents.made | told)
     for data in (to_slim_checkpoint(private), to_safetensors(private)):
         assert not [word for word in (b"secret", b"my-job", contents.made["command"].encode()) if word in data]
     (tmp_path / "slim.pt").write_bytes(to_slim_checkpoint(private))
+    public = read_checkpoint(str(tmp_path / "slim.pt")).origin
+    assert public == Origin(texts=["words.txt"], init_from="old.pt"), "names that a reader asks for, and no more"
     (tmp_path / "whole.pt").write_bytes(to_slim_checkpoint(contents))
     shown = run(tmp_path, "inspect", "slim.pt")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -111,16 +119,15 @@ def test_a_slim_checkpoint_finds_what_was_held_out_by_name_and_tells_no_folder_o
     (tmp_path / "a.txt").write_bytes(text[:18_000])
     (tmp_path / "b c.txt").write_bytes(text[18_000:])
     monkeypatch.chdir(tmp_path)
-    command = "charrnn train /home/me/secret/a.txt --time 3m"
-    for typed in ("--val-text '/home/me/secret/b c.txt'", "'--val-text=C:\\secret\\b c.txt'"):
+    for typed in ("/home/me/secret/b c.txt", "C:\\secret\\b c.txt"):
         corpus = dataclasses.replace(contents.corpus, name="a.txt")
-        made = contents.made | {"command": f"{command} {typed}"}
+        origin = Origin(texts=["/home/me/secret/a.txt"], val_texts=[typed])
         (tmp_path / "slim.pt").write_bytes(
-            to_slim_checkpoint(dataclasses.replace(contents, corpus=corpus, made=made)),
+            to_slim_checkpoint(dataclasses.replace(contents, corpus=corpus, origin=origin)),
         )
         assert b"secret" not in (tmp_path / "slim.pt").read_bytes()
         slim = read_checkpoint("slim.pt")
-        assert slim.made["command"] == "charrnn train a.txt --val-text 'b c.txt'"
+        assert slim.origin == Origin(texts=["a.txt"], val_texts=["b c.txt"])
         assert to_slim_checkpoint(slim) == (tmp_path / "slim.pt").read_bytes()
         for given in (None, "a.txt"):
             found = find_text(slim, "slim.pt", given)

@@ -13,6 +13,7 @@ from charrnn.cli.trainer import launch, opening, resumption
 from charrnn.cli.trainer.launch import choose_device
 from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
+from charrnn.storage.origin import Origin
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions
 from charrnn.training.group import Group
@@ -148,16 +149,18 @@ def test_each_host_keeps_encoded_texts_where_it_was_told_to(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("flags", "explicit", "before", "threads"),
-    [("", {}, 3, [3, 8]), ("--threads 3", {}, 3, [3, 3]), ("", {"threads": 3}, 3, [3, 3]), ("", {}, 2, [2, 2])],
+    ("given", "explicit", "before", "threads"),
+    [(False, {}, 3, [3, 8]), (True, {}, 3, [3, 3]), (False, {"threads": 3}, 3, [3, 3]), (False, {}, 2, [2, 2])],
 )
 def test_a_resume_on_hosts_of_different_size_gives_each_process_the_threads_of_its_own(
-    monkeypatch, flags, explicit, before, threads
+    monkeypatch, given, explicit, before, threads
 ):
     """Those of a flag are everybody's, in an earlier command too, of which a number that nobody would choose tells."""
     monkeypatch.setattr(resumption, "allotted_cores", lambda: 3)
     monkeypatch.setattr(resumption.os, "cpu_count", lambda: 8)
-    stored = SimpleNamespace(training={"other_ranks": [{}]}, made={"cores": "3"}, given=lambda flag: flags)
+    stored = SimpleNamespace(
+        training={"other_ranks": [{}]}, made={"cores": "3"}, origin=Origin(texts=[], threads_given=given)
+    )
     config = TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01, threads=before)
     found, heard = [], []
     for part, here in zip(parts(2), (3, 8), strict=True):

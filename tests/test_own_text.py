@@ -16,6 +16,7 @@ from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError
 from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.origin import Origin
 from charrnn.text import corpus
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions
@@ -27,8 +28,8 @@ def contents(trained):
     return read_checkpoint(str(trained / "words.pt"))
 
 
-def moved(contents, command):
-    return dataclasses.replace(contents, made={**contents.made, "command": command})
+def moved(contents, *texts, val_texts=()):
+    return dataclasses.replace(contents, origin=Origin(texts=[*texts], val_texts=[*val_texts]))
 
 
 def test_the_text_is_found_beside_the_checkpoint_and_cut_as_in_training(contents, trained, tmp_path, monkeypatch):
@@ -46,12 +47,11 @@ def test_it_is_cut_by_the_share_that_was_held_out(contents, trained):
     assert (len(found.train), len(found.held_out)) == (14_000, 6_000)
 
 
-def test_it_is_found_where_the_command_had_it_and_in_this_folder(contents, trained, tmp_path, monkeypatch):
+def test_it_is_found_where_the_training_had_it_and_in_this_folder(contents, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nowhere = str(tmp_path / "other" / "words.pt")
     assert find_text(contents, nowhere) is None
-    command = f"charrnn train {trained / 'words.txt'} -o 'it.pt'"
-    assert find_text(moved(contents, command), nowhere).path == str(trained / "words.txt")
+    assert find_text(moved(contents, str(trained / "words.txt")), nowhere).path == str(trained / "words.txt")
     (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes())
     assert find_text(contents, nowhere).path == "words.txt"
 
@@ -88,7 +88,7 @@ def test_of_a_log_that_has_grown_since_what_was_learned_from_is_read(contents, t
 
 def test_a_text_that_is_given_is_found_whatever_lies_by_now_where_one_was_held_out(contents, trained, tmp_path):
     (tmp_path / "val.txt").write_bytes(b"\xff")
-    held_out = moved(contents, f"charrnn train a.txt --val-text {tmp_path / 'val.txt'}")
+    held_out = moved(contents, "a.txt", val_texts=[str(tmp_path / "val.txt")])
     assert find_text(held_out, "m.pt", str(trained / "words.txt")) is not None
 
 
@@ -98,8 +98,9 @@ def cached(contents, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "MAPPED_BYTES", 20_000)
     monkeypatch.setattr(own_text, "default_folder", lambda: tmp_path / "own")
 
-    def find(flags=""):
-        found = find_text(moved(contents, f"charrnn train words.txt {flags}"), "m.pt", str(trained / "words.txt"))
+    def find(**origin):
+        kept = dataclasses.replace(contents, origin=Origin(texts=["words.txt"], **origin))
+        found = find_text(kept, "m.pt", str(trained / "words.txt"))
         assert contents.encoder.decode(found.train) == (trained / "words.txt").read_text()[:18_000]
         return Path(found.train.filename).parent.name if isinstance(found.train, np.memmap) else None
 
@@ -109,10 +110,10 @@ def cached(contents, trained, tmp_path, monkeypatch):
 def test_a_large_text_that_is_given_is_mapped_as_in_training(contents, trained, tmp_path, cached, monkeypatch):
     reading = {"options": contents.text, "encoder": contents.encoder}
     corpus.read_corpus([str(trained / "words.txt")], ReadOptions(**reading, cache=Cache(tmp_path / "there")))
-    assert cached(f"--cache {tmp_path / 'there'}") == "there"
+    assert cached(cache=str(tmp_path / "there")) == "there"
     assert not (tmp_path / "own").exists()
-    assert cached("--no-cache") is None
-    assert cached(f"--cache={tmp_path / 'nowhere'}") == cached() == "own"
+    assert cached(no_cache=True) is None
+    assert cached(cache=str(tmp_path / "nowhere")) == cached(cache="\0") == cached() == "own"
     assert not (tmp_path / "nowhere").exists(), "a stranger's checkpoint may name any folder"
     monkeypatch.setattr(corpus, "MAPPED_BYTES", 20_001)
     assert cached() is None
@@ -150,14 +151,16 @@ def test_a_text_that_became_other_characters_is_not_the_one(contents, trained):
     assert find_text(other, str(trained / "words.pt")) is None
 
 
-@pytest.mark.parametrize("flags", [["b.txt"], ["b.txt", "--lines"], ["--lines", "--val-text", "b.txt"]])
+@pytest.mark.parametrize(
+    "flags", [["b.txt"], ["b.txt", "--lines"], ["--lines", "b.txt"], ["--lines", "--val-text", "b.txt"]]
+)
 def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monkeypatch, flags):
     """Of lines each text leaves one open, which a line feed of no file's ends."""
     monkeypatch.chdir(tmp_path)
     texts = {"a.txt": make_text(2000).rstrip("\n"), "b.txt": make_text(900, seed=1).rstrip("\n")}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    train_briefly(tmp_path, "a.txt", *flags, "--hidden-size", "8", "--max-steps", "1")
+    train_briefly(tmp_path, "a.txt", "--hidden-size", "8", *flags, "--max-steps", "1")
     contents = read_checkpoint("a.pt")
     found, are_learned = find_text(contents, "a.pt"), "--val-text" not in flags
     assert found.path == ("a.txt and 1 more" if are_learned else "a.txt")
@@ -173,19 +176,18 @@ def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monke
 
 def test_what_was_held_out_by_name_is_found_beside_the_checkpoint_too(contents, tmp_path):
     (tmp_path / "b.txt").write_text("b")
-    for typed in ("--val-text gone/b.txt", "--val-text=gone/b.txt"):
-        told = moved(contents, f"charrnn train a.txt {typed} --epochs 3")
-        assert own_text._val_texts(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
+    told = moved(contents, "a.txt", val_texts=["gone/b.txt"])
+    assert own_text._val_texts(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
 
 
 def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo(tmp_path / "words.txt")  # reading it would wait for ever
-    for command in ("charrnn train words.txt", "charrnn train 'words.txt", "charrnn train a\0/words.txt"):
-        assert find_text(moved(contents, command), str(tmp_path / "m.pt")) is None
+    for texts in (["words.txt"], [], [""], ["a\0/words.txt"], ["words.txt", "\0"]):
+        assert find_text(moved(contents, *texts), str(tmp_path / "m.pt")) is None
     monkeypatch.setattr(own_text, "read_corpus", None)
     empty = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, bytes=0))
-    assert find_text(moved(empty, "charrnn train words.txt"), str(tmp_path / "m.pt")) is None, "its size is zero"
+    assert find_text(moved(empty, "words.txt"), str(tmp_path / "m.pt")) is None, "its size is zero"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="only Linux has such files")
@@ -201,10 +203,10 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_never_ends(contents, tr
     monkeypatch.setattr(own_text, "read_corpus", refuse)
     alone = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name=endless, bytes=0))
     assert find_text(alone, "m.pt") is None
-    for command in (f"charrnn train {words} {endless}", f"charrnn train x/words.txt --val-text {endless}"):
-        assert find_text(moved(contents, command), str(trained / "words.pt")) is None
+    for hostile in (moved(contents, words, endless), moved(contents, "x/words.txt", val_texts=[endless])):
+        assert find_text(hostile, str(trained / "words.pt")) is None
         with pytest.raises(CorpusError):
-            find_text(moved(contents, command), "m.pt", words)
+            find_text(hostile, "m.pt", words)
     assert {paths[0] for paths, _ in read} == {words}
     assert endless not in str(read)
 
@@ -216,9 +218,9 @@ def test_a_strangers_checkpoint_cannot_make_it_ask_another_machine(contents, tmp
     for module, name in ((os, "stat"), (os.path, "isfile"), (os.path, "isdir")):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda path, *_, real=real, **__: asked.append(os.fspath(path)) or real(path))
-    command = f"charrnn train '{root}/words.txt' '{root}/more.txt' --val-text '{root}/val.txt'"
+    elsewhere = moved(contents, f"{root}/words.txt", f"{root}/more.txt", val_texts=[f"{root}/val.txt"])
     named = dataclasses.replace(contents.corpus, name=f"{root}/words.txt")
-    for changed in (moved(contents, command), dataclasses.replace(contents, corpus=named)):
+    for changed in (elsewhere, dataclasses.replace(contents, corpus=named)):
         assert find_text(changed, "x.pt") is None
         describe_absence(changed, "x.pt")
     assert not [path for path in asked if "host" in path]
@@ -226,9 +228,9 @@ def test_a_strangers_checkpoint_cannot_make_it_ask_another_machine(contents, tmp
 
 
 def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, monkeypatch):
-    def told(name, command=""):
+    def told(name):
         corpus = dataclasses.replace(contents.corpus, name=name)
-        return describe_absence(dataclasses.replace(moved(contents, command), corpus=corpus), str(tmp_path / "m.pt"))
+        return describe_absence(dataclasses.replace(moved(contents, name), corpus=corpus), str(tmp_path / "m.pt"))
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "letters").mkdir()
@@ -238,9 +240,7 @@ def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, 
     )
     assert told("words.txt") == "words.txt is not where it was, or has changed; --corpus FILE says where it is"
     for name in ("a\0", "a" * 300):
-        assert told(name, f"charrnn train '{name}'").endswith(
-            "is not where it was, or has changed; --corpus FILE says where it is"
-        )
+        assert told(name).endswith("is not where it was, or has changed; --corpus FILE says where it is")
     (tmp_path / "other.txt").write_text("another text")
     of_folder = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name="letters"))
     with pytest.raises(CorpusError, match="give all that was read of it, in its order, as one file"):

@@ -18,6 +18,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.config import GATES
 from charrnn.network.ensemble import members_of
 from charrnn.storage.archive import CorpusFacts
+from charrnn.storage.origin import Origin
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder
@@ -186,17 +187,17 @@ MOVED = "threads: 2, before 3, for want of cores: not bit for bit"
 
 
 @pytest.mark.parametrize(
-    ("made", "explicit", "threads", "told"),
+    ("made", "given", "explicit", "threads", "told"),
     [
-        ({}, {}, 2, MOVED),
-        ({"cores": "8", "command": "charrnn train verse.txt"}, {}, 2, MOVED),
-        ({"cores": "2"}, {}, 3, ""),
-        ({"cores": "8", "command": "charrnn train verse.txt --threads 3"}, {}, 3, ""),
-        ({"cores": "8"}, {"threads": 4}, 4, ""),
+        ({}, False, {}, 2, MOVED),
+        ({"cores": "8"}, False, {}, 2, MOVED),
+        ({"cores": "2"}, False, {}, 3, ""),
+        ({"cores": "8"}, True, {}, 3, ""),
+        ({"cores": "8"}, False, {"threads": 4}, 4, ""),
     ],
 )
 def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unless_it_is_asked_to(
-    tmp_path, monkeypatch, denormals_stay, made, explicit, threads, told
+    tmp_path, monkeypatch, denormals_stay, made, given, explicit, threads, told
 ):
     """On two cores, that which no flag decides; on a machine of as many cores as before it is what it was."""
     monkeypatch.setattr(resumption, "allotted_cores", lambda: 2)
@@ -208,7 +209,7 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
     write_checkpoint(
         tmp_path / "verse.pt", model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
         corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts), made=made,
-        training=run.state_dict(),
+        origin=Origin(texts=["verse.txt"], threads_given=given), training=run.state_dict(),
     )  # fmt: skip
     request = Request(
         texts=(str(tmp_path / "verse.txt"),), reading=ReadOptions(), out=str(tmp_path / "verse.pt"), options={},
@@ -217,4 +218,5 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
     )  # fmt: skip
     launch = resumption.resume_run(request, corpus, Neighbours())
     assert (launch.run.config.threads, launch.keeper.threads) == (threads, threads)
+    assert launch.origin.threads_given == (given or "threads" in explicit), "as a later resume wants to know"
     assert launch.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import make_text
+from conftest import make_text, run_charrnn
 from processes import Training, slow_steps, train
 from test_training import finish, start
 
@@ -152,13 +152,17 @@ def test_a_run_that_began_so_is_resumed_as_any_other(folder):
 
 
 @pytest.mark.slow
-def test_who_starts_the_same_command_again_goes_on_with_what_it_began(folder):
+def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_it_began_is_not_forgotten(folder):
     """As a job does that a cluster has queued again, whose script adds --resume where there is a checkpoint."""
     flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--min-count", 10_000, "--max-steps"]
     begun = train(folder, *flags, 5)
     assert begun.process.exitcode == 0, begun.stderr
+    between = train(folder, "--out", "tuned.pt", "--max-steps", 6, "--resume")
+    assert between.process.exitcode == 0, between.stderr
     again = train(folder, *flags, 8, "--resume")
-    assert (again.process.exitcode, "going on after step 5" in again.stderr) == (0, True), again.stderr
+    assert (again.process.exitcode, "going on after step 6" in again.stderr) == (0, True), again.stderr
+    shown = run_charrnn(folder, "inspect", "tuned.pt", "--novelty", 20, "--json")
+    assert b"what the model that it began with had learned from is not looked at" in shown.stdout, shown.stderr
     shutil.copy(folder / "base.pt", folder / "other.pt")
     refused = train(folder, "--init-from", "other.pt", *flags[2:], 9, "--resume")
     assert (refused.process.exitcode, "give one of them" in refused.stderr) == (2, True), refused.stderr

@@ -12,9 +12,10 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     weights           the best weights by validation loss, float32, named as `parameter_shapes` names them
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
+    origin            where the training comes from: the fields of `Origin`; an export has names alone of it, no folders
     made              {"charrnn", "torch", "numpy", "python", "platform", "cores", "command", "created"}, and "job"
-                      where torchrun started it: the names of all its launches, with a slash between; an export has no
-                      job, and of the command the names of its texts alone, where one was held out by name
+                      where torchrun started it: the names of all its launches, with a slash between; an export has
+                      neither command nor job
     training          what it takes to go on: see `TrainingRun.state_dict`
 
 `charrnn.training.checkpoint` writes it. `charrnn.storage.tensorfile` reads the zip file, and `charrnn.storage.header`
@@ -24,9 +25,7 @@ checks all that it says before a weight is read.
 from __future__ import annotations
 
 import io
-import itertools
 import os
-import shlex
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,6 +44,7 @@ from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, name_of, told_of_address, told_of_home
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header
 from charrnn.storage.mistaken import ask_for_another, other_kind
+from charrnn.storage.origin import Origin
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.kinds import ZIP
@@ -55,9 +55,6 @@ HEAD_BYTES = 512
 
 SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
-
-VAL_TEXT = "--val-text"
-"""The flag of a training that names a text to hold out."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,7 @@ class Checkpoint:
         weights: the best weights by validation loss, or the last ones where none was evaluated yet.
         history: one row per evaluation.
         corpus: what the model learned from.
+        origin: where its training comes from.
         made: versions, machine, command and time.
         training: what it takes to go on, or its `SUMMARY` where only the weights were asked for.
         can_go_on: whether the file has all that it takes to go on, which an export leaves out.
@@ -95,6 +93,7 @@ class Checkpoint:
     weights: dict[str, NDArray[np.float32]]
     history: list[HistoryRow]
     corpus: CorpusFacts
+    origin: Origin
     made: dict[str, str]
     training: dict[str, Any]
     can_go_on: bool
@@ -130,28 +129,6 @@ class Checkpoint:
         """That its training has taken."""
         return float(self.training["seconds"])
 
-    @cached_property
-    def command(self) -> list[str]:
-        """The words of the training's command line; none where it is unknown."""
-        try:
-            return shlex.split(self.made.get("command", ""))
-        except ValueError:  # a quotation that does not end
-            return []
-
-    @property
-    def val_texts(self) -> list[str]:
-        """The texts that were held out by name, as the training's command line had them."""
-        return self.given(VAL_TEXT)
-
-    def given(self, flag: str) -> list[str]:
-        """What stood behind a flag, each time, on the training's command line."""
-        words = self.command
-        return [
-            after if word == flag else word.removeprefix(f"{flag}=")
-            for word, after in itertools.zip_longest(words, words[1:], fillvalue="")
-            if word == flag or word.startswith(f"{flag}=")
-        ]
-
     @property
     def ids_by_frequency(self) -> list[int]:
         """The ids, the one that stands most often in the text first."""
@@ -169,6 +146,7 @@ def describe_checkpoint(
     text: TextOptions,
     history: Sequence[HistoryRow],
     corpus: CorpusFacts,
+    origin: Origin,
     made: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that a checkpoint holds but for its tensors and its training, as it is written."""
@@ -181,6 +159,7 @@ def describe_checkpoint(
         "text": asdict(text),
         "history": [asdict(row) for row in history],
         "corpus": asdict(corpus),
+        "origin": asdict(origin),
         "made": dict(made),
     }
 
@@ -278,6 +257,7 @@ def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]], *
         weights=weights,
         history=[HistoryRow(**row) for row in header["history"]],
         corpus=CorpusFacts(**header["corpus"]),
+        origin=config_from_dict(Origin, header["origin"]),
         made=header["made"],
         training=header["training"],
         can_go_on=can_go_on,

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import io
 import json
-import shlex
 import struct
 import zipfile
 from collections.abc import Mapping
-from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.storage.archive import VAL_TEXT, Checkpoint, describe_checkpoint
+from charrnn.storage.archive import Checkpoint, describe_checkpoint
 
 ALIGNMENT = 8
 """The header of a safetensors file is filled up to a multiple of so many bytes."""
@@ -51,8 +49,7 @@ def to_safetensors(checkpoint: Checkpoint) -> bytes:
 def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
     """Write a checkpoint to sample and inspect from: all but what it takes to train on.
 
-    Of the training's command line there are the names of texts alone, and these only where one was held out by name:
-    without it the text is not found again.
+    Of where the training comes from there are names alone, without folders: by them its text is found again.
 
     One member of an ensemble comes without losses: those that are known are of all members together.
 
@@ -79,10 +76,7 @@ def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
 def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
     stored = (checkpoint.model, checkpoint.encoder, checkpoint.text, checkpoint.history)
     made = {name: value for name, value in checkpoint.made.items() if name not in PRIVATE}
-    if checkpoint.val_texts:
-        held_out = (word for path in checkpoint.val_texts for word in (VAL_TEXT, PureWindowsPath(path).name))
-        made["command"] = shlex.join(["charrnn", "train", checkpoint.corpus.name, *held_out])
-    return describe_checkpoint(*stored, checkpoint.corpus, made)
+    return describe_checkpoint(*stored, checkpoint.corpus, checkpoint.origin.public, made)
 
 
 def _pickle(value: Any, arrays: list[NDArray[Any]]) -> bytes:

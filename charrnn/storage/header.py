@@ -19,6 +19,7 @@ from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.shapes import parameter_shapes
+from charrnn.storage.origin import Origin
 from charrnn.storage.unpickling import StoredTensor
 from charrnn.text.options import BYTE, TextOptions
 
@@ -28,7 +29,7 @@ FORMAT_VERSION = 1
 
 SECTIONS: dict[str, type] = {
     "model": dict, "characters": str, "has_unknown": bool, "text": dict, "weights": dict, "history": list,
-    "corpus": dict, "made": dict, "training": dict,
+    "corpus": dict, "origin": dict, "made": dict, "training": dict,
 }  # fmt: skip
 """Parts that every checkpoint has beside its format and its version, and their types."""
 
@@ -83,6 +84,7 @@ def _check_sections(header: Mapping[str, Any]) -> None:
     if any(left >= right for left, right in itertools.pairwise(characters)):
         raise ConfigError("characters are not in code-point order")
     _check_corpus(header["corpus"], model.vocab_size)
+    config_from_dict(Origin, header["origin"])
     _check_history(header["history"])
     _check_training(header["training"])
 

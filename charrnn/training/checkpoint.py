@@ -18,6 +18,7 @@ from charrnn.config import ModelConfig
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.storage.archive import Checkpoint, CorpusFacts, describe_checkpoint, read_checkpoint
+from charrnn.storage.origin import Origin
 from charrnn.storage.outputs import replace_file
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder
@@ -33,6 +34,7 @@ def snapshot(
     weights_stay: bool = False,
     history: Sequence[HistoryRow],
     corpus: CorpusFacts,
+    origin: Origin,
     made: Mapping[str, str],
     training: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -46,13 +48,14 @@ def snapshot(
         weights_stay: whether no step changes `weights` any more, so that they need not be copied.
         history: one row per evaluation.
         corpus: what the model learns from.
+        origin: where the training comes from.
         made: versions, machine, command and time.
         training: what it takes to go on, plain values and tensors; its "weights", if any, are the last ones.
     """
     best = map_leaves(dict(weights), _bring if weights_stay else _copy)
     last = {name: _copy_unless_kept(tensor, best[name]) for name, tensor in training.get("weights", {}).items()}
     return {
-        **describe_checkpoint(model, encoder, text, history, corpus, made),
+        **describe_checkpoint(model, encoder, text, history, corpus, origin, made),
         "weights": best,
         "training": {**map_leaves({**training, "weights": {}}, _copy), "weights": last},
     }

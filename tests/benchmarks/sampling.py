@@ -24,6 +24,7 @@ from charrnn.generation.sampling import Sampler
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.model import CharRNN
 from charrnn.storage.archive import CorpusFacts
+from charrnn.storage.origin import Origin
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
 from tests.benchmarks.measure import Beside, compare
@@ -138,7 +139,7 @@ def _model_file(num_layers: int, hidden_size: int) -> Iterator[Path]:
         contents = checkpoint.snapshot(
             model=config, encoder=ALPHABET, weights=CharRNN(config).state_dict(), history=[], made={},
             training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
-            corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
+            corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE), origin=Origin(texts=[]),
         )  # fmt: skip
         checkpoint.write(path, contents)
         yield path

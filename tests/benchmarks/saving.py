@@ -10,6 +10,7 @@ from typing import Any
 
 from charrnn.cli.trainer.saving import SAVE_EVERY, Saver
 from charrnn.storage.archive import CorpusFacts
+from charrnn.storage.origin import Origin
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
 from charrnn.training.loop import take_step
@@ -63,6 +64,7 @@ def _snapshot(run: TrainingRun) -> dict[str, Any]:
         weights=run.model.state_dict(),
         history=[],
         corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
+        origin=Origin(texts=[]),
         made={},
         training=run.state_dict(),
     )

@@ -11,7 +11,6 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 
 from charrnn.errors import CacheError, ConfigError, CorpusError, ForeignTextError
@@ -25,9 +24,6 @@ from charrnn.text.encoder import Ids
 
 LARGEST_SOUGHT = 1 << 26
 """Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
-
-CACHE, NO_CACHE = "--cache", "--no-cache"
-"""Flags of a training that say where encoded texts are kept, or that none are."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
                 corpus = _read([given], val_texts, checkpoint, cache)
         corpus = corpus or _read([given], (), checkpoint, cache)
         if corpus is None:
-            was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)[1:]
+            was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)
             what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
             raise CorpusError(
                 f"{given}: is not the text that {name_of(checkpoint_path)} learned from, which is "
@@ -78,7 +74,7 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return None
     several = _named_together(checkpoint)
-    for paths in (*([str(path)] for path in _places(checkpoint, checkpoint_path)), *([several] if several[1:] else [])):
+    for paths in (*([str(path)] for path in _places(checkpoint, checkpoint_path)), *([several] if several else [])):
         with contextlib.suppress(CorpusError):  # unreadable: not it
             if _have_size([*paths, *val_texts], checkpoint):
                 corpus = _read(paths, val_texts, checkpoint)
@@ -99,7 +95,7 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
         return f"{name} is a folder; --corpus FILE gives all that was read of it, in its order, as one file"
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return f"{name} is too large to be read unasked; --corpus FILE asks for it"
-    if _named_together(checkpoint)[1:]:
+    if _named_together(checkpoint):
         return (
             f"not all of {name} and the others are where they were, as they were; --corpus FILE gives all as one file"
         )
@@ -131,32 +127,34 @@ def _cache(checkpoint: Checkpoint) -> Cache | None:
 
     A checkpoint may come from anyone: in a folder that it names nothing is kept, only found.
     """
-    named = [path for path in _at_home(checkpoint.given(CACHE)) if "\0" not in path]
+    origin = checkpoint.origin
+    named = _at_home([path for path in [origin.cache] if path and "\0" not in path])
     with contextlib.suppress(ConfigError):
-        return None if NO_CACHE in checkpoint.command else Cache(default_folder(), tuple(map(Path, named)))
+        return None if origin.no_cache else Cache(default_folder(), tuple(map(Path, named)))
     return None
 
 
 def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
-    """Where it may be: as the training's command line had it, here, and beside the checkpoint."""
+    """Where it may be: as the training had it, here, and beside the checkpoint."""
     name = checkpoint.corpus.name
-    yield from (Path(word) for word in _at_home(checkpoint.command) if Path(word).name == name)
+    yield from (Path(text) for text in _at_home(checkpoint.origin.texts[:1]) if Path(text).name == name)
     for local in _at_home([name]):
         yield Path(local)
         yield Path(checkpoint_path).parent / local
 
 
 def _named_together(checkpoint: Checkpoint) -> list[str]:
-    """The paths that the training's command line had one behind the other, the corpus's name first."""
-    words = _at_home(checkpoint.command[2:])
-    start = next((place for place, word in enumerate(words) if Path(word).name == checkpoint.corpus.name), len(words))
-    return list(takewhile(lambda word: not word.startswith("-"), words[start:]))
+    """The paths of the texts that a training learned from one behind the other; none of one alone."""
+    texts = checkpoint.origin.texts
+    return _at_home(texts) if len(texts) > 1 else []
 
 
 def _val_texts(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
-    """Paths of the texts that were held out by name: as the training's command line had them, here, or beside it."""
+    """Paths of the texts that were held out by name: as the training had them, here, or beside it."""
     beside = Path(checkpoint_path).parent
-    places = ([*_at_home([path]), Path(path).name, str(beside / Path(path).name)] for path in checkpoint.val_texts)
+    places = (
+        [*_at_home([path]), Path(path).name, str(beside / Path(path).name)] for path in checkpoint.origin.val_texts
+    )
     return [next(filter(os.path.isfile, each), each[0]) for each in places]
 
 

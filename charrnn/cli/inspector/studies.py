@@ -34,9 +34,6 @@ MAX_JUDGED = 20_000
 LONGEST_CHARACTER = 4
 """Of UTF-8, in bytes."""
 
-INIT_FROM = "--init-from"
-"""The flag of a training that begins with another model's weights."""
-
 FORMER_TEXT = "what the model that it began with had learned from is not looked at"
 
 MAP_LINES = 20
@@ -83,7 +80,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
         "text": None if is_length else quoted(name_of(wanted)), "of": len(text),
         "sample": _fields(found), "held_out": _fields(yardstick),
     }  # fmt: skip
-    note = FORMER_TEXT if subject.contents.given(INIT_FROM) else ""
+    note = FORMER_TEXT if subject.contents.origin.init_from is not None else ""
     if note:
         data["note"] = note
 

@@ -12,7 +12,7 @@ from typing import Any
 from charrnn.cli.trainer.request import MAY_CHANGE, Request
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.limits import flag_name
-from charrnn.storage.archive import VAL_TEXT, Checkpoint
+from charrnn.storage.archive import Checkpoint
 from charrnn.text.options import TextOptions
 
 MODEL_SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
@@ -97,7 +97,7 @@ def _contrast(name: str, value: Any, before: Any, request: Request) -> str:
     if isinstance(value, bool):
         return f"{path} was trained with{'out' if value else ''} {flag_name(name)}"
     if name == "val_fraction" and request.reading.val_texts:
-        return f"{VAL_TEXT} holds out {value:.3g} of the text, and {path} was trained with {before:.3g} of it held out"
+        return f"--val-text holds out {value:.3g} of the text, and {path} was trained with {before:.3g} of it held out"
     return f"{flag_name(name)} is {value} and {path} was trained with {before}"
 
 

@@ -19,6 +19,7 @@ from charrnn.network.ensemble import build_model
 from charrnn.network.torch_engine import gpu_trouble, require_device
 from charrnn.regimen import FORWARD_SPEED
 from charrnn.shapes import training_cost
+from charrnn.storage.origin import Origin
 from charrnn.suggest import (
     PROBE_LANES,
     PROBE_LAYER,
@@ -56,6 +57,7 @@ class Launch:
         chars_per_second: of training, as a few trial steps have shown.
         reason: for the announcement: why this model was chosen, or what has changed at the resume.
         keeper: of its threads.
+        origin: where it comes from.
         plan: what it was set up for.
     """
 
@@ -65,6 +67,7 @@ class Launch:
     chars_per_second: float
     reason: str
     keeper: ThreadKeeper
+    origin: Origin
     plan: Plan = field(default_factory=Plan)
 
 
@@ -112,7 +115,7 @@ def start_run(
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
-    launch = complete_launch(run, corpus, pieces, chosen.reason + told, keeper)
+    launch = complete_launch(run, corpus, pieces, chosen.reason + told, keeper, request.origin)
     return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
 
 
@@ -129,7 +132,7 @@ def begin(
 
 
 def complete_launch(
-    run: TrainingRun, corpus: Corpus, pieces: tuple[Ids, Ids], reason: str, keeper: ThreadKeeper
+    run: TrainingRun, corpus: Corpus, pieces: tuple[Ids, Ids], reason: str, keeper: ThreadKeeper, origin: Origin
 ) -> Launch:
     """Choose the precision where it is open, and measure the speed: of all ranks together, in one precision."""
     keeper.share(run.model)
@@ -146,7 +149,7 @@ def complete_launch(
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
     evaluated = run.config.num_evaluated(len(run.val_ids))
     run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
-    return Launch(run, corpus, pieces, speed, reason, keeper)
+    return Launch(run, corpus, pieces, speed, reason, keeper, origin)
 
 
 def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str]) -> None:

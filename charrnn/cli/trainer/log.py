@@ -186,9 +186,9 @@ def _was_named(request: Request, log: str, step: int) -> bool:
 
 
 def _was_written_with(path: Path, log: str) -> bool:
-    """Whether there is a checkpoint at a path, and its command names a log."""
+    """Whether there is a checkpoint at a path, and its training wrote to a log."""
     with contextlib.suppress(CheckpointError):  # none is there, or a damaged one that is to be replaced
-        return log in read_checkpoint(str(path)).given("--log")
+        return log == read_checkpoint(str(path)).origin.log
     return False
 
 

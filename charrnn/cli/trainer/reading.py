@@ -19,6 +19,7 @@ from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import as_typed, quoted
+from charrnn.limits import flag_name
 from charrnn.standard_input import STDIN, name_of, told_of_typing
 from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.text.cache import Cache
@@ -103,19 +104,16 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
             "byte-order mark counts only where a file begins), or Python was another version; give the texts in the "
             "files that they were in"
         )
-    reading = request.reading
-    flags = {
-        "--val-text": reading.val_texts, "--separator": reading.separator, "--include": reading.include,
-        "--exclude": reading.exclude,
-    }  # fmt: skip
-    forgotten = [flag for flag, now in flags.items() if stored.given(flag) and not now]
+    then, now = vars(stored.origin), vars(request.origin)
+    names = ("val_texts", "separator", "include", "exclude")
+    forgotten = [flag_name(name.removesuffix("s")) for name in names if then[name] and not now[name]]
     mend = f"give that text{f' with its {forgotten[0]}' if len(forgotten) == 1 else ''}"
     if len(forgotten) > 1:
         mend += f" with its {', '.join(forgotten[:-1])} and {forgotten[-1]}"
     if any(map(os.path.isdir, request.all_texts)):
         mend += " (--exclude leaves out what has come into a folder since)"
-    now = f"{corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
-    raise _of_another_text(before, now, _mend_by_growth(request, before) or mend, request)
+    found = f"{corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
+    raise _of_another_text(before, found, _mend_by_growth(request, before) or mend, request)
 
 
 def is_same_text(before: CorpusFacts, corpus: Corpus) -> bool:

@@ -17,6 +17,7 @@ from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name
 from charrnn.standard_input import STDIN, STDIN_NAME, names_stream, told_of_home
+from charrnn.storage.origin import Origin
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -124,10 +125,14 @@ class Request:
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
         if not _is_utf8(reading.separator):  # which is refused without its unit, before a resume too
             flags.append(("--unit", BYTE))
-        if reading.cache is not None and not _is_default(reading.cache.folder):
-            flags.append(("--cache", str(reading.cache.folder)))
+        flags += [("--cache", self._named_cache)] if self._named_cache else []
         typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
         return typed if reading.cache is not None else [*typed, "--no-cache"]
+
+    @property
+    def _named_cache(self) -> str | None:
+        cache = self.reading.cache
+        return None if cache is None or _is_default(cache.folder) else str(cache.folder)
 
     def again(self, world_size: int) -> str:
         """The command that goes on with the training.
@@ -158,6 +163,16 @@ class Request:
 
     def _command(self, texts: str, *flags: str) -> str:
         return " ".join(["charrnn train", texts, *self.reading_flags, *flags])
+
+    @property
+    def origin(self) -> Origin:
+        """Where a training that is begun so comes from."""
+        reading = self.reading
+        return Origin(
+            texts=[*self.texts], val_texts=[*reading.val_texts], include=[*reading.include], exclude=[*reading.exclude],
+            separator=reading.separator, cache=self._named_cache, no_cache=reading.cache is None, log=self.log,
+            threads_given="threads" in self.explicit,
+        )  # fmt: skip
 
     @property
     def outputs(self) -> tuple[Path, ...]:

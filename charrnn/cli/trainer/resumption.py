@@ -21,6 +21,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.limits import flag_name
 from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, choose_evaluations, choose_weight_decay, peak_rate
 from charrnn.storage.archive import Checkpoint
+from charrnn.storage.origin import Origin
 from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
 from charrnn.training.precision import crawls_in
@@ -73,7 +74,14 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if forced:
         reason += f", forced: {', '.join(forced)}"
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
-    return complete_launch(run, corpus, pieces, reason, keeper)
+    return complete_launch(run, corpus, pieces, reason, keeper, _origin(request, stored, ranks))
+
+
+def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
+    """Where a run comes from that goes on: as it is asked for now, and as it began."""
+    stays = stored.origin.threads_given and _world_before(stored) == ranks.world_size  # else they are chosen anew
+    is_given = "threads" in request.explicit or stays
+    return replace(request.origin, init_from=stored.origin.init_from, threads_given=is_given)
 
 
 def _change(
@@ -106,9 +114,9 @@ def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[s
     threads, is_asked = config.threads, "threads" in explicit
     here = default_threads(ranks.local_world_size)
 
-    def were_chosen() -> bool:  # as far as the first can tell: the flag may stand in an earlier command
+    def were_chosen() -> bool:  # as far as the first can tell
         is_same_host = stored.made.get("cores") == str(allotted_cores())
-        return bool(stored.given("--threads")) or (is_same_host and threads != here)
+        return stored.origin.threads_given or (is_same_host and threads != here)
 
     is_fixed = is_asked or ranks.broadcast(were_chosen)
     if not is_asked and (_world_before(stored) != ranks.world_size or not (is_fixed or ranks.is_first)):

@@ -83,12 +83,11 @@ class Session:
     def __init__(self, request: Request, launch: Launch, display: Display) -> None:
         run = launch.run
         self._request = request
-        self._corpus = launch.corpus
+        self._corpus, self._origin = launch.corpus, launch.origin
         self._run = run
         self._ranks = run.ranks
         self._display = display
-        self._keeper = launch.keeper
-        self._plan = launch.plan
+        self._keeper, self._plan = launch.keeper, launch.plan
         self._saver = NoSaver()
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
@@ -227,6 +226,7 @@ class Session:
             weights_stay=bool(run.best_weights),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
+            origin=self._origin,
             made=provenance(self._ranks.launches),
             training=training,
         )

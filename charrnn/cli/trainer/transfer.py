@@ -57,7 +57,9 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
         told += ", where some of what is held out may have been learned from before"
     grown = f", {number_of(new, corpus.options.unit)} new to it" if new else ""
     return replace(
-        launch, reason=f"those of {quoted(path)}, whose loss here is {told}{grown}; the rest {launch.reason}"
+        launch,
+        reason=f"those of {quoted(path)}, whose loss here is {told}{grown}; the rest {launch.reason}",
+        origin=replace(launch.origin, init_from=path),
     )
 
 
