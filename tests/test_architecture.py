@@ -104,7 +104,7 @@ ALLOWED = {
     "storage": {
         "unpickling": "",
         "tensorfile": "unpickling",
-        "origin": "",
+        "origin": "errors",
         "header": "config errors metrics options origin shapes unpickling",
         "mistaken": "kinds unpacking",
         "archive": "config encoder errors header kinds metrics mistaken options origin shapes standard_input "

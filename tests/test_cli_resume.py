@@ -47,7 +47,7 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
     before = steps(folder)
     assert before[-1] == 20
     with open(folder / "verse.log", "a") as log:
-        log.write('{"step": 21, "tra')  # as a killed process leaves it
+        log.write('{"run": "abcdef012345", "step": 21, "tra')  # as a killed process leaves it
     flags = ["--max-steps", 40, "--patience", 50, "--json", "--save-every", "5m", "--log", "verse.log"]
     training = train(folder, "--resume", *flags, "--sample-every", 2)
     assert (training.process.exitcode, training.stdout) == (0, "verse.pt\n")
@@ -174,7 +174,12 @@ def test_a_run_goes_on_into_another_file(folder):
     training = train(folder, *flags, "--out", "longer.pt")
     assert (training.process.exitcode, training.stdout) == (0, "longer.pt\n")
     assert (folder / "verse.pt").read_bytes() == before
-    assert torch.load(folder / "longer.pt", weights_only=True)["training"]["step"] == 25
+    longer = torch.load(folder / "longer.pt", weights_only=True)
+    assert longer["training"]["step"] == 25
+    own, first = longer["origin"], contents(folder)["origin"]
+    assert (own["run"] == first["run"], own["parents"], own["branched_at"]) == (False, [first["run"]], 20)
+    assert train(folder, "--resume", "--out", "longer.pt", "--max-steps", 26).process.exitcode == 0
+    assert torch.load(folder / "longer.pt", weights_only=True)["origin"] == own, "a name stays what it is"
     os.mkfifo(folder / "pipe")
     piped = train(folder, "--resume-from", "pipe", "--out", "other.pt")
     assert (piped.process.exitcode, piped.stderr) == (
@@ -302,7 +307,7 @@ def test_a_mistaken_log_of_another_training_survives_a_run_that_was_not_evaluate
 def test_a_log_that_one_resume_left_out_is_told_to_have_a_gap(folder):
     assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
     on = train(folder, "--resume", "--max-steps", 26, "--log", "verse.log")
-    told = "verse.log: ends with step 20, and the run goes on after step 24; what lies between is not in it; "
+    told = "verse.log: ends with step 20, and the run goes on after step 24; what lies between is not in it, "
     assert (on.process.exitcode, on.stderr.count(told)) == (0, 1), on.stderr
     on = train(folder, "--resume", "--max-steps", 28, "--log", "verse.log")
     assert (on.process.exitcode, "ends with" in on.stderr) == (0, False), on.stderr
@@ -318,14 +323,14 @@ def test_a_log_that_was_moved_away_and_one_that_another_run_has_branched_off_wit
         assert train(folder, *flags, "--max-steps", 30).process.exitcode == 0
     shutil.copy(folder / "verse.pt.1", folder / "verse.pt")  # as after a SIGKILL
     refused = train(folder, "--resume", "--max-steps", 30, "--log", "branch.log")
-    told = "branch.log: has nothing of this training; give another file with --log\n"
+    told = "branch.log: is the log of another training; give another file with --log\n"
     assert (refused.process.exitcode, refused.stderr.endswith(told)) == (2, True), refused.stderr
     written = (folder / "verse.log").read_text()
     refused = train(folder, *branch[:4], "--log", "verse.log", "--overwrite", "--max-steps", 30)
-    assert refused.stderr.endswith("verse.log: has nothing of this training; give another file with --log\n")
+    assert refused.stderr.endswith("verse.log: is the log of another training; give another file with --log\n")
     assert (folder / "verse.log").read_text() == written, "a branch leaves it to the run that it comes from"
     on = train(folder, "--resume", "--max-steps", 30, "--log", "verse.log")
-    told = "charrnn: verse.log: begins after step 20; what came before is in the file that was moved away\n"
+    told = "charrnn: verse.log: begins after step 20; what came before is not in it\n"
     assert (on.process.exitcode, on.stderr.count(told)) == (0, 1), on.stderr
     assert steps(folder) == sorted(set(steps(folder)))
     assert steps(folder)[-1] == 30
@@ -355,7 +360,7 @@ def test_a_training_that_is_forced_on_another_text_leaves_the_log_of_the_first_a
         text.write("banana\n")
     refused = train(folder, *flags, "--force-resume", "--max-steps", 8)
     assert refused.process.exitcode == 2
-    assert "often.log: has nothing of this training; give another file with --log\n" in refused.stderr
+    assert "often.log: is the log of another training; give another file with --log\n" in refused.stderr
     assert (folder / "often.log").read_bytes() == before
 
 

@@ -93,8 +93,8 @@ def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_i
 
 def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_without(contents, tmp_path):
     paths = {
-        "texts": ["/home/me/secret/words.txt"], "include": ["secret*"], "exclude": ["secret*"], "log": "secret.log",
-        "cache": "secret", "init_from": "C:\\secret\\old.pt",
+        "texts": ["/home/me/secret/words.txt"], "include": ["secret*"], "exclude": ["secret*"], "cache": "secret",
+        "run": "abcdef012345", "parents": ["0123456789ab"], "branched_at": 5, "init_from": "C:\\secret\\old.pt",
     }  # fmt: skip
     told = {"command": "charrnn train /home/me/secret/words.txt", "job": "my-job"}
     private = dataclasses.replace(contents, origin=Origin(**paths), made=contents.made | told)
@@ -102,7 +102,8 @@ def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_wit
         assert not [word for word in (b"secret", b"my-job", contents.made["command"].encode()) if word in data]
     (tmp_path / "slim.pt").write_bytes(to_slim_checkpoint(private))
     public = read_checkpoint(str(tmp_path / "slim.pt")).origin
-    assert public == Origin(texts=["words.txt"], init_from="old.pt"), "names that a reader asks for, and no more"
+    known = Origin(texts=["words.txt"], run=paths["run"], init_from="old.pt")
+    assert public == known, "names that a reader asks for, and no more"
     (tmp_path / "whole.pt").write_bytes(to_slim_checkpoint(contents))
     shown = run(tmp_path, "inspect", "slim.pt")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -127,7 +128,7 @@ def test_a_slim_checkpoint_finds_what_was_held_out_by_name_and_tells_no_folder_o
         )
         assert b"secret" not in (tmp_path / "slim.pt").read_bytes()
         slim = read_checkpoint("slim.pt")
-        assert slim.origin == Origin(texts=["a.txt"], val_texts=["b c.txt"])
+        assert slim.origin == Origin(texts=["a.txt"], val_texts=["b c.txt"], run=origin.run)
         assert to_slim_checkpoint(slim) == (tmp_path / "slim.pt").read_bytes()
         for given in (None, "a.txt"):
             found = find_text(slim, "slim.pt", given)

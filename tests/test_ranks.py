@@ -211,7 +211,7 @@ def test_a_script_that_torchrun_started_may_train_on_one_output_in_turn(tmp_path
 
 
 def log_line(**fields):
-    return json.dumps({"step": 1, "best_step": None, "best_val_loss": None, **fields}) + "\n"
+    return json.dumps({"run": "0" * 12, "step": 1, **fields}) + "\n"
 
 
 @pytest.mark.parametrize(("restarts", "launch", "is_own"), [(1, "night_a", True), (1, "b", False), (0, "b", False)])

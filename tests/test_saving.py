@@ -29,7 +29,7 @@ from charrnn.cli.trainer.session import Session
 from charrnn.config import ModelConfig
 from charrnn.display import outlet
 from charrnn.errors import OutputError
-from charrnn.metrics import HistoryRow
+from charrnn.storage.origin import Origin
 from charrnn.training import checkpoint
 from charrnn.training.clock import Clock
 
@@ -263,71 +263,74 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
         save(saver)
 
 
-OWN = [HistoryRow(step=100, epoch=1, train_loss=2.0, val_loss=1.5, learning_rate=1, seconds=1)]
+RUN, PARENT, OTHER = (digit * 12 for digit in "abc")
+BRANCH = Origin(texts=[], run=RUN, parents=[PARENT], branched_at=100)
+
+
+def write_log(path, *rows):
+    """Lines of steps of one run or another."""
+    path.write_text("".join(json.dumps({"run": run, "step": step}) + "\n" for run, step in rows))
+    return path.read_text().splitlines(keepends=True)
 
 
 @pytest.mark.parametrize(
     ("rows", "kept"),
     [
-        ([(50, None, None), (100, 100, 1.5), (140, 100, 1.5), (160, 160, 1.4)], 3),
-        ([(50, None, None), (100, 100, 1.6)], None),
-        ([(50, None, None), (120, None, None)], None),
-        ([(110, 100, 1.5), (140, 130, 1.4)], 2),
-        ([(151, 100, 1.5)], None),
-        ([(1001, 1000, 1.2), (2000, 1000, 1.2)], None),
+        ([(RUN, 120), (RUN, 150), (RUN, 160)], 2),
+        ([(RUN, 160)], 0),
+        ([(PARENT, 50), (PARENT, 100), (RUN, 140), (RUN, 160)], 3),
+        ([(PARENT, 50), (RUN, 160)], 1),
+        ([(OTHER, 50)], None),
+        ([(RUN, 120), (OTHER, 130)], None),
+        ([(RUN, 120), (OTHER, 160)], None),
+        ([(PARENT, 50), (PARENT, 120)], None),  # it has gone on itself
+        ([(PARENT, 50), (PARENT, 160)], None),
     ],
 )
-def test_a_log_goes_on_where_its_evaluations_are_the_runs_and_else_is_left_alone(tmp_path, rows, kept):
-    names = ("step", "best_step", "best_val_loss")
-    lines = [json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows]
-    path = tmp_path / "run.log"
-    path.write_text("".join(lines))
+def test_a_log_goes_on_where_its_lines_are_the_runs_or_those_it_branched_off_from_and_else_is_left_alone(
+    tmp_path, rows, kept
+):
+    lines = write_log(tmp_path / "run.log", *rows)
     if kept is None:
-        with pytest.raises(OutputError, match="give another file with --log"):
-            TrainingLog(path, after_step=150, history=OWN)
+        with pytest.raises(OutputError, match="is the log of another training; give another file with --log"):
+            TrainingLog(tmp_path / "run.log", BRANCH, after_step=150)
         kept = len(rows)
     else:
-        TrainingLog(path, after_step=150, history=OWN)
-    assert path.read_text() == "".join(lines[:kept])
-
-
-def test_the_log_of_another_training_is_left_alone_by_a_run_without_an_evaluation(tmp_path):
-    path = tmp_path / "run.log"
-    rows = [(10, None, None), (20, 20, 2.1), (60, 60, 1.9)]
-    names = ("step", "best_step", "best_val_loss")
-    path.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
-    before = path.read_bytes()
-    with pytest.raises(OutputError, match="is the log of another training; give another file with --log"):
-        TrainingLog(path, after_step=40, history=())
-    assert path.read_bytes() == before
-    TrainingLog(path, after_step=40, history=(), was_named=lambda: True)
-    assert before.startswith(path.read_bytes()), "its own, of evaluations that no longer count"
-    assert json.loads(path.read_text().splitlines()[-1])["step"] == 20
+        TrainingLog(tmp_path / "run.log", BRANCH, after_step=150)
+    assert (tmp_path / "run.log").read_text() == "".join(lines[:kept])
 
 
 @pytest.mark.parametrize(
-    ("best", "pace", "refused"),
+    ("rows", "replaced", "kept"),
     [
-        ((100, 1.5), 0.01, ""),
-        ((160, 1.4), 0.01, ""),
-        ((100, 1.6), 0.01, "is the log of another training"),
-        ((160, 1.4), 0.011, "has nothing of this training"),  # of another text
-        ((160, 1.4), None, "has nothing of this training"),
+        ([(PARENT, 50), (PARENT, 120)], [], 1),  # a copy of the parent's
+        ([(PARENT, 120)], [], None),  # which has nothing of this one
+        ([(OTHER, 120)], [OTHER], 0),
+        ([(PARENT, 50), (OTHER, 60), (OTHER, 70)], [OTHER], 1),
+        ([(OTHER, 120)], [], None),
     ],
 )
-def test_a_log_that_was_moved_away_and_begun_anew_goes_on_where_the_run_has_written_it(tmp_path, best, pace, refused):
+def test_a_branch_begins_with_what_its_parent_logged_before_and_in_place_of_the_branch_that_it_replaces(
+    tmp_path, rows, replaced, kept
+):
+    lines = write_log(tmp_path / "run.log", *rows)
+    if kept is None:
+        with pytest.raises(OutputError, match="is the log of another training; give another file with --log"):
+            TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, replaced=replaced)
+        kept = len(rows)
+    else:
+        assert "begins after" not in TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, replaced=replaced).gap
+    assert (tmp_path / "run.log").read_text() == "".join(lines[:kept])
+
+
+def test_a_log_that_was_moved_away_and_begun_anew_goes_on_and_says_what_it_lacks(tmp_path):
     path = tmp_path / "run.log"
-    path.write_text("".join(
-        json.dumps({"step": step, "epoch": pace and pace * step, "best_step": best[0], "best_val_loss": best[1]}) + "\n"
-        for step in (160, 170)
-    ))  # fmt: skip
-    if refused:
-        with pytest.raises(OutputError, match=refused):
-            TrainingLog(path, after_step=150, history=OWN, was_named=lambda: True)
-        return
-    log = TrainingLog(path, after_step=150, history=OWN, was_named=lambda: True)
-    assert log.gap == f"{path}: begins after step 150; what came before is in the file that was moved away"
+    write_log(path, (RUN, 160), (RUN, 170))
+    log = TrainingLog(path, BRANCH, after_step=150)
+    assert log.gap == f"{path}: begins after step 150; what came before is not in it"
     assert path.read_text() == "", "it is written anew"
+    write_log(path, (RUN, 110))
+    assert not TrainingLog(path, BRANCH, after_step=100).gap, "a branch begins there"
 
 
 def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(tmp_path):
@@ -432,48 +435,43 @@ def test_what_killed_processes_left_is_cleared_away_and_nothing_else(tmp_path):
 
 def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
     path = tmp_path / "train.log"
-    log = TrainingLog(path, after_step=0)
+    log = TrainingLog(path, BRANCH, after_step=0)
     for step in (1, 2, 3):
         log.write({"step": step, "loss": float("inf")})
     with open(path, "ab") as file:
-        file.write(b'{"step": 4, "lo')
-    log = TrainingLog(path, after_step=2, was_named=lambda: True)
+        file.write(b'{"run": "aaaaaaaaaaaa", "step": 4, "lo')
+    log = TrainingLog(path, BRANCH, after_step=2)
     log.write({"step": 3, "loss": 0.5})
     lines = path.read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
-        {"step": 1, "loss": None}, {"step": 2, "loss": None}, {"step": 3, "loss": 0.5},
-    ]  # fmt: skip
+        {"run": RUN, "step": step, "loss": loss} for step, loss in ((1, None), (2, None), (3, 0.5))
+    ]
 
 
 def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     path = tmp_path / "train.log"
-    assert not TrainingLog(path, after_step=9).gap, "it is a new one"
-    log = TrainingLog(path, after_step=0)
-    for step in (10, 2000, 2500):
-        log.write({"step": step, "best_step": None, "best_val_loss": None})
-    assert not TrainingLog(path, after_step=2500).gap
-    before = path.read_bytes()
-    told = f"{path}: ends with step 2,500, and the run goes on after step 2,600; what lies between is not in it"
-    assert TrainingLog(path, after_step=2600).gap == f"{told}; give --log at each resume"
-    named = TrainingLog(path, after_step=2600, was_named=lambda: True)
-    assert named.gap == told, "as where a run has diverged: its save has no line"
-    assert path.read_bytes() == before
-    with pytest.raises(OutputError, match="has nothing of this training"):
-        TrainingLog(path, after_step=2000)
-    assert path.read_bytes() == before, "nothing tells whose the later line is"
-    named = TrainingLog(path, after_step=2000, was_named=lambda: True)
-    assert not named.gap, "what is later is cut off and written anew"
+    assert not TrainingLog(path, BRANCH, after_step=9).gap, "it is a new one"
+    lines = write_log(path, (RUN, 10), (RUN, 2000), (RUN, 2500))
+    assert not TrainingLog(path, BRANCH, after_step=2500).gap
+    told = (
+        f"{path}: ends with step 2,500, and the run goes on after step 2,600; what lies between is not in it, as after "
+        "a resume without --log"
+    )
+    assert TrainingLog(path, BRANCH, after_step=2600).gap == told
+    assert path.read_text() == "".join(lines)
 
 
 @pytest.mark.parametrize(
     ("text", "begins"),
     [
         ("", True),
-        ('{"st', True),
-        ('{"step": 12, "epo', True),
-        ('{"step": 12, "best_step": null, "best_val_loss": null}\n{"st', True),
-        ('{"step": 12, "loss": 1.5}\n', False),  # many programs' logs begin so
-        ('{"step": 12, "loss": 1.5}\n{"step": 13, "best_step": 1, "best_val_loss": 1}\n', False),
+        ('{"ru', True),
+        ('{"run": "abcd', True),
+        ('{"run": "abcdef012345", "step": 12, "epo', True),
+        ('{"run": "abcdef012345", "step": 12}\n{"ru', True),
+        ('{"run": "abc\n', False),
+        ('{"run": "experiment 7", "step": 12, "loss": 1.5}\n', False),  # other programs' logs may begin alike
+        ('{"step": 12, "loss": 1.5}\n', False),
         ("[1]\n", False),
     ],
 )
@@ -482,26 +480,25 @@ def test_a_log_is_known_by_its_first_line(tmp_path, text, begins):
     assert begins_as_log(tmp_path / "run.log") is begins
 
 
-def test_where_all_lines_go_that_of_the_very_beginning_goes_too(tmp_path):
-    path = tmp_path / "run.log"
-    log = TrainingLog(path, after_step=-1)
-    for step in (0, 10):
-        log.write({"step": step, "best_step": None, "best_val_loss": None})
-    assert TrainingLog(path, after_step=-1).is_new
-    assert path.read_bytes() == b""
+def test_where_all_lines_go_it_matters_not_whose_they_are(tmp_path):
+    write_log(tmp_path / "run.log", (OTHER, 0), (RUN, 10))
+    TrainingLog(tmp_path / "run.log", BRANCH, after_step=None)
+    assert (tmp_path / "run.log").read_bytes() == b""
 
 
-@pytest.mark.parametrize("text", ["hello\n", "{}\n", '{"step": "x"}\n', "[1]\n"])
+@pytest.mark.parametrize(
+    "text", ["hello\n", "{}\n", '{"step": 1}\n', '{"run": "aaaaaaaaaaaa", "step": "x"}\n', "[1]\n"]
+)
 def test_a_file_that_is_no_log_is_left_alone(tmp_path, text):
     (tmp_path / "notes.txt").write_text(text)
     with pytest.raises(OutputError, match=r"notes\.txt: is not the log of a training"):
-        TrainingLog(tmp_path / "notes.txt", after_step=5)
+        TrainingLog(tmp_path / "notes.txt", BRANCH, after_step=5)
     assert (tmp_path / "notes.txt").read_text() == text
 
 
 def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stays(tmp_path, monkeypatch):
     path = tmp_path / "train.log"
-    log = TrainingLog(path, after_step=0)
+    log = TrainingLog(path, BRANCH, after_step=0)
     log.write({"step": 1})
     original, room = TrainingLog._append, [5]
 
@@ -523,18 +520,18 @@ def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stay
     monkeypatch.setattr(TrainingLog, "_append", lambda self, file: original(self, Full(file)))
     log.write({"step": 2})
     assert log.failure == f"{path}: the log cannot be written (No space left on device)"
-    assert path.read_text() == '{"step": 1}\n'
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1]
     monkeypatch.setattr(TrainingLog, "_append", original)
     log.write({"step": 3})
     assert not log.failure
-    assert path.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3}\n'
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 
 def test_a_log_that_cannot_be_written_is_told_once_a_minute_and_so_is_its_end(tmp_path, monkeypatch):
     now, told, path = [1000.0], [], tmp_path / "away" / "train.log"
     monkeypatch.setattr("charrnn.cli.trainer.log.time.monotonic", lambda: now[0])
     path.parent.mkdir()
-    log = TrainingLog(path, after_step=0, tell=told.append)
+    log = TrainingLog(path, BRANCH, after_step=0, tell=told.append)
     log.write({"step": 1})
     path.parent.rename(tmp_path / "gone")
     for step in (2, 3):

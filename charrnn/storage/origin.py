@@ -1,9 +1,18 @@
-"""Where a training comes from: what its command line said of it that somebody asks for later."""
+"""What a training is called, and where it comes from: what its command line said of it that is asked for later."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import PureWindowsPath
+
+from charrnn.errors import ConfigError
+
+
+def new_name() -> str:
+    """A name that no other training has; it begins with a letter, so that no program takes it for a number."""
+    return f"{int.from_bytes(os.urandom(6), 'big') | 0xA << 44:012x}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +27,14 @@ class Origin:
         separator: what stood between files.
         cache: folder that was named for encoded texts; None for the user's own.
         no_cache: whether none were to be kept.
-        log: path of the log that its last life wrote; None for none.
+        run: its own name, which it keeps as long as it goes on in its file.
+        parents: names of the runs that it has branched off from, the last one first.
+        branched_at: step after which it left the last of them; 0 where there is none.
         init_from: path of the checkpoint with whose weights it began; None for those of the seed.
         threads_given: whether its number of threads is one that was asked for.
+
+    Raises:
+        ConfigError: a run's name is none.
     """
 
     texts: list[str]
@@ -30,16 +44,23 @@ class Origin:
     separator: str = ""
     cache: str | None = None
     no_cache: bool = False
-    log: str | None = None
+    run: str = field(default_factory=new_name)
+    parents: list[str] = field(default_factory=list)
+    branched_at: int = 0
     init_from: str | None = None
     threads_given: bool = False
+
+    def __post_init__(self) -> None:
+        if not all(re.fullmatch("[0-9a-f]{12}", name) for name in (self.run, *self.parents)):
+            raise ConfigError("the name of a run is not one of 12 hexadecimal digits")
 
     @property
     def public(self) -> Origin:
         """What may be known to all: names without their folders, of what is looked for or told where it is missing."""
         return replace(
             self, texts=_names(self.texts), val_texts=_names(self.val_texts), include=[], exclude=[], cache=None,
-            log=None, init_from=None if self.init_from is None else PureWindowsPath(self.init_from).name,
+            parents=[], branched_at=0,
+            init_from=None if self.init_from is None else PureWindowsPath(self.init_from).name,
         )  # fmt: skip
 
 

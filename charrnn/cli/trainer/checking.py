@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from charrnn.cli.trainer.log import LINE_BEGINNING, begins_as_log
+from charrnn.cli.trainer.log import BEGINNING, begins_as_log
 from charrnn.cli.trainer.request import Request
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
@@ -57,7 +57,7 @@ def is_made_by_training(path: Path) -> bool:
     with contextlib.suppress(OSError):
         if is_kept(path) or _is_written_by_this_process(path) or begins_as_checkpoint(path):
             return True
-        return path.stat().st_size >= len(LINE_BEGINNING) and begins_as_log(path)
+        return path.stat().st_size >= len(BEGINNING) and begins_as_log(path)
     return False
 
 

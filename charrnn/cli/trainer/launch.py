@@ -115,7 +115,7 @@ def start_run(
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
-    launch = complete_launch(run, corpus, pieces, chosen.reason + told, keeper, request.origin)
+    launch = complete_launch(run, corpus, pieces, chosen.reason + told, keeper, request.new_origin())
     return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
 
 

@@ -1,8 +1,8 @@
 """A training's log: one JSON object per report, in a file that a resumed run goes on with.
 
-Each line is written before the checkpoint that comes after it, so that whatever moment a process is killed at, every
-evaluation that the checkpoint knows of stands in the log; what the checkpoint does not know of is cut off when the run
-goes on from it, and written anew.
+Each line names its training, so that no other goes on with it. It is written before the checkpoint that comes after
+it, so that whatever moment a process is killed at, every evaluation that the checkpoint knows of stands in the log;
+what the checkpoint does not know of is cut off when the run goes on from it, and written anew.
 """
 
 from __future__ import annotations
@@ -11,39 +11,33 @@ import contextlib
 import json
 import math
 import os
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from charrnn.cli.trainer.request import Request
-from charrnn.display.outlet import never
 from charrnn.errors import CheckpointError, OutputError
-from charrnn.metrics import HistoryRow
 from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.origin import Origin
 
-LINE_BEGINNING = b'{"step": '
-"""Of every line."""
-
-BEST = ("best_step", "best_val_loss")
-"""What every line names: the best evaluation so far, by which a log is known."""
-
-PACE = 1e-3
-"""Share by which the text that a step stands for may differ between lines of one run: windows are not all as long."""
+BEGINNING = b'{"run": "000000000000", "step": '
+"""Of every line, with the training's own name in the place of the zeros."""
 
 TELL_EVERY = 60.0
 """Seconds between two warnings of what cannot be written while the training goes on."""
 
+_BEGINNING = re.compile(BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
+
 
 def begins_as_log(path: Path) -> bool:
-    """Whether a file is a log by its first line, which may be torn, or nothing yet; other programs' may begin alike."""
+    """Whether a file is a log by its first line, which may be torn, or nothing yet."""
     with path.open("rb") as file:
-        if not LINE_BEGINNING.startswith(file.read(len(LINE_BEGINNING))):
-            return False
-        rest = file.readline()
-    return not rest.endswith(b"\n") or all(f'"{name}": '.encode() in rest for name in BEST)
+        head = file.read(len(BEGINNING))
+    return _BEGINNING.fullmatch(head + BEGINNING[len(head) :]) is not None
 
 
 def job_of(path: Path) -> str:
@@ -55,15 +49,13 @@ def job_of(path: Path) -> str:
         return ""
 
 
-def open_log(
-    request: Request, step: int, history: Sequence[HistoryRow], tell: Callable[[str], None]
-) -> TrainingLog | None:
+def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], None]) -> TrainingLog | None:
     """Open the log, where there is to be one.
 
     Args:
         request: that may name one.
-        step: after which the run goes on.
-        history: the run's evaluations so far.
+        origin: of the run.
+        step: after which it goes on; 0 where it begins.
         tell: see `TrainingLog`.
 
     Raises:
@@ -71,14 +63,10 @@ def open_log(
     """
     if request.log is None:
         return None
-    is_anew = request.overwrite and (not step or _was_written_with(request.path, request.log))
-    return TrainingLog(
-        Path(request.log),
-        after_step=-1 if is_anew else step,
-        history=() if is_anew else history or _history_before(request),
-        was_named=partial(_was_named, request, request.log, step),
-        tell=tell,
-    )
+    path = Path(request.log)
+    if request.overwrite and not step:
+        return TrainingLog(path, origin, after_step=None, tell=tell)
+    return TrainingLog(path, origin, after_step=step, replaced=_replaced(request), tell=tell)
 
 
 class TrainingLog:
@@ -86,56 +74,52 @@ class TrainingLog:
 
     Args:
         path: of the file; it is made where it is not there.
-        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; all are
-            where it is less than 0.
-        history: the run's evaluations so far, by which its log is known.
-        was_named: asked whether the run has written to this path before: then later lines are its own too where none
-            before them shows that, as of a run without an evaluation, or where the file before was moved away; and
-            nobody has forgotten to name it.
+        origin: of the run, whose name and those of the runs that it has branched off from stand in its lines.
+        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; None:
+            all are, whosever they are.
+        replaced: names of runs whose lines are cut off too.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
         failure: why the last line could not be written; empty where it could.
         gap: what a run that went on without it has left out of it; empty where that is nothing.
-        is_new: whether it has no line yet.
 
     Raises:
-        OutputError: the file cannot be written, or is something else than this run's log, as far as that shows.
+        OutputError: the file cannot be written, or is something else than this run's log.
     """
 
     def __init__(
         self,
         path: Path,
+        origin: Origin,
         *,
-        after_step: int,
-        history: Sequence[HistoryRow] = (),
-        was_named: Callable[[], bool] = never,
+        after_step: int | None,
+        replaced: Sequence[str] = (),
         tell: Callable[[str], object] = lambda told: None,
     ) -> None:
         self.failure = self.gap = ""
-        self._path, self._tell = path, tell
+        self._path, self._run, self._tell = path, origin.run, tell
         self._pending = b""
         self._told, self._missing_from = float("-inf"), 0
+        kept = Kept()
         try:
-            data = path.read_bytes() if path.exists() else b""
-            end, last = _end_of(data, after_step, history, path, was_named=was_named)
-            self.is_new = not end
+            if after_step is not None and path.exists():
+                kept = _find_kept(path.read_bytes(), path, origin, after_step, replaced)
             with self._open() as file:
-                file.truncate(end)
+                file.truncate(kept.end)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
-        if end and last < after_step:
-            advice = "" if was_named() else "; give --log at each resume"  # a run that diverged is saved without a line
+        if after_step and kept.end and kept.step < after_step:  # also where a run has diverged: its save has no line
             self.gap = (
-                f"{path}: ends with step {last:,}, and the run goes on after step {after_step:,}; what lies "
-                f"between is not in it{advice}"
+                f"{path}: ends with step {kept.step:,}, and the run goes on after step {after_step:,}; what lies "
+                "between is not in it, as after a resume without --log"
             )
-        elif data and not end and history:
-            self.gap = f"{path}: begins after step {after_step:,}; what came before is in the file that was moved away"
+        elif kept.begins_later:
+            self.gap = f"{path}: begins after step {after_step:,}; what came before is not in it"
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Add a line; what JSON has no word for, such as infinity, becomes null."""
-        line = json.dumps({name: _plain(value) for name, value in fields.items()}, allow_nan=False)
+        line = json.dumps({"run": self._run, **{name: _plain(fields[name]) for name in fields}}, allow_nan=False)
         if not self._pending:
             self._missing_from = fields["step"]
         self._pending += line.encode() + b"\n"
@@ -174,73 +158,50 @@ class TrainingLog:
             raise
 
 
-def _history_before(request: Request) -> Sequence[HistoryRow]:
-    """The evaluations that a run had which goes on without them, as where another share of the text is held out now."""
-    return read_checkpoint(str(request.source)).history if request.resume else ()
+@dataclass(frozen=True)
+class Kept:
+    """What stays of a log.
+
+    Attributes:
+        end: bytes of it.
+        step: of its last line.
+        begins_later: whether it is nothing since the run's own lines begin later, which it does not.
+    """
+
+    end: int = 0
+    step: int = 0
+    begins_later: bool = False
 
 
-def _was_named(request: Request, log: str, step: int) -> bool:
-    """Whether the command that has written the checkpoint to go on from wrote to the same log of the same run."""
-    is_other = request.resume_from is not None or (request.force and not step)  # a branch, and one on another text
-    return request.resume and not is_other and _was_written_with(request.source, log)
+def _replaced(request: Request) -> list[str]:
+    """The name of the run whose checkpoint is to be replaced, if there is one."""
+    if request.overwrite:
+        with contextlib.suppress(CheckpointError):  # none is there, or a damaged one
+            return [read_checkpoint(str(request.path)).origin.run]
+    return []
 
 
-def _was_written_with(path: Path, log: str) -> bool:
-    """Whether there is a checkpoint at a path, and its training wrote to a log."""
-    with contextlib.suppress(CheckpointError):  # none is there, or a damaged one that is to be replaced
-        return log == read_checkpoint(str(path)).origin.log
-    return False
+def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> Kept:
+    """Find the lines that stay: of a run's own steps up to `after_step`, and of its parents' up to where it left them.
 
-
-def _end_of(
-    data: bytes, after_step: int, history: Sequence[HistoryRow], path: Path, *, was_named: Callable[[], bool]
-) -> tuple[int, int]:
-    """Where the lines of steps up to `after_step` end, and the step of the last of them, 0 where there is none."""
-    end = last = 0
-    evaluated = frozenset((past.step, past.val_loss) for past in history)
-    while (line_end := data.find(b"\n", end)) >= 0:
+    What the parents did later goes where the run begins with a copy of their log; where it is further, it has no part
+    in theirs.
+    """
+    kept, own, begins = Kept(), (origin.run, *origin.parents), after_step == origin.branched_at
+    while (line_end := data.find(b"\n", kept.end)) >= 0:
         try:
-            row = json.loads(data[end:line_end])
-            step = row["step"]
-            is_later = step > after_step
-            is_own = _is_of(row, history, evaluated) if history else _may_be_of(row, after_step) or was_named()
+            row = json.loads(data[kept.end : line_end])
+            run, step = row["run"], row["step"]
+            is_later, is_after_branch = step > after_step, step > origin.branched_at
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
-        if not is_own:
+        is_theirs = run in origin.parents and is_after_branch and not (begins and kept.end)
+        if is_theirs or run not in (*own, *replaced):
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
-        if is_later:
-            is_known = end > 0 if history else after_step < 0
-            if not is_known and not (_keeps_pace(row, history) and was_named()):
-                raise OutputError(f"{path}: has nothing of this training; give another file with --log")
-            break
-        end, last = line_end + 1, step
-    return end, last
-
-
-def _may_be_of(row: Mapping[str, Any], after_step: int) -> bool:
-    """Whether a line may be of a run that was not evaluated up to a step: it names no evaluation up to there."""
-    return (best_step := row.get("best_step")) is None or bool(best_step > after_step)
-
-
-def _is_of(row: Mapping[str, Any], history: Sequence[HistoryRow], evaluated: Set[tuple[int, float]]) -> bool:
-    """Whether the best evaluation that a line names is one of a run's; where the run had none by then, it may be."""
-    if row["step"] < history[0].step:
-        return True
-    best = tuple(row[name] for name in BEST)
-    return best in evaluated or (best[0] is not None and best[0] > history[-1].step)
-
-
-def _keeps_pace(row: Mapping[str, Any], history: Sequence[HistoryRow]) -> bool:
-    """Whether a line's step stands for as much of the text as a run's, as it does in no training of another text.
-
-    Before a run's first evaluation it may.
-    """
-    if not history:
-        return True
-    last, epoch = history[-1], row.get("epoch")
-    if not isinstance(epoch, (int, float)):
-        return False
-    return last.step == 0 or math.isclose(epoch * last.step, last.epoch * row["step"], rel_tol=PACE)
+        if is_later or run not in own:
+            return replace(kept, begins_later=run == origin.run and not (kept.end or begins))
+        kept = Kept(line_end + 1, step)
+    return kept
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,6 @@ from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import as_typed, quoted
-from charrnn.limits import flag_name
 from charrnn.standard_input import STDIN, name_of, told_of_typing
 from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
 from charrnn.text.cache import Cache
@@ -104,9 +103,9 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
             "byte-order mark counts only where a file begins), or Python was another version; give the texts in the "
             "files that they were in"
         )
-    then, now = vars(stored.origin), vars(request.origin)
-    names = ("val_texts", "separator", "include", "exclude")
-    forgotten = [flag_name(name.removesuffix("s")) for name in names if then[name] and not now[name]]
+    flags = {"val_texts": "--val-text", **{name: f"--{name}" for name in ("separator", "include", "exclude")}}
+    then, now = vars(stored.origin), vars(request.reading)
+    forgotten = [flag for name, flag in flags.items() if then[name] and not now[name]]
     mend = f"give that text{f' with its {forgotten[0]}' if len(forgotten) == 1 else ''}"
     if len(forgotten) > 1:
         mend += f" with its {', '.join(forgotten[:-1])} and {forgotten[-1]}"

@@ -164,13 +164,12 @@ class Request:
     def _command(self, texts: str, *flags: str) -> str:
         return " ".join(["charrnn train", texts, *self.reading_flags, *flags])
 
-    @property
-    def origin(self) -> Origin:
+    def new_origin(self) -> Origin:
         """Where a training that is begun so comes from."""
         reading = self.reading
         return Origin(
             texts=[*self.texts], val_texts=[*reading.val_texts], include=[*reading.include], exclude=[*reading.exclude],
-            separator=reading.separator, cache=self._named_cache, no_cache=reading.cache is None, log=self.log,
+            separator=reading.separator, cache=self._named_cache, no_cache=reading.cache is None,
             threads_given="threads" in self.explicit,
         )  # fmt: skip
 

@@ -78,10 +78,15 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
 
 
 def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
-    """Where a run comes from that goes on: as it is asked for now, and as it began."""
-    stays = stored.origin.threads_given and _world_before(stored) == ranks.world_size  # else they are chosen anew
+    """Where a run comes from that goes on: as it is asked for now, and as it began; a branch has a name of its own."""
+    before, new = stored.origin, request.new_origin()
+    stays = before.threads_given and _world_before(stored) == ranks.world_size  # else they are chosen anew
     is_given = "threads" in request.explicit or stays
-    return replace(request.origin, init_from=stored.origin.init_from, threads_given=is_given)
+    if request.is_in_place:
+        new = replace(new, run=before.run, parents=before.parents, branched_at=before.branched_at)
+    else:
+        new = replace(new, parents=[before.run, *before.parents], branched_at=stored.step)
+    return replace(new, init_from=before.init_from, threads_given=is_given)
 
 
 def _change(

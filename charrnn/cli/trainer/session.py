@@ -92,7 +92,7 @@ class Session:
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
-            self._log = open_log(request, run.step, run.history, display.warn)
+            self._log = open_log(request, launch.origin, run.step, display.warn)
         self._saver.saved_step = run.step or None if request.is_in_place else None
         self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
         self._precisions = {torch.get_num_threads(): run.config.precision}
@@ -119,7 +119,9 @@ class Session:
             self._display.finished(self._run.step)
         signals.under_way = True
         try:
-            self._name_new_log()
+            if self._run.step and self._saver.saved_step is None and not self._run.finished:
+                self._save()  # a branch: its file says its name before its log does
+                self._saver.wait()
             for report in train(self._run):
                 self._handle(report)
                 if not report.is_last and self._keeper.look(self._run.model):
@@ -143,13 +145,6 @@ class Session:
             if not trouble:
                 raise
             raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
-
-    def _name_new_log(self) -> None:
-        """Save at once where a run goes on with a new log: its lines are known as the run's by the file's command."""
-        is_unknown = self._log is not None and self._log.is_new and self._run.step and not self._run.finished
-        if any(self._ranks.all_reduce_max(bool(is_unknown))):
-            self._save()
-            self._saver.wait()
 
     def _handle(self, report: Report) -> None:
         if report.trouble:
