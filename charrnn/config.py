@@ -180,7 +180,7 @@ class TrainConfig:
         grad_clip: largest norm of the gradient of all of a member's parameters, which is scaled down to it; 0: any.
         val_fraction: share of the text held out for validation, at its end or as `val_spread` says.
         val_spread: whether the lines that are held out stand all over the text, where each is a text of its own.
-        evaluations: how many times, at even distances, the held-out piece is evaluated.
+        evaluations: how many times the held-out piece is evaluated, at distances that `charrnn.regimen.spacing` gives.
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
         evaluated: characters of the held-out piece that count then, at most, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None for no such end.

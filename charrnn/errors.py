@@ -57,7 +57,7 @@ class DecodingError(CorpusError):
 
 
 class CacheError(CorpusError):
-    """A folder in which an encoded text cannot be kept."""
+    """An encoded text that cannot be kept, or that is damaged."""
 
 
 class ForeignTextError(CorpusError):

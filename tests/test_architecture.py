@@ -415,7 +415,7 @@ def test_a_wheel_holds_every_file_of_the_package_and_no_other(tmp_path):
     assert built.returncode == 0, built.stderr
     with zipfile.ZipFile(*tmp_path.iterdir()) as wheel:
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    files = (path for path in PACKAGE.rglob("*") if path.is_file() and not {"__pycache__", ".DS_Store"} & {*path.parts})
     assert packed == {path.relative_to(ROOT).as_posix() for path in files}
     assert "charrnn/display/assets/page.html" in packed
 

@@ -235,17 +235,18 @@ def test_a_later_end_is_evaluated_as_often_as_it_asks_for(folder, end, times):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("before", "seconds", "times"), [(4, 1800.0, 12), (13, 7200.0, 13), (15, 20.0, 1000), (15, 360.0, 150)]
+    ("before", "seconds", "times"), [(4, 1800.0, 12), (13, 7200.0, 13), (15, 2.0, 1000), (15, 180.0, 80)]
 )
 def test_a_later_end_by_the_clock_is_evaluated_as_often_in_its_time_as_the_one_before(folder, before, seconds, times):
     state = contents(folder)
-    state["training"]["config"]["evaluations"] = before
+    assert len(state["history"]) == 4
+    state["training"]["config"]["evaluations"] = before  # of a training that was stopped after those four
     state["training"]["seconds"] = seconds
     torch.save(state, folder / "verse.pt")
     steps = state["training"]["step"] + 1
     training = train(folder, "--resume", "--time", "1h", "--max-steps", steps)
     assert training.process.exitcode == 0, training.stderr
-    assert contents(folder)["training"]["config"]["evaluations"] == pytest.approx(times, rel=0.02)
+    assert contents(folder)["training"]["config"]["evaluations"] == pytest.approx(times, rel=0.1)
 
 
 def test_the_same_end_again_is_evaluated_as_before(folder):

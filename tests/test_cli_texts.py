@@ -16,7 +16,7 @@ from charrnn.cli.inspector.own_text import find_text
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text import corpus
 
-LEFT_OUT = "left out, no utf-8 text, damaged, unreadable or made by a training"
+LEFT_OUT = "left out, no utf-8 text, damaged, unreadable, a link to nothing or made by a training"
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 4]
 
 
@@ -77,7 +77,10 @@ def test_what_a_training_says_into_the_folder_that_it_learns_from_is_no_part_of_
         said = (tmp_path / "nohup.out").read_text()
         assert ended.returncode == 0, said
         assert said.count(f": 2,000 {unit}s, ") == number
-        assert said.count("left out, no utf-8 text, damaged, unreadable or made by a training: ") == number
+        assert (
+            said.count("left out, no utf-8 text, damaged, unreadable, a link to nothing or made by a training: ")
+            == number
+        )
 
 
 def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_out(charrnn, tmp_path):

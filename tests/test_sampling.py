@@ -387,8 +387,9 @@ def test_texts_that_are_over_are_not_computed_on_and_the_others_stay_the_same(en
 def test_samples_drawn_together_are_those_drawn_alone(engine, rules, pattern, unit):
     encoder = CharEncoder("\nabcdefgh", unit)
     match = None if pattern is None else LineMatch.build(pattern, encoder)
+    rules = rules if match is None else replace(rules, fits=match.fits)
     sampler = Sampler(engine, [1], SamplingOptions(), 5, match)
-    for length in (1, 60):
+    for length in (1, 60, 200):
         for sample in draw_samples(sampler, encoder, length, rules, range(20), "a"):
             ending = Ending(rules, "a")
             drawn = list(draw_characters(sampler, encoder, length, ending, sample.number))

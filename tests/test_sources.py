@@ -326,7 +326,11 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (["links"], {}, "links: has nothing but hidden files, links to folders and what this training writes; name"),
         (["full"], {"outputs": [Path("full/a")]}, "full: has nothing but hidden files, links to folders and what"),
         (["full"], {"held_out": ["full/a"]}, "full: all its files are held out with --val-text; give another, or hold"),
-        (["lost"], {}, "lost: has nothing but links to what is not there, lost/a for one; fetch or mount that, or"),
+        (
+            ["lost"],
+            {},
+            "lost: nothing of it that is to be read is there: lost/a is a link to what is not; fetch or mount that, or",
+        ),
         (["lost/a"], {}, "lost/a: is a link to {}/gone, which is not there; fetch or mount that, or give another"),
         (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude; change them,"),
         (

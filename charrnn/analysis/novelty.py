@@ -85,9 +85,7 @@ def _noting_lines(source: Iterable[str], wanted: set[str], known: set[str]) -> I
 
 
 def _judge_lines(text: str, lengths: NDArray[np.int64], whole: Sequence[str], known: set[str]) -> Novelty:
-    left = np.concatenate([np.arange(len(line), -1, -1) for line in text.split("\n")])[
-        :-1
-    ]  # of its line, at each place
+    left = np.concatenate([np.arange(len(line), -1, -1) for line in text.split("\n")])[:-1]  # of a line, at each place
     is_judged = np.array([character != "\n" for character in text], dtype=bool)
     copied = sum(line in known for line in whole) / len(whole) if whole else None
     return replace(_judge(text, np.minimum(lengths, left), is_judged), lines=len(whole), copied_lines=copied)

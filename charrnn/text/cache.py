@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.disk import sync
-from charrnn.errors import CacheError, ConfigError, CorpusError
+from charrnn.errors import CacheError, ConfigError
 from charrnn.text.encoder import Ids
 
 KEPT_DAYS = 30
@@ -135,10 +135,10 @@ def check_sound(ids: Ids, vocab_size: int) -> None:
     """Read mapped ids through; what is not mapped from a file is sound.
 
     Raises:
-        CorpusError: one of them is none of an alphabet of this size: the file was damaged, or changed.
+        CacheError: one of them is none of an alphabet of this size: the file was damaged, or changed.
     """
     if isinstance(ids, np.memmap) and len(ids) and int(ids.max()) >= vocab_size:
-        raise CorpusError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded again")
+        raise CacheError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded again")
 
 
 def is_kept(path: Path) -> bool:

@@ -55,6 +55,7 @@ class ReadOptions:
         known: an alphabet whose characters have ids in any case; None: there is none.
         cache: where many ids are kept; None: they are held in memory.
         length: bytes, decompressed, that are read of each document at most; None: all.
+        sha256: of the bytes that they are to have, of which alone ids are made; None: any.
     """
 
     options: TextOptions = field(default_factory=TextOptions)
@@ -70,6 +71,7 @@ class ReadOptions:
     known: CharEncoder | None = None
     cache: Cache | None = None
     length: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
 
     Raises:
         CorpusError: something is missing, unreadable, empty or not in its encoding.
-        ForeignTextError: it has characters that the alphabet which is given lacks.
+        ForeignTextError: it has characters that the alphabet which is given lacks, or is not the text that it is to be.
         ConfigError: standard input is named twice, or the flags leave no alphabet.
     """
     reading, meter = reading or ReadOptions(), Meter(progress)
@@ -188,6 +190,8 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     if reading.encoder is not None:
         _check_known(counts, encoder, name)
         _check_chosen(counts, encoder, reading)
+    if reading.sha256 not in (None, meter.sha256):
+        raise ForeignTextError(f"{name}: is another text")
     return Corpus(
         name=name,
         ids=_encode(stream, encoder, tally, reading, meter),

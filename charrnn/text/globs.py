@@ -45,8 +45,9 @@ class Patterns:
         Hidden files are not read in any case.
         """
         idle = [f"--include {as_typed(pattern)}" for pattern in self.include if pattern not in self._fitting]
-        left = [pattern for pattern in self.exclude if pattern not in self._fitting and not _HIDDEN.search(pattern)]
-        idle += [f"--exclude {as_typed(pattern)}" for pattern in left]
+        if self._fitting.isdisjoint(self.exclude):  # else what they mean may lie in a folder that another leaves out
+            left = [pattern for pattern in self.exclude if not _HIDDEN.search(pattern)]
+            idle += [f"--exclude {as_typed(pattern)}" for pattern in left]
         how = "patterns choose among the files of folders, by names and by paths below the folder"
         return f"nothing fits {', '.join(idle)}; {self.told_of_hidden or how}" if idle else ""
 

@@ -93,7 +93,7 @@ def nothing_found(path: str, patterns: Patterns, others: Sequence[str], missed: 
     if missed.locked and not others:
         return f"nothing in it may be read, {missed.locked[0]} for one; check the permissions"
     if missed.broken and not others:
-        return f"has nothing but links to what is not there, {missed.broken[0]} for one; {_FETCH}"
+        return f"nothing of it that is to be read is there: {missed.broken[0]} is a link to what is not; {_FETCH}"
     if others:
         is_one = len(others) == 1
         which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"

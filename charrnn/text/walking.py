@@ -13,6 +13,8 @@ from charrnn.text.globs import Patterns
 from charrnn.text.unreadable import Missed, read_errors_told
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_NOWHERE_ON_WINDOWS = {21, 123, 1921}
+"""A drive that is not there, a name that cannot be, a link that leads back to itself."""
 
 
 def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
@@ -50,7 +52,7 @@ def _is_file(entry: os.DirEntry[str], missed: Missed) -> bool:
         try:
             return stat.S_ISREG(os.stat(entry.path).st_mode)
         except OSError as error:
-            if error.errno not in _LEADS_NOWHERE:
+            if error.errno not in _LEADS_NOWHERE and getattr(error, "winerror", None) not in _NOWHERE_ON_WINDOWS:
                 raise
             missed.broken.extend([entry.path] * entry.is_symlink())  # else it is gone since
     return False

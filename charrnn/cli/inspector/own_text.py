@@ -108,7 +108,9 @@ def _read(
     """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
     if not all(os.path.isfile(text) and os.path.getsize(text) for text in val_texts):
         return None
-    reading = ReadOptions(options=checkpoint.text, encoder=checkpoint.encoder, val_texts=tuple(val_texts))
+    reading = ReadOptions(
+        options=checkpoint.text, encoder=checkpoint.encoder, val_texts=tuple(val_texts), sha256=checkpoint.corpus.sha256
+    )
     if _has_grown([*paths, *val_texts], checkpoint):
         reading = replace(reading, length=checkpoint.corpus.bytes)
     try:
@@ -118,8 +120,7 @@ def _read(
         corpus = read_corpus(paths, reading)
     except ForeignTextError:
         return None
-    is_same = corpus.sha256 == checkpoint.corpus.sha256 and corpus.counts == checkpoint.corpus.counts
-    return corpus if is_same else None
+    return corpus if corpus.counts == checkpoint.corpus.counts else None
 
 
 def _cache(checkpoint: Checkpoint) -> Cache | None:

@@ -142,7 +142,7 @@ def _rules(flags: SampleFlags, form: Form, prompt: str) -> Rules:
     if written and flags.match is not None and flags.is_endless and not form.writes("\n"):
         raise ConfigError(
             "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "
-            r"its end; give a length, or allow \n"
+            "its end; give a length" + r", or allow \n" * ("\n" in form.encoder)
         )
     known_lines = _known_lines(flags.novel, form.text, flags.encoding) if flags.novel else None
     rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)

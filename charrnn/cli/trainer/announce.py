@@ -109,7 +109,7 @@ def _describe_corpus(launch: Launch) -> list[str]:
         mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
         lines += [f"{known}; {mend}"] * bool(known)
     if corpus.skipped:
-        why = f"no {corpus.options.encoding} text, damaged, unreadable or made by a training"
+        why = f"no {corpus.options.encoding} text, damaged, unreadable, a link to nothing or made by a training"
         lines.append(_left_out(corpus.skipped, why))
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
         lines += _too_little(corpus, launch.pieces)

@@ -128,9 +128,10 @@ def _check_path(request: Request) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
     if path.exists() and _is_replaced_by_owner_alone(path, folder):
+        way = f"go on in another file with --resume-from {as_typed(str(path))} and" if request.is_in_place else None
         raise OutputError(
-            f"{path}: cannot be replaced (another user's, in a folder where only its owner may); give another file "
-            "with --out"
+            f"{path}: cannot be replaced (another user's, in a folder where only its owner may); "
+            f"{way or 'give another file with'} --out"
         )
     _try_to_write(path)
 

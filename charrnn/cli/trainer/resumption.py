@@ -155,12 +155,14 @@ def _take_what_may_change(config: TrainConfig, explicit: Mapping[str, Any]) -> T
 def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
     """How often a run is evaluated that goes on to another end: by steps as one that had it from the start.
 
-    By the clock at the same distances as before, by the seconds that they took, and at least as often as before.
+    By the clock at the same distances as before, where steps made them by the seconds that these took, and at least as
+    often as before.
     """
     limit = run.config.time_limit
     if limit is not None:
-        longer = max(1.0, limit / (limit_before or max(run.seconds, 1.0)))
-        return round(min(MOST_EVALUATIONS, max(longer * run.config.evaluations, FEWEST_BY_TIME)))
+        before = run.config.evaluations
+        made, seconds = (before, limit_before) if limit_before else (len(run.history), max(run.seconds, 1.0))
+        return round(min(MOST_EVALUATIONS, max(made * limit / seconds, before, FEWEST_BY_TIME)))
     assert run.planned_steps is not None, "something ends it"
     trained = run.planned_steps * run.lanes.chars_per_window
     return choose_evaluations(trained, run.config.num_evaluated(len(run.val_ids)))
