@@ -101,7 +101,7 @@ class TrainingLog:
         self._path, self._run, self._tell = path, origin.run, tell
         self._pending = b""
         self._told, self._missing_from = float("-inf"), 0
-        kept = Kept()
+        kept = _Kept()
         try:
             if after_step is not None and path.exists():
                 kept = _find_kept(path.read_bytes(), path, origin, after_step, replaced)
@@ -159,7 +159,7 @@ class TrainingLog:
 
 
 @dataclass(frozen=True)
-class Kept:
+class _Kept:
     """What stays of a log.
 
     Attributes:
@@ -181,13 +181,13 @@ def _replaced(request: Request) -> list[str]:
     return []
 
 
-def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> Kept:
+def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> _Kept:
     """Find the lines that stay: of a run's own steps up to `after_step`, and of its parents' up to where it left them.
 
     What the parents did later goes where the run begins with a copy of their log; where it is further, it has no part
     in theirs.
     """
-    kept, own, begins = Kept(), (origin.run, *origin.parents), after_step == origin.branched_at
+    kept, own, begins = _Kept(), (origin.run, *origin.parents), after_step == origin.branched_at
     while (line_end := data.find(b"\n", kept.end)) >= 0:
         try:
             row = json.loads(data[kept.end : line_end])
@@ -200,7 +200,7 @@ def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replace
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later or run not in own:
             return replace(kept, begins_later=run == origin.run and not (kept.end or begins))
-        kept = Kept(line_end + 1, step)
+        kept = _Kept(line_end + 1, step)
     return kept
 
 
