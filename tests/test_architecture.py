@@ -134,6 +134,7 @@ ALLOWED = {
         "sampling": "choosing course filters side_by_side",
         "matching": "automaton choosing encoder errors filters options patterns",
         "endings": "",
+        "unprompted": "encoder filters sampling",
         "samples": "course encoder endings filters options sampling",
         "many_samples": "choosing encoder endings filters samples sampling side_by_side",
         "mixing": "choosing encoder filters memory numpy_ensemble readers recall sampling",

@@ -33,7 +33,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.common import cores
-from charrnn.cli.common.shared import escaped, unescape
+from charrnn.cli.common.backslashes import escaped, unescape
 from charrnn.cli.sampler import preparing, sharing, writing
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job

@@ -12,11 +12,11 @@ import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, train_briefly
 
-from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector import studies, views
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Given
 from charrnn.config import ModelConfig
+from charrnn.generation.unprompted import write_sample
 
 
 @pytest.fixture

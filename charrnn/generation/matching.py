@@ -124,7 +124,7 @@ class LineMatch:
     def _read(self, line: str) -> tuple[PatternState, int]:
         """The state after as many of a line's characters as can begin a match, and how many they are."""
         state, automaton = self.automaton.start, self.automaton
-        for number, (character, id_) in enumerate(zip(line, self.encoder.encode(line).tolist(), strict=True)):
+        for number, (character, id_) in enumerate(zip(line, self.encoder.encode_list(line), strict=True)):
             has_own_id = id_ != self.encoder.unknown_id
             following = automaton.step(state, id_) if has_own_id else automaton.step_beyond(state, character)
             if following is None:

@@ -88,6 +88,11 @@ class CharEncoder:
             raise UnknownCharacterError(lacking, len(self))
         return _translate_text(self._table, self._units(text))
 
+    def encode_list(self, text: str) -> list[int]:
+        """Turn text into ids as `encode` does, as a list."""
+        ids: list[int] = self.encode(text).tolist()
+        return ids
+
     def look_up(self, points: Points) -> Ids:
         """Turn code points, or bytes, into ids without asking whether each has one."""
         return translate(self._table, points)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from charrnn.cli.common.shared import first_id
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
+from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
 

@@ -1,6 +1,9 @@
-"""By a command, flags that it does not have and people try, and what to do instead."""
+"""What messages say to do instead: of flags that a command does not have, and of characters that a model lacks."""
 
 from __future__ import annotations
+
+from charrnn.escape import as_typed
+from charrnn.standard_input import STDIN
 
 _OF_SAMPLE = "it is a flag of `charrnn sample`"
 _SAMPLES = f"{_OF_SAMPLE}; --sample-every shows what it writes while it trains"
@@ -44,3 +47,8 @@ INSPECT = {
 HINTS: dict[str, dict[str, str]] = {"train": TRAIN, "sample": SAMPLE, "inspect": INSPECT}
 """What to do instead, by the command and the flag; by no flag, where a word is left over; by an argument, where it is
 missing and something is piped in."""
+
+
+def told_where_listed(checkpoint: str) -> str:
+    """Where a model's characters are listed, behind their number; nothing of one that came through a pipe."""
+    return "" if checkpoint == STDIN else f"; see `charrnn inspect {as_typed(checkpoint)}`"

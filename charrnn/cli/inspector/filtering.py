@@ -20,7 +20,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
-from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import is_live
 from charrnn.cli.inspector.scoring import (
     UNLIKE,
@@ -35,6 +34,7 @@ from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted, visible
+from charrnn.generation.unprompted import first_id
 from charrnn.metrics import finite_or_none
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import to_bytes

@@ -50,3 +50,8 @@ class InspectFlags:
     def inputs(self) -> list[str | None]:
         """All that is read, each a path or "-"."""
         return [*self.checkpoints, self.score, self.text_file, self.novelty, self.corpus]
+
+
+def is_number(text: str) -> bool:
+    """Whether a flag's value that may be a file's name is a whole number."""
+    return text.isascii() and text.isdecimal()

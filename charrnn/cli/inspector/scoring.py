@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import Watch, add_up, read_pieces
-from charrnn.cli.common.shared import told_where_listed
+from charrnn.cli.common.hints import told_where_listed
 from charrnn.cli.common.tables import (
     format_comparison,
     is_live,

@@ -12,8 +12,8 @@ from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import name_character
 from charrnn.analysis.losses import Watch
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
-from charrnn.cli.common.shared import is_number, write_sample
 from charrnn.cli.common.tables import format_columns, wrapped
+from charrnn.cli.inspector.flags import is_number
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.scoring import work_progress
 from charrnn.cli.inspector.subject import Subject
@@ -22,6 +22,7 @@ from charrnn.display.card import spell
 from charrnn.display.widths import cut, text_width
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
+from charrnn.generation.unprompted import write_sample
 from charrnn.standard_input import name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import AT_ONCE, Ids

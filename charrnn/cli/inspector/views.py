@@ -20,7 +20,6 @@ from charrnn.analysis.neurons import (
     parts_of,
 )
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
-from charrnn.cli.common.shared import first_id
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.scoring import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
@@ -30,6 +29,7 @@ from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
 from charrnn.errors import CharRNNError, ConfigError, CorpusError
 from charrnn.escape import quoted
+from charrnn.generation.unprompted import first_id
 from charrnn.standard_input import name_of
 from charrnn.text.encoder import RARE, UNKNOWN_MARK
 from charrnn.wording import number_of

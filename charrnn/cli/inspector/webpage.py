@@ -14,7 +14,6 @@ from charrnn.analysis.features import OTHER, kind_of
 from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
-from charrnn.cli.common.shared import write_sample
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
@@ -34,6 +33,7 @@ from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import MARK, render
 from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.unprompted import write_sample
 from charrnn.inference.tape import GATE_LETTERS
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.encoder import CharEncoder

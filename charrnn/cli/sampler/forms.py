@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from charrnn.cli.common.shared import encode_ids, unescape
+from charrnn.cli.common.backslashes import unescape
 from charrnn.errors import ConfigError
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
@@ -41,7 +41,7 @@ class Form:
         """Whether the model may write a character."""
         if character not in self.encoder:
             return False
-        return self.allowed is None or set(encode_ids(self.encoder, character)) <= set(self.allowed)
+        return self.allowed is None or set(self.encoder.encode_list(character)) <= set(self.allowed)
 
     def of(self, typed: str) -> str:
         """What is typed with escapes, in this form."""

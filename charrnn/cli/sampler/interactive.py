@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charrnn.cli.common.shared import encode_ids
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
 from charrnn.cli.sampler.telling import Shortfall, tell_short
@@ -53,7 +52,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             continue
         sampler = replace(job.sampler, match=match)
         if typed:
-            sampler = replace(sampler, prompt=job.before + encode_ids(job.form.encoder, beginning))
+            sampler = replace(sampler, prompt=job.before + job.form.encoder.encode_list(beginning))
         ending = Ending(job.rules, beginning)
         drawn = draw_characters(sampler, job.form.encoder, length, ending, number, with_log_probabilities=False)
         number += 1

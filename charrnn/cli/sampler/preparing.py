@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from charrnn.cli.common.shared import encode_ids, first_id, unescape
+from charrnn.cli.common.backslashes import unescape
 from charrnn.cli.sampler.checking import STREAMS_AT_ONCE, check_inputs
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
@@ -19,6 +19,7 @@ from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
+from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.likeness import ends_lines_by_cr_lf
@@ -62,7 +63,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
         prompt = form.with_line_ends(prompt)
     prompt = fit_prompt(prompt, encoder, flags.unknown, flags.checkpoint)
     has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
-    before = encode_ids(encoder, "\n") if has_lines else []  # after which one of them learned to begin a line
+    before = encoder.encode_list("\n") if has_lines else []  # after which one of them learned to begin a line
     opening = _opening(flags, contents, form, prompt, before)
     warn_of_lacking(flags, form)
     options = _options(flags, form)
@@ -90,10 +91,10 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
 def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:
     """The ids that are read before a sample: the prompt, or what a text without one begins behind."""
     if prompt:
-        return before + encode_ids(form.encoder, prompt)
+        return before + form.encoder.encode_list(prompt)
     usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
     end = "" if contents.text.lines else _end_of_another(flags.stop, form)
-    return encode_ids(form.encoder, end) or before or encode_ids(form.encoder, usual)
+    return form.encoder.encode_list(end) or before or form.encoder.encode_list(usual)
 
 
 def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None:

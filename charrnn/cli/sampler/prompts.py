@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charrnn.cli.common.shared import told_where_listed
+from charrnn.cli.common.hints import told_where_listed
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.standard_input import STDIN

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.common.shared import escaped, unescape
+from charrnn.cli.common.backslashes import escaped, unescape
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name

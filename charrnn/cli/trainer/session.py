@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import typer
 
-from charrnn.cli.common.shared import write_sample
 from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings, unread
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.log import TrainingLog, open_log
@@ -24,6 +23,7 @@ from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import has_viewer, waiting
 from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError, SaveError
+from charrnn.generation.unprompted import write_sample
 from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import sampling_weights
 from charrnn.metrics import Report

@@ -1,0 +1,32 @@
+"""A text without a prompt, and what a model reads before one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.sampling import Sampler, SamplingModel
+from charrnn.text.encoder import CharEncoder, Decoder
+
+
+def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
+    """What a model reads before it writes without a prompt: a line's end, or its corpus's commonest character."""
+    known = range(len(encoder.characters))  # the mark for rare ones is no character
+    return encoder.encode_list("\n")[0] if "\n" in encoder else max(known, key=lambda i: counts[i])
+
+
+def write_sample(
+    model: SamplingModel,
+    encoder: CharEncoder,
+    counts: Sequence[int],
+    length: int,
+    *,
+    seed: int,
+    options: SamplingOptions | None = None,
+) -> str:
+    """Write a text as `charrnn sample` does without a prompt; by default at its temperature.
+
+    Of so many bytes, where these are the unit, those at the end that are no whole character are left out.
+    """
+    sampler = Sampler(model, [first_id(encoder, counts)], options or SamplingOptions(), seed)
+    return "".join(map(Decoder(encoder).feed, sampler.stream(length)))
