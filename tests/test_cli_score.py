@@ -22,7 +22,8 @@ from torch.nn import functional
 
 from charrnn.analysis import dynamic, losses
 from charrnn.cli.inspector import filtering
-from charrnn.cli.inspector.scoring import score_text, unknown_price
+from charrnn.cli.inspector.fitting import unknown_price
+from charrnn.cli.inspector.scoring import score_text
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN, forecasts_on

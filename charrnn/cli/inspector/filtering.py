@@ -21,14 +21,8 @@ import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
 from charrnn.cli.common.tables import is_live
-from charrnn.cli.inspector.scoring import (
-    UNLIKE,
-    best_fit,
-    fit_text,
-    shared_encoding,
-    unknown_price,
-    unlike_readings,
-)
+from charrnn.cli.inspector.fitting import UNLIKE, fit_text, shared_encoding, unknown_price, unlike_readings
+from charrnn.cli.inspector.scoring import best_fit
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_error, write_line

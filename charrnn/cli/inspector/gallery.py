@@ -9,9 +9,9 @@ from typing import Any
 
 from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width, wrapped
+from charrnn.cli.inspector.fitting import shared_encoding
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
-from charrnn.cli.inspector.scoring import shared_encoding
 from charrnn.cli.inspector.studies import embeddings_view, novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import (

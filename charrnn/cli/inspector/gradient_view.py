@@ -17,7 +17,7 @@ from charrnn.analysis.gradients import (
     spectral_radii,
 )
 from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
-from charrnn.cli.inspector.scoring import unknown_price
+from charrnn.cli.inspector.fitting import unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.cli.inspector.watching import Piece, Watched, describe_extent, too_few

@@ -14,7 +14,7 @@ import numpy as np
 from charrnn.analysis.features import text_features
 from charrnn.analysis.losses import require_finite
 from charrnn.analysis.neurons import ENOUGH, Activations, Finding, GateUse, find_neurons, readable_length, record_units
-from charrnn.cli.inspector.scoring import fit_text
+from charrnn.cli.inspector.fitting import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted

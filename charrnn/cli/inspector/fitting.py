@@ -1,0 +1,74 @@
+"""A text that is given, as models read it: how it is decoded, what they make of it, what unknown characters cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from charrnn.cli.common.hints import told_where_listed
+from charrnn.cli.inspector.subject import Subject, reading_flags
+from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError, describe_characters
+from charrnn.standard_input import name_of
+from charrnn.text.decoding import prepare
+from charrnn.text.likeness import to_nearest
+from charrnn.text.options import CHARACTER, TextOptions
+from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
+
+UNLIKE = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
+
+
+def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
+    """How one text is decoded that several models are to read; bytes alone where all of them read bytes.
+
+    Raises:
+        ConfigError: they learned from texts in different encodings.
+    """
+    readings = [s.text_options for s in subjects if s.contents.text.unit == CHARACTER] or [subjects[0].text_options]
+    encodings = {reading.codec: reading.encoding for reading in readings}
+    if len(encodings) > 1:
+        raise ConfigError(
+            f"these models read files in different encodings ({', '.join(encodings.values())}); say with --encoding "
+            "which one the text is in"
+        )
+    kept = next(way for way in ("surrogateescape", "replace", "strict") if way in {one.errors for one in readings})
+    return replace(readings[0].as_bytes_are, errors=kept)
+
+
+def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
+    """The flags by which several models read unlike characters of one text, which one of them may find the easier."""
+    flags = reading_flags(subjects)
+    if not flags and rule not in ("skip", "nearest"):
+        return []
+    texts = [prepare(text, subject.contents.text) for subject in subjects]
+    unlike = flags if len(set(texts)) > 1 else []
+    pairs = [(subject.contents.encoder, prepared) for subject, prepared in zip(subjects, texts, strict=True)]
+    if rule == "skip":
+        left_out = {frozenset(encoder.without_own_id(prepared)) for encoder, prepared in pairs}
+        unlike += ["--unknown skip"] * (len(left_out) > 1)
+    if rule == "nearest":
+        read = {(prepared, to_nearest(prepared, encoder)) for encoder, prepared in pairs}
+        unlike += ["--unknown nearest"] * (len(read) > len(set(texts)))
+    return unlike
+
+
+def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
+    """Bring a text, as it stands in a file, to what a model can read: prepared as its own was, and encoded.
+
+    Raises:
+        CharRNNError: the rule is "error" and the model does not know a character.
+    """
+    encoder = subject.contents.encoder
+    text = prepare(text, subject.contents.text)
+    try:
+        return make_readable(text, encoder, rule)
+    except UnknownCharacterError as error:
+        raise CharRNNError(
+            f"{name_of(path)} has {describe_characters(error.characters)}, which this model does not know "
+            f"({error.vocab_size} {encoder.unit}s{told_where_listed(subject.path)}); --unknown count, skip or nearest "
+            "passes over them"
+        ) from None
+
+
+def unknown_price(subject: Subject) -> float:
+    """What a character costs that a model does not know, in nats."""
+    return unknown_surprisal(subject.contents.corpus.characters, subject.contents.model.vocab_size)
