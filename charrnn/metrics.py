@@ -100,6 +100,11 @@ def bits_per_char(loss: float) -> float:
     return loss / math.log(2)
 
 
+def loss_fields(loss: float) -> dict[str, float | None]:
+    """A loss in its three forms."""
+    return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
+
+
 def best_row(history: Iterable[HistoryRow]) -> HistoryRow | None:
     """The evaluation with the lowest validation loss, the first of equals; None where there is none."""
     return min(history, key=lambda row: row.val_loss, default=None)

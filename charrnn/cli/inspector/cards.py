@@ -12,7 +12,7 @@ from charrnn.cli.inspector.subject import Subject, reading_flags, way_of
 from charrnn.display.card import card, judged, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
 from charrnn.escape import quoted
-from charrnn.metrics import bits_per_char, finite_or_none, perplexity
+from charrnn.metrics import bits_per_char, finite_or_none, loss_fields, perplexity
 from charrnn.shapes import count_parameters
 from charrnn.storage.header import FORMAT_VERSION
 from charrnn.wording import describe_known, format_seconds
@@ -87,11 +87,6 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "made": contents.made,
         "training": {"step": contents.step, "seconds": contents.seconds, "config": contents.training["config"]},
     }
-
-
-def loss_fields(loss: float) -> dict[str, float | None]:
-    """A loss in its three forms."""
-    return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
 
 
 def _why_they_differ(subjects: Sequence[Subject]) -> str:

@@ -20,14 +20,13 @@ from charrnn.cli.common.tables import (
     terminal_width,
     wrapped,
 )
-from charrnn.cli.inspector.cards import loss_fields
 from charrnn.cli.inspector.fitting import UNLIKE, fit_text, shared_encoding, unknown_price, unlike_readings
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_error
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
-from charrnn.metrics import bits_per_char, finite_or_none
+from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.standard_input import name_of
 from charrnn.text.documents import is_exactly, read_text
 from charrnn.text.encoder import Ids
