@@ -152,7 +152,7 @@ def sample(
     # Imported here: --help must not wait for numpy.
     import secrets
 
-    from charrnn.cli.common.tables import shows_colour
+    from charrnn.cli.common.terminal import shows_colour
     from charrnn.cli.sampler.preparing import prepare_job
     from charrnn.cli.sampler.telling import tell_refused, tell_short
     from charrnn.cli.sampler.writing import write_json, write_many, write_one

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from charrnn.cli.common.terminal import terminal_width
 from charrnn.display.widths import text_width
-
-MAX_WIDTH = 100
-"""Columns that are drawn in, however wide the terminal is: longer lines are hard to read."""
 
 NARROW_TABLE = 48
 """Columns of a terminal below which a value stands under its name, not beside it."""
@@ -38,22 +34,6 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines that fit already; what of them is a stranger's text has been made harmless where it was drawn."""
     for line in lines:
         print(line)
-
-
-def terminal_width() -> int:
-    """Columns to draw in: the terminal's, or 80 in a pipe; `MAX_WIDTH` at most."""
-    return max(10, min(shutil.get_terminal_size((80, 24)).columns, MAX_WIDTH))
-
-
-def is_live() -> bool:
-    """Whether stderr is a terminal that can be drawn on; Windows' older ones are known through stdout alone."""
-    is_known = os.name != "nt" or sys.stdout.isatty()
-    return is_known and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-
-
-def shows_colour() -> bool:
-    """Whether stdout is a terminal that wants colour: https://no-color.org."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:

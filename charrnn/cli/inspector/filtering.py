@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
-from charrnn.cli.common.tables import is_live
+from charrnn.cli.common.terminal import is_live
 from charrnn.cli.inspector.fitting import UNLIKE, fit_text, shared_encoding, unknown_price, unlike_readings
 from charrnn.cli.inspector.scoring import best_fit
 from charrnn.cli.inspector.subject import Subject

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from charrnn.analysis.neurons import MAX_VIEWED
-from charrnn.cli.common.tables import print_lines, shows_colour, terminal_width, wrapped
+from charrnn.cli.common.tables import print_lines, wrapped
+from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.cli.inspector.fitting import shared_encoding
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from charrnn.cli.common.tables import is_live
+from charrnn.cli.common.terminal import is_live
 from charrnn.cli.trainer.request import Request
 from charrnn.training.ranks import Ranks
 
