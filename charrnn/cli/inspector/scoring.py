@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +11,9 @@ import numpy as np
 
 from charrnn.analysis.losses import Watch, add_up, read_pieces
 from charrnn.cli.common.tables import format_comparison, print_lines, print_table, wrapped
-from charrnn.cli.common.terminal import is_live, terminal_width
+from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import UNLIKE, fit_text, shared_encoding, unknown_price, unlike_readings
+from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_error
@@ -85,24 +84,6 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     if any(learned) and not as_json:
         who = ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own)
         write_error(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
-
-
-@contextlib.contextmanager
-def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[Watch]:
-    """Show on a terminal how far some work is; give who is to be told of more.
-
-    Args:
-        name: of the work.
-        total: of what is told of it.
-        is_shown: whether it may be.
-    """
-    if not (is_shown and is_live()):
-        yield lambda read: None
-        return
-    from charrnn.display.console import ShareBar  # imports rich, which takes a tenth of a second
-
-    with ShareBar(sys.stderr, name, total) as bar:
-        yield bar.advance
 
 
 def score_text(

@@ -15,7 +15,7 @@ from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.flags import is_number
 from charrnn.cli.inspector.own_text import FoundText
-from charrnn.cli.inspector.scoring import work_progress
+from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.views import View
 from charrnn.display.card import spell

@@ -1,0 +1,28 @@
+"""How far long work is, shown on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from charrnn.analysis.losses import Watch
+from charrnn.cli.common.terminal import is_live
+
+
+@contextlib.contextmanager
+def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[Watch]:
+    """Show on a terminal how far some work is; give who is to be told of more.
+
+    Args:
+        name: of the work.
+        total: of what is told of it.
+        is_shown: whether it may be.
+    """
+    if not (is_shown and is_live()):
+        yield lambda read: None
+        return
+    from charrnn.display.console import ShareBar  # imports rich, which takes a tenth of a second
+
+    with ShareBar(sys.stderr, name, total) as bar:
+        yield bar.advance
