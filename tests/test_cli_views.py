@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, train_briefly
 
-from charrnn.cli.inspector import studies, views
+from charrnn.cli.inspector import novelty_view, text_views
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Given
 from charrnn.config import ModelConfig
@@ -69,9 +69,9 @@ def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspe
 def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     text = make_text(50)
-    beginning = views.surprise_view(subject, Given(text[:20], "big.txt"), rule="count", top_k=1)
-    monkeypatch.setattr(views, "MAX_VIEWED", 20)
-    view = views.surprise_view(subject, Given(text, "big.txt"), rule="count", top_k=1)
+    beginning = text_views.surprise_view(subject, Given(text[:20], "big.txt"), rule="count", top_k=1)
+    monkeypatch.setattr(text_views, "MAX_VIEWED", 20)
+    view = text_views.surprise_view(subject, Given(text, "big.txt"), rule="count", top_k=1)
     assert view.data == {**beginning.data, "read": 20, "of": 50}
     told, *shown = view.lines(80, False)
     assert told == "the first 20 of 50 characters of big.txt; --score FILE --by line reads all of it"
@@ -238,17 +238,17 @@ def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeyp
     assert judged["sample"]["characters"] == 300
     (subject,) = read_subjects([str(trained / "list.pt")])
     encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
-    drawn = write_sample(subject.writer, encoder, counts, 300, seed=studies.SAMPLE_SEED)
+    drawn = write_sample(subject.writer, encoder, counts, 300, seed=novelty_view.SAMPLE_SEED)
     for name, text in {"sample": drawn, "held_out": encoder.decode(subject.own_text.held_out)[:300]}.items():
         *whole, last = text.split("\n")
         assert last, "the length cuts the last line"
         assert judged[name]["lines"] == len([line for line in whole if line])
-    monkeypatch.setattr(studies, "MAX_JUDGED", 5)
+    monkeypatch.setattr(novelty_view, "MAX_JUDGED", 5)
     found = replace(subject.own_text, held_out=encoder.encode("Tin\ns"))
-    monkeypatch.setattr(studies, "require_text", lambda _: found)
+    monkeypatch.setattr(novelty_view, "require_text", lambda _: found)
     for text, lines in (("Tin\nsole\n", [1, 2]), ("Tin\nso", [1, 2]), ("Tin\ns", [2, 2]), ("Tin\n", [1, 1])):
         (trained / "short.txt").write_text(text)
-        judged = studies.novelty_view(subject, str(trained / "short.txt")).data
+        judged = novelty_view.novelty_view(subject, str(trained / "short.txt")).data
         assert [judged[name]["lines"] for name in ("sample", "held_out")] == lines
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from charrnn.analysis.embeddings import map_embeddings
 from charrnn.analysis.novelty import Novelty
 from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
-from charrnn.cli.inspector.studies import _draw_embeddings, _draw_novelty, _put
+from charrnn.cli.inspector.alphabet_view import _draw_embeddings, _put
+from charrnn.cli.inspector.novelty_view import _draw_novelty
 from charrnn.display.widths import text_width
 
 HEAD = ["layer", "gate", "mean value", "cells always open"]

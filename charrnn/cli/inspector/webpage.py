@@ -14,13 +14,14 @@ from charrnn.analysis.features import OTHER, kind_of
 from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
+from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
-from charrnn.cli.inspector.studies import embeddings_view, novelty_view
+from charrnn.cli.inspector.novelty_view import novelty_view
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.views import (
+from charrnn.cli.inspector.text_views import (
     gates_view,
     neurons_view,
     parse_unit,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from charrnn.analysis.features import Values
@@ -23,6 +23,7 @@ from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_
 from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.svg import Tinted
@@ -41,25 +42,6 @@ NEARLY_ALWAYS = 0.9
 """A gate that is open, or shut, at more than this share of the characters is called always so."""
 
 NO_GATES = "its cell is {}, which has no gates; --neurons shows its states"
-
-
-@dataclass(frozen=True)
-class View:
-    """Something found out about a model.
-
-    Attributes:
-        name: its key in the JSON.
-        data: plain values.
-        lines: draws it for a terminal of some width, with colour or without.
-        tinted: the text that it colours, if it colours one.
-        cut: how much of its text that is, in words, where it is the beginning alone.
-    """
-
-    name: str
-    data: dict[str, Any]
-    lines: Callable[[int, bool], list[str]]
-    tinted: tuple[Tinted, ...] = ()
-    cut: str = ""
 
 
 def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> View:

@@ -1,0 +1,87 @@
+"""`charrnn inspect --embeddings`: which characters of its alphabet a model takes for alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
+from charrnn.analysis.features import name_character
+from charrnn.cli.common.tables import format_columns, wrapped
+from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.view import View
+from charrnn.display.card import spell
+from charrnn.display.widths import text_width
+from charrnn.text.options import CHARACTER
+
+MAP_LINES = 20
+"""Lines of the map of an alphabet, and characters in the list below it."""
+
+
+def embeddings_view(subject: Subject) -> View:
+    """Show which characters lie together: those that are expected in the same places, and those read alike."""
+    characters = subject.contents.encoder.names
+    weights = subject.contents.member(0).weights  # of an ensemble the first network's
+    head = weights["head.weight"]
+    found = map_embeddings(head - head.mean(axis=0))  # what is added to all of them makes no difference
+    read = map_embeddings(weights["embedding.weight"])
+    data = {
+        "expected_alike": _neighbours(characters, found),
+        "read_alike": _neighbours(characters, read),
+        "places": {c: [round(float(x), 4) for x in place] for c, place in zip(characters, found.places, strict=True)},
+        "explained": found.explained,
+    }
+    order = subject.contents.ids_by_frequency
+    unit = subject.contents.encoder.unit
+    return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width, unit))
+
+
+def _neighbours(characters: Sequence[str], found: EmbeddingMap) -> dict[str, list[list[Any]]]:
+    return {
+        character: [[characters[i], round(value, 4)] for i, value in zip(ids, similar, strict=True)]
+        for character, ids, similar in zip(characters, found.neighbours, found.similarities, strict=True)
+    }
+
+
+def _put(row: list[str], column: int, shown: str) -> None:
+    """Put a character into a row of a map, in which what follows a wide one is empty; what it covers goes."""
+    size = text_width(shown)
+    column = min(column, len(row) - size)
+    for place in range(column, column + size):
+        if not row[place]:
+            row[place - 1] = " "
+        if text_width(row[place] or " ") == 2:
+            row[place + 1] = " "
+        row[place] = ""
+    row[column] = shown
+
+
+def _listed(character: str, unit: str) -> str:
+    """One of an alphabet in a list; a byte that is only a part of a character is none that could have a picture."""
+    return spell(name_character(character) if unit == CHARACTER or character.isascii() else character, unit)
+
+
+def _draw_embeddings(
+    characters: Sequence[str], found: EmbeddingMap, order: list[int], width: int, unit: str
+) -> list[str]:
+    """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
+    columns = min(width, 64)
+    grid = [[" "] * columns for _ in range(MAP_LINES)]
+    is_flat = not found.places[:, 1].any()  # of one unit: what would lie in one line is kept apart
+    rank = np.argsort(np.argsort(found.places[:, 0]))
+    for i in reversed(order):
+        x = found.places[i, 0]
+        y = found.places[i, 1] if not is_flat else 1 - 2 * (0.618 * rank[i] % 1)
+        row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
+        shown = {" ": "␣", "\n": "↵", "\t": "→"}.get(characters[i], spell(characters[i], unit))
+        _put(grid[row], column, shown if text_width(shown) <= 2 else "□")
+    rows = [
+        [_listed(characters[i], unit), " ".join(_listed(characters[j], unit) for j in found.neighbours[i])]
+        for i in order[:MAP_LINES]
+    ]
+    headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
+    headline += ", from left to right alone: up and down say nothing" * (is_flat and len(characters) > 1)
+    lines = [*wrapped(headline, width), *("".join(row).rstrip() for row in grid), ""]
+    return [*lines, *format_columns([unit, "expected where it is"], rows, width)]
