@@ -16,6 +16,12 @@ from charrnn.limits import Range, check_choice, check_range
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
 """Blocks of hidden_size rows in each weight matrix of a cell."""
 
+GATE_NAMES = {"lstm": ("input", "forget", "candidate", "output"), "gru": ("reset", "update", "candidate")}
+"""The blocks of an LSTM's and a GRU's weights, in order; all but the candidate lie between 0 and 1."""
+
+GATE_LETTERS = {"input": "i", "forget": "f", "output": "o", "reset": "r", "update": "z"}
+"""What the gates are called in equations."""
+
 STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
 """Vectors of hidden_size values that a layer hands on: h, or h and c."""
 

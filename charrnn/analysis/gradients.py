@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.losses import surprisals
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import GATE_NAMES, GATES, ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.inference.tape import GATE_NAMES, Weights, record, zero_state
+from charrnn.inference.tape import Weights, record, zero_state
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.shapes import member_weights
 

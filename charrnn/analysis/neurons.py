@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.features import Values
-from charrnn.config import STATES, ModelConfig
-from charrnn.inference.tape import GATE_LETTERS, GATE_NAMES, Weights, gate_values, record, zero_state
+from charrnn.config import GATE_LETTERS, GATE_NAMES, STATES, ModelConfig
+from charrnn.inference.tape import Weights, gate_values, record, zero_state
 from charrnn.shapes import member_weights
 
 SIGNIFICANT = 0.05

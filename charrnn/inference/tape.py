@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import GATES, LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.config import GATE_NAMES, GATES, LAYER_NORM_EPSILON, STATES, ModelConfig
 from charrnn.inference.recalling import raise_logits
 from charrnn.recall import Forecasts
 
@@ -22,12 +22,6 @@ Array = NDArray[Any]
 """Floating-point values, of the weights' type."""
 Weights = Mapping[str, Array]
 State = tuple[tuple[Array, ...], ...]
-
-GATE_NAMES = {"lstm": ("input", "forget", "candidate", "output"), "gru": ("reset", "update", "candidate")}
-"""The blocks of an LSTM's and a GRU's weights, in order; all but the candidate lie between 0 and 1."""
-
-GATE_LETTERS = {"input": "i", "forget": "f", "output": "o", "reset": "r", "update": "z"}
-"""What the gates are called in equations."""
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,12 @@ from charrnn.cli.inspector.text_views import (
     unit_name,
 )
 from charrnn.cli.inspector.watching import HELD, ON_A_TEXT, Given, Piece, Watched, choose_pieces
+from charrnn.config import GATE_LETTERS
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import MARK, render
 from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.unprompted import write_sample
-from charrnn.inference.tape import GATE_LETTERS
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
