@@ -85,7 +85,8 @@ ALLOWED = {
         "health": "",
         "updates": "health",
         "pace": "",
-        "gpu_lanes": "config encoder lanes line_lanes",
+        "gpu_lanes": "encoder lanes",
+        "lane_choice": "config encoder gpu_lanes lanes line_lanes",
         "passes": "ensemble lanes model ranks updates",
         "precision": "config ensemble errors passes randomness",
         "evaluation": "cache counted encoder ensemble metrics model passes places ranks recall recalled_text",
@@ -95,7 +96,7 @@ ALLOWED = {
         "recovery": "ensemble errors health randomness run",
         "randomness": "ensemble",
         "resuming": "errors header health optimizers pace run",
-        "run": "config encoder ensemble errors gpu_lanes health lanes metrics model optimizers pace ranks "
+        "run": "config encoder ensemble errors health lane_choice lanes metrics model optimizers pace ranks "
         "randomness recalled_text updates",
         "validation": "ensemble evaluation health heap lanes metrics model passes recovery run",
         "loop": "config ensemble health heap metrics model optimizers pace passes recovery regimen run validation",
@@ -168,8 +169,8 @@ ALLOWED = {
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""
 
 TORCH_MODULES = {
-    "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "loop", "meeting", "model",
-    "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run",
+    "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "lane_choice", "loop", "meeting",
+    "model", "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run",
     "torch_engine", "updates", "validation",
 }  # fmt: skip
 TORCH_COMMANDS = {"launch", "restoring", "saving", "session", "threads", "transfer"}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from charrnn.config import TrainConfig
 from charrnn.text.encoder import Ids
-from charrnn.training.lanes import Lanes, WindowReader
-from charrnn.training.line_lanes import LineLanes
+from charrnn.training.lanes import EVERY, Lanes
 
 MEMORY_SHARE = 0.25
 """Share of the GPU's free memory that the text may take."""
@@ -26,34 +22,29 @@ class ResidentLanes(Lanes):
     Args:
         ids: encoded text, shape (num_chars,).
         device: where the text shall lie.
-        how: the other arguments of `Lanes`.
+
+    The other arguments mean what they mean for `Lanes`.
     """
 
-    def __init__(self, ids: Ids, device: torch.device, **how: Any) -> None:
-        super().__init__(ids, **how)
+    def __init__(
+        self,
+        ids: Ids,
+        device: torch.device,
+        *,
+        batch_size: int,
+        seq_len: int,
+        stretch: int = 0,
+        seed: int = 0,
+        own: slice = EVERY,
+        reach: int = 0,
+    ) -> None:
+        super().__init__(ids, batch_size=batch_size, seq_len=seq_len, stretch=stretch, seed=seed, own=own, reach=reach)
         self._text = bring(ids, device)
         self._first = torch.from_numpy(self._starts).to(device)
 
     def _piece(self, first: int, last: int) -> Tensor:
         positions = torch.arange(first, last + 1, device=self._text.device)[:, None] + self._first
         return self._text[positions].long()
-
-
-def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice, reach: int = 0) -> WindowReader:
-    """Choose how a text is read: line by line, from the GPU where it fits there, or from the host.
-
-    What is recalled is looked up on the host: it is six integers a character, and needs the text in its own order.
-
-    Raises:
-        ConfigError: too few characters, or lines, for the lanes.
-    """
-    how: dict[str, Any] = {"batch_size": config.batch_size, "seq_len": config.seq_len, "seed": config.seed, "own": own}
-    if line_feed is not None:
-        return LineLanes(ids, line_feed, **how)
-    how |= {"stretch": config.stretch, "reach": reach}
-    if config.device == "cuda" and fits_on_gpu(ids):
-        return ResidentLanes(ids, torch.device("cuda"), **how)
-    return Lanes(ids, **how)
 
 
 def bring(ids: Ids, device: torch.device) -> Tensor:

@@ -18,8 +18,8 @@ from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.text.encoder import Ids
-from charrnn.training.gpu_lanes import build_lanes
 from charrnn.training.health import Health
+from charrnn.training.lane_choice import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Figures, Pace

@@ -13,7 +13,7 @@ from charrnn.config import TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.corpus import Corpus
-from charrnn.training.gpu_lanes import build_lanes
+from charrnn.training.lane_choice import build_lanes
 from charrnn.training.pace import Pace
 from charrnn.training.resuming import check_figures, check_state
 from charrnn.training.run import TrainingRun
