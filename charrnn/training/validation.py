@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,11 +39,7 @@ def validate(run: TrainingRun) -> float:
         run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
         give_back_freed_memory()
         started = run.ranks.now()
-        how: dict[str, Any] = {"precision": run.config.precision, "ranks": run.ranks}
-        if run.line_feed is None:
-            loss = evaluate(run.model, run.val_ids, most=run.config.evaluated, recalled=run.val_recalled, **how)
-        else:
-            loss = evaluate_lines(run.model, run.val_ids, run.line_feed, **how)
+        loss = _held_out_loss(run)
         give_back_freed_memory()
         run.evaluation_seconds, run.has_evaluated = min(run.ranks.now() - started, longest), True
         lowest = run.best.val_loss if run.best else math.inf
@@ -87,6 +82,16 @@ def validate_beginning(run: TrainingRun) -> float:
 def copy_weights(model: Model) -> dict[str, Tensor]:
     """The weights as they are, whatever becomes of the model."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _held_out_loss(run: TrainingRun) -> float:
+    """The mean loss over the held-out piece: as one stream, or line by line where each is a text of its own."""
+    precision, ranks = run.config.precision, run.ranks
+    if run.line_feed is not None:
+        return evaluate_lines(run.model, run.val_ids, run.line_feed, precision=precision, ranks=ranks)
+    return evaluate(
+        run.model, run.val_ids, most=run.config.evaluated, precision=precision, recalled=run.val_recalled, ranks=ranks
+    )
 
 
 @torch.no_grad()
