@@ -116,8 +116,8 @@ def choose_evaluated(train_chars: float, epochs: float, val_fraction: float) -> 
     return MOST_EVALUATED if held_out <= 2 * some else min(some, MOST_EVALUATED)
 
 
-def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:
-    """Whether layers are normalised: of a single unit nothing would be left but a constant, of two but one bit.
+def choose_layer_norm(given: Mapping[str, Any], hidden_size: int) -> bool:
+    """Choose whether layers are normalised: of a single unit nothing would be left but a constant, of two but one bit.
 
     Args:
         given: what the user decided, by field name of `ModelConfig`.
@@ -133,8 +133,8 @@ def normalises(given: Mapping[str, Any], hidden_size: int) -> bool:
     return bool(given.get("layer_norm", hidden_size > 2))
 
 
-def recalls(given: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:
-    """How far back is recalled, and what is hidden of it where no flag says that: nothing where nothing is recalled.
+def choose_recall(given: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:
+    """Choose how far back is recalled; where nothing is, nothing of it is hidden.
 
     Args:
         given: what the user decided, by field name of `ModelConfig`.
@@ -154,7 +154,7 @@ def recalls(given: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:
     return {"recall": reach} if reach else {"recall": 0, "recall_dropout": 0.0}
 
 
-def regularise(epochs: float, model: ModelConfig) -> dict[str, float]:
+def choose_dropout(epochs: float, model: ModelConfig) -> dict[str, float]:
     """Hide more from a model that passes over its text more often; less from one of few units, which cannot overfit.
 
     Args:

@@ -20,15 +20,15 @@ from charrnn.regimen import (
     FEWEST_BY_TIME,
     MIN_WINDOWS,
     MOST_EVALUATIONS,
+    choose_dropout,
     choose_evaluated,
     choose_evaluations,
+    choose_layer_norm,
+    choose_recall,
     choose_stretch,
     choose_warm_up,
     choose_weight_decay,
-    normalises,
     peak_rate,
-    recalls,
-    regularise,
     wanted_epochs,
 )
 from charrnn.shapes import training_cost
@@ -154,7 +154,7 @@ def suggest(
     """
     given = {name: value for name, value in flags.items() if value is not None}
     check_options(given)
-    given |= recalls(given, has_lines=mean_line is not None)
+    given |= choose_recall(given, has_lines=mean_line is not None)
     given = {"seq_len": SEQ_LEN, "val_fraction": TrainConfig.val_fraction, **given}
     train_chars = num_chars * (1 - given["val_fraction"])
     device = given.get("device", TrainConfig.device)
@@ -192,13 +192,13 @@ def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 128 if vocab_size > 512 or given.get("device") == "cuda" else 64
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_fields_of(ModelConfig, given)})
-        model = replace(model, layer_norm=normalises(given, model.hidden_size))
+        model = replace(model, layer_norm=choose_layer_norm(given, model.hidden_size))
         enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
         if _epochs_by_clock(task, model) >= min(enough, _epochs_by_steps(task)):
             break
     model = replace(model, members=_choose_members(task, model))
     epochs = _planned_epochs(task, model)
-    shares = {**regularise(epochs, model), **given}
+    shares = {**choose_dropout(epochs, model), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 

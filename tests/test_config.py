@@ -13,9 +13,9 @@ from charrnn.regimen import (
     INPUT_DROPOUT,
     MOST_EVALUATIONS,
     SHORT_TEXT,
+    choose_dropout,
     choose_stretch,
     peak_rate,
-    regularise,
     wanted_epochs,
 )
 from charrnn.shapes import training_cost
@@ -365,7 +365,7 @@ def test_on_several_gpus_the_lanes_that_each_has_count(lanes, times):
 
 @pytest.mark.parametrize(("hidden_size", "share"), [(64, 0.5), (128, 1.0), (512, 1.0)])
 def test_less_is_hidden_from_a_model_of_few_units(hidden_size, share):
-    hidden = regularise(100, dataclasses.replace(MODEL, hidden_size=hidden_size))
+    hidden = choose_dropout(100, dataclasses.replace(MODEL, hidden_size=hidden_size))
     assert hidden == pytest.approx({"dropout": DROPOUT * share, "input_dropout": INPUT_DROPOUT * share})
 
 

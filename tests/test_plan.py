@@ -13,7 +13,7 @@ from charrnn.cli.trainer.plan import MEASURED_SECONDS, REVIEWED_AT, Plan
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import Report
 from charrnn.network.ensemble import members_of
-from charrnn.regimen import choose_warm_up, peak_rate, regularise
+from charrnn.regimen import choose_dropout, choose_warm_up, peak_rate
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
@@ -55,7 +55,7 @@ def test_more_passes_than_were_planned_hide_more_and_lower_the_rate(members):
     epochs = expected_steps(100) / run.lanes.windows_per_epoch
     told = review(Plan(2.0, BY_CLOCK), run, 100)
     assert told.startswith(f"faster than it was at the start: about {epochs:.2g} epochs, not 2; going on with dropout ")
-    shares = regularise(epochs, run.model.config)
+    shares = choose_dropout(epochs, run.model.config)
     assert shares["dropout"] > 0.1
     for part in (run.model, *members_of(run.model)):
         assert {name: getattr(part.config, name) for name in shares} == shares
@@ -79,7 +79,7 @@ def test_a_slower_machine_hides_less():
     run = start()
     assert review(Plan(30.0, BY_CLOCK), run, 20).startswith("slower than it was at the start")
     epochs = expected_steps(20) / run.lanes.windows_per_epoch
-    assert run.model.config.dropout == regularise(epochs, run.model.config)["dropout"]
+    assert run.model.config.dropout == choose_dropout(epochs, run.model.config)["dropout"]
 
 
 def test_a_slower_machine_has_fewer_steps_to_let_the_rate_rise_in():

@@ -14,7 +14,7 @@ from typing import Any
 from charrnn.config import ModelConfig
 from charrnn.metrics import Report
 from charrnn.network.ensemble import set_dropout
-from charrnn.regimen import choose_warm_up, peak_rate, regularise
+from charrnn.regimen import choose_dropout, choose_warm_up, peak_rate
 from charrnn.training.run import TrainingRun
 
 REVIEWED_AT = 0.1
@@ -63,7 +63,7 @@ class Plan:
             return ""
         shares: dict[str, Any] = {
             name: share
-            for name, share in regularise(expected, run.model.config).items()
+            for name, share in choose_dropout(expected, run.model.config).items()
             if self._options.get(name) is None
         }
         before = run.model.config, run.config.learning_rate
