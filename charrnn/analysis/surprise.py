@@ -16,6 +16,7 @@ import numpy as np
 from charrnn.analysis.losses import require_finite, surprisals, window_length
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import recall_text
+from charrnn.softmax import softmax
 from charrnn.text.encoder import RARE, UNKNOWN_MARK, CharEncoder
 from charrnn.text.options import CHARACTER
 from charrnn.text.unknowns import Readable
@@ -103,8 +104,7 @@ def _by_character(
 def _guesses(logits: Any, encoder: CharEncoder, top_k: int) -> tuple[tuple[str, float], ...]:
     if not top_k:
         return ()
-    shares = np.exp(logits - logits.max(), dtype=np.float64)
-    shares /= shares.sum()
+    shares = softmax(logits)
     likeliest = np.argsort(-shares, kind="stable")[:top_k]
     return tuple((_spelled(encoder, int(i)), float(shares[i])) for i in likeliest)
 

@@ -13,9 +13,10 @@ import numpy as np
 from charrnn.generation.choosing import Ids
 from charrnn.generation.endings import Drawn, Ending, Rules
 from charrnn.generation.filters import Floats
-from charrnn.generation.samples import Growing, Sample, log_probabilities
+from charrnn.generation.samples import Growing, Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.side_by_side import ENDED
+from charrnn.softmax import log_softmax
 from charrnn.text.encoder import CharEncoder
 
 TAKEN_SHARE, MOST_TAKEN = 8, 16
@@ -66,7 +67,7 @@ def draw_samples(
 def _figures(ids: Ids, logits: Floats, with_log_probabilities: bool) -> tuple[Ids, Floats]:
     """The ids of a step, shape (N,), and their log-probabilities, which are no numbers where none are wanted."""
     if with_log_probabilities:
-        return ids, log_probabilities(logits)[np.arange(len(ids)), ids]
+        return ids, log_softmax(logits)[np.arange(len(ids)), ids]
     return ids, np.full(len(ids), math.nan)
 
 

@@ -19,6 +19,7 @@ from charrnn.inference.numpy_ensemble import Engine
 from charrnn.inference.readers import State
 from charrnn.memory import Memories, Memory
 from charrnn.recall import NONE, Forecasts
+from charrnn.softmax import softmax
 from charrnn.text.encoder import CharEncoder
 
 UNKNOWN = NONE
@@ -94,7 +95,7 @@ class MixedModel:
             for index, part in enumerate(self._parts):
                 own = own_ids[index][character]
                 if own != UNKNOWN:
-                    predictions[index] = _softmax(readers[index](own))
+                    predictions[index] = softmax(readers[index](own))
                 places = self._places[index]
                 mixed[places] += part.share * predictions[index][: len(places)]
             with np.errstate(divide="ignore"):
@@ -159,7 +160,7 @@ class _KnownTexts:
         knows = (own != UNKNOWN)[:, None]
         forecasts = None if recalled is None else self.own_ids[recalled]
         logits, after = self.model.step(np.where(knows[:, 0], own, 0), self.state, forecasts)
-        self.prediction = np.where(knows, _softmax(logits), self.prediction)
+        self.prediction = np.where(knows, softmax(logits), self.prediction)
         self.state = tuple(
             tuple(np.where(knows, new, old) for new, old in zip(*layer, strict=True))
             for layer in zip(after, self.state, strict=True)
@@ -177,9 +178,3 @@ def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:
     other = UNKNOWN if encoder.unknown_id is None else encoder.unknown_id
     ids = [own.get(character, other) for character in union.characters] + [other] * union.has_unknown
     return np.array([*ids, UNKNOWN], dtype=np.intp)
-
-
-def _softmax(logits: Floats) -> Floats:
-    weights: Floats = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
-    weights /= weights.sum(axis=-1, keepdims=True)
-    return weights

@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from charrnn.generation.course import MOST_IN_VAIN, Course
 from charrnn.generation.endings import Drawn, Ending
-from charrnn.generation.filters import Floats
 from charrnn.generation.sampling import Sampler
+from charrnn.softmax import log_softmax
 from charrnn.text.encoder import CharEncoder, Decoder, to_bytes
 from charrnn.text.options import BYTE, CHARACTER
 
@@ -155,7 +153,7 @@ def draw_characters(
     """
     growing, drawn = Growing(encoder, sampler.course(length), ending), 0
     for character, logits in sampler.trace(growing.course, number):
-        value = log_probabilities(logits)[character] if with_log_probabilities else math.nan
+        value = log_softmax(logits)[character] if with_log_probabilities else math.nan
         yield from growing.feed(character, value)
         if length is None and growing.vain >= MOST_IN_VAIN:
             ending.reason = "known"
@@ -163,10 +161,3 @@ def draw_characters(
             return
         drawn += 1
     yield from growing.finish(drawn)
-
-
-def log_probabilities(logits: Floats) -> Floats:
-    """The logarithm of the softmax over the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result

@@ -18,6 +18,7 @@ from charrnn.inference.readers import ReadingModel, State
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
 from charrnn.shapes import member_weights
+from charrnn.softmax import log_softmax
 
 
 class NumpyEnsemble(ReadingModel):
@@ -88,8 +89,7 @@ def average(predictions: Iterable[Array]) -> Array:
     total: Array | None = None
     count = 0
     for logits in predictions:
-        own = logits - logits.max(axis=-1, keepdims=True)
-        own -= np.log(np.exp(own).sum(axis=-1, keepdims=True))
+        own = log_softmax(logits)
         total = own if total is None else np.logaddexp(total, own, out=total)
         count += 1
     assert total is not None, "an ensemble has members"
