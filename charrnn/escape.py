@@ -20,7 +20,7 @@ def visible(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """The same on one line: a line feed becomes a backslash and an n, and what flags are spelled of a code point."""
+    """Make a text visible on one line: a line feed becomes a backslash and an n, what spells flags a code point."""
     return "".join(_picture(c) if c != "\n" else "\\n" for c in text)
 
 

@@ -124,7 +124,7 @@ def _last_ends(ids: Ids, first: int) -> Iterator[Places]:
 
 
 def _last_ends_of_few(ids: Ids, first: int) -> Iterator[Places]:
-    """The same, faster where few characters are looked up: nothing is sorted but those.
+    """Find what `_last_ends` finds, faster where few characters are looked up: nothing is sorted but those.
 
     Names are given to the contexts at these characters alone, and to the parts that these are named by; all others are
     called 0. So few names have a table of all pairs of them.

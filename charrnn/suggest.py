@@ -37,7 +37,10 @@ SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
 
 GPU_SIZES = (*SIZES, (1024, 2, 60_000_000))
-"""The same on a GPU; units and inputs are multiples of 128, as cuDNN's persistent kernels want them. Not tried yet."""
+"""Models to choose from on a GPU, whose units and inputs are multiples of 128, as cuDNN's persistent kernels want them.
+
+No trial stands behind the last one, nor any on a GPU behind the others.
+"""
 
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))
 """How many of these may be considered for texts of fewer characters than this: more would only overfit."""

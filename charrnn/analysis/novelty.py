@@ -49,7 +49,9 @@ def novelty(texts: Sequence[str], source: Iterable[str]) -> list[Novelty]:
 
 
 def novelty_of_lines(texts: Sequence[str], source: Iterable[str], *, are_cut: Sequence[bool]) -> list[Novelty]:
-    """The same where each line is a text of its own: no stretch goes beyond one, and line feeds are not judged.
+    """Find the stretches of texts that stand in a source, where each line is a text of its own: none goes beyond one.
+
+    Line feeds are not judged.
 
     Args:
         texts: to be judged.

@@ -96,7 +96,7 @@ def paint(cell: str, background: int) -> str:
 
 
 def digit(bits: float) -> str:
-    """The same as a digit, which means that many bits, or more for a nine."""
+    """A surprisal in bits as a digit, which means that many, or more for a nine."""
     return str(min(int(max(bits, 0)), 9))
 
 
@@ -106,7 +106,7 @@ def signed_colour(value: float) -> int:
 
 
 def signed_block(value: float) -> str:
-    """The same as a block, low for -1 and high for 1."""
+    """A value from -1 to 1 as a block, low for -1 and high for 1."""
     return sparkline([value + 1], 2)
 
 

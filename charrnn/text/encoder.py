@@ -128,7 +128,7 @@ class CharEncoder:
         return "".join(self.decode_pieces(ids))
 
     def decode_pieces(self, ids: Ids | Sequence[int]) -> Iterator[str]:
-        """The same in pieces, of so many ids each that of a large text not all is held."""
+        """Turn ids, shape (num_chars,), into text in pieces, so that of a large one not all is held."""
         pieces = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
         texts = (from_code_points(self._points[np.asarray(piece, dtype=np.intp)]) for piece in pieces)
         if self.unit == CHARACTER:

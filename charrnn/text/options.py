@@ -51,7 +51,7 @@ class TextOptions:
         return codecs.lookup(self.encoding).name
 
     def in_encoding(self, encoding: str | None) -> TextOptions:
-        """The same for a text in another encoding; None for one in the same.
+        """These options for a text in another encoding; None for one in the same.
 
         Raises:
             ConfigError: it is another one and the unit is the byte, which has none, or there is no such encoding.

@@ -139,7 +139,7 @@ def _bring(leaf: Any) -> Any:
 
 
 def _copy(leaf: Any) -> Any:
-    """The same in contiguous storage of its own size."""
+    """Copy a tensor to the CPU, in contiguous storage of its own size."""
     return _bring(leaf).clone() if isinstance(leaf, Tensor) else leaf
 
 

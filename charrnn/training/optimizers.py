@@ -68,7 +68,7 @@ def _decays(name: str, parameter: nn.Parameter) -> bool:
 
 
 def _eager(optimizer: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """The same optimizer for training that is not compiled.
+    """Make an optimizer that computes what another does, for training that is not compiled.
 
     The wrappers of `_WRAPPED` import torch's compiler: 800 modules, seconds and 60 MB, for nothing that is used here.
     `step` keeps what its wrapper does otherwise, which is to switch gradients off.

@@ -64,7 +64,7 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
     """Time a forward and backward pass of the model; its weights and its random state are left as they are.
 
     A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught; of the second a small
-    product is enough of a sign, since whole steps take long (of a GRU of 256, they took 12 seconds of a run of 60).
+    product is enough of a sign, since whole steps can take a good part of a short training's time.
 
     Args:
         model: in training mode, on its device: cuDNN knows no way back in another.

@@ -56,7 +56,7 @@ class RecalledText:
 
 
 class RecalledAhead:
-    """The same where what was found is not kept: looked up as far ahead as the text is read on end.
+    """The forecasts in a text as `RecalledText` gives them, but not kept: found as far ahead as it is read on end.
 
     Args:
         ids: encoded text, shape (num_chars,).

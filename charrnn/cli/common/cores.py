@@ -67,7 +67,7 @@ def prepare_training(environment: MutableMapping[str, str] = os.environ, *, is_l
     """Settle what the libraries of threads read once, as they are loaded, where the user has not.
 
     Numpy computes nothing in a training but the samples that are shown, between torch's steps: its threads would wait
-    for each other at every character where a core is taken, and a sample took ten seconds.
+    for each other at every character where a core is taken, as in `leave_busy_cores`.
 
     Args:
         environment: where it is set.
@@ -112,7 +112,7 @@ def usable_cores() -> int:
 
 
 def allotted_cores() -> int:
-    """As many of them as it is given the time of, rounded up: fewer where a container has a quota."""
+    """Cores that this process is given the time of, rounded up: fewer than it may use where a container has a quota."""
     return max(1, math.ceil(min(usable_cores(), _quota())))
 
 
@@ -133,7 +133,7 @@ def _quota() -> float:
 
 
 def _quota_of(group: Path) -> float:
-    """The same for one group by itself, as either version writes it."""
+    """Cores' worth of time that one group by itself may have, as either version writes it; infinity where untold."""
     with contextlib.suppress(OSError, ValueError):  # the root has no such file, and "max" is no number
         most, period = map(float, (group / "cpu.max").read_text().split())
         return most / period

@@ -48,7 +48,7 @@ class Score:
 
     @property
     def over_given(self) -> Score:
-        """The same with its losses per character of the text as it was given, as they compare with another model's."""
+        """This score with its losses per character of the text as given, as they compare with another model's."""
         share = self.characters / self.given
         dynamic = None if self.dynamic is None else self.dynamic * share
         return replace(self, characters=self.given, loss=self.loss * share, dynamic=dynamic)

@@ -96,7 +96,7 @@ class Piece:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """How much of what is read, as plain values."""
         return {"text": self.source, "characters": len(self.text), "of": self.whole, "left_out": self.left_out}
 
     def first(self, length: int | None) -> Piece:

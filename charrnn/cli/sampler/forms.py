@@ -33,7 +33,7 @@ class Form:
     allowed: tuple[int, ...] | None = None
 
     def limited_to(self, allowed: tuple[int, ...] | None) -> Form:
-        """The same of what may be written with some ids alone: its lines end by CR LF where it may have both."""
+        """This form where some ids alone may be written: its lines end by CR LF where both of these may."""
         limited = replace(self, allowed=allowed)
         return replace(limited, has_cr_lf=self.has_cr_lf and all(map(limited.writes, "\r\n")))
 

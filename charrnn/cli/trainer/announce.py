@@ -35,7 +35,7 @@ FEW, ENOUGH = 5_000, 100_000
 tenth of the former is needed to judge by."""
 
 FEW_LINES = 100
-"""The same in lines, where each is a text of its own; of these `FEW` are a good beginning."""
+"""Lines below which no style is learned, where each is a text of its own; of these `FEW` are a good beginning."""
 
 NAMED = 3
 """Files left out that are named."""
@@ -56,7 +56,7 @@ def announcement(launch: Launch) -> list[str]:
 
 
 def settings(launch: Launch) -> dict[str, Any]:
-    """The same for programs: what is learned from, the model's shape, and how it is trained."""
+    """Say for programs what is learned from, what the model's shape is, and how it is trained."""
     run, corpus = launch.run, launch.corpus
     return {
         "step": run.step,

@@ -82,7 +82,7 @@ class Request:
         return (*self.texts, *self.reading.val_texts)
 
     def holding_out(self, corpus: Corpus) -> Request:
-        """The same with the share of a corpus that is held out by name, if any is."""
+        """This request with the share of a corpus that is held out by name, if any is."""
         if not corpus.num_held_out:
             return self
         share = {"val_fraction": corpus.num_held_out / len(corpus.ids)}
