@@ -7,7 +7,7 @@ count share.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from charrnn.config import CONTEXTS, GATES, ModelConfig
@@ -52,6 +52,14 @@ def member_weights(config: ModelConfig, weights: Mapping[str, Weight], number: i
     if config.members == 1:
         return dict(weights)
     return {name: weights[member_name(number, name)] for name in parameter_shapes(config.member)}
+
+
+def each_member(
+    config: ModelConfig, weights: Mapping[str, Weight]
+) -> Iterator[tuple[int, ModelConfig, dict[str, Weight]]]:
+    """For each member of an ensemble: its first layer's number among those of all, its shape and its own weights."""
+    for number in range(config.members):
+        yield number * config.num_layers, config.member, member_weights(config, weights, number)
 
 
 def count_parameters(config: ModelConfig) -> int:

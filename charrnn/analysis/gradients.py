@@ -7,7 +7,7 @@ explodes with k (Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013, h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +21,7 @@ from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.inference.tape import Weights, record, zero_state
 from charrnn.recall import Forecasts, recall_columns
-from charrnn.shapes import member_weights
+from charrnn.shapes import each_member
 
 REACH = 100
 """The largest k."""
@@ -112,47 +112,35 @@ def gradient_flow(
     Raises:
         CorpusError: the text is too short.
     """
-    if config.members > 1:
-        return [
-            replace(flow, layer=flow.layer + number * config.num_layers)
-            for number in range(config.members)
-            for flow in gradient_flow(
-                config.member, member_weights(config, weights, number), ids, reach=reach, places=places
-            )
-        ]
     needed = shortest_text(reach)
     if len(ids) < needed:
         raise CorpusError(f"a text of {len(ids):,} characters is too short to go back in; give at least {needed}")
     starts = np.unique(np.linspace(0, len(ids) - needed, places).astype(int))
     windows = np.asarray(ids, dtype=np.int64)[starts + np.arange(needed)[:, None]]  # (needed, N)
-    state = record(config, weights, windows[:LEAD_IN], zero_state(config, weights, len(starts))).state
     recalled = _recall(config, windows[:-1])
-    tape = record(config, weights, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
-    by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
-    by_logits[:-1] = 0  # the last character's loss alone
-    found = backpropagate(config, weights, tape, by_logits)
-    return [
-        Flow(layer, part, np.linalg.norm(gradient.astype(np.float64), axis=-1).mean(axis=1)[::-1], len(starts))
-        for part, gradients in (("h", found.hidden), ("c", found.cells))
-        for layer, gradient in enumerate(gradients)
-    ]
+    flows = []
+    for first, member, own in each_member(config, weights):
+        state = record(member, own, windows[:LEAD_IN], zero_state(member, own, len(starts))).state
+        tape = record(member, own, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
+        by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
+        by_logits[:-1] = 0  # the last character's loss alone
+        found = backpropagate(member, own, tape, by_logits)
+        flows += [
+            Flow(layer, part, np.linalg.norm(gradient.astype(np.float64), axis=-1).mean(axis=1)[::-1], len(starts))
+            for part, gradients in (("h", found.hidden), ("c", found.cells))
+            for layer, gradient in enumerate(gradients, first)
+        ]
+    return flows
 
 
 def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str, float]]:
     """The largest absolute eigenvalue of the recurrent matrix of each layer and gate."""
-    if config.members > 1:
-        return [
-            (layer + number * config.num_layers, name, radius)
-            for number in range(config.members)
-            for layer, name, radius in spectral_radii(config.member, member_weights(config, weights, number))
-        ]
     names = GATE_NAMES.get(config.cell, ("state",))
     return [
-        (layer, name, float(np.abs(np.linalg.eigvals(block)).max()))
+        (first + layer, name, float(np.abs(np.linalg.eigvals(block)).max()))
+        for first, _, own in each_member(config, weights)
         for layer in range(config.num_layers)
-        for name, block in zip(
-            names, np.split(weights[f"layers.{layer}.weight_hh"], GATES[config.cell]), strict=True
-        )
+        for name, block in zip(names, np.split(own[f"layers.{layer}.weight_hh"], GATES[config.cell]), strict=True)
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ chosen for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from charrnn.analysis.features import Values
 from charrnn.config import GATE_LETTERS, GATE_NAMES, STATES, ModelConfig
 from charrnn.inference.tape import Weights, gate_values, record, zero_state
-from charrnn.shapes import member_weights
+from charrnn.shapes import each_member
 
 SIGNIFICANT = 0.05
 """Chance at which a finding still counts, all comparisons taken together."""
@@ -164,15 +164,20 @@ def record_units(
         ids: encoded text, shape (num_chars,).
         resets_at: an id that is read from a zero state again, if there is one: the line feed of a model of lines.
     """
-    if config.members > 1:
-        seen = [
-            record_units(config.member, member_weights(config, weights, n), ids, resets_at)
-            for n in range(config.members)
-        ]
-        return _count_layers_through(seen, config.num_layers)
-    layers = range(config.num_layers)
+    layers = range(config.num_layers * config.members)
     units = [Unit(layer, n, part) for layer in layers for part in parts_of(config) for n in range(config.hidden_size)]
     values = np.empty((len(ids), len(units)), dtype=np.float32)
+    uses: list[GateUse] = []
+    members = each_member(config, weights)
+    for (first, member, own), columns in zip(members, np.split(values, config.members, axis=1), strict=True):
+        uses += _record_member(member, own, ids, resets_at, first, columns)
+    return Activations(units, values), uses
+
+
+def _record_member(
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None, first_layer: int, values: Values
+) -> list[GateUse]:
+    """Write what a network's units do into the values, shape (num_chars, its units); give what its gates do."""
     sums: dict[tuple[int, str], NDArray[Any]] = {}
     state = zero_state(config, weights)
     for start, end, is_new in _windows(ids, resets_at):
@@ -180,7 +185,7 @@ def record_units(
         tape = record(config, weights, np.asarray(ids[start:end], dtype=np.int64)[:, None], state)
         state = tape.state
         wide = []
-        for number, layer in enumerate(tape.layers):
+        for number, layer in enumerate(tape.layers, first_layer):
             gates = gate_values(config, layer)
             wide += [layer.hidden, *([np.tanh(layer.cells)] if "c" in parts_of(config) else []), *gates.values()]
             for name, gate in gates.items():
@@ -188,11 +193,10 @@ def record_units(
                 sums[number, name] = sums.get((number, name), 0) + counts
         values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
     length = max(len(ids), 1)
-    uses = [
+    return [
         GateUse(layer, name, float(total[0].mean() / length), total[1] / length, total[2] / length)
         for (layer, name), total in sums.items()
     ]
-    return Activations(units, values), uses
 
 
 def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, int, bool]]:
@@ -202,19 +206,6 @@ def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, in
     for first, last in pairwise(bounds):
         for start in range(first, last, _WINDOW):
             yield start, min(start + _WINDOW, last), start == first
-
-
-def _count_layers_through(
-    seen: Sequence[tuple[Activations, list[GateUse]]], num_layers: int
-) -> tuple[Activations, list[GateUse]]:
-    """Put together what was seen in the members of an ensemble."""
-    units = [
-        replace(unit, layer=unit.layer + number * num_layers)
-        for number, (activations, _) in enumerate(seen)
-        for unit in activations.units
-    ]
-    gates = [replace(use, layer=use.layer + n * num_layers) for n, (_, uses) in enumerate(seen) for use in uses]
-    return Activations(units, np.concatenate([activations.values for activations, _ in seen], axis=1)), gates
 
 
 def find_neurons(activations: Activations, features: Mapping[str, Values]) -> list[Finding]:

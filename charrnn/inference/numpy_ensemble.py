@@ -17,7 +17,7 @@ from charrnn.inference.engine import Array, NumpyCharRNN
 from charrnn.inference.readers import ReadingModel, State
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
-from charrnn.shapes import member_weights
+from charrnn.shapes import each_member
 from charrnn.softmax import log_softmax
 
 
@@ -35,10 +35,7 @@ class NumpyEnsemble(ReadingModel):
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> None:
         self.config = config
-        self._members = [
-            NumpyCharRNN(config.member, member_weights(config, weights, number), resets_at)
-            for number in range(config.members)
-        ]
+        self._members = [NumpyCharRNN(member, own, resets_at) for _, member, own in each_member(config, weights)]
 
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character: zeros, each shape (batch_size, H)."""
