@@ -177,7 +177,7 @@ def test_a_run_goes_on_into_another_file(folder):
     longer = torch.load(folder / "longer.pt", weights_only=True)
     assert longer["training"]["step"] == 25
     own, first = longer["origin"], contents(folder)["origin"]
-    assert (own["run"] == first["run"], own["parents"], own["branched_at"]) == (False, [first["run"]], 20)
+    assert (own["run"] == first["run"], own["parents"], own["left_at"]) == (False, [first["run"]], [20])
     assert train(folder, "--resume", "--out", "longer.pt", "--max-steps", 26).process.exitcode == 0
     assert torch.load(folder / "longer.pt", weights_only=True)["origin"] == own, "a name stays what it is"
     os.mkfifo(folder / "pipe")

@@ -94,7 +94,7 @@ def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_i
 def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_without(contents, tmp_path):
     paths = {
         "texts": ["/home/me/secret/words.txt"], "include": ["secret*"], "exclude": ["secret*"], "cache": "secret",
-        "run": "abcdef012345", "parents": ["0123456789ab"], "branched_at": 5, "init_from": "C:\\secret\\old.pt",
+        "run": "abcdef012345", "parents": ["0123456789ab"], "left_at": [5], "init_from": "C:\\secret\\old.pt",
     }  # fmt: skip
     told = {"command": "charrnn train /home/me/secret/words.txt", "job": "my-job"}
     private = dataclasses.replace(contents, origin=Origin(**paths), made=contents.made | told)

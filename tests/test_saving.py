@@ -264,7 +264,8 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
 
 
 RUN, PARENT, OTHER = (digit * 12 for digit in "abc")
-BRANCH = Origin(texts=[], run=RUN, parents=[PARENT], branched_at=100)
+FIRST = "d" * 12
+BRANCH = Origin(texts=[], run=RUN, parents=[PARENT, FIRST], left_at=[100, 20])
 
 
 def write_log(path, *rows):
@@ -285,6 +286,8 @@ def write_log(path, *rows):
         ([(RUN, 120), (OTHER, 160)], None),
         ([(PARENT, 50), (PARENT, 120)], None),  # it has gone on itself
         ([(PARENT, 50), (PARENT, 160)], None),
+        ([(FIRST, 20), (PARENT, 100), (RUN, 140)], 3),
+        ([(FIRST, 20), (FIRST, 40)], None),
     ],
 )
 def test_a_log_goes_on_where_its_lines_are_the_runs_or_those_it_branched_off_from_and_else_is_left_alone(
@@ -306,6 +309,8 @@ def test_a_log_goes_on_where_its_lines_are_the_runs_or_those_it_branched_off_fro
         ([(PARENT, 50), (PARENT, 120)], [], 1),  # a copy of the parent's
         ([(PARENT, 120)], [], None),  # which has nothing of this one
         ([(OTHER, 120)], [OTHER], 0),
+        ([(PARENT, 120)], [PARENT], 0),
+        ([(FIRST, 20), (FIRST, 40)], [], None),  # of which this one is no copy
         ([(PARENT, 50), (OTHER, 60), (OTHER, 70)], [OTHER], 1),
         ([(OTHER, 120)], [], None),
     ],
@@ -319,7 +324,9 @@ def test_a_branch_begins_with_what_its_parent_logged_before_and_in_place_of_the_
             TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, replaced=replaced)
         kept = len(rows)
     else:
-        assert "begins after" not in TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, replaced=replaced).gap
+        notice = TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, replaced=replaced).notice
+        assert "begins after" not in notice
+        assert ("ends with step 50" in notice) == bool(kept)
     assert (tmp_path / "run.log").read_text() == "".join(lines[:kept])
 
 
@@ -327,10 +334,10 @@ def test_a_log_that_was_moved_away_and_begun_anew_goes_on_and_says_what_it_lacks
     path = tmp_path / "run.log"
     write_log(path, (RUN, 160), (RUN, 170))
     log = TrainingLog(path, BRANCH, after_step=150)
-    assert log.gap == f"{path}: begins after step 150; what came before is not in it"
+    assert log.notice == f"{path}: begins after step 150; what came before is not in it"
     assert path.read_text() == "", "it is written anew"
     write_log(path, (RUN, 110))
-    assert not TrainingLog(path, BRANCH, after_step=100).gap, "a branch begins there"
+    assert not TrainingLog(path, BRANCH, after_step=100).notice, "a branch begins there"
 
 
 def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(tmp_path):
@@ -450,14 +457,14 @@ def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
 
 def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     path = tmp_path / "train.log"
-    assert not TrainingLog(path, BRANCH, after_step=9).gap, "it is a new one"
+    assert not TrainingLog(path, BRANCH, after_step=9).notice, "it is a new one"
     lines = write_log(path, (RUN, 10), (RUN, 2000), (RUN, 2500))
-    assert not TrainingLog(path, BRANCH, after_step=2500).gap
+    assert not TrainingLog(path, BRANCH, after_step=2500).notice
     told = (
         f"{path}: ends with step 2,500, and the run goes on after step 2,600; what lies between is not in it, as after "
         "a resume without --log"
     )
-    assert TrainingLog(path, BRANCH, after_step=2600).gap == told
+    assert TrainingLog(path, BRANCH, after_step=2600).notice == told
     assert path.read_text() == "".join(lines)
 
 

@@ -154,7 +154,7 @@ def test_a_run_that_began_so_is_resumed_as_any_other(folder):
 @pytest.mark.slow
 def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_it_began_is_not_forgotten(folder):
     """As a job does that a cluster has queued again, whose script adds --resume where there is a checkpoint."""
-    flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--min-count", 10_000, "--max-steps"]
+    flags = ["--init-from", "./base.pt", "--out", "tuned.pt", "--min-count", 10_000, "--max-steps"]
     begun = train(folder, *flags, 5)
     assert begun.process.exitcode == 0, begun.stderr
     between = train(folder, "--out", "tuned.pt", "--max-steps", 6, "--resume")

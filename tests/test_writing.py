@@ -220,9 +220,9 @@ def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, rec
 
 def test_log_probabilities_are_computed_only_where_they_are_shown(monkeypatch, reciting):
     computed = []
-    compute = samples.log_probabilities
+    compute = samples.log_softmax
     for module in (samples, many_samples):
-        monkeypatch.setattr(module, "log_probabilities", lambda logits: computed.append(1) or compute(logits))
+        monkeypatch.setattr(module, "log_softmax", lambda logits: computed.append(1) or compute(logits))
     job = reciting("abc", rules=Rules(lines=1), num_samples=2)
     write_one(io.BytesIO(), job)
     write_many(io.BytesIO(), job)

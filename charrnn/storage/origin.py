@@ -29,12 +29,12 @@ class Origin:
         no_cache: whether none were to be kept.
         run: its own name, which it keeps as long as it goes on in its file.
         parents: names of the runs that it has branched off from, the last one first.
-        branched_at: step after which it left the last of them; 0 where there is none.
+        left_at: step after which it, or one of its parents, left each of them.
         init_from: path of the checkpoint with whose weights it began; None for those of the seed.
         threads_given: whether its number of threads is one that was asked for.
 
     Raises:
-        ConfigError: a run's name is none.
+        ConfigError: a run's name is none, or it is not known where it left one.
     """
 
     texts: list[str]
@@ -46,20 +46,22 @@ class Origin:
     no_cache: bool = False
     run: str = field(default_factory=new_name)
     parents: list[str] = field(default_factory=list)
-    branched_at: int = 0
+    left_at: list[int] = field(default_factory=list)
     init_from: str | None = None
     threads_given: bool = False
 
     def __post_init__(self) -> None:
         if not all(re.fullmatch("[0-9a-f]{12}", name) for name in (self.run, *self.parents)):
             raise ConfigError("the name of a run is not one of 12 hexadecimal digits")
+        if len(self.parents) != len(self.left_at):
+            raise ConfigError("a run's parents are not as many as the steps at which it left them")
 
     @property
     def public(self) -> Origin:
         """What may be known to all: names without their folders, of what is looked for or told where it is missing."""
         return replace(
             self, texts=_names(self.texts), val_texts=_names(self.val_texts), include=[], exclude=[], cache=None,
-            parents=[], branched_at=0,
+            parents=[], left_at=[],
             init_from=None if self.init_from is None else PureWindowsPath(self.init_from).name,
         )  # fmt: skip
 

@@ -54,9 +54,9 @@ class Cache:
         """Map what was kept under a key; None where there is nothing, or something of another size."""
         for folder in (self.folder, *self.others):
             path = folder / f"{key}{_SUFFIX}"
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # a name that cannot be is one that is not there
                 os.utime(path)  # used today; a folder that may only be read is used all the same
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 if path.stat().st_size == num_ids * dtype.itemsize:
                     return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
         return None

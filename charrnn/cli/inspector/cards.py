@@ -86,6 +86,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,
+        "run": contents.origin.run,
         "training": {"step": contents.step, "seconds": contents.seconds, "config": contents.training["config"]},
     }
 

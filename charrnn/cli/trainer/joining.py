@@ -111,7 +111,7 @@ def settle(request: Request, place: Place) -> Request:
 def _began_so(request: Request) -> bool:
     """Whether the output is of a training that began with the same model's weights as is asked for."""
     with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
-        return request.init_from == read_checkpoint(str(request.path)).origin.init_from
+        return str(request.source) == read_checkpoint(str(request.path)).origin.init_from
     return False
 
 

@@ -82,7 +82,7 @@ class TrainingLog:
 
     Attributes:
         failure: why the last line could not be written; empty where it could.
-        gap: what a run that went on without it has left out of it; empty where that is nothing.
+        notice: what is to be known of it as it is gone on with, such as what is missing; empty where that is nothing.
 
     Raises:
         OutputError: the file cannot be written, or is something else than this run's log.
@@ -97,7 +97,7 @@ class TrainingLog:
         replaced: Sequence[str] = (),
         tell: Callable[[str], object] = lambda told: None,
     ) -> None:
-        self.failure = self.gap = ""
+        self.failure = self.notice = ""
         self._path, self._run, self._tell = path, origin.run, tell
         self._pending = b""
         self._told, self._missing_from = float("-inf"), 0
@@ -110,12 +110,14 @@ class TrainingLog:
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
         if after_step and kept.end and kept.step < after_step:  # also where a run has diverged: its save has no line
-            self.gap = (
+            self.notice = (
                 f"{path}: ends with step {kept.step:,}, and the run goes on after step {after_step:,}; what lies "
                 "between is not in it, as after a resume without --log"
             )
         elif kept.begins_later:
-            self.gap = f"{path}: begins after step {after_step:,}; what came before is not in it"
+            self.notice = f"{path}: begins after step {after_step:,}; what came before is not in it"
+        elif kept.run in origin.parents:
+            self.notice = f"{path}: goes on from here with this run; the one that it comes from needs another log now"
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Add a line; what JSON has no word for, such as infinity, becomes null."""
@@ -165,11 +167,13 @@ class _Kept:
     Attributes:
         end: bytes of it.
         step: of its last line.
+        run: that wrote it; empty where there is none.
         begins_later: whether it is nothing since the run's own lines begin later, which it does not.
     """
 
     end: int = 0
     step: int = 0
+    run: str = ""
     begins_later: bool = False
 
 
@@ -184,23 +188,24 @@ def _replaced(request: Request) -> list[str]:
 def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> _Kept:
     """Find the lines that stay: of a run's own steps up to `after_step`, and of its parents' up to where it left them.
 
-    What the parents did later goes where the run begins with a copy of their log; where it is further, it has no part
-    in theirs.
+    What its last parent did later goes where the run begins with a copy of that log; else it has no part in it.
     """
-    kept, own, begins = _Kept(), (origin.run, *origin.parents), after_step == origin.branched_at
+    kept, limits = _Kept(), dict(zip(origin.parents, origin.left_at, strict=True))
+    begins = after_step in origin.left_at[:1]
     while (line_end := data.find(b"\n", kept.end)) >= 0:
         try:
             row = json.loads(data[kept.end : line_end])
             run, step = row["run"], row["step"]
-            is_later, is_after_branch = step > after_step, step > origin.branched_at
+            is_later, is_theirs = step > after_step, step > limits.get(run, step)
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
-        is_theirs = run in origin.parents and is_after_branch and not (begins and kept.end)
-        if is_theirs or run not in (*own, *replaced):
+        is_replaced = run != origin.run and run in replaced
+        is_copied = begins and kept.end and run in origin.parents[:1]
+        if not is_replaced and ((is_theirs and not is_copied) or run not in (origin.run, *limits)):
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
-        if is_later or run not in own:
+        if is_later or is_theirs or (is_replaced and run not in limits):
             return replace(kept, begins_later=run == origin.run and not (kept.end or begins))
-        kept = _Kept(line_end + 1, step)
+        kept = _Kept(line_end + 1, step, run)
     return kept
 
 

@@ -83,9 +83,9 @@ def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
     stays = before.threads_given and _world_before(stored) == ranks.world_size  # else they are chosen anew
     is_given = "threads" in request.explicit or stays
     if request.is_in_place:
-        new = replace(new, run=before.run, parents=before.parents, branched_at=before.branched_at)
+        new = replace(new, run=before.run, parents=before.parents, left_at=before.left_at)
     else:
-        new = replace(new, parents=[before.run, *before.parents], branched_at=stored.step)
+        new = replace(new, parents=[before.run, *before.parents], left_at=[stored.step, *before.left_at])
     return replace(new, init_from=before.init_from, threads_given=is_given)
 
 

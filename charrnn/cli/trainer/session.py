@@ -111,8 +111,8 @@ class Session:
             LostRankError: another process of this training is gone.
             typer.Exit: a signal asked for it, and the checkpoint is saved.
         """
-        if self._log is not None and self._log.gap:
-            self._display.warn(self._log.gap)
+        if self._log is not None and self._log.notice:
+            self._display.warn(self._log.notice)
         if self._run.finished:
             if self._saver.saved_step is None:  # it comes from another file
                 self._save_at_the_end("the training was done before")
@@ -122,6 +122,7 @@ class Session:
             if self._run.step and self._saver.saved_step is None and not self._run.finished:
                 self._save()  # a branch: its file says its name before its log does
                 self._saver.wait()
+                self._let_know(False)
             for report in train(self._run):
                 self._handle(report)
                 if not report.is_last and self._keeper.look(self._run.model):
