@@ -1,7 +1,8 @@
 """How a model is to be trained that passes over its text so many times, in so many updates.
 
-What is hidden from it, how fast it learns, how long it reads on in one place, and how often it is evaluated: whatever
-no flag decides. The figures come from trials: `tests/benchmarks/RECIPES.md`.
+What is hidden from it, how fast it learns, how long it reads on in one place, how often it is evaluated, and of the
+model whether its layers are normalised and how far it recalls: whatever no flag decides. The figures come from trials:
+`tests/benchmarks/RECIPES.md`.
 """
 
 from __future__ import annotations

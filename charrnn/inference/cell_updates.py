@@ -19,7 +19,27 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1)
 
 
-def lstm_update(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
+def make_update(cell: str, recurrent: Array, hidden: Array, half_bias_hn: Array) -> tuple[CellUpdate, list[Array]]:
+    """Make what a cell does with a layer's inputs.
+
+    Args:
+        cell: its name.
+        recurrent: W_hh h, shape (G * H,) or (G * H, N).
+        hidden: h, shape (H,) or (H, N).
+        half_bias_hn: of a GRU, shape (H,).
+
+    Returns:
+        The update, and what it keeps for the next character beside h: zeros, as at a text's beginning.
+    """
+    if cell == "lstm":
+        values = np.zeros((5 * len(hidden), *hidden.shape[1:]), dtype=np.float32)  # i, f, o, g, and the cell
+        return _lstm(recurrent, hidden, values), [values]
+    if cell == "gru":
+        return _gru(recurrent, hidden, half_bias_hn.reshape(-1, *(1 for _ in hidden.shape[1:]))), []
+    return {"rnn": _tanh, "rnn-relu": _relu}[cell](recurrent, hidden), []
+
+
+def _lstm(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
     """See `charrnn.inference.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
     width = len(hidden)
     gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
@@ -43,7 +63,7 @@ def lstm_update(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
     return update
 
 
-def gru_update(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
+def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
     """See `charrnn.inference.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
     width = len(hidden)
     gates = np.empty_like(recurrent[: 2 * width])
@@ -69,7 +89,7 @@ def gru_update(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpda
     return update
 
 
-def tanh_update(recurrent: Array, hidden: Array) -> CellUpdate:
+def _tanh(recurrent: Array, hidden: Array) -> CellUpdate:
     """See `charrnn.inference.engine.tanh_step`."""
 
     def update(inputs: Array) -> None:
@@ -79,7 +99,7 @@ def tanh_update(recurrent: Array, hidden: Array) -> CellUpdate:
     return update
 
 
-def relu_update(recurrent: Array, hidden: Array) -> CellUpdate:
+def _relu(recurrent: Array, hidden: Array) -> CellUpdate:
     """See `charrnn.inference.engine.relu_step`."""
 
     def update(inputs: Array) -> None:

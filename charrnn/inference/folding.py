@@ -99,8 +99,8 @@ class FoldedWeights:
         return weight, bias
 
     def half_bias_hn(self, layer: int) -> Array:
-        """Half of a GRU's b_hn, shape (H,)."""
-        return np.float32(0.5) * self._weights[f"layers.{layer}.bias_hn"]
+        """Half of a GRU's b_hn, shape (H,); of other cells, which have none, nothing."""
+        return np.float32(0.5) * self._weights.get(f"layers.{layer}.bias_hn", np.empty(0, dtype=np.float32))
 
     def _exact(self, name: str) -> NDArray[np.float64]:
         """A weight to compute with."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import GATES, LAYER_NORM_EPSILON, ModelConfig
-from charrnn.inference.cell_updates import gru_update, lstm_update, relu_update, tanh_update
+from charrnn.inference.cell_updates import make_update
 from charrnn.inference.folding import STATE_SCALES, FoldedWeights
 from charrnn.inference.recalling import add_raised
 from charrnn.recall import NONE, Forecasts
@@ -180,14 +180,8 @@ class _Layer:
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         recurrent = product[:rows]
         self.memory = [product, hidden]
-        if config.cell == "lstm":
-            values = np.zeros((5 * config.hidden_size, *columns), dtype=np.float32)  # i, f, o, g, and the cell
-            self.memory.append(values)
-            update = lstm_update(recurrent, hidden, values)
-        elif config.cell == "gru":
-            update = gru_update(recurrent, hidden, folded.half_bias_hn(layer).reshape(-1, *(1 for _ in columns)))
-        else:
-            update = {"rnn": tanh_update, "rnn-relu": relu_update}[config.cell](recurrent, hidden)
+        update, kept = make_update(config.cell, recurrent, hidden, folded.half_bias_hn(layer))
+        self.memory += kept
         multiply = _product(matrix, hidden, product, rows, config)
 
         def step(inputs: Array) -> None:

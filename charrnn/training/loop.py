@@ -188,23 +188,35 @@ def lowered(run: TrainingRun) -> float:
 
 
 def _evaluation_is_due(run: TrainingRun) -> bool:
+    made, limit = run.step - run.pace.step, run.config.time_limit
     if run.progress >= 1:
         return True
     if run.config.evaluate_every is not None:
-        return run.step - run.pace.step >= run.config.evaluate_every
-    planned, limit = run.planned_steps, run.config.time_limit
-    made = run.step - run.pace.step
-    evaluations, a_pass = run.config.evaluations, run.lanes.windows_per_epoch
-    by_steps = planned is not None and made >= math.ceil(
-        spacing(run.step - run.first_step, planned, evaluations, a_pass)
-    )
+        return made >= run.config.evaluate_every
+    by_steps = run.planned_steps is not None and _is_due_by_steps(run, made, run.planned_steps)
     if limit is None:  # by steps alone: the same in every run
         return by_steps
-    if planned is not None and made >= math.ceil(planned / FEWEST_BY_STEPS) and run.progress_by_steps >= run.progress:
-        return True  # the clock, at the pace so far, does not end it
+    return _is_overdue(run, made) or _is_due_by_clock(run, limit, by_steps=by_steps)
+
+
+def _is_due_by_steps(run: TrainingRun, made: int, planned: int) -> bool:
+    """Whether so many steps since the last evaluation are as many as lie between two."""
+    trained, a_pass = run.step - run.first_step, run.lanes.windows_per_epoch
+    return made >= math.ceil(spacing(trained, planned, run.config.evaluations, a_pass))
+
+
+def _is_overdue(run: TrainingRun, made: int) -> bool:
+    """Whether steps end the run, and not the clock at the pace so far, and too many were made since the last."""
+    planned = run.planned_steps
+    is_late = planned is not None and made >= math.ceil(planned / FEWEST_BY_STEPS)
+    return is_late and run.progress_by_steps >= run.progress
+
+
+def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
+    """Whether the time since the last evaluation is what lies between two, or pays for one that is due by steps."""
     affordable = run.evaluation_seconds / EVALUATION_SHARE
-    trained = run.seconds - run.set_up_seconds
-    wanted = max(spacing(trained, limit - run.set_up_seconds, evaluations, affordable), affordable)
+    trained, planned = run.seconds - run.set_up_seconds, limit - run.set_up_seconds
+    wanted = max(spacing(trained, planned, run.config.evaluations, affordable), affordable)
     last_is_near = run.seconds + run.evaluation_seconds + wanted / 2 > limit
     return run.seconds - run.pace.seconds >= (affordable if by_steps else wanted) and not last_is_near
 

@@ -1,4 +1,4 @@
-"""Flags of `charrnn inspect` that cannot be followed: refused before anything is read."""
+"""Flags of `charrnn inspect` that cannot be followed: refused before anything is read, or else before it is shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from charrnn.cli.inspector.flags import InspectFlags, is_number
+from charrnn.cli.inspector.flags import ON_A_TEXT, InspectFlags, is_number
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range, flag_name
 from charrnn.standard_input import STDIN
@@ -107,8 +107,6 @@ def _check_reading(flags: InspectFlags) -> None:
     Raises:
         ConfigError: there is one.
     """
-    from charrnn.cli.inspector.watching import ON_A_TEXT
-
     is_read = flags.text is not None or flags.text_file is not None
     if flags.unknown != "count" and not is_read and flags.score is None:
         raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")

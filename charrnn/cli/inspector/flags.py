@@ -7,6 +7,12 @@ from dataclasses import dataclass
 VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
 """Flags that ask for something other than the card and the score."""
 
+HELD = ("neurons", "cell", "gates")
+"""Flags that look at all that a model does while it reads."""
+
+ON_A_TEXT = (*HELD, "gradients")
+"""Flags that look at a model while it reads; a text that is given is what it reads."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InspectFlags:

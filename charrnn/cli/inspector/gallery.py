@@ -12,7 +12,7 @@ from charrnn.cli.common.tables import print_lines, wrapped
 from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.fitting import shared_encoding
-from charrnn.cli.inspector.flags import InspectFlags
+from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
@@ -25,8 +25,6 @@ from charrnn.cli.inspector.text_views import (
 )
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import (
-    HELD,
-    ON_A_TEXT,
     TEXTS_DIFFER,
     Given,
     Piece,

@@ -23,12 +23,6 @@ from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER
 from charrnn.wording import number_of
 
-HELD = ("neurons", "cell", "gates")
-"""Flags that look at all that a model does while it reads."""
-
-ON_A_TEXT = (*HELD, "gradients")
-"""Flags that look at a model while it reads; a text that is given is what it reads."""
-
 WIDER_BYTES = "\xc0\xe0\xf0"
 """From which bytes on a character has two bytes in UTF-8, three, and four."""
 

@@ -16,7 +16,7 @@ from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.cards import describe
-from charrnn.cli.inspector.flags import InspectFlags
+from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view
@@ -29,7 +29,7 @@ from charrnn.cli.inspector.text_views import (
     surprise_view,
     unit_name,
 )
-from charrnn.cli.inspector.watching import HELD, ON_A_TEXT, Given, Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
 from charrnn.config import GATE_LETTERS
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import MARK, render

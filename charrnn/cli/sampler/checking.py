@@ -44,14 +44,11 @@ def check_flags(flags: SampleFlags) -> None:
         from charrnn.generation.patterns import parse_pattern
 
         parse_pattern(flags.match)
+    _check_inputs(flags)
 
 
-def check_inputs(flags: SampleFlags) -> None:
-    """Refuse a prompt that is given twice, and standard input for two things.
-
-    Raises:
-        ConfigError: that is what they ask for.
-    """
+def _check_inputs(flags: SampleFlags) -> None:
+    """Refuse a prompt that is given twice, and standard input for two things."""
     if flags.prompt and flags.prompt_file is not None:
         raise ConfigError("--prompt and --prompt-file both give a prompt; give one of them")
     sources = {"the checkpoint": flags.checkpoint, "the prompt": flags.prompt, "--prompt-file": flags.prompt_file}

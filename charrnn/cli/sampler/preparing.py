@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charrnn.cli.common.backslashes import unescape
-from charrnn.cli.sampler.checking import STREAMS_AT_ONCE, check_inputs
+from charrnn.cli.sampler.checking import STREAMS_AT_ONCE
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
@@ -45,14 +45,13 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     """Read all that is to be read and put together what is to be written.
 
     Args:
-        flags: checked one by one.
+        flags: checked.
         seed: that is given, or a fresh one.
         processes: that share the samples.
 
     Raises:
         CharRNNError: something cannot be read, or what was read does not go with the flags.
     """
-    check_inputs(flags)
     contents = read_checkpoint(flags.checkpoint)
     prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text, flags.encoding)
     others = read_others(contents, flags.mix)

@@ -58,36 +58,48 @@ def tell_refused(refused: int, sources: Sequence[str]) -> None:
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
     """Say on stderr where there are fewer lines than were asked for, or no stop has come, why, and what to do."""
-    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
     ends_by_pattern = job.sampler.match is not None and (job.takes_no_line or not job.writes_line_feeds)
     if shortfall.num_unstopped and not ends_by_pattern:
-        told = f"--length {job.length}{drawn} was reached"
+        write_line(sys.stderr, _told_of_unstopped(shortfall, job))
+    if shortfall.num_short:
+        assert job.rules.lines is not None, "else none is lacking"
+        wanted = number_of(job.rules.lines, "line")
+        told = f"{shortfall.lines:,} of {wanted}"
         if job.num_samples > 1:
-            told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached --length {job.length}{drawn}"
-        other = ", or a higher --temperature" if shortfall.refused else ""
-        write_line(sys.stderr, f"{told} before --stop; give a larger --length{other}")
-    if not shortfall.num_short:
-        if shortfall.only_known:
-            write_line(sys.stderr, ONLY_KNOWN)
-        return
-    assert job.rules.lines is not None, "else none is lacking"
-    wanted = number_of(job.rules.lines, "line")
-    told = f"{shortfall.lines:,} of {wanted}"
+            told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
+        write_line(sys.stderr, f"{told}: {_why_short(shortfall, job)}")
+    elif shortfall.only_known:
+        write_line(sys.stderr, ONLY_KNOWN)
+
+
+def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
+    told = f"{_length(shortfall, job)} was reached"
     if job.num_samples > 1:
-        told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
-    reason = f"--length {job.length}{drawn} was reached"
-    has_no_room = shortfall.num_without_room == shortfall.num_short
-    if has_no_room:
-        reason = f"--length {job.length} has no room for another that fits --match"
-    can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
-    other = ", or a higher --temperature" if shortfall.refused else ", or -1" if can_be_endless else ""
-    reason += f"; give a larger --length{other}"
-    if has_no_room and job.takes_no_line:
-        reason = "no other line fits --match with the characters that are allowed"
+        told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached {_length(shortfall, job)}"
+    other = ", or a higher --temperature" if shortfall.refused else ""
+    return f"{told} before --stop; give a larger --length{other}"
+
+
+def _why_short(shortfall: Shortfall, job: Job) -> str:
+    """Why lines are lacking, and what to do; what no flag mends is said first."""
+    if shortfall.only_known:
+        return ONLY_KNOWN
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
         if shortfall.refused:
-            reason = f"the only line is a known one, and {reason} to begin another; give another --seed"
-    if shortfall.only_known:
-        reason = ONLY_KNOWN
-    write_line(sys.stderr, f"{told}: {reason}")
+            return f"the only line is a known one, and {reason} to begin another; give another --seed"
+        return reason
+    what = f"{_length(shortfall, job)} was reached"
+    if shortfall.num_without_room == shortfall.num_short:
+        if job.takes_no_line:
+            return "no other line fits --match with the characters that are allowed"
+        what = f"--length {job.length} has no room for another that fits --match"
+    can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
+    other = ", or a higher --temperature" if shortfall.refused else ", or -1" if can_be_endless else ""
+    return f"{what}; give a larger --length{other}"
+
+
+def _length(shortfall: Shortfall, job: Job) -> str:
+    """The length that was reached, in words."""
+    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
+    return f"--length {job.length}{drawn}"
