@@ -151,7 +151,7 @@ def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_
     for _ in range(2):
         assert charrnn(*flags).done.stderr == ""
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
-    told = "charrnn: 1 file left out, no utf-8 text, damaged or unreadable: latin.txt\n"
+    told = "charrnn: 1 file left out, no utf-8 text, damaged, unreadable or a link to nothing: latin.txt\n"
     for again in (flags, [*flags[:-6], "-o", "b.pt", "-q"]):
         assert charrnn(*again).done.stderr == told
 

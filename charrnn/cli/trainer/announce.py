@@ -78,51 +78,75 @@ def _threads(now: int, most: int) -> str:
 def _describe_corpus(launch: Launch) -> list[str]:
     """The text, and what a reader should know of what became of it."""
     corpus, run = launch.corpus, launch.run
-    training, held_out = map(len, launch.pieces)
-    evaluated = run.config.num_evaluated(len(run.val_ids))
-    unit = corpus.options.unit + "s"
-    files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
-    which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
-    which = f"{held_out:,} in lines from all over it" if run.config.val_spread else which
-    some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
     lines = [
-        f"{quoted(corpus.name)}: {len(corpus.ids):,} {unit}{files}, {corpus.num_distinct:,} distinct; "
-        f"{training:,} to train on, {which} held out{some}"
+        _describe_pieces(launch),
+        _told_of_cache(corpus),
+        _told_of_rare(corpus, is_fresh=not run.history),  # else its alphabet is of a text before, or has that in it
+        _told_of_known_lines(launch),
     ]
-    if isinstance(corpus.ids, np.memmap):
-        folder = quoted(os.path.dirname(str(corpus.ids.filename)))
-        lines.append(
-            f"kept encoded in {folder}, {corpus.ids.nbytes / 1e6:,.0f} MB, for {KEPT_DAYS} days after its last use; "
-            "--no-cache holds it in memory"
-        )
-    if corpus.encoder.has_unknown and corpus.counts[-1]:
-        rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])
-        is_fresh = not run.history  # else its alphabet is of a text before, or has that in it
-        why = "too rare to be learned" if is_fresh else "too rare or new to the model"
-        flags = "; --min-count and --max-vocab decide" if is_fresh else ""
-        lines.append(
-            f"{number_of(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
-            f"share one id, which is never written{flags}"
-        )
-    if corpus.line_feed is not None:
-        known = describe_known(*count_known(*launch.pieces, corpus.encoder))
-        mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
-        lines += [f"{known}; {mend}"] * bool(known)
     if corpus.skipped:
         why = f"no {corpus.options.encoding} text, damaged, unreadable, a link to nothing or made by a training"
         lines.append(_left_out(corpus.skipped, why))
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
         lines += _too_little(corpus, launch.pieces)
     if not run.step:  # else it was told when the run began, and what mends it would be refused now
-        lines += [corpus.told_of_patterns] * bool(corpus.told_of_patterns)
+        lines.append(corpus.told_of_patterns)
         lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
-    return lines
+    return list(filter(None, lines))
+
+
+def _describe_pieces(launch: Launch) -> str:
+    corpus, run = launch.corpus, launch.run
+    training, held_out = map(len, launch.pieces)
+    evaluated = run.config.num_evaluated(len(run.val_ids))
+    files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
+    which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
+    which = f"{held_out:,} in lines from all over it" if run.config.val_spread else which
+    some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
+    return (
+        f"{quoted(corpus.name)}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
+        f"{training:,} to train on, {which} held out{some}"
+    )
+
+
+def _told_of_cache(corpus: Corpus) -> str:
+    if not isinstance(corpus.ids, np.memmap):
+        return ""
+    return (
+        f"kept encoded in {quoted(os.path.dirname(str(corpus.ids.filename)))}, {corpus.ids.nbytes / 1e6:,.0f} MB, for "
+        f"{KEPT_DAYS} days after its last use; --no-cache holds it in memory"
+    )
+
+
+def _told_of_rare(corpus: Corpus, *, is_fresh: bool) -> str:
+    """How many characters have no id of their own; nothing where all have."""
+    if not (corpus.encoder.has_unknown and corpus.counts[-1]):
+        return ""
+    rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])
+    why = "too rare to be learned" if is_fresh else "too rare or new to the model"
+    flags = "; --min-count and --max-vocab decide" if is_fresh else ""
+    return (
+        f"{number_of(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
+        f"share one id, which is never written{flags}"
+    )
+
+
+def _told_of_known_lines(launch: Launch) -> str:
+    """How many lines that are held out are learned from too; nothing where none are, or lines are no texts."""
+    corpus = launch.corpus
+    known = describe_known(*count_known(*launch.pieces, corpus.encoder)) if corpus.line_feed is not None else ""
+    mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
+    return f"{known}; {mend}" if known else ""
 
 
 def unread(corpus: Corpus) -> str:
     """Name the files of folders that were left out and are none of a training's; nothing where there are none."""
     names = [name for name in corpus.skipped if not is_made_by_training(Path(name))]
-    return _left_out(names, f"no {corpus.options.encoding} text, damaged or unreadable") if names else ""
+    return (
+        _left_out(names, f"no {corpus.options.encoding} text, damaged, unreadable or a link to nothing")
+        if names
+        else ""
+    )
 
 
 def _left_out(names: Sequence[str], why: str) -> str:
