@@ -147,7 +147,9 @@ def sample(
     The text goes to stdout as it comes, and nothing else does.
     """
     flags = SampleFlags(**context.params)
-    processes = spread_over_cores(num_samples // FEWEST_TEXTS if device == "cpu" else 1)  # before numpy is imported
+    processes = spread_over_cores(
+        flags.num_samples // FEWEST_TEXTS if flags.device == "cpu" else 1
+    )  # before numpy is imported
     check_flags(flags)
     # Imported here: --help must not wait for numpy.
     import secrets
@@ -158,26 +160,25 @@ def sample(
     from charrnn.cli.sampler.writing import write_json, write_many, write_one
     from charrnn.display.outlet import write_line
 
-    read = [checkpoint, prompt, prompt_file, *(novel or ())]
-    if not quiet and (told := told_of_typing(read)):
+    if not flags.quiet and (told := told_of_typing(flags.inputs)):
         write_line(sys.stderr, told)
-    seed = secrets.randbits(32) if seed is None else seed
+    seed = secrets.randbits(32) if flags.seed is None else flags.seed
     job = prepare_job(flags, seed=seed, processes=processes)
-    if not quiet:
+    if not flags.quiet:
         write_line(sys.stderr, f"seed {seed}")
     out = sys.stdout.buffer
-    if interactive:
+    if flags.interactive:
         from charrnn.cli.sampler.interactive import converse
 
-        converse(job, unknown, checkpoint, quiet=quiet)
+        converse(job, flags.unknown, flags.checkpoint, quiet=flags.quiet)
         return
-    if as_json:
-        shortfall = write_json(out, job, with_log_probabilities=logprobs)
-    elif num_samples == 1:
-        shortfall = write_one(out, job, coloured=surprisal and shows_colour())
+    if flags.as_json:
+        shortfall = write_json(out, job, with_log_probabilities=flags.logprobs)
+    elif flags.num_samples == 1:
+        shortfall = write_one(out, job, coloured=flags.surprisal and shows_colour())
     else:
         shortfall = write_many(out, job)
-    if novel and not quiet:
-        tell_refused(shortfall.refused, novel)
-    if not as_json and (not quiet or length is None):  # a record tells itself why it ended
+    if flags.novel and not flags.quiet:
+        tell_refused(shortfall.refused, flags.novel)
+    if not flags.as_json and (not flags.quiet or flags.length_is_chosen):  # a record tells itself why it ended
         tell_short(shortfall, job)

@@ -41,6 +41,11 @@ class SampleFlags:
     quiet: bool
 
     @property
+    def inputs(self) -> list[str | None]:
+        """All that is read but what is mixed in, each a path or "-", and a prompt that is typed."""
+        return [self.checkpoint, self.prompt, self.prompt_file, *self.novel]
+
+    @property
     def reads_prompt(self) -> bool:
         """Whether the prompt comes from a file or from standard input, and is not typed."""
         return self.prompt_file is not None or self.prompt == STDIN
