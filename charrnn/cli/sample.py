@@ -147,9 +147,8 @@ def sample(
     The text goes to stdout as it comes, and nothing else does.
     """
     flags = SampleFlags(**context.params)
-    processes = spread_over_cores(
-        flags.num_samples // FEWEST_TEXTS if flags.device == "cpu" else 1
-    )  # before numpy is imported
+    wanted = flags.num_samples // FEWEST_TEXTS if flags.device == "cpu" else 1
+    processes = spread_over_cores(wanted)  # before numpy is imported
     check_flags(flags)
     # Imported here: --help must not wait for numpy.
     import secrets
