@@ -67,6 +67,54 @@ class Rules:
         return self.known_lines is None and not (self.stops and self.fits is not None)
 
 
+class _Tail:
+    """The last characters drawn, those included that were left out, as far back as a stop may reach.
+
+    Args:
+        stops: texts that end a sample.
+
+    Attributes:
+        text: the characters.
+    """
+
+    def __init__(self, stops: Iterable[str]) -> None:
+        self.stops = sorted(stops, key=len, reverse=True)  # of several that end together the longest counts
+        self.text = ""
+        self._longest = len(self.stops[0]) if self.stops else 0
+        self._is_kept: list[bool] = []  # of the characters, what is not left out
+
+    def add(self, character: str) -> None:
+        """Take the next character."""
+        if self._longest:
+            self.text = (self.text + character)[-self._longest :]
+            self._is_kept = [*self._is_kept, True][-self._longest :]
+
+    def replace(self, text: str) -> None:
+        """Take a whole text in the place of all before, of which nothing was left out."""
+        self.text = text[max(len(text) - self._longest, 0) :]
+
+    def leave_out(self, count: int) -> None:
+        """Mark the last characters as left out."""
+        first = max(len(self._is_kept) - count, 0)
+        self._is_kept[first:] = [False] * (len(self._is_kept) - first)
+
+    def stop(self) -> str | None:
+        """The stop that they end with, if any."""
+        return next((stop for stop in self.stops if self.text.endswith(stop)), None)
+
+    def num_kept(self, count: int) -> int:
+        """How many of the last characters are not left out."""
+        return sum(self._is_kept[-count:]) if count else 0
+
+    def num_begun(self) -> int:
+        """How many of the last that are not left out may be the beginning of a stop."""
+        return max(map(self._num_begun, self.stops), default=0)
+
+    def _num_begun(self, stop: str) -> int:
+        longest = min(len(stop) - 1, len(self.text))
+        return self.num_kept(next((n for n in range(longest, 0, -1) if self.text.endswith(stop[:n])), 0))
+
+
 class Ending:
     """The rules applied to one sample as it grows.
 
@@ -85,16 +133,13 @@ class Ending:
     def __init__(self, rules: Rules, beginning: str = "") -> None:
         self._rules = rules
         self.takes_text = rules.leave_out_no_line
-        self._stops = sorted(rules.stops, key=len, reverse=True)  # of several that end together the longest counts
         self._beginning = beginning.rpartition("\n")[2]
         self._held: list[Drawn] = []
         self._text = ""
         self._is_within_line = False  # of which a part was given out
         self._is_behind_gap = False  # a line left out, or an empty one
         self._refused_text = ""
-        self._longest_stop = len(self._stops[0]) if self._stops else 0
-        self._drawn = ""  # last, what is left out too, as far as a stop may reach back
-        self._is_kept: list[bool] = []  # of these, what is not left out
+        self._tail = _Tail(rules.stops)
         self.reason: str | None = None
         self.lines = 0
         self.refused = 0
@@ -104,35 +149,35 @@ class Ending:
         """Take the next character; give those that have become certain."""
         self._held.append((character, log_probability))
         self._text += character
-        self._remember(character)
-        for stop in self._stops:
-            if self._drawn.endswith(stop):
-                self.reason = "stop"
-                self._drop(self._num_kept(len(stop)))
-                if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
-                    self._drop(self._line_length(self._text))
-                    self._beginning = ""
-                return self._finish(is_whole=stop.startswith(("\n", "\r\n")))
+        self._tail.add(character)
+        if stop := self._tail.stop():
+            self.reason = "stop"
+            self._drop(self._tail.num_kept(len(stop)))
+            if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
+                self._drop(self._line_length(self._text))
+                self._beginning = ""
+            return self._finish(is_whole=stop.startswith(("\n", "\r\n")))
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
         return self._release(self._certain())
 
     def feed_text(self, text: str) -> None:
         """Take the next characters together where `takes_text`: it ends as `feed` ends it, which takes one by one."""
-        seen, lines = self._drawn + text, self._rules.lines
-        stops = [(place + len(stop), place) for stop in self._stops if (place := seen.find(stop)) >= 0]
+        before, lines = self._tail.text, self._rules.lines
+        seen = before + text
+        stops = [(place + len(stop), place) for stop in self._tail.stops if (place := seen.find(stop)) >= 0]
         end, kept = min(stops, default=(len(seen) + 1, len(seen)))
-        text = seen[len(self._drawn) : end - 1]  # a line feed that ends a stop counts no line
+        text = seen[len(before) : end - 1]  # a line feed that ends a stop counts no line
         if stops:
             self.reason = "stop"
         if lines is not None and self.lines + text.count("\n") >= lines:
             text = text.removesuffix(text.split("\n", lines - self.lines)[-1])
-            self.reason, kept = "lines", len(self._drawn) + len(text)
+            self.reason, kept = "lines", len(before) + len(text)
         if text:
             self._is_within_line, self._beginning = not text.endswith("\n"), ""
         self.lines += text.count("\n")
         self.surplus = len(seen) - kept
-        self._drawn = seen[max(len(seen) - self._longest_stop, 0) :]
+        self._tail.replace(seen)
 
     def finish(self) -> list[Drawn]:
         """Give what is still held, but for a known line and the beginning of one: nothing more comes."""
@@ -142,16 +187,6 @@ class Ending:
         """The characters left out with whole lines since the last call."""
         text, self._refused_text = self._refused_text, ""
         return text
-
-    def _remember(self, character: str) -> None:
-        """Add to what stops are looked for in."""
-        if self._longest_stop:
-            self._drawn = (self._drawn + character)[-self._longest_stop :]
-            self._is_kept = [*self._is_kept, True][-self._longest_stop :]
-
-    def _num_kept(self, count: int) -> int:
-        """How many of the last characters drawn, of which a stop may begin with the first, are held."""
-        return sum(self._is_kept[-count:]) if count else 0
 
     def _finish(self, *, is_whole: bool) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole in any case."""
@@ -214,27 +249,21 @@ class Ending:
         """Take back a line of so many characters, which do not count."""
         if length:
             self._refused_text += self._text[-length:]
-            first = max(len(self._is_kept) - length, 0)
-            self._is_kept[first:] = [False] * (len(self._is_kept) - first)
+            self._tail.leave_out(length)
         self._drop(length)
         if not self._text:
             self._beginning = ""
 
     def _certain(self) -> int:
         """How many of the held characters no rule can take back any more."""
-        stops = self._stops
+        stops = self._tail.stops
         if not stops and self._rules.known_lines is None:
             return len(self._text)
-        rest = self._text[: len(self._text) - max(map(self._begun, stops), default=0)]
+        rest = self._text[: len(self._text) - self._tail.num_begun()]
         takes_all_of_a_line = bool(stops) and self._rules.fits is not None
         if takes_all_of_a_line or self._begins_known(rest):
             return len(rest) - self._line_length(rest)
         return len(rest)
-
-    def _begun(self, stop: str) -> int:
-        """How many of the last characters that are held may be the beginning of a stop."""
-        longest = min(len(stop) - 1, len(self._drawn))
-        return self._num_kept(next((n for n in range(longest, 0, -1) if self._drawn.endswith(stop[:n])), 0))
 
     def _drop(self, count: int) -> None:
         """Take back the last characters that are held."""
