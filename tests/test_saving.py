@@ -24,8 +24,9 @@ from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog, begins_as_log
-from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, TELL_EVERY, Saver, check_space
+from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
 from charrnn.cli.trainer.session import Session
+from charrnn.cli.trainer.trouble import TELL_EVERY
 from charrnn.config import ModelConfig
 from charrnn.display import outlet
 from charrnn.errors import OutputError
@@ -526,17 +527,19 @@ def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stay
 
     monkeypatch.setattr(TrainingLog, "_append", lambda self, file: original(self, Full(file)))
     log.write({"step": 2})
-    assert log.failure == f"{path}: the log cannot be written (No space left on device)"
+    assert log.lost == (
+        f"{path}: the log cannot be written (No space left on device): its lines from step 2 on are missing"
+    )
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1]
     monkeypatch.setattr(TrainingLog, "_append", original)
     log.write({"step": 3})
-    assert not log.failure
+    assert not log.lost
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 
 def test_a_log_that_cannot_be_written_is_told_once_a_minute_and_so_is_its_end(tmp_path, monkeypatch):
     now, told, path = [1000.0], [], tmp_path / "away" / "train.log"
-    monkeypatch.setattr("charrnn.cli.trainer.log.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("charrnn.cli.trainer.trouble.time.monotonic", lambda: now[0])
     path.parent.mkdir()
     log = TrainingLog(path, BRANCH, after_step=0, tell=told.append)
     log.write({"step": 1})

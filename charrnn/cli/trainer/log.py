@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
@@ -20,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import CheckpointError, OutputError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 
 BEGINNING = b'{"run": "000000000000", "step": '
 """Of every line, with the training's own name in the place of the zeros."""
-
-TELL_EVERY = 60.0
-"""Seconds between two warnings of what cannot be written while the training goes on."""
 
 _BEGINNING = re.compile(BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
 
@@ -81,7 +78,6 @@ class TrainingLog:
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
-        failure: why the last line could not be written; empty where it could.
         notice: what is to be known of it as it is gone on with, such as what is missing; empty where that is nothing.
 
     Raises:
@@ -97,10 +93,9 @@ class TrainingLog:
         replaced: Sequence[str] = (),
         tell: Callable[[str], object] = lambda told: None,
     ) -> None:
-        self.failure = self.notice = ""
-        self._path, self._run, self._tell = path, origin.run, tell
-        self._pending = b""
-        self._told, self._missing_from = float("-inf"), 0
+        self.notice = ""
+        self._path, self._run, self._trouble = path, origin.run, Trouble(tell)
+        self._pending, self._missing_from = b"", 0
         kept = _Kept()
         try:
             if after_step is not None and path.exists():
@@ -129,20 +124,17 @@ class TrainingLog:
             with self._open() as file:
                 self._append(file)
         except OSError as error:
-            self.failure = f"{self._path}: the log cannot be written ({error.strerror})"
-            if time.monotonic() - self._told >= TELL_EVERY:
-                self._told = time.monotonic()
-                self._tell(f"{self.failure}; training goes on, and tries again")
+            self._trouble.begin(f"{self._path}: the log cannot be written ({error.strerror})")
             return
-        if self.failure:
-            self._told = float("-inf")
-            self._tell(f"{self._path}: the log is written again, and nothing of it is missing")
-        self.failure, self._pending = "", b""
+        self._pending = b""
+        self._trouble.end(f"{self._path}: the log is written again, and nothing of it is missing")
 
     @property
     def lost(self) -> str:
         """What is missing if nothing more is written, and why; empty where all is there."""
-        return f"{self.failure}: its lines from step {self._missing_from:,} on are missing" if self._pending else ""
+        if not self._pending:
+            return ""
+        return f"{self._trouble.failure}: its lines from step {self._missing_from:,} on are missing"
 
     def _open(self) -> FileIO:
         """Open it anew each time: it may have been deleted."""

@@ -23,8 +23,8 @@ import torch
 
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
-from charrnn.cli.trainer.log import TELL_EVERY
 from charrnn.cli.trainer.request import command_line
+from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.shapes import count_parameters
 from charrnn.storage.outputs import folder_of
@@ -99,11 +99,10 @@ class Saver(NoSaver):
 
     def __init__(self, path: Path, save_every: float | None, tell: Callable[[str], None]) -> None:
         super().__init__()
-        self._path, self._save_every, self._tell = path, save_every, tell
+        self._path, self._save_every, self._trouble = path, save_every, Trouble(tell)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._begun, self._step = CLOCK.now(), 0
-        self._told = float("-inf")
 
     def is_due(self, *, evaluated: bool) -> bool:
         """See `NoSaver.is_due`."""
@@ -150,17 +149,15 @@ class Saver(NoSaver):
         error, self._error = self._error, None
         if error is not None and not isinstance(error, OutputError):
             raise error
-        failed_before, self.failure = self.failure, str(error or "")
+        self.failure = str(error or "")
         if not self.failure:
             self.saved_step = self._step
         if is_last:
             return
-        if self.failure and time.monotonic() - self._told >= TELL_EVERY:
-            self._told = time.monotonic()
-            self._tell(f"{self.failure}; training goes on, and tries again")
-        if failed_before and not self.failure:
-            self._told = float("-inf")
-            self._tell(f"{self._path}: saved again")
+        if self.failure:
+            self._trouble.begin(self.failure)
+        else:
+            self._trouble.end(f"{self._path}: saved again")
 
     def _write(self, contents: dict[str, Any] | None) -> None:
         """Write the contents; None where memory did not suffice for a copy of them."""
