@@ -46,13 +46,13 @@ def check_subjects(subjects: Sequence[Subject], flags: InspectFlags) -> None:
             for cell in flags.cell:
                 parse_unit(cell, subject)
     for subject in subjects:
-        for name in flags.given("gradients", "dynamic"):
+        for name in flags.asked_for("gradients", "dynamic"):
             subject.require_stream(f"--{name}")
 
 
 def _outputs(flags: InspectFlags, beside: str) -> list[str]:
     """What else the flags ask for that stands alone."""
-    return [name for name in flags.given("score", "export", "svg", "html") if name != beside]
+    return [name for name in flags.asked_for("score", "export", "svg", "html") if name != beside]
 
 
 def _check_values(flags: InspectFlags) -> None:
@@ -82,13 +82,13 @@ def _check_scoring(flags: InspectFlags) -> None:
 
 def _check_outputs(flags: InspectFlags) -> None:
     """Refuse what stands alone beside something else, and files of what is not in them."""
-    for name in flags.given("verify", "score", "export"):
+    for name in flags.asked_for("verify", "score", "export"):
         if seen := flags.views + _outputs(flags, beside=name):
             raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
-    for name in flags.given("html", "svg", "export"):
+    for name in flags.asked_for("html", "svg", "export"):
         if len(flags.checkpoints) > 1:
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
-    for name in flags.given("export", "svg", "html"):
+    for name in flags.asked_for("export", "svg", "html"):
         if flags.as_json:
             raise ConfigError(f"--{name} writes a file; leave --json out")
     if flags.svg is not None and flags.html is not None:
@@ -114,7 +114,7 @@ def _check_reading(flags: InspectFlags) -> None:
     is_file_read |= flags.novelty is not None and not is_number(flags.novelty)
     if flags.encoding is not None and not is_file_read:
         raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
-    if flags.top_k and flags.html is None and (not is_read or flags.given(*ON_A_TEXT)):
+    if flags.top_k and flags.html is None and (not is_read or flags.asked_for(*ON_A_TEXT)):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
 
 
@@ -122,7 +122,7 @@ def _check_inputs(flags: InspectFlags) -> None:
     """Refuse what cannot be read so often, or is not read."""
     if flags.inputs.count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
-    for name in flags.given("score", "verify", "export"):
+    for name in flags.asked_for("score", "verify", "export"):
         if flags.corpus is not None:
             raise ConfigError(f"--{name} does not read the text that the model learned from; leave --corpus out")
     if flags.member is not None and flags.verify:

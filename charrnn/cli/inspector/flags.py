@@ -42,15 +42,15 @@ class InspectFlags:
     export: str | None
     verify: bool
 
-    def given(self, *names: str) -> list[str]:
-        """Those of some that are given; a text or a number may be empty, or zero."""
+    def asked_for(self, *names: str) -> list[str]:
+        """Those of some flags that are given; a text or a number may be empty, or zero."""
         values = ((name, getattr(self, name)) for name in names)
         return [name for name, value in values if not (value is None or value is False or value == ())]
 
     @property
     def views(self) -> list[str]:
         """The views that are asked for, by name."""
-        return self.given(*VIEWS)
+        return self.asked_for(*VIEWS)
 
     @property
     def inputs(self) -> list[str | None]:

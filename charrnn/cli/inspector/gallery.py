@@ -108,9 +108,9 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None
 
 def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: InspectFlags) -> Sequence[Piece | None]:
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
-    if not flags.given(*ON_A_TEXT):
+    if not flags.asked_for(*ON_A_TEXT):
         return [None] * len(subjects)
-    pieces = choose_pieces(subjects, given, flags.unknown, holds_all=bool(flags.given(*HELD)))
+    pieces = choose_pieces(subjects, given, flags.unknown, holds_all=bool(flags.asked_for(*HELD)))
     if flags.gradients:
         require_length([*zip(subjects, pieces, strict=True)])
     return pieces

@@ -32,7 +32,7 @@ class Score:
 
     Attributes:
         characters: predicted, even where the model reads bytes, which is all but the first.
-        given: the same before the text became what this model reads: of one text alike for all models.
+        num_given: the same before the text became what this model reads: of one text alike for all models.
         loss: mean in nats per character, with the price of unknown characters in it.
         accuracy: share of characters that were the model's most probable.
         num_unknown: characters that it does not know.
@@ -40,7 +40,7 @@ class Score:
     """
 
     characters: int
-    given: int
+    num_given: int
     loss: float
     accuracy: float
     num_unknown: int
@@ -49,9 +49,9 @@ class Score:
     @property
     def over_given(self) -> Score:
         """This score with its losses per character of the text as given, as they compare with another model's."""
-        share = self.characters / self.given
+        share = self.characters / self.num_given
         dynamic = None if self.dynamic is None else self.dynamic * share
-        return replace(self, characters=self.given, loss=self.loss * share, dynamic=dynamic)
+        return replace(self, characters=self.num_given, loss=self.loss * share, dynamic=dynamic)
 
 
 def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bool, as_json: bool) -> None:
@@ -114,7 +114,7 @@ def score_text(
     adapted = _adapted_loss(subject, ids, unread, tell) if dynamic else None
     return Score(
         characters=predicted,
-        given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
+        num_given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
         loss=(loss + price) / predicted,
         accuracy=right / predicted,
         num_unknown=readable.num_unknown,

@@ -97,7 +97,7 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     except DivergenceError as error:
         data["absent"]["samples"] = _cause(error)
     given = read_given([subject], flags)
-    asked = set(flags.given(*ON_A_TEXT))
+    asked = set(flags.asked_for(*ON_A_TEXT))
     everything = not asked and not flags.embeddings and flags.novelty is None
     if subject.own_text is None:
         data["absent"]["baseline"] = _reason(subject)
