@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from charrnn.cli.common.durations import parse_duration
+from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import RANGES, ModelConfig, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
 from charrnn.limits import Range

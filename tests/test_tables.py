@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from charrnn.analysis.embeddings import map_embeddings
 from charrnn.analysis.novelty import Novelty
-from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.alphabet_view import _draw_embeddings, _put
 from charrnn.cli.inspector.novelty_view import _draw_novelty
+from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
 from charrnn.display.widths import text_width
 
 HEAD = ["layer", "gate", "mean value", "cells always open"]

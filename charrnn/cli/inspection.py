@@ -156,7 +156,7 @@ def inspect(
 
 def _verify(checkpoints: list[str], as_json: bool) -> None:
     """Check all of each checkpoint; of several, tell which it is."""
-    from charrnn.cli.common.tables import print_table
+    from charrnn.cli.inspector.tables import print_table
     from charrnn.display.json_line import to_json
     from charrnn.escape import quoted
     from charrnn.storage.verification import verify_checkpoint

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from charrnn.cli.common.cores import prepare_training
-from charrnn.cli.common.durations import parse_duration
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import check_quotes, require_working_directory
+from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from charrnn.cli.common.durations import parse_duration
+from charrnn.cli.trainer.durations import parse_duration
 from tests.benchmarks.peers import small_lstm, small_transformer
 
 ROOT = Path(__file__).parents[2]

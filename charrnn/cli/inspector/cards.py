@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from charrnn.analysis.ngrams import YARDSTICK
-from charrnn.cli.common.tables import format_comparison, print_lines, print_table, wrapped
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.subject import Subject, reading_flags, way_of
+from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
 from charrnn.display.card import card, judged, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
 from charrnn.escape import quoted

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from charrnn.analysis.neurons import MAX_VIEWED
-from charrnn.cli.common.tables import print_lines, wrapped
 from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.fitting import shared_encoding
@@ -16,6 +15,7 @@ from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.tables import print_lines, wrapped
 from charrnn.cli.inspector.text_views import (
     SHOWN_CHARACTERS,
     cell_view,

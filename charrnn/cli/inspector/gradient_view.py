@@ -16,9 +16,9 @@ from charrnn.analysis.gradients import (
     shortest_text,
     spectral_radii,
 )
-from charrnn.cli.common.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.fitting import unknown_price
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Piece, Watched, describe_extent, too_few
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot

@@ -8,11 +8,11 @@ from typing import Any
 
 from charrnn.analysis.losses import Watch
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
-from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.flags import is_number
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.display.widths import cut
 from charrnn.errors import CharRNNError

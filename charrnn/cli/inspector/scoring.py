@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import Watch, add_up, read_pieces
-from charrnn.cli.common.tables import format_comparison, print_lines, print_table, wrapped
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import UNLIKE, fit_text, shared_encoding, unknown_price, unlike_readings
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_error
 from charrnn.errors import CorpusError

@@ -20,9 +20,9 @@ from charrnn.analysis.neurons import (
     parts_of,
 )
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
-from charrnn.cli.common.tables import format_columns, wrapped
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
