@@ -18,7 +18,8 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.training import loop, validation
 from charrnn.training.clock import Clock
 from charrnn.training.evaluation import evaluate_cold
-from charrnn.training.loop import REWIND_AFTER, REWIND_RATE, take_step, train
+from charrnn.training.health import REWIND_SHARE
+from charrnn.training.loop import REWIND_AFTER, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
 from charrnn.training.run import FINISH_SECONDS, TrainingRun
 
@@ -298,7 +299,7 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
     rates = [next(reports).learning_rate for _ in range(REWIND_AFTER)]
     assert all((tensor == 0).all() for tensor in run.model.state_dict().values())
     assert run.rewinds == 1
-    assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_RATE, rel=0.05)
+    assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_SHARE, rel=0.05)
 
 
 def test_it_goes_back_again_where_there_is_still_no_gain():

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-RECOVERY_RATE = 0.5
-"""Factor on the learning rate each time that training goes back."""
+RECOVERY_SHARE = 0.5
+"""Factor on the learning rate each time that training goes back since something went wrong."""
+
+REWIND_SHARE = 0.4
+"""Factor on it each time that training goes back for want of a gain."""
 
 LARGEST_LOSS = 1e6
 """Nats per character from which on a loss is no better than one that is not a number."""
@@ -43,9 +46,9 @@ class Health:
     trouble: str = ""
 
     @property
-    def rate(self) -> float:
+    def rate_share(self) -> float:
         """Factor on the learning rate."""
-        return RECOVERY_RATE**self.recoveries
+        return RECOVERY_SHARE**self.recoveries
 
     def observe(self, loss: float) -> None:
         """Take in the loss of a good step."""

@@ -39,9 +39,6 @@ SETTLING_STEPS = 3
 REWIND_AFTER = 3
 """Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
 
-REWIND_RATE = 0.4
-"""Factor on the learning rate at each rewind."""
-
 
 def train(run: TrainingRun) -> Iterator[Report]:
     """Train until the run is finished.
@@ -179,12 +176,7 @@ def _reset_some(run: TrainingRun) -> State:
 
 def _rate(run: TrainingRun) -> float:
     """The learning rate of the next step; after numbers went wrong it rises anew, to less."""
-    return scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress) * lowered(run)
-
-
-def lowered(run: TrainingRun) -> float:
-    """Factor on the learning rate for what went back, and what went wrong, so far."""
-    return REWIND_RATE**run.rewinds * run.health.rate
+    return scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress) * run.rate_share
 
 
 def _evaluation_is_due(run: TrainingRun) -> bool:

@@ -19,11 +19,11 @@ from charrnn.storage.header import LARGEST_NUMBER, is_count
 from charrnn.training.health import Health
 from charrnn.training.optimizers import MOMENTS
 from charrnn.training.pace import Pace
-from charrnn.training.run import TrainingRun
+from charrnn.training.run import FIGURES, TrainingRun
 
 _PARTS = (
-    "weights", "optimizer", "state", "step", "first_step", "seconds", "set_up_seconds", "learning_rate",
-    "evaluation_seconds", "rewinds", "cold_loss", "lanes", "pace", "health", "random_state", "cuda_random_state",
+    *FIGURES, "weights", "optimizer", "state", "seconds", "set_up_seconds", "learning_rate", "lanes", "pace", "health",
+    "random_state", "cuda_random_state",
 )  # fmt: skip
 """Of every state; only some have "other_ranks" or a "beginning"."""
 

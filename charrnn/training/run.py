@@ -18,7 +18,7 @@ from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.text.encoder import Ids
-from charrnn.training.health import Health
+from charrnn.training.health import REWIND_SHARE, Health
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
@@ -30,6 +30,9 @@ from charrnn.training.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
 """Time to leave the process in, once the last checkpoint is saved."""
+
+FIGURES = ("step", "first_step", "evaluation_seconds", "rewinds", "cold_loss")
+"""Attributes of a run that its state holds as they are."""
 
 
 @dataclass
@@ -168,6 +171,11 @@ class TrainingRun:
                 group["lr"] = rate
 
     @property
+    def rate_share(self) -> float:
+        """Factor on the learning rate for what went back, and what went wrong, so far."""
+        return REWIND_SHARE**self.rewinds * self.health.rate_share
+
+    @property
     def seconds(self) -> float:
         """Wall-clock time of the run, pauses between resumed parts left out."""
         return self.ranks.now() - self.started
@@ -253,14 +261,10 @@ class TrainingRun:
             "weights": dict(self.model.state_dict()),
             "optimizer": [optimizer.state_dict() for optimizer in self.optimizers],
             "state": join_lanes(self.ranks.all_gather([[tensor.cpu() for tensor in layer] for layer in self.state])),
-            "step": self.step,
-            "first_step": self.first_step,
+            **{name: getattr(self, name) for name in FIGURES},
             "seconds": self.seconds,
             "set_up_seconds": self.set_up_seconds + set_up,
             "learning_rate": self.learning_rate,
-            "evaluation_seconds": self.evaluation_seconds,
-            "rewinds": self.rewinds,
-            "cold_loss": self.cold_loss,
             "lanes": {"epoch": self.lanes.epoch, "index": self.lanes.index},
             "pace": {**vars(self.pace), "seconds": self.pace.seconds + set_up},
             "health": dict(vars(self.health)),
@@ -281,14 +285,10 @@ class TrainingRun:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         state_of_all = rebuild_state(state["state"], self.model.device)
         self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
-        self.step = state["step"]
-        self.first_step = state["first_step"]
+        vars(self).update({name: state[name] for name in FIGURES})
         self.started -= state["seconds"]
         self.taken_over_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
         self.set_learning_rate(state["learning_rate"])
-        self.evaluation_seconds = state["evaluation_seconds"]
-        self.rewinds = state["rewinds"]
-        self.cold_loss = state["cold_loss"]
         self.beginning = state.get("beginning", {})
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])

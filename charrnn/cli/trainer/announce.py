@@ -23,7 +23,6 @@ from charrnn.text.encoder import Ids
 from charrnn.text.options import CHARACTER
 from charrnn.text.places import count_lines
 from charrnn.text.splitting import count_known
-from charrnn.training.loop import lowered
 from charrnn.training.run import TrainingRun
 from charrnn.wording import describe_known, describe_loss, describe_model, format_seconds, number_of
 
@@ -199,7 +198,7 @@ def _processes(world: int) -> str:
 
 def _rate(run: TrainingRun) -> str:
     """The peak learning rate, and what has become of it in a run that goes on with less."""
-    peak, factor = f"{run.config.learning_rate:g}", lowered(run)
+    peak, factor = f"{run.config.learning_rate:g}", run.rate_share
     return peak if factor == 1 else f"{run.config.learning_rate * factor:.2g}, at first {peak}"
 
 
