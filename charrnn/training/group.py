@@ -237,23 +237,23 @@ class Group(Ranks):
         ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
         recalled = ids[..., None].expand(1, 1, len(CONTEXTS)) if model.config.recall else None  # type: ignore[union-attr]
         logits, _ = self._replicas[model](ids, model.initial_state(1), recalled)  # type: ignore[operator]
-        self.scale_loss(model, logits.sum(), 1.0).backward()  # type: ignore[no-untyped-call]
+        self.send_loss(model, logits.sum(), 1.0).backward()  # type: ignore[no-untyped-call]
         model.zero_grad(set_to_none=True)
 
     def replica(self, model: nn.Module) -> nn.Module:
         """See `Ranks.replica`."""
         return self._replicas[model]
 
-    def scale_loss(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
-        """See `Ranks.scale_loss`."""
+    def send_loss(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
+        """See `Ranks.send_loss`."""
         loss = loss * (share * self.world_size) if share else loss.nan_to_num(0.0)
         carrier = self._replicas[model].module
         if not isinstance(carrier, WithFigures):
             return loss
         return carrier.send(loss, CLOCK.now() - self._began if self.is_first else 0.0)
 
-    def mean_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """See `Ranks.mean_loss`; with it comes the first rank's time when it sent its loss, in single precision."""
+    def receive_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
+        """See `Ranks.receive_loss`; with it comes the first rank's time when it sent its loss, in single precision."""
         carrier = self._replicas[model].module
         if not isinstance(carrier, WithFigures):
             return loss.detach()

@@ -76,12 +76,12 @@ def forward_and_backward(
         with autocast(inputs.device, precision):
             logits, after = ranks.replica(member)(inputs, own, recalled)  # (T, B, V)
             loss = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
-            loss = ranks.scale_loss(member, loss, share)
+            loss = ranks.send_loss(member, loss, share)
         if update is None:
             loss.backward()  # type: ignore[no-untyped-call]
         else:
             update.backward(loss)
-        return ranks.mean_loss(member, loss), _clip(member, grad_clip), after
+        return ranks.receive_loss(member, loss), _clip(member, grad_clip), after
 
     members = members_of(model)
     each: Sequence[Update | None] = updates or [None] * len(members)

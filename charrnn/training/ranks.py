@@ -91,8 +91,10 @@ class Ranks:
         """The model, to be called in its place while it learns."""
         return model
 
-    def scale_loss(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
+    def send_loss(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
         """Scale a model's mean loss so that its mean over the ranks is the mean over all their targets.
+
+        That mean, and the first rank's time, reach the others with the gradient: see `receive_loss`.
 
         Args:
             model: whose replica found it, and whose gradient is found next.
@@ -101,8 +103,11 @@ class Ranks:
         """
         return loss
 
-    def mean_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """The mean over the ranks of what `scale_loss` gave, once its gradient is found; on a GPU this rank's alone."""
+    def receive_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
+        """The mean over the ranks of what `send_loss` gave, once its gradient is found; `now` goes by its time then.
+
+        On a GPU, for which nobody waits, it is this rank's alone, and no time comes with it.
+        """
         return loss.detach()
 
     def peer_failure(self, error: Exception) -> str:
