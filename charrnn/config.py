@@ -190,6 +190,7 @@ class TrainConfig:
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
         evaluated: characters of the held-out piece that count then, at most, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None for no such end.
+        rewind: whether training goes back to the best weights, with a lower rate, when evaluations bring no gain.
         state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
         seed: of the initial weights, of dropout and of the stretches' order.
         precision: "float32", "bfloat16" or, on a GPU, "float16" for the products of a step; weights are always float32.
@@ -220,6 +221,7 @@ class TrainConfig:
     evaluate_every: int | None = None
     evaluated: int = MOST_EVALUATED
     patience: int | None = None
+    rewind: bool = True
     state_reset: float = 0.02
     seed: int = 0
     precision: str = "float32"

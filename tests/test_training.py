@@ -302,6 +302,15 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
     assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_SHARE, rel=0.05)
 
 
+def test_it_overfits_undisturbed_where_it_may_not_go_back():
+    run = start(max_steps=50, evaluations=50, warmup_steps=0, rewind=False)
+    have_evaluated(run, 0.0)
+    run.pace.lowest = 0.0
+    rates = [report.learning_rate for report in train(run)]
+    assert run.rewinds == 0
+    assert np.allclose(np.diff(rates), rates[1] - rates[0])
+
+
 def test_it_goes_back_again_where_there_is_still_no_gain():
     run = start(max_steps=50, evaluations=50)
     have_evaluated(run, 0.0)

@@ -141,6 +141,10 @@ def train(
     evaluate_every: Annotated[
         int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]", **UNSAID)
     ] = None,
+    rewind: Annotated[
+        bool,
+        typer.Option(help="Go back to the best weights, with a lower rate, when three evaluations bring no gain."),
+    ] = TrainConfig.rewind,
     seed: Annotated[
         int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
     ] = TrainConfig.seed,

@@ -233,7 +233,7 @@ def _evaluate(run: TrainingRun) -> Report:
     report = _report(run, began, val_loss=val_loss, is_best=is_best)
     stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale, lowest=min(val_loss, run.pace.lowest))
-    if stale and stale % REWIND_AFTER == 0:
+    if run.config.rewind and stale and stale % REWIND_AFTER == 0:
         _rewind(run)
         report = replace(report, rewinds=run.rewinds)
     if run.finished:

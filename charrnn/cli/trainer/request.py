@@ -25,7 +25,7 @@ from charrnn.text.options import BYTE, CHARACTER, TextOptions
 ENDS = ("epochs", "max_steps", "time_limit")
 """Options that say when a training ends."""
 
-MAY_CHANGE = (*ENDS, "patience", "evaluate_every", "device", "deterministic", "threads")
+MAY_CHANGE = (*ENDS, "patience", "rewind", "evaluate_every", "device", "deterministic", "threads")
 """Options that a resumed run may give anew."""
 
 UNKEPT = ("save_every", "sample_every")
