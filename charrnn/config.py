@@ -83,6 +83,7 @@ RANGES: dict[str, Range] = {
     "seed": Range(0, 2**63 - 1),
     "threads": Range(1, 1024),
     "sample_every": Range(0, 1e9),
+    "report_every": Range(1, 1e9),
     "min_count": Range(1, 1e15),
     "max_vocab": Range(1, CODE_POINTS),
     "save_every": Range(0.1, 1e9),

@@ -50,7 +50,8 @@ class Report:
         is_best: whether this report's evaluation is it.
         learning_rate: of the last step.
         gradient_norm: mean since the last evaluation, before clipping; of several members, the largest of each step.
-        clipped: share of the steps since then whose gradient was scaled down.
+        gradient_norm_max: the largest since the last report, likewise.
+        clipped: share of the steps since the last evaluation whose gradient was scaled down.
         chars_per_second: training speed since the last evaluation, evaluation left out.
         seconds: wall-clock time of the run.
         seconds_left: expected.
@@ -73,6 +74,7 @@ class Report:
     is_best: bool
     learning_rate: float
     gradient_norm: float
+    gradient_norm_max: float
     clipped: float
     chars_per_second: float
     seconds: float

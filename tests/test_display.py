@@ -20,8 +20,9 @@ from charrnn.wording import describe_loss, format_seconds
 
 REPORT = Report(
     step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,
-    best_cold_loss=None, learning_rate=0.004, gradient_norm=0.5, clipped=0.1, chars_per_second=34567.8, seconds=61.0,
-    seconds_left=185.0, is_last=False, ended_by="", skipped=0, recoveries=0, rewinds=0, trouble="",
+    best_cold_loss=None, learning_rate=0.004, gradient_norm=0.5, gradient_norm_max=0.9, clipped=0.1,
+    chars_per_second=34567.8, seconds=61.0, seconds_left=185.0, is_last=False, ended_by="",
+    skipped=0, recoveries=0, rewinds=0, trouble="",
 )  # fmt: skip
 
 

@@ -203,8 +203,15 @@ def test_reports_tell_how_large_gradients_are_and_how_many_are_clipped(monkeypat
         return dataclasses.replace(forward_and_backward(*args, **kwargs), norms=torch.tensor([0.1, next(norms)]))
 
     monkeypatch.setattr(loop, "forward_and_backward", with_norms)
-    evaluated = [r for r in finish(start(max_steps=8, evaluations=2, grad_clip=1.0)) if r.val_loss is not None]
+    reports = list(train(start(max_steps=8, evaluations=2, grad_clip=1.0), report_every=2))
+    evaluated = [report for report in reports if report.val_loss is not None]
     assert [(report.gradient_norm, report.clipped) for report in evaluated] == [(1.5, 0.5), (0.5, 0.0)]
+    assert [(report.step, report.gradient_norm_max) for report in reports] == [(2, 3.0), (4, 1.5), (6, 0.75), (8, 0.5)]
+
+
+def test_every_step_is_told_where_that_is_wanted():
+    run = start(max_steps=8, evaluations=2)
+    assert [report.step for report in train(run, report_every=1)] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_no_gradient_is_clipped_where_any_is_wanted():

@@ -230,9 +230,10 @@ def train(
             **UNSAID,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One line of JSON on stderr per report: up to five a second.")
-    ] = False,
+    report_every: Annotated[
+        int | None, typer.Option(help="Steps between two reports. [default: up to five reports a second]", **UNSAID)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stderr per report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:
     """Learn the style of a text and write a checkpoint.

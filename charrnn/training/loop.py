@@ -40,15 +40,16 @@ REWIND_AFTER = 3
 """Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
 
 
-def train(run: TrainingRun) -> Iterator[Report]:
+def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]:
     """Train until the run is finished.
 
     Args:
         run: changed in place; whole and ready to be saved at every report.
+        report_every: steps between two reports; None for `REPORT_SECONDS`.
 
     Yields:
-        A report after every `REPORT_SECONDS` and after every evaluation, the last step's included. A run that is at its
-        end, but for the evaluation of its last steps, makes no more.
+        A report so often and after every evaluation, the last step's included. A run that is at its end, but for the
+        evaluation of its last steps, makes no more.
 
     Raises:
         DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`.
@@ -70,13 +71,13 @@ def train(run: TrainingRun) -> Iterator[Report]:
             give_back_freed_memory()
         if not is_sound_so_far:
             continue
-        is_due = _evaluation_is_due(run)
-        if is_due and run.unread:
+        is_due, is_told = _evaluation_is_due(run), report_every is not None and run.step % report_every == 0
+        if run.unread and (is_due or is_told):
             read_figures(run)
             is_due = _evaluation_is_due(run)
         if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
             continue
-        if is_due or run.ranks.now() - reported >= REPORT_SECONDS:
+        if is_due or is_told or (report_every is None and run.ranks.now() - reported >= REPORT_SECONDS):
             report = _evaluate(run) if is_due else _report(run, run.seconds)
             yield report
             reported, is_over = run.ranks.now(), report.is_last
@@ -154,6 +155,7 @@ def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None
     """Add up a step's figures, and see whether training still goes well."""
     run.pace.loss += loss * num_targets
     run.pace.norm += norm
+    run.pace.highest_norm = max(run.pace.highest_norm, norm)
     run.pace.clipped += norm > (run.config.grad_clip or math.inf)
     run.pace.steps += 1
     run.pace.chars += num_targets
@@ -256,6 +258,7 @@ def _rewind(run: TrainingRun) -> None:
 def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:
     """Tell where a run stands, which has trained until this second of its own."""
     trouble, run.health.trouble = run.health.trouble, ""
+    highest_norm, run.pace.highest_norm = run.pace.highest_norm, 0.0
     training_seconds = trained_until - run.pace.seconds
     return Report(
         step=run.step,
@@ -269,6 +272,7 @@ def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = 
         is_best=is_best,
         learning_rate=run.learning_rate,
         gradient_norm=run.pace.norm / run.pace.steps,
+        gradient_norm_max=highest_norm,
         clipped=run.pace.clipped / run.pace.steps,
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
         seconds=run.seconds,

@@ -28,7 +28,7 @@ ENDS = ("epochs", "max_steps", "time_limit")
 MAY_CHANGE = (*ENDS, "patience", "rewind", "evaluate_every", "device", "deterministic", "threads")
 """Options that a resumed run may give anew."""
 
-UNKEPT = ("save_every", "sample_every")
+UNKEPT = ("save_every", "sample_every", "report_every")
 """Options that no checkpoint keeps."""
 
 
