@@ -155,7 +155,7 @@ def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None
     """Add up a step's figures, and see whether training still goes well."""
     run.pace.loss += loss * num_targets
     run.pace.norm += norm
-    run.pace.highest_norm = max(run.pace.highest_norm, norm)
+    run.highest_norm = max(run.highest_norm, norm)
     run.pace.clipped += norm > (run.config.grad_clip or math.inf)
     run.pace.steps += 1
     run.pace.chars += num_targets
@@ -258,7 +258,7 @@ def _rewind(run: TrainingRun) -> None:
 def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:
     """Tell where a run stands, which has trained until this second of its own."""
     trouble, run.health.trouble = run.health.trouble, ""
-    highest_norm, run.pace.highest_norm = run.pace.highest_norm, 0.0
+    highest_norm, run.highest_norm = run.highest_norm, 0.0
     training_seconds = trained_until - run.pace.seconds
     return Report(
         step=run.step,

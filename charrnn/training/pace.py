@@ -17,7 +17,6 @@ class Pace:
         steps: steps summed.
         chars: characters read in them.
         norm: sum over steps of the gradient's norm before it is clipped, of several members the largest.
-        highest_norm: the largest of these since the last report.
         clipped: steps whose norm was over `TrainConfig.grad_clip`.
         step: of the last evaluation.
         seconds: of the run at the last evaluation.
@@ -30,7 +29,6 @@ class Pace:
     steps: int = 0
     chars: int = 0
     norm: float = 0.0
-    highest_norm: float = 0.0
     clipped: int = 0
     step: int = 0
     seconds: float = 0.0

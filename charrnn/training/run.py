@@ -60,6 +60,7 @@ class TrainingRun:
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
         pace: sums since the last evaluation.
+        highest_norm: the largest norm of a step's gradient since the last report, after which alone a run is saved.
         health: what went wrong so far.
         evaluation_seconds: what an evaluation takes: expected, or as the last one took, at most twice that of before.
         finish_seconds: what is kept of a time limit for the last save and for leaving the process.
@@ -86,6 +87,7 @@ class TrainingRun:
     has_evaluated: bool = False
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
+    highest_norm: float = 0.0
     health: Health = field(default_factory=Health)
     evaluation_seconds: float = 0.0
     finish_seconds: float = FINISH_SECONDS
