@@ -300,6 +300,10 @@ DOUBLED = b")q\x00" + b"h\x00\x86q\x00" * 40
         (b"}" + b")" + b"\x85" * 1_000_000 + b"K\x01s", "a key is neither a text nor a number"),  # a million deep
         (b"}" + DOUBLED + b"K\x01s", "a key is neither a text nor a number"),
         (b"}(K\x01K\x01NNu", "a key is neither a text nor a number"),
+        # Its hash is 0, and so is that of all its multiples.
+        (b"}\x8a\x08" + (2**61 - 1).to_bytes(8, "little") + b"Ns", "a key is a number that no weight has"),
+        (b"}J\xff\xff\xff\xffNs", "a key is a number that no weight has"),
+        (b"}J\x00\x00\x01\x00Ns", "a key is a number that no weight has"),
         (b"}(K\x01u", "it sets items of what is no dict"),
         (b")K\x01K\x01s", "it sets items of what is no dict"),
         (b")K\x01a", "it appends to what is no list"),

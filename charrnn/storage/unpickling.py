@@ -19,6 +19,9 @@ import numpy as np
 MOST_DIMENSIONS = 8
 """Dimensions that a tensor may have; ours have three at most."""
 
+LARGEST_KEY = 1 << 16
+"""Keys that are numbers are below it: they number a network's weights, and free ones could be chosen to hash alike."""
+
 _STORAGE_TYPES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
@@ -131,12 +134,14 @@ class _Machine:
         self._stack[-1].extend(values)
 
     def _update(self, pairs: list[Any]) -> None:
-        """Set items of a dict; what may be deep is not hashed."""
+        """Set items of a dict; what may be deep is not hashed, nor a number that was chosen to collide with others."""
         if type(self._stack[-1]) is not dict or len(pairs) % 2:
             raise pickle.UnpicklingError("it sets items of what is no dict")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             if type(key) not in (str, int):
                 raise pickle.UnpicklingError("a key is neither a text nor a number")
+            if type(key) is int and not 0 <= key < LARGEST_KEY:
+                raise pickle.UnpicklingError("a key is a number that no weight has")
             self._stack[-1][key] = value
 
     def _remember(self, number: int) -> None:
