@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -227,6 +227,7 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c.pop("origin"), "origin is missing, or is not a dict"),
         (lambda c: c["origin"].update(texts=["a", 2]), r"Origin.texts is \['a', 2\] where list\[str\] belongs"),
         (lambda c: c["origin"].update(texts=DOUBLED), r"Origin.texts is \(\(\(.* where list\[str\] belongs"),
+        (lambda c: c["origin"].update(texts=["a/" * 50_000] * 20_000), "it says the same text too often"),
         (lambda c: c["origin"].update(run="a" * 11), "the name of a run is not one of 12 hexadecimal digits"),
         (
             lambda c: c["origin"].update(parents=["a" * 12, "\n"]),
@@ -298,6 +299,16 @@ def test_a_structure_that_doubles_at_every_level_is_read_at_once(path):
     rewrite(path, change)
     assert read_checkpoint(str(path)).training["step"] == 30
     assert len(checkpoint.load(str(path)).training["bomb"]) == 2
+
+
+def test_twenty_thousand_texts_and_evaluations_are_read(path):
+    """Of the names that each row has, the file says every one once."""
+    texts = [f"a folder/of many letters/{number}.txt" for number in range(20_000)]
+    rows = [asdict(replace(HISTORY[0], step=step)) for step in range(20_000)]
+    rewrite(path, lambda c: (c["origin"].update(texts=texts), c.update(history=rows)))
+    contents = read_checkpoint(str(path))
+    assert contents.origin.texts == texts
+    assert len(contents.history) == 20_000
 
 
 @pytest.mark.parametrize("bit", range(8))

@@ -22,6 +22,9 @@ MOST_DIMENSIONS = 8
 LARGEST_KEY = 1 << 16
 """Keys that are numbers are below it: they number a network's weights, and free ones could be chosen to hash alike."""
 
+MOST_REPEATED = 8
+"""Characters of texts that are put in once more, for each byte of the pickle; torch's own names take up to one."""
+
 _STORAGE_TYPES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
@@ -71,6 +74,7 @@ class _Machine:
     def __init__(self, size: int) -> None:
         self.result: Any = None
         self._size = size
+        self._repeatable = MOST_REPEATED * size
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # what lies under each mark
         self._memo: dict[int, Any] = {}
@@ -104,7 +108,7 @@ class _Machine:
             case "BINPUT" | "LONG_BINPUT":
                 self._remember(argument)
             case "BINGET" | "LONG_BINGET":
-                self._push(self._memo[argument])
+                self._repeat(self._memo[argument])
             case "GLOBAL":
                 self._push(_find(argument))
             case "BINPERSID":
@@ -148,6 +152,13 @@ class _Machine:
         if number > self._size:
             raise pickle.UnpicklingError("it remembers more than it holds")
         self._memo[number] = self._stack[-1]
+
+    def _repeat(self, value: Any) -> None:
+        """Put in what was remembered; no text so often that a small file names long ones by the thousand."""
+        self._repeatable -= len(value) if type(value) is str else 0
+        if self._repeatable < 0:
+            raise pickle.UnpicklingError("it says the same text too often")
+        self._push(value)
 
     def _call(self, function: Any, arguments: Any) -> None:
         if not callable(function) or type(arguments) is not tuple:
