@@ -7,12 +7,23 @@ count share.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from charrnn.config import CONTEXTS, GATES, ModelConfig
 
 Weight = TypeVar("Weight")
+
+MODULES = ("embedding", "layers", "norms", "head", "recall")
+"""A network's parts, in the order in which it has them."""
+
+MOMENTS = {
+    "adamw": ("step", "exp_avg", "exp_avg_sq"),
+    "adam": ("step", "exp_avg", "exp_avg_sq"),
+    "rmsprop": ("step", "square_avg"),
+    "sgd": ("momentum_buffer",),
+}
+"""What each optimizer remembers of a weight, by torch's names; all but the steps have the weight's shape."""
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -40,6 +51,21 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         shapes["recall.weight"] = (len(CONTEXTS), hidden)
         shapes["recall.bias"] = (len(CONTEXTS),)
     return shapes
+
+
+def decays(name: str, shape: Sequence[int]) -> bool:
+    """Whether weight decay is applied to a weight: to matrices alone, and not to the embedding."""
+    return len(shape) > 1 and not name.startswith("embedding")
+
+
+def optimized_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
+    """Give the shapes of one member's weights as its optimizer numbers them.
+
+    Those that decay come first, and of these as of the others each part's as the network has them.
+    """
+    shapes = parameter_shapes(config.member)
+    held = sorted(shapes.items(), key=lambda item: MODULES.index(item[0].partition(".")[0]))  # which keeps their order
+    return [shape for _, shape in sorted(held, key=lambda item: not decays(*item))]
 
 
 def member_name(number: int, name: str) -> str:

@@ -1,5 +1,6 @@
 """Each cell against its equations: the worked case, a loop written here, and the parameter count."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 import torch
 from conftest import VARIANTS
 
-from charrnn.config import GATES, STATES, ModelConfig
+from charrnn.config import GATES, STATES, ModelConfig, TrainConfig
 from charrnn.inference.engine import CELL_STEPS, tanh_step
 from charrnn.network.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
 from charrnn.network.model import CharRNN
-from charrnn.shapes import count_parameters, parameter_shapes
+from charrnn.shapes import count_parameters, optimized_shapes, parameter_shapes
+from charrnn.training.optimizers import build_optimizer
 
 W_XH = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]
 W_HH = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9]]
@@ -192,6 +194,15 @@ def test_parameter_count_equals_the_formula(config):
 @pytest.mark.parametrize("config", VARIANTS)
 def test_parameter_shapes_are_those_of_the_model(config):
     assert {name: tuple(p.shape) for name, p in CharRNN(config).state_dict().items()} == parameter_shapes(config)
+
+
+@pytest.mark.parametrize("recall", [0, 9])
+@pytest.mark.parametrize("config", VARIANTS)
+def test_weights_are_numbered_as_the_optimizer_numbers_them(config, recall):
+    config = dataclasses.replace(config, recall=recall)
+    training = TrainConfig(batch_size=1, seq_len=1, max_steps=1, learning_rate=0.1)
+    groups = build_optimizer(CharRNN(config), training).param_groups
+    assert [tuple(p.shape) for group in groups for p in group["params"]] == optimized_shapes(config)
 
 
 def test_a_known_count():

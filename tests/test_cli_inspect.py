@@ -287,6 +287,28 @@ def test_verify_finds_what_is_no_number_and_allows_what_was_not_measured(trained
         assert ("m.pt: its training state holds NaN" in result.stderr) == (code == 1)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda training: training.pop("health"), "it has no health"),
+        (lambda training: training.update(state=[]), "the hidden state has another number of layers"),
+        (lambda training: training.update(optimizer="x"), "it has another number of members"),
+        (lambda training: training["lanes"].update(index=10**9), "the place in the text lies behind its end"),
+        (
+            lambda training: training["pace"].update(chars=0, steps=1),
+            "pace counts characters or evaluations that there",
+        ),
+    ],
+)
+def test_verify_refuses_a_training_state_that_a_resume_would_refuse(trained, tmp_path, change, told):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    change(contents["training"])
+    torch.save(contents, tmp_path / "m.pt")
+    result = run_charrnn(tmp_path, "inspect", "m.pt", "--verify", text=True)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"m.pt: its training state is damaged, or of a later version ({told}" in result.stderr
+
+
 def test_verify_finds_damage_in_what_only_a_resume_reads(inspect, trained):
     whole = (trained / "words.pt").read_bytes()
     moments = torch.load(trained / "words.pt", weights_only=True)["training"]["optimizer"][0]["state"][0]["exp_avg"]

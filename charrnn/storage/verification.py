@@ -11,6 +11,7 @@ from charrnn.errors import CheckpointError
 from charrnn.standard_input import name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.tensorfile import map_leaves
+from charrnn.storage.training_state import check_pace, check_state, require, state_errors_told
 from charrnn.wording import number_of
 
 
@@ -28,6 +29,8 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
     """
     contents = read_checkpoint(path, with_training=True)
     map_leaves(contents.training, lambda leaf: _check_finite(leaf, path))
+    if contents.can_go_on:
+        _check_state(contents, path)
     best, ids = contents.best, number_of(len(contents.encoder), contents.encoder.unit)
     return [
         ("checksums", "right, of every record of the file"),
@@ -44,8 +47,16 @@ def _check_finite(leaf: Any, path: str) -> None:
         raise CheckpointError(f"{name_of(path)}: its training state holds NaN or infinity; it is damaged, train again")
 
 
+def _check_state(contents: Checkpoint, path: str) -> None:
+    with state_errors_told(name_of(path)):
+        check_state(contents.training, contents.model, contents.train_config)
+        check_pace(contents.training["pace"], len(contents.history))
+        is_within = contents.training["lanes"]["index"] <= contents.corpus.characters  # a window has one at least
+        require(is_within, "the place in the text lies behind its end")
+
+
 def _training(contents: Checkpoint) -> str:
-    if "weights" not in contents.training:
+    if not contents.can_go_on:
         return f"step {contents.step:,}; its state was left out, as an export does: nothing goes on from here"
     return f"step {contents.step:,}, {_figures(contents.training)}, all finite"
 

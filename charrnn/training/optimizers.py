@@ -10,17 +10,10 @@ import torch
 from torch import nn
 
 from charrnn.config import TrainConfig
+from charrnn.shapes import decays
 
 MOMENTUM = 0.9
 """First-moment decay of Adam and AdamW, and Nesterov momentum of SGD."""
-
-MOMENTS = {
-    "adamw": ("step", "exp_avg", "exp_avg_sq"),
-    "adam": ("step", "exp_avg", "exp_avg_sq"),
-    "rmsprop": ("step", "square_avg"),
-    "sgd": ("momentum_buffer",),
-}
-"""What each optimizer remembers of a weight, by torch's names; all but the steps have the weight's shape."""
 
 _WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 """Methods of theirs, beside `step`, that torch wraps for its compiler."""
@@ -36,8 +29,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     Where torch has a fused kernel it is used: it updates all of a tensor in one pass.
     """
     groups: list[dict[str, Any]] = [
-        {"params": [p for name, p in model.named_parameters() if _decays(name, p)]},
-        {"params": [p for name, p in model.named_parameters() if not _decays(name, p)], "weight_decay": 0.0},
+        {"params": [p for name, p in model.named_parameters() if decays(name, p.shape)]},
+        {"params": [p for name, p in model.named_parameters() if not decays(name, p.shape)], "weight_decay": 0.0},
     ]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
@@ -61,10 +54,6 @@ def scheduled_rate(config: TrainConfig, step: int, progress: float) -> float:
     warm_up = min(1.0, (step + 1) / (config.warmup_steps + 1))
     fall = 1 - (1 - config.final_learning_rate) * min(progress, 1.0)
     return config.learning_rate * warm_up * fall
-
-
-def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim > 1 and not name.startswith("embedding")
 
 
 def _eager(optimizer: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:

@@ -17,6 +17,7 @@ from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
+from charrnn.storage.training_state import FIGURES
 from charrnn.text.encoder import Ids
 from charrnn.training.health import REWIND_SHARE, Health
 from charrnn.training.lane_choice import build_lanes
@@ -30,9 +31,6 @@ from charrnn.training.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
 """Time to leave the process in, once the last checkpoint is saved."""
-
-FIGURES = ("step", "first_step", "evaluation_seconds", "rewinds", "cold_loss")
-"""Attributes of a run that its state holds as they are."""
 
 
 @dataclass

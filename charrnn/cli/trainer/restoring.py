@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from charrnn.config import TrainConfig, config_from_dict
-from charrnn.errors import CheckpointError
 from charrnn.storage.archive import Checkpoint
+from charrnn.storage.training_state import check_figures, check_pace, state_errors_told
 from charrnn.text.corpus import Corpus
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.pace import Pace
-from charrnn.training.resuming import check_figures, check_state
+from charrnn.training.resuming import check_state
 from charrnn.training.run import TrainingRun
 
 PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
@@ -28,25 +28,14 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
     Raises:
         CheckpointError: the state is damaged.
     """
-    try:
+    with state_errors_told(path):
         check_figures(stored.training)
-        _check_counts(stored)
+        check_pace(stored.training["pace"], len(stored.history))
         state = _adapt(stored.training, run, corpus, changed)
         check_state(run, state)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{path}: its training state is damaged, or of a later version ({error}); train again"
-        ) from None
     run.load_state_dict(state)
     if "val_fraction" not in changed:  # losses on another piece cannot be compared
         _take_history(run, stored)
-
-
-def _check_counts(stored: Checkpoint) -> None:
-    """Refuse counts that contradict each other: a run would take what it lacks for granted."""
-    pace = stored.training["pace"]
-    if pace["chars"] < pace["steps"] or (pace["stale"] and not stored.history):
-        raise CheckpointError("pace counts characters or evaluations that there are none of")
 
 
 def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set[str]) -> dict[str, Any]:

@@ -26,11 +26,10 @@ from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.request import command_line
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
-from charrnn.shapes import count_parameters
+from charrnn.shapes import MOMENTS, count_parameters
 from charrnn.storage.outputs import folder_of
 from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
-from charrnn.training.optimizers import MOMENTS
 from charrnn.training.run import TrainingRun
 
 SAVE_EVERY = 60.0

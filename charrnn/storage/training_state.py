@@ -1,0 +1,204 @@
+"""What a checkpoint needs to hold so that its training can go on, checked part by part.
+
+The state comes from a file, and a file can come from anywhere: what passes here, and what `charrnn.training.resuming`
+compares with the text and the device, neither fails later, in mid-training, nor makes the numbers go wrong. Tensors are
+numpy's arrays here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from charrnn.config import STATES, ModelConfig, TrainConfig
+from charrnn.errors import CheckpointError
+from charrnn.shapes import MOMENTS, optimized_shapes, parameter_shapes
+from charrnn.storage.header import LARGEST_NUMBER, is_count
+
+FIGURES = ("step", "first_step", "evaluation_seconds", "rewinds", "cold_loss")
+"""Attributes of a run that its state holds as they are."""
+
+_PARTS = (
+    *FIGURES, "weights", "optimizer", "state", "seconds", "set_up_seconds", "learning_rate", "lanes", "pace", "health",
+    "random_state", "cuda_random_state",
+)  # fmt: skip
+"""Of every state; only some have "other_ranks" or a "beginning"."""
+
+_LANES_COUNTS = ("epoch", "index")
+_PACE_COUNTS = ("steps", "chars", "clipped", "step", "stale")
+_HEALTH_COUNTS = ("skipped", "skipped_in_row", "recoveries", "tries", "recovered_at", "steps")
+
+LARGEST_LOSS_SUM = 1e30
+"""Beyond what so many losses that are sound add up to; see `charrnn.training.health.LARGEST_LOSS`."""
+
+
+@contextlib.contextmanager
+def state_errors_told(path: str) -> Iterator[None]:
+    """Say which file it is whose training state is refused, and what to do.
+
+    Raises:
+        CheckpointError: it is; for what, is told.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{path}: its training state is damaged, or of a later version ({error}); train again"
+        ) from None
+
+
+def check_state(state: Mapping[str, Any], model: ModelConfig, config: TrainConfig) -> None:
+    """Refuse a state that no training of such a model comes to.
+
+    Args:
+        state: as `TrainingRun.state_dict` gave it, its tensors as arrays, or anything else.
+        model: the model's shape.
+        config: how it is trained.
+
+    Raises:
+        CheckpointError: a part is missing, of another shape, or not finite.
+    """
+    check_figures(state)
+    _check_arrays("weights", state["weights"], parameter_shapes(model))
+    if "beginning" in state:
+        _check_arrays("beginning", state["beginning"], parameter_shapes(model))
+    for moments in _of_members(model, state["optimizer"]):
+        _check_moments(moments, model, config.optimizer)
+    _check_hidden_state(state["state"], model, config.batch_size)
+    others = state.get("other_ranks", [])
+    require(isinstance(others, list), "other_ranks is not a list")
+    for rank in (state, *others):
+        require(
+            isinstance(rank, dict) and {"random_state", "cuda_random_state"} <= set(rank), "a rank has no random_state"
+        )
+        for random_state in _of_members(model, rank["random_state"]):
+            _check_random_state(random_state)
+
+
+def check_figures(state: Mapping[str, Any]) -> None:
+    """Refuse a state that lacks a part, and counts and sums that cannot be right, whatever run they are for.
+
+    Raises:
+        CheckpointError: a part is missing, or is not a number of its kind.
+    """
+    missing = [name for name in _PARTS if name not in state]
+    require(not missing, f"it has no {', '.join(missing)}")
+    lanes, pace, health = state["lanes"], state["pace"], state["health"]
+    _check_names("lanes", lanes, _LANES_COUNTS)
+    _check_names("pace", pace, (*_PACE_COUNTS, "loss", "norm", "seconds", "lowest"))
+    _check_names("health", health, (*_HEALTH_COUNTS, "loss", "lowest", "trouble"))
+    counts = [state["step"], state["rewinds"], *lanes.values()]
+    counts += [pace[name] for name in _PACE_COUNTS] + [health[name] for name in _HEALTH_COUNTS]
+    require(all(map(is_count, counts)), "a count is not an integer from 0 on")
+    require(health["recovered_at"] <= state["step"], "health.recovered_at is a step that was not made yet")
+    require(isinstance(health["trouble"], str), "health.trouble is not text")
+    first = state["first_step"]  # less than 0 where the lanes were fewer before
+    require(type(first) is int and -LARGEST_NUMBER < first <= state["step"], "first_step is not an integer up to step")
+    _check_sums(state)
+
+
+def check_pace(pace: Mapping[str, int], num_evaluations: int) -> None:
+    """Refuse counts that contradict each other: a run would take what it lacks for granted.
+
+    Args:
+        pace: of a state whose figures are right.
+        num_evaluations: that the checkpoint holds.
+
+    Raises:
+        CheckpointError: they do.
+    """
+    has_none = pace["chars"] < pace["steps"] or (pace["stale"] > 0 and num_evaluations == 0)
+    require(not has_none, "pace counts characters or evaluations that there are none of")
+
+
+def require(condition: bool, what: str) -> None:
+    """Refuse a state that something is wrong with.
+
+    Raises:
+        CheckpointError: the condition does not hold.
+    """
+    if not condition:
+        raise CheckpointError(what)
+
+
+def _check_sums(state: Mapping[str, Any]) -> None:
+    pace, health = state["pace"], state["health"]
+    sums = [state["seconds"], state["evaluation_seconds"], state["learning_rate"]]
+    sums += [pace["loss"], pace["seconds"], health["loss"]]
+    sums += [lowest for part in (health, pace) if (lowest := part["lowest"]) != math.inf]
+    norm = pace["norm"]  # unclipped, it may be as large as a number can be
+    require(
+        all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in sums)
+        and type(norm) in (int, float)
+        and math.isfinite(norm),
+        "a figure is not a finite number",
+    )
+    set_up = state["set_up_seconds"]
+    require(type(set_up) is float and 0 <= set_up <= state["seconds"], "set_up_seconds is not a part of its seconds")
+
+
+def _of_members(model: ModelConfig, stored: Any) -> list[Any]:
+    """What is stored for each member.
+
+    Raises:
+        CheckpointError: it is for another number of them.
+    """
+    require(_is_list(stored, model.members), "it has another number of members")
+    return list(stored)
+
+
+def _check_hidden_state(layers: Any, model: ModelConfig, batch_size: int) -> None:
+    """Of the lanes of all ranks, of each member one behind the other."""
+    require(_is_list(layers, model.members * model.num_layers), "the hidden state has another number of layers")
+    for stored in layers:
+        require(_is_list(stored, STATES[model.cell]), "the hidden state has another shape than the model's")
+        for values in stored:
+            _check_arrays("the hidden state", {"h": values}, {"h": (batch_size, model.hidden_size)})
+
+
+def _check_moments(stored: Any, model: ModelConfig, optimizer: str) -> None:
+    moments = stored.get("state") if isinstance(stored, dict) else None
+    require(isinstance(moments, dict), "the optimizer has no state")
+    assert isinstance(moments, dict)
+    shapes = optimized_shapes(model)
+    require(set(moments) in (set(), set(range(len(shapes)))), "the optimizer's state is not the weights'")
+    for index, moment in moments.items():
+        expected = {name: () if name == "step" else shapes[index] for name in MOMENTS[optimizer]}
+        _check_arrays("the optimizer's state", moment, expected)
+        signed = {"momentum_buffer", "exp_avg"}
+        require(all(name in signed or bool((m >= 0).all()) for name, m in moment.items()), "a square is negative")
+
+
+def _check_arrays(what: str, stored: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
+    _check_names(what, stored, expected)
+    for name, shape in expected.items():
+        value = stored[name]
+        require(isinstance(value, np.ndarray) and value.dtype == np.float32, f"{what}: no float32 tensor")
+        require(value.shape == shape, f"{what}: another shape than the model's")
+        require(bool(np.isfinite(value).all()), f"{what}: not finite")
+
+
+def _check_names(what: str, stored: Any, expected: Iterable[str]) -> None:
+    require(isinstance(stored, dict) and set(stored) == set(expected), f"{what}: missing or unknown names")
+
+
+def _check_random_state(state: Any) -> None:
+    """PCG64's, as `charrnn.network.dropout` gives it; numpy itself checks too little."""
+    inner = state.get("state") if isinstance(state, dict) else None
+    right = (
+        isinstance(inner, dict)
+        and set(state) == {"bit_generator", "state", "has_uint32", "uinteger"}
+        and state["bit_generator"] == "PCG64"
+        and set(inner) == {"state", "inc"}
+        and all(type(value) is int and 0 <= value < 2**128 for value in inner.values())
+        and all(type(state[name]) is int and 0 <= state[name] < 2**32 for name in ("has_uint32", "uinteger"))
+    )
+    require(right, "the random state is not one of numpy's PCG64")
+
+
+def _is_list(value: Any, length: int) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == length
