@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -129,16 +130,23 @@ def _check_sums(state: Mapping[str, Any]) -> None:
     pace, health = state["pace"], state["health"]
     sums = [state["seconds"], state["evaluation_seconds"], state["learning_rate"]]
     sums += [pace["loss"], pace["seconds"], health["loss"]]
-    sums += [lowest for part in (health, pace) if (lowest := part["lowest"]) != math.inf]
-    norm = pace["norm"]  # unclipped, it may be as large as a number can be
+    lowest = [part["lowest"] for part in (health, pace)]
     require(
-        all(type(number) in (int, float) and abs(number) < LARGEST_LOSS_SUM for number in sums)
-        and type(norm) in (int, float)
-        and math.isfinite(norm),
+        all(_is_within(LARGEST_LOSS_SUM, number) for number in sums)
+        and all(_is_within(LARGEST_LOSS_SUM, loss) or _is_none_yet(loss) for loss in lowest)
+        and _is_within(sys.float_info.max, pace["norm"]),  # unclipped, it may be as large as a number can be
         "a figure is not a finite number",
     )
     set_up = state["set_up_seconds"]
     require(type(set_up) is float and 0 <= set_up <= state["seconds"], "set_up_seconds is not a part of its seconds")
+
+
+def _is_within(limit: float, value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= limit
+
+
+def _is_none_yet(loss: Any) -> bool:
+    return type(loss) is float and loss == math.inf
 
 
 def _of_members(model: ModelConfig, stored: Any) -> list[Any]:
