@@ -195,6 +195,16 @@ def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     assert (plane.returncode, "up and down" in plane.stdout) == (0, False), plane.stderr
 
 
+def test_huge_weights_that_all_characters_share_change_nothing_in_which_are_alike(trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    found = []
+    for shared in (0.0, 2.0**127):  # their sum is more than float32 can hold
+        contents["weights"]["head.weight"][:, 0] = shared
+        torch.save(contents, trained / "huge.pt")
+        found.append(json.loads(run_in(trained, "inspect", "huge.pt", "--embeddings", "--json").stdout)["embeddings"])
+    assert found[0] == found[1]
+
+
 def test_a_copied_file_is_found_out(inspect, trained):
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
     result = json.loads(inspect("--novelty", "copy.txt", "--json").stdout)["novelty"]

@@ -24,7 +24,7 @@ def embeddings_view(subject: Subject) -> View:
     """Show which characters lie together: those that are expected in the same places, and those read alike."""
     characters = subject.contents.encoder.names
     weights = subject.contents.member(0).weights  # of an ensemble the first network's
-    head = weights["head.weight"]
+    head = weights["head.weight"].astype(np.float64)  # in which no mean of finite weights overflows
     found = map_embeddings(head - head.mean(axis=0))  # what is added to all of them makes no difference
     read = map_embeddings(weights["embedding.weight"])
     data = {
