@@ -200,6 +200,7 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c["history"][0].update(val_loss=float("nan")), "is not a number"),
         (lambda c: c["history"][1].update(step=10), "steps that do not rise"),
         (lambda c: c["history"][0].update(step=-1), "steps that do not rise"),
+        (lambda c: c["history"][2].update(step=31), "history has step 31, and training made 30"),
         (lambda c: c["corpus"].update(counts=[1]), "not those of its characters"),
         (lambda c: c["corpus"].update(counts=["1"] * 5), "not those of its characters"),
         (lambda c: c["corpus"].update(bytes=10**5000), "a size that is not a count"),
@@ -305,7 +306,9 @@ def test_twenty_thousand_texts_and_evaluations_are_read(path):
     """Of the names that each row has, the file says every one once."""
     texts = [f"a folder/of many letters/{number}.txt" for number in range(20_000)]
     rows = [asdict(replace(HISTORY[0], step=step)) for step in range(20_000)]
-    rewrite(path, lambda c: (c["origin"].update(texts=texts), c.update(history=rows)))
+    rewrite(
+        path, lambda c: (c["origin"].update(texts=texts), c.update(history=rows), c["training"].update(step=20_000))
+    )
     contents = read_checkpoint(str(path))
     assert contents.origin.texts == texts
     assert len(contents.history) == 20_000

@@ -85,8 +85,8 @@ def _check_sections(header: Mapping[str, Any]) -> None:
         raise ConfigError("characters are not in code-point order")
     _check_corpus(header["corpus"], model.vocab_size)
     config_from_dict(Origin, header["origin"])
-    _check_history(header["history"])
     _check_training(header["training"])
+    _check_history(header["history"], header["training"]["step"])
 
 
 def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
@@ -100,7 +100,7 @@ def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
         raise ConfigError("corpus has a size that is not a count")
 
 
-def _check_history(history: list[Any]) -> None:
+def _check_history(history: list[Any], steps_made: int) -> None:
     names = {field.name for field in fields(HistoryRow)}
     last_step = -1
     for row in history:
@@ -111,6 +111,8 @@ def _check_history(history: list[Any]) -> None:
         if not is_count(row["step"]) or row["step"] <= last_step:
             raise ConfigError("history has steps that do not rise")
         last_step = row["step"]
+    if last_step > steps_made:  # those that a resume would add could not rise above it
+        raise ConfigError(f"history has step {last_step:,}, and training made {steps_made:,}")
 
 
 def _check_training(training: Mapping[str, Any]) -> None:
