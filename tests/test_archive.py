@@ -244,6 +244,7 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c.update(has_unknown=True), "5 characters where the config asks for 4"),
         (lambda c: (c["text"].update(unit="byte"), c.update(characters="abcd\u0100")), "are more than bytes"),
         (lambda c: (c["text"].update(lines=True), c["model"].update(recall=9)), "kept apart are recalled"),
+        (lambda c: c["text"].update(lines=True), "there is no line feed to end them"),
         (lambda c: c["history"][0].update(val_loss=1e300), "is not a number"),
         (lambda c: c["training"].update(step=True), "training has no step"),
         (lambda c: c["training"].update(cold_loss="1"), "a loss in cold windows that is not a number"),

@@ -75,6 +75,8 @@ def _check_sections(header: Mapping[str, Any]) -> None:
         raise ConfigError("made has something that is not text")
     if text.lines and model.recall:
         raise ConfigError("lines that are kept apart are recalled")
+    if text.lines and "\n" not in characters:
+        raise ConfigError("lines are kept apart and there is no line feed to end them")
     if not characters:
         raise ConfigError("there are no characters")
     if len(characters) + has_unknown != model.vocab_size:
