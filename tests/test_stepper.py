@@ -49,6 +49,21 @@ def test_units_that_are_all_alike_have_no_spread_below_zero():
         assert np.isfinite(engine.batch_reader(3)(np.array([1, 2, 3]))).all()
 
 
+def test_units_without_bounds_that_are_large_keep_their_spread():
+    """Of a spread of one about a mean of a thousand, a difference of mean squares in float32 leaves a digit."""
+    config = ModelConfig(vocab_size=11, cell="rnn-relu", hidden_size=128, num_layers=2, embedding_dim=32)
+    weights = {name: array.numpy().copy() for name, array in random_model(config).state_dict().items()}
+    for layer in range(2):
+        weights[f"layers.{layer}.weight_hh"] *= 0.1
+        weights[f"layers.{layer}.bias"] += 1000
+    engine = build_engine(config, weights)
+    one, three, state = engine.reader(), engine.batch_reader(3), engine.initial_state(3)
+    for characters in np.random.default_rng(0).integers(0, 11, (40, 3)):
+        logits, state = engine.step(characters, state)
+        np.testing.assert_allclose(three(characters), logits, atol=2e-3)
+        np.testing.assert_allclose(one(int(characters[0])), logits[0], atol=2e-3)
+
+
 @pytest.mark.parametrize("cell", GATES)
 def test_two_texts_of_one_model_do_not_touch_each_other(cell):
     config = ModelConfig(vocab_size=11, cell=cell, hidden_size=8, num_layers=2, embedding_dim=5)

@@ -206,6 +206,8 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
 
         return multiply_alone
     read, epsilon = product[rows:-1], LAYER_NORM_EPSILON
+    if config.cell == "rnn-relu":
+        return _product_of_unbounded(matrix, hidden, product, read)
     to_mean_square = STATE_SCALES[config.cell] ** 2 / config.hidden_size
 
     def normalise_one() -> None:
@@ -223,3 +225,18 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
         multiply(read, 1 / np.sqrt(np.maximum(variance, 0) + np.float32(epsilon)), read)
 
     return normalise_one if hidden.ndim == 1 else normalise_many
+
+
+def _product_of_unbounded(matrix: Array, hidden: Array, product: Array, read: Array) -> Callable[[], None]:
+    """The same for an h that may be large: of its mean square less its mean's square float32 would leave little."""
+    dot, multiply, subtract, sqrt = np.dot, np.multiply, np.subtract, np.sqrt
+    averaging = np.full(len(hidden), 1 / len(hidden), dtype=np.float32)
+    squares, epsilon = np.empty_like(hidden), np.float32(LAYER_NORM_EPSILON)
+
+    def normalise() -> None:
+        dot(matrix, hidden, product)
+        subtract(hidden, product[-1], squares)
+        multiply(squares, squares, squares)
+        multiply(read, 1 / sqrt(dot(averaging, squares) + epsilon), read)
+
+    return normalise
