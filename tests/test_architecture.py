@@ -107,7 +107,7 @@ ALLOWED = {
         "unpickling": "",
         "tensorfile": "unpickling",
         "origin": "errors",
-        "header": "config errors metrics options origin shapes unpickling",
+        "header": "config encoder errors metrics options origin shapes unpickling",
         "mistaken": "kinds unpacking",
         "archive": "config encoder errors header kinds metrics mistaken options origin shapes standard_input "
         "tensorfile",

@@ -23,7 +23,8 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.network.model import CharRNN
-from charrnn.storage.archive import CorpusFacts, read_checkpoint
+from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.origin import CorpusFacts
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
 

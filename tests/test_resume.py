@@ -17,8 +17,7 @@ from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.config import GATES
 from charrnn.network.ensemble import members_of
-from charrnn.storage.archive import CorpusFacts
-from charrnn.storage.origin import Origin
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions, read_corpus
 from charrnn.text.encoder import CharEncoder

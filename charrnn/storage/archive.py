@@ -42,9 +42,9 @@ from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.shapes import member_weights
 from charrnn.standard_input import STDIN, name_of, told_of_address, told_of_home
-from charrnn.storage.header import FORMAT, FORMAT_VERSION, check_header
+from charrnn.storage.header import FORMAT, FORMAT_VERSION, read_header
 from charrnn.storage.mistaken import ask_for_another, other_kind
-from charrnn.storage.origin import Origin
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.kinds import ZIP
@@ -55,17 +55,6 @@ HEAD_BYTES = 512
 
 SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
-
-
-@dataclass(frozen=True)
-class CorpusFacts:
-    """What a checkpoint remembers of the text it learned from; see the module's table."""
-
-    name: str
-    characters: int
-    bytes: int
-    sha256: str
-    counts: list[int]
 
 
 @dataclass(frozen=True)
@@ -217,18 +206,14 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
     name = name_of(path)
     try:
         with TensorFile(file) as stored:
-            header = stored.load_structure()
-            check_header(header, name)
-            weights = read_tensors(stored, header["weights"])
+            header = read_header(stored.load_structure(), name)
+            weights = read_tensors(stored, header.weights)
             _check_finite(weights, name)
             if with_training:
                 stored.check_all()
-            training = header["training"]
-            header["training"] = (
-                read_tensors(stored, training)
-                if with_training
-                else {name: training[name] for name in SUMMARY if name in training}
-            )
+                training = read_tensors(stored, header.training)
+            else:
+                training = {name: header.training[name] for name in SUMMARY if name in header.training}
     except DAMAGE as error:
         another = ask_for_another(path) if path != STDIN else ""
         file.seek(0)
@@ -238,28 +223,22 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
         cause = f" ({cause_of(error) if head else 'it is empty'})" if ZIP.startswith(head[:4]) else ""
         advice = another or "it is damaged or of another kind, use a copy or train again"
         raise CheckpointError(f"{name}: not a whole charrnn checkpoint{cause}; {advice}") from None
-    return _build(header, weights, can_go_on="lanes" in training)
+    return Checkpoint(
+        model=header.model,
+        encoder=header.encoder,
+        text=header.text,
+        weights=weights,
+        history=header.history,
+        corpus=header.corpus,
+        origin=header.origin,
+        made=header.made,
+        training=training,
+        can_go_on="lanes" in header.training,
+        losses_of=header.model.members,
+    )
 
 
 def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; it is damaged, train again")
-
-
-def _build(header: Mapping[str, Any], weights: dict[str, NDArray[np.float32]], *, can_go_on: bool) -> Checkpoint:
-    text = config_from_dict(TextOptions, header["text"])
-    model = config_from_dict(ModelConfig, header["model"])
-    return Checkpoint(
-        model=model,
-        encoder=CharEncoder(header["characters"], text.unit, header["has_unknown"]),
-        text=text,
-        weights=weights,
-        history=[HistoryRow(**row) for row in header["history"]],
-        corpus=CorpusFacts(**header["corpus"]),
-        origin=config_from_dict(Origin, header["origin"]),
-        made=header["made"],
-        training=header["training"],
-        can_go_on=can_go_on,
-        losses_of=model.members,
-    )

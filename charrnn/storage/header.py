@@ -1,4 +1,4 @@
-"""Checking what a checkpoint says of itself, before a byte of a weight is read and before anything is built from it.
+"""What a checkpoint says of itself, checked before a byte of a weight is read.
 
 What passes here can be shown and computed with: every number is finite and of a sane size, every field is there and of
 its type, and every weight has the shape that the config asks for.
@@ -10,7 +10,7 @@ import itertools
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.shapes import parameter_shapes
-from charrnn.storage.origin import Origin
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.unpickling import StoredTensor
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, TextOptions
 
 FORMAT = "charrnn"
@@ -40,41 +41,77 @@ LARGEST_NUMBER = 2**63
 """Counts are below it: torch has no larger integers."""
 
 
-def check_header(header: Any, path: str) -> None:
-    """Check all of a checkpoint but its tensors' contents and its training state's.
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says, its tensors still in the file; see `charrnn.storage.archive.Checkpoint`.
+
+    Attributes:
+        model: the model's shape.
+        encoder: of the alphabet.
+        text: how text becomes characters.
+        weights: of the shapes that the model asks for, by name.
+        history: one row per evaluation.
+        corpus: what the model learned from.
+        origin: where its training comes from.
+        made: versions, machine, command and time.
+        training: what it takes to go on, of which no more is checked than its summary.
+    """
+
+    model: ModelConfig
+    encoder: CharEncoder
+    text: TextOptions
+    weights: dict[str, StoredTensor]
+    history: list[HistoryRow]
+    corpus: CorpusFacts
+    origin: Origin
+    made: dict[str, str]
+    training: dict[str, Any]
+
+
+def read_header(contents: Any, path: str) -> Header:
+    """Check all of a checkpoint but its tensors' contents and its training state's, and give it its types.
 
     Args:
-        header: what the file's pickle holds, a `StoredTensor` in the place of each tensor.
+        contents: what the file's pickle holds, a `StoredTensor` in the place of each tensor.
         path: of the file, for the message.
 
     Raises:
         CheckpointError: something is wrong with it.
     """
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a charrnn checkpoint; give a file that `charrnn train` wrote")
-    version = header.get("format_version")
+    version = contents.get("format_version")
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: format version {reprlib.repr(version):.20}, and this charrnn reads up to {FORMAT_VERSION}; "
             "install a later charrnn"
         )
     try:
-        _check_sections(header)
-        _check_weights(config_from_dict(ModelConfig, header["model"]), header["weights"])
+        return _read_sections(contents)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}; the file is damaged, or a later charrnn wrote it") from None
 
 
-def _check_sections(header: Mapping[str, Any]) -> None:
+def _read_sections(contents: Mapping[str, Any]) -> Header:
     for name, expected in SECTIONS.items():
-        if not isinstance(header.get(name), expected):
+        if not isinstance(contents.get(name), expected):
             raise ConfigError(f"{name} is missing, or is not a {expected.__name__}")
-    characters, has_unknown = header["characters"], header["has_unknown"]
-    model, text = config_from_dict(ModelConfig, header["model"]), config_from_dict(TextOptions, header["text"])
-    if not all(isinstance(value, str) for pair in header["made"].items() for value in pair):
+    model, text = config_from_dict(ModelConfig, contents["model"]), config_from_dict(TextOptions, contents["text"])
+    made, training = contents["made"], contents["training"]
+    if not all(isinstance(value, str) for pair in made.items() for value in pair):
         raise ConfigError("made has something that is not text")
     if text.lines and model.recall:
         raise ConfigError("lines that are kept apart are recalled")
+    encoder = _read_alphabet(contents["characters"], contents["has_unknown"], model, text)
+    corpus = _read_corpus(contents["corpus"], model.vocab_size)
+    origin = config_from_dict(Origin, contents["origin"])
+    _check_training(training)
+    history = _read_history(contents["history"], training["step"])
+    _check_weights(model, contents["weights"])
+    return Header(model, encoder, text, contents["weights"], history, corpus, origin, made, training)
+
+
+def _read_alphabet(characters: str, has_unknown: bool, model: ModelConfig, text: TextOptions) -> CharEncoder:
     if text.lines and "\n" not in characters:
         raise ConfigError("lines are kept apart and there is no line feed to end them")
     if not characters:
@@ -85,13 +122,10 @@ def _check_sections(header: Mapping[str, Any]) -> None:
         raise ConfigError("characters are more than bytes")
     if any(left >= right for left, right in itertools.pairwise(characters)):
         raise ConfigError("characters are not in code-point order")
-    _check_corpus(header["corpus"], model.vocab_size)
-    config_from_dict(Origin, header["origin"])
-    _check_training(header["training"])
-    _check_history(header["history"], header["training"]["step"])
+    return CharEncoder(characters, text.unit, has_unknown)
 
 
-def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
+def _read_corpus(corpus: Mapping[str, Any], vocab_size: int) -> CorpusFacts:
     types = {"name": str, "characters": int, "bytes": int, "sha256": str, "counts": list}
     if {key: type(value) for key, value in corpus.items()} != types:
         raise ConfigError(f"corpus has other fields than {', '.join(types)}")
@@ -100,9 +134,10 @@ def _check_corpus(corpus: Mapping[str, Any], vocab_size: int) -> None:
         raise ConfigError("corpus has counts that are not those of its characters")
     if not (is_count(corpus["characters"]) and is_count(corpus["bytes"])):
         raise ConfigError("corpus has a size that is not a count")
+    return CorpusFacts(**corpus)
 
 
-def _check_history(history: list[Any], steps_made: int) -> None:
+def _read_history(history: list[Any], steps_made: int) -> list[HistoryRow]:
     names = {field.name for field in fields(HistoryRow)}
     last_step = -1
     for row in history:
@@ -115,6 +150,7 @@ def _check_history(history: list[Any], steps_made: int) -> None:
         last_step = row["step"]
     if last_step > steps_made:  # those that a resume would add could not rise above it
         raise ConfigError(f"history has step {last_step:,}, and training made {steps_made:,}")
+    return [HistoryRow(**row) for row in history]
 
 
 def _check_training(training: Mapping[str, Any]) -> None:

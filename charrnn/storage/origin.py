@@ -1,4 +1,7 @@
-"""What a training is called, and where it comes from: what its command line said of it that is asked for later."""
+"""What a training is called, and where it comes from.
+
+That is what its command line said of it that is asked for later, and what is remembered of its text.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,17 @@ from charrnn.errors import ConfigError
 def new_name() -> str:
     """A name that no other training has; it begins with a letter, so that no program takes it for a number."""
     return f"{int.from_bytes(os.urandom(6), 'big') | 0xA << 44:012x}"
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What a checkpoint remembers of the text it learned from; see the table of `charrnn.storage.archive`."""
+
+    name: str
+    characters: int
+    bytes: int
+    sha256: str
+    counts: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from torch import Tensor
 from charrnn.config import ModelConfig
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
-from charrnn.storage.archive import Checkpoint, CorpusFacts, describe_checkpoint, read_checkpoint
-from charrnn.storage.origin import Origin
+from charrnn.storage.archive import Checkpoint, describe_checkpoint, read_checkpoint
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.outputs import replace_file
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder

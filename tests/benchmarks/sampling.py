@@ -23,8 +23,7 @@ from charrnn.generation.matching import LineMatch
 from charrnn.generation.sampling import Sampler
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.model import CharRNN
-from charrnn.storage.archive import CorpusFacts
-from charrnn.storage.origin import Origin
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
 from tests.benchmarks.measure import Beside, compare

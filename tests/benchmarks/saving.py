@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.trainer.saving import SAVE_EVERY, Saver
-from charrnn.storage.archive import CorpusFacts
-from charrnn.storage.origin import Origin
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
 from charrnn.training.loop import take_step

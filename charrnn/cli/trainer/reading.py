@@ -20,7 +20,8 @@ from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import as_typed, quoted
 from charrnn.standard_input import STDIN, name_of, told_of_typing
-from charrnn.storage.archive import Checkpoint, CorpusFacts, read_checkpoint
+from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.storage.origin import CorpusFacts
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.documents import begins_as

@@ -27,7 +27,7 @@ from charrnn.generation.unprompted import write_sample
 from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
-from charrnn.storage.archive import CorpusFacts
+from charrnn.storage.origin import CorpusFacts
 from charrnn.text.corpus import Corpus
 from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
