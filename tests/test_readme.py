@@ -11,8 +11,12 @@ import pytest
 from conftest import CORPORA, ROOT, clean_environment
 from test_display import REPORT
 
+from charrnn import memory
+from charrnn.analysis.neurons import MAX_VIEWED, OPEN, SHUT
 from charrnn.cli import inspection
+from charrnn.cli.inspector.novelty_view import MAX_JUDGED
 from charrnn.cli.inspector.own_text import LARGEST_SOUGHT
+from charrnn.cli.inspector.text_views import NEARLY_ALWAYS
 from charrnn.cli.sample import FEWEST_TEXTS, sample
 from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED
 from charrnn.cli.train import train
@@ -25,6 +29,9 @@ from charrnn.regimen import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, c
 from charrnn.suggest import suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
+from charrnn.training.health import RECOVERY_SHARE
+from charrnn.training.optimizers import MOMENTUM
+from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"]
@@ -225,6 +232,9 @@ def test_a_default_in_the_help_is_that_in_the_readme(command):
             assert not told or set(told) <= set(figures_in(rows[flag_name(name)])), name
 
 
+IN_WORDS = {0.5: "half", 3: "three", (3, "th"): "third", 8: "eight", 9: "nine"}
+
+
 def test_other_figures_in_the_readme_are_those_of_the_code():
     told = " ".join(README.split())
     for words in (
@@ -235,6 +245,15 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"did not use for {KEPT_DAYS} days",
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
         f"where {MOST_IN_VAIN:,} characters in a row have been left out",
+        f"(Nesterov's, with a momentum of {MOMENTUM})",
+        f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a loss that explodes, training returns",
+        f"the best weights at {IN_WORDS[RECOVERY_SHARE]} the learning rate",
+        f"after the {IN_WORDS[RECOVERIES, 'th']} time without a new best",
+        f"short pieces of its own words, fewer than {IN_WORDS[memory.LONG]} characters",
+        f"the same for a file, or `-`: the first {MAX_VIEWED:,} characters of it",
+        f"as far as the largest of them can be watched, at most {MAX_VIEWED:,} characters",
+        f"at most {MAX_JUDGED:,} characters are looked for",
+        f"is above {OPEN}, or below {SHUT}, at more than {IN_WORDS[round(10 * NEARLY_ALWAYS, 9)]} characters in ten",
     ):
         assert words in told
 
