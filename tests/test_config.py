@@ -278,6 +278,16 @@ def test_more_passes_over_a_text_hide_more_of_it():
     assert chosen[2].input_dropout < chosen[2].dropout
 
 
+@pytest.mark.parametrize(
+    ("epochs", "dropout", "input_dropout"),
+    [(0.5, 0.0, 0.0), (2.0, 0.015, 0.001), (4.0, 0.073, 0.01), (8.0, 0.186, 0.039), (16.0, 0.36, 0.1)],
+)
+def test_twice_the_passes_hide_more_and_more(epochs, dropout, input_dropout):
+    """Shares of 1/4, 1/2 and 3/4, to the power of 2.3 and 3.3."""
+    hidden = choose_dropout(epochs, MODEL)
+    assert hidden == {"dropout": dropout, "input_dropout": input_dropout}
+
+
 def test_a_flag_always_wins():
     flags = {
         "cell": "gru", "hidden_size": 77, "num_layers": 3, "embedding_dim": 5, "dropout": 0.0,
