@@ -72,6 +72,12 @@ def history(train, val, rates=None, first_step=100):
             [3.0 - 0.025 * k for k in range(57)] + [1.6001, 1.6002, 1.6003],
             "still improving: .*fell by 0.4250 nats",
         ),
+        ([1.51] * 6, [1.9, 1.7, 1.6, 1.6, 1.6, 1.6], "overfitting: the training loss is 0.0900 nats below"),
+        ([2.0] * 24, [3.0 - 0.05 * k for k in range(20)] + [2.051] * 4, "levelled off: no gain in 4 evaluations"),
+        ([2.0] * 24, [3.0 - 0.05 * k for k in range(21)] + [2.001] * 3, "still improving: .*fell by 0.2500 nats"),
+        ([1.5] * 6, [1.9, 1.7, 1.6, 1.5062, 1.503, 1.5], "still improving: .*fell by 0.0062 nats"),
+        ([1.5] * 6, [1.9, 1.7, 1.6, 1.5058, 1.503, 1.5], "levelled off: .*fell by 0.0058 nats"),
+        ([0.002] * 6, [0.0021] * 4 + [0.00206, 0.00204], "still improving: .*fell by 0.0001 nats"),
         ([2.0, 1.8, 1.6], [1.9, 1.7, 1.5], "still improving: .*fell by 0.2000 nats"),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
         ([], [], "no evaluation on record"),
@@ -114,6 +120,8 @@ def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
         "overfitting: the training loss is 1.1200 nats below the validation loss"
     ), "a training loss far below ln 60 was learned"
     assert verdict(losses, vocab_size=70).startswith("levelled off"), "ln 70 is 4.2485"
+    assert verdict(history([4.071] * 4, [4.071] * 4), vocab_size=61).startswith("nothing learned"), "ln 61 less 0.97 %"
+    assert verdict(history([4.068] * 4, [4.068] * 4), vocab_size=61).startswith("levelled off"), "ln 61 less 1.04 %"
     assert verdict(history([5.0, 4.8, 4.6, 4.4], [5.0, 4.8, 4.6, 4.4]), vocab_size=61).startswith("still improving")
     assert verdict(history([0.0] * 4, [0.0] * 4), vocab_size=1).startswith("levelled off"), "a text of one character"
 
@@ -138,6 +146,7 @@ def test_losses_compare_only_where_training_is_no_harder(changes, compare):
         ([2.1, 1.6, 1.6, 1.6], [2.0, 1.5, 1.6, 1.7], "worse since step 200: .*training loss has not fallen"),
         ([2.2, 2.1, 2.0, 1.9, 1.8, 1.9], [2.3, 2.18, 2.18, 2.15, 2.13, 2.26], "worse since step 500"),
         ([1.45] * 6, [2.0, 1.5, 1.507, 1.508, 1.51, 1.514], "levelled off: no gain in 4 evaluations"),
+        ([1.45] * 6, [2.0, 1.5, 1.507, 1.508, 1.51, 1.516], "worse since step 200: .*risen by 0.0160 nats"),
     ],
 )
 def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words):
@@ -162,6 +171,14 @@ RISEN = [1e-3, 5e-4, 2e-5]
 def test_a_training_that_went_on_to_a_later_end_is_judged_by_what_came_since(val, words):
     rates = RISEN + [9e-4 - 1e-4 * k for k in range(len(val))]
     rows = history([1.4] * len(rates), [1.5, 1.4, 1.3, *val], rates)
+    assert re.match(words, verdict(rows, vocab_size=61))
+
+
+@pytest.mark.parametrize(
+    ("rise", "words"), [(1.52, "still improving: .*since the learning"), (1.48, "worse since step 200")]
+)
+def test_a_learning_rate_has_risen_again_where_it_is_half_as_high_again(rise, words):
+    rows = history([1.4] * 5, [1.5, 1.3, 1.36, 1.34, 1.33], [1e-3, 1e-4, 1e-4 * rise, 1e-4, 1e-4])
     assert re.match(words, verdict(rows, vocab_size=61))
 
 
