@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
-import subprocess
-import sys
+import signal
 
 import pytest
 import torch
 from conftest import make_text
+from processes import Training
 
+from charrnn.cli.trainer import launch
 from charrnn.cli.trainer.plan import MEASURED_SECONDS, REVIEWED_AT, Plan
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import Report
@@ -116,26 +117,29 @@ def test_a_plan_that_changes_nothing_is_not_told():
     assert review(Plan(2.0, {**BY_CLOCK, **decided}), run, 100) == ""
 
 
+def expect_a_slow_machine():
+    """Let a training be set up for a machine a thousandth as fast as this."""
+    chosen = launch.suggest
+    launch.suggest = lambda options, *, flops, **more: chosen(options, flops=flops / 1000, **more)
+
+
 @pytest.mark.slow
 def test_a_training_whose_plan_changed_goes_on_from_its_checkpoint_as_it_was(tmp_path, charrnn):
-    """The command's own way: it is set up for a machine a thousandth as fast as this."""
+    """The command's own way: it is stopped as soon as it has looked at its plan again."""
     (tmp_path / "verse.txt").write_text(TEXT)
-    faster = (
-        "from charrnn import suggest\n"
-        "chosen = suggest.suggest\n"
-        "suggest.suggest = lambda options, *, flops, **more: chosen(options, flops=flops / 1000, **more)\n"
-        "from charrnn.cli import main\n"
-        "main()\n"
-    )
-    flags = ["verse.txt", "--hidden-size", "128", "--batch-size", "2", "--seq-len", "16"]
-    command = [sys.executable, "-c", faster, "train", *flags, "--time", "20s"]
-    trained = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=120, check=True)
+    flags = ["--hidden-size", 128, "--batch-size", 2, "--seq-len", 16]
+    training = Training(tmp_path, *flags, "--time", "20s", prepare=expect_a_slow_machine)
+    training.wait_for("faster than it was at the start")
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 128 + signal.SIGTERM, training.stderr
     (told,) = re.findall(r"faster than it was at the start: .* dropout ([\d.]+), input .*, learning rate ([\d.e-]+)",
-                         trained.stderr)  # fmt: skip
-    (first,) = re.findall(r"embedding \d+, dropout ([\d.]+)", trained.stderr)
+                         training.stderr)  # fmt: skip
+    (first,) = re.findall(r"embedding \d+, dropout ([\d.]+)", training.stderr)
     stored = torch.load(tmp_path / "verse.pt", weights_only=True)
     assert float(first) < stored["model"]["dropout"] == float(told[0])
     assert stored["training"]["config"]["learning_rate"] == float(told[1])
-    resumed = charrnn("train", *flags, "--resume", "--time", "22s")
+    step = stored["training"]["step"]
+    resumed = charrnn("train", "verse.txt", *flags, "--resume", "--max-steps", step + 1)
     assert resumed.code == 0, resumed.stderr
     assert f"dropout {told[0]}," in resumed.stderr
+    assert f"\nstep {step + 1:,}, " in resumed.stderr
