@@ -524,7 +524,7 @@ def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text,
     cut = train(folder, *options, prepare=stop_amid_it, threads=threads)
     assert cut.process.exitcode == 130, cut.stderr
     assert "validation" in cut.stderr
-    assert STOP_AT <= torch.load(folder / "verse.pt", weights_only=True)["training"]["step"] < steps
+    assert STOP_AT <= saved_step(text) < steps
     assert train(folder, "--resume", "-q", threads=threads).process.exitcode == 0
     straight, resumed = (all_but_the_clock(folder / name) for name in ("straight.pt", "verse.pt"))
     assert resumed["history"] == straight["history"]
@@ -549,6 +549,24 @@ def stop_amid_it():
     loop.take_step = take_step
 
 
+def test_json_ends_with_the_path_too_after_a_signal_and_where_nothing_is_left_to_do(text):
+    for prepare, code, flags, end in (
+        (stop_amid_it, 130, ["--max-steps", 100], "interrupted"),
+        (None, 0, ["--resume", "--max-steps", 60], None),
+        (None, 0, ["--resume"], "finished"),
+    ):
+        training = train(text.parent, *SMALL, *flags, "--json", prepare=prepare)
+        assert training.process.exitcode == code, training.stderr
+        last = json.loads(training.stderr.splitlines()[-1])
+        stored = {"step": saved_step(text), "checkpoint": "verse.pt"}
+        assert {name: last[name] for name in stored} == stored
+        assert end is None or last == {**stored, end: True}
+
+
+def saved_step(text):
+    return torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [
     (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGXCPU, 152),
@@ -561,7 +579,7 @@ def test_a_signal_saves_and_says_how_to_go_on(charrnn, text, number, code):
     assert training.stdout == ""
     assert "go on with: charrnn train verse.txt --resume" in training.stderr
     assert "Traceback" not in training.stderr
-    step = torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"]
+    step = saved_step(text)
     assert f"stopped after step {step:,}, saved" in training.stderr
     assert charrnn("inspect", "verse.pt").code == 0
     assert len(charrnn("sample", "verse.pt", "-n", 10).text) == 10
