@@ -175,7 +175,8 @@ def suggest(
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
     defaults = _training_defaults(task, epochs)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_fields_of(TrainConfig, given)})
-    return Suggestion(model, training, epochs, f"chosen for {num_chars:,} {unit}s and about {_number(epochs)} epochs")
+    reason = f"chosen for about {_number(epochs)} epochs of {train_chars:,.0f} {unit}s"
+    return Suggestion(model, training, epochs, reason)
 
 
 def may_be_ensemble(flags: Mapping[str, Any]) -> bool:

@@ -191,6 +191,7 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
     assert json.loads(charrnn("inspect", "a.pt", "--gates", "--json").text)["gates"]["text"] == "the held-out b.txt"
     assert trained.code == 0, trained.stderr
     assert "in 2 files, 23 distinct; 3,000 to train on, the 700 of b.txt held out\n" in trained.stderr
+    assert " epochs of 3,000 characters\n" in trained.stderr, "and the model was chosen by these"
     assert charrnn("train", "both.txt", "--val-fraction", 700 / 3700, "-o", "b.pt", *SMALL).code == 0
     assert_same_weights(tmp_path, "a.pt", "b.pt")
     assert " nats (" in told_of_6_gram("a.pt"), "its text was found"

@@ -54,7 +54,7 @@ def test_train_prints_the_path_alone_and_tells_the_rest_on_stderr(charrnn, text)
     assert result.stdout == b"verse.pt\n"
     assert "verse.txt: 3,000 characters, 23 distinct; 2,700 to train on, the last 300 held out" in result.stderr
     assert "model: lstm, 1 layer of 16, embedding 64, dropout" in result.stderr
-    assert "parameters, chosen for 3,000 characters" in result.stderr
+    assert "parameters, chosen for about 0.14 epochs of 2,700 characters" in result.stderr
     assert "training: 6 steps, 4 lanes, windows of 16, adamw at" in result.stderr
     assert "best validation loss" in result.stderr
     assert result.stderr.count("validation ") >= 2
