@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,15 @@ def hurried(command):
 
 MAY_DIFFER = {
     "train corpora/verse.txt --time 60s": 4, '--text "It was': 3, "--cell 0:124:f": 1, "--neurons": 7, "--gradients": 6,
-    "--svg": 0, "--html": 0, "--export": 0,
+    "--svg": 0, "--html": 0, "--export": 0, '--prompt "FINCH:" --length': 7, "--match '[A-Z][a-z]+(": 4,
 }  # fmt: skip
 """How many lines of what the README shows below some commands may be others for another model: those with its shape,
 its words and what its cells follow."""
+
+
+def labels_of(lines):
+    """What a card calls the figures in its rows, which end before its curves."""
+    return {label for line in takewhile(bool, lines) for label in re.findall(r"^ {0,2}([a-z6][\w. -]*?) {2,}", line)}
 
 
 def without_figures(line):
@@ -110,16 +116,20 @@ def without_figures(line):
 
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs_in_order(shell):
-    assert len(COMMANDS) >= 8
+    assert len(COMMANDS) >= 50
     for command, printed in COMMANDS:
         result = shell(hurried(command))
         assert result.returncode == 0, f"{command}\n{result.stderr.decode()}"
         assert result.stdout, command
         assert b"Traceback" not in result.stderr
-        shown = {without_figures(line) for line in ["...", *(result.stderr + result.stdout).decode().splitlines()]}
+        lines = (result.stderr + result.stdout).decode().splitlines()
+        shown = {without_figures(line) for line in ["...", *lines]}
         others = [line for line in printed if without_figures(line) not in shown]
-        for words, most in MAY_DIFFER.items():
-            assert words not in command or len(others) <= most < len(printed), others
+        if command == "charrnn inspect verse.pt":
+            assert "6-gram" in labels_of(printed) <= labels_of(result.stdout.decode().splitlines())
+        elif printed and "sample python.pt" not in command:  # which writes other words from end to end
+            (most,) = (most for words, most in MAY_DIFFER.items() if words in command)
+            assert len(others) <= most < len(printed), others
 
 
 def test_two_commands_do_all_the_set_up():
