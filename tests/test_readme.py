@@ -35,7 +35,8 @@ from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CORPORA / "README.md"]
+DOCUMENTS = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), CORPORA / "README.md"]
+BENCHMARKS = ROOT / "tests" / "benchmarks"
 
 
 def blocks(document, languages):
@@ -56,9 +57,9 @@ FUNCTIONS = {"train": train, "sample": sample, "inspect": inspection.inspect}
 OTHER_FLAGS = {
     "--install-completion", "--show-completion", "--version", "--help", "--index-url", "--standalone",
     "--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes",
-    "--ntasks-per-node", "--cpus-per-task", "--requeue", "--signal",
+    "--ntasks-per-node", "--cpus-per-task", "--requeue", "--signal", "--check", "--rnn-size",
 }  # fmt: skip
-"""Those of all commands, of pip, torchrun and Slurm."""
+"""Those of all commands, of pip, torchrun, Slurm, ruff and char-rnn."""
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +182,11 @@ def test_every_flag_is_in_the_readme_and_every_flag_there_exists(flags_of, comma
     assert table <= flags, table - flags
 
 
-def test_every_flag_that_the_readme_names_is_of_a_command_or_of_another_program(flags_of):
-    unknown = flags_in(README).difference(OTHER_FLAGS, *flags_of.values())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_flag_that_a_document_names_is_of_a_command_or_of_another_program(flags_of, document):
+    of_benchmarks = flags_in((BENCHMARKS / "__main__.py").read_text(encoding="utf-8"))
+    named = flags_in(document.read_text(encoding="utf-8"))
+    unknown = named.difference(OTHER_FLAGS, of_benchmarks, *flags_of.values())
     assert not unknown, unknown
 
 
@@ -293,7 +297,7 @@ def test_the_changelog_names_the_version():
 
 
 def test_links_inside_the_project_lead_somewhere():
-    for document in DOCUMENTS:
+    for document in [*DOCUMENTS, BENCHMARKS / "RECIPES.md"]:
         for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
             path, _, heading = target.partition("#")
             if not target.startswith("http"):
