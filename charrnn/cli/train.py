@@ -177,7 +177,8 @@ def train(
     max_vocab: Annotated[
         int | None,
         typer.Option(
-            help="Limit on characters with ids of their own. [default: all, or 99.9 % of a text with over 1,000]",
+            help="Limit on characters with ids of their own. [default: all; of over 1,000, the 1,000 most common, or "
+            "as many more as make up 99.9 % of the text]",
             **UNSAID,
         ),
     ] = None,
