@@ -477,10 +477,11 @@ def test_an_end_that_was_passed_before_a_resume_is_evaluated_at_once_and_no_step
     assert row.learning_rate == report.learning_rate == run.learning_rate < 0.9 * run.config.learning_rate
 
 
-def test_a_part_of_an_epoch_is_rounded_up():
-    run = start(max_steps=None, epochs=0.33)
+@pytest.mark.parametrize(("epochs", "steps"), [(0.33, 17), (1.1, 55), (2.2, 110), (1e-300, 1), (3, 150)])
+def test_a_part_of_an_epoch_is_rounded_up_as_it_is_written(epochs, steps):
+    run = start(max_steps=None, epochs=epochs)
     assert run.lanes.windows_per_epoch == 50
-    assert run.total_steps == 17
+    assert run.total_steps == steps
 
 
 def test_the_time_before_counts_where_a_run_goes_on(clock):

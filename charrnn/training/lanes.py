@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +93,13 @@ class WindowReader:
     def chars_per_window(self) -> float:
         """Characters of all lanes together, on average."""
         raise NotImplementedError
+
+    def windows_in(self, epochs: float) -> int:
+        """Windows of so many passes, the last of which may be read in part; a window that is begun counts.
+
+        The passes count as they are written in decimal: in binary, 1.1 times 50 is more than 55.
+        """
+        return math.ceil(Decimal(str(epochs)) * self.windows_per_epoch)
 
     def seek(self, epoch: int, index: int) -> None:
         """Go to the place where `epoch` and `index` had these values."""

@@ -5,7 +5,6 @@ How it goes on is the matter of `charrnn.training.loop`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -190,8 +189,7 @@ class TrainingRun:
         """The first step and the last by each limit there is, the clock's apart."""
         limits = [(0, self.config.max_steps)] if self.config.max_steps is not None else []
         if self.config.epochs is not None:
-            steps = max(1, math.ceil(self.config.epochs * self.lanes.windows_per_epoch))
-            limits.append((self.first_step, self.first_step + steps))
+            limits.append((self.first_step, self.first_step + self.lanes.windows_in(self.config.epochs)))
         return limits
 
     @property
