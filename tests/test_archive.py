@@ -235,6 +235,7 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
             lambda c: c["origin"].update(parents=["a" * 12, "\n"]),
             "the name of a run is not one of 12 hexadecimal digits",
         ),
+        (lambda c: c["origin"].update(init_run=""), "the name of a run is not one of 12 hexadecimal digits"),
         (lambda c: c["origin"].update(threads_given=1), "Origin.threads_given is 1 where bool belongs"),
         (lambda c: c["origin"].update(init_from=["a"]), r"Origin.init_from is \['a'\] where str \| None belongs"),
         (lambda c: c["weights"]["head.bias"].fill_(float("nan")), "head.bias holds NaN or infinity"),

@@ -95,6 +95,7 @@ def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_wit
     paths = {
         "texts": ["/home/me/secret/words.txt"], "include": ["secret*"], "exclude": ["secret*"], "cache": "secret",
         "run": "abcdef012345", "parents": ["0123456789ab"], "left_at": [5], "init_from": "C:\\secret\\old.pt",
+        "init_run": "0123456789ab",
     }  # fmt: skip
     told = {"command": "charrnn train /home/me/secret/words.txt", "job": "my-job"}
     private = dataclasses.replace(contents, origin=Origin(**paths), made=contents.made | told)

@@ -284,14 +284,14 @@ def make_request(folder, **changes):
     return Request(**{**settings, **changes})
 
 
-def save_checkpoint(path, job):
+def save_checkpoint(path, job="", **contents):
     run = TrainingRun.start(model_config(), TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01),
                             IDS, IDS[:500], started=0.0)  # fmt: skip
     write_checkpoint(
         path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
         made={"job": job, "command": command_line()},
         corpus=checkpoint.CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
-        training=run.state_dict(),
+        training=run.state_dict(), **contents,
     )  # fmt: skip
 
 

@@ -1,27 +1,36 @@
 """A training that begins with the weights of another, on a text of its own."""
 
 import json
+import os
 import shutil
 import signal
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import make_text, run_charrnn
+from conftest import NOWHERE, make_text, run_charrnn
 from processes import Training, slow_steps, train
+from test_ranks import make_request, save_checkpoint
 from test_training import finish, start
 
 from charrnn.cli.trainer import transfer
+from charrnn.cli.trainer.joining import settle
 from charrnn.cli.trainer.transfer import carry_over
 from charrnn.config import ModelConfig
+from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import forecasts_on
 from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.origin import Origin
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.evaluation import evaluate
+from charrnn.training.torchrun import Place
 from charrnn.training.validation import FIRST_WINDOWS, validate_beginning
 
+BASE = Origin(texts=[])
 SMALL = ["--hidden-size", 24, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
 
@@ -151,6 +160,37 @@ def test_a_run_that_began_so_is_resumed_as_any_other(folder):
     torch.testing.assert_close(resumed["training"]["weights"], straight["training"]["weights"], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("typed", "there", "is_known"),
+    [
+        ("base.pt", BASE, True),
+        ("{folder}/base.pt", BASE, True),
+        ("moved.pt", BASE, True),
+        ("base.pt", None, True),  # nobody needs it any more
+        ("moved.pt", None, False),
+        ("base.pt", NOWHERE, False),  # another has its name by now
+        ("other.pt", NOWHERE, False),
+    ],
+)
+def test_a_run_goes_on_that_began_with_the_same_model_wherever_that_lies_now(
+    tmp_path, monkeypatch, typed, there, is_known
+):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(tmp_path / "verse.pt", origin=replace(NOWHERE, init_from="base.pt", init_run=BASE.run))
+    typed = typed.format(folder=tmp_path)
+    if there is not None:
+        save_checkpoint(tmp_path / typed, origin=there)
+    with nullcontext() if is_known else pytest.raises(ConfigError, match="give one of them"):
+        assert settle(make_request(tmp_path, resume=True, init_from=typed), Place()).init_from is None
+
+
+def test_a_pipe_is_not_waited_for_to_know_whether_a_run_began_with_it(tmp_path):
+    save_checkpoint(tmp_path / "verse.pt", origin=replace(NOWHERE, init_from="base.pt", init_run=BASE.run))
+    os.mkfifo(tmp_path / "base.pt")
+    with pytest.raises(ConfigError, match="give one of them"):
+        settle(make_request(tmp_path, resume=True, init_from=str(tmp_path / "base.pt")), Place())
+
+
 @pytest.mark.slow
 def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_it_began_is_not_forgotten(folder):
     """As a job does that a cluster has queued again, whose script adds --resume where there is a checkpoint."""
@@ -163,7 +203,7 @@ def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_
     assert (again.process.exitcode, "going on after step 6" in again.stderr) == (0, True), again.stderr
     shown = run_charrnn(folder, "inspect", "tuned.pt", "--novelty", 20, "--json")
     assert b"what the model that it began with had learned from is not looked at" in shown.stdout, shown.stderr
-    shutil.copy(folder / "base.pt", folder / "other.pt")
+    assert train(folder, *SMALL, "--max-steps", 1, "--out", "other.pt").process.exitcode == 0
     refused = train(folder, "--init-from", "other.pt", *flags[2:], 9, "--resume")
     assert (refused.process.exitcode, "give one of them" in refused.stderr) == (2, True), refused.stderr
 

@@ -45,6 +45,7 @@ class Origin:
         parents: names of the runs that it has branched off from, the last one first.
         left_at: step after which it, or one of its parents, left each of them.
         init_from: path of the checkpoint with whose weights it began; None for those of the seed.
+        init_run: name of that checkpoint's run, likewise.
         threads_given: whether its number of threads is one that was asked for.
 
     Raises:
@@ -62,10 +63,12 @@ class Origin:
     parents: list[str] = field(default_factory=list)
     left_at: list[int] = field(default_factory=list)
     init_from: str | None = None
+    init_run: str | None = None
     threads_given: bool = False
 
     def __post_init__(self) -> None:
-        if not all(re.fullmatch("[0-9a-f]{12}", name) for name in (self.run, *self.parents)):
+        others = self.parents if self.init_run is None else [*self.parents, self.init_run]
+        if not all(re.fullmatch("[0-9a-f]{12}", name) for name in (self.run, *others)):
             raise ConfigError("the name of a run is not one of 12 hexadecimal digits")
         if len(self.parents) != len(self.left_at):
             raise ConfigError("a run's parents are not as many as the steps at which it left them")
@@ -75,7 +78,7 @@ class Origin:
         """What may be known to all: names without their folders, of what is looked for or told where it is missing."""
         return replace(
             self, texts=_names(self.texts), val_texts=_names(self.val_texts), include=[], exclude=[], cache=None,
-            parents=[], left_at=[],
+            parents=[], left_at=[], init_run=None,
             init_from=None if self.init_from is None else PureWindowsPath(self.init_from).name,
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -109,9 +110,15 @@ def settle(request: Request, place: Place) -> Request:
 
 
 def _began_so(request: Request) -> bool:
-    """Whether the output is of a training that began with the same model's weights as is asked for."""
+    """Whether the output is of a training that began with weights of the same run as is asked for.
+
+    A path says less: it depends on the folder that one is in, and another model may lie there by now.
+    """
     with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
-        return str(request.source) == read_checkpoint(str(request.path)).origin.init_from
+        origin = read_checkpoint(str(request.path)).origin
+        if not os.path.isfile(request.source):  # it is gone, and nobody needs it any more
+            return str(request.source) == origin.init_from
+        return read_checkpoint(str(request.source)).origin.run == origin.init_run
     return False
 
 

@@ -86,7 +86,7 @@ def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
         new = replace(new, run=before.run, parents=before.parents, left_at=before.left_at)
     else:
         new = replace(new, parents=[before.run, *before.parents], left_at=[stored.step, *before.left_at])
-    return replace(new, init_from=before.init_from, threads_given=is_given)
+    return replace(new, init_from=before.init_from, init_run=before.init_run, threads_given=is_given)
 
 
 def _change(

@@ -59,7 +59,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     return replace(
         launch,
         reason=f"those of {quoted(path)}, whose loss here is {told}{grown}; the rest {launch.reason}",
-        origin=replace(launch.origin, init_from=path),
+        origin=replace(launch.origin, init_from=path, init_run=stored.origin.run),
     )
 
 
