@@ -78,7 +78,7 @@ ALLOWED = {
     "training": {
         "recalled_text": "config recall",
         "lanes": "cache encoder errors places recall recalled_text",
-        "torchrun": "",
+        "torchrun": "errors limits",
         "clock": "",
         "ranks": "clock",
         "line_lanes": "cache encoder errors lanes places",

@@ -50,7 +50,7 @@ from charrnn.training.meeting import begin_life
 from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
-from charrnn.training.torchrun import Place, read_place
+from charrnn.training.torchrun import NEEDED, Place, read_place, speaks_for_host
 
 TEXT = make_text(3000)
 ENCODER = CharEncoder(TEXT)
@@ -163,6 +163,50 @@ def test_a_process_without_a_launcher_stands_alone():
         rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, is_launched=True, host="127.0.0.1", port=5,
         has_store=True,
     )  # fmt: skip
+
+
+def test_a_variable_that_is_empty_says_nothing():
+    for name in NEEDED:
+        assert read_place({**place(1, 2, 5), name: ""}) == Place()
+    found = read_place({**place(1, 2, 5), "LOCAL_RANK": "", "LOCAL_WORLD_SIZE": "", "TORCHELASTIC_RESTART_COUNT": ""})
+    assert (found.local_rank, found.local_world_size, found.restarts) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("RANK", "a", "at least 0 and at most 1"),
+        ("RANK", "2", "at least 0 and at most 1"),
+        ("RANK", "-1", "at least 0 and at most 1"),
+        ("WORLD_SIZE", "0", "at least 1"),
+        ("WORLD_SIZE", "2.0", "at least 1"),
+        ("MASTER_PORT", "70000", "at least 1 and at most 65,535"),
+        ("LOCAL_RANK", "-1", "at least 0"),
+        ("LOCAL_WORLD_SIZE", "0", "at least 1"),
+        ("TORCHELASTIC_RESTART_COUNT", "none", "at least 0"),
+    ],
+)
+def test_a_place_that_is_none_is_told_in_one_line(name, value, allowed):
+    environment = {**place(1, 2, 5), name: value}
+    told = f"^{name}={value} in the environment: it must be a whole number, {allowed}; torchrun sets it, and without "
+    with pytest.raises(ConfigError, match=told):
+        read_place(environment)
+    assert speaks_for_host(environment), "of flags that are wrong too"
+    assert [speaks_for_host(place(rank, 2, 5)) for rank in (0, 1)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], "RANK=a in the environment: it must be a whole number, at least 0 and at most 1; torchrun sets it, "),
+        (["--max-steps", "0"], "--max-steps is 0; "),
+        (["--max-step", "0"], "no such option: --max-step "),
+    ],
+)
+def test_flags_are_looked_at_whatever_a_launcher_says(charrnn, flags, told):
+    result = charrnn("train", "verse.txt", *flags, env={**place(1, 2, 5), "RANK": "a"})
+    assert (result.code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"charrnn: {told}")
 
 
 def test_torchruns_own_folder_names_a_job_in_all_of_its_lives(tmp_path):

@@ -140,10 +140,10 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
     except CharRNNError as error:
         _leave(str(error), error.exit_code, ctx)
     except USAGE_ERROR as error:
-        from charrnn.training.torchrun import read_place
+        from charrnn.training.torchrun import speaks_for_host
 
         is_training = ctx is not None and ctx.invoked_subcommand == "train"
-        if is_training and read_place().local_rank:  # the first of a host's tells what is wrong with the flags of all
+        if is_training and not speaks_for_host():
             raise typer.Exit(2) from None
         _leave(usage_error_line(error), 2, ctx)
     except OSError as error:

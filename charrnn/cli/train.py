@@ -14,7 +14,7 @@ from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
-from charrnn.training.torchrun import read_place
+from charrnn.training.torchrun import read_place, speaks_for_host
 
 STARTED = time.perf_counter() - time.process_time()
 """When this process began, nearly: until here it has done little but compute."""
@@ -283,7 +283,7 @@ def _one_of_several_tells() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        if read_place().local_rank:
+        if not speaks_for_host():
             raise typer.Exit(error.exit_code) from None
         raise
 

@@ -5,10 +5,14 @@ The names are PyTorch's: https://docs.pytorch.org/docs/stable/elastic/run.html. 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from charrnn.errors import ConfigError
+from charrnn.limits import Range
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Without all of these a process stands alone."""
@@ -54,19 +58,45 @@ NO_LAUNCHER = Place()
 
 
 def read_place(environment: Mapping[str, str] = os.environ) -> Place:
-    """Find out the place of this process."""
-    if not all(name in environment for name in NEEDED):
+    """Find out the place of this process; a variable that is empty says nothing.
+
+    Raises:
+        ConfigError: a variable is no number, or not one that it can be.
+    """
+    if not all(environment.get(name) for name in NEEDED):
         return NO_LAUNCHER
-    rank, world_size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    world_size = _number(environment, "WORLD_SIZE", Range(1))
+    rank = _number(environment, "RANK", Range(0, world_size - 1))
     return Place(
         rank=rank,
         world_size=world_size,
-        local_rank=int(environment.get("LOCAL_RANK", rank)),
-        local_world_size=int(environment.get("LOCAL_WORLD_SIZE", 0)),
-        restarts=int(environment.get("TORCHELASTIC_RESTART_COUNT", 0)),
+        local_rank=_number(environment, "LOCAL_RANK", Range(0), rank),
+        local_world_size=_number(environment, "LOCAL_WORLD_SIZE", Range(1), 0),
+        restarts=_number(environment, "TORCHELASTIC_RESTART_COUNT", Range(0), 0),
         is_launched=RUN_ID in environment,
         launches=frozenset(Path(environment.get(ERROR_FILE, "")).parts[-4:-3]),
         host=environment["MASTER_ADDR"],
-        port=int(environment["MASTER_PORT"]),
+        port=_number(environment, "MASTER_PORT", Range(1, 65535)),
         has_store=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
+    )
+
+
+def speaks_for_host(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether it falls to this process to tell what is wrong with the flags that all of its host were given."""
+    try:
+        return read_place(environment).local_rank == 0
+    except ConfigError:  # which is told where the place is needed
+        return True
+
+
+def _number(environment: Mapping[str, str], name: str, allowed: Range, default: int = 0) -> int:
+    text = environment.get(name)
+    if not text:
+        return default
+    with contextlib.suppress(ValueError):
+        if (number := int(text)) in allowed:
+            return number
+    raise ConfigError(
+        f"{name}={text} in the environment: it must be a whole number, {allowed}; torchrun sets it, and without RANK "
+        "one process trains alone"
     )
