@@ -575,6 +575,8 @@ NCCL_FAILURE = dist.DistBackendError("NCCL error in: x.cpp:2077, invalid usage\n
         (SaveError("too full"), "charrnn: too full\n", True),
         (ConfigError("too wide"), "charrnn: too wide\n", False),
         (OSError(28, "No space left on device"), "", False),
+        (OSError(28, "No space left on device", "gloo.log"), "", False),
+        (BrokenPipeError(32, "Broken pipe"), "", False),  # whoever read what this process wrote has gone
         (torch.OutOfMemoryError("CUDA out of memory."), "", False),
         (NCCL_FAILURE, "gone, or NCCL does not reach it (Duplicate GPU detected)\n", False),
         (RuntimeError("[gloo/pair.cc:1] Connection closed by peer"), LOST, False),

@@ -265,12 +265,15 @@ class Group(Ranks):
     def peer_failure(self, error: Exception) -> str:
         """See `Ranks.peer_failure`; gloo's errors have no class of their own, but its name stands in them.
 
-        NCCL's are as often of a host that is not set up for it, which their last line tells.
+        NCCL's are as often of a host that is not set up for it, which their last line tells. Whatever is no error of
+        torch's has another reason: a connection that Python has lost is one to a reader of this process's output.
         """
+        if not isinstance(error, RuntimeError):
+            return ""
         if isinstance(error, dist.DistBackendError):
             *_, reason = str(error).strip().splitlines()
             return f"another process of this training is gone, or NCCL does not reach it ({reason})"
-        is_of_peer = isinstance(error, (dist.DistError, ConnectionError)) or "gloo" in str(error).lower()
+        is_of_peer = isinstance(error, dist.DistError) or "gloo" in str(error).lower()
         return "another process of this training is gone" if is_of_peer else ""
 
     def may_speak(self) -> bool:

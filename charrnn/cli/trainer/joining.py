@@ -58,7 +58,7 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
         _tell_once(error, group, as_json)
         raise typer.Exit(error.exit_code) from None
     except (RuntimeError, MemoryError, OSError) as error:
-        trouble = group.peer_failure(error) if isinstance(error, RuntimeError) else ""
+        trouble = group.peer_failure(error)
         if not trouble and group.may_speak():
             raise
         if not trouble:
