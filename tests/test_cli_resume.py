@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import sys
 import time
 
 import pytest
@@ -546,6 +547,32 @@ def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(
     assert "without bfloat16, which this machine lacks: not bit for bit as it was to go on" in training.stderr
     stored = contents(folder)["training"]
     assert (stored["config"]["precision"], stored["step"]) == ("float32", 6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "other_text", "wanted"),
+    [
+        (["--resume"], False, "float32"),  # in which it was trained
+        (["--force-resume"], True, "auto"),
+        (["--force-resume", "--precision", "float32"], True, "float32"),
+        (["--overwrite"], False, "auto"),
+    ],
+)
+def test_what_begins_anew_may_compute_in_another_precision_once_its_threads_change(folder, flags, other_text, wanted):
+    if other_text:
+        (folder / "verse.txt").write_text(make_text(1500, seed=1), encoding="utf-8")
+    training = train(folder, *flags, "--max-steps", 50, "--evaluate-every", 10, prepare=change_threads)
+    assert training.process.exitcode == 0, training.stderr
+    assert {line for line in training.stderr.splitlines() if line.startswith("wanted: ")} == {f"wanted: {wanted}"}
+
+
+def change_threads():
+    from charrnn.cli.trainer import session
+    from charrnn.cli.trainer.threads import ThreadKeeper
+
+    ThreadKeeper.look = lambda self, model: True
+    session.settle_precision_again = lambda run, wanted, found: print(f"wanted: {wanted}", file=sys.stderr)
 
 
 def slow_bfloat16():

@@ -58,6 +58,7 @@ class Launch:
         reason: for the announcement: why this model was chosen, or what has changed at the resume.
         keeper: of its threads.
         origin: where it comes from.
+        wanted_precision: what it is to compute in; "auto" for what is fastest with the threads that there are.
         plan: what it was set up for.
     """
 
@@ -68,6 +69,7 @@ class Launch:
     reason: str
     keeper: ThreadKeeper
     origin: Origin
+    wanted_precision: str
     plan: Plan = field(default_factory=Plan)
 
 
@@ -116,6 +118,7 @@ def start_run(
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
     launch = complete_launch(run, corpus, pieces, chosen.reason + told, keeper, request.new_origin())
+    launch = replace(launch, wanted_precision=options["precision"])
     return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
 
 
@@ -134,7 +137,7 @@ def begin(
 def complete_launch(
     run: TrainingRun, corpus: Corpus, pieces: tuple[Ids, Ids], reason: str, keeper: ThreadKeeper, origin: Origin
 ) -> Launch:
-    """Choose the precision where it is open, and measure the speed: of all ranks together, in one precision."""
+    """Choose the precision where it is open, for good, and measure the speed: of all ranks together, in one."""
     keeper.share(run.model)
     probe = _probe(run)
     order = ("bfloat16", "float16", "float32")  # where the ranks disagree, the last that any has chosen
@@ -149,7 +152,7 @@ def complete_launch(
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
     evaluated = run.config.num_evaluated(len(run.val_ids))
     run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
-    return Launch(run, corpus, pieces, speed, reason, keeper, origin)
+    return Launch(run, corpus, pieces, speed, reason, keeper, origin, run.config.precision)
 
 
 def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str]) -> None:

@@ -94,7 +94,7 @@ class Session:
             self._saver = Saver(request.path, request.options["save_every"], display.warn)
             self._log = open_log(request, launch.origin, run.step, display.warn)
         self._saver.saved_step = run.step or None if request.is_in_place else None
-        self._wanted_precision = run.config.precision if request.resume else request.options["precision"]
+        self._wanted_precision = launch.wanted_precision
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations = 0
         self._rewinds = run.rewinds
