@@ -495,6 +495,44 @@ def test_a_log_that_begins_where_a_run_goes_on_is_known_after_a_kill_too(folder,
 
 
 @pytest.mark.slow
+def test_a_training_that_replaces_another_leaves_that_whole_with_its_log_until_it_is_saved(folder):
+    before, files = steps(folder), sorted(os.listdir(folder))
+    name = (folder / "verse.log").read_bytes()[:24]
+    flags = [*SMALL, "--max-steps", 10**6, "--evaluate-every", 10**5, "--save-every", "1h", "--log", "verse.log"]
+    training = Training(folder, *flags, "--overwrite")
+    while (folder / "verse.log").read_bytes()[:24] in (b"", name):
+        assert training.process.is_alive(), training.stderr
+        time.sleep(0.01)
+    training.kill(signal.SIGKILL)
+    training.wait()
+    again = train(folder, "--resume", "--max-steps", 24, "--log", "verse.log")
+    assert again.process.exitcode == 0, again.stderr
+    assert (steps(folder)[: len(before)], steps(folder)[-1]) == (before, 24)
+    assert sorted(os.listdir(folder)) == files
+
+
+@pytest.mark.slow
+def test_a_training_that_has_replaced_another_and_is_killed_once_it_is_saved_goes_on_with_its_own_log(folder):
+    files = sorted(os.listdir(folder))
+    flags = ["--max-steps", 40, "--evaluate-every", 10, "--log", "verse.log"]
+    killed = train(folder, *SMALL, *flags, "--overwrite", prepare=die_once_saved)
+    assert killed.process.exitcode == -signal.SIGKILL
+    assert contents(folder)["training"]["config"]["max_steps"] == 40
+    again = train(folder, "--resume", "--log", "verse.log")
+    assert again.process.exitcode == 0, again.stderr
+    logged = [json.loads(line) for line in (folder / "verse.log").read_text().splitlines()]
+    assert {line["run"] for line in logged} == {contents(folder)["origin"]["run"]}
+    assert {10, 20, 30, 40} <= {line["step"] for line in logged}
+    assert sorted(os.listdir(folder)) == files
+
+
+def die_once_saved():
+    from charrnn.cli.trainer.log import TrainingLog
+
+    TrainingLog.settle = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
 def test_a_log_is_not_clobbered(folder):
     training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", "--log", "verse.log")
     assert training.process.exitcode == 2

@@ -494,6 +494,57 @@ def test_where_all_lines_go_it_matters_not_whose_they_are(tmp_path):
     assert (tmp_path / "run.log").read_bytes() == b""
 
 
+@pytest.mark.parametrize("meanwhile", [[], [(OTHER, 1), (OTHER, 2)], None])
+def test_a_log_that_was_replaced_by_a_run_that_was_never_saved_is_that_of_its_own_run_again(tmp_path, meanwhile):
+    path, other = tmp_path / "run.log", Origin(texts=[], run=OTHER)
+    lines = write_log(path, (PARENT, 50), (RUN, 120), (RUN, 150), (RUN, 160))
+    TrainingLog(path, other, after_step=None, keeps=True)
+    assert (path.read_bytes(), len(os.listdir(tmp_path))) == (b"", 2)
+    if meanwhile is None:
+        path.unlink()  # as a job does that begins anew
+    else:
+        write_log(path, *meanwhile)
+    TrainingLog(path, other, after_step=None, keeps=True)  # it is tried again
+    log = TrainingLog(path, BRANCH, after_step=150)
+    assert (path.read_text(), log.notice) == ("".join(lines[:3]), "")
+    log.settle()
+    assert os.listdir(tmp_path) == ["run.log"]
+
+
+def test_a_log_that_was_replaced_is_needed_no_more_once_the_other_run_is_saved(tmp_path):
+    path = tmp_path / "run.log"
+    for run in (RUN, FIRST):
+        write_log(path, (run, 120))
+        log = TrainingLog(path, Origin(texts=[], run=OTHER), after_step=None, keeps=True)
+    (tmp_path / ".run.log.mine.old").touch()
+    log.settle()
+    assert sorted(os.listdir(tmp_path)) == [".run.log.mine.old", "run.log"]
+    write_log(path, (OTHER, 120))
+    with pytest.raises(OutputError, match="is the log of another training"):
+        TrainingLog(path, BRANCH, after_step=150)
+
+
+def test_what_was_put_back_by_hand_is_newer_than_what_was_kept(tmp_path):
+    path = tmp_path / "run.log"
+    write_log(path, (RUN, 120))
+    TrainingLog(path, Origin(texts=[], run=OTHER), after_step=None, keeps=True)
+    lines = write_log(path, (RUN, 120), (RUN, 140))
+    TrainingLog(path, BRANCH, after_step=150)
+    assert (path.read_text(), os.listdir(tmp_path)) == ("".join(lines), ["run.log"])
+
+
+def test_a_log_that_cannot_be_kept_is_replaced_all_the_same(tmp_path, monkeypatch):
+    path = tmp_path / "run.log"
+    write_log(path, (RUN, 120))
+    monkeypatch.setattr("charrnn.cli.trainer.replaced_log.replace_file", find_no_room)
+    TrainingLog(path, Origin(texts=[], run=OTHER), after_step=None, keeps=True).settle()
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"", ["run.log"])
+
+
+def find_no_room(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize(
     "text", ["hello\n", "{}\n", '{"step": 1}\n', '{"run": "aaaaaaaaaaaa", "step": "x"}\n', "[1]\n"]
 )

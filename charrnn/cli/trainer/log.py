@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from charrnn.cli.trainer.replaced_log import ReplacedLog
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import CheckpointError, OutputError
@@ -61,9 +62,10 @@ def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], 
     if request.log is None:
         return None
     path = Path(request.log)
-    if request.overwrite and not step:
-        return TrainingLog(path, origin, after_step=None, tell=tell)
-    return TrainingLog(path, origin, after_step=step, replaced=_replaced(request), tell=tell)
+    if request.overwrite:
+        after_step = step or None
+        return TrainingLog(path, origin, after_step=after_step, replaced=_replaced(request), keeps=True, tell=tell)
+    return TrainingLog(path, origin, after_step=step, tell=tell)
 
 
 class TrainingLog:
@@ -75,6 +77,7 @@ class TrainingLog:
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; None:
             all are, whosever they are.
         replaced: names of runs whose lines are cut off too.
+        keeps: whether all that is there is kept, as `ReplacedLog` does it, until `settle` is called.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
@@ -91,15 +94,20 @@ class TrainingLog:
         *,
         after_step: int | None,
         replaced: Sequence[str] = (),
+        keeps: bool = False,
         tell: Callable[[str], object] = lambda told: None,
     ) -> None:
         self.notice = ""
         self._path, self._run, self._trouble = path, origin.run, Trouble(tell)
         self._pending, self._missing_from = b"", 0
+        self._before = ReplacedLog(path)
         kept = _Kept()
         try:
+            self._before.bring_back(origin.run)
             if after_step is not None and path.exists():
                 kept = _find_kept(path.read_bytes(), path, origin, after_step, replaced)
+            if keeps:
+                self._before.keep()
             with self._open() as file:
                 file.truncate(kept.end)
         except OSError as error:
@@ -128,6 +136,10 @@ class TrainingLog:
             return
         self._pending = b""
         self._trouble.end(f"{self._path}: the log is written again, and nothing of it is missing")
+
+    def settle(self) -> None:
+        """Take note that the checkpoint is one of this run: what stood there before is needed no more."""
+        self._before.let_go()
 
     @property
     def lost(self) -> str:
@@ -171,9 +183,8 @@ class _Kept:
 
 def _replaced(request: Request) -> list[str]:
     """The name of the run whose checkpoint is to be replaced, if there is one."""
-    if request.overwrite:
-        with contextlib.suppress(CheckpointError):  # none is there, or a damaged one
-            return [read_checkpoint(str(request.path)).origin.run]
+    with contextlib.suppress(CheckpointError):  # none is there, or a damaged one
+        return [read_checkpoint(str(request.path)).origin.run]
     return []
 
 

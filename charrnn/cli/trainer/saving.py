@@ -94,10 +94,18 @@ class Saver(NoSaver):
         path: of the checkpoint.
         save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save costs much.
         tell: called, from the caller's thread, with what the user should know.
+        then: called after each save that succeeds, from the thread that writes.
     """
 
-    def __init__(self, path: Path, save_every: float | None, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        save_every: float | None,
+        tell: Callable[[str], None],
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__()
+        self._then = then
         self._path, self._save_every, self._trouble = path, save_every, Trouble(tell)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -164,6 +172,7 @@ class Saver(NoSaver):
             if contents is None:
                 raise MemoryError
             checkpoint.write(self._path, contents)
+            self._then()
         except MemoryError:
             self._error = OutputError(f"{self._path}: the checkpoint cannot be written (out of memory)")
         except Exception as error:  # raised again in the thread that waits, but for what is expected

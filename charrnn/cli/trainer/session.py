@@ -91,8 +91,9 @@ class Session:
         self._saver = NoSaver()
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
-            self._saver = Saver(request.path, request.options["save_every"], display.warn)
             self._log = open_log(request, launch.origin, run.step, display.warn)
+            then = (lambda: None) if self._log is None else self._log.settle
+            self._saver = Saver(request.path, request.options["save_every"], display.warn, then)
         self._saver.saved_step = run.step or None if request.is_in_place else None
         self._wanted_precision = launch.wanted_precision
         self._precisions = {torch.get_num_threads(): run.config.precision}
