@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import random_model
+from test_training import start
 
 from charrnn.cli.common import cores
 from charrnn.cli.common.cores import leave_busy_cores, prepare_training, spread_over_cores
-from charrnn.cli.trainer import neighbours, threads
+from charrnn.cli.trainer import announce, neighbours, threads
 from charrnn.cli.trainer.neighbours import Neighbours, threads_beside
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
@@ -368,6 +370,19 @@ def test_threads_stay_where_the_environment_fixes_them(keeper_of, monkeypatch):
     keeper.share(model)
     assert not keeper.look(model)
     assert (torch.get_num_threads(), keeper.tell()) == (4, "")
+
+
+@pytest.mark.parametrize(
+    ("most", "members", "told"),
+    [(3, 2, "2 of 3 threads"), (4, 2, "4 threads"), (3, 4, "3 threads"), (3, 1, "3 threads"), (1, 2, "1 thread")],
+)
+def test_the_threads_that_are_told_are_those_that_compute(keeper_of, most, members, told):
+    run = start(members=members, threads=most)
+    keeper = keeper_of(0.0, most=most)
+    keeper.share(run.model)
+    launch = SimpleNamespace(run=run, keeper=keeper, reason="", chars_per_second=1000.0)
+    assert f"; cpu, float32, {told}; " in announce.describe_training(launch)
+    assert len(set(threads_of_members(run.model))) == 1
 
 
 def threads_of_members(model):

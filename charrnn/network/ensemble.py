@@ -135,13 +135,19 @@ def set_dropout(model: Model, **shares: Any) -> None:
         part.config = replace(part.config, **shares)
 
 
-def share_threads(model: Model, threads: int) -> None:
-    """Divide the processor's threads among the members, as many of which are computed at the same time as pay."""
+def share_threads(model: Model, threads: int) -> int:
+    """Divide the processor's threads evenly among members, of which as many are computed at the same time as pay.
+
+    Returns:
+        How many threads compute: one that is left over would only have its member wait for the others.
+    """
+    at_once, threads_each = 1, threads
     if isinstance(model, Ensemble):
-        model.at_once = min(threads, len(model.members)) if model.device.type == "cpu" else 1
-        threads //= model.at_once
-        model.threads_each = threads
-    torch.set_num_threads(threads)
+        at_once = min(threads, len(model.members)) if model.device.type == "cpu" else 1
+        threads_each = threads // at_once
+        model.at_once, model.threads_each = at_once, threads_each
+    torch.set_num_threads(threads_each)
+    return at_once * threads_each
 
 
 @cache

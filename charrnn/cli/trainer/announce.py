@@ -42,16 +42,23 @@ NAMED = 3
 
 def announcement(launch: Launch) -> list[str]:
     """Say what was found and what was chosen, one line each."""
-    run = launch.run
-    model, config = run.model.config, run.config
+    model = launch.run.model.config
     return [
         *_describe_corpus(launch),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
+        describe_training(launch),
+    ]
+
+
+def describe_training(launch: Launch) -> str:
+    """Say how the model is trained, until when, and what computes."""
+    run, config = launch.run, launch.run.config
+    return (
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, windows of {config.seq_len}, "
         f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
-        f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.threads, config.threads)}; "
-        f"{_duration(run, launch.chars_per_second)}",
-    ]
+        f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.at_work, config.threads)}; "
+        f"{_duration(run, launch.chars_per_second)}"
+    )
 
 
 def settings(launch: Launch) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class ThreadKeeper:
 
     Attributes:
         threads: that there are now.
+        at_work: how many of them compute: all that can be shared evenly among members.
         news: a message that was not shown yet; empty if there is none.
     """
 
@@ -56,7 +57,7 @@ class ThreadKeeper:
         alone = read_place().world_size == 1 and "OMP_NUM_THREADS" not in os.environ
         self._looks = alone and not is_chosen and most > 1 and options["device"] == "cpu"
         self._may_change = options["time_limit"] is not None
-        self._most = self.threads = most
+        self._most = self.threads = self.at_work = most
         self._neighbours, self._looked = neighbours, neighbours.began
         self._left_out = time.monotonic() - CLOCK.now()
         self._has_told, self.news = False, ""
@@ -68,7 +69,7 @@ class ThreadKeeper:
         """
         if self._are_apart(model):
             self.threads, self.news = self._most, ""
-        share_threads(model, self.threads)
+        self.at_work = share_threads(model, self.threads)
 
     @property
     def has_all(self) -> bool:
