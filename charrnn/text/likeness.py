@@ -53,7 +53,9 @@ def in_known_form(text: str, encoder: CharEncoder, *, decomposes: bool = True) -
     """
     if not encoder.without_own_id(text):
         return text
-    return "".join(_known_form(letter, encoder, decomposes=decomposes) or letter for letter in letters(text))
+    found = letters(text)
+    known = {letter: _known_form(letter, encoder, decomposes=decomposes) or letter for letter in set(found)}
+    return "".join(map(known.__getitem__, found))
 
 
 def letters(text: str) -> list[str]:
