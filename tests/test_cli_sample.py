@@ -808,6 +808,17 @@ def test_novel_knows_lines_in_the_encoding_of_the_model_s_text_in_utf_8_and_in_o
             assert result.stderr.decode().endswith(told)
 
 
+@pytest.mark.usefixtures("forms")
+@pytest.mark.parametrize(
+    ("checkpoint", "written", "other"), [("apart.pt", "o\u0308", "\u00f6"), ("whole.pt", "\u00fc", "u\u0308")]
+)
+def test_novel_knows_lines_in_the_other_unicode_form(sample, trained, checkpoint, written, other):
+    (trained / "known.txt").write_text(f"Ba{other}\nna\u00eff\n", encoding="utf-8")
+    flags = ["--match", f"Ba{written}|Ban", "--lines", 9, "--seed", 1, "-q", "-t", 99]
+    assert written in sample(*flags, checkpoint=checkpoint).stdout.decode()
+    assert sample(*flags, "--novel", "known.txt", checkpoint=checkpoint).stdout == b"Ban\n" * 9
+
+
 def test_a_file_in_no_encoding_that_is_tried_is_refused_as_the_first_has_it(sample, trained):
     (trained / "odd.txt").write_bytes(b"caf\xe9\n\x81")
     refused = sample("--novel", "odd.txt", "--encoding", "cp1252")

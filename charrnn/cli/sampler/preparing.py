@@ -22,8 +22,8 @@ from charrnn.generation.sampling import Sampler
 from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.text.likeness import ends_lines_by_cr_lf
-from charrnn.text.options import BYTE, TextOptions
+from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form
+from charrnn.text.options import BYTE
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
@@ -144,24 +144,25 @@ def _rules(flags: SampleFlags, form: Form, prompt: str) -> Rules:
             "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "
             "its end; give a length" + r", or allow \n" * ("\n" in form.encoder)
         )
-    known_lines = _known_lines(flags.novel, form.text, flags.encoding) if flags.novel else None
+    known_lines = _known_lines(flags.novel, form, flags.encoding) if flags.novel else None
     rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)
     check_novel(prompt, rules, form.encoder.unit)
     return rules
 
 
-def _known_lines(paths: Sequence[str], options: TextOptions, encoding: str | None) -> KnownLines:
+def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> KnownLines:
     """The lines of files, read as the model's text was, and where they can be as UTF-8, in which samples are written.
 
     Args:
         paths: of the files.
-        options: how the model's text was read.
+        form: of the model's text, the Unicode form of which the lines take too.
         encoding: that is given, in which they are read too; None for none.
     """
     from charrnn.text.documents import read_in_each  # here: most samples start without
 
-    encodings = list(dict.fromkeys([encoding or options.encoding, options.encoding, "utf-8"]))
-    texts = (text for path in paths for text in read_in_each(path, options, encodings))
+    encodings = list(dict.fromkeys([encoding or form.text.encoding, form.text.encoding, "utf-8"]))
+    read = (text for path in paths for text in read_in_each(path, form.text, encodings))
+    texts = (in_known_form(text, form.encoder) for text in read)
     return KnownLines(line.removesuffix("\r") for text in texts for line in text.split("\n"))
 
 
