@@ -689,6 +689,12 @@ def test_what_is_typed_in_the_other_unicode_form_is_what_the_model_writes(sample
     spared = sample(*flags, "--forbid", "\u00fc", checkpoint="apart.pt")
     assert spared.stderr.decode() == "charrnn: --forbid has '\u00fc' (U+00FC), which the model never writes\n"
     assert "\u0308" in spared.stdout.decode(), "no part of it is forbidden"
+    told = sample(*flags, "--forbid", "\u00f69\u00eb", checkpoint="apart.pt").stderr.decode().splitlines()
+    assert told == [
+        "charrnn: --forbid has '\u00f6' (U+00F6), which the model writes as 'o' (U+006F), '◌\u0308' (U+0308); forbid "
+        "one of these",
+        "charrnn: --forbid has '9' (U+0039), which the model never writes",
+    ]
 
 
 @pytest.mark.usefixtures("forms")

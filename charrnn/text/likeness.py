@@ -51,17 +51,28 @@ def in_known_form(text: str, encoder: CharEncoder, *, decomposes: bool = True) -
         encoder: of the model's alphabet.
         decomposes: whether several characters may stand for one.
     """
+    known = other_forms(text, encoder, decomposes=decomposes)
+    return "".join(known.get(letter, letter) for letter in letters(text)) if known else text
+
+
+def other_forms(text: str, encoder: CharEncoder, *, decomposes: bool = True) -> dict[str, str]:
+    """The letters of a text that a model knows in their other Unicode form alone, each once, and that form of each.
+
+    Args:
+        text: any text; what is held of it besides is each of its letters once.
+        encoder: of the model's alphabet.
+        decomposes: whether several characters may stand for one.
+    """
     if not encoder.without_own_id(text):
-        return text
-    found = letters(text)
-    known = {letter: _known_form(letter, encoder, decomposes=decomposes) or letter for letter in set(found)}
-    return "".join(map(known.__getitem__, found))
+        return {}
+    once = dict.fromkeys(found[0] for found in _letters(text))
+    forms = {letter: _known_form(letter, encoder, decomposes=decomposes) for letter in once}
+    return {letter: form for letter, form in forms.items() if form is not None and form != letter}
 
 
 def letters(text: str) -> list[str]:
     """The characters of a text, each with the marks, or the Hangul vowels and finals, that stand behind it."""
-    behind = _behind_letters(text)
-    return re.findall(f"(?s).[{behind}]*" if behind else "(?s).", text)
+    return [found[0] for found in _letters(text)]
 
 
 def with_known_line_ends(text: str, encoder: CharEncoder) -> str:
@@ -84,6 +95,11 @@ def ends_lines_by_cr_lf(encoder: CharEncoder, counts: Sequence[int]) -> bool:
 def with_cr_lf(text: str) -> str:
     """Turn each LF that follows no CR into CR LF."""
     return re.sub("(?<!\r)\n", "\r\n", text)
+
+
+def _letters(text: str) -> Iterator[re.Match[str]]:
+    behind = _behind_letters(text)
+    return re.finditer(f"(?s).[{behind}]*" if behind else "(?s).", text)
 
 
 def _behind_letters(text: str) -> str:

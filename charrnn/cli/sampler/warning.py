@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from unicodedata import category
@@ -13,7 +14,7 @@ from charrnn.errors import describe_characters
 from charrnn.loading import Other
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, letters
+from charrnn.text.likeness import ends_lines_by_cr_lf, other_forms
 
 
 def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
@@ -42,22 +43,24 @@ def warn_of_stops(typed: Sequence[str], form: Form) -> None:
 
 def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
     """Say on stderr where a pattern has a character in the other Unicode form than the model's text."""
-    pairs = ((letter, in_known_form(letter, encoder)) for letter in letters(pattern))
-    typed, known = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
-    if typed:
+    for typed, known in itertools.islice(other_forms(pattern, encoder).items(), 1):
         written = known.encode("ascii", "backslashreplace").decode()
         in_class = f", and in place of a class ({written}|a)" if len(known) > 1 else ""
-        write_error(
-            f"--match has {describe_characters(typed)}, which the model writes as {describe_characters(known)}; write "
-            f"{written} in the pattern{in_class}"
-        )
+        write_error(f"--match has {_in_both_forms(typed, known)}; write {written} in the pattern{in_class}")
 
 
 def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
-    """Say on stderr which characters are allowed or forbidden in vain: the model lacks them, or ranges seem meant."""
+    """Say on stderr which characters are allowed or forbidden in vain.
+
+    The model lacks them, or writes them as several, none of which is forbidden with them, or ranges seem meant.
+    """
     for name, given in (("allow", flags.allow), ("forbid", flags.forbid)):
         typed = [form.characters_of([text], is_allowed=name == "allow") for text in given]
         lacking = "".join(dict.fromkeys(c for c in "".join(typed) if c not in form.encoder))
+        apart = {c: known for c in lacking for known in other_forms(c, form.encoder).values()}
+        for character, known in itertools.islice(apart.items(), 1):
+            write_error(f"--{name} has {_in_both_forms(character, known)}; {name} one of these")
+        lacking = "".join(c for c in lacking if c not in apart)
         range_ = _range_in("\n".join(typed), form.encoder)
         told = f"{range_!r}, which is no range here"
         if lacking:
@@ -65,6 +68,10 @@ def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
         help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if range_ else ""
         if lacking or range_:
             write_error(f"--{name} has {told}{help_}")
+
+
+def _in_both_forms(typed: str, known: str) -> str:
+    return f"{describe_characters(typed)}, which the model writes as {describe_characters(known)}"
 
 
 def _range_in(typed: str, encoder: CharEncoder) -> str:
