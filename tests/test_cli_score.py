@@ -307,6 +307,27 @@ def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_model
     assert card.endswith("their losses cannot be compared"), "and no score gives them one text"
 
 
+@pytest.fixture
+def apart(trained):
+    """A model that writes an accent behind its letter."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    characters = contents["characters"].replace("u", "") + "\u0308"
+    torch.save({**contents, "characters": characters}, trained / "apart.pt")
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("view", [["--score", "umlaut.txt"], ["--text-file", "umlaut.txt"], ["--text", "T\u00e4n"]])
+def test_where_a_model_knows_a_text_in_its_other_unicode_form_it_is_told_how_to_read_it_so(command, trained, view):
+    (trained / "umlaut.txt").write_text("T\u00e4n n\u00e4t\u00eb\n" * 9)
+    told = "'\u00e4' (U+00E4), which apart.pt knows as 'a' (U+0061), '◌\u0308' (U+0308); --unknown nearest reads it so"
+    for rule in ("count", "skip"):
+        result = command("words.pt", "apart.pt", *view, "--unknown", rule, "--json")
+        source = "--text" if "--text" in view else "umlaut.txt"
+        assert (result.returncode, result.stderr.decode()) == (0, f"charrnn: {source} has {told}\n")
+    assert command("words.pt", "apart.pt", *view, "--unknown", "nearest").stderr == b""
+    assert command("words.pt", *view).stderr == b""
+
+
 def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
     told = b"charrnn: words.txt: words learned from most of it; the loss on another text would be higher\n"
     assert command("words.pt", "--score", "words.txt").stderr == told

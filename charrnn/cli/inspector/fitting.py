@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.cli.inspector.subject import Subject, reading_flags
+from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError, describe_characters
 from charrnn.standard_input import name_of
 from charrnn.text.decoding import prepare
-from charrnn.text.likeness import to_nearest
+from charrnn.text.likeness import other_forms, to_nearest
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 
@@ -67,6 +69,22 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
             f"({error.vocab_size} {encoder.unit}s{told_where_listed(subject.path)}); --unknown count, skip or nearest "
             "passes over them"
         ) from None
+
+
+def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: str) -> None:
+    """Say on stderr where a model knows letters of a text in their other Unicode form alone, and what would read them.
+
+    What it is told of is read as it stands: a score is of the text that is given.
+    """
+    if rule not in ("count", "skip"):
+        return
+    for subject in subjects:
+        forms = other_forms(prepare(text, subject.contents.text), subject.contents.encoder)
+        for given, known in itertools.islice(forms.items(), 1):
+            write_error(
+                f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
+                f"{describe_characters(known)}; --unknown nearest reads it so"
+            )
 
 
 def unknown_price(subject: Subject) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
-from charrnn.cli.inspector.fitting import shared_encoding
+from charrnn.cli.inspector.fitting import shared_encoding, warn_of_other_form
 from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
@@ -98,12 +98,17 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
 
 
 def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None:
-    """The text that the flags give, if they do."""
+    """The text that the flags give, if they do; what a model knows of it in another form alone is told."""
     if flags.text_file is not None:
         most = MOST_COUNTED if os.path.isfile(flags.text_file) else MAX_VIEWED  # a pipe may never end
         text, is_whole = read_beginning(flags.text_file, shared_encoding(subjects), most)
-        return Given(text, name_of(flags.text_file), is_whole)
-    return None if flags.text is None else Given(flags.text, "--text")
+        given = Given(text, name_of(flags.text_file), is_whole)
+    elif flags.text is not None:
+        given = Given(flags.text, "--text")
+    else:
+        return None
+    warn_of_other_form(subjects, given.text[:MAX_VIEWED], given.source, flags.unknown)
+    return given
 
 
 def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: InspectFlags) -> Sequence[Piece | None]:

@@ -11,7 +11,14 @@ import numpy as np
 
 from charrnn.analysis.losses import Watch, add_up, read_pieces
 from charrnn.cli.common.terminal import terminal_width
-from charrnn.cli.inspector.fitting import UNLIKE, fit_text, shared_encoding, unknown_price, unlike_readings
+from charrnn.cli.inspector.fitting import (
+    UNLIKE,
+    fit_text,
+    shared_encoding,
+    unknown_price,
+    unlike_readings,
+    warn_of_other_form,
+)
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
@@ -67,6 +74,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     text = read_text(path, shared_encoding(subjects))
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
+    warn_of_other_form([s for s, score in zip(subjects, scores, strict=True) if score.num_unknown], text, path, rule)
     learned = [is_exactly(path, facts.bytes, facts.sha256) for facts in (s.contents.corpus for s in subjects)]
     unlike = []
     if len(subjects) > 1:
