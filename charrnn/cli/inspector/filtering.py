@@ -95,6 +95,33 @@ class Waiting:
             self._next = seconds + SECONDS_BETWEEN
 
 
+class _Remarks:
+    """What is said on stderr of lines as they come, each remark once.
+
+    Args:
+        subjects: the models.
+        path: of the text, or "-".
+        rule: for characters that a model does not know.
+        encoding: of the text, where bytes that are not valid in it are told; None where they are not.
+    """
+
+    def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
+        self._subjects, self._path, self._rule, self._encoding = subjects, path, rule, encoding
+        self._is_compared = len(subjects) > 1
+
+    def make(self, lines: Sequence[str], first_number: int) -> None:
+        """Say what is to be said of the next lines, the first of which has that number."""
+        if self._encoding is not None and (bad := _first_bad(lines)) is not None:
+            write_error(
+                f"{name_of(self._path)}: line {first_number + bad:,} is not valid {self._encoding.upper()}; such bytes "
+                "are taken as characters that the model does not know"
+            )
+            self._encoding = None
+        if self._is_compared and (unlike := unlike_readings(self._subjects, "".join(lines), self._rule)):
+            write_error(UNLIKE.format(", ".join(unlike)))
+            self._is_compared = False
+
+
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:
     """Score every line as it comes and print one for one.
 
@@ -114,18 +141,9 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     number = 0
     options = shared_encoding(subjects)
     is_tolerant = rule != "error" and options.unit != BYTE and options.errors == "strict"
-    is_told = not is_tolerant
-    is_compared = len(subjects) > 1
+    remarks = _Remarks(subjects, path, rule, encoding=options.encoding if is_tolerant else None)
     for lines in read_lines(path, options, is_tolerant=is_tolerant, advance=Waiting(path)):
-        if not is_told and (bad := _first_bad(lines)) is not None:
-            write_error(
-                f"{name_of(path)}: line {number + bad + 1:,} is not valid {options.encoding.upper()}; such bytes are "
-                "taken as characters that the model does not know"
-            )
-            is_told = True
-        if is_compared and (unlike := unlike_readings(subjects, "".join(lines), rule)):
-            write_error(UNLIKE.format(", ".join(unlike)))
-            is_compared = False
+        remarks.make(lines, number + 1)
         known, refusal = _known_lines(subjects, lines, path, number + 1) if rule == "error" else (lines, None)
         scores = score_lines(subjects, known, rule=rule, first_number=number + 1, path=path, finds_worst=as_json)
         for scored in scores:
