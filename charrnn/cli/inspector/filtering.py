@@ -21,7 +21,14 @@ import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
 from charrnn.cli.common.terminal import is_live
-from charrnn.cli.inspector.fitting import UNLIKE, fit_text, shared_encoding, unknown_price, unlike_readings
+from charrnn.cli.inspector.fitting import (
+    UNLIKE,
+    fit_text,
+    shared_encoding,
+    unknown_price,
+    unlike_readings,
+    warn_of_other_form,
+)
 from charrnn.cli.inspector.scoring import best_fit
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
@@ -108,6 +115,7 @@ class _Remarks:
     def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
         self._subjects, self._path, self._rule, self._encoding = subjects, path, rule, encoding
         self._is_compared = len(subjects) > 1
+        self._may_have_other_form = True
 
     def make(self, lines: Sequence[str], first_number: int) -> None:
         """Say what is to be said of the next lines, the first of which has that number."""
@@ -120,6 +128,8 @@ class _Remarks:
         if self._is_compared and (unlike := unlike_readings(self._subjects, "".join(lines), self._rule)):
             write_error(UNLIKE.format(", ".join(unlike)))
             self._is_compared = False
+        if self._may_have_other_form and warn_of_other_form(self._subjects, "".join(lines), self._path, self._rule):
+            self._may_have_other_form = False
 
 
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:

@@ -71,20 +71,24 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
         ) from None
 
 
-def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: str) -> None:
+def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: str) -> bool:
     """Say on stderr where a model knows letters of a text in their other Unicode form alone, and what would read them.
 
     What it is told of is read as it stands: a score is of the text that is given.
+
+    Returns:
+        Whether anything was said.
     """
     if rule not in ("count", "skip"):
-        return
-    for subject in subjects:
-        forms = other_forms(prepare(text, subject.contents.text), subject.contents.encoder)
-        for given, known in itertools.islice(forms.items(), 1):
+        return False
+    forms = [other_forms(prepare(text, s.contents.text), s.contents.encoder) for s in subjects]
+    for subject, form in zip(subjects, forms, strict=True):
+        for given, known in itertools.islice(form.items(), 1):
             write_error(
                 f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
                 f"{describe_characters(known)}; --unknown nearest reads it so"
             )
+    return any(forms)
 
 
 def unknown_price(subject: Subject) -> float:
