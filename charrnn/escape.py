@@ -15,7 +15,10 @@ _TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
 
 
 def visible(text: str) -> str:
-    """Replace control and formatting characters, but for line ends, by pictures or code points; CR LF becomes LF."""
+    """Replace control and formatting characters, but for line ends, by pictures or code points; CR LF becomes LF.
+
+    What stands for a byte that was not text becomes that byte's number.
+    """
     return "".join(c if c in _TAGS else _picture(c) for c in text.replace("\r\n", "\n"))
 
 
@@ -52,4 +55,6 @@ def _picture(character: str) -> str:
     if "\udd00" <= character <= "\udfff":
         return "\N{REPLACEMENT CHARACTER}"  # no byte that is no text: the mark of rare characters
     point = ord(character)
+    if "\udc80" <= character <= "\udcff":
+        return f"<0x{point - 0xDC00:02X}>"
     return chr(0x2400 + point) if point < 0x20 else f"<U+{point:04X}>"

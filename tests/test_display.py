@@ -184,7 +184,9 @@ def test_ordinary_text_is_shown_as_it_is():
 
 def test_what_stands_for_rare_characters_in_a_text_with_ufffd_is_shown_as_that():
     assert visible("a\udfffb") == quoted("a\udfffb") == "a\ufffdb"
-    assert visible("\udce9") == "<U+DCE9>", "a byte that is no text"
+    assert visible("\udc80\udce9\udcff") == quoted("\udc80\udce9\udcff") == "<0x80><0xE9><0xFF>", (
+        "bytes that are no text"
+    )
 
 
 def test_of_an_alphabet_every_blank_is_seen():

@@ -69,8 +69,7 @@ class CharEncoder:
     @property
     def names(self) -> list[str]:
         """What each id is called, each by another name, shape (V,): its character, or what no UTF-8 holds by number."""
-        named = [f"<U+{ord(c):04X}>" if "\ud800" <= c <= "\udfff" else c for c in self.characters]
-        return [*named, *[RARE] * self.has_unknown]
+        return [*map(_name, self.characters), *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:
@@ -251,6 +250,14 @@ def to_bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return "".join(c if c not in _FOREIGN_SURROGATES else "?" for c in text).encode("utf-8", "surrogateescape")
+
+
+def _name(character: str) -> str:
+    """A character, or the number of what no UTF-8 holds: a byte that was not text, or another lone surrogate."""
+    if not "\ud800" <= character <= "\udfff":
+        return character
+    point = ord(character)
+    return f"<0x{point - 0xDC00:02X}>" if 0xDC80 <= point < 0xDD00 else f"<U+{point:04X}>"
 
 
 def _firsts(widths: NDArray[np.int64]) -> NDArray[np.bool_]:
