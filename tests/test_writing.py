@@ -17,7 +17,7 @@ from conftest import numpy_twin, random_model
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn.cli.sampler import writing
+from charrnn.cli.sampler import interactive, writing
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.job import Job
@@ -68,7 +68,7 @@ def reciting():
     """Make a job whose every text is the same one, again and again."""
 
     def make(text, *, prompt="", length=None, rules=None, num_samples=1, unit="character"):
-        alphabet = text + prompt if unit == "character" else (text + prompt).encode().decode("latin-1")
+        alphabet = text + prompt if unit == "character" else to_bytes(text + prompt).decode("latin-1")
         encoder = CharEncoder(alphabet, unit)
         sampler = Sampler(Reciting(encoder, text), [0], SamplingOptions(), 3)
         return Job(
@@ -105,6 +105,38 @@ def test_a_carriage_return_before_a_line_feed_is_not_shown_on_a_terminal_and_wri
     write_many(screen, job)
     write_one(coloured, job, coloured=True)
     assert screen.getvalue().decode() == coloured.getvalue().decode() == f"a\n{shown}\n"
+
+
+@pytest.mark.parametrize(
+    ("length", "shown"),
+    [
+        (4, "a<0xD0>b"), (6, "a<0xD0>b\u0416"), (7, "a<0xD0>b\u0416<0xE2>a"), (8, "a<0xD0>b\u0416<0xE2>a"),
+        (10, "a<0xD0>b\u0416<0xE2>a<0xE9>"),
+    ],
+)  # fmt: skip
+def test_a_character_that_the_length_of_bytes_cuts_is_not_shown_on_a_terminal_and_written_elsewhere(
+    reciting, length, shown
+):
+    """A stray byte is no cut character, though it may begin one."""
+    data = b"a\xd0b\xd0\x96\xe2a\xe9\xf0\x9f"
+    text = data.decode("utf-8", "surrogateescape")
+    for rules in (Rules(), Rules(lines=99)):
+        job = reciting(text, rules=rules, length=length, unit="byte")
+        screen, pipe = Terminal(), io.BytesIO()
+        write_one(screen, job)
+        write_one(pipe, job)
+        assert (screen.getvalue().decode(), pipe.getvalue()) == (f"{shown}\n", data[:length])
+        screen, coloured, pipe = Terminal(), Terminal(), io.BytesIO()
+        write_many(screen, job)
+        write_one(coloured, job, coloured=True)
+        write_many(pipe, job)
+        assert screen.getvalue().decode() == coloured.getvalue().decode() == f"{shown}\n"
+        assert pipe.getvalue() == data[:length] + b"\n"
+    job = reciting("caf\udce9")
+    for write in (write_one, write_many):
+        screen = Terminal()
+        write(screen, job)
+        assert screen.getvalue() == b"caf<0xE9>\n", "a character of its own is never cut"
 
 
 def written_in_every_way(make):
@@ -266,6 +298,20 @@ def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeyp
     with contextlib.nullcontext() if is_typed else pytest.raises(KeyboardInterrupt):
         converse(reciting("ab"), "error", "ab.pt", quiet=True)
     assert capsys.readouterr().out == ""
+
+
+def test_a_conversation_on_a_terminal_shows_no_character_that_its_length_has_cut(monkeypatch, reciting):
+    typed, screen = iter(["a"]), Terminal()
+    monkeypatch.setattr("builtins.input", lambda _: next(typed, None) or _raise(EOFError))
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("sys.stdout", types.SimpleNamespace(isatty=lambda: False, buffer=screen))
+    monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
+    converse(reciting("ab\u20ac", length=4, unit="byte"), "error", "ab.pt", quiet=True)
+    assert screen.getvalue() == b"aab\n"
+
+
+def _raise(error):
+    raise error
 
 
 @given(st.text(st.characters(exclude_categories=())))

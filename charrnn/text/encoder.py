@@ -30,6 +30,9 @@ are in hardly any text; JSON shows them as the first, and so does a terminal."""
 RARE = "<rare>"
 """Name of the id shared by all rare characters; its mark cannot serve, as it may be a character of the text."""
 
+LONGEST_CUT = 3
+"""Bytes of a character that is not whole: of four in UTF-8, at most."""
+
 AT_ONCE = 1 << 16
 """Ids, or characters, that are turned into the others together: on the way they take twenty bytes each."""
 
@@ -250,6 +253,13 @@ def to_bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return "".join(c if c not in _FOREIGN_SURROGATES else "?" for c in text).encode("utf-8", "surrogateescape")
+
+
+def num_cut(text: str) -> int:
+    """How many bytes at the end of a text, where they stand as surrogates, begin a character that is not whole."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    decoder.decode(to_bytes(text[-LONGEST_CUT:]))
+    return len(decoder.getstate()[0])
 
 
 def _name(character: str) -> str:

@@ -21,6 +21,7 @@ from charrnn.generation.endings import Ending
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.samples import draw_characters
 from charrnn.text.decoding import BOM, prepare
+from charrnn.text.options import BYTE
 
 
 def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
@@ -60,7 +61,8 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         with contextlib.nullcontext() if is_of_file else contextlib.suppress(KeyboardInterrupt):
             opening = typed if job.echo else ""
             characters = itertools.chain(opening, (character for character, _ in drawn))
-            write_stream(sys.stdout.buffer, characters, ends_line=True, goes_on=not is_of_file)
+            of_bytes = job.form.encoder.unit == BYTE
+            write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, ends_line=True, goes_on=not is_of_file)
         if not quiet or job.length_is_chosen:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)

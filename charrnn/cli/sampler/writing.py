@@ -20,7 +20,8 @@ from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.samples import Sample, draw_characters
 from charrnn.generation.side_by_side import ENDED
-from charrnn.text.encoder import to_bytes
+from charrnn.text.encoder import LONGEST_CUT, num_cut, to_bytes
+from charrnn.text.options import BYTE
 
 Text = TypeVar("Text")
 
@@ -32,16 +33,17 @@ MOST_AT_ONCE = 1 << 24
 
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
-    ending = Ending(job.rules, job.prompt)
+    ending, of_bytes = Ending(job.rules, job.prompt), job.form.encoder.unit == BYTE
     if coloured:
-        drawn = draw_characters(job.sampler, job.form.encoder, job.length, ending)
-        write_stream(out, itertools.chain(visible(job.opening), map(_colour, _without_cr(drawn))), ready=True)
+        drawn = _as_shown(draw_characters(job.sampler, job.form.encoder, job.length, ending), of_bytes)
+        write_stream(out, itertools.chain(visible(job.opening), map(_colour, drawn)), ready=True)
     elif job.rules.are_none:
         ids = job.sampler.stream(job.length)
-        write_stream(out, itertools.chain(job.opening, job.form.encoder.spell(ids)))
+        write_stream(out, itertools.chain(job.opening, job.form.encoder.spell(ids)), of_bytes=of_bytes)
     else:
         drawn = draw_characters(job.sampler, job.form.encoder, job.length, ending, with_log_probabilities=False)
-        write_stream(out, itertools.chain(job.opening, (character for character, _ in drawn)))
+        characters = itertools.chain(job.opening, (character for character, _ in drawn))
+        write_stream(out, characters, of_bytes=of_bytes)
     shortfall = Shortfall()
     shortfall.add(ending, job.rules)
     return shortfall
@@ -49,7 +51,7 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
 
 def write_many(out: BinaryIO, job: Job) -> Shortfall:
     """Write samples whole, in order."""
-    shortfall = Shortfall()
+    shortfall, of_bytes = Shortfall(), job.form.encoder.unit == BYTE
 
     def texts() -> Iterator[str]:
         for sample in _samples(job, with_log_probabilities=False):
@@ -57,9 +59,10 @@ def write_many(out: BinaryIO, job: Job) -> Shortfall:
             yield job.opening + sample.text
 
     if job.rules.are_none:
-        write_texts(out, (job.opening + text for text in _whole_texts(job)), separator=job.separator)
+        whole = (job.opening + text for text in _whole_texts(job))
+        write_texts(out, whole, separator=job.separator, of_bytes=of_bytes)
     else:
-        write_texts(out, texts(), separator=job.separator)
+        write_texts(out, texts(), separator=job.separator, of_bytes=of_bytes)
     return shortfall
 
 
@@ -86,25 +89,32 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
 
 
 def write_stream(
-    out: BinaryIO, characters: Iterable[str], *, ready: bool = False, ends_line: bool = False, goes_on: bool = False
+    out: BinaryIO,
+    characters: Iterable[str],
+    *,
+    ready: bool = False,
+    of_bytes: bool = False,
+    ends_line: bool = False,
+    goes_on: bool = False,
 ) -> None:
     """Write characters as they come.
 
     On a terminal each is shown at once, what would command the terminal is shown and not obeyed, a CR before a line
-    feed is left out, and the line is ended; elsewhere they are handed on unaltered every `FLUSH_SECONDS`, and a line is
-    ended where Ctrl-C cuts it, unless its reader has stopped reading.
+    feed and a cut character at the end are left out, and the line is ended; elsewhere they are handed on unaltered
+    every `FLUSH_SECONDS`, and a line is ended where Ctrl-C cuts it, unless its reader has stopped reading.
 
     Args:
         out: to write to.
         characters: to write.
         ready: they are made for a terminal already.
+        of_bytes: the model writes bytes, so that the last character may be cut.
         ends_line: whether the line is ended elsewhere too, as a program wants it that waits for its end.
         goes_on: whether more is written after Ctrl-C, so that a slow reader is waited for.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     ends_line = ends_line or is_terminal
     if is_terminal and not ready:
-        characters = (visible(character) for character, _ in _without_cr((each, 0.0) for each in characters))
+        characters = (visible(character) for character, _ in _as_shown(((each, 0.0) for each in characters), of_bytes))
     try:
         for last in characters:
             out.write(to_bytes(last))
@@ -122,12 +132,12 @@ def write_stream(
         out.flush()
 
 
-def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n") -> None:
-    """Write whole texts, each ended by a line feed, with a separator between them."""
+def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n", *, of_bytes: bool = False) -> None:
+    """Write whole texts, each ended by a line feed, with a separator between them; see `write_stream`."""
     is_terminal = out.isatty()
     with _until_ctrl_c(out):
         for number, text in enumerate(texts):
-            shown = visible(text) if is_terminal else text
+            shown = visible(text[: len(text) - (num_cut(text) if of_bytes else 0)]) if is_terminal else text
             end = "" if text.endswith("\n") else "\n"
             out.write(to_bytes((separator if number else "") + shown + end))
             out.flush()
@@ -205,6 +215,21 @@ def _firsts(job: Job) -> range:
     """The numbers of the samples that begin a block of those that are computed side by side."""
     most = MOST_AT_ONCE // (job.processes * max(_length(job), 1))
     return range(0, job.num_samples, max(1, min(job.at_once, most, -(-job.num_samples // job.processes))))
+
+
+def _as_shown(drawn: Iterable[Drawn], of_bytes: bool) -> Iterator[Drawn]:
+    """What a terminal shows of the characters."""
+    return _without_cr(_without_cut(drawn) if of_bytes else drawn)
+
+
+def _without_cut(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
+    """Leave out the bytes at the end that begin a character: what comes behind one that is not text is waited for."""
+    held: list[Drawn] = []
+    for each in drawn:
+        held.append(each)
+        while len(held) > (LONGEST_CUT if "\udc80" <= each[0] <= "\udcff" else 0):
+            yield held.pop(0)
+    yield from held[: len(held) - num_cut("".join(character for character, _ in held))]
 
 
 def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
