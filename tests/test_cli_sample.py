@@ -747,6 +747,31 @@ def test_a_pattern_in_the_other_unicode_form_is_told(sample, checkpoint, pattern
 
 
 @pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [
+        ("tin|nap Tuna", "T"),
+        ("[A-Z][a-z]+|[\\S]in", "[A-Z]"),
+        ("[A-Za-z]{3}|(?:\\x54)", "\\x54"),
+        ("(?i)Tin", ""),
+        ("\\S\\D.", ""),
+    ],
+)
+def test_capitals_in_a_pattern_are_told_where_the_model_s_text_is_in_lowercase(sample, trained, pattern, shown):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    small = {
+        "characters": "\n abcdefghijklmnopqrstu",
+        "text": {**contents["text"], "lowercase": True},
+    }
+    torch.save({**contents, **small}, trained / "small.pt")
+    told = (
+        f"--match has {shown!r}, and the model's text is in lowercase; write small letters, or (?i) before the pattern"
+    )
+    for checkpoint, is_told in (("small.pt", shown != ""), ("words.pt", False)):
+        result = sample("--match", pattern, "-q", checkpoint=checkpoint)
+        assert (result.returncode, result.stderr.decode()) == (0, f"charrnn: {told}\n" * is_told)
+
+
+@pytest.mark.parametrize(
     ("form", "typed", "pattern"),
     [
         ("none", "u\u0308+", "u\u0308+"),

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, NoReturn
 
 from charrnn.errors import ConfigError
@@ -108,6 +109,15 @@ class Pattern:
         """The places in an alphabet of the characters that a single one stands for; never one of a line's end."""
         expression = _compile(one.source, re.IGNORECASE if self.ignore_case else 0)
         return [found.start() for found in expression.finditer(alphabet) if found[0] not in self.line_end]
+
+    def in_other_case(self, alphabet: str) -> list[str]:
+        """The single characters, in order, that stand for none of an alphabet, but would in the other case."""
+        either = replace(self, ignore_case=True)
+        return [
+            one.source
+            for one in dict.fromkeys(_ones(self.root))
+            if either.members(one, alphabet) and not self.members(one, alphabet)
+        ]
 
 
 def parse_pattern(text: str, line_end: str = "\n") -> Pattern:
@@ -221,6 +231,15 @@ class _Parser:
     def _refuse(self, why: str) -> NoReturn:
         """Raise an error that tells what the next character does wrong."""
         raise ConfigError(f"--match is {shown(self._text)}; its character {self._place + 1} {why} ({_KNOWN})")
+
+
+def _ones(node: Node) -> Iterator[One]:
+    """The single characters of a part, in order."""
+    if isinstance(node, One):
+        yield node
+    else:
+        for part in (node.part,) if isinstance(node, Repeat) else node.parts:
+            yield from _ones(part)
 
 
 def _counts(repeat: re.Match[str]) -> tuple[int, int | None]:

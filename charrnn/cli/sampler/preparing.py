@@ -13,7 +13,7 @@ from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
-from charrnn.cli.sampler.warning import warn_of_form, warn_of_lacking, warn_of_other_forms, warn_of_stops
+from charrnn.cli.sampler.warning import warn_of_case, warn_of_form, warn_of_lacking, warn_of_other_forms, warn_of_stops
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import KnownLines, Rules
@@ -105,6 +105,7 @@ def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None
     pattern = form.pattern_of(flags.match)
     match = LineMatch.build(pattern, form.encoder, form.allowed, ends_by_cr_lf=form.has_cr_lf)
     warn_of_form(pattern, form.encoder)
+    warn_of_case(pattern, form)
     return match if flags.interactive else match.after(prompt, flags.given_length)  # asked of all that will be typed
 
 

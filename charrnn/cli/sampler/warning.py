@@ -49,6 +49,18 @@ def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
         write_error(f"--match has {_in_both_forms(typed, known)}; write {written} in the pattern{in_class}")
 
 
+def warn_of_case(pattern: str, form: Form) -> None:
+    """Say on stderr where a pattern has capitals, and the model's text was brought to lowercase."""
+    from charrnn.generation.patterns import parse_pattern, shown  # here: most samples start without
+
+    if form.text.lowercase:
+        for source in parse_pattern(pattern).in_other_case(form.encoder.characters)[:1]:
+            write_error(
+                f"--match has {shown(source)}, and the model's text is in lowercase; write small letters, or (?i) "
+                "before the pattern"
+            )
+
+
 def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
     """Say on stderr which characters are allowed or forbidden in vain.
 
