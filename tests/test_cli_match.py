@@ -111,6 +111,38 @@ def test_a_stop_leaves_whole_lines(sample):
     assert result.stdout.decode() == (before if re.fullmatch(PATTERN, cut) else before.removesuffix(cut))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["Tin [^e]*", "--lines", 2, "--stop", "e"], "no lines that fit --match hold it"),
+        (
+            ["Tin", "-n", 30, "--stop", r"\n\n"],
+            "no lines that fit --match hold it; with a | at its end the pattern fits empty lines too",
+        ),
+        (["Tin|", "--stop", r"\n\n"], "it takes more than 1 line; give more --lines, or --length instead"),
+        (
+            ["Tin|", "--lines", 2, "--stop", r"\nTin\nT"],
+            "it takes more than 2 lines; give more --lines, or --length instead",
+        ),
+        (["Tin|", "--lines", 2, "--stop", r"\nTin\n"], ""),
+        (["Tin|", "--stop", r"\n\n", "-n", 400], ""),
+        (["Tin e?[an]*", "--lines", 2, "--stop", "e"], ""),
+        (["Tin|", "--stop", r"\n\n", "--novel", "none.txt", "--lines", 1], ""),
+    ],
+)
+def test_a_stop_that_no_lines_that_fit_can_hold_is_told(sample, trained, arguments, why):
+    (trained / "none.txt").write_text("\n")
+    result = sample("-q", "-t", 3, "--match", *arguments)
+    stop = arguments[arguments.index("--stop") + 1].replace(r"\n", "\n")
+    told = f"charrnn: --stop {stop!r} can end no text: {why}\n" if why else ""
+    assert (result.returncode, result.stderr.decode()) == (0, told)
+
+
+def test_where_no_stop_can_come_a_larger_length_is_not_advised(sample):
+    told = sample("--match", "Tin", "-n", 30, "--stop", "e").stderr.decode()
+    assert told == "charrnn: --stop 'e' can end no text: no lines that fit --match hold it\nseed 3\n"
+
+
 def test_json_tells_the_line_its_log_probabilities_and_why_it_ended(sample):
     records = [
         json.loads(line)

@@ -1,5 +1,6 @@
 """Samples held to a pattern: what is drawn, where it ends, and what it goes on from."""
 
+import itertools
 import re
 
 import numpy as np
@@ -203,6 +204,23 @@ def test_the_prompt_s_last_line_is_a_part_of_the_first():
 def test_what_cannot_come_to_fit_is_told_before_anything_is_drawn(pattern, prompt, length, allowed, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         held_to(pattern, prompt=prompt, length=length, allowed=allowed)
+
+
+@pytest.mark.parametrize("encoder", [CharEncoder("ab\n"), RETURNS])
+@pytest.mark.parametrize("pattern", ["a{2,3}", "a*|b", "(ab)+", "a?b?", "b[ab]b", "ba|"])
+def test_a_text_may_stand_in_lines_that_fit_exactly_if_some_such_lines_hold_it(encoder, pattern):
+    """All texts of up to three characters, looked for in all lines of up to four, three by three."""
+    match = LineMatch.build(pattern, encoder, ends_by_cr_lf=encoder is RETURNS)
+    words = ["".join(word) for size in range(5) for word in itertools.product("ab", repeat=size)]
+    fitting = [word + ("\r\n" if encoder is RETURNS else "\n") for word in words if re.fullmatch(pattern, word)]
+    texts = {"".join(lines) for lines in itertools.product(fitting, repeat=3)}
+    for text in ("".join(text) for size in (1, 2, 3) for text in itertools.product(encoder.characters, repeat=size)):
+        assert match.may_hold(text) == any(text in lines for lines in texts), text
+
+
+def test_what_cannot_be_drawn_to_its_end_is_held_by_no_line():
+    match = LineMatch.build("ab|acd", LINED, tuple(LINED.encode_list("abc\n")))
+    assert [match.may_hold(text) for text in ("ab", "\nab", "ac", "c")] == [True, True, False, False]
 
 
 def test_log_probabilities_are_the_model_s_own():

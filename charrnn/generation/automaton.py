@@ -113,6 +113,20 @@ class Automaton:
         fitting = _union(places for one, places in self._places.items() if self._pattern.members(one, character))
         return self._lay_on(state.ahead & fitting)
 
+    def may_hold(self, ids: Sequence[int]) -> bool:
+        """Whether characters, which can be drawn, may follow one another in lines that fit, and in their ends.
+
+        Each place of the pattern counts as one that a line gets to: so it may be true of what no line holds.
+        """
+        starts = [self._state((1 << len(self._follow)) - 1, True)]
+        starts += [self._within_end(self._line_end[1:])] * (len(self._line_end) > 1)
+        return any(self._goes_on(state, ids) for state in starts)
+
+    def _goes_on(self, state: PatternState | None, ids: Sequence[int]) -> bool:
+        for character in ids:
+            state = None if state is None else self.step(state, character)
+        return state is not None and state.distance < UNREACHABLE
+
     def _lay_on(self, places: int) -> PatternState | None:
         """The state after a character that was laid on some places; None if there are none."""
         if not places:

@@ -121,6 +121,10 @@ class LineMatch:
         state, num_read = self._read(line)
         return num_read == len(line) and state.complete
 
+    def may_hold(self, text: str) -> bool:
+        """Whether a text of characters that can be drawn may stand in lines that fit; see `Automaton.may_hold`."""
+        return self.automaton.may_hold(self.encoder.encode_list(text))
+
     def _read(self, line: str) -> tuple[PatternState, int]:
         """The state after as many of a line's characters as can begin a match, and how many they are."""
         state, automaton = self.automaton.start, self.automaton

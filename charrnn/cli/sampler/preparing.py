@@ -13,7 +13,14 @@ from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
-from charrnn.cli.sampler.warning import warn_of_case, warn_of_form, warn_of_lacking, warn_of_other_forms, warn_of_stops
+from charrnn.cli.sampler.warning import (
+    may_come,
+    warn_of_case,
+    warn_of_form,
+    warn_of_lacking,
+    warn_of_other_forms,
+    warn_of_stops,
+)
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import KnownLines, Rules
@@ -67,10 +74,10 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     warn_of_lacking(flags, form)
     options = _options(flags, form)
     form = form.limited_to(options.allowed)
-    rules = _rules(flags, form, prompt)
     match = _line_match(flags, form, prompt)
+    rules = _rules(flags, form, prompt, match)
     is_stopped = bool(rules.stops) and options.last_temperature is None
-    warn_of_stops(flags.stop, form)
+    warn_of_stops(flags, form, match)
     return Job(
         sampler=Sampler(model, opening, options, seed, match),
         form=form,
@@ -136,11 +143,11 @@ def _end_of_another(stops: Sequence[str], form: Form) -> str:
     return max(ends, key=len, default="")
 
 
-def _rules(flags: SampleFlags, form: Form, prompt: str) -> Rules:
+def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None) -> Rules:
     """What can end a sample behind a prompt before its length, and which lines are left out of it."""
     stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
-    written = tuple(stop for stop in stops if all(map(form.writes, stop)))
-    if written and flags.match is not None and flags.is_endless and not form.writes("\n"):
+    written = tuple(stop for stop in stops if may_come(stop, form, match))
+    if written and match is not None and flags.is_endless and not form.writes("\n"):
         raise ConfigError(
             "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "
             "its end; give a length" + r", or allow \n" * ("\n" in form.encoder)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from unicodedata import category
 
 from charrnn.cli.sampler.flags import SampleFlags
@@ -15,6 +16,10 @@ from charrnn.loading import Other
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import ends_lines_by_cr_lf, other_forms
+from charrnn.wording import number_of
+
+if TYPE_CHECKING:
+    from charrnn.generation.matching import LineMatch
 
 
 def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
@@ -33,12 +38,31 @@ def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
             )
 
 
-def warn_of_stops(typed: Sequence[str], form: Form) -> None:
-    """Say on stderr which texts can end nothing, since the model never writes one of their characters."""
-    for stop in map(form.of, typed):
-        never = "".join(dict.fromkeys(c for c in stop if not form.writes(c)))
-        if never:
-            write_error(f"--stop {stop!r} can end no text: the model never writes {describe_characters(never)}")
+def may_come(stop: str, form: Form, match: LineMatch | None) -> bool:
+    """Whether a stop may stand in what a model writes, in lines that fit a pattern where there is one."""
+    return all(map(form.writes, stop)) and (match is None or match.may_hold(stop))
+
+
+def warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
+    """Say on stderr which texts can end nothing: the model, or a pattern for its lines, or their number, has none."""
+    for typed in flags.stop:
+        if why := _why_never(typed, flags, form, match):
+            write_error(f"--stop {form.of(typed)!r} can end no text: {why}")
+
+
+def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | None) -> str:
+    """Why a stop never comes; nothing where it may."""
+    stop = form.of(typed)
+    if never := "".join(dict.fromkeys(c for c in stop if not form.writes(c))):
+        return f"the model never writes {describe_characters(never)}"
+    if match is not None and not any(may_come(each, form, match) for each in form.stops_of(typed)):
+        is_blank = "\n\n" in stop.replace("\r", "") and not match.fits("")
+        empty = "; with a | at its end the pattern fits empty lines too" if is_blank else ""
+        return f"no lines that fit --match hold it{empty}"
+    lines = None if flags.novel else flags.wanted_lines  # beside which empty ones may come
+    if lines is not None and stop[:-1].count("\n") >= lines:
+        return f"it takes more than {number_of(lines, 'line')}; give more --lines, or --length instead"
+    return ""
 
 
 def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
