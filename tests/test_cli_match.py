@@ -179,7 +179,7 @@ def test_in_a_conversation_a_line_may_be_longer_than_the_length_by_what_is_typed
     result = sample("--match", "Tin tuna nap t(in|una)", "-n", 4, "-i", "-q", input=b"T\nTin tuna nap \n")
     assert result.stdout in (b"Tin tuna nap tin\n", b"Tin tuna nap tuna\n")
     told = "--length is 4, and a line that fits --match 'Tin tuna nap t(in|una)' takes at least 15 more"
-    assert (result.returncode, result.stderr.decode()) == (0, f"charrnn: {told}\n")
+    assert (result.returncode, result.stderr.decode()) == (1, f"charrnn: {told}\n")
 
 
 def test_in_a_conversation_a_line_may_begin_with_what_is_typed_alone(sample):

@@ -1049,7 +1049,7 @@ def test_bytes_that_are_not_text_are_no_stack_trace_in_a_conversation(trained):
         cwd=trained, input=b"Ti\xff\nTi\n", capture_output=True, timeout=60,
         env={**clean_environment(), "PYTHONIOENCODING": "utf-8:strict"},
     )  # fmt: skip
-    assert run.returncode == 0
+    assert run.returncode == 1
     assert run.stdout.startswith(b"Ti")
     assert run.stderr.startswith(b"charrnn: prompt has byte 0xFF, which this model never saw (")
 
@@ -1093,7 +1093,8 @@ def test_interactive_continues_each_line_of_stdin(sample):
     assert first[0].startswith("Tin")
     assert "\nBa" in second
     assert result.stderr.decode().splitlines()[1].startswith("charrnn: prompt has 'é'")
-    assert result.returncode == 0
+    assert result.returncode == 1, "which tells a program that a text is missing"
+    assert sample("-i", "-n", 10, input=b"Tin\nBa\n").returncode == 0
 
 
 def test_interactive_continues_the_same_beginning_in_another_way_each_time(sample):
@@ -1202,10 +1203,13 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal
         read_until(master, typed + b"aaa")
         os.write(master, b"\x03")
     read_until(master, b"> ")
+    os.write(master, b"9\n")
+    read_until(master, b"> ")
     os.write(master, b"\x04")
     read_terminal(master)
-    assert process.wait(timeout=60) == 0
-    said = process.stderr.read()
+    assert process.wait(timeout=60) == 0, "who typed it has seen that 9 was not continued"
+    said, refused, _ = process.stderr.read().partition(b"charrnn: prompt has '9'")
+    assert refused
     assert said.removesuffix(b"D leaves\n") == told
 
 

@@ -169,7 +169,8 @@ def sample(
     if flags.interactive:
         from charrnn.cli.sampler.interactive import converse
 
-        converse(job, flags.unknown, flags.checkpoint, quiet=flags.quiet)
+        if not converse(job, flags.unknown, flags.checkpoint, quiet=flags.quiet) and not sys.stdin.isatty():
+            raise typer.Exit(1)  # for a program that cannot see which text is missing
         return
     if flags.as_json:
         shortfall = write_json(out, job, with_log_probabilities=flags.logprobs)

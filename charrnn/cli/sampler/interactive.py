@@ -24,7 +24,7 @@ from charrnn.text.decoding import BOM, prepare
 from charrnn.text.options import BYTE
 
 
-def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
+def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
     """Read beginnings from standard input until it ends, and continue each.
 
     Ctrl-C ends the text that is being written, not the conversation, unless the beginnings come from a file, which
@@ -36,13 +36,16 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
         checkpoint: how the user calls the model.
         quiet: whether to say neither how to type nor, where a length was given, which text fell short of its lines or
             its stop.
+
+    Returns:
+        Whether every beginning could be continued.
     """
     with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
         import readline  # noqa: F401
     if not quiet and sys.stdin.isatty():
         leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
         write_line(sys.stderr, f"type a beginning, then Enter; Ctrl-C stops a text or drops a line, {leaves}")
-    number = 0
+    number, is_each_continued = 0, True
     for line in _lines():
         try:
             typed = fit_prompt(prepare(line, job.form.text), job.form.encoder, unknown, checkpoint, IN_CONVERSATION)
@@ -50,6 +53,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             match, length = _after(beginning, job)
         except CharRNNError as error:
             write_error(str(error))
+            is_each_continued = False
             continue
         sampler = replace(job.sampler, match=match)
         if typed:
@@ -67,6 +71,7 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> None:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)
             tell_short(shortfall, replace(job, length=length))
+    return is_each_continued
 
 
 def _after(beginning: str, job: Job) -> tuple[LineMatch | None, int | None]:
