@@ -25,6 +25,12 @@ SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
 """Variation selectors ask for another form of the character before. Dropping them, or anything of category Cf, goes
 unseen."""
 
+VOICED = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")
+"""A half-width katakana with its voicing mark, which are one character in full width."""
+
+TATWEEL = "\N{ARABIC TATWEEL}"
+"""What stretches an Arabic word, and is no letter of it."""
+
 STRAY_LINE_ENDS = 0.05
 """By how much of the one the numbers of LF and CR may differ, at most, in a text whose lines end by both."""
 
@@ -34,9 +40,9 @@ def to_nearest(text: str, encoder: CharEncoder) -> str:
 
     That is the same letter with its accent as a character of its own or within it, in the other case or without its
     accent, what a ligature or a sign is made of, or another form of a quotation mark, a dash, a space or a line's end,
-    or of what is of full width; nothing, for what cannot be seen.
+    or of what is of full width; nothing, for what cannot be seen or but stretches a word.
     """
-    text = with_known_line_ends(text, encoder)
+    text = VOICED.sub(lambda found: _in_full_width(found[0], encoder), with_known_line_ends(text, encoder))
     behind = _behind_letters(text)
     if behind:
         text = re.sub(f"[^{behind}]?[{behind}]+", lambda found: _nearest_accents(found[0], encoder), text)
@@ -122,8 +128,12 @@ def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
     return "".join(c for c in composed if c in encoder or not unicodedata.combining(c))
 
 
+def _in_full_width(pair: str, encoder: CharEncoder) -> str:
+    return pair if all(c in encoder for c in pair) else unicodedata.normalize("NFKC", pair)
+
+
 def _nearest(character: str, encoder: CharEncoder) -> str:
-    if unicodedata.category(character) == "Cf" or character in SELECTORS:
+    if unicodedata.category(character) == "Cf" or character in SELECTORS or character == TATWEEL:
         return ""
     return next((known for known in _relatives(character) if known and all(c in encoder for c in known)), character)
 
