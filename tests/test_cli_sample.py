@@ -1154,6 +1154,14 @@ def test_a_prompt_of_which_nothing_is_left_is_told(sample):
     assert sample("-p", "Q9a", "--unknown", "skip", "-n", 9, "-q").stderr == b""
 
 
+@pytest.mark.parametrize("flags", [["-p", "Q9Qa"], ["-i"]])
+def test_what_is_skipped_of_a_prompt_is_told_unless_it_is_to_be_quiet(sample, flags):
+    told = "--unknown skip leaves 3 characters out of the prompt: 'Q' (U+0051), '9' (U+0039)\n"
+    result = sample(*flags, "--unknown", "skip", "-n", 9, "--seed", 1, input=b"Q9Qa\na\n")
+    assert (result.returncode, sorted(result.stderr.decode().splitlines(True))) == (0, [told, "seed 1\n"])
+    assert sample(*flags, "--unknown", "skip", "-n", 9, "-q", input=b"Q9Qa\n").stderr == b""
+
+
 def test_interactive_echoes_a_beginning_that_is_not_continued(sample):
     assert sample("-i", "-n", 0, "-q", input=b"Tin\nBa\n").stdout == b"Tin\nBa\n"
 

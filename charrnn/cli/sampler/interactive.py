@@ -48,7 +48,8 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
     number, is_each_continued = 0, True
     for line in _lines():
         try:
-            typed = fit_prompt(prepare(line, job.form.text), job.form.encoder, unknown, checkpoint, IN_CONVERSATION)
+            prepared, encoder = prepare(line, job.form.text), job.form.encoder
+            typed = fit_prompt(prepared, encoder, unknown, checkpoint, IN_CONVERSATION, quiet=quiet)
             beginning = job.prompt + typed
             match, length = _after(beginning, job)
         except CharRNNError as error:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from charrnn.cli.common.hints import told_where_listed
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
+from charrnn.escape import quoted
 from charrnn.standard_input import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import in_known_form, to_nearest
 from charrnn.text.options import BYTE, TextOptions
+from charrnn.wording import number_of
 
 if TYPE_CHECKING:
     from charrnn.generation.endings import Rules
@@ -67,8 +70,10 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, enco
     return text.removesuffix(end)  # as the shell's $(...) does: echo ends its line
 
 
-def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_backslash: str = IN_SHELL) -> str:
-    """Bring a prompt to the characters that a model knows; where none is left of it, that is told.
+def fit_prompt(
+    prompt: str, encoder: CharEncoder, unknown: str, model: str, of_backslash: str = IN_SHELL, *, quiet: bool = False
+) -> str:
+    """Bring a prompt to the characters that a model knows; what is skipped of it is told, and where none is left.
 
     Args:
         prompt: any text; where the model has but the other Unicode form of a letter, that stands for it.
@@ -77,6 +82,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_b
             one stands for them.
         model: how the user calls it, for the message.
         of_backslash: what the message says of a backslash.
+        quiet: whether not to say what is skipped, unless it is all.
 
     Raises:
         CharRNNError: characters are left that the model does not know.
@@ -85,7 +91,7 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_b
     if unknown == "nearest":
         fitted = to_nearest(fitted, encoder)
     if unknown == "skip":
-        fitted = "".join(character for character in fitted if character in encoder)
+        fitted = _skip(fitted, encoder, quiet=quiet)
     lacking = encoder.lacking(fitted)
     if lacking:
         help_ = UNKNOWN_RULES[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
@@ -96,3 +102,13 @@ def fit_prompt(prompt: str, encoder: CharEncoder, unknown: str, model: str, of_b
     if prompt and not fitted:
         write_error(f"--unknown {unknown} leaves nothing of the prompt, of which the model knows no character")
     return fitted
+
+
+def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
+    """What a model knows of a prompt, of which the rest is told."""
+    known = "".join(character for character in prompt if character in encoder)
+    if known and len(known) < len(prompt) and not quiet:
+        skipped = number_of(len(prompt) - len(known), "character")
+        described = describe_characters(encoder.without_own_id(prompt))
+        write_line(sys.stderr, f"--unknown skip leaves {skipped} out of the prompt: {quoted(described)}")
+    return known
