@@ -160,7 +160,8 @@ def free_three_cores():
 def test_texts_end_their_line_and_stand_apart(tmp_path):
     with open(tmp_path / "out", "wb") as out:
         write_texts(out, ["one", "two\n", "three"])
-    assert (tmp_path / "out").read_bytes() == b"one\n\ntwo\n\nthree\n"
+        write_texts(out, ["1", "2\r", "3\r\n"], "", line_end="\r\n")
+    assert (tmp_path / "out").read_bytes() == b"one\n\ntwo\n\nthree\n1\r\n2\r\n3\r\n"
 
 
 @pytest.mark.parametrize("length", ["-1", "1000000"])
@@ -642,9 +643,21 @@ def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, retur
     texts = [json.loads(line)["text"] for line in many.splitlines()]
     assert all(re.fullmatch("([A-Z][a-z]+ [a-z ]*\r\n)*([A-Z][a-z]+ [a-z ]*)?", text) for text in texts)
     short = sample("--match", "[A-Z]", "--seed", 1, "-q", "-n", 2, "-N", 2, checkpoint=returns).stdout.decode()
-    assert re.fullmatch("[A-Z]\n\n[A-Z]\n", short), "no text ends in half a line's end"
+    assert re.fullmatch("[A-Z]\r\n\r\n[A-Z]\r\n", short), "no text ends in half a line's end"
     flags = ["--match", "[A-Z][a-z ]{9}", "--lines", 2, "--forbid", r"\r"]
     assert re.fullmatch("([A-Z][a-z ]{9}\n){2}", sample(*flags, checkpoint=returns).stdout.decode())
+
+
+def test_texts_end_their_lines_and_stand_apart_as_the_lines_of_the_model_end(sample, returns):
+    flags = ["-n", 40, "--seed", 1, "-q", "--stop", r"\n"]
+    one, two = sample(*flags, "-N", 2, "--separator", r"\0", checkpoint=returns).stdout.decode().split("\0")
+    assert one.count("\n") == two.count("\n") == one.count("\r\n") == two.count("\r\n") == 1
+    for separator, between in (([], "\r\n"), (["--separator", r"-\n\r\n"], "-\r\n\r\n"), (["--separator", ""], "")):
+        assert sample(*flags, "-N", 2, *separator, checkpoint=returns).stdout.decode() == one + between + two
+    spared = sample("-n", 40, "--seed", 1, "-q", "-N", 2, "--forbid", r"\r", checkpoint=returns).stdout
+    assert b"\r" not in spared
+    talk = sample("-i", *flags, checkpoint=returns, input=b"Tin\nBa\n").stdout.decode()
+    assert re.fullmatch("Tin[^\r\n]*\r\nBa[^\r\n]*\r\n", talk)
 
 
 def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):

@@ -83,6 +83,15 @@ class Form:
                 pieces[place] = "".join(map(self._in_pattern, letters(piece[place % 2 :])))
         return "".join(pieces)
 
+    @property
+    def line_end(self) -> str:
+        """What ends a line."""
+        return "\r\n" if self.has_cr_lf else "\n"
+
+    def separator_of(self, typed: str) -> str:
+        """What is typed to stand between texts, the lines of which end as theirs do."""
+        return with_cr_lf(unescape(typed)) if self.has_cr_lf else unescape(typed)
+
     def with_line_ends(self, text: str) -> str:
         """A text with the line ends of this form."""
         return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)

@@ -66,8 +66,8 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
         with contextlib.nullcontext() if is_of_file else contextlib.suppress(KeyboardInterrupt):
             opening = typed if job.echo else ""
             characters = itertools.chain(opening, (character for character, _ in drawn))
-            of_bytes = job.form.encoder.unit == BYTE
-            write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, ends_line=True, goes_on=not is_of_file)
+            of_bytes, line_end = encoder.unit == BYTE, job.form.line_end
+            write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, line_end=line_end, goes_on=not is_of_file)
         if not quiet or job.length_is_chosen:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)

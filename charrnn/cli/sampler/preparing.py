@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from charrnn.cli.common.backslashes import unescape
 from charrnn.cli.sampler.checking import STREAMS_AT_ONCE
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
@@ -87,7 +86,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
         length=_length(flags, contents, match, is_stopped=is_stopped),
         rules=rules if match is None else replace(rules, fits=match.fits),
         num_samples=flags.num_samples,
-        separator="\n" if flags.separator is None else unescape(flags.separator),
+        separator=form.separator_of(r"\n" if flags.separator is None else flags.separator),
         at_once=STREAMS_AT_ONCE[flags.device],
         processes=processes,
         length_is_chosen=flags.length_is_chosen,

@@ -60,9 +60,9 @@ def write_many(out: BinaryIO, job: Job) -> Shortfall:
 
     if job.rules.are_none:
         whole = (job.opening + text for text in _whole_texts(job))
-        write_texts(out, whole, separator=job.separator, of_bytes=of_bytes)
+        write_texts(out, whole, job.separator, line_end=job.form.line_end, of_bytes=of_bytes)
     else:
-        write_texts(out, texts(), separator=job.separator, of_bytes=of_bytes)
+        write_texts(out, texts(), job.separator, line_end=job.form.line_end, of_bytes=of_bytes)
     return shortfall
 
 
@@ -94,7 +94,7 @@ def write_stream(
     *,
     ready: bool = False,
     of_bytes: bool = False,
-    ends_line: bool = False,
+    line_end: str = "",
     goes_on: bool = False,
 ) -> None:
     """Write characters as they come.
@@ -108,11 +108,12 @@ def write_stream(
         characters: to write.
         ready: they are made for a terminal already.
         of_bytes: the model writes bytes, so that the last character may be cut.
-        ends_line: whether the line is ended elsewhere too, as a program wants it that waits for its end.
+        line_end: what ends the line elsewhere too, as a program wants it that waits for its end; empty for nothing.
         goes_on: whether more is written after Ctrl-C, so that a slow reader is waited for.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
-    ends_line = ends_line or is_terminal
+    if is_terminal:
+        line_end = "\n"
     if is_terminal and not ready:
         characters = (visible(character) for character, _ in _as_shown(((each, 0.0) for each in characters), of_bytes))
     try:
@@ -124,23 +125,28 @@ def write_stream(
     except KeyboardInterrupt:
         if not goes_on:
             _stop_waiting(out)
-        ends_line = ends_line or last != ""
+        line_end = line_end or "\n" * (last != "")
         raise
     finally:
-        if ends_line and last != "\n":
-            out.write(b"\n")
+        out.write(_missing(line_end, last).encode())
         out.flush()
 
 
-def write_texts(out: BinaryIO, texts: Iterable[str], separator: str = "\n", *, of_bytes: bool = False) -> None:
-    """Write whole texts, each ended by a line feed, with a separator between them; see `write_stream`."""
+def write_texts(
+    out: BinaryIO, texts: Iterable[str], separator: str = "\n", *, line_end: str = "\n", of_bytes: bool = False
+) -> None:
+    """Write whole texts, each of which ends its line, with a separator between them; see `write_stream`."""
     is_terminal = out.isatty()
     with _until_ctrl_c(out):
         for number, text in enumerate(texts):
             shown = visible(text[: len(text) - (num_cut(text) if of_bytes else 0)]) if is_terminal else text
-            end = "" if text.endswith("\n") else "\n"
-            out.write(to_bytes((separator if number else "") + shown + end))
+            out.write(to_bytes((separator if number else "") + shown + _missing(line_end, text)))
             out.flush()
+
+
+def _missing(line_end: str, text: str) -> str:
+    """What a text lacks of its line's end."""
+    return "" if text.endswith("\n") else line_end.removeprefix("\r") if text.endswith("\r") else line_end
 
 
 @contextlib.contextmanager
