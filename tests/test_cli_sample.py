@@ -1234,6 +1234,23 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal
     assert said.removesuffix(b"D leaves\n") == told
 
 
+@pytest.mark.parametrize("variables", [{"LC_ALL": "C"}, {"LANG": "C", "PYTHONCOERCECLOCALE": "0"}])
+def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, start, variables):
+    pytest.importorskip("readline")
+    master, slave = pty.openpty()
+    words = ["sample", "words.pt", "-i", "-q", "-n", 3, "--allow", "a"]
+    plain = {name: value for name, value in clean_environment().items() if not name.startswith(("LC_", "LANG"))}
+    process = start(trained, *words, stdin=slave, stdout=slave, env={**plain, "TERM": "xterm", **variables})
+    os.close(slave)
+    shown = read_until(master, b"> ")
+    os.write(master, "Tin\u00e9\x7f\n".encode())
+    shown = read_until(master, b"> ", shown, times=2)
+    os.write(master, b"\x04")
+    read_terminal(master)
+    assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+    assert b"\nTinaaa\r\n" in shown
+
+
 def in_terminal(folder, *arguments, **environment):
     """What `charrnn sample words.pt` shows on a terminal."""
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "--seed", "1", *arguments]

@@ -34,17 +34,15 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
         unknown: what becomes of characters that the model lacks; see `fit_prompt`.
         checkpoint: how the user calls the model.
-        quiet: whether to say neither how to type nor, where a length was given, which text fell short of its lines or
-            its stop.
+        quiet: whether to say neither how to type nor what is skipped nor, where a length was given, which text fell
+            short of its lines or its stop.
 
     Returns:
         Whether every beginning could be continued.
     """
-    with contextlib.suppress(ImportError):  # arrow keys and history, where Python has them
-        import readline  # noqa: F401
+    _begin_editing()
     if not quiet and sys.stdin.isatty():
-        leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
-        write_line(sys.stderr, f"type a beginning, then Enter; Ctrl-C stops a text or drops a line, {leaves}")
+        _tell_how()
     number, is_each_continued = 0, True
     for line in _lines():
         try:
@@ -58,9 +56,9 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
             continue
         sampler = replace(job.sampler, match=match)
         if typed:
-            sampler = replace(sampler, prompt=job.before + job.form.encoder.encode_list(beginning))
+            sampler = replace(sampler, prompt=job.before + encoder.encode_list(beginning))
         ending = Ending(job.rules, beginning)
-        drawn = draw_characters(sampler, job.form.encoder, length, ending, number, with_log_probabilities=False)
+        drawn = draw_characters(sampler, encoder, length, ending, number, with_log_probabilities=False)
         number += 1
         is_of_file = _is_of_file()
         with contextlib.nullcontext() if is_of_file else contextlib.suppress(KeyboardInterrupt):
@@ -73,6 +71,21 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
             shortfall.add(ending, job.rules)
             tell_short(shortfall, replace(job, length=length))
     return is_each_continued
+
+
+def _tell_how() -> None:
+    leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
+    write_line(sys.stderr, f"type a beginning, then Enter; Ctrl-C stops a text or drops a line, {leaves}")
+
+
+def _begin_editing() -> None:
+    """Arrow keys and history where Python has them, by characters of UTF-8, as all that is typed is read."""
+    with contextlib.suppress(ImportError):
+        import locale
+        import readline  # noqa: F401
+
+        if os.name != "nt" and locale.nl_langinfo(locale.CODESET).upper() not in ("UTF-8", "UTF8"):
+            os.environ["LC_ALL"] = "C.UTF-8"  # which readline asks anew for each line
 
 
 def _after(beginning: str, job: Job) -> tuple[LineMatch | None, int | None]:
