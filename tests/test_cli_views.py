@@ -180,7 +180,9 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
     assert "most frequent" in run_in(trained, "inspect", "odd.pt").stdout
     described = run_in(trained, "inspect", "odd.pt", "--json").stdout
     assert "\\ud" not in described, "no lone surrogate"
-    assert len(json.loads(described)["characters"]) == len(characters)
+    card = json.loads(described)
+    assert len(card["characters"]) == len(characters)
+    assert card["names"] == list(found["embeddings"]["places"])
 
 
 def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):

@@ -77,6 +77,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "num_parameters": count_parameters(contents.model),
         "parameters": [asdict(weight) for weight in parameter_table(contents)],
         "characters": contents.encoder.characters,
+        "names": contents.encoder.names,
         "text": asdict(contents.text),
         "best": _describe_best(subject),
         "baseline": _describe_baseline(measured),

@@ -56,7 +56,7 @@ MOST_MAPPED = 120
 MOST_LISTED = 200
 """Of a vocabulary, the most frequent."""
 
-LEFT_OUT = ("parameters", "characters", "made")
+LEFT_OUT = ("parameters", "characters", "names", "made")
 """Of the card: the page shows it otherwise, or in part."""
 
 DEFAULT_TOP_K = 5
