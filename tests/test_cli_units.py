@@ -67,6 +67,15 @@ def test_a_character_of_several_bytes_is_as_surprising_as_its_bytes_together(fol
     assert all(len(one["top"]) == 2 for one in known)
 
 
+def test_bytes_that_are_no_characters_are_told_apart_by_number_in_json(folder):
+    (folder / "odd.txt").write_bytes(b"T\xff\xc3")
+    seen = show(folder, "bytes", "--text-file", "odd.txt", "--top-k", 99)["surprise"]["characters"]
+    assert [one["char"] for one in seen] == ["T", "<0xFF>", "<0xC3>"]
+    guesses = [guess for guess, _ in seen[0]["top"]]
+    assert len(set(guesses)) == len(guesses)
+    assert {f"<0x{byte:02X}>" for byte in "🦊".encode()} < set(guesses)
+
+
 def test_each_line_is_read_as_if_it_were_alone(folder):
     whole = show(folder, "lines", "--text", "Banana tin\nSole")["surprise"]["characters"]
     alone = show(folder, "lines", "--text", "Sole")["surprise"]["characters"]

@@ -175,7 +175,13 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
     found = json.loads(run.stdout.decode("utf-8", "strict"))
     assert len(found["embeddings"]["places"]) == len(characters) + 1
     assert {"<0xC3>", "<0xE9>", "\ufffd", "<rare>"} < set(found["embeddings"]["places"])
-    assert {"<rare>", "\ufffd"} < {name for name, _ in found["surprise"]["characters"][0]["top"]}
+    seen = found["surprise"]["characters"]
+    assert [one["char"] for one in seen] == ["T", "<0xE9>", "n"]
+    assert {name for name, _ in seen[0]["top"]} == set(found["embeddings"]["places"])
+    cell = json.loads(run_in(trained, "inspect", "odd.pt", "--cell", "0:1", *asked[:2], "--json").stdout)["cells"][0]
+    assert cell["characters"] == ["T", "<0xE9>", "n"]
+    rows = run_in(trained, "inspect", "odd.pt", *asked).stdout.splitlines()[4:-2]
+    assert "".join(row[0] for row in rows).count("\ufffd") == 4, "one sign for each of two bytes, the mark, the rare"
     assert "<rare>" in run_in(trained, "inspect", "odd.pt", "--embeddings").stdout
     assert "most frequent" in run_in(trained, "inspect", "odd.pt").stdout
     described = run_in(trained, "inspect", "odd.pt", "--json").stdout

@@ -17,7 +17,7 @@ from charrnn.analysis.losses import require_finite, surprisals, window_length
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import recall_text
 from charrnn.softmax import softmax
-from charrnn.text.encoder import RARE, UNKNOWN_MARK, CharEncoder
+from charrnn.text.encoder import RARE, CharEncoder
 from charrnn.text.options import CHARACTER
 from charrnn.text.unknowns import Readable
 
@@ -32,7 +32,8 @@ class SeenCharacter:
     Attributes:
         character: itself.
         bits: its surprisal.
-        guesses: the likeliest characters in its place, each with its probability, the likeliest first.
+        guesses: the likeliest characters in its place, each with its probability, the likeliest first; a byte that is
+            but a part of a character is spelled as one that is not text, see `charrnn.text.encoder.name_byte`.
     """
 
     character: str
@@ -65,6 +66,7 @@ def follow(
     ids = np.concatenate([[beginning], readable.ids]).astype(np.int64)
     recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
     state = model.initial_state()
+    spelled = [_spelled(encoder, i) for i in range(len(encoder))]
     values: list[float] = []
     guesses: list[tuple[tuple[str, float], ...]] = []
     step = window_length(model.config, 1)
@@ -73,7 +75,7 @@ def follow(
         place = slice(start, start + len(targets))
         logits, state = model.forward(ids[place, None], state, None if recalled is None else recalled[place])
         values += surprisals(logits[:, 0], targets).tolist()
-        guesses += [_guesses(row, encoder, top_k) for row in logits[:, 0]]
+        guesses += [_guesses(row, spelled, top_k) for row in logits[:, 0]]
     require_finite(np.array(values))
     known = iter(_by_character(values, guesses, encoder, readable))
     seen: list[SeenCharacter] = []
@@ -101,17 +103,16 @@ def _by_character(
     return list(zip(sums, [guesses[start] for start in starts], strict=True))
 
 
-def _guesses(logits: Any, encoder: CharEncoder, top_k: int) -> tuple[tuple[str, float], ...]:
+def _guesses(logits: Any, spelled: Sequence[str], top_k: int) -> tuple[tuple[str, float], ...]:
     if not top_k:
         return ()
     shares = softmax(logits)
     likeliest = np.argsort(-shares, kind="stable")[:top_k]
-    return tuple((_spelled(encoder, int(i)), float(shares[i])) for i in likeliest)
+    return tuple((spelled[i], float(shares[i])) for i in likeliest)
 
 
 def _spelled(encoder: CharEncoder, i: int) -> str:
-    """The character of an id, or what all rare ones are called; a byte that is only a part of one has none."""
+    """The character of an id, or what all rare ones are called; a byte that is but a part of one as if alone."""
     if i == encoder.unknown_id:
         return RARE
-    character = encoder.spelled[i]
-    return character if encoder.unit == CHARACTER or character.isascii() else UNKNOWN_MARK
+    return encoder.spelled[i] if encoder.unit == CHARACTER else encoder.decode([i])

@@ -72,7 +72,7 @@ class CharEncoder:
     @property
     def names(self) -> list[str]:
         """What each id is called, each by another name, shape (V,): its character, or what no UTF-8 holds by number."""
-        return [*map(_name, self.characters), *[RARE] * self.has_unknown]
+        return [*map(name_byte, self.characters), *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:
@@ -262,7 +262,7 @@ def num_cut(text: str) -> int:
     return len(decoder.getstate()[0])
 
 
-def _name(character: str) -> str:
+def name_byte(character: str) -> str:
     """A character, or the number of what no UTF-8 holds: a byte that was not text, or another lone surrogate."""
     if not "\ud800" <= character <= "\udfff":
         return character

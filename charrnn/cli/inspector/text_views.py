@@ -32,7 +32,7 @@ from charrnn.errors import CharRNNError, ConfigError, CorpusError
 from charrnn.escape import quoted
 from charrnn.generation.unprompted import first_id
 from charrnn.standard_input import name_of
-from charrnn.text.encoder import RARE, UNKNOWN_MARK
+from charrnn.text.encoder import UNKNOWN_MARK, name_byte
 from charrnn.wording import number_of
 
 SHOWN_CHARACTERS = 2_000
@@ -63,7 +63,9 @@ def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> V
         "read": len(text),
         "of": whole,
         "bits_per_char": mean_bits(seen),
-        "characters": [{"char": one.character, "bits": round(one.bits, 4), "top": _top(one)} for one in seen],
+        "characters": [
+            {"char": name_byte(one.character), "bits": round(one.bits, 4), "top": _top(one)} for one in seen
+        ],
     }
     tinted = tuple(
         Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
@@ -100,7 +102,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
         "unit": unit_name(unit),
         "text": piece.source,
         "left_out": piece.left_out,
-        "characters": list(piece.text),
+        "characters": [name_byte(character) for character in piece.text],
         "values": [round(float(value), 4) for value in values],
         "follows": [{"feature": f.feature, "effect": f.effect} for f in followed],
     }
@@ -191,12 +193,12 @@ def scale_of(values: Values) -> float:
 
 
 def _top(one: SeenCharacter) -> list[list[Any]]:
-    return [[character, round(share, 5)] for character, share in one.guesses]
+    return [[name_byte(character), round(share, 5)] for character, share in one.guesses]
 
 
 def _sign(guess: str) -> str:
     """One sign for a guess, as there is room for one."""
-    return UNKNOWN_MARK if guess == RARE else guess
+    return guess if len(name_byte(guess)) == 1 else UNKNOWN_MARK
 
 
 def _draw_surprise(seen: Sequence[SeenCharacter], cut: str, width: int, colour: bool, top_k: int) -> list[str]:

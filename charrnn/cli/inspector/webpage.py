@@ -37,7 +37,7 @@ from charrnn.errors import DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.unprompted import write_sample
 from charrnn.storage.outputs import check_replaceable, write_whole
-from charrnn.text.encoder import CharEncoder
+from charrnn.text.encoder import CharEncoder, name_byte
 from charrnn.text.options import CHARACTER
 from charrnn.wording import number_of
 
@@ -263,7 +263,8 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
         groups.append({"units": [unit_name(unit) for unit in gates]})
     rounded = np.rint(values / scale * 127).astype(np.int8)
     return {
-        "extent": _extent(watched.piece.first(length)), "characters": list(watched.text[:length]), "groups": groups,
+        "extent": _extent(watched.piece.first(length)), "groups": groups,
+        "characters": [name_byte(character) for character in watched.text[:length]],
         "first": unit_name(named[0] if named else seen.units[0]), "size": size, "scale": scale,
         "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
     }  # fmt: skip
