@@ -323,6 +323,8 @@ def test_json_holds_every_text_on_one_line_that_commands_nothing(text):
     replaced = "".join(c if unicodedata.category(c) != "Cs" else "\ufffd" for c in text)
     exact = {} if replaced == text else {"bytes": base64.b64encode(to_bytes(text)).decode()}
     assert json.loads(line.encode("utf-8")) == {"text": replaced, **exact}
+    prompted = json.loads(to_json({"prompt": text}))
+    assert prompted == {"prompt": replaced, **({"prompt_bytes": exact["bytes"]} if exact else {})}
     assert len(line.splitlines()) == 1
     assert not [c for c in line if unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in BIDI_COMMANDS]
 

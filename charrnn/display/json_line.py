@@ -15,16 +15,23 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 """What no UTF-8 can hold. U+DC80 to U+DCFF stand for bytes that are no text: https://peps.python.org/pep-0383/."""
 
 
+_EXACT = {"text": "bytes", "prompt": "prompt_bytes"}
+"""The field for the bytes of each field of a record that may be a text with bytes that are no text."""
+
+
 def to_json(record: Any) -> str:
     """One line of JSON; what would command a terminal is escaped, and a byte that is no text becomes U+FFFD.
 
     Where a record's `text` has such bytes, it gets a field `bytes` too, unless it has one: in base64, the text as it
-    is, in UTF-8.
+    is, in UTF-8. For those of a `prompt` there is `prompt_bytes`.
     """
-    text = record.get("text") if isinstance(record, Mapping) and "bytes" not in record else None
-    if isinstance(text, str) and _SURROGATES.search(text):
-        from charrnn.text.encoder import to_bytes  # imports numpy, which the errors of a command line need not wait for
+    for name, exact in _EXACT.items() if isinstance(record, Mapping) else ():
+        text = record.get(name)
+        if exact not in record and isinstance(text, str) and _SURROGATES.search(text):
+            from charrnn.text.encoder import (
+                to_bytes,
+            )  # imports numpy, for which the errors of a command line never wait
 
-        record = {**record, "bytes": base64.b64encode(to_bytes(text)).decode("ascii")}
+            record = {**record, exact: base64.b64encode(to_bytes(text)).decode("ascii")}
     line = _SURROGATES.sub("\ufffd", json.dumps(record, ensure_ascii=False))
     return _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
