@@ -242,6 +242,7 @@ def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, rec
     write_json(out, reciting("abc"), with_log_probabilities=True)
     record = json.loads(out.getvalue())
     assert record["logprobs"] == [0.0] * 9 + [None]
+    assert record["mean_logprob"] is None, "that of the others would be of a likelier text"
     monkeypatch.setattr(
         writing, "draw_samples", lambda *_, **__: [Sample(0, "a", [-0.1, -0.100009]), Sample(1, "", [])]
     )

@@ -20,6 +20,7 @@ from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.samples import Sample, draw_characters
 from charrnn.generation.side_by_side import ENDED
+from charrnn.metrics import finite_or_none
 from charrnn.text.encoder import LONGEST_CUT, num_cut, to_bytes
 from charrnn.text.options import BYTE
 
@@ -71,21 +72,26 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
     shortfall = Shortfall()
     for sample in _samples(job, with_log_probabilities=True):
         shortfall.add(sample, job.rules)
-        finite = [value for value in sample.log_probabilities if math.isfinite(value)]
+        values = sample.log_probabilities
         record = {
             "sample": sample.number,
             "prompt": job.prompt,
             "text": sample.text,
-            "mean_logprob": round(sum(finite) / len(finite), 5) if finite else None,
+            "mean_logprob": _rounded(sum(values) / len(values)) if values else None,
             "seed": job.sampler.seed,
             "stop_reason": sample.reason,
         }
         if with_log_probabilities:
-            record["logprobs"] = [round(x, 5) if math.isfinite(x) else None for x in sample.log_probabilities]
+            record["logprobs"] = [_rounded(value) for value in values]
         with _until_ctrl_c(out):
             out.write(to_bytes(to_json(record) + "\n"))
             out.flush()
     return shortfall
+
+
+def _rounded(log_probability: float) -> float | None:
+    """A log-probability as JSON can hold it, which has no infinity."""
+    return finite_or_none(round(log_probability, 5))
 
 
 def write_stream(
