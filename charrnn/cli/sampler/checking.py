@@ -54,7 +54,7 @@ def _check_inputs(flags: SampleFlags) -> None:
     sources = {"the checkpoint": flags.checkpoint, "the prompt": flags.prompt, "--prompt-file": flags.prompt_file}
     asking = [name for name, path in sources.items() if path == STDIN]
     asking += ["--novel" for path in flags.novel if path == STDIN]
-    asking += [f"--mix {entry}" for entry in flags.mix if entry.rpartition(":")[0] == STDIN]
+    asking += [f"--mix {entry}" for entry, path in zip(flags.mix, flags.mixed, strict=True) if path == STDIN]
     asking += ["--interactive"] if flags.interactive else []
     if len(asking) > 1:
         raise ConfigError(f"{asking[0]} and {asking[1]} cannot both come from standard input")

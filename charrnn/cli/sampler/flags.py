@@ -42,8 +42,13 @@ class SampleFlags:
 
     @property
     def inputs(self) -> list[str | None]:
-        """All that is read but what is mixed in, each a path or "-", and a prompt that is typed."""
-        return [self.checkpoint, self.prompt, self.prompt_file, *self.novel]
+        """All that is read, each a path or "-", and a prompt that is typed."""
+        return [self.checkpoint, *self.mixed, self.prompt, self.prompt_file, *self.novel]
+
+    @property
+    def mixed(self) -> list[str]:
+        """The path of each model that is mixed in; empty where it has none."""
+        return [entry.rpartition(":")[0] for entry in self.mix]
 
     @property
     def reads_prompt(self) -> bool:
