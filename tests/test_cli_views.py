@@ -220,6 +220,8 @@ def test_a_copied_file_is_found_out(inspect, trained):
     assert result["sample"]["copied"]["80"] == 1
     assert inspect("--novelty", "copy.txt").stdout.count("\n") < 15
     assert (result["text"], result["of"]) == ("copy.txt", 200)
+    (trained / "new.txt").write_text("§§§")
+    assert "the longest stretches here" not in inspect("--novelty", "new.txt").stdout
 
 
 def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_at(trained):
@@ -311,6 +313,10 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--score", "-", "--corpus", "-"], "standard input can be one thing only"),
         (["--text-file", ""], "a file's name is empty"),
         (["--novelty", ""], "a file's name is empty"),
+        (["--novelty", "0"], "--novelty is 0; it must be at least 1 and at most 20,000"),
+        (["--novelty", "20001"], "--novelty is 20001; it must be at least 1 and at most 20,000"),
+        (["--novelty", "9999999999"], "9999999999: no such file"),
+        (["--novelty", os.devnull], "/dev/null: no characters to look for; give more"),
         (["--novelty", "٣", "--encoding", "latin-1"], "٣: no such file"),
         (["--text", "Tin", "--top-k", "3", "--cell", "0:1"], "--top-k goes with a text that is coloured by surprise"),
         (["--verify", "--score", "words.txt"], "--verify stands alone; leave --score out"),

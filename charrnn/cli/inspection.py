@@ -76,7 +76,11 @@ def inspect(
     ] = False,
     novelty: Annotated[
         str | None,
-        typer.Option(metavar="FILE|N", help="Find what a sample of up to 20,000 characters copies.", **UNSAID),
+        typer.Option(
+            metavar="FILE|N",
+            help="How much of a file, or of N sampled characters, stands in the training text; 20,000 at most.",
+            **UNSAID,
+        ),
     ] = None,
     member: Annotated[
         int | None,

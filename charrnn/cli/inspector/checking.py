@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from charrnn.cli.inspector.flags import ON_A_TEXT, InspectFlags, is_number
+from charrnn.cli.inspector.flags import MAX_JUDGED, ON_A_TEXT, InspectFlags, is_number
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range, flag_name
 from charrnn.standard_input import STDIN
@@ -61,6 +61,8 @@ def _check_values(flags: InspectFlags) -> None:
     check_choice("unknown", flags.unknown, RULES)
     check_range("top_k", flags.top_k, Range(0))
     check_range("member", flags.member, Range(0))
+    if flags.novelty is not None and is_number(flags.novelty):
+        check_range("novelty", int(flags.novelty), Range(1, MAX_JUDGED))
 
 
 def _check_scoring(flags: InspectFlags) -> None:

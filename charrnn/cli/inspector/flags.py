@@ -10,6 +10,9 @@ VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty"
 HELD = ("neurons", "cell", "gates")
 """Flags that look at all that a model does while it reads."""
 
+MAX_JUDGED = 20_000
+"""Characters that --novelty looks for in the training text, at most."""
+
 ON_A_TEXT = (*HELD, "gradients")
 """Flags that look at a model while it reads; a text that is given is what it reads."""
 
@@ -59,5 +62,5 @@ class InspectFlags:
 
 
 def is_number(text: str) -> bool:
-    """Whether a flag's value that may be a file's name is a whole number."""
-    return text.isascii() and text.isdecimal()
+    """Whether a flag's value that may be a file's name is a whole number; one of ten digits or more is a name."""
+    return text.isascii() and text.isdecimal() and len(text) < 10

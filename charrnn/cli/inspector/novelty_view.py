@@ -8,14 +8,14 @@ from typing import Any
 
 from charrnn.analysis.losses import Watch
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
-from charrnn.cli.inspector.flags import is_number
+from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.display.widths import cut
-from charrnn.errors import CharRNNError
+from charrnn.errors import CharRNNError, CorpusError
 from charrnn.escape import quoted
 from charrnn.generation.unprompted import write_sample
 from charrnn.standard_input import name_of
@@ -23,9 +23,6 @@ from charrnn.text.documents import read_text
 from charrnn.text.encoder import AT_ONCE, Ids
 
 SAMPLE_SEED = 1
-MAX_JUDGED = 20_000
-"""Characters that are looked for in the text, at most."""
-
 LONGEST_CHARACTER = 4
 """Of UTF-8, in bytes."""
 
@@ -51,11 +48,13 @@ def novelty_view(subject: Subject, wanted: str) -> View:
         wanted: a file, or how many characters to sample; bytes, where these are the unit.
 
     Raises:
-        CharRNNError: the training text is not there to compare with.
+        CharRNNError: the training text is not there to compare with, or nothing is to be compared.
     """
     text_learned = require_text(subject)
     is_length = is_number(wanted)
     text = _sample(subject, wanted) if is_length else _as_learned(read_text(wanted, subject.text_options), subject)
+    if not text:
+        raise CorpusError(f"{'the sample' if is_length else name_of(wanted)}: no characters to look for; give more")
     judged = text[:MAX_JUDGED]
     held_out = _beginning(text_learned.held_out, subject, len(judged) + 1)
     are_cut = [is_length or len(text) > len(judged), len(held_out) > len(judged)]
@@ -95,10 +94,8 @@ def _as_learned(text: str, subject: Subject) -> str:
 
 def _sample(subject: Subject, wanted: str) -> str:
     """Write as many characters, or bytes, as are wanted."""
-    length = int(wanted) if len(wanted.lstrip("0")) < 10 else MAX_JUDGED  # Python reads no number of 5,000 digits
-    contents = subject.contents
-    counts = contents.corpus.counts
-    return write_sample(subject.writer, contents.encoder, counts, min(length, MAX_JUDGED), seed=SAMPLE_SEED)
+    encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
+    return write_sample(subject.writer, encoder, counts, int(wanted), seed=SAMPLE_SEED)
 
 
 def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> list[str]:
@@ -116,14 +113,9 @@ def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> 
             ["lines that stand in it", _share(found.copied_lines), _share(yardstick.copied_lines)],
         ]
     lines = format_columns(["stands in the training text", "here", "held-out text"], rows, width)
-    longest = [f"{len(stretch):>4}  {quoted(stretch)}" for stretch in found.longest]
-    return [
-        *wrapped(f"here: {name}", width),
-        *lines,
-        "",
-        "the longest stretches here",
-        *(cut(line, max(width, 20)) for line in longest),
-    ]
+    longest = [cut(f"{len(stretch):>4}  {quoted(stretch)}", max(width, 20)) for stretch in found.longest]
+    shown = ["", "the longest stretches here", *longest] if longest else []
+    return [*wrapped(f"here: {name}", width), *lines, *shown]
 
 
 def _beginning(ids: Ids, subject: Subject, length: int) -> str:
