@@ -224,6 +224,15 @@ def test_a_copied_file_is_found_out(inspect, trained):
     assert "the longest stretches here" not in inspect("--novelty", "new.txt").stdout
 
 
+def test_a_number_that_is_a_files_name_too_is_one_of_characters_and_that_is_said(inspect, trained):
+    (trained / "30").write_text(make_text(20_000)[1000:1200])
+    number, file = inspect("--novelty", "30"), inspect("--novelty", "./30")
+    told = "--novelty 30 is a number of characters to sample; for the file of that name, write ./30\n"
+    assert number.stdout.startswith("here: the sample\n")
+    assert file.stdout.startswith("here: ./30\n")
+    assert (number.stderr, file.stderr) == (told, "")
+
+
 def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_at(trained):
     told = "what the model that it began with had learned from is not looked at"
     contents = torch.load(trained / "words.pt", weights_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
@@ -64,3 +65,10 @@ class InspectFlags:
 def is_number(text: str) -> bool:
     """Whether a flag's value that may be a file's name is a whole number; one of ten digits or more is a name."""
     return text.isascii() and text.isdecimal() and len(text) < 10
+
+
+def told_of_number(novelty: str | None) -> str:
+    """What to say where --novelty has a number and a file is called so; else nothing."""
+    if novelty is None or not is_number(novelty) or not os.path.exists(novelty):
+        return ""
+    return f"--novelty {novelty} is a number of characters to sample; for the file of that name, write ./{novelty}"
