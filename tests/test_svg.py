@@ -73,6 +73,7 @@ def test_a_picture_is_of_one_text_and_replaces_nothing_else(trained):
     for arguments, message in {
         ("--svg", "a.svg"): "--svg draws one text; give --text or --text-file alone, or one --cell",
         ("--svg", "a.svg", "--cell", "0:1", "--cell", "0:2"): "--svg draws one text",
+        ("--svg", "a.svg", "--cell", "0:1", "--cell", "0:2", "--text-file", "gone.txt"): "--svg draws one text",
         ("--svg", "notes.txt", "--text", "Tin"): "notes.txt: exists and is not a picture of charrnn",
     }.items():
         result = run(trained, *arguments)

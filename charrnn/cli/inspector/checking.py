@@ -95,12 +95,20 @@ def _check_outputs(flags: InspectFlags) -> None:
             raise ConfigError(f"--{name} writes a file; leave --json out")
     if flags.svg is not None and flags.html is not None:
         raise ConfigError("--svg and --html both write a file; give one of them")
-    if flags.svg is not None and (others := [name for name in flags.views if name not in PICTURED]):
-        raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
+    if flags.svg is not None:
+        _check_picture(flags)
     if flags.export is not None:
         from charrnn.cli.inspector.exporting import check_export
 
         check_export(flags.export)
+
+
+def _check_picture(flags: InspectFlags) -> None:
+    """Refuse a picture of what is no coloured text, or of none, or of several."""
+    if others := [name for name in flags.views if name not in PICTURED]:
+        raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
+    if not flags.views or len(flags.cell) > 1:
+        raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
 
 
 def _check_reading(flags: InspectFlags) -> None:

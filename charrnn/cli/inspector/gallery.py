@@ -35,7 +35,6 @@ from charrnn.cli.inspector.watching import (
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_line
 from charrnn.display.svg import MARK, picture
-from charrnn.errors import ConfigError
 from charrnn.escape import quoted
 from charrnn.standard_input import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
@@ -80,20 +79,17 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     """Write the one text that the flags have coloured as an SVG picture.
 
     Raises:
-        ConfigError: they ask for none, or for several.
         OutputError: something else is there, or it cannot be written.
     """
     check_replaceable(path, MARK, "a picture", "--svg")  # before the work
     given = read_given([subject], flags)
     (piece,) = read_pieces([subject], given, flags)
-    found = [view for view in make_views(subject, given, piece, flags) if view.tinted]
-    if len(found) != 1:
-        raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
-    shown = " ".join([found[0].name, *([found[0].data["unit"]] if "unit" in found[0].data else [])])
-    drawn = picture(found[0].tinted, f"{subject.name}: {shown}")
+    (view,) = make_views(subject, given, piece, flags)
+    shown = " ".join([view.name, *([view.data["unit"]] if "unit" in view.data else [])])
+    drawn = picture(view.tinted, f"{subject.name}: {shown}")
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
-    if found[0].cut:
-        write_line(sys.stderr, found[0].cut)
+    if view.cut:
+        write_line(sys.stderr, view.cut)
     print(path)
 
 
