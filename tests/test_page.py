@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from html import unescape
 from importlib import resources
 
@@ -17,12 +17,13 @@ from conftest import make_text, random_model, run_charrnn, train_briefly
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector import webpage
 from charrnn.cli.inspector.cards import show_card
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.subject import Subject, read_subjects
 from charrnn.cli.inspector.webpage import LONGEST_STRETCH, MOST_GUESSES
 from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render
 from charrnn.display.svg import picture
-from charrnn.errors import OutputError
+from charrnn.errors import CharRNNError, OutputError
 
 HOSTILE = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">&lt;\u2028 {{style}}"
@@ -434,6 +435,20 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     monkeypatch.setattr(webpage, "MOST_EVALUATIONS", 4)
     assert webpage._thinned(list(range(11))) == [1, 4, 7, 10]
     assert webpage._thinned([1, 2]) == [1, 2]
+
+
+def test_what_a_page_is_to_read_is_looked_for_before_the_work(trained, tmp_path, monkeypatch):
+    shutil.copy(trained / "words.pt", tmp_path)  # away from its text
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(webpage, "_sample", lambda *_: pytest.fail("a sample is written"))
+    none = {field.name: None for field in fields(InspectFlags)}
+    for flag, message in (
+        ({"text_file": "gone.txt"}, "gone.txt: no such file"),
+        ({"novelty": "9"}, "nothing to compare"),
+    ):
+        (subject,) = read_subjects(["words.pt"])
+        with pytest.raises(CharRNNError, match=message):
+            webpage.collect(subject, InspectFlags(**{**none, **flag}))
 
 
 def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained, tmp_path):

@@ -19,7 +19,7 @@ from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
-from charrnn.cli.inspector.novelty_view import novelty_view
+from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.text_views import (
     gates_view,
@@ -78,6 +78,9 @@ def write_report(subject: Subject, path: str, flags: InspectFlags) -> None:
 
 def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     """All values of the page; what was to be in it and cannot be is told by the reason."""
+    given = read_given([subject], flags)  # before the work
+    if flags.novelty is not None:
+        require_text(subject)
     card = {name: value for name, value in describe(subject).items() if name not in LEFT_OUT}
     del card["corpus"]["counts"]
     data: dict[str, Any] = {
@@ -96,7 +99,6 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
         data["samples"] = [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES]
     except DivergenceError as error:
         data["absent"]["samples"] = _cause(error)
-    given = read_given([subject], flags)
     asked = set(flags.asked_for(*ON_A_TEXT))
     everything = not asked and not flags.embeddings and flags.novelty is None
     if subject.own_text is None:
