@@ -125,7 +125,7 @@ class Ending:
     Attributes:
         takes_text: whether `feed_text` may take the place of `feed`.
         reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
-        lines: whole lines that were written.
+        lines: whole lines that came, one whose line feed belongs to a stop included.
         refused: known lines left out.
         surplus: the last characters that `feed_text` took which do not belong to the sample; none until it has ended.
     """

@@ -23,7 +23,7 @@ class Sample:
         text: what was drawn.
         log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
         reason: "length", "stop", "lines", or "match" where no character can follow by the pattern.
-        lines: whole lines of it.
+        lines: whole lines that came; see `charrnn.generation.endings.Ending`.
         refused: known lines left out of it.
     """
 
