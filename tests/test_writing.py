@@ -276,7 +276,7 @@ def test_processes_that_share_texts_neither_fold_the_weights_nor_read_the_prompt
 
     own = os.getpid()
     monkeypatch.setattr(FoldedWeights, "__init__", once(FoldedWeights.__init__))
-    monkeypatch.setattr(sampling, "begin", once(sampling.begin))
+    monkeypatch.setattr(sampling, "Beginning", once(sampling.Beginning))
     model = numpy_twin(
         random_model(ModelConfig(vocab_size=3, cell="gru", hidden_size=8, num_layers=1, embedding_dim=4))
     )

@@ -43,14 +43,6 @@ class SamplingModel(Protocol):
         """
 
 
-def begin(model: SamplingModel, prompt: Sequence[int], options: SamplingOptions) -> Beginning:
-    """Read a prompt, ids of which there is at least one."""
-    read = model.batch_reader(1, None if options.recall_all else len(prompt))
-    for character in prompt:
-        logits = read(np.array([character]))
-    return Beginning(read, logits)
-
-
 def generate_one(
     read: Reader,
     prompt: Sequence[int],
@@ -124,7 +116,7 @@ class Sampler:
     def trace(self, course: Course, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
         return generate_one(
-            self.model.reader(None if self.options.recall_all else len(self.prompt)),
+            self.model.reader(self._own_from),
             self.prompt,
             generator=self._generator(number),
             options=self.options,
@@ -156,7 +148,15 @@ class Sampler:
 
     @cached_property
     def _beginning(self) -> Beginning:
-        return begin(self.model, self.prompt, self.options)
+        read = self.model.batch_reader(1, self._own_from)
+        for character in self.prompt:
+            logits = read(np.array([character]))
+        return Beginning(read, logits)
+
+    @property
+    def _own_from(self) -> int | None:
+        """The place from which a model that recalls goes back to short pieces alone; None where it goes back to all."""
+        return None if self.options.recall_all else len(self.prompt)
 
     def _generator(self, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number])
