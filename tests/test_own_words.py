@@ -1,5 +1,7 @@
 """What a model recalls of its own words while it writes: short pieces, and no phrase again and again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import numpy_twin, random_model
@@ -73,7 +75,7 @@ def longest_copy(ids):
 def test_a_model_that_believes_itself_does_not_go_round_in_circles():
     engine = numpy_twin(believing())
     for number in range(3):
-        ever_again = Sampler(engine, [0], SamplingOptions(temperature=0.5, recall_all=True), 1).stream(400, number)
+        ever_again = Sampler(engine, [0], SamplingOptions(temperature=0.5), 1, recall_all=True).stream(400, number)
         assert longest_copy(ever_again) > 200
         assert longest_copy(Sampler(engine, [0], SamplingOptions(temperature=0.5), 1).stream(400, number)) < 50
 
@@ -86,12 +88,13 @@ def test_every_way_to_write_recalls_alike(members, recall_all):
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     encoder = CharEncoder("abcde")
     mixed = MixedModel([Part(engine, encoder, 1.0)])
-    options = SamplingOptions(temperature=0.6, recall_all=recall_all)
+    options = SamplingOptions(temperature=0.6)
     prompt = [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
     by_torch = TorchCharRNN(model.config, weights, "cpu")
-    texts = [Sampler(way, prompt, options, 2).batch(range(3), 200).tolist() for way in (engine, by_torch, mixed)]
-    for way in (engine, mixed):
-        texts.append([list(Sampler(way, prompt, options, 2).stream(200, number)) for number in range(3)])
+    samplers = [Sampler(way, prompt, options, 2, recall_all=recall_all) for way in (engine, mixed, by_torch)]
+    texts = [sampler.batch(range(3), 200).tolist() for sampler in samplers]
+    for sampler in samplers[:2]:
+        texts.append([list(sampler.stream(200, number)) for number in range(3)])
     assert all(text == texts[0] for text in texts)
-    other = Sampler(engine, prompt, SamplingOptions(temperature=0.6, recall_all=not recall_all), 2)
+    other = replace(samplers[0], recall_all=not recall_all)
     assert other.batch(range(3), 200).tolist() != texts[0]

@@ -179,8 +179,8 @@ class Cycle:
 @pytest.mark.parametrize(("first", "last", "sure"), [(0, 1e4, 0), (1e4, 0, -1)])
 def test_over_lines_each_line_has_its_own_temperature_and_those_left_out_do_not_count(known, first, last, sure):
     encoder, rules = CharEncoder("ab\n"), Rules(lines=3, known_lines=KnownLines(known))
-    options = SamplingOptions(temperature=first, last_temperature=last, over_lines=3)
-    sampler = Sampler(Cycle(), [0], options, 1)
+    options = SamplingOptions(temperature=first, last_temperature=last)
+    sampler = Sampler(Cycle(), [0], options, 1, over_lines=3)
     samples = draw_samples(sampler, encoder, 1000, rules, range(40))
     assert not any("\n\n\n" in sample.text for sample in samples)
     lines = [[line for line in sample.text.split("\n")[:-1] if line] for sample in samples]

@@ -34,14 +34,11 @@ class SamplingOptions:
     Attributes:
         temperature: the logits are divided by it; below 1 bolder choices get rarer, 0 takes the best (greedy).
         last_temperature: what it changes to, evenly, by the end of the text; None: it stays.
-        over_lines: lines over which it does so, at least two; None: over the characters.
         top_k: choose among the k best only; None for all.
         top_p: choose among the fewest that together have this probability (Holtzman et al. 2020,
             https://arxiv.org/abs/1904.09751); None for all.
         min_p: choose among those with at least this share of the best one's probability; None for all.
         allowed: ids to choose among; None for all.
-        recall_all: whether a model that recalls goes back to long pieces of its own words too, as it does when it
-            reads; see `charrnn.memory`.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -49,12 +46,10 @@ class SamplingOptions:
 
     temperature: float = 0.8
     last_temperature: float | None = None
-    over_lines: int | None = None
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
     allowed: tuple[int, ...] | None = None
-    recall_all: bool = False
 
     def __post_init__(self) -> None:
         for temperature in (self.temperature, self.last_temperature):

@@ -47,7 +47,7 @@ def draw_samples(
     """
     pages = [_Page(Growing(encoder, sampler.course(length), Ending(rules, beginning))) for _ in numbers]
     steps = sampler.steps(numbers, [page.growing.course for page in pages])
-    is_heeded_at_once = rules.known_lines is not None or sampler.options.over_lines is not None
+    is_heeded_at_once = rules.known_lines is not None or sampler.over_lines is not None
     unfinished, drawn = pages, 0
     while unfinished:
         count = 1 if is_heeded_at_once else min(max(drawn // TAKEN_SHARE, 1), MOST_TAKEN)

@@ -97,6 +97,9 @@ class Sampler:
         options: how a character is chosen.
         seed: of all samples.
         match: what the lines of the samples must fit; None for anything.
+        over_lines: lines over which the temperature changes, at least two; None: over the characters.
+        recall_all: whether a model that recalls goes back to long pieces of its own words too, as it does when it
+            reads; see `charrnn.memory`.
     """
 
     model: SamplingModel
@@ -104,10 +107,12 @@ class Sampler:
     options: SamplingOptions
     seed: int
     match: LineMatch | None = None
+    over_lines: int | None = None
+    recall_all: bool = False
 
     def course(self, length: int | None) -> Course:
         """The way of one sample that is to be of so many characters; None for no end."""
-        return Course(length, self.options.over_lines)
+        return Course(length, self.over_lines)
 
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
         """One sample, id by id; without end where `length` is None and no pattern ends it."""
@@ -156,7 +161,7 @@ class Sampler:
     @property
     def _own_from(self) -> int | None:
         """The place from which a model that recalls goes back to short pieces alone; None where it goes back to all."""
-        return None if self.options.recall_all else len(self.prompt)
+        return None if self.recall_all else len(self.prompt)
 
     def _generator(self, number: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, number])

@@ -30,8 +30,8 @@ def count_circles(checkpoint: Path) -> Iterator[str]:
     for temperature in TEMPERATURES:
         counts = []
         for recall_all in (False, True):
-            options = SamplingOptions(temperature=temperature, recall_all=recall_all)
-            texts = map(encoder.decode, Sampler(model, prompt, options, 1).batch(range(NUM_TEXTS), LENGTH))
+            sampler = Sampler(model, prompt, SamplingOptions(temperature=temperature), 1, recall_all=recall_all)
+            texts = map(encoder.decode, sampler.batch(range(NUM_TEXTS), LENGTH))
             counts.append(sum(map(goes_round, texts)))
         yield (
             f"{checkpoint.name} at temperature {temperature}: of {NUM_TEXTS} texts of {LENGTH:,} characters "

@@ -72,13 +72,14 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     opening = _opening(flags, contents, form, prompt, before)
     warn_of_lacking(flags, form)
     options = _options(flags, form)
+    over_lines = _over_lines(flags, options)
     form = form.limited_to(options.allowed)
     match = _line_match(flags, form, prompt)
     rules = _rules(flags, form, prompt, match)
     is_stopped = bool(rules.stops) and options.last_temperature is None
     warn_of_stops(flags, form, match)
     return Job(
-        sampler=Sampler(model, opening, options, seed, match),
+        sampler=Sampler(model, opening, options, seed, match, over_lines=over_lines, recall_all=flags.recall_all),
         form=form,
         before=before,
         prompt=prompt,
@@ -176,23 +177,28 @@ def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> Know
 def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
     """How the next character is chosen."""
     temperature, last = _parse_temperature(flags.temperature)
-    if last is not None and flags.is_endless:
-        raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
-    over_lines = flags.wanted_lines if last is not None and flags.length_is_chosen else None
-    if over_lines == 1:
-        raise ConfigError(
-            "--temperature as a range runs over the lines, and there is one; give --length to run over that"
-        )
     return SamplingOptions(
         temperature=temperature,
         last_temperature=last,
-        over_lines=over_lines,
         top_k=flags.top_k,
         top_p=flags.top_p,
         min_p=flags.min_p,
         allowed=_allowed(flags, form),
-        recall_all=flags.recall_all,
     )
+
+
+def _over_lines(flags: SampleFlags, options: SamplingOptions) -> int | None:
+    """The lines over which the temperature changes; None where it changes over the characters, or not at all."""
+    if options.last_temperature is None:
+        return None
+    if flags.is_endless:
+        raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")
+    lines = flags.wanted_lines if flags.length_is_chosen else None
+    if lines == 1:
+        raise ConfigError(
+            "--temperature as a range runs over the lines, and there is one; give --length to run over that"
+        )
+    return lines
 
 
 def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
