@@ -151,7 +151,11 @@ def test_nothing_is_shown_before_a_text_that_is_too_short_or_gone_is_told(traine
 def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(inspect):
     result = json.loads(inspect("--gates", "--gradients", "--novelty", "300", "--embeddings", "--json").stdout)
     assert [gate["gate"] for gate in result["gates"]["gates"]] == ["input", "forget", "output"]
-    assert len(result["gates"]["gates"][0]["open"]) == 48
+    for gate in result["gates"]["gates"]:
+        assert len(gate["open"]) == len(gate["shut"]) == 48
+        assert gate["letter"] == gate["gate"][0]
+        assert gate["open_share"] == pytest.approx(sum(gate["open"]) / 48, abs=1e-4)
+        assert gate["shut_share"] == pytest.approx(sum(gate["shut"]) / 48, abs=1e-4)
     flows = {flow["part"]: flow for flow in result["gradients"]["flow"]}
     assert set(flows) == {"h", "c"}
     assert len(flows["h"]["norms"]) == 101

@@ -25,6 +25,7 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
+from charrnn.config import GATE_LETTERS
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
@@ -135,7 +136,8 @@ def gates_view(watched: Watched) -> View:
             f"{always_open} of {len(use.open)}", f"{always_shut} of {len(use.shut)}",
         ])  # fmt: skip
         data.append({
-            "layer": use.layer, "gate": use.gate, "mean": use.mean,
+            "layer": use.layer, "gate": use.gate, "letter": GATE_LETTERS[use.gate], "mean": use.mean,
+            "open_share": float(use.open.mean()), "shut_share": float(use.shut.mean()),
             "open": [round(float(share), 4) for share in use.open],
             "shut": [round(float(share), 4) for share in use.shut],
         })  # fmt: skip

@@ -30,7 +30,6 @@ from charrnn.cli.inspector.text_views import (
     unit_name,
 )
 from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
-from charrnn.config import GATE_LETTERS
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.display.page import MARK, render
 from charrnn.errors import DivergenceError
@@ -198,15 +197,9 @@ def _makers(watched: Watched, shown: Piece, flags: InspectFlags) -> dict[str, Ca
 
 def _gates(watched: Watched) -> list[dict[str, Any]]:
     """How each gate is used, in few enough points: of many units every second, or third, ..."""
-    found = []
-    for gate, use in zip(gates_view(watched).data["gates"], watched.gates, strict=True):
-        step = -(-len(gate["open"]) // MOST_POINTS)
-        found.append({
-            **gate, "open": gate["open"][::step], "shut": gate["shut"][::step], "step": step,
-            "open_share": float(use.open.mean()), "shut_share": float(use.shut.mean()),
-            "letter": GATE_LETTERS[use.gate],
-        })  # fmt: skip
-    return found
+    gates = gates_view(watched).data["gates"]
+    step = -(-watched.subject.contents.model.hidden_size // MOST_POINTS)
+    return [{**gate, "open": gate["open"][::step], "shut": gate["shut"][::step], "step": step} for gate in gates]
 
 
 def _alphabet(subject: Subject) -> dict[str, Any]:
