@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from charrnn.display.curves import sparkline
-from charrnn.display.widths import cell_width, picture, text_width
+from charrnn.display.widths import cell_width, glyph, text_width
 
 HEAT = (0, 230, 229, 228, 222, 216, 210, 203, 197)
 """Backgrounds (of a terminal's 256 colours) for 0 to 1, 1 to 2, ... and 8 or more; 0: none."""
@@ -128,5 +128,5 @@ def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
 
 
 def _pad(character: str, size: int) -> str:
-    shown = picture(character)
+    shown = glyph(character)
     return shown + " " * (size - text_width(shown))

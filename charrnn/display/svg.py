@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
-from charrnn.display.widths import PICTURES, cell_width
+from charrnn.display.widths import GLYPHS, cell_width
 from charrnn.escape import quoted
 
 MARK = "<!-- charrnn picture -->"
@@ -101,10 +101,9 @@ def _draw(one: Tinted, x: int, y: int, width: int) -> str:
 
 def _letter(character: str) -> str:
     """One harmless character that stands for any."""
-    if character in PICTURES:
-        return PICTURES[character]
-    shown = quoted(character) if unicodedata.category(character) != "Cn" else ""  # XML has no U+FFFF, and its like
-    return escape(shown) if len(shown) == 1 else "□"
+    shown = GLYPHS.get(character, quoted(character))
+    is_one = len(shown) == 1 and unicodedata.category(character) != "Cn"  # XML has no U+FFFF, and its like
+    return escape(shown) if is_one else "□"
 
 
 def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], str, bool]]:

@@ -10,7 +10,7 @@ from charrnn.escape import SIGNS, visible
 _CIRCLE, _FILLER = "◌", "\N{HANGUL CHOSEONG FILLER}"
 """What a mark lies on where it stands by itself, and a Hangul vowel or final, which take the columns of a first."""
 
-PICTURES = {
+GLYPHS = {
     "\n": "↵",
     "\t": "→",
     "\N{SOFT HYPHEN}": "¬",
@@ -20,10 +20,10 @@ PICTURES = {
 """What is drawn of characters that show nothing, in the place of one alone."""
 
 
-def picture(character: str) -> str:
-    """A harmless picture of a character by itself; what would lie over its neighbour gets something to lie on."""
-    if character in PICTURES:
-        return PICTURES[character]
+def glyph(character: str) -> str:
+    """What a character by itself is drawn as, harmless; what would lie over its neighbour gets something to lie on."""
+    if character in GLYPHS:
+        return GLYPHS[character]
     shown = visible(character)
     if not shown or text_width(shown):
         return shown
@@ -33,12 +33,12 @@ def picture(character: str) -> str:
 def grounded(text: str) -> str:
     """A harmless text in which what would lie over a space, or over nothing, gets something to lie on."""
     pairs = itertools.pairwise(" " + text)
-    return "".join(picture(c) if before == " " and not _width(c) else c for before, c in pairs)
+    return "".join(glyph(c) if before == " " and not _width(c) else c for before, c in pairs)
 
 
 def cell_width(character: str) -> int:
-    """Columns of a terminal that a character's picture takes."""
-    return text_width(picture(character))
+    """Columns of a terminal that a character's glyph takes."""
+    return text_width(glyph(character))
 
 
 def text_width(text: str) -> int:
