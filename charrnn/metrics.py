@@ -60,7 +60,7 @@ class Report:
         skipped: steps left out so far, because their loss or gradient was not finite.
         recoveries: how often training went back to its best weights so far, because the numbers went wrong.
         rewinds: how often it went back to them so far, with a lower rate, because they got no better.
-        trouble: what went wrong since the last report, in words; empty where nothing did.
+        trouble: what went wrong since the last report, in words, a line for each time; empty where nothing did.
     """
 
     step: int

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 
 import processes
 import pytest
@@ -135,6 +136,19 @@ def test_what_went_wrong_is_told_in_one_report_alone():
     go_back(run, "a test says so")
     told = [report.trouble for report in train(run)]
     assert [bool(trouble) for trouble in told] == [True] + [False] * (len(told) - 1)
+
+
+def test_all_that_went_wrong_since_the_last_report_is_told_in_the_next_one():
+    run = start(max_steps=40, evaluations=4)
+    take_step(run)
+    for reason in ("it is Monday", "it is Tuesday"):
+        go_back(run, reason)
+    told = next(train(run)).trouble.splitlines()
+    back = "back to the first weights with half the learning rate"
+    assert told == [
+        f"after step 1 it is Monday: {back} (1 of 3 tries)",
+        f"after step 1 it is Tuesday: {back} (2 of 3 tries)",
+    ]
 
 
 def test_before_the_first_evaluation_it_goes_back_to_the_first_weights():
@@ -422,12 +436,15 @@ def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_sa
     trained = processes.train(tmp_path, *flags, "--log", "log", prepare=_break_after_the_first_evaluation)
     assert trained.process.exitcode == 1
     assert trained.stderr.rstrip().endswith("; verse.pt keeps the best so far")
+    assert re.findall(r"^charrnn: after step .* \((\d) of 3 tries\)$", trained.stderr, re.M) == ["1", "2", "3"]
     contents = torch.load(tmp_path / "verse.pt", weights_only=True)
     best = [row["step"] for row in contents["history"]][-1]
     assert contents["training"]["step"] >= best > 0
     torch.testing.assert_close(contents["training"]["weights"], contents["weights"], rtol=0, atol=0)
     assert contents["training"]["health"]["tries"] == contents["training"]["health"]["skipped_in_row"] == 0
-    assert processes.train(tmp_path, "--resume", "--max-steps", 62).process.exitcode == 0
+    resumed = processes.train(tmp_path, "--resume", "--max-steps", 62)
+    assert resumed.process.exitcode == 0
+    assert "tries" not in resumed.stderr, "what was told once is not told again"
 
 
 def _break_after_the_first_evaluation():

@@ -32,7 +32,7 @@ class Health:
         steps: good steps since then.
         loss: moving average over `SMOOTHING_STEPS` of the training loss since then, in nats per character.
         lowest: the lowest value that this average had; infinity before there is one.
-        trouble: what went wrong since the last report, in words; empty where nothing did.
+        trouble: what went wrong since the last report, in words, a line for each time; empty where nothing did.
     """
 
     skipped: int = 0
@@ -49,6 +49,10 @@ class Health:
     def rate_share(self) -> float:
         """Factor on the learning rate."""
         return RECOVERY_SHARE**self.recoveries
+
+    def add_trouble(self, trouble: str) -> None:
+        """Add a line, of what has gone wrong, to those that are still to be told."""
+        self.trouble = f"{self.trouble}\n{trouble}" if self.trouble else trouble
 
     def observe(self, loss: float) -> None:
         """Take in the loss of a good step."""

@@ -23,7 +23,7 @@ from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.passes import forward_and_backward
-from charrnn.training.recovery import go_back, skip_step
+from charrnn.training.recovery import go_back, skip_step, take_trouble
 from charrnn.training.run import TrainingRun
 from charrnn.training.validation import copy_weights, measure_cold, validate
 
@@ -257,7 +257,6 @@ def _rewind(run: TrainingRun) -> None:
 
 def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:
     """Tell where a run stands, which has trained until this second of its own."""
-    trouble, run.health.trouble = run.health.trouble, ""
     highest_norm, run.highest_norm = run.highest_norm, 0.0
     training_seconds = trained_until - run.pace.seconds
     return Report(
@@ -282,7 +281,7 @@ def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = 
         skipped=run.health.skipped,
         recoveries=run.health.recoveries,
         rewinds=run.rewinds,
-        trouble=trouble,
+        trouble=take_trouble(run),
     )
 
 

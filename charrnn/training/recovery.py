@@ -33,7 +33,7 @@ def skip_step(run: TrainingRun, loss: float) -> None:
     if not (run.updates[0].seeks_scale and is_sound(loss)):
         health.skipped += 1
         if health.skipped == 1:
-            health.trouble = f"after step {run.step:,} one was skipped: its loss or gradient is not a number"
+            health.add_trouble(f"after step {run.step:,} one was skipped: its loss or gradient is not a number")
     if health.skipped_in_row >= BAD_STEPS:
         go_back(run, f"the loss or its gradient is not a number, {BAD_STEPS} times in a row")
 
@@ -60,7 +60,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
     weights = f"the best weights, of step {best.step:,}," if best and run.best_weights else "the first weights"
     run.health.recoveries = health.recoveries + 1
     run.health.tries = health.tries + 1
-    run.health.trouble = (
+    run.health.add_trouble(
         f"{where}: back to {weights} with half the learning rate ({run.health.tries} of {RECOVERIES} tries)"
     )
 
@@ -77,7 +77,14 @@ def restore_best(run: TrainingRun) -> None:
     for optimizer in run.optimizers:
         optimizer.state.clear()
     run.state = run.model.initial_state(run.num_lanes)
-    run.health = Health(skipped=run.health.skipped, recoveries=run.health.recoveries, recovered_at=run.step)
+    before = run.health
+    run.health = Health(before.skipped, recoveries=before.recoveries, recovered_at=run.step, trouble=before.trouble)
+
+
+def take_trouble(run: TrainingRun) -> str:
+    """What went wrong and is still to be told, a line for each time; it counts as told then."""
+    trouble, run.health.trouble = run.health.trouble, ""
+    return trouble
 
 
 def first_weights(run: TrainingRun) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
 from charrnn.training.loop import REWIND_AFTER, train
 from charrnn.training.ranks import Ranks
-from charrnn.training.recovery import ensure_finite, restore_best
+from charrnn.training.recovery import ensure_finite, restore_best, take_trouble
 from charrnn.training.run import FINISH_SECONDS
 from charrnn.training.torchrun import read_place
 
@@ -139,6 +139,7 @@ class Session:
                 if received and not report.is_last:
                     self._stop(int(received))
         except DivergenceError as error:
+            self._warn_of(take_trouble(self._run))
             raise DivergenceError(f"{error}{self._keep_the_best()}") from None
         except (MemoryError, RuntimeError) as error:
             self._saver.wait(is_last=True)  # a save under way would be lost with the process
@@ -150,8 +151,7 @@ class Session:
             raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
 
     def _handle(self, report: Report) -> None:
-        if report.trouble:
-            self._display.warn(report.trouble)
+        self._warn_of(report.trouble)
         if self._log is not None:
             self._log.write(report_fields(report) | ({"job": self._job} if self._job else {}))
         if report.is_last:
@@ -165,6 +165,10 @@ class Session:
             spent = self._show_sample(report.step) if self._display.shows_samples and is_wanted else 0.0
             self._run.pace.seconds += self._ranks.all_reduce_max(spent)[0]  # all decide alike when to evaluate next
         self._display.update(report)
+
+    def _warn_of(self, trouble: str) -> None:
+        for line in trouble.splitlines():
+            self._display.warn(line)
 
     def _tell_of_rewind(self, report: Report) -> str:
         """Say that training has gone back to its best weights, if it has just now; nothing where it ends."""
