@@ -295,12 +295,11 @@ def test_several_checkpoints_are_shown_one_after_another(inspect, trained):
 def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
     (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
     shown = inspect("again.pt", "--gradients").stdout
-    rows = re.findall(r"^(words|again) +0 +([hc]) +(\d+|beyond 100) +(\d+|beyond 100) +([\d.e-]+)$", shown, re.M)
+    figures = r"([hc]) +(\d+|beyond 100) +(\d+|beyond 100) +([\d.e-]+ \([\d.e-]+ to [\d.e-]+\))$"
+    rows = re.findall(rf"^(words|again) +0 +{figures}", shown, re.M)
     assert [row[:2] for row in rows] == [("words", "h"), ("words", "c"), ("again", "h"), ("again", "c")]
     assert rows[0][2:] == rows[2][2:]
-    alone = re.findall(
-        r"^0 +([hc]) +(\d+|beyond 100) +(\d+|beyond 100) +([\d.e-]+)$", inspect("--gradients").stdout, re.M
-    )
+    alone = re.findall(rf"^0 +{figures}", inspect("--gradients").stdout, re.M)
     assert alone == [row[1:] for row in rows[:2]]
     contexts = re.findall(r"^(\d+) +(\d\.\d+) +(\d\.\d+)$", shown, re.M)
     assert len(contexts) == 9

@@ -1,5 +1,6 @@
 """The fading of gradients, against autograd through torch's model."""
 
+import dataclasses
 import math
 import re
 
@@ -90,8 +91,53 @@ def test_a_gradient_comes_by_way_of_what_is_recalled_at_the_last_character(ends_
     assert (flow.norms > 0).all() == (flow.norms > 0).any() == flows
 
 
+def test_a_norm_is_the_median_over_the_places_and_what_is_left_lies_between_the_quartiles():
+    config = VARIANTS[0].values[0]
+    model = random_model(config)
+    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    ids = np.random.default_rng(0).integers(0, 11, LEAD_IN + REACH + 2 + 39)
+    per_place = []
+    for start in range(40):
+        model.zero_grad()
+        per_place.append(torch_flow(model, ids[start : start + LEAD_IN + REACH + 2])[: REACH + 1])
+    ordered = np.sort(per_place, axis=0)  # (place, k, layer, part)
+    for flow in gradient_flow(config, weights, ids, reach=REACH, places=40):
+        lower, median, upper = ordered[[9, 19, 29], :, flow.layer, "hc".index(flow.part)]
+        np.testing.assert_allclose(flow.norms, median, rtol=5e-4)
+        assert flow.middle_half == pytest.approx((lower[-1] / median[0], upper[-1] / median[0]), rel=1e-3)
+        assert lower[-1] < 0.8 * median[-1] < 0.64 * upper[-1], "or the test could not tell them apart"
+
+
+def test_a_gradient_is_followed_through_a_tanh_that_single_precision_takes_for_one():
+    config, weights = linear(1.0)
+    config = dataclasses.replace(config, cell="rnn")
+    weights = {name: weight.astype(np.float32) for name, weight in weights.items()}
+    weights["layers.0.bias"][:] = 10.0
+    assert np.tanh(np.float32(11)) == 1
+    (flow,) = gradient_flow(config, weights, np.ones(LEAD_IN + 40, dtype=int), reach=8, places=1)
+    factor = 1 - math.tanh(12.0) ** 2
+    np.testing.assert_allclose(flow.norms / flow.norms[0], factor ** np.arange(9), rtol=1e-4)
+
+
+def test_a_few_places_that_a_gradient_does_not_pass_leave_the_median_a_number_and_most_of_them_leave_none():
+    """A ReLU unit that one of two characters shuts: the gradient ends where it stands."""
+    config, weights = linear(0.5)
+    weights = {**weights, "embedding.weight": np.array([[-9.0], [1.0]])}
+    ids = np.ones(LEAD_IN + 34, dtype=int)  # where a gradient of 8 characters goes back in, from each of 25 places
+    shut = ids.copy()
+    shut[[LEAD_IN + 3, LEAD_IN + 30]] = 0
+    (free,) = gradient_flow(config, weights, ids, reach=8, places=25)
+    (flow,) = gradient_flow(config, weights, shut, reach=8, places=25)
+    assert free.remainder == pytest.approx(flow.remainder) == pytest.approx(0.5**8)
+    shut[LEAD_IN + 3 :: 4] = 0
+    (none,) = gradient_flow(config, weights, shut, reach=8, places=25)
+    assert (none.remainder, none.middle_half) == (0.0, (0.0, 0.0))
+    values = {"remainder": none.remainder, "middle_half": none.middle_half}
+    assert _remainder(values) == "0 (0 to 0)"
+
+
 def test_distances_are_where_the_norm_has_fallen_to_a_share():
-    flow = Flow(0, "h", np.array([8.0, 6.0, 4.0, 0.5, 0.08, 0.01]), places=1)
+    flow = Flow(0, "h", np.array([8.0, 6.0, 4.0, 0.5, 0.08, 0.01]), places=1, quartiles=(0.01, 0.01))
     assert (flow.distance(0.5), flow.distance(0.01), flow.distance(0.0001)) == (2, 4, None)
 
 
@@ -121,19 +167,21 @@ def test_a_linear_recurrence_fades_by_its_own_factor():
 )
 def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
     (flow,) = gradient_flow(*linear(factor), np.ones(LEAD_IN + 120, dtype=int), reach=100, places=1)
-    values = {"half": flow.distance(0.5), "hundredth": flow.distance(0.01), "remainder": flow.remainder, "norms": [1.0]}
+    values = {"half": flow.distance(0.5), "remainder": flow.remainder, "middle_half": None, "norms": [1.0]}
     assert flow.remainder == pytest.approx(factor**100)
     assert _reach(values, "half") == told
     assert _reach({**values, "half": None, "norms": [None]}, "half") == "no number"
-    assert _remainder(values) == {1.1: "1.4e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
+    assert _remainder(values) == {1.1: "1e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
+    told = {**values, "remainder": 3.0, "middle_half": [0.04, 512.0]}
+    assert _remainder(told) == "3 times (0.04 to 5e+02)"
 
 
 def test_a_gradient_that_is_none_leaves_no_number():
-    none = Flow(0, "h", np.zeros(3), places=1)
-    assert (none.distance(0.5), none.distance(0.01), none.remainder) == (None, None, None)
+    none = Flow(0, "h", np.zeros(3), places=2, quartiles=(0.0, 0.0))
+    assert (none.distance(0.5), none.distance(0.01), none.remainder, none.middle_half) == (None,) * 4
     assert _reach({"half": None, "norms": [0.0] * 3, "remainder": None}, "half") == "no number"
     with np.errstate(over="ignore"):
-        assert Flow(0, "h", np.array([1e-300, 1e300]), places=1).remainder is None
+        assert Flow(0, "h", np.array([1e-300, 1e300]), 1, (1e300, 1e300)).remainder is None
 
 
 def test_every_gate_has_a_spectral_radius():
@@ -245,10 +293,10 @@ def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
     assert told == ["every row is over the same 1 character"]
 
 
-def test_how_many_places_a_gradient_is_the_mean_of_is_known():
+def test_how_many_places_a_gradient_is_the_median_of_is_known():
     config = VARIANTS[0].values[0]
     weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}
-    for length, places in ((LEAD_IN + REACH + 2, 1), (LEAD_IN + REACH + 4, 3), (900, 32)):
+    for length, places in ((LEAD_IN + REACH + 2, 1), (LEAD_IN + REACH + 4, 3), (900, 128)):
         (flow, *_) = gradient_flow(config, weights, np.zeros(length, dtype=int), reach=REACH)
         assert flow.places == places
 

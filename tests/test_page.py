@@ -237,7 +237,7 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert " 6-gram model, which counts what followed the last 5 characters, on the same text: it is " in before
     assert "Of a memory c its tanh is shown." in before
     assert "not whether a memory fades: that is for the gates to decide" in before
-    assert "as the mean over 32 places in the text" in before
+    assert "as the median over 128 places in the text" in before
     assert "Each is over the same 1,744 characters." in before
     assert "23 characters, the most frequent first, with their share of the text." in before
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.losses import surprisals
-from charrnn.config import GATE_NAMES, GATES, ModelConfig
+from charrnn.config import GATE_NAMES, GATES, STATES, ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.numpy_ensemble import Engine
@@ -26,8 +26,11 @@ from charrnn.shapes import each_member
 REACH = 100
 """The largest k."""
 
-GRADIENT_PLACES = 32
-"""Characters of the text whose losses are followed back."""
+GRADIENT_PLACES = 128
+"""Characters of the text whose losses are followed back: far back they differ by powers of ten."""
+
+_PLACES_AT_ONCE = 16
+"""Of them, at most: a tape holds all that a network does at each character of their windows."""
 
 LEAD_IN = 64
 """Characters read before the first one that a gradient reaches."""
@@ -50,14 +53,17 @@ class Flow:
         layer: from 0; an ensemble's members follow one another.
         part: "h", or "c" for an LSTM's cell.
         norms: of the derivative of a character's loss by that part k characters before, for k = 0, 1, ..., each
-            the mean over places in the text, shape (K + 1,).
+            the median over places in the text, shape (K + 1,). The mean would be that of the few places from which
+            a gradient reaches farthest.
         places: how many these are: `GRADIENT_PLACES`, or fewer in a text that is hardly long enough.
+        quartiles: of the norms at the largest k, the lower and the upper one over the places.
     """
 
     layer: int
     part: str
     norms: NDArray[np.float64]
     places: int
+    quartiles: tuple[float, float]
 
     def distance(self, share: float) -> int | None:
         """The first k at which the norm has fallen to a share of that at 0; None where it does not, or is zero."""
@@ -69,9 +75,19 @@ class Flow:
     @property
     def remainder(self) -> float | None:
         """What of the norm at 0 is left at the largest k: above 1 it has grown; None where that is no number."""
-        if not self.norms[0] > 0:
-            return None
-        share = float(self.norms[-1] / self.norms[0])
+        return self._share(float(self.norms[-1]))
+
+    @property
+    def middle_half(self) -> tuple[float, float] | None:
+        """Between what shares of the norm at 0 the norms at the largest k lie in the middle half of the places.
+
+        None where there is but one place, or where these are no numbers.
+        """
+        lower, upper = map(self._share, self.quartiles)
+        return None if self.places == 1 or lower is None or upper is None else (lower, upper)
+
+    def _share(self, norm: float) -> float | None:
+        share = norm / float(self.norms[0]) if self.norms[0] > 0 else math.nan
         return share if math.isfinite(share) else None
 
 
@@ -102,6 +118,8 @@ def gradient_flow(
 ) -> list[Flow]:
     """Follow the losses of some characters back through the text.
 
+    In double precision: in single, a tanh at its end is exactly 1, and what comes back through it exactly 0.
+
     Args:
         config: the model's shape.
         weights: by name.
@@ -117,20 +135,45 @@ def gradient_flow(
         raise CorpusError(f"a text of {len(ids):,} characters is too short to go back in; give at least {needed}")
     starts = np.unique(np.linspace(0, len(ids) - needed, places).astype(int))
     windows = np.asarray(ids, dtype=np.int64)[starts + np.arange(needed)[:, None]]  # (needed, N)
-    recalled = _recall(config, windows[:-1])
+    at_once = min(_PLACES_AT_ONCE, max(1, _LOGITS_AT_ONCE // (needed * config.vocab_size)))
+    pieces = [windows[:, begin : begin + at_once] for begin in range(0, len(starts), at_once)]
     flows = []
     for first, member, own in each_member(config, weights):
-        state = record(member, own, windows[:LEAD_IN], zero_state(member, own, len(starts))).state
-        tape = record(member, own, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
-        by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
-        by_logits[:-1] = 0  # the last character's loss alone
-        found = backpropagate(member, own, tape, by_logits)
+        precise = {name: weight.astype(np.float64) for name, weight in own.items()}
+        norms = np.concatenate([_norms(member, precise, piece) for piece in pieces], axis=-1)  # (parts, L, K + 1, N)
+        lower, median, upper = np.quantile(norms, (0.25, 0.5, 0.75), axis=-1, method="inverted_cdf")
         flows += [
-            Flow(layer, part, np.linalg.norm(gradient.astype(np.float64), axis=-1).mean(axis=1)[::-1], len(starts))
-            for part, gradients in (("h", found.hidden), ("c", found.cells))
-            for layer, gradient in enumerate(gradients, first)
+            Flow(
+                first + layer,
+                "hc"[part],
+                median[part, layer],
+                len(starts),
+                (float(lower[part, layer, -1]), float(upper[part, layer, -1])),
+            )
+            for part, layer in np.ndindex(norms.shape[:2])
         ]
     return flows
+
+
+def _norms(config: ModelConfig, weights: Weights, windows: NDArray[Any]) -> NDArray[np.float64]:
+    """The norms of the derivatives of the last characters' losses by h, and by c where there is one.
+
+    Args:
+        config: of one member.
+        weights: its own, by name.
+        windows: ids, shape (LEAD_IN + K + 2, N).
+
+    Returns:
+        By the state k characters before, shape (parts, L, K + 1, N).
+    """
+    recalled = _recall(config, windows[:-1])
+    state = record(config, weights, windows[:LEAD_IN], zero_state(config, weights, windows.shape[1])).state
+    tape = record(config, weights, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
+    by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
+    by_logits[:-1] = 0  # the last character's loss alone
+    found = backpropagate(config, weights, tape, by_logits)
+    parts = (found.hidden, found.cells)[: STATES[config.cell]]
+    return np.array([[np.linalg.norm(by_state, axis=-1)[::-1] for by_state in part] for part in parts])
 
 
 def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str, float]]:

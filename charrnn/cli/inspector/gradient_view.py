@@ -70,7 +70,7 @@ def gradients_view(watched: Watched) -> View:
             {
                 "layer": flow.layer, "part": flow.part, "norms": [finite_or_none(norm) for norm in flow.norms.tolist()],
                 "half": flow.distance(0.5), "hundredth": flow.distance(0.01),
-                "remainder": flow.remainder, "places": flow.places,
+                "remainder": flow.remainder, "middle_half": flow.middle_half, "places": flow.places,
             }
             for flow in gradient_flow(contents.model, contents.weights, ids)
         ],
@@ -103,7 +103,11 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
     head = ["model", "layer", "by", "falls to a half at", "to a hundredth at", f"left at {REACH}"]
     lines += ["", *_table(head, rows, len(figures), width)]
     if places := {flow["places"] for _, flow in flows if flow["places"] > 1}:
-        lines += ["", *wrapped(f"gradients are means over {max(places)} places, spread over the text", width)]
+        note = (
+            f"gradients are medians over {max(places)} places, spread over the text; in brackets, what is left in the "
+            "middle half of them"
+        )
+        lines += ["", *wrapped(note, width)]
     lines += ["", *(_curves(flows, width) if width >= MIN_WIDTH else wrapped(NO_ROOM, width))]
     radii = [
         [quoted(name), str(entry["layer"]), entry["gate"], _radius(entry["radius"])]
@@ -196,7 +200,9 @@ def _reach(flow: Mapping[str, Any], share: str) -> str:
 
 
 def _remainder(flow: Mapping[str, Any]) -> str:
+    """What is left of a gradient, and between what that lies in the middle half of the places."""
     remainder = flow["remainder"]
     if remainder is None:
         return "no number"
-    return f"{remainder:.2g}" if remainder <= 1 else f"{remainder:.2g} times"
+    told = f"{remainder:.1g}" if remainder <= 1 else f"{remainder:.1g} times"
+    return told if flow["middle_half"] is None else "{} ({:.1g} to {:.1g})".format(told, *flow["middle_half"])

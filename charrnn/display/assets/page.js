@@ -198,17 +198,19 @@ function gradients() {
   const last = view.flow[0].norms.length - 1, part = section("How far back it remembers",
     `Measured on ${view.extent}. A model can learn from what stood k ${unit}s before only as far as the gradient reaches: ` +
     `the norm of the derivative of a ${unit}'s loss by the state k ${unit}s before, over that at 0` +
-    `${view.flow[0].places > 1 ? `, as the mean over ${view.flow[0].places} places in the text` : ""}. Point, tap or walk with the arrow keys to read the values.`);
+    `${view.flow[0].places > 1 ? `, as the median over ${view.flow[0].places} places in the text` : ""}. Point, tap or walk with the arrow keys to read the values.`);
   chart(part, view.flow.filter((flow) => flow.norms[0] > 0).map((flow) => ({
     name: `${layerNamed(flow.layer)}, by ${flow.part}`,
     points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
   })), { x: `k, ${unit}s back`, log: true });
   const grows = (flow) => flow.remainder === null || flow.remainder > 1;
   const far = (flow, k) => k !== null ? k : !flow.norms[0] ? "no number" : grows(flow) ? "it grows" : "beyond " + last;
-  const left = (share) => share === null ? "no number" : share > 1 ? share.toPrecision(2) + " times" : share.toPrecision(2);
-  table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`],
+  const rounded = (share) => share ? share.toPrecision(1) : "0";
+  const left = (share) => share === null ? "no number" : rounded(share) + (share > 1 ? " times" : "");
+  const between = (shares) => shares ? `${rounded(shares[0])} to ${rounded(shares[1])}` : "";
+  table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`, "in the middle half of the places"],
         view.flow.map((flow) => [layerNamed(flow.layer), flow.part, far(flow, flow.half), far(flow, flow.hundredth),
-                                 left(flow.remainder)]), [2, 3, 4]);
+                                 left(flow.remainder), between(flow.middle_half)]), [2, 3, 4, 5]);
   make(part, "p", { class: "faint" }, ["rnn", "rnn-relu"].includes(data.card.cell)
     ? "The spectral radius of a layer's recurrent weights is the most by which they can stretch a state for good: below 1 " +
       "a state fades by itself, above 1 it can grow."
