@@ -109,12 +109,12 @@ def test_neurons_gates_and_the_page_are_there_too(folder, model):
 def test_what_is_counted_in_bytes_is_called_so(folder):
     seen = show(folder, "bytes", "--gradients")["gradients"]
     assert seen["unit"] == "byte"
-    assert seen["loss_by_context"][0]["length"] == 1
+    assert seen["loss_by_context"][0]["most"] == 1
     told = command(folder, "inspect", "bytes.pt", "--gradients").stdout
     assert "bits per byte, by bytes of context" in told
     train_briefly(folder, "words.txt", "--hidden-size", "16", "--max-steps", "2", "--out", "two.pt")
     both = command(folder, "inspect", "bytes.pt", "two.pt", "--gradients").stdout
-    told = "bits per byte or character, by bytes or characters of context\nup to  bytes, per byte  two, per char"
+    told = "bits per byte or character, by bytes or characters of context\ncontext     bytes, per byte  two, per char"
     assert told in both
     more = ("--hidden-size", "16", "--max-steps", "60", "--unit", "byte", "--out", "curve.pt")
     train_briefly(folder, "words.txt", *more)

@@ -301,7 +301,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
     assert rows[0][2:] == rows[2][2:]
     alone = re.findall(rf"^0 +{figures}", inspect("--gradients").stdout, re.M)
     assert alone == [row[1:] for row in rows[:2]]
-    contexts = re.findall(r"^(\d+) +(\d\.\d+) +(\d\.\d+)$", shown, re.M)
+    contexts = re.findall(r"^(\d+(?: to \d+)?) +(\d\.\d+) +(\d\.\d+)$", shown, re.M)
     assert len(contexts) == 9
     assert all(left == right for _, left, right in contexts)
 

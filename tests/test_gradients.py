@@ -233,9 +233,10 @@ def test_the_loss_by_context_predicts_the_same_characters_with_each_length(lengt
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     ids = np.random.default_rng(1).integers(0, 11, length)
     rows = loss_by_context(model, ids)
-    assert [row.length for row in rows] == [n for n in CONTEXT_LENGTHS if n <= longest]
+    assert [row.most for row in rows] == [n for n in CONTEXT_LENGTHS if n <= longest]
+    assert [row.fewest for row in rows] == [1, 2, 3, 5, 9, 17, 33, 65, 129][: len(rows)]
     for row, low in zip(rows, (0, *CONTEXT_LENGTHS), strict=False):
-        expected = naive_losses(model, ids, longest, low, row.length)
+        expected = naive_losses(model, ids, longest, low, row.most)
         assert row.characters == len(expected) == length - longest >= length / 2
         assert row.loss == pytest.approx(np.mean(expected), rel=1e-4)
         assert row.error == pytest.approx(np.std(expected) / np.sqrt(len(expected)), rel=1e-3, abs=1e-6)
@@ -255,7 +256,7 @@ def test_a_character_that_the_model_does_not_tell_apart_has_its_price_in_the_los
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     ids = np.random.default_rng(1).integers(0, 11, 300)
     for row in loss_by_context(model, ids, unknown_id=3, unknown_price=25.0)[:2]:
-        values = np.array(naive_losses(model, ids, 128, row.length - 1, row.length))
+        values = np.array(naive_losses(model, ids, 128, row.fewest - 1, row.most))
         values[ids[128:] == 3] = 25.0
         assert row.loss == pytest.approx(values.mean(), rel=1e-4)
 
@@ -265,13 +266,13 @@ def test_a_character_that_the_model_does_not_tell_apart_has_its_price_in_the_los
     [(1.0, 0.01, "1.44"), (1.0, 0.1, "1.4"), (1.0, 0.002, "1.443"), (1.0, 0.0, "1.4427"), (1e9, 1e8, "1.4e+09")],
 )
 def test_a_loss_has_the_decimals_that_its_error_leaves_it(loss, error, told):
-    assert _in_bits({"length": 1, "loss": loss, "error": error}) == told
-    assert _in_bits({"length": 1, "loss": None, "error": None}) == "no number"
+    assert _in_bits({"loss": loss, "error": error}) == told
+    assert _in_bits({"loss": None, "error": None}) == "no number"
 
 
 def test_which_characters_a_loss_by_context_is_over_is_told():
     def figures(unit, characters, longest):
-        rows = [{"length": n, "characters": characters} for n in (1, longest)]
+        rows = [{"most": n, "characters": characters} for n in (1, longest)]
         return {"unit": unit, "loss_by_context": rows, "contexts_cut": longest < 256}
 
     same = {"a": figures("character", 8482, 256), "b": figures("character", 8482, 256)}
@@ -282,9 +283,17 @@ def test_which_characters_a_loss_by_context_is_over_is_told():
     ]
 
 
+def test_the_lengths_of_context_that_a_loss_is_the_mean_over_are_named(trained):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    shown = gradient_view.gradients_view(Watched(subject, Piece(make_text(200), "x", 200))).lines(80, False)
+    table = shown[shown.index("bits per character, by characters of context") + 1 :]
+    names = [re.split(" {2,}", line)[0] for line in table if line]
+    assert names[:8] == ["context", "1", "2", "3 to 4", "5 to 8", "9 to 16", "17 to 32", "33 to 64"]
+
+
 def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
     def figures(unit, characters):
-        return {"unit": unit, "loss_by_context": [{"length": 1, "characters": characters}], "contexts_cut": False}
+        return {"unit": unit, "loss_by_context": [{"most": 1, "characters": characters}], "contexts_cut": False}
 
     for unit in ("character", "byte"):
         told = _what_counts({"a": figures(unit, 256), "b": figures(unit, 300)})

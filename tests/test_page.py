@@ -238,7 +238,10 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert "Of a memory c its tanh is shown." in before
     assert "not whether a memory fades: that is for the gates to decide" in before
     assert "as the median over 128 places in the text" in before
-    assert "Each is over the same 1,744 characters." in before
+    assert (
+        "A row of several lengths of context is the mean over them. Each is over the same 1,744 characters." in before
+    )
+    assert re.search(r"^5 to 8\t", before, re.M)
     assert "23 characters, the most frequent first, with their share of the text." in before
 
     def change(data):

@@ -36,7 +36,8 @@ LEAD_IN = 64
 """Characters read before the first one that a gradient reaches."""
 
 CONTEXT_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in."""
+"""Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in. With
+each length alone, to read all of a text would take thirty times as long."""
 
 _CHARACTERS_AT_ONCE = 4096
 """Of windows that are read side by side, at least 64 of them."""
@@ -96,13 +97,15 @@ class ContextLoss:
     """The loss with so much context and no more.
 
     Attributes:
-        length: the most characters of context; the fewest are one more than the length before has.
+        fewest: characters of context.
+        most: likewise; with each number from the fewest to the most, as many characters are predicted.
         loss: mean in nats per character.
         error: the standard error of that mean.
         characters: that it is the mean of; the same for each length.
     """
 
-    length: int
+    fewest: int
+    most: int
     loss: float
     error: float
     characters: int
@@ -202,8 +205,8 @@ def loss_by_context(
         unknown_price: what each of these costs, in nats; see `charrnn.text.unknowns`.
 
     Returns:
-        A loss for each length of `CONTEXT_LENGTHS` that leaves at least half of the text to be predicted, with a
-        context of at most that and more than the length before.
+        A loss for each length of `CONTEXT_LENGTHS` that leaves at least half of the text to be predicted: the mean over
+        contexts of at most that and more than the length before.
     """
     lengths = [length for length in CONTEXT_LENGTHS if 2 * length <= len(ids)]
     rows = []
@@ -211,7 +214,8 @@ def loss_by_context(
         values = _context_surprisals(model, ids, lengths[-1], low, high)
         if unknown_id is not None:
             values[ids[lengths[-1] :] == unknown_id] = unknown_price
-        rows.append(ContextLoss(high, float(values.mean()), float(values.std() / math.sqrt(len(values))), len(values)))
+        error = float(values.std() / math.sqrt(len(values)))
+        rows.append(ContextLoss(low + 1, high, float(values.mean()), error, len(values)))
     return rows
 
 

@@ -88,7 +88,7 @@ def gradients_view(watched: Watched) -> View:
             )
         ],
     }  # fmt: skip
-    data["contexts_cut"] = data["loss_by_context"][-1]["length"] < CONTEXT_LENGTHS[-1]
+    data["contexts_cut"] = data["loss_by_context"][-1]["most"] < CONTEXT_LENGTHS[-1]
     return View("gradients", data, lambda width, _: draw_gradients({"": data}, width))
 
 
@@ -155,15 +155,18 @@ def _falling(norms: list[float]) -> list[tuple[float, float]]:
 
 def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
     """Bits per character or byte by length of context, a column for each model."""
-    lengths = sorted({row["length"] for each in figures.values() for row in each["loss_by_context"]})
-    by_model = [{row["length"]: row for row in each["loss_by_context"]} for each in figures.values()]
-    rows = [[str(length), *(_in_bits(found.get(length)) for found in by_model)] for length in lengths]
+    lengths = {row["most"]: row["fewest"] for each in figures.values() for row in each["loss_by_context"]}
+    by_model = [{row["most"]: row for row in each["loss_by_context"]} for each in figures.values()]
+    rows = [
+        [f"{fewest} to {most}" if fewest < most else f"{most}", *(_in_bits(found.get(most)) for found in by_model)]
+        for most, fewest in sorted(lengths.items())
+    ]
     units = list(dict.fromkeys(each["unit"] for each in figures.values()))
     told = f"bits per {' or '.join(units)}, by {' or '.join(f'{unit}s' for unit in units)} of context"
     names = [quoted(name) for name in figures]
     if len(units) > 1:
         names = [f"{quoted(name)}, per {each['unit']}" for name, each in figures.items()]
-    table = format_comparison(["up to"], names, rows, width)
+    table = format_comparison(["context"], names, rows, width)
     notes = [line for note in _what_counts(figures) for line in wrapped(note, width)]
     return [*wrapped(told, width), *table, "", *notes]
 
@@ -174,7 +177,7 @@ def _what_counts(figures: Mapping[str, GradientFigures]) -> list[str]:
     units = " or ".join(dict.fromkeys(f"{each['unit']}s" for each in figures.values()))
     notes = [f"every row is over the same {counts.pop() if len(counts) == 1 else f'{units} of a text'}"]
     if any(each["contexts_cut"] for each in figures.values()):
-        longest = min(each["loss_by_context"][-1]["length"] for each in figures.values())
+        longest = min(each["loss_by_context"][-1]["most"] for each in figures.values())
         notes.append(f"more context than {longest} would leave less than half of so short a text to predict")
     return notes
 

@@ -219,9 +219,10 @@ function gradients() {
   table(part, ["layer", "gate", "spectral radius"],
         view.spectral_radius.map((one) => [layerNamed(one.layer), one.gate, one.radius === null ? "no number" : number(one.radius, 3)]), [2]);
   make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps. " +
+    "A row of several lengths of context is the mean over them. " +
     `Each is over the same ${grouped(view.loss_by_context[0].characters)} ${unit}s${view.contexts_cut ? "; more context would leave less than half of so short a text" : ""}.`);
-  table(part, [`${unit}s of context, up to`, "loss, nats", "bits"],
-        view.loss_by_context.map((row) => [row.length, measured(row.loss, row.error),
+  table(part, [`${unit}s of context`, "loss, nats", "bits"],
+        view.loss_by_context.map((row) => [row.fewest < row.most ? `${row.fewest} to ${row.most}` : row.most, measured(row.loss, row.error),
                                            measured(row.loss, row.error, Math.LN2)]), [0, 1, 2]);
 }
 
