@@ -94,3 +94,15 @@ def test_gates_lie_between_zero_and_one_and_are_named_for_their_cell():
         gates = gate_values(config, record(config, weights, ids, state).layers[0])
         assert list(gates) == names
         assert all(gate.shape == (T, N, 9) and ((gate > 0) & (gate < 1)).all() for gate in gates.values())
+
+
+@pytest.mark.parametrize(("bias", "kept"), [(50.0, 1.0), (-50.0, 0.0)])
+def test_an_open_update_gate_keeps_the_state_and_a_shut_one_replaces_it(bias, kept):
+    config = dataclasses.replace(VARIANTS[0].values[0], cell="gru")
+    _, weights, ids, _, _ = example(config)
+    weights["layers.0.bias"][9:18] += bias  # the second of three blocks, as `GATE_NAMES` says
+    before = np.random.default_rng(1).normal(size=(N, 9))
+    state = ((before,), *zero_state(config, weights, N)[1:])
+    layer = record(config, weights, ids[:1], state).layers[0]
+    np.testing.assert_allclose(gate_values(config, layer)["update"], kept, atol=1e-9)
+    np.testing.assert_allclose(layer.hidden[0], before if kept else layer.gates[0, :, 18:], atol=1e-9)

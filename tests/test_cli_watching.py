@@ -190,6 +190,13 @@ def test_models_of_different_texts_are_told_apart(inspect, trained):
     assert given.startswith("400 characters of --text\n")
 
 
+def test_it_is_said_which_way_round_the_update_gate_of_a_gru_is(inspect, trained):
+    save_like(trained, "gru.pt", cell="gru")
+    told = " ".join(inspect("gru.pt", "--gates").stdout.split())
+    assert "update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before;" in told
+    assert "keeps" not in inspect("words.pt", "--gates").stdout
+
+
 def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained):
     save_like(trained, "tanh.pt", cell="rnn")
     for names in (["words.pt", "tanh.pt"], ["tanh.pt", "words.pt"]):

@@ -294,6 +294,13 @@ def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(
 
 
 @needs_browser
+def test_a_page_of_a_gru_says_which_way_round_its_update_gate_is(report, tmp_path):
+    told = "An open update gate keeps the state, a shut one replaces it by the candidate"
+    assert told in said_on(report, tmp_path, lambda data: data["card"].update(cell="gru"))
+    assert told not in said_on(report, tmp_path, lambda data: None)
+
+
+@needs_browser
 def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "tüna\n" * 9, encoding="utf-8")
     train_briefly(tmp_path, "words.txt", "--unit", "byte", "--hidden-size", "48", "--max-steps", "60")

@@ -42,6 +42,11 @@ SHOWN_CHARACTERS = 2_000
 NEARLY_ALWAYS = 0.9
 """A gate that is open, or shut, at more than this share of the characters is called always so."""
 
+UPDATE_KEEPS = (
+    "a GRU's update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before; in some texts z "
+    "and 1 - z change places"
+)
+
 NO_GATES = "its cell is {}, which has no gates; --neurons shows its states"
 
 
@@ -145,8 +150,11 @@ def gates_view(watched: Watched) -> View:
     return View(
         "gates",
         {**watched.piece.fields, "gates": data},
-        lambda width, _colour: [*wrapped(watched.piece.extent, width), "", *format_columns(head, rows, width)],
-    )
+        lambda width, _colour: [
+            *wrapped(watched.piece.extent, width), "", *format_columns(head, rows, width),
+            *(["", *wrapped(UPDATE_KEEPS, width)] if cell == "gru" else []),
+        ],
+    )  # fmt: skip
 
 
 def require_gates(subjects: Sequence[Subject]) -> None:

@@ -145,6 +145,7 @@ function gates() {
   const part = section("How its gates open and shut",
     `On ${data.gates.extent}. Each point is a unit: to the right, the share of characters at which its gate is shut ` +
     "(below 0.1, also called left-saturated); upwards, the share at which it is open (above 0.9, right-saturated). " +
+    (data.card.cell === "gru" ? "An open update gate keeps the state, a shut one replaces it by the candidate (in some texts it is the other way round). " : "") +
     "Point, tap or walk with the arrow keys to read them.");
   const grid = make(part, "div", { class: "small" });
   for (const gate of data.gates.gates) {
