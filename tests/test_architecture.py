@@ -112,7 +112,7 @@ ALLOWED = {
         "archive": "config encoder errors header kinds metrics mistaken options origin shapes standard_input "
         "tensorfile",
         "outputs": "disk errors standard_input",
-        "export": "archive",
+        "export": "archive config",
         "training_state": "config errors header shapes",
         "verification": "archive errors standard_input tensorfile training_state wording",
     },

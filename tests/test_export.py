@@ -13,9 +13,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import run_charrnn
+from conftest import random_model, run_charrnn
 
 from charrnn.cli.inspector.own_text import describe_absence, find_text
+from charrnn.config import ModelConfig
 from charrnn.errors import OutputError
 from charrnn.storage import outputs
 from charrnn.storage.archive import read_checkpoint
@@ -52,6 +53,40 @@ def test_safetensors_is_as_its_format_says(contents, trained):
         np.testing.assert_array_equal(found, expected[name].numpy())
         covered = end
     assert covered == len(values)
+
+
+@pytest.mark.parametrize(("cell", "kind"), [("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)])
+def test_the_rows_of_safetensors_are_in_the_order_of_torchs_own_layers(contents, cell, kind):
+    """Read back as the README says, with the layers that anybody has."""
+    shape = {"hidden_size": 6, "num_layers": 2, "embedding_dim": 4}
+    model = random_model(ModelConfig(vocab_size=len(contents.encoder), cell=cell, **shape))
+    arrays = {name: weight.numpy() for name, weight in model.state_dict().items()}
+    data = to_safetensors(dataclasses.replace(contents, model=model.config, weights=arrays))
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    order = {"lstm": ["input", "forget", "candidate", "output"], "gru": ["reset", "update", "candidate"]}
+    assert json.loads(header.pop("__metadata__")["gates"]) == order[cell]
+    stored = {
+        name: torch.frombuffer(bytearray(data[8 + size :]), dtype=torch.float32)[
+            entry["data_offsets"][0] // 4 : entry["data_offsets"][1] // 4
+        ].reshape(entry["shape"])
+        for name, entry in header.items()
+    }
+    ids = torch.arange(12).reshape(6, 2)
+    x = stored["embedding.weight"][ids]
+    for layer in range(2):
+        name = f"layers.{layer}"
+        other = torch.zeros_like(stored[f"{name}.bias"])
+        if cell == "gru":
+            other[12:] = stored[f"{name}.bias_hn"]
+        network = kind(x.shape[-1], 6)
+        own = {f"{part}_l0": stored[f"{name}.{part}"] for part in ("weight_ih", "weight_hh")}
+        network.load_state_dict({**own, "bias_ih_l0": stored[f"{name}.bias"], "bias_hh_l0": other})
+        norm = (stored[f"norms.{layer}.weight"], stored[f"norms.{layer}.bias"])
+        out = torch.nn.functional.layer_norm(network(x)[0], (6,), *norm, eps=1e-5)
+        x = x + out if x.shape[-1] == 6 else out
+    logits, _ = model(ids, model.initial_state(2))
+    torch.testing.assert_close(x @ stored["head.weight"].T + stored["head.bias"], logits, atol=1e-5, rtol=1e-5)
 
 
 def test_a_slim_checkpoint_is_one_to_torch_and_to_us(contents, trained, tmp_path):
