@@ -154,6 +154,8 @@ def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_
     told = "charrnn: 1 file left out, no utf-8 text, damaged, unreadable or a link to nothing: latin.txt\n"
     for again in (flags, [*flags[:-6], "-o", "b.pt", "-q"]):
         assert charrnn(*again).done.stderr == told
+    spoken = charrnn(*flags, "--json").done.stderr
+    assert json.loads(spoken) == {"warning": told.removeprefix("charrnn: ").strip()}, "and no line more"
 
 
 @pytest.mark.slow

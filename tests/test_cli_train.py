@@ -109,13 +109,11 @@ def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, tex
     assert any(line.get("note", "").startswith("no gain in 3 evaluations: back to the weights") for line in lines)
     told = "verse.pt: exists; continue it with --resume, replace it with --overwrite, or choose another file with --out"
     assert json.loads(charrnn("train", "verse.txt", "--json").stderr) == {"error": told}
-    assert charrnn("train", "verse.txt", "--json", "-q").stderr == f"charrnn: {told}\n"
+    assert json.loads(charrnn("train", "verse.txt", "--json", "-q").stderr) == {"error": told}
     mistyped = ["train", "verse.txt", "--epochs", 1, "--epochs", 2, "--json"]
     told = "--epochs is given twice; it takes one value; `charrnn train -h` tells more"
     assert json.loads(charrnn(*mistyped).stderr) == {"error": told}
-    for quiet in (["-q"], ["--quiet"], ["-qo", "z.pt"], ["-qoz.pt"]):
-        assert charrnn(*mistyped, *quiet).stderr == f"charrnn: {told}\n"
-    assert json.loads(charrnn(*mistyped, "-oq.pt").stderr) == {"error": told}
+    assert json.loads(charrnn(*mistyped, "-q").stderr) == {"error": told}
     assert list(json.loads(charrnn("train", "verse.txt", "--json", "--seed", "x").stderr)) == ["error"]
 
 

@@ -126,7 +126,14 @@ class PlainDisplay(Display):
         self.note(f"step {step:,} writes: {quoted(text)}")
 
 
-class JsonDisplay(Display):
+class JsonWarnings(Display):
+    """Nothing but warnings, for programs: one JSON object each."""
+
+    def _warning(self, message: str) -> str:
+        return to_json({"warning": message})
+
+
+class JsonDisplay(JsonWarnings):
     """One JSON object for what was chosen, and one per report; the last carries the checkpoint's path too.
 
     Args:
@@ -170,9 +177,6 @@ class JsonDisplay(Display):
 
     def _write(self, fields: dict[str, Any]) -> None:
         self.write(to_json(fields))
-
-    def _warning(self, message: str) -> str:
-        return to_json({"warning": message})
 
 
 def report_fields(report: Report) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class PartedCommand(TyperCommand):
         if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
             return super().parse_args(ctx, args)
         known = _flags(self.get_params(ctx))
-        asks_for_json = self.speaks_json and "--json" in args and not _asks_for_quiet(args, known)
+        asks_for_json = self.speaks_json and "--json" in args
         left: list[str] = []
         try:
             if mistake := find_mistake(args, known, self.hints):
@@ -59,7 +59,7 @@ class PartedCommand(TyperCommand):
             if mistake := _given_twice(given):
                 raise usage_error(mistake)
             rest = super().parse_args(ctx, args)
-            ctx.meta[JSON_ERRORS] = self.speaks_json and ctx.params["as_json"] and not ctx.params["quiet"]
+            ctx.meta[JSON_ERRORS] = self.speaks_json and ctx.params["as_json"]
             return rest
         except USAGE_ERROR as error:
             ctx.meta[JSON_ERRORS] = asks_for_json
@@ -115,12 +115,6 @@ def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
         for option in options
         for flag in (*option.opts, *option.secondary_opts)
     }
-
-
-def _asks_for_quiet(arguments: Sequence[str], known: Mapping[str, bool]) -> bool:
-    """Whether --quiet is there, or its letter behind those of other flags without a value."""
-    letters = "".join(flag[1] for flag, takes_value in known.items() if len(flag) == 2 and not takes_value)
-    return any(word == "--quiet" or re.match(f"-[{letters}]*q", word) for word in arguments)
 
 
 def _given_twice(given: Sequence[Any]) -> str:

@@ -32,7 +32,7 @@ def run_training(request: Request) -> None:
     place = read_place()
     with (
         TrainingSignals(is_launched=place.is_launched) as signals,
-        joined(place, signals, as_json=request.speaks_json) as ranks,
+        joined(place, signals, as_json=request.as_json) as ranks,
     ):
         place = replace(place, restarts=max(place.restarts, ranks.restarts), launches=ranks.launches)
         settled = ranks.broadcast(lambda: settle(request, place))

@@ -48,8 +48,8 @@ class Request:
         init_from: path of the checkpoint with whose weights to begin; None for weights from the seed.
         force: with another text or other flags too.
         overwrite: replace it.
-        quiet: show nothing.
-        as_json: show JSON lines.
+        quiet: show nothing but what goes wrong.
+        as_json: show it as JSON lines, what goes wrong too.
         started: what `CLOCK.now()` would have given at the start of the process.
     """
 
@@ -104,11 +104,6 @@ class Request:
     def typed_texts(self) -> str:
         """The texts' paths as they stand in a command."""
         return as_typed(*map(_nameable, self.texts))
-
-    @property
-    def speaks_json(self) -> bool:
-        """Whether what is said is for programs."""
-        return self.as_json and not self.quiet
 
     @property
     def speaks_plainly(self) -> bool:

@@ -21,7 +21,7 @@ from charrnn.cli.trainer.saving import NoSaver, Saver, check_space, provenance
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import has_viewer, waiting
-from charrnn.display.plain import Display, JsonDisplay, MuteDisplay, PlainDisplay, report_fields
+from charrnn.display.plain import Display, JsonDisplay, JsonWarnings, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError, SaveError
 from charrnn.generation.unprompted import write_sample
 from charrnn.inference.numpy_ensemble import build_engine
@@ -287,14 +287,14 @@ def _make_display(request: Request, unit: str, ranks: Ranks, signals: TrainingSi
     display: Display
     if not ranks.is_first:
         display = MuteDisplay(sys.stderr)
-    elif request.speaks_json:
+    elif request.quiet:
+        display = (JsonWarnings if request.as_json else Display)(sys.stderr, is_hurried=is_hurried)
+    elif request.as_json:
         display = JsonDisplay(sys.stderr, str(request.path), shows_samples=shows_samples, is_hurried=is_hurried)
     elif has_viewer(request):
         from charrnn.display.console import LiveDisplay
 
         display = LiveDisplay(sys.stderr, is_hurried=is_hurried)
-    elif request.quiet:
-        display = Display(sys.stderr, is_hurried=is_hurried)
     else:
         display = PlainDisplay(sys.stderr, shows_samples=shows_samples, is_hurried=is_hurried)
     display.unit = unit
