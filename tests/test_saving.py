@@ -707,8 +707,36 @@ def test_a_stop_before_there_is_anything_to_save_leaves_nothing(folder):
         training.wait_for("waiting")
         training.kill(number)
         assert training.wait() == code
-        assert training.stderr == "waiting\n"
+        assert training.stderr == "waiting\nstopped before a step was made; nothing was saved\n"
         assert sorted(os.listdir(folder)) == ["verse.txt"]
+
+
+@pytest.mark.slow
+def test_a_stop_before_there_is_anything_to_save_says_what_is_there_to_programs_too_and_with_quiet(folder):
+    none, there = (f"stopped before a step was made; {told}" for told in ("nothing was saved", "verse.pt is as it was"))
+    stopped = {"step": 0, "interrupted": True, "checkpoint": None}
+    assert stop_before_a_step(folder, "-q") == f"charrnn: {none}"
+    assert json.loads(stop_before_a_step(folder, "--json", "-q")) == {"warning": none}
+    assert json.loads(stop_before_a_step(folder, "--json")) == stopped
+    assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
+    before = (folder / "verse.pt").read_bytes()
+    assert stop_before_a_step(folder, "--overwrite") == there
+    assert json.loads(stop_before_a_step(folder, "--overwrite", "--json")) == stopped
+    assert stop_before_a_step(folder, "--resume") == there
+    resumed = json.loads(stop_before_a_step(folder, "--resume", "--json"))
+    assert resumed == {"step": None, "interrupted": True, "checkpoint": "verse.pt"}
+    assert (folder / "verse.pt").read_bytes() == before
+
+
+def stop_before_a_step(folder, *flags):
+    """What a training says last that is stopped while it reads its text."""
+    training = Training(folder, *flags, prepare=slow_start)
+    training.wait_for("waiting")
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 143
+    assert training.stdout == ""
+    (line,) = training.stderr.removeprefix("waiting\n").splitlines()
+    return line
 
 
 def slow_start():

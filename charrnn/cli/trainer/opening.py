@@ -6,6 +6,7 @@ Whatever is wrong with an output, a checkpoint's name or a text is told before t
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from charrnn.cli.trainer.reading import initial_reading, read_texts, stored_read
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.waiting import waiting
+from charrnn.display.json_line import to_json
+from charrnn.display.outlet import Outlet, error_line
 from charrnn.text.cache import check_sound
 from charrnn.text.corpus import ReadOptions
 from charrnn.training.ranks import Ranks
-from charrnn.training.torchrun import read_place
+from charrnn.training.torchrun import Place, read_place
 
 
 def run_training(request: Request) -> None:
@@ -30,34 +33,63 @@ def run_training(request: Request) -> None:
         typer.Exit: stopped by a signal, after saving.
     """
     place = read_place()
-    with (
-        TrainingSignals(is_launched=place.is_launched) as signals,
-        joined(place, signals, as_json=request.as_json) as ranks,
-    ):
-        place = replace(place, restarts=max(place.restarts, ranks.restarts), launches=ranks.launches)
-        settled = ranks.broadcast(lambda: settle(request, place))
-        # where this process's host keeps encoded texts is its own matter
-        request = replace(settled, reading=replace(settled.reading, cache=request.reading.cache))
-        log = None if request.log is None else Path(request.log)
-        with locked_output(request.path, log) if ranks.is_first else contextlib.nullcontext():
-            corpus = read_texts(request, _reading(request, ranks), ranks)
-            request = request.holding_out(corpus)
-            neighbours = Neighbours()  # without what the text came from
-            with waiting(request, ranks, "loading PyTorch"), signals.held_back():
-                from charrnn.cli.trainer.session import train_on
-
-            try:
-                train_on(request, corpus, signals, ranks, neighbours)
-            except (IndexError, RuntimeError) as error:  # of an id that has no place in a table
-                if isinstance(error, IndexError) or "device-side assert" in str(error):
-                    check_sound(corpus.ids, len(corpus.encoder))
-                raise
+    with TrainingSignals(is_launched=place.is_launched) as signals:
+        try:
+            with joined(place, signals, as_json=request.as_json) as ranks:
+                request = _settled(request, place, ranks)
+                _train(request, signals, ranks)
+        except (KeyboardInterrupt, SystemExit):
+            if place.rank == 0 and not signals.under_way:
+                _tell_of_early_stop(request)
+            raise
     if ranks.is_first:
         try:
             print(request.printed, flush=True)
         except OSError as error:
             error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
             raise
+
+
+def _settled(request: Request, place: Place, ranks: Ranks) -> Request:
+    """The request as the first process has checked it."""
+    place = replace(place, restarts=max(place.restarts, ranks.restarts), launches=ranks.launches)
+    settled = ranks.broadcast(lambda: settle(request, place))
+    # where this process's host keeps encoded texts is its own matter
+    return replace(settled, reading=replace(settled.reading, cache=request.reading.cache))
+
+
+def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
+    """Read the texts, load PyTorch, and train."""
+    log = None if request.log is None else Path(request.log)
+    with locked_output(request.path, log) if ranks.is_first else contextlib.nullcontext():
+        corpus = read_texts(request, _reading(request, ranks), ranks)
+        neighbours = Neighbours()  # without what the text came from
+        with waiting(request, ranks, "loading PyTorch"), signals.held_back():
+            from charrnn.cli.trainer.session import train_on
+
+        try:
+            train_on(request.holding_out(corpus), corpus, signals, ranks, neighbours)
+        except (IndexError, RuntimeError) as error:  # of an id that has no place in a table
+            if isinstance(error, IndexError) or "device-side assert" in str(error):
+                check_sound(corpus.ids, len(corpus.encoder))
+            raise
+
+
+def _tell_of_early_stop(request: Request) -> None:
+    """Say that a signal came before a step was made, so that nothing was saved; with --quiet too, for it is no rule.
+
+    A reader who has stopped reading is not waited for.
+    """
+    path, told = request.path, "stopped before a step was made; "
+    told += f"{path} is as it was" if path.exists() else "nothing was saved"
+    if request.as_json and not request.quiet:
+        kept = str(path) if request.is_in_place else None
+        line = to_json({"step": None if request.resume else 0, "interrupted": True, "checkpoint": kept})
+    elif request.as_json:
+        line = to_json({"warning": told})
+    else:
+        line = error_line(told) if request.quiet else told
+    Outlet(sys.stderr, is_hurried=lambda: True).write(f"{line}\n")
 
 
 def _reading(request: Request, ranks: Ranks) -> ReadOptions:

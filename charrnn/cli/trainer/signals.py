@@ -25,10 +25,10 @@ GOES_ON = [signal.SIGCONT] if hasattr(signal, "SIGCONT") else []
 class TrainingSignals:
     """While it is entered, a signal is remembered instead of ending the process.
 
-    That is so once the training is under way: before, there is nothing to save, and a stop leaves at once. So does a
-    SIGINT after another stop, but for a process that a launcher started: there the same Ctrl-C may come from the
-    terminal, from the launcher and as its SIGTERM, and the launcher kills what stays for too long. A signal that was
-    ignored before, as SIGINT is for a background job of a script, stays ignored.
+    That is so once the training is under way: before, there is nothing to save, and a stop leaves at once, by
+    KeyboardInterrupt or SystemExit. So does a SIGINT after another stop, but for a process that a launcher started:
+    there the same Ctrl-C may come from the terminal, from the launcher and as its SIGTERM, and the launcher kills what
+    stays for too long. A signal that was ignored before, as SIGINT is for a background job of a script, stays ignored.
 
     Args:
         is_launched: whether a launcher started this process.
