@@ -101,7 +101,7 @@ ALLOWED = {
         "randomness recalled_text training_state updates",
         "validation": "ensemble evaluation health heap lanes metrics model passes recovery run",
         "loop": "config ensemble health heap metrics model optimizers pace passes recovery regimen run validation",
-        "checkpoint": "archive config encoder errors metrics options origin outputs tensorfile",
+        "checkpoint": "archive config encoder errors metrics options origin outputs shapes tensorfile",
     },
     "storage": {
         "unpickling": "",

@@ -27,7 +27,7 @@ from charrnn.cli.trainer.log import TrainingLog, begins_as_log
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.trouble import TELL_EVERY
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display import outlet
 from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
@@ -858,11 +858,46 @@ def test_the_space_that_counts_is_where_a_link_leads_and_a_disk_that_tells_none_
         shutil, "disk_usage", lambda folder: usage.get(folder.name, SimpleNamespace(total=1e9, free=1e9))
     )
     shape = ModelConfig(vocab_size=5, cell="gru", hidden_size=8, num_layers=1, embedding_dim=4)
-    run = SimpleNamespace(config=SimpleNamespace(optimizer="adamw"), model=SimpleNamespace(config=shape))
+    run = SimpleNamespace(
+        config=TrainConfig(batch_size=4, seq_len=8, learning_rate=0.01, epochs=1),
+        model=SimpleNamespace(config=shape),
+        history=[],
+    )
     check_space(tmp_path / "m.pt", run)
     check_space(tmp_path / "odd" / "m.pt", run)  # a file system that says nothing
-    with pytest.raises(OutputError, match=f"{tmp_path / 'far'}: has 0.0 MB of space left"):
+    with pytest.raises(OutputError, match=f"{tmp_path / 'far'}: has 0.00 MB of space left"):
         check_space(tmp_path / "link.pt", run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [
+    ["--hidden-size", 16, "--max-steps", 3],
+    ["--hidden-size", 96, "--members", 2, "--cell", "gru", "--optimizer", "sgd", "--max-steps", 60,
+     "--evaluate-every", 1, "--patience", 100],
+])  # fmt: skip
+def test_what_a_checkpoint_takes_is_known_before_to_a_few_kilobytes(folder, flags):
+    assert train(folder, *flags).process.exitcode == 0
+    path = folder / "verse.pt"
+    stored = checkpoint.load(str(path))
+    size = checkpoint.estimate_size(stored.model, stored.train_config, rows=len(stored.history))
+    assert path.stat().st_size <= size <= path.stat().st_size + 10_000
+
+
+def test_room_is_needed_for_a_checkpoint_and_for_what_replaces_it(tmp_path, monkeypatch):
+    shape = ModelConfig(vocab_size=5, cell="lstm", hidden_size=8, num_layers=1, embedding_dim=4)
+    run = SimpleNamespace(
+        config=TrainConfig(batch_size=4, seq_len=8, learning_rate=0.01, epochs=1),
+        model=SimpleNamespace(config=shape),
+        history=[],
+    )
+    path, size = tmp_path / "m.pt", checkpoint.estimate_size(shape, run.config, rows=run.config.evaluations)
+    for before, needed in ((0, 2 * size), (size // 2, 2 * size - size // 2), (size, size), (3 * size, size)):
+        path.write_bytes(bytes(before))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=needed: SimpleNamespace(total=1e9, free=free))
+        check_space(path, run)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=needed: SimpleNamespace(total=1e9, free=free - 1))
+        with pytest.raises(OutputError, match="of space left, and saving takes"):
+            check_space(path, run)
 
 
 @pytest.mark.slow
@@ -870,8 +905,8 @@ def test_too_little_space_is_found_before_training(folder):
     training = train(folder, *SMALL, "--max-steps", 3, prepare=full_disk)
     assert training.process.exitcode == 2
     assert training.stderr == (
-        "charrnn: .: has 1.0 MB of space left, and a checkpoint takes 1.2 MB; make room, or give a file elsewhere "
-        "with --out\n"
+        "charrnn: .: has 0.10 MB of space left, and saving takes 0.28 MB: a checkpoint of 0.14 MB is written beside "
+        "the one that it replaces; make room, or give a file elsewhere with --out\n"
     )
     assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
     resume = ["--resume", "--max-steps"]
@@ -885,4 +920,4 @@ def full_disk():
     import shutil
     from collections import namedtuple
 
-    shutil.disk_usage = lambda _: namedtuple("Usage", "total free")(10**9, 10**6)
+    shutil.disk_usage = lambda _: namedtuple("Usage", "total free")(10**9, 10**5)

@@ -14,15 +14,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charrnn.config import ModelConfig
+from charrnn.config import STATES, ModelConfig, TrainConfig
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
+from charrnn.shapes import MOMENTS, count_parameters, parameter_shapes
 from charrnn.storage.archive import Checkpoint, describe_checkpoint, read_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.outputs import replace_file
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
+
+RECORD_BYTES = 290
+"""What a tensor takes in a file beside its values: its record's two headers, and its description."""
+
+ROW_BYTES, CHARACTER_BYTES = 70, 13
+"""What a row of the history takes, and at most a character with the number that says how often it occurs."""
+
+OTHER_BYTES = 8 << 10
+"""What all else takes: options, figures, and the names of texts and the command, unless these are very long."""
 
 
 def snapshot(
@@ -77,6 +87,23 @@ def write(path: Path, contents: dict[str, Any]) -> None:
         raise OutputError(
             f"{path}: the checkpoint cannot be written ({error.strerror}); an older one, if any, is untouched"
         ) from None
+
+
+def estimate_size(model: ModelConfig, config: TrainConfig, *, rows: int) -> int:
+    """Bytes of a checkpoint, as a rule a few kilobytes too many.
+
+    Args:
+        model: the model's shape.
+        config: how it is trained.
+        rows: of the history.
+    """
+    moments = MOMENTS[config.optimizer]
+    copies = 2 + sum(name != "step" for name in moments)  # best and last weights, and what has their shapes
+    states = model.num_layers * model.members * STATES[model.cell]
+    tensors = len(parameter_shapes(model)) * (2 + len(moments)) + states
+    values = count_parameters(model) * copies + states * config.batch_size * model.hidden_size
+    described = RECORD_BYTES * tensors + ROW_BYTES * rows + CHARACTER_BYTES * model.vocab_size
+    return 4 * values + described + OTHER_BYTES
 
 
 def load(path: str) -> Checkpoint:

@@ -26,7 +26,6 @@ from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.request import command_line
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
-from charrnn.shapes import MOMENTS, count_parameters
 from charrnn.storage.outputs import folder_of
 from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
@@ -40,9 +39,6 @@ SHARE = 0.01
 
 DISK_SHARE = 0.1
 """Share of the time in which a disk may be written to, likewise: a slow one, or one that stood still once."""
-
-SPARE_BYTES = 1 << 20
-"""What a checkpoint may hold beside its tensors."""
 
 
 class NoSaver:
@@ -182,21 +178,24 @@ class Saver(NoSaver):
 
 
 def check_space(path: Path, run: TrainingRun) -> None:
-    """Find out, before training, whether there is room for a checkpoint beside the one that it replaces.
+    """Find out, before training, whether there is room for a checkpoint, and for another that replaces it.
 
     A file system that does not know its size, such as some of FUSE's, is taken for large enough.
 
     Raises:
         OutputError: there is not.
     """
-    moments = sum(name != "step" for name in MOMENTS[run.config.optimizer])
-    needed = 4 * count_parameters(run.model.config) * (2 + moments) + SPARE_BYTES  # best and last weights
+    config = run.config
+    size = checkpoint.estimate_size(run.model.config, config, rows=len(run.history) + config.evaluations)
+    before = path.stat().st_size if path.exists() else 0  # which makes room once it is replaced
+    needed = max(size, 2 * size - before)
     folder = folder_of(path)
     usage = shutil.disk_usage(folder)
     if usage.total and usage.free < needed:
         raise OutputError(
-            f"{folder}: has {usage.free / 1e6:,.1f} MB of space left, and a checkpoint takes {needed / 1e6:,.1f} MB; "
-            "make room, or give a file elsewhere with --out"
+            f"{folder}: has {usage.free / 1e6:,.2f} MB of space left, and saving takes {needed / 1e6:,.2f} MB: a "
+            f"checkpoint of {size / 1e6:,.2f} MB is written beside the one that it replaces; make room, or give a file "
+            "elsewhere with --out"
         )
 
 
