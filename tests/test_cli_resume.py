@@ -113,7 +113,10 @@ def test_another_text_is_refused_and_can_be_forced(folder):
     assert refused.process.exitcode == 1
     assert "learned from verse.txt of 3,000 bytes" in refused.stderr
     assert "and verse.txt has 4,000" in refused.stderr
-    assert "or begin a training on this one from its weights with --init-from verse.pt" in refused.stderr
+    told = "or begin a training on this one from its weights with "
+    assert f"{told}--init-from verse.pt --overwrite in place of --resume\n" in refused.stderr
+    apart = train(folder, "--resume-from", "verse.pt", "--out", "apart.pt", "--max-steps", 30)
+    assert f"{told}--init-from verse.pt in place of --resume-from\n" in apart.stderr
     before = contents(folder)
     forced = train(folder, "--force-resume", "--max-steps", 30)
     assert forced.process.exitcode == 0, forced.stderr

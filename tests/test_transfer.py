@@ -1,9 +1,11 @@
 """A training that begins with the weights of another, on a text of its own."""
 
+import hashlib
 import json
 import os
 import shutil
 import signal
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -26,6 +28,7 @@ from charrnn.network.model import forecasts_on
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.text.encoder import CharEncoder
+from charrnn.training import checkpoint
 from charrnn.training.evaluation import evaluate
 from charrnn.training.torchrun import Place
 from charrnn.training.validation import FIRST_WINDOWS, validate_beginning
@@ -130,6 +133,25 @@ def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder)
     np.testing.assert_array_equal(
         stored.weights["layers.0.weight_hh"], read_checkpoint(str(folder / "\x1b[7m.pt")).weights["layers.0.weight_hh"]
     )
+
+
+@pytest.mark.slow
+def test_a_training_may_replace_the_checkpoint_that_it_begins_with_which_stays_until_its_first_save(folder):
+    before = (folder / "base.pt").read_bytes()
+    flags = ["--init-from", "base.pt", "--out", "base.pt", "--overwrite", "--max-steps", 4]
+    told = train(folder, *flags, prepare=tell_what_is_saved_over).stderr
+    assert told.split("saved over ")[1].split()[0] == hashlib.sha256(before).hexdigest()
+    assert read_checkpoint(str(folder / "base.pt")).origin.init_from == "base.pt"
+
+
+def tell_what_is_saved_over():
+    write = checkpoint.write
+
+    def write_and_tell(path, contents):
+        print("saved over", hashlib.sha256(path.read_bytes()).hexdigest(), file=sys.stderr, flush=True)
+        write(path, contents)
+
+    checkpoint.write = write_and_tell
 
 
 @pytest.mark.slow
@@ -259,7 +281,11 @@ def test_an_exported_model_can_be_begun_with(folder, charrnn):
         (["base.pt", "--lines"], 2, "--lines keeps lines apart, and the model in base.pt recalls what stood before"),
         (["none.pt"], 1, "none.pt: no such file"),
         ([""], 2, "--init-from is empty; give a checkpoint"),
-        (["base.pt", "--out", "base.pt"], 2, "base.pt: exists; continue it with --resume, replace it with --overwrite"),
+        (
+            ["base.pt", "--out", "base.pt"],
+            2,
+            "base.pt: exists; replace it with --overwrite, or choose another file with",
+        ),
     ],
 )
 def test_what_cannot_be_begun_with_is_refused_in_one_line(folder, flags, code, told):

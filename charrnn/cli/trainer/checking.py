@@ -114,9 +114,9 @@ def _check_path(request: Request) -> None:
     if path.exists() and any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if path.exists() and not request.may_replace:
-        raise OutputError(
-            f"{path}: exists; continue it with --resume, replace it with --overwrite, or choose another file with --out"
-        )
+        ways = ["continue it with --resume"] if request.init_from is None else []
+        ways += ["replace it with --overwrite"]
+        raise OutputError(f"{path}: exists; {', '.join(ways)}, or choose another file with --out")
     if path.exists() and request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
         raise OutputError(
             f"{path}: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another --out"

@@ -123,9 +123,11 @@ def is_same_text(before: CorpusFacts, corpus: Corpus) -> bool:
 
 def _of_another_text(before: CorpusFacts, now: str, mend: str, request: Request) -> CheckpointError:
     path = request.source
+    begin = f"--init-from {as_typed(str(path))}"
+    begin += " --overwrite in place of --resume" if request.is_in_place else " in place of --resume-from"
     return CheckpointError(
         f"{path}: learned from {quoted(before.name)} of {before.bytes:,} bytes (sha256 {quoted(before.sha256):.12}), "
-        f"and {now}; {mend}, or begin a training on this one from its weights with --init-from {as_typed(str(path))}"
+        f"and {now}; {mend}, or begin a training on this one from its weights with {begin}"
     )
 
 
