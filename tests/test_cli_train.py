@@ -1,5 +1,6 @@
 """`charrnn train` as a user runs it: streams read apart, exit codes, files."""
 
+import base64
 import contextlib
 import json
 import os
@@ -115,6 +116,21 @@ def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, tex
     assert json.loads(charrnn(*mistyped).stderr) == {"error": told}
     assert json.loads(charrnn(*mistyped, "-q").stderr) == {"error": told}
     assert list(json.loads(charrnn("train", "verse.txt", "--json", "--seed", "x").stderr)) == ["error"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is text")
+def test_a_checkpoint_whose_name_is_no_text_can_be_found_by_what_is_said_for_programs(charrnn, text):
+    name = os.fsdecode(b"caf\xe9.pt")
+    result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--json", "--out", name)
+    told = json.loads(result.stderr.splitlines()[-1])
+    assert told["checkpoint"] == "caf\ufffd.pt"
+    assert base64.b64decode(told["checkpoint_bytes"]) + b"\n" == result.stdout
+    (text.parent / "words.pt").write_bytes((text.parent / name).read_bytes())
+    alone, (first, second) = (
+        json.loads(charrnn("inspect", *names, "--json").stdout) for names in ([name], [name, "words.pt"])
+    )
+    assert alone["checkpoint_bytes"] == first["checkpoint_bytes"] == told["checkpoint_bytes"]
+    assert "checkpoint_bytes" not in second
 
 
 def test_a_path_that_is_printed_is_no_flag_to_the_next_command(charrnn, text):

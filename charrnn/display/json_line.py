@@ -15,23 +15,30 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 """What no UTF-8 can hold. U+DC80 to U+DCFF stand for bytes that are no text: https://peps.python.org/pep-0383/."""
 
 
-_EXACT = {"text": "bytes", "prompt": "prompt_bytes"}
-"""The field for the bytes of each field of a record that may be a text with bytes that are no text."""
+EXACT = {"text": "bytes", "prompt": "prompt_bytes", "checkpoint": "checkpoint_bytes"}
+"""Fields of a record that may hold such bytes, and those that hold them exactly then."""
 
 
 def to_json(record: Any) -> str:
     """One line of JSON; what would command a terminal is escaped, and a byte that is no text becomes U+FFFD.
 
-    Where a record's `text` has such bytes, it gets a field `bytes` too, unless it has one: in base64, the text as it
-    is, in UTF-8. For those of a `prompt` there is `prompt_bytes`.
+    Where one of the fields of `EXACT` has such bytes, in a record or in each of a list of them, the record gets the
+    other field too, unless it has it: in base64, what it holds as it is, in UTF-8.
     """
-    for name, exact in _EXACT.items() if isinstance(record, Mapping) else ():
-        text = record.get(name)
-        if exact not in record and isinstance(text, str) and _SURROGATES.search(text):
-            from charrnn.text.encoder import (
-                to_bytes,
-            )  # imports numpy, for which the errors of a command line never wait
-
-            record = {**record, exact: base64.b64encode(to_bytes(text)).decode("ascii")}
-    line = _SURROGATES.sub("\ufffd", json.dumps(record, ensure_ascii=False))
+    exact = [*map(_with_bytes, record)] if isinstance(record, list) else _with_bytes(record)
+    line = _SURROGATES.sub("\ufffd", json.dumps(exact, ensure_ascii=False))
     return _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+def _with_bytes(record: Any) -> Any:
+    """A record with the fields that its bytes call for; what is no record is left as it is."""
+    if not isinstance(record, Mapping):
+        return record
+    found = {}
+    for name, exact in EXACT.items():
+        value = record.get(name)
+        if isinstance(value, str) and exact not in record and _SURROGATES.search(value):
+            from charrnn.text.encoder import to_bytes  # imports numpy, which a command line's errors need not wait for
+
+            found[exact] = base64.b64encode(to_bytes(value)).decode("ascii")
+    return {**record, **found}
