@@ -342,8 +342,9 @@ def test_what_a_shell_has_opened_for_us_is_no_file_to_put_a_whole_one_at(text, f
     command = [sys.executable, "-m", "charrnn", "train", "verse.txt", flag, name, "--overwrite"]
     with open(text.with_name("x.pt"), "wb") as out:
         result = subprocess.run(command, cwd=text.parent, stdout=out, stderr=subprocess.PIPE, timeout=300, check=False)
-    told = f"charrnn: {flag} {name}: names an open stream, and it writes a file; name one\n"
-    assert (result.returncode, result.stderr.decode()) == (2, told)
+    told = f"charrnn: {flag} {name}: names an open stream, and it writes a file; name one"
+    told += "; to a pipe, --json writes such lines on stderr: --json 2> PIPE" * (flag == "--log")
+    assert (result.returncode, result.stderr.decode()) == (2, f"{told}\n")
     assert text.with_name("x.pt").read_bytes() == b""
 
 
@@ -394,6 +395,15 @@ def test_what_the_system_lets_its_owner_alone_replace_is_told_before_any_work(
 def test_a_device_is_not_replaced_by_a_file(charrnn, text):
     result = charrnn("train", "verse.txt", "--out", "/dev/null", "--overwrite")
     assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is not a regular file; give another with --out\n")
+    result = charrnn("train", "verse.txt", "--log", "/dev/null")
+    assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is not a regular file; give another with --log\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no named pipe lies in a folder there")
+def test_who_wants_the_log_in_a_pipe_is_told_of_json(charrnn, text):
+    os.mkfifo(text.with_name("pipe"))
+    told = "pipe: is not a regular file; give another with --log; to a pipe, --json writes such lines on stderr: --json"
+    assert charrnn("train", "verse.txt", "--log", "pipe").stderr == f"charrnn: {told} 2> PIPE\n"
 
 
 @pytest.mark.slow

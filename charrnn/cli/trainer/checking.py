@@ -18,6 +18,9 @@ from charrnn.text.cache import is_kept
 from charrnn.text.options import BYTE
 from charrnn.text.sources import require_texts
 
+INTO_PIPES = "; to a pipe, --json writes such lines on stderr: --json 2> PIPE"
+"""What to do where the log, which is a file that later runs go on with, is to be read as it comes."""
+
 
 def check_texts(request: Request) -> None:
     """Refuse a text that is not there, and a checkpoint in the place of one, which users of PyTorch give to --resume.
@@ -82,8 +85,11 @@ def _takes_any_bytes(request: Request) -> bool:
 def _check_flags(request: Request) -> None:
     """Refuse flags that contradict each other or name no file."""
     for flag, given in (("--out", request.out), ("--log", request.log)):
-        if given is not None:
-            require_output(given, flag)
+        try:
+            if given is not None:
+                require_output(given, flag)
+        except OutputError as error:
+            raise OutputError(f"{error}{INTO_PIPES if flag == '--log' else ''}") from None
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if request.init_from is not None and request.resume:
@@ -148,7 +154,8 @@ def _check_log(log: Path, request: Request) -> None:
         raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
     is_there = os.path.exists(log)  # `Path.exists` fails where the name is too long
     if is_there and not log.is_file():
-        raise OutputError(f"{log}: is not a regular file; give another with --log")
+        told = INTO_PIPES if _is_pipe(str(log)) else ""
+        raise OutputError(f"{log}: is not a regular file; give another with --log{told}")
     if is_there and log.stat().st_size and not (request.resume or request.overwrite):
         raise OutputError(f"{log}: exists; replace it with --overwrite, or give another file with --log")
     if is_there and not begins_as_log(log):
