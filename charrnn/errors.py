@@ -11,6 +11,7 @@
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
+    ├── TooLargeError               1  a model that this machine has too little memory to train
     ├── SaveError                   1  a training that is over, and whose last save failed
     ├── LostRankError               1  a training of several processes, one of which is gone
     └── DivergenceError             1  numbers that grow without bound, in training, sampling or reading
@@ -74,6 +75,10 @@ class OutputError(CharRNNError):
 
 class CheckpointError(CharRNNError):
     """A checkpoint that is missing, damaged, foreign or does not fit."""
+
+
+class TooLargeError(CharRNNError):
+    """A model that this machine has too little memory to train."""
 
 
 class SaveError(CharRNNError):

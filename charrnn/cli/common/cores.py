@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 LOAD = Path("/proc/loadavg")
@@ -116,20 +116,24 @@ def allotted_cores() -> int:
     return max(1, math.ceil(min(usable_cores(), _quota())))
 
 
-def _quota() -> float:
-    """Cores' worth of time that this process's group, or one that it lies in, may have; infinity where untold."""
-    quota = math.inf
-    with contextlib.suppress(OSError, ValueError):  # another system
+def control_groups(controller: str) -> Iterator[Path]:
+    """The folders of the group of processes that this one is in, and of those that it lies in, for one controller.
+
+    Args:
+        controller: as Linux names it, "cpu" or "memory"; of another system there are no folders.
+    """
+    with contextlib.suppress(OSError, ValueError):
         for line in CGROUP.read_text().splitlines():
             _, controllers, name = line.split(":", 2)
-            if controllers and "cpu" not in controllers.split(","):
+            if controllers and controller not in controllers.split(","):
                 continue
-            group = CGROUPS / ("cpu" if controllers else "") / name.lstrip("/")  # version 1 has a tree for each
-            for folder in (group, *group.parents):
-                if folder == CGROUPS.parent:
-                    break
-                quota = min(quota, _quota_of(folder))
-    return quota
+            group = CGROUPS / (controller if controllers else "") / name.lstrip("/")  # version 1 has a tree for each
+            yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(CGROUPS))
+
+
+def _quota() -> float:
+    """Cores' worth of time that this process's group, or one that it lies in, may have; infinity where untold."""
+    return min(map(_quota_of, control_groups("cpu")), default=math.inf)
 
 
 def _quota_of(group: Path) -> float:

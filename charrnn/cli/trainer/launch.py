@@ -12,6 +12,7 @@ import torch
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.plan import Plan
 from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.room import check_memory
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
@@ -125,7 +126,12 @@ def start_run(
 def begin(
     model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, pieces: tuple[Ids, Ids], ranks: Ranks
 ) -> TrainingRun:
-    """A run at its first step."""
+    """A run at its first step.
+
+    Raises:
+        TooLargeError: there is too little memory for it.
+    """
+    check_memory(model, config, request, ranks)
     train_ids, val_ids = pieces
     if corpus.line_feed is not None:
         val_ids = take_lines(val_ids, corpus.line_feed, config.evaluated)

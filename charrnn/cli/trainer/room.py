@@ -1,0 +1,77 @@
+"""Whether a machine has the memory that the training of a model takes, found out before anything is built.
+
+Weights are handed out by the system before it has them, and a large matrix takes minutes to fill: without this a model
+that can never be trained would be noticed late, when the system kills the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+
+from charrnn.cli.common.cores import control_groups
+from charrnn.cli.trainer.request import Request
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import TooLargeError
+from charrnn.shapes import count_parameters
+from charrnn.training.optimizers import MOMENTS
+from charrnn.training.ranks import ALONE, Ranks
+
+LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
+"""Where either version of Linux's control groups has the memory that a group may take."""
+
+FLOAT_BYTES = 4
+
+
+def check_memory(model: ModelConfig, config: TrainConfig, request: Request, ranks: Ranks = ALONE) -> None:
+    """Refuse a model that can never be trained here, whatever else is at work.
+
+    Raises:
+        TooLargeError: it needs more memory than the machine has, or than it gives to this process's control group.
+    """
+    there, needed = memory_limit(), needed_bytes(model, config, ranks.local_world_size)
+    if needed <= there:
+        return
+    mend = "lower --hidden-size, --num-layers or --members"
+    if request.resume or request.init_from is not None:  # whose shape stays
+        mend = "a machine with more can train it"
+    raise TooLargeError(
+        f"out of memory: to train {count_parameters(model):,} parameters (hidden size {model.hidden_size:,}, layers "
+        f"{model.num_layers:,}, members {model.members:,}) takes {needed / 1e9:,.1f} GB at least, and there are "
+        f"{there / 1e9:,.1f} GB; {mend}"
+    )
+
+
+def needed_bytes(model: ModelConfig, config: TrainConfig, processes: int = 1) -> int:
+    """The least that a training holds on the host, apart from what it computes with.
+
+    On a processor each process has the weights, the best ones so far, gradients and the optimizer's moments. The first
+    alone saves, and has a copy of the moments, and of the best weights where these lie on a GPU, while it does.
+
+    Args:
+        model: its shape.
+        config: how it is trained.
+        processes: that train it on this host.
+    """
+    moments = sum(name != "step" for name in MOMENTS[config.optimizer])
+    copies = moments if config.device == "cpu" else 1 + moments
+    own = 3 + moments if config.device == "cpu" else 0
+    return FLOAT_BYTES * count_parameters(model) * (processes * own + copies)
+
+
+def memory_limit() -> float:
+    """Bytes that this machine has, or that it gives to the control groups of this process; infinity where untold."""
+    limits = [_physical_bytes()]
+    for group in control_groups("memory"):
+        for name in LIMIT_FILES:
+            with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+                limits.append(float((group / name).read_text()))
+    return min(limits)
+
+
+def _physical_bytes() -> float:
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows, which has no sysconf; a system that does not tell
+        return math.inf

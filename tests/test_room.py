@@ -1,0 +1,82 @@
+"""A model that the machine has too little memory for, refused before it is built."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from charrnn.cli.common import cores
+from charrnn.cli.trainer import room
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import TooLargeError
+
+MODEL = ModelConfig(vocab_size=50, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64, members=2)
+FRESH = SimpleNamespace(resume=False, init_from=None)
+
+
+def test_a_model_that_is_too_large_is_told_before_anything_is_built(tmp_path, charrnn):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat.\n" * 400)
+    flags = ["--hidden-size", 65536, "--num-layers", 64, "--max-steps", 1]  # 2,200 billion weights
+    run = charrnn("train", "text.txt", *flags, cwd=tmp_path)
+    assert (run.code, run.stdout) == (1, b"")
+    told = "charrnn: out of memory: to train 2,18"
+    assert run.stderr.startswith(told), run.stderr
+    assert run.stderr.endswith("; lower --hidden-size, --num-layers or --members\n")
+    assert run.stderr.count("\n") == 1
+    assert not (tmp_path / "text.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "device", "processes", "values"),
+    [
+        ("adamw", "cpu", 1, 7),  # weights, the best ones, gradients, two moments, and a copy of these
+        ("sgd", "cpu", 1, 5),
+        ("adamw", "cpu", 3, 17),
+        ("adamw", "cuda", 3, 3),
+    ],
+)
+def test_what_a_training_holds_at_least_follows_from_the_weights(monkeypatch, optimizer, device, processes, values):
+    config = TrainConfig(optimizer=optimizer, device=device, batch_size=4, seq_len=64, learning_rate=0.1, max_steps=1)
+    needed = room.needed_bytes(MODEL, config, processes)
+    assert needed == 4 * values * 6_623_588
+    ranks = SimpleNamespace(local_world_size=processes)
+    monkeypatch.setattr(room, "memory_limit", lambda: needed)
+    room.check_memory(MODEL, config, FRESH, ranks)
+    monkeypatch.setattr(room, "memory_limit", lambda: needed - 1)
+    with pytest.raises(
+        TooLargeError, match=r"6,623,588 parameters \(hidden size 512, layers 2, members 2\) takes 0\.\d GB"
+    ):
+        room.check_memory(MODEL, config, FRESH, ranks)
+
+
+@pytest.mark.parametrize("asked", [{"resume": True}, {"init_from": "other.pt"}])
+def test_of_a_model_that_is_there_no_smaller_one_is_advised(monkeypatch, asked):
+    monkeypatch.setattr(room, "memory_limit", lambda: 1)
+    config = TrainConfig(batch_size=4, seq_len=64, learning_rate=0.1, max_steps=1)
+    with pytest.raises(TooLargeError, match=r"; a machine with more can train it$"):
+        room.check_memory(MODEL, config, SimpleNamespace(**{**vars(FRESH), **asked}))
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "name", "text", "limit"),
+    [
+        ("0::/pod/box", "pod", "memory.max", "1000000\n", 1_000_000),
+        ("0::/pod/box", "pod/box", "memory.max", "max\n", math.inf),
+        ("4:memory:/pod", "memory/pod", "memory.limit_in_bytes", "2000000\n", 2_000_000),
+        ("4:cpu:/pod", "cpu/pod", "memory.limit_in_bytes", "2000000\n", math.inf),
+    ],
+)
+def test_a_container_has_the_memory_that_its_groups_may_take(monkeypatch, tmp_path, line, folder, name, text, limit):
+    monkeypatch.setattr(cores, "CGROUP", tmp_path / "group")
+    monkeypatch.setattr(cores, "CGROUPS", tmp_path / "groups")
+    (tmp_path / "group").write_text(f"{line}\n")
+    (tmp_path / "groups" / folder).mkdir(parents=True)
+    (tmp_path / "groups" / folder / name).write_text(text)
+    monkeypatch.setattr(room, "_physical_bytes", lambda: math.inf)
+    assert room.memory_limit() == limit
+
+
+def test_the_machine_s_memory_is_known_where_the_system_tells_it(monkeypatch):
+    assert 1e8 < room._physical_bytes() < 1e14
+    monkeypatch.delattr(room.os, "sysconf")
+    assert room._physical_bytes() == math.inf
