@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from charrnn.cli.trainer.leaving import Watcher
 from charrnn.training.clock import CLOCK
 
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU")
@@ -29,6 +30,7 @@ class TrainingSignals:
     KeyboardInterrupt or SystemExit. So does a SIGINT after another stop, but for a process that a launcher started:
     there the same Ctrl-C may come from the terminal, from the launcher and as its SIGTERM, and the launcher kills what
     stays for too long. A signal that was ignored before, as SIGINT is for a background job of a script, stays ignored.
+    Where a computation keeps Python from leaving at once, see `leaving`.
 
     Args:
         is_launched: whether a launcher started this process.
@@ -50,6 +52,7 @@ class TrainingSignals:
         for number in (*STOPS, *SAVES, *GOES_ON):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
+        self._watcher = Watcher(self._must_leave)
         return self
 
     @property
@@ -70,8 +73,16 @@ class TrainingSignals:
             self._remember(number, None)
 
     def __exit__(self, *_: object) -> None:
+        self._watcher.close()
         for number, handler in self._former.items():
             signal.signal(number, handler)
+
+    def _must_leave(self, number: int, before: list[int]) -> bool:
+        """Whether a signal that comes now is to end the process at once, whatever it does."""
+        if number not in STOPS or self._holds:
+            return False
+        is_second = number == signal.SIGINT and not self._is_launched and any(one in STOPS for one in before)
+        return is_second or not self.under_way
 
     def _remember(self, number: int, _: FrameType | None) -> None:
         if number in GOES_ON:

@@ -1,0 +1,48 @@
+"""Leaving at once where Python cannot: its handlers of signals run between its own steps, and one may take minutes.
+
+Such a step is the filling of a large matrix, or a pass of a large model. A thread waits for signals beside it, which
+the system's own handler tells of at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+PATIENCE = 2.0
+"""Seconds in which a process that is to leave can do so by itself, and clear away what it made."""
+
+
+class Watcher:
+    """A thread that ends the process where a signal is to end it, and it is still there `PATIENCE` later.
+
+    Args:
+        must_leave: called in the thread with the number of a signal that has come, and those that came before it:
+            whether the process is to leave at once.
+    """
+
+    def __init__(self, must_leave: Callable[[int, list[int]], bool]) -> None:
+        self._must_leave = must_leave
+        self._has_left = threading.Event()
+        self._ours, self._systems = socket.socketpair()  # which Windows has too, and where it need not block
+        self._systems.setblocking(False)
+        self._former = signal.set_wakeup_fd(self._systems.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def close(self) -> None:
+        """Watch no more; the process goes on, or leaves by itself."""
+        self._has_left.set()
+        signal.set_wakeup_fd(self._former)
+        self._systems.close()
+
+    def _watch(self) -> None:
+        before: list[int] = []
+        with self._ours:
+            while told := self._ours.recv(1):
+                (number,) = told
+                if self._must_leave(number, before) and not self._has_left.wait(PATIENCE):
+                    os._exit(128 + number)
+                before.append(number)

@@ -1,0 +1,92 @@
+"""Signals that come while Python cannot heed them, amid a computation of minutes."""
+
+import hashlib
+import signal
+import sys
+import threading
+import time
+
+import pytest
+from conftest import make_text
+from processes import Training
+
+from charrnn.cli.trainer import launch, leaving
+from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.training import loop
+
+SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32", "--max-steps", 9]
+AT_WORK = "at work"
+
+
+def compute_for_minutes(*_, **__):
+    print(AT_WORK, file=sys.stderr, flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # as torch's products do, it leaves other threads alone
+
+
+def long_set_up():
+    launch.build_model = launch.begin = compute_for_minutes
+
+
+def long_step():
+    loop.take_step = compute_for_minutes
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_amid_a_long_set_up_leaves_soon(folder, number, code):
+    training = Training(folder, *SMALL, prepare=long_set_up)
+    training.wait_for(AT_WORK)
+    training.kill(number)
+    assert training.wait(20) == code
+    assert "Traceback" not in training.stderr
+    assert not (folder / "verse.pt").exists()
+
+
+def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
+    training = Training(folder, *SMALL, prepare=long_step)
+    training.wait_for(AT_WORK)
+    training.kill(signal.SIGINT)
+    time.sleep(1.5 * leaving.PATIENCE)
+    assert training.process.is_alive(), "the first is heeded after the step"
+    training.kill(signal.SIGINT)
+    assert training.wait(20) == 130
+
+
+@pytest.mark.parametrize(
+    ("before", "number", "is_under_way", "is_launched", "leaves"),
+    [
+        ([], signal.SIGTERM, False, False, True),
+        ([], signal.SIGTERM, False, True, True),
+        ([], signal.SIGTERM, True, False, False),
+        ([signal.SIGINT], signal.SIGTERM, True, False, False),
+        ([signal.SIGTERM], signal.SIGINT, True, False, True),
+        ([signal.SIGTERM], signal.SIGINT, True, True, False),
+        ([signal.SIGUSR1], signal.SIGINT, True, False, False),
+        ([signal.SIGINT], signal.SIGUSR1, False, False, False),
+    ],
+)
+def test_which_signals_end_a_process_at_once(before, number, is_under_way, is_launched, leaves):
+    signals = TrainingSignals(is_launched=is_launched)
+    signals.under_way = is_under_way
+    assert signals._must_leave(number, before) is leaves
+    with signals.held_back():
+        assert not signals._must_leave(number, before), "amid the loading of PyTorch it waits"
+
+
+def test_who_leaves_by_himself_is_let_go_and_others_get_their_signals_back(monkeypatch):
+    monkeypatch.setattr(leaving.os, "_exit", pytest.fail)
+    threads = threading.active_count()
+    with pytest.raises(SystemExit), TrainingSignals():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.set_wakeup_fd(-1) == -1
+    end = time.monotonic() + 10
+    while threading.active_count() > threads:
+        assert time.monotonic() < end
+        time.sleep(0.01)
