@@ -19,7 +19,7 @@ from conftest import make_text
 from processes import FIRST_STEP, Training, tell_first_step, train
 
 from charrnn.cli.trainer import launch, reading
-from charrnn.cli.trainer.announce import doubt
+from charrnn.cli.trainer.announce import _duration, doubt
 from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
@@ -34,6 +34,7 @@ from charrnn.training.clock import CLOCK, Clock
 from charrnn.training.loop import take_step
 from charrnn.training.ranks import ALONE
 from charrnn.training.run import TrainingRun
+from charrnn.wording import format_seconds
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32"]
 
@@ -556,6 +557,26 @@ def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text,
     assert resumed["training"]["random_state"] == straight["training"]["random_state"]
     for part in ("weights", "optimizer", "state"):
         torch.testing.assert_close(resumed["training"][part], straight["training"][part], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluate_every", "line_feed", "evaluations"),
+    [
+        (1, None, None, 2),  # that of the step, and the one in cold windows
+        (1, None, 3, 1),
+        (10, None, None, 5),  # every third step, and the last
+        (1000, None, None, 5),
+        (1000, 10, None, 101),
+    ],
+)
+def test_what_evaluations_take_is_announced_with_the_rest(steps, evaluate_every, line_feed, evaluations):
+    config = SimpleNamespace(time_limit=None, evaluate_every=evaluate_every, evaluations=4)
+    run = SimpleNamespace(
+        finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_feed=line_feed,
+        evaluation_seconds=600.0, lanes=SimpleNamespace(chars_per_window=89),
+    )  # fmt: skip
+    expected = format_seconds(600 * evaluations + steps)
+    assert _duration(run, chars_per_second=100.0) == f"takes about {expected}"
 
 
 STOP_AT = 40

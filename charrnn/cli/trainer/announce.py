@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import numpy as np
 
 from charrnn.cli.trainer.checking import is_made_by_training
 from charrnn.cli.trainer.launch import PASSES_SHARE, Launch
-from charrnn.config import TrainConfig
+from charrnn.config import EVALUATION_SHARE, TrainConfig
 from charrnn.escape import as_typed, quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
@@ -224,8 +225,16 @@ def _duration(run: TrainingRun, chars_per_second: float) -> str:
         seconds.append(run.config.time_limit - run.seconds)
     if run.total_steps is not None:
         passes = (run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second
-        seconds.append(passes / PASSES_SHARE)
+        seconds.append(passes / (PASSES_SHARE + EVALUATION_SHARE) + _evaluations_left(run) * run.evaluation_seconds)
     return f"takes about {format_seconds(max(min(seconds), 0.0))}"
+
+
+def _evaluations_left(run: TrainingRun) -> int:
+    """How often a run is still evaluated that steps end, about; the one in cold windows takes as long as any other."""
+    assert run.total_steps is not None, "steps end it"
+    assert run.planned_steps is not None, "as above"
+    apart = run.config.evaluate_every or math.ceil(run.planned_steps / run.config.evaluations)
+    return math.ceil((run.total_steps - run.step) / apart) + (run.line_feed is None)
 
 
 def doubt(run: TrainingRun) -> str:
