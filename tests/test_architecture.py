@@ -152,7 +152,7 @@ ALLOWED = {
         "gradients": "backprop config errors losses numpy_ensemble recall shapes tape",
         "novelty": "",
         "embeddings": "",
-        "verdict": "metrics",
+        "verdict": "metrics wording",
     },
     "display": {
         "json_line": "encoder",

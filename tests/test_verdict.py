@@ -197,6 +197,17 @@ def test_the_training_loss_of_another_trainings_weights_compares_with_none_measu
     assert "training loss still falls" in verdict([replace(row, val_loss=1.3) for row in late], vocab_size=61)
 
 
+@pytest.mark.parametrize(
+    ("steps", "begins"),
+    [(9, "too early to tell: 9 steps; the validation loss fell by 0.4000 nats"), (10, "still improving: ")],
+)
+def test_a_few_steps_tell_nothing_however_often_they_were_evaluated(steps, begins):
+    rows = [
+        replace(row, step=step) for row, step in zip(history([3, 3, 3], [2.9, 2.7, 2.5]), (2, 5, steps), strict=True)
+    ]
+    assert verdict(rows, vocab_size=61).startswith(begins)
+
+
 def test_a_fall_that_no_decimal_shows_is_none():
     rows = history([0.002] * 6, [0.0021, 0.0021, 0.0021, 0.0021, 0.00209, 0.00208])
     assert verdict(rows, vocab_size=61).startswith(

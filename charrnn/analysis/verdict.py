@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from charrnn.metrics import HistoryRow, best_row
+from charrnn.wording import number_of
 
 FLAT = 0.004
 """A loss that falls by less than this share of itself over the last third of a training has levelled off."""
@@ -21,6 +22,9 @@ BLIND = 0.01
 
 FEWEST = 3
 """Evaluations that a verdict needs."""
+
+FEWEST_STEPS = 10
+"""Steps that it needs: in fewer every model improves."""
 
 LONG_SHARE = 1 / 6
 """Share of the evaluations, and three at least, without a gain after which none is expected any more."""
@@ -50,8 +54,8 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     kept = best_row(history)
     assert kept is not None, "there are evaluations"
     begun, history = history[first - 1].step if first else 0, history[first:]
-    if len(history) < FEWEST:
-        return _too_early(history, risen)
+    if len(history) < FEWEST or history[-1].step - begun < FEWEST_STEPS:
+        return _too_early(history, begun, risen)
     best, last = best_row(history), history[-1]
     assert best is not None, "there are evaluations"
     own = [row for row in history if row.step]  # the first weights of another's were measured without dropout
@@ -120,13 +124,16 @@ def _learned_nothing(history: Sequence[HistoryRow], best: float, blind: float) -
     )
 
 
-def _too_early(history: Sequence[HistoryRow], since: str) -> str:
-    """What one or two evaluations say."""
+def _too_early(history: Sequence[HistoryRow], begun: int, since: str) -> str:
+    """What one or two evaluations say, or a few steps."""
     if len(history) == 1:
         return f"too early to tell: 1 evaluation{since}"
-    change = history[1].val_loss - history[0].val_loss
-    moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.4f} nats between the two"
-    return f"too early to tell: {len(history)} evaluations{since}; the validation loss {moved}"
+    seen, span = f"{len(history)} evaluations", "between the two"
+    if len(history) >= FEWEST:
+        seen, span = number_of(history[-1].step - begun, "step"), "between the first evaluation and the last"
+    change = history[-1].val_loss - history[0].val_loss
+    moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.4f} nats {span}"
+    return f"too early to tell: {seen}{since}; the validation loss {moved}"
 
 
 def _last_rise(history: Sequence[HistoryRow]) -> int:
