@@ -153,6 +153,7 @@ ALLOWED = {
         "novelty": "",
         "embeddings": "",
         "verdict": "metrics wording",
+        "handicaps": "config regimen suggest verdict",
     },
     "display": {
         "json_line": "encoder",
@@ -165,7 +166,7 @@ ALLOWED = {
         "page": "",
         "svg": "escape widths",
         "curves": "metrics ngrams options widths",
-        "card": "archive config encoder escape metrics ngrams options shapes verdict widths wording",
+        "card": "archive config encoder escape handicaps metrics ngrams options shapes verdict widths wording",
     },
 }
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""

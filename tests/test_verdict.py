@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from charrnn.analysis.handicaps import handicaps
 from charrnn.analysis.verdict import verdict
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import HistoryRow
 
 
@@ -213,3 +214,25 @@ def test_a_fall_that_no_decimal_shows_is_none():
     assert verdict(rows, vocab_size=61).startswith(
         "levelled off: the validation loss has not fallen over the last third"
     )
+
+
+RATE = "its learning rate of 0.3 is 38 times the 0.0079 that would be chosen for it, and likely far too high"
+FEW = "8 units in a layer are few, where 128 at least would be chosen"
+
+
+@pytest.mark.parametrize(
+    ("rate", "units", "loss", "told"),
+    [
+        (0.3, 256, 2.1, [RATE]),
+        (0.3, 256, 1.7, []),  # it does well all the same
+        (0.03, 256, 2.1, []),
+        (0.0079, 256, 2.1, []),
+        (0.01, 8, 2.1, [FEW]),
+        (0.3, 8, 2.1, ["its learning rate of 0.3 is 27 times", FEW]),
+    ],
+)
+def test_of_a_model_far_behind_an_n_gram_model_settings_far_from_the_usual_are_named(rate, units, loss, told):
+    model = ModelConfig(vocab_size=61, cell="lstm", hidden_size=units, num_layers=1, embedding_dim=64)
+    config = TrainConfig(batch_size=8, seq_len=64, learning_rate=rate, max_steps=120)
+    found = handicaps(model, config, steps=120, loss=loss, yardstick=1.66)
+    assert [line[: len(begins)] for line, begins in zip(found, told, strict=True)] == told

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from charrnn.analysis.handicaps import handicaps
 from charrnn.analysis.ngrams import YARDSTICK, Baseline
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
@@ -109,18 +110,31 @@ def card(checkpoint: Checkpoint, baseline: Baseline | str = "", *, known: str = 
     if checkpoint.history[-1] != checkpoint.best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
-    return [*rows, ("verdict", judged(checkpoint, known))]
+    return [*rows, ("verdict", judged(checkpoint, known, baseline if isinstance(baseline, Baseline) else None))]
 
 
-def judged(checkpoint: Checkpoint, known: str) -> str:
-    """How its training went, in words: see `charrnn.analysis.verdict`, and for `known` see `card`."""
+def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None) -> str:
+    """How its training went, and what may hold it back, in words.
+
+    Args:
+        checkpoint: to tell of; see `charrnn.analysis.verdict`.
+        known: see `card`.
+        baseline: an n-gram model's loss; see `charrnn.analysis.handicaps`.
+    """
     if known:
         return "none: a model that knows its lines by heart would have as low a loss"
-    return verdict(
+    told = verdict(
         checkpoint.history,
         vocab_size=checkpoint.model.vocab_size,
         losses_compare=checkpoint.losses_compare,
     )
+    if checkpoint.best is None or baseline is None:
+        return told
+    found = handicaps(
+        checkpoint.model, checkpoint.train_config,
+        steps=checkpoint.step, loss=checkpoint.best.val_loss, yardstick=baseline.loss,
+    )  # fmt: skip
+    return f"{told}; but {' and '.join(found)}" if found else told
 
 
 def summary(config: ModelConfig) -> str:

@@ -83,7 +83,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "baseline": _describe_baseline(measured),
         "losses_compare": contents.losses_compare,
         "known_lines": _describe_lines(measured),
-        "verdict": judged(contents, describe_known(*measured.known_lines)),
+        "verdict": judged(contents, describe_known(*measured.known_lines), measured.baseline),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,

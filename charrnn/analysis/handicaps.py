@@ -1,0 +1,36 @@
+"""What likely holds a model back that an n-gram model beats by far: as far as its settings tell."""
+
+from __future__ import annotations
+
+from charrnn.analysis.verdict import CLEAR
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.regimen import peak_rate
+from charrnn.suggest import SIZES
+
+FAR = 5
+"""Times the learning rate that would be chosen, or the other way round, the units, that are far from it."""
+
+
+def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, yardstick: float) -> list[str]:
+    """Name settings that are far from what charrnn would choose, of a model that is far worse than it need be.
+
+    Args:
+        model: its shape.
+        config: how it was trained.
+        steps: that it made.
+        loss: its best loss, in nats.
+        yardstick: an n-gram model's on the same text.
+    """
+    if loss <= yardstick * (1 + CLEAR):
+        return []
+    found = []
+    usual = peak_rate(config.optimizer, model, steps)
+    if config.learning_rate >= FAR * usual:
+        found.append(
+            f"its learning rate of {config.learning_rate:g} is {config.learning_rate / usual:,.0f} times the {usual:g} "
+            "that would be chosen for it, and likely far too high"
+        )
+    fewest = min(units for units, _, _ in SIZES)
+    if FAR * model.hidden_size <= fewest:
+        found.append(f"{model.hidden_size} units in a layer are few, where {fewest} at least would be chosen")
+    return found
