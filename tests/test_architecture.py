@@ -106,7 +106,7 @@ ALLOWED = {
     "storage": {
         "unpickling": "",
         "tensorfile": "unpickling",
-        "origin": "errors",
+        "origin": "errors standard_input",
         "header": "config encoder errors metrics options origin shapes unpickling",
         "mistaken": "kinds unpacking",
         "archive": "config encoder errors header kinds metrics mistaken options origin shapes standard_input "

@@ -105,7 +105,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
             " their losses are over different parts of the text: they cannot be compared; --score FILE gives them one"
         )
         shown = dict(re.split("  +", line)[1:3] for line in inspect("other.pt").stdout.splitlines() if "  " in line)
-        assert ("evaluated" in shown, shown["val fraction"]) == (True, "0.1")
+        assert ("evaluated" in shown, shown["held out"]) == (True, "0.1")
     for flags in (["--unit", "byte"], ["--max-vocab", "9"]):
         flags += ["-o", "apart.pt", "--overwrite", "--hidden-size", "8", "--max-steps", "1"]
         train_briefly(trained, "words.txt", *flags)

@@ -196,6 +196,10 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
     assert " epochs of 3,000 characters\n" in trained.stderr, "and the model was chosen by these"
     assert charrnn("train", "both.txt", "--val-fraction", 700 / 3700, "-o", "b.pt", *SMALL).code == 0
     assert_same_weights(tmp_path, "a.pt", "b.pt")
+    card, compared = (charrnn("inspect", *models).text for models in (["a.pt"], ["a.pt", "b.pt"]))
+    assert "  held out            b.txt, 700 characters of these\n" in card
+    assert re.search(r"held out +b\.txt +0\.1892\n", compared)
+    assert "held out" not in charrnn("inspect", "b.pt").text
     assert " nats (" in told_of_6_gram("a.pt"), "its text was found"
     resumed = charrnn("train", "a.txt", "--val-text", "b.txt", "--resume", "--max-steps", 6)
     assert resumed.code == 0, resumed.stderr

@@ -148,8 +148,11 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     """Where a model comes from: names and values."""
     corpus = checkpoint.corpus
     length = f"{corpus.characters:,} characters, " if checkpoint.encoder.unit == CHARACTER else ""
+    apart, held_out = checkpoint.origin.held_out_by_name, checkpoint.train_config.val_fraction * corpus.characters
+    of_these = f"{quoted(apart)}, {round(held_out):,} {checkpoint.encoder.unit}s of these"
     return [
         ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
+        *[("  held out", of_these)] * bool(apart),
         ("  sha256", quoted(corpus.sha256)),
         ("made", _provenance(checkpoint.made)),
         *[("  by", quoted(_cut(command))) for command in [checkpoint.made.get("command")] if command],

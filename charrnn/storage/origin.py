@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 from charrnn.errors import ConfigError
+from charrnn.standard_input import name_of
 
 
 def new_name() -> str:
@@ -72,6 +73,12 @@ class Origin:
             raise ConfigError("the name of a run is not one of 12 hexadecimal digits")
         if len(self.parents) != len(self.left_at):
             raise ConfigError("a run's parents are not as many as the steps at which it left them")
+
+    @property
+    def held_out_by_name(self) -> str:
+        """What was held out by name, in a phrase; empty where it was a part of the text."""
+        names = [Path(name_of(text)).name for text in self.val_texts]
+        return "".join(names[:1]) + (f" and {len(names) - 1} more" if names[1:] else "")
 
     @property
     def public(self) -> Origin:

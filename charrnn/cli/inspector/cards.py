@@ -31,7 +31,7 @@ PARTS_DIFFER = "their losses are over different parts of the text: they cannot b
 REMEDY = "; --score FILE gives them one"
 """What is said behind these where one text would be the same for all of the models."""
 
-COMPARED = ("val_fraction", "batch_size", "seq_len", "learning_rate", "seed")
+COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
 """Options of the training that stand in a comparison."""
 
 
@@ -139,6 +139,7 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
         "  evaluated": f"{subject.num_counted if counted is None else len(counted):,}",
         "steps": f"{contents.step:,}",
         "time": format_seconds(contents.seconds),
+        "held out": quoted(contents.origin.held_out_by_name) or _plain(options["val_fraction"]),
         **{name.replace("_", " "): _plain(options[name]) for name in COMPARED},
         **({"losses are of": f"all {contents.losses_of} members together"} if are_of_all else {}),
         "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",

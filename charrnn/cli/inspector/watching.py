@@ -212,8 +212,8 @@ def share_text(subjects: Sequence[Subject]) -> bool:
 
 def _name_held_out(subject: Subject, path: str) -> str:
     """What was held out of a text, or, by name, beside it."""
-    if names := [Path(name_of(text)).name for text in subject.contents.origin.val_texts]:
-        return f"the held-out {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "")
+    if name := subject.contents.origin.held_out_by_name:
+        return f"the held-out {name}"
     return f"the held-out {'lines' if subject.holds_out_lines else 'end'} of {Path(path).name}"
 
 
