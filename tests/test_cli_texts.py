@@ -203,6 +203,12 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
     assert " nats (" in told_of_6_gram("a.pt"), "its text was found"
     resumed = charrnn("train", "a.txt", "--val-text", "b.txt", "--resume", "--max-steps", 6)
     assert resumed.code == 0, resumed.stderr
+    (tmp_path / "c.txt").write_text(make_text(700, seed=2))
+    refused = charrnn("train", "a.txt", "--val-text", "c.txt", "--resume", "--max-steps", 7).stderr
+    assert re.match(r"charrnn: a\.pt: learned from a\.txt \(b\.txt held out\) of 3,700 bytes ", refused)
+    assert re.search(
+        r", and a\.txt \(c\.txt held out\) has 3,700 .*; give that text with --val-text b\.txt, or", refused
+    )
     (tmp_path / "b.txt").unlink()
     assert "a.txt, or what --val-text named, is not where it was" in told_of_6_gram("a.pt")
     assert " nats (" in told_of_6_gram("a.pt", "--corpus", "both.txt")

@@ -21,7 +21,7 @@ from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTex
 from charrnn.escape import as_typed, quoted
 from charrnn.standard_input import STDIN, name_of, told_of_typing
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.storage.origin import CorpusFacts
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
 from charrnn.text.documents import begins_as
@@ -104,16 +104,11 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
             "byte-order mark counts only where a file begins), or Python was another version; give the texts in the "
             "files that they were in"
         )
-    flags = {"val_texts": "--val-text", **{name: f"--{name}" for name in ("separator", "include", "exclude")}}
-    then, now = vars(stored.origin), vars(request.reading)
-    forgotten = [flag for name, flag in flags.items() if then[name] and not now[name]]
-    mend = f"give that text{f' with its {forgotten[0]}' if len(forgotten) == 1 else ''}"
-    if len(forgotten) > 1:
-        mend += f" with its {', '.join(forgotten[:-1])} and {forgotten[-1]}"
+    mend = _mend_by_flags(stored, request)
     if any(map(os.path.isdir, request.all_texts)):
         mend += " (--exclude leaves out what has come into a folder since)"
-    found = f"{corpus.name} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
-    raise _of_another_text(before, found, _mend_by_growth(request, before) or mend, request)
+    found = f"{corpus.name}{_with(request.new_origin())} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
+    raise _of_another_text(stored, found, _mend_by_growth(request, before) or mend, request)
 
 
 def is_same_text(before: CorpusFacts, corpus: Corpus) -> bool:
@@ -121,13 +116,33 @@ def is_same_text(before: CorpusFacts, corpus: Corpus) -> bool:
     return (before.sha256, before.counts) == (corpus.sha256, corpus.counts)
 
 
-def _of_another_text(before: CorpusFacts, now: str, mend: str, request: Request) -> CheckpointError:
-    path = request.source
+def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
+    """Which text to give, with flags that were forgotten, or with the text that was held out by name then."""
+    before, now = stored.origin, request.new_origin()
+    if now.val_texts and not before.val_texts:
+        return "give that text without --val-text"
+    if now.val_texts and before.held_out_by_name != now.held_out_by_name:
+        return f"give that text with --val-text {as_typed(*before.val_texts[:1])}"
+    flags = {"val_texts": "--val-text", **{name: f"--{name}" for name in ("separator", "include", "exclude")}}
+    then, given = vars(before), vars(request.reading)
+    *others, last = ["", *(flag for name, flag in flags.items() if then[name] and not given[name])]
+    forgotten = f"{', '.join(others[1:])} and {last}" if others[1:] else last
+    return f"give that text with its {forgotten}" if forgotten else "give that text"
+
+
+def _with(origin: Origin) -> str:
+    """What was held out by name, behind the name of what was learned from."""
+    return f" ({quoted(origin.held_out_by_name)} held out)" if origin.val_texts else ""
+
+
+def _of_another_text(stored: Checkpoint, now: str, mend: str, request: Request) -> CheckpointError:
+    path, before, held_out = request.source, stored.corpus, _with(stored.origin)
     begin = f"--init-from {as_typed(str(path))}"
     begin += " --overwrite in place of --resume" if request.is_in_place else " in place of --resume-from"
     return CheckpointError(
-        f"{path}: learned from {quoted(before.name)} of {before.bytes:,} bytes (sha256 {quoted(before.sha256):.12}), "
-        f"and {now}; {mend}, or begin a training on this one from its weights with {begin}"
+        f"{path}: learned from {quoted(before.name)}{held_out} of {before.bytes:,} bytes "
+        f"(sha256 {quoted(before.sha256):.12}), and {now}; {mend}, or begin a training on this one from its weights "
+        f"with {begin}"
     )
 
 
@@ -152,10 +167,10 @@ def _read_first(request: Request, reading: ReadOptions) -> Corpus:
         return _read(request, reading)
     except (ForeignTextError, ConfigError):
         if reading.encoder is not None and not request.force:
-            before = read_checkpoint(str(request.source)).corpus
-            if mend := _mend_by_growth(request, before):
+            stored = read_checkpoint(str(request.source))
+            if mend := _mend_by_growth(request, stored.corpus):
                 now = f"{request.texts[0]} has {os.path.getsize(request.texts[0]):,}"
-                raise _of_another_text(before, now, mend, request) from None
+                raise _of_another_text(stored, now, mend, request) from None
         raise
 
 
