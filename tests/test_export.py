@@ -179,7 +179,8 @@ def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):
     result = run(tmp_path, "train", "words.txt", "--resume", "--max-steps", 200)
     assert result.returncode == 1
     assert result.stderr == (
-        "charrnn: words.pt: was exported without what it takes to go on; resume the checkpoint that it comes from\n"
+        "charrnn: words.pt: was exported without what it takes to go on; resume the checkpoint that it comes from, "
+        "or begin a training with its weights by --init-from words.pt\n"
     )
 
 

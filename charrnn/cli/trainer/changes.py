@@ -11,6 +11,7 @@ from typing import Any
 
 from charrnn.cli.trainer.request import MAY_CHANGE, Request
 from charrnn.errors import CheckpointError, ConfigError
+from charrnn.escape import as_typed
 from charrnn.limits import flag_name
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.options import TextOptions
@@ -47,7 +48,8 @@ def check_resume(stored: Checkpoint, request: Request) -> None:
     path, changes = str(request.source), changes_of(stored, request.explicit)
     if not stored.can_go_on:
         raise CheckpointError(
-            f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from"
+            f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from, or begin "
+            f"a training with its weights by --init-from {as_typed(path)}"
         )
     if "recall_dropout" in changes and not stored.model.recall:
         raise ConfigError(
