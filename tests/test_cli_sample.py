@@ -270,8 +270,12 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         ),
         (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (greedy) and finite"),
         *(
-            (["-t", typed], 2, f"--temperature is '{typed}'; write it as 0.8, or as 0.3..1.2 for a range")
-            for typed in ("warm", "0.3...1", "0.3..", "0.3..1..2")
+            (
+                ["-t", typed],
+                2,
+                f"--temperature is '{typed}'; write it as 0.8, or as 0.3..1.2 for a range; one at a time",
+            )
+            for typed in ("warm", "0.3,0.5", "0.3...1", "0.3..", "0.3..1..2")
         ),
         (
             ["-t", "0.1..1", "-n", "-1"],

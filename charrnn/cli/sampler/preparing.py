@@ -231,4 +231,6 @@ def _parse_temperature(text: str) -> tuple[float, float | None]:
             raise ValueError
         return float(first), float(last) if dots else None
     except ValueError:
-        raise ConfigError(f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range") from None
+        raise ConfigError(
+            f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range; one at a time"
+        ) from None
