@@ -94,6 +94,9 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt --val 0.1", "no such option: --val; --val-fraction is the share that is held out, --val-text"),
         ("train a --valid b", "no such option: --valid; --val-fraction is the share that is held out, --val-text"),
         ("train a.txt -val b.txt", "no such option: -val; --val-fraction is the share that is held out, --val-text"),
+        ("train a.txt --line_delimited", "no such option: --line_delimited; --lines learns each line as a text of its"),
+        ("sample a.pt -T 0.5", "no such option: -T; the temperature is -t, in lower case"),
+        ("sample --out_dir out", "no such option: --out_dir; a checkpoint is given without a flag"),
         ("train a.txt --n-epochs 3", "no such option: --n-epochs (Possible options: --epochs)"),
         ("train a.txt -decay_rate 0.9", "no such option: -decay_rate; a long one begins with two hyphens: --beta2"),
         (

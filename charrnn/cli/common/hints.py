@@ -23,13 +23,15 @@ TRAIN = {
     "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
     **dict.fromkeys(("--val", "--valid"), "--val-fraction is the share that is held out, --val-text a text of its own"),
     "--model": "--cell chooses the kind of network, and --out names the checkpoint",
+    "--line-delimited": "--lines learns each line as a text of its own",
     "--word-level": "it learns characters, or bytes with --unit byte",
     **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),
 }
 SAMPLE = {
     "": "a text to continue is given with --prompt",
     **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
-    **dict.fromkeys(("--model", "--checkpoint"), _CHECKPOINT),
+    **dict.fromkeys(("--model", "--checkpoint", "--out-dir"), _CHECKPOINT),
+    "-t": "the temperature is -t, in lower case",
     **dict.fromkeys(("--color", "--colour"), "--surprisal colours each character by how surprising it was"),
     **dict.fromkeys(
         ("--repeat-penalty", "--repetition-penalty", "--frequency-penalty", "--presence-penalty"),
