@@ -14,8 +14,7 @@ from charrnn.cli.common.cores import control_groups
 from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import TooLargeError
-from charrnn.shapes import count_parameters
-from charrnn.training.optimizers import MOMENTS
+from charrnn.shapes import MOMENTS, count_parameters
 from charrnn.training.ranks import ALONE, Ranks
 
 LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")

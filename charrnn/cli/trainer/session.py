@@ -100,7 +100,6 @@ class Session:
         self._evaluations = 0
         self._rewinds = run.rewinds
         self._job = "".join(read_place().launches)
-        self._report_every = request.options["report_every"]
         sample_every = request.options["sample_every"]
         self._sample_every = 1 if sample_every is None else sample_every
 
@@ -125,7 +124,7 @@ class Session:
                 self._save()  # a branch: its file says its name before its log does
                 self._saver.wait()
                 self._let_know(False)
-            for report in train(self._run, self._report_every):
+            for report in train(self._run, self._request.options["report_every"]):
                 self._handle(report)
                 if not report.is_last and self._keeper.look(self._run.model):
                     settle_precision_again(self._run, self._wanted_precision, self._precisions)
