@@ -266,7 +266,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"short pieces of its own words, fewer than {IN_WORDS[memory.LONG]} characters",
         f"the same for a file, or `-`: the first {MAX_VIEWED:,} characters of it",
         f"as far as the largest of them can be watched, at most {MAX_VIEWED:,} characters",
-        f"at most {MAX_JUDGED:,} characters are looked for",
+        f"of a file the first {MAX_JUDGED:,} characters are looked for",
         f"is above {OPEN}, or below {SHUT}, at more than {IN_WORDS[round(10 * NEARLY_ALWAYS, 9)]} characters in ten",
     ):
         assert words in told

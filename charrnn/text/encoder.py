@@ -72,7 +72,8 @@ class CharEncoder:
     @property
     def names(self) -> list[str]:
         """What each id is called, each by another name, shape (V,): its character, or what no UTF-8 holds by number."""
-        return [*map(name_byte, self.characters), *[RARE] * self.has_unknown]
+        named = [name_byte(c) if c not in _FOREIGN_SURROGATES else f"<U+{ord(c):04X}>" for c in self.characters]
+        return [*named, *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:
@@ -263,11 +264,8 @@ def num_cut(text: str) -> int:
 
 
 def name_byte(character: str) -> str:
-    """A character, or the number of what no UTF-8 holds: a byte that was not text, or another lone surrogate."""
-    if not "\ud800" <= character <= "\udfff":
-        return character
-    point = ord(character)
-    return f"<0x{point - 0xDC00:02X}>" if 0xDC80 <= point < 0xDD00 else f"<U+{point:04X}>"
+    """What stands for a byte that is not text, which no UTF-8 holds, as its number; all else as it is."""
+    return f"<0x{ord(character) - 0xDC00:02X}>" if "\udc80" <= character <= "\udcff" else character
 
 
 def _firsts(widths: NDArray[np.int64]) -> NDArray[np.bool_]:
