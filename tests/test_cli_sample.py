@@ -273,7 +273,7 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
             (
                 ["-t", typed],
                 2,
-                f"--temperature is '{typed}'; write it as 0.8, or as 0.3..1.2 for a range; one at a time",
+                f"--temperature is '{typed}'; give one number, such as 0.8, or one range, such as 0.3..1.2",
             )
             for typed in ("warm", "0.3,0.5", "0.3...1", "0.3..", "0.3..1..2")
         ),

@@ -327,7 +327,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--novelty", ""], "a file's name is empty"),
         (["--novelty", "0"], "--novelty is 0; it must be at least 1 and at most 20,000"),
         (["--novelty", "20001"], "--novelty is 20001; it must be at least 1 and at most 20,000"),
-        (["--novelty", "9999999999"], "9999999999: no such file"),
+        (["--novelty", "9999999999"], "--novelty is 9999999999; it must be at least 1 and at most 20,000"),
         (["--novelty", os.devnull], "/dev/null: no characters to look for; give more"),
         (["--novelty", "٣", "--encoding", "latin-1"], "٣: no such file"),
         (["--text", "Tin", "--top-k", "3", "--cell", "0:1"], "--top-k goes with a text that is coloured by surprise"),

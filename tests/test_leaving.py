@@ -24,10 +24,12 @@ def compute_for_minutes(*_, **__):
 
 
 def long_set_up():
-    launch.build_model = launch.begin = compute_for_minutes
+    leaving.PATIENCE = 0.5
+    launch.begin = compute_for_minutes
 
 
 def long_step():
+    leaving.PATIENCE = 0.5
     loop.take_step = compute_for_minutes
 
 
@@ -53,7 +55,7 @@ def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
     training = Training(folder, *SMALL, prepare=long_step)
     training.wait_for(AT_WORK)
     training.kill(signal.SIGINT)
-    time.sleep(1.5 * leaving.PATIENCE)
+    time.sleep(1.0)
     assert training.process.is_alive(), "the first is heeded after the step"
     training.kill(signal.SIGINT)
     assert training.wait(20) == 130

@@ -62,9 +62,13 @@ class InspectFlags:
         return [*self.checkpoints, self.score, self.text_file, self.novelty, self.corpus]
 
 
+LONGEST_NUMBER = 1000
+"""Digits that Python reads as a number in any case; longer, it is a name."""
+
+
 def is_number(text: str) -> bool:
-    """Whether a flag's value that may be a file's name is a whole number; one of ten digits or more is a name."""
-    return text.isascii() and text.isdecimal() and len(text) < 10
+    """Whether a flag's value that may be a file's name is a whole number."""
+    return text.isascii() and text.isdecimal() and len(text) < LONGEST_NUMBER
 
 
 def told_of_number(novelty: str | None) -> str:

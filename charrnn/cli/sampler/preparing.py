@@ -232,5 +232,5 @@ def _parse_temperature(text: str) -> tuple[float, float | None]:
         return float(first), float(last) if dots else None
     except ValueError:
         raise ConfigError(
-            f"--temperature is {text!r}; write it as 0.8, or as 0.3..1.2 for a range; one at a time"
+            f"--temperature is {text!r}; give one number, such as 0.8, or one range, such as 0.3..1.2"
         ) from None
