@@ -48,6 +48,7 @@ def test_a_stop_amid_a_long_set_up_leaves_soon(folder, number, code):
     training.kill(number)
     assert training.wait(20) == code
     assert "Traceback" not in training.stderr
+    assert training.stderr.endswith("\nstopped before a step was made; nothing was saved\n")
     assert not (folder / "verse.pt").exists()
 
 
@@ -59,6 +60,7 @@ def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
     assert training.process.is_alive(), "the first is heeded after the step"
     training.kill(signal.SIGINT)
     assert training.wait(20) == 130
+    assert "stopped" not in training.stderr
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,11 @@ class Watcher:
     Args:
         must_leave: called in the thread with the number of a signal that has come, and those that came before it:
             whether the process is to leave at once.
+        tell: called in the thread before it ends the process.
     """
 
-    def __init__(self, must_leave: Callable[[int, list[int]], bool]) -> None:
-        self._must_leave = must_leave
+    def __init__(self, must_leave: Callable[[int, list[int]], bool], tell: Callable[[], object]) -> None:
+        self._must_leave, self._tell = must_leave, tell
         self._has_left = threading.Event()
         self._ours, self._systems = socket.socketpair()  # which Windows has too, and where it need not block
         self._systems.setblocking(False)
@@ -44,5 +45,6 @@ class Watcher:
             while told := self._ours.recv(1):
                 (number,) = told
                 if self._must_leave(number, before) and not self._has_left.wait(PATIENCE):
+                    self._tell()
                     os._exit(128 + number)
                 before.append(number)

@@ -33,14 +33,18 @@ def run_training(request: Request) -> None:
         typer.Exit: stopped by a signal, after saving.
     """
     place = read_place()
-    with TrainingSignals(is_launched=place.is_launched) as signals:
+
+    def tell() -> None:
+        if place.rank == 0:
+            _tell_of_early_stop(request)
+
+    with TrainingSignals(is_launched=place.is_launched, tell=tell) as signals:
         try:
             with joined(place, signals, as_json=request.as_json) as ranks:
                 request = _settled(request, place, ranks)
                 _train(request, signals, ranks)
         except (KeyboardInterrupt, SystemExit):
-            if place.rank == 0 and not signals.under_way:
-                _tell_of_early_stop(request)
+            signals.tell_unsaved()
             raise
     if ranks.is_first:
         try:

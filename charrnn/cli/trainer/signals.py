@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -34,6 +34,7 @@ class TrainingSignals:
 
     Args:
         is_launched: whether a launcher started this process.
+        tell: says that the process leaves with nothing saved; called by `tell_unsaved`.
 
     Attributes:
         under_way: whether there is something to save.
@@ -41,8 +42,8 @@ class TrainingSignals:
         save_wanted: whether one asked for a save; the caller sets it back.
     """
 
-    def __init__(self, *, is_launched: bool = False) -> None:
-        self._is_launched = is_launched
+    def __init__(self, *, is_launched: bool = False, tell: Callable[[], object] = lambda: None) -> None:
+        self._is_launched, self._tell = is_launched, tell
         self.under_way = self._holds = False
         self.received = 0
         self.save_wanted = False
@@ -52,13 +53,18 @@ class TrainingSignals:
         for number in (*STOPS, *SAVES, *GOES_ON):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
-        self._watcher = Watcher(self._must_leave)
+        self._watcher = Watcher(self._must_leave, self.tell_unsaved)
         return self
 
     @property
     def asks(self) -> bool:
         """Whether one asks for something that has not been done yet."""
         return bool(self.received or self.save_wanted)
+
+    def tell_unsaved(self) -> None:
+        """Let it be said that the process leaves with nothing saved, if that is so; a second Ctrl-C knows it."""
+        if not self.under_way:
+            self._tell()
 
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
