@@ -171,9 +171,9 @@ def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
     assert flow.remainder == pytest.approx(factor**100)
     assert _reach(values, "half") == told
     assert _reach({**values, "half": None, "norms": [None]}, "half") == "no number"
-    assert _remainder(values) == {1.1: "1e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
+    assert _remainder(values) == {1.1: "1.4e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
     told = {**values, "remainder": 3.0, "middle_half": [0.04, 512.0]}
-    assert _remainder(told) == "3 times (0.04 to 5e+02)"
+    assert _remainder(told) == "3 times (0.04 to 512)"
 
 
 def test_a_gradient_that_is_none_leaves_no_number():

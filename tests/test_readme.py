@@ -15,7 +15,7 @@ from test_display import REPORT
 from charrnn import memory
 from charrnn.analysis.neurons import MAX_VIEWED, OPEN, SHUT
 from charrnn.cli import inspection
-from charrnn.cli.inspector.novelty_view import MAX_JUDGED
+from charrnn.cli.inspector.flags import MAX_JUDGED
 from charrnn.cli.inspector.own_text import LARGEST_SOUGHT
 from charrnn.cli.inspector.text_views import NEARLY_ALWAYS
 from charrnn.cli.sample import FEWEST_TEXTS, sample

@@ -36,8 +36,8 @@ LEAD_IN = 64
 """Characters read before the first one that a gradient reaches."""
 
 CONTEXT_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in. With
-each length alone, to read all of a text would take thirty times as long."""
+"""Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in. A
+row for every single length would take thirty times as long."""
 
 _CHARACTERS_AT_ONCE = 4096
 """Of windows that are read side by side, at least 64 of them."""

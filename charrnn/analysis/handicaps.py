@@ -1,4 +1,4 @@
-"""What likely holds a model back that an n-gram model beats by far: as far as its settings tell."""
+"""What likely holds a model back that an n-gram model clearly beats: as far as its settings tell."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from charrnn.regimen import peak_rate
 from charrnn.suggest import SIZES
 
 FAR = 5
-"""Times the learning rate that would be chosen, or the other way round, the units, that are far from it."""
+"""How many times the learning rate that would be chosen is far too high, and which fraction of the fewest units that
+would be chosen is far too few."""
 
 
 def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, yardstick: float) -> list[str]:
-    """Name settings that are far from what charrnn would choose, of a model that is far worse than it need be.
+    """Name settings that are far from what charrnn would choose, of a model that is clearly behind an n-gram model.
 
     Args:
         model: its shape.
@@ -28,7 +29,7 @@ def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: floa
     if config.learning_rate >= FAR * usual:
         found.append(
             f"its learning rate of {config.learning_rate:g} is {config.learning_rate / usual:,.0f} times the {usual:g} "
-            "that would be chosen for it, and likely far too high"
+            "that would be chosen for it, which is likely far too high"
         )
     fewest = min(units for units, _, _ in SIZES)
     if FAR * model.hidden_size <= fewest:

@@ -66,7 +66,7 @@ def follow(
     ids = np.concatenate([[beginning], readable.ids]).astype(np.int64)
     recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
     state = model.initial_state()
-    spelled = [_spelled(encoder, i) for i in range(len(encoder))]
+    spelled = _spelled(encoder)
     values: list[float] = []
     guesses: list[tuple[tuple[str, float], ...]] = []
     step = window_length(model.config, 1)
@@ -111,8 +111,8 @@ def _guesses(logits: Any, spelled: Sequence[str], top_k: int) -> tuple[tuple[str
     return tuple((spelled[i], float(shares[i])) for i in likeliest)
 
 
-def _spelled(encoder: CharEncoder, i: int) -> str:
-    """The character of an id, or what all rare ones are called; a byte that is but a part of one as if alone."""
-    if i == encoder.unknown_id:
-        return RARE
-    return encoder.spelled[i] if encoder.unit == CHARACTER else encoder.decode([i])
+def _spelled(encoder: CharEncoder) -> list[str]:
+    """The character of each id, and what all rare ones are called; a byte that is but a part of one as if alone."""
+    known = range(len(encoder.characters))
+    spelled = list(encoder.characters) if encoder.unit == CHARACTER else [encoder.decode([i]) for i in known]
+    return [*spelled, *[RARE] * encoder.has_unknown]

@@ -134,7 +134,7 @@ def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None)
         checkpoint.model, checkpoint.train_config,
         steps=checkpoint.step, loss=checkpoint.best.val_loss, yardstick=baseline.loss,
     )  # fmt: skip
-    return f"{told}; but {' and '.join(found)}" if found else told
+    return f"{told}; but {'; and '.join(found)}" if found else told
 
 
 def summary(config: ModelConfig) -> str:

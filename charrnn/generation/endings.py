@@ -92,6 +92,7 @@ class _Tail:
     def replace(self, text: str) -> None:
         """Take a whole text in the place of all before, of which nothing was left out."""
         self.text = text[max(len(text) - self._longest, 0) :]
+        self._is_kept = [True] * len(self.text)
 
     def leave_out(self, count: int) -> None:
         """Mark the last characters as left out."""
@@ -125,7 +126,7 @@ class Ending:
     Attributes:
         takes_text: whether `feed_text` may take the place of `feed`.
         reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
-        lines: whole lines that came, one whose line feed belongs to a stop included.
+        lines: whole lines that came, one whose line feed a stop takes back included, unless the stop ends with that.
         refused: known lines left out.
         surplus: the last characters that `feed_text` took which do not belong to the sample; none until it has ended.
     """

@@ -228,7 +228,10 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
 
 
 def _product_of_unbounded(matrix: Array, hidden: Array, product: Array, read: Array) -> Callable[[], None]:
-    """The same for an h that may be large: of its mean square less its mean's square float32 would leave little."""
+    """The same where h may be large: in float32 a mean square less the square of the mean would leave hardly a digit.
+
+    So the spread is taken about the mean.
+    """
     dot, multiply, subtract, sqrt = np.dot, np.multiply, np.subtract, np.sqrt
     averaging = np.full(len(hidden), 1 / len(hidden), dtype=np.float32)
     squares, epsilon = np.empty_like(hidden), np.float32(LAYER_NORM_EPSILON)

@@ -72,8 +72,7 @@ class CharEncoder:
     @property
     def names(self) -> list[str]:
         """What each id is called, each by another name, shape (V,): its character, or what no UTF-8 holds by number."""
-        named = [name_byte(c) if c not in _FOREIGN_SURROGATES else f"<U+{ord(c):04X}>" for c in self.characters]
-        return [*named, *[RARE] * self.has_unknown]
+        return [*map(_name, self.characters), *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:
@@ -261,6 +260,11 @@ def num_cut(text: str) -> int:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     decoder.decode(to_bytes(text[-LONGEST_CUT:]))
     return len(decoder.getstate()[0])
+
+
+def _name(character: str) -> str:
+    """A character, or the number of what no UTF-8 holds."""
+    return f"<U+{ord(character):04X}>" if character in _FOREIGN_SURROGATES else name_byte(character)
 
 
 def name_byte(character: str) -> str:

@@ -115,7 +115,7 @@ class _Remarks:
     def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
         self._subjects, self._path, self._rule, self._encoding = subjects, path, rule, encoding
         self._is_compared = len(subjects) > 1
-        self._may_have_other_form = True
+        self._read_as_is = list(subjects)  # as far as nothing was said of another form
 
     def make(self, lines: Sequence[str], first_number: int) -> None:
         """Say what is to be said of the next lines, the first of which has that number."""
@@ -125,11 +125,12 @@ class _Remarks:
                 "are taken as characters that the model does not know"
             )
             self._encoding = None
-        if self._is_compared and (unlike := unlike_readings(self._subjects, "".join(lines), self._rule)):
+        text = "".join(lines)
+        if self._is_compared and (unlike := unlike_readings(self._subjects, text, self._rule)):
             write_error(UNLIKE.format(", ".join(unlike)))
             self._is_compared = False
-        if self._may_have_other_form and warn_of_other_form(self._subjects, "".join(lines), self._path, self._rule):
-            self._may_have_other_form = False
+        told = warn_of_other_form(self._read_as_is, text, self._path, self._rule)
+        self._read_as_is = [subject for subject in self._read_as_is if subject not in told]
 
 
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -71,24 +70,24 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
         ) from None
 
 
-def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: str) -> bool:
+def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: str) -> list[Subject]:
     """Say on stderr where a model knows letters of a text in their other Unicode form alone, and what would read them.
 
-    What it is told of is read as it stands: a score is of the text that is given.
+    The text itself is not changed: a score is of the text as given.
 
     Returns:
-        Whether anything was said.
+        The models of which something was said.
     """
-    if rule not in ("count", "skip"):
-        return False
-    forms = [other_forms(prepare(text, s.contents.text), s.contents.encoder) for s in subjects]
-    for subject, form in zip(subjects, forms, strict=True):
-        for given, known in itertools.islice(form.items(), 1):
+    told = []
+    for subject in subjects if rule in ("count", "skip") else ():
+        if forms := other_forms(prepare(text, subject.contents.text), subject.contents.encoder):
+            given, known = next(iter(forms.items()))
             write_error(
                 f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
                 f"{describe_characters(known)}; --unknown nearest reads it so"
             )
-    return any(forms)
+            told.append(subject)
+    return told
 
 
 def unknown_price(subject: Subject) -> float:

@@ -30,6 +30,9 @@ from charrnn.wording import number_of
 LOWEST = 1e-9
 """Share of a gradient at which a curve ends: it falls on, and what is above would be pressed flat."""
 
+LARGEST_COUNTED = 1e4
+"""Times that a gradient has grown, beyond which they are written with an exponent."""
+
 LARGEST_BITS = 1e6
 """A loss from which on its decimals say nothing."""
 
@@ -207,5 +210,13 @@ def _remainder(flow: Mapping[str, Any]) -> str:
     remainder = flow["remainder"]
     if remainder is None:
         return "no number"
-    told = f"{remainder:.1g}" if remainder <= 1 else f"{remainder:.1g} times"
-    return told if flow["middle_half"] is None else "{} ({:.1g} to {:.1g})".format(told, *flow["middle_half"])
+    told = _rounded(remainder) if remainder <= 1 else f"{_rounded(remainder)} times"
+    if flow["middle_half"] is None:
+        return told
+    low, high = map(_rounded, flow["middle_half"])
+    return f"{told} ({low} to {high})"
+
+
+def _rounded(share: float) -> str:
+    """A share as far as it can be trusted: one digit of what is left, of what has grown its whole part."""
+    return f"{share:,.0f}" if 10 <= share < LARGEST_COUNTED else f"{share:.{1 if share < 1 else 2}g}"

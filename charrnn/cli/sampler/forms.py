@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from charrnn.cli.common.backslashes import unescape
 from charrnn.errors import ConfigError
@@ -12,6 +13,9 @@ from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import in_known_form, letters, with_cr_lf, with_known_line_ends
 from charrnn.text.options import BYTE, TextOptions
+
+if TYPE_CHECKING:
+    from charrnn.generation.matching import LineMatch
 
 _CLASS_OR_ESCAPE = re.compile(r"(?s)(\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]|\\.)")
 
@@ -37,6 +41,15 @@ class Form:
         limited = replace(self, allowed=allowed)
         return replace(limited, has_cr_lf=self.has_cr_lf and all(map(limited.writes, "\r\n")))
 
+    @property
+    def of_bytes(self) -> bool:
+        """Whether it is a model of bytes, whose last character may be cut."""
+        return self.encoder.unit == BYTE
+
+    def may_come(self, stop: str, match: LineMatch | None) -> bool:
+        """Whether a stop may stand in what the model writes, in lines that fit a pattern where there is one."""
+        return all(map(self.writes, stop)) and (match is None or match.may_hold(stop))
+
     def writes(self, character: str) -> bool:
         """Whether the model may write a character."""
         if character not in self.encoder:
@@ -57,7 +70,7 @@ class Form:
         """
         pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed)
         characters = "".join("\r".join(self._of(part, decomposes=is_allowed) for part in parts) for parts in pieces)
-        if self.encoder.unit == BYTE and not characters.isascii():
+        if self.of_bytes and not characters.isascii():
             raise ConfigError(
                 "--allow and --forbid take ASCII alone for a model of bytes: other characters are several"
             )

@@ -7,7 +7,7 @@ import itertools
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from charrnn.cli.sampler.job import Job
@@ -21,7 +21,6 @@ from charrnn.generation.endings import Ending
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.samples import draw_characters
 from charrnn.text.decoding import BOM, prepare
-from charrnn.text.options import BYTE
 
 
 def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
@@ -60,17 +59,19 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
         ending = Ending(job.rules, beginning)
         drawn = draw_characters(sampler, encoder, length, ending, number, with_log_probabilities=False)
         number += 1
-        is_of_file = _is_of_file()
-        with contextlib.nullcontext() if is_of_file else contextlib.suppress(KeyboardInterrupt):
-            opening = typed if job.echo else ""
-            characters = itertools.chain(opening, (character for character, _ in drawn))
-            of_bytes, line_end = encoder.unit == BYTE, job.form.line_end
-            write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, line_end=line_end, goes_on=not is_of_file)
+        _write(job, itertools.chain(typed if job.echo else "", (character for character, _ in drawn)))
         if not quiet or job.length_is_chosen:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)
             tell_short(shortfall, replace(job, length=length))
     return is_each_continued
+
+
+def _write(job: Job, characters: Iterable[str]) -> None:
+    goes_on = not _is_of_file()
+    with contextlib.suppress(KeyboardInterrupt) if goes_on else contextlib.nullcontext():
+        of_bytes, line_end = job.form.of_bytes, job.form.line_end
+        write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, line_end=line_end, goes_on=goes_on)
 
 
 def _tell_how() -> None:

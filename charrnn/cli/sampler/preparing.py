@@ -13,7 +13,6 @@ from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
 from charrnn.cli.sampler.warning import (
-    may_come,
     warn_of_case,
     warn_of_form,
     warn_of_lacking,
@@ -146,7 +145,7 @@ def _end_of_another(stops: Sequence[str], form: Form) -> str:
 def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None) -> Rules:
     """What can end a sample behind a prompt before its length, and which lines are left out of it."""
     stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
-    written = tuple(stop for stop in stops if may_come(stop, form, match))
+    written = tuple(stop for stop in stops if form.may_come(stop, match))
     if written and match is not None and flags.is_endless and not form.writes("\n"):
         raise ConfigError(
             "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -38,11 +37,6 @@ def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
             )
 
 
-def may_come(stop: str, form: Form, match: LineMatch | None) -> bool:
-    """Whether a stop may stand in what a model writes, in lines that fit a pattern where there is one."""
-    return all(map(form.writes, stop)) and (match is None or match.may_hold(stop))
-
-
 def warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
     """Say on stderr which texts can end nothing: the model, or a pattern for its lines, or their number, has none."""
     for typed in flags.stop:
@@ -55,7 +49,7 @@ def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | No
     stop = form.of(typed)
     if never := "".join(dict.fromkeys(c for c in stop if not form.writes(c))):
         return f"the model never writes {describe_characters(never)}"
-    if match is not None and not any(may_come(each, form, match) for each in form.stops_of(typed)):
+    if match is not None and not any(form.may_come(each, match) for each in form.stops_of(typed)):
         is_blank = "\n\n" in stop.replace("\r", "") and not match.fits("")
         empty = "; with a | at its end the pattern fits empty lines too" if is_blank else ""
         return f"no lines that fit --match hold it{empty}"
@@ -67,7 +61,8 @@ def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | No
 
 def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
     """Say on stderr where a pattern has a character in the other Unicode form than the model's text."""
-    for typed, known in itertools.islice(other_forms(pattern, encoder).items(), 1):
+    if forms := other_forms(pattern, encoder):
+        typed, known = next(iter(forms.items()))
         written = known.encode("ascii", "backslashreplace").decode()
         in_class = f", and in place of a class ({written}|a)" if len(known) > 1 else ""
         write_error(f"--match has {_in_both_forms(typed, known)}; write {written} in the pattern{in_class}")
@@ -94,7 +89,7 @@ def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
         typed = [form.characters_of([text], is_allowed=name == "allow") for text in given]
         lacking = "".join(dict.fromkeys(c for c in "".join(typed) if c not in form.encoder))
         apart = {c: known for c in lacking for known in other_forms(c, form.encoder).values()}
-        for character, known in itertools.islice(apart.items(), 1):
+        for character, known in apart.items():
             write_error(f"--{name} has {_in_both_forms(character, known)}; {name} one of these")
         lacking = "".join(c for c in lacking if c not in apart)
         range_ = _range_in("\n".join(typed), form.encoder)

@@ -22,7 +22,6 @@ from charrnn.generation.samples import Sample, draw_characters
 from charrnn.generation.side_by_side import ENDED
 from charrnn.metrics import finite_or_none
 from charrnn.text.encoder import LONGEST_CUT, num_cut, to_bytes
-from charrnn.text.options import BYTE
 
 Text = TypeVar("Text")
 
@@ -34,7 +33,7 @@ MOST_AT_ONCE = 1 << 24
 
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
-    ending, of_bytes = Ending(job.rules, job.prompt), job.form.encoder.unit == BYTE
+    ending, of_bytes = Ending(job.rules, job.prompt), job.form.of_bytes
     if coloured:
         drawn = _as_shown(draw_characters(job.sampler, job.form.encoder, job.length, ending), of_bytes)
         write_stream(out, itertools.chain(visible(job.opening), map(_colour, drawn)), ready=True)
@@ -52,18 +51,15 @@ def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
 
 def write_many(out: BinaryIO, job: Job) -> Shortfall:
     """Write samples whole, in order."""
-    shortfall, of_bytes = Shortfall(), job.form.encoder.unit == BYTE
+    shortfall = Shortfall()
 
     def texts() -> Iterator[str]:
         for sample in _samples(job, with_log_probabilities=False):
             shortfall.add(sample, job.rules)
             yield job.opening + sample.text
 
-    if job.rules.are_none:
-        whole = (job.opening + text for text in _whole_texts(job))
-        write_texts(out, whole, job.separator, line_end=job.form.line_end, of_bytes=of_bytes)
-    else:
-        write_texts(out, texts(), job.separator, line_end=job.form.line_end, of_bytes=of_bytes)
+    whole = (job.opening + text for text in _whole_texts(job)) if job.rules.are_none else texts()
+    write_texts(out, whole, job.separator, line_end=job.form.line_end, of_bytes=job.form.of_bytes)
     return shortfall
 
 
@@ -143,16 +139,20 @@ def write_texts(
 ) -> None:
     """Write whole texts, each of which ends its line, with a separator between them; see `write_stream`."""
     is_terminal = out.isatty()
+    if is_terminal:
+        line_end = "\n"
     with _until_ctrl_c(out):
         for number, text in enumerate(texts):
             shown = visible(text[: len(text) - (num_cut(text) if of_bytes else 0)]) if is_terminal else text
-            out.write(to_bytes((separator if number else "") + shown + _missing(line_end, text)))
+            out.write(to_bytes((separator if number else "") + shown + _missing(line_end, shown)))
             out.flush()
 
 
 def _missing(line_end: str, text: str) -> str:
     """What a text lacks of its line's end."""
-    return "" if text.endswith("\n") else line_end.removeprefix("\r") if text.endswith("\r") else line_end
+    if text.endswith("\n"):
+        return ""
+    return line_end.removeprefix("\r") if text.endswith("\r") else line_end
 
 
 @contextlib.contextmanager
