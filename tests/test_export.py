@@ -180,7 +180,7 @@ def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):
     assert result.returncode == 1
     assert result.stderr == (
         "charrnn: words.pt: was exported without what it takes to go on; resume the checkpoint that it comes from, "
-        "or begin a training with its weights by --init-from words.pt\n"
+        "or begin a training with its weights by --init-from words.pt --overwrite in place of --resume\n"
     )
 
 

@@ -73,10 +73,12 @@ def test_a_container_has_the_memory_that_its_groups_may_take(monkeypatch, tmp_pa
     (tmp_path / "groups" / folder).mkdir(parents=True)
     (tmp_path / "groups" / folder / name).write_text(text)
     monkeypatch.setattr(room, "_physical_bytes", lambda: math.inf)
-    assert room.memory_limit() == limit
+    monkeypatch.setattr(room, "_swap_bytes", lambda: 5000.0)
+    assert room.memory_limit() == limit + 5000
 
 
 def test_the_machine_s_memory_is_known_where_the_system_tells_it(monkeypatch):
     assert 1e8 < room._physical_bytes() < 1e14
+    assert 0 <= room._swap_bytes() < 1e14
     monkeypatch.delattr(room.os, "sysconf")
     assert room._physical_bytes() == math.inf

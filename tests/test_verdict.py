@@ -216,7 +216,7 @@ def test_a_fall_that_no_decimal_shows_is_none():
     )
 
 
-RATE = "its learning rate of 0.3 is 38 times the 0.0079 that would be chosen for it, and likely far too high"
+RATE = "its learning rate of 0.3 is 38 times the 0.0079 that would be chosen for it, which is likely far too high"
 FEW = "8 units in a layer are few, where 128 at least would be chosen"
 
 

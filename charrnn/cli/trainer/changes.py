@@ -11,7 +11,6 @@ from typing import Any
 
 from charrnn.cli.trainer.request import MAY_CHANGE, Request
 from charrnn.errors import CheckpointError, ConfigError
-from charrnn.escape import as_typed
 from charrnn.limits import flag_name
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.options import TextOptions
@@ -49,7 +48,7 @@ def check_resume(stored: Checkpoint, request: Request) -> None:
     if not stored.can_go_on:
         raise CheckpointError(
             f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from, or begin "
-            f"a training with its weights by --init-from {as_typed(path)}"
+            f"a training with its weights by {request.beginning}"
         )
     if "recall_dropout" in changes and not stored.model.recall:
         raise ConfigError(

@@ -89,7 +89,7 @@ def _check_flags(request: Request) -> None:
             if given is not None:
                 require_output(given, flag)
         except OutputError as error:
-            raise OutputError(f"{error}{INTO_PIPES if flag == '--log' else ''}") from None
+            raise OutputError(f"{error}{INTO_PIPES if flag == '--log' and given else ''}") from None
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if request.init_from is not None and request.resume:

@@ -116,7 +116,7 @@ def _began_so(request: Request) -> bool:
     """
     with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
         origin = read_checkpoint(str(request.path)).origin
-        if not os.path.isfile(request.source):  # it is gone, and nobody needs it any more
+        if not os.path.isfile(request.source) or request.source.samefile(request.path):  # it is gone, or replaced
             return str(request.source) == origin.init_from
         return read_checkpoint(str(request.source)).origin.run == origin.init_run
     return False

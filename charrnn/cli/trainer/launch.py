@@ -92,24 +92,22 @@ def start_run(
     """
     device, told = choose_device(request.options["device"], ranks)
     options = {**request.options, "device": device}
-    is_chosen = options["threads"] is not None
     options["threads"] = options["threads"] or default_threads(ranks.local_world_size)
-    keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=is_chosen)
+    keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=request.options["threads"] is not None)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS
     if options["time_limit"] is not None:
         (flops,) = ranks.all_reduce_sum(_measure_flops(options, vocab_size, keeper))
     pieces = corpus.split(options["val_fraction"], spread=corpus.is_spread)
+    num_lines = None if options["batch_size"] or corpus.line_feed is None else count_lines(pieces[0], corpus.line_feed)
     chosen = suggest(
         options,
         num_chars=num_chars,
         vocab_size=vocab_size,
         flops=flops,
         mean_line=corpus.mean_line,
-        num_lines=None
-        if options["batch_size"] or corpus.line_feed is None
-        else count_lines(pieces[0], corpus.line_feed),
+        num_lines=num_lines,
         processes=ranks.world_size,
         elapsed=ranks.now() - request.started,
         unit=corpus.options.unit,

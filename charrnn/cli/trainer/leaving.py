@@ -1,11 +1,12 @@
 """Leaving at once where Python cannot: its handlers of signals run between its own steps, and one may take minutes.
 
-Such a step is the filling of a large matrix, or a pass of a large model. A thread waits for signals beside it, which
-the system's own handler tells of at once.
+Such a step is the filling of a large matrix, or a pass of a large model. A thread waits for signals beside it, of which
+the part of Python that is no Python, its handler in C, tells at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -31,7 +32,8 @@ class Watcher:
         self._ours, self._systems = socket.socketpair()  # which Windows has too, and where it need not block
         self._systems.setblocking(False)
         self._former = signal.set_wakeup_fd(self._systems.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # this user may have no more threads: a stop waits, as it can
+            threading.Thread(target=self._watch, daemon=True).start()
 
     def close(self) -> None:
         """Watch no more; the process goes on, or leaves by itself."""

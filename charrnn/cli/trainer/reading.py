@@ -122,7 +122,7 @@ def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
     if now.val_texts and not before.val_texts:
         return "give that text without --val-text"
     if now.val_texts and before.held_out_by_name != now.held_out_by_name:
-        return f"give that text with --val-text {as_typed(*before.val_texts[:1])}"
+        return "give that text with " + " ".join(f"--val-text {as_typed(text)}" for text in before.val_texts)
     flags = {"val_texts": "--val-text", **{name: f"--{name}" for name in ("separator", "include", "exclude")}}
     then, given = vars(before), vars(request.reading)
     *others, last = ["", *(flag for name, flag in flags.items() if then[name] and not given[name])]
@@ -137,12 +137,10 @@ def _with(origin: Origin) -> str:
 
 def _of_another_text(stored: Checkpoint, now: str, mend: str, request: Request) -> CheckpointError:
     path, before, held_out = request.source, stored.corpus, _with(stored.origin)
-    begin = f"--init-from {as_typed(str(path))}"
-    begin += " --overwrite in place of --resume" if request.is_in_place else " in place of --resume-from"
     return CheckpointError(
         f"{path}: learned from {quoted(before.name)}{held_out} of {before.bytes:,} bytes "
         f"(sha256 {quoted(before.sha256):.12}), and {now}; {mend}, or begin a training on this one from its weights "
-        f"with {begin}"
+        f"with {request.beginning}"
     )
 
 

@@ -101,6 +101,12 @@ class Request:
         return f".{os.sep}{self.path}" if str(self.path).startswith("-") else str(self.path)
 
     @property
+    def beginning(self) -> str:
+        """The flags, and in place of which, that begin a training with the weights of the checkpoint to go on from."""
+        flags = f"--init-from {as_typed(str(self.source))}"
+        return f"{flags} --overwrite in place of --resume" if self.is_in_place else f"{flags} in place of --resume-from"
+
+    @property
     def typed_texts(self) -> str:
         """The texts' paths as they stand in a command."""
         return as_typed(*map(_nameable, self.texts))

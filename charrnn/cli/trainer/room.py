@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from pathlib import Path
 
 from charrnn.cli.common.cores import control_groups
 from charrnn.cli.trainer.request import Request
@@ -66,7 +67,16 @@ def memory_limit() -> float:
         for name in LIMIT_FILES:
             with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
                 limits.append(float((group / name).read_text()))
-    return min(limits)
+    return min(limits) + _swap_bytes()
+
+
+def _swap_bytes() -> float:
+    """What the machine can put on a disk, as far as Linux tells: with it a training goes on, however slowly."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("SwapTotal:"):
+                return float(line.split()[1]) * 1024
+    return 0.0
 
 
 def _physical_bytes() -> float:
