@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from charrnn.config import EVALUATION_SHARE, GATES, MOST_EVALUATED, ModelConfig
+from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig
 from charrnn.errors import ConfigError
 
 DROPOUT, INPUT_DROPOUT = 0.36, 0.1
@@ -196,7 +196,7 @@ def choose_weight_decay(optimizer: str) -> float:
 
 
 def peak_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
-    """The peak rate: lower for wider and deeper models and for cells without gates, higher for few updates of Adam.
+    """The peak rate, whatever the cell: lower for wider and deeper models, higher for few updates of Adam.
 
     Args:
         optimizer: its name.
@@ -204,8 +204,6 @@ def peak_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
         steps: updates that the training is planned to make.
     """
     rate = LEARNING_RATES[optimizer] * min(2.0, math.sqrt(512 / model.hidden_size)) / math.sqrt(model.num_layers)
-    if GATES[model.cell] == 1:
-        rate /= 4
-    elif optimizer in ("adamw", "adam"):
+    if optimizer in ("adamw", "adam"):
         rate *= min(max(1.0, math.sqrt(UNHURRIED_STEPS / max(steps, 1.0))), MOST_HASTE)
     return float(f"{rate:.2g}")
