@@ -10,7 +10,7 @@ from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import check_quotes
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import InspectFlags, told_of_number
-from charrnn.standard_input import told_of_typing
+from charrnn.paths import told_of_typing
 
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject

@@ -9,7 +9,7 @@ from charrnn.cli.common.cores import spread_over_cores
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.sampler.checking import check_flags
 from charrnn.cli.sampler.flags import SampleFlags
-from charrnn.standard_input import told_of_typing
+from charrnn.paths import told_of_typing
 
 FEWEST_TEXTS = 16
 """Texts for which a process of their own pays."""

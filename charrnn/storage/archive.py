@@ -40,8 +40,8 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
+from charrnn.paths import STDIN, name_of, told_of_address, told_of_home
 from charrnn.shapes import member_weights
-from charrnn.standard_input import STDIN, name_of, told_of_address, told_of_home
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, read_header
 from charrnn.storage.mistaken import ask_for_another, other_kind
 from charrnn.storage.origin import CorpusFacts, Origin

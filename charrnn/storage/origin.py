@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 
 from charrnn.errors import ConfigError
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 
 
 def new_name() -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from charrnn.disk import sync
 from charrnn.errors import OutputError
-from charrnn.standard_input import names_stream, told_of_home
+from charrnn.paths import names_stream, told_of_home
 
 ATTEMPTS, PAUSE = 20, 0.1
 """How often a rename is tried where the target is open elsewhere, and the seconds between."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import CheckpointError
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.storage.training_state import check_pace, check_state, require, state_errors_told

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_characters
-from charrnn.standard_input import STDIN, STDIN_NAME, names_stream
+from charrnn.paths import STDIN_NAME, has_no_name
 from charrnn.text.alphabet import choose_alphabet, counts_by_id
 from charrnn.text.cache import Cache, cache_key
 from charrnn.text.documents import is_text
@@ -296,4 +296,4 @@ def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
 
 
 def _name(path: str) -> str:
-    return STDIN_NAME if path == STDIN or names_stream(path) else Path(path).name or path
+    return STDIN_NAME if has_no_name(path) else Path(path).name or path

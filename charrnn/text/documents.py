@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from charrnn.errors import DecodingError, UnpackingError
-from charrnn.standard_input import STDIN, name_of
+from charrnn.paths import STDIN, name_of
 from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
 from charrnn.text.keeping import Pipe
 from charrnn.text.options import BYTE, CHARACTER, TextOptions

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
-from charrnn.standard_input import STDIN, name_of
+from charrnn.paths import STDIN, name_of
 from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls
 from charrnn.text.kinds import refuse_document
 from charrnn.text.options import BYTE, PLAIN, TextOptions

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.standard_input import STDIN, name_of
+from charrnn.paths import STDIN, name_of
 from charrnn.text.globs import Patterns
 from charrnn.text.keeping import keep
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed

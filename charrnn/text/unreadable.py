@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError
-from charrnn.standard_input import STDIN, told_of_address, told_of_home
+from charrnn.paths import STDIN, told_of_address, told_of_home
 from charrnn.text.globs import Patterns
 from charrnn.text.unpacking import DAMAGE
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from charrnn.escape import as_typed
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 
 _OF_SAMPLE = "it is a flag of `charrnn sample`"
 _SAMPLES = f"{_OF_SAMPLE}; --sample-every shows what it writes while it trains"

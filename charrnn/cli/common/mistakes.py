@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 
 SYNONYMS = {
     "--learning-rate": "lr",

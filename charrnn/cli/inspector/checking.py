@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from charrnn.cli.inspector.flags import MAX_JUDGED, ON_A_TEXT, InspectFlags, is_number
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range, flag_name
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject

@@ -10,7 +10,7 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.display.outlet import write_line
 from charrnn.errors import ConfigError, OutputError
 from charrnn.escape import quoted
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.outputs import require_folder, write_whole
 

@@ -37,7 +37,7 @@ from charrnn.errors import CharRNNError
 from charrnn.escape import quoted, visible
 from charrnn.generation.unprompted import first_id
 from charrnn.metrics import finite_or_none
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.text.encoder import to_bytes
 from charrnn.text.likeness import ends_lines_by_cr_lf
 from charrnn.text.line_reader import read_lines

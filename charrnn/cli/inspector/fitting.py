@@ -9,7 +9,7 @@ from charrnn.cli.common.hints import told_where_listed
 from charrnn.cli.inspector.subject import Subject, reading_flags
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError, describe_characters
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.likeness import other_forms, to_nearest
 from charrnn.text.options import CHARACTER, TextOptions

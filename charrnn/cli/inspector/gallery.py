@@ -36,7 +36,7 @@ from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.escape import quoted
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_beginning
 

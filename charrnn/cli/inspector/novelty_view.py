@@ -18,7 +18,7 @@ from charrnn.display.widths import cut
 from charrnn.errors import CharRNNError, CorpusError
 from charrnn.escape import quoted
 from charrnn.generation.unprompted import write_sample
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import AT_ONCE, Ids
 

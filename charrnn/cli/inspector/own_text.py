@@ -15,7 +15,7 @@ from pathlib import Path
 
 from charrnn.errors import CacheError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
-from charrnn.standard_input import STDIN_NAME, name_of
+from charrnn.paths import STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.cache import Cache, check_sound, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions, read_corpus

@@ -27,7 +27,7 @@ from charrnn.display.outlet import write_error
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.text.documents import is_exactly, read_text
 from charrnn.text.encoder import Ids
 from charrnn.wording import format_perplexity, number_of

@@ -17,7 +17,7 @@ from charrnn.generation.sampling import SamplingModel
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling, load_for_scoring
-from charrnn.standard_input import STDIN, STDIN_NAME, name_of
+from charrnn.paths import STDIN, STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.counted import Places, counted_places
 from charrnn.text.encoder import line_feed_id

@@ -32,7 +32,7 @@ from charrnn.display.widths import grounded
 from charrnn.errors import CharRNNError, ConfigError, CorpusError
 from charrnn.escape import quoted
 from charrnn.generation.unprompted import first_id
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.text.encoder import UNKNOWN_MARK, name_byte
 from charrnn.wording import number_of
 

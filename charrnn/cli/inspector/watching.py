@@ -18,7 +18,7 @@ from charrnn.cli.inspector.fitting import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER
 from charrnn.wording import number_of

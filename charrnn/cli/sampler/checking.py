@@ -8,7 +8,7 @@ from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.limits import Range, check_choice, check_range
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 
 MOST_TEXTS = 10**12
 """Texts that can be asked for at once: more than anybody reads."""

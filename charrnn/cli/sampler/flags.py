@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from charrnn.cli.common.hints import told_where_listed
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.escape import quoted
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import in_known_form, to_nearest

@@ -12,7 +12,7 @@ from charrnn.escape import quoted
 from charrnn.generation.course import MOST_IN_VAIN
 from charrnn.generation.endings import Ending, Rules
 from charrnn.generation.samples import Sample
-from charrnn.standard_input import name_of
+from charrnn.paths import name_of
 from charrnn.wording import number_of
 
 ONLY_KNOWN = f"{MOST_IN_VAIN:,} characters in a row were known lines, or empty ones; give a higher --temperature"

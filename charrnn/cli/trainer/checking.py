@@ -11,7 +11,7 @@ from charrnn.cli.trainer.log import BEGINNING, begins_as_log
 from charrnn.cli.trainer.request import Request
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
-from charrnn.standard_input import STDIN
+from charrnn.paths import STDIN
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_folder, require_output, temporary_beside
 from charrnn.text.cache import is_kept

@@ -16,7 +16,7 @@ from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, DivergenceError, LostRankError, SaveError
-from charrnn.standard_input import STDIN, name_of
+from charrnn.paths import STDIN, name_of
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import Place

@@ -19,7 +19,7 @@ from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import as_typed, quoted
-from charrnn.standard_input import STDIN, name_of, told_of_typing
+from charrnn.paths import STDIN, name_of, told_of_typing
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache

@@ -16,7 +16,7 @@ from charrnn.cli.common.backslashes import escaped, unescape
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name
-from charrnn.standard_input import STDIN, STDIN_NAME, names_stream, told_of_home
+from charrnn.paths import STDIN, STDIN_NAME, has_no_name, names_stream, told_of_home
 from charrnn.storage.origin import Origin
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus, ReadOptions
@@ -90,7 +90,7 @@ class Request:
 
     @property
     def _name(self) -> str:
-        if self.texts[0] == STDIN or names_stream(self.texts[0]):  # whose name is a number
+        if has_no_name(self.texts[0]):
             return f"{STDIN_NAME}.pt"
         first = Path(self.texts[0])
         return f"{first.resolve().name if os.path.isdir(first) else first.stem}.pt"

@@ -1,4 +1,4 @@
-"""Standard input, where a path may be given: how it is written, and what it is called; and what is no path."""
+"""What may stand where a path is given: "-" for standard input, a stream that is open already, what is no path."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ def names_stream(path: str) -> bool:
                 return True
             path = os.path.join(os.path.dirname(path), os.readlink(path))
     return False
+
+
+def has_no_name(path: str) -> bool:
+    """Whether what a path leads to has no name of its own: standard input, or a stream, whose name is a number."""
+    return path == STDIN or names_stream(path)
 
 
 def name_of(path: str) -> str:
