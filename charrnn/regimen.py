@@ -106,14 +106,13 @@ def spacing(trained: float, planned: float, evaluations: int, least: float) -> f
     return evenly if evaluations < MOST_EVALUATIONS else min(evenly, max(EARLY_SHARE * trained, least))
 
 
-def choose_evaluated(train_chars: float, epochs: float, val_fraction: float) -> int:
+def choose_evaluated(train_chars: float, epochs: float, held_out: float) -> int:
     """How many characters an evaluation counts; all, where they are up to twice as many as may be counted.
 
     Else a power of two, so that runs of one length count the same.
     """
     affordable = max(ONE_EVALUATION_SHARE * FORWARD_SPEED * epochs * train_chars, LEAST_EVALUATED)
     some = 2 ** math.floor(math.log2(affordable))
-    held_out = train_chars * val_fraction / (1 - val_fraction)
     return MOST_EVALUATED if held_out <= 2 * some else min(some, MOST_EVALUATED)
 
 

@@ -255,11 +255,12 @@ def _gpu_speed(model: ModelConfig, flops: float) -> float:
 
 def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
     given, train_chars = task.given, task.train_chars
+    held_out = train_chars * given["val_fraction"] / (1 - given["val_fraction"])
     choices: dict[str, Any] = {
         "weight_decay": choose_weight_decay(given.get("optimizer", TrainConfig.optimizer)),
         "warmup_steps": choose_warm_up(epochs * train_chars / task.step_chars),
         "stretch": choose_stretch(train_chars, epochs, given["seq_len"]),
-        "evaluated": choose_evaluated(train_chars, epochs, given["val_fraction"]),
+        "evaluated": choose_evaluated(train_chars, epochs, held_out),
     }
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
@@ -268,7 +269,6 @@ def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
         usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.num_chars)  # of a short text, one in two passes
         choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
-        held_out = train_chars * given["val_fraction"] / (1 - given["val_fraction"])
         choices["evaluations"] = choose_evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
     return choices
 

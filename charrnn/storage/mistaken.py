@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from pathlib import Path
 
-from charrnn.text.kinds import ZIP, holds_text, holds_weights, kind_without_text, may_hold_text
+from charrnn.text.kinds import ZIP, holds_weights, kind_without_text
 from charrnn.text.unpacking import compression_of
+
+_CONTROLS = frozenset(range(0x20)).difference(b"\t\n\f\r\x1b")
+"""Bytes that stand in no text of one byte or several a character."""
 
 
 def other_kind(head: bytes, another: str) -> str:
@@ -22,10 +26,10 @@ def other_kind(head: bytes, another: str) -> str:
         return f"is {kind}, not a checkpoint; {another or 'give a file that `charrnn train` wrote'}"
     if ZIP.startswith(head):
         return ""
-    if holds_text(head):
+    if _holds_text(head):
         uses = "`charrnn train` learns from it, and `charrnn inspect CHECKPOINT --score` scores it"
         return f"is a text; {uses}; {another}" if another else f"is a text; {uses}"
-    if (packed := compression_of(head)) or may_hold_text(head):
+    if (packed := compression_of(head)) or _may_hold_text(head):
         kind = f"compressed by {packed}, " if packed else ""
         return f"is {kind}not a checkpoint; {another or '`charrnn train` learns from texts'}"
     return ""
@@ -35,3 +39,16 @@ def ask_for_another(path: str) -> str:
     """Name the checkpoint that a text's name, or one without its ending, may be meant for; nothing if there is none."""
     likely = Path(path).with_suffix(".pt") if Path(path).name else Path(path)
     return f"did you mean {likely}?" if str(likely) != path and os.path.isfile(likely) else ""
+
+
+def _holds_text(head: bytes) -> bool:
+    """Whether a file's first bytes are UTF-8 without a NUL character."""
+    try:
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+
+
+def _may_hold_text(head: bytes) -> bool:
+    """Whether a file's first bytes may be text in any encoding: they have no control characters, or UTF-16's mark."""
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not _CONTROLS.intersection(head)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-
 from charrnn.errors import DecodingError
 from charrnn.text.options import TextOptions
 
@@ -38,9 +36,6 @@ _NO_TEXTS = {
 _NUL_WITHIN = 32
 """First bytes of such a file, of which one is NUL."""
 
-_CONTROLS = frozenset(range(0x20)).difference(b"\t\n\f\r\x1b")
-"""Bytes that stand in no text of one byte or several a character."""
-
 _TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
 
 LONGEST_OBJECT = 100_000_000
@@ -48,19 +43,6 @@ LONGEST_OBJECT = 100_000_000
 
 LONGEST_HEAD = _TAR_MARK.stop
 """Bytes that tell what a file is."""
-
-
-def holds_text(head: bytes) -> bool:
-    """Whether a file's first bytes are UTF-8 without a NUL character."""
-    try:
-        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-
-
-def may_hold_text(head: bytes) -> bool:
-    """Whether a file's first bytes may be text in any encoding: they have no control characters, or UTF-16's mark."""
-    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not _CONTROLS.intersection(head)
 
 
 def holds_weights(head: bytes) -> bool:
