@@ -1,4 +1,4 @@
-"""What may stand where a path is given: "-" for standard input, a stream that is open already, what is no path."""
+"""What may stand where a path is given: "-" for standard input, an open stream; and what is no path, such as a URL."""
 
 from __future__ import annotations
 

@@ -503,8 +503,10 @@ def test_a_training_that_replaces_another_leaves_that_whole_with_its_log_until_i
     name = (folder / "verse.log").read_bytes()[:24]
     flags = [*SMALL, "--max-steps", 10**6, "--evaluate-every", 10**5, "--save-every", "1h", "--log", "verse.log"]
     training = Training(folder, *flags, "--overwrite")
+    end = time.monotonic() + 120
     while (folder / "verse.log").read_bytes()[:24] in (b"", name):
         assert training.process.is_alive(), training.stderr
+        assert time.monotonic() < end
         time.sleep(0.01)
     training.kill(signal.SIGKILL)
     training.wait()

@@ -1244,7 +1244,9 @@ def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, star
     master, slave = pty.openpty()
     words = ["sample", "words.pt", "-i", "-q", "-n", 3, "--allow", "a"]
     plain = {name: value for name, value in clean_environment().items() if not name.startswith(("LC_", "LANG"))}
-    process = start(trained, *words, stdin=slave, stdout=slave, env={**plain, "TERM": "xterm", **variables})
+    process = start(
+        trained, *words, stdin=slave, stdout=slave, env={**plain, "TERM": "xterm", "INPUTRC": os.devnull, **variables}
+    )
     os.close(slave)
     shown = read_until(master, b"> ")
     os.write(master, "Tin\u00e9\x7f\n".encode())

@@ -55,11 +55,14 @@ def test_a_stop_amid_a_long_set_up_leaves_soon(folder, number, code):
 def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
     training = Training(folder, *SMALL, prepare=long_step)
     training.wait_for(AT_WORK)
-    training.kill(signal.SIGINT)
-    time.sleep(1.0)
-    assert training.process.is_alive(), "the first is heeded after the step"
-    training.kill(signal.SIGINT)
-    assert training.wait(20) == 130
+    try:
+        training.kill(signal.SIGINT)
+        time.sleep(1.0)
+        assert training.process.is_alive(), "the first is heeded after the step"
+        training.kill(signal.SIGINT)
+        assert training.wait(20) == 130
+    finally:
+        training.process.kill()  # which would not heed the end of the tests for minutes
     assert "stopped" not in training.stderr
 
 

@@ -79,6 +79,15 @@ def test_a_container_has_the_memory_that_its_groups_may_take(monkeypatch, tmp_pa
 
 def test_the_machine_s_memory_is_known_where_the_system_tells_it(monkeypatch):
     assert 1e8 < room._physical_bytes() < 1e14
-    assert 0 <= room._swap_bytes() < 1e14
     monkeypatch.delattr(room.os, "sysconf")
     assert room._physical_bytes() == math.inf
+
+
+@pytest.mark.parametrize(
+    ("text", "swap"), [("MemTotal: 9 kB\nSwapTotal:  5 kB\n", 5120), ("MemTotal: 9 kB\n", 0), (None, 0)]
+)
+def test_what_a_disk_lends_is_known_where_linux_tells_it(monkeypatch, tmp_path, text, swap):
+    monkeypatch.setattr(room, "MEMINFO", tmp_path / "meminfo")
+    if text is not None:
+        (tmp_path / "meminfo").write_text(text)
+    assert room._swap_bytes() == swap

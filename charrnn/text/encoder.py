@@ -268,7 +268,7 @@ def _name(character: str) -> str:
 
 
 def name_byte(character: str) -> str:
-    """What stands for a byte that is not text, which no UTF-8 holds, as its number; all else as it is."""
+    """Name a byte that is not text by its number, such as <0xE9>; leave any other character as it is."""
     return f"<0x{ord(character) - 0xDC00:02X}>" if "\udc80" <= character <= "\udcff" else character
 
 

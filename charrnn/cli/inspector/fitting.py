@@ -78,8 +78,10 @@ def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: 
     Returns:
         The models of which something was said.
     """
+    if rule not in ("count", "skip"):
+        return []
     told = []
-    for subject in subjects if rule in ("count", "skip") else ():
+    for subject in subjects:
         if forms := other_forms(prepare(text, subject.contents.text), subject.contents.encoder):
             given, known = next(iter(forms.items()))
             write_error(

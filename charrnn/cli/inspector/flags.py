@@ -11,6 +11,9 @@ VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty"
 HELD = ("neurons", "cell", "gates")
 """Flags that look at all that a model does while it reads."""
 
+LONGEST_NUMBER = 255
+"""Digits of a number that may stand where a file's name may; no file has a longer one."""
+
 MAX_JUDGED = 20_000
 """Characters that --novelty looks for in the training text, at most."""
 
@@ -62,13 +65,9 @@ class InspectFlags:
         return [*self.checkpoints, self.score, self.text_file, self.novelty, self.corpus]
 
 
-LONGEST_NUMBER = 1000
-"""Digits that Python reads as a number in any case; longer, it is a name."""
-
-
 def is_number(text: str) -> bool:
     """Whether a flag's value that may be a file's name is a whole number."""
-    return text.isascii() and text.isdecimal() and len(text) < LONGEST_NUMBER
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
 
 
 def told_of_number(novelty: str | None) -> str:

@@ -218,5 +218,5 @@ def _remainder(flow: Mapping[str, Any]) -> str:
 
 
 def _rounded(share: float) -> str:
-    """A share as far as it can be trusted: one digit of what is left, of what has grown its whole part."""
+    """A share as far as it can be trusted: a digit of what is left; of what has grown its whole part, or two digits."""
     return f"{share:,.0f}" if 10 <= share < LARGEST_COUNTED else f"{share:.{1 if share < 1 else 2}g}"

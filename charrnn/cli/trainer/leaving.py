@@ -1,7 +1,7 @@
 """Leaving at once where Python cannot: its handlers of signals run between its own steps, and one may take minutes.
 
-Such a step is the filling of a large matrix, or a pass of a large model. A thread waits for signals beside it, of which
-the part of Python that is no Python, its handler in C, tells at once.
+Such a step is the filling of a large matrix, or a pass of a large model. A thread waits for signals beside it:
+Python's handler in C tells it of each at once.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ from charrnn.training.ranks import ALONE, Ranks
 LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
 """Where either version of Linux's control groups has the memory that a group may take."""
 
+MEMINFO = Path("/proc/meminfo")
+"""Where Linux tells how much swap there is."""
+
 FLOAT_BYTES = 4
 
 
@@ -39,7 +42,7 @@ def check_memory(model: ModelConfig, config: TrainConfig, request: Request, rank
     raise TooLargeError(
         f"out of memory: to train {count_parameters(model):,} parameters (hidden size {model.hidden_size:,}, layers "
         f"{model.num_layers:,}, members {model.members:,}) takes {needed / 1e9:,.1f} GB at least, and there are "
-        f"{there / 1e9:,.1f} GB; {mend}"
+        f"{there / 1e9:,.1f} GB, swap included; {mend}"
     )
 
 
@@ -61,7 +64,7 @@ def needed_bytes(model: ModelConfig, config: TrainConfig, processes: int = 1) ->
 
 
 def memory_limit() -> float:
-    """Bytes that this machine has, or that it gives to the control groups of this process; infinity where untold."""
+    """Bytes of memory and swap that this process may have, by the machine and control groups; infinity if untold."""
     limits = [_physical_bytes()]
     for group in control_groups("memory"):
         for name in LIMIT_FILES:
@@ -73,7 +76,7 @@ def memory_limit() -> float:
 def _swap_bytes() -> float:
     """What the machine can put on a disk, as far as Linux tells: with it a training goes on, however slowly."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in MEMINFO.read_text().splitlines():
             if line.startswith("SwapTotal:"):
                 return float(line.split()[1]) * 1024
     return 0.0

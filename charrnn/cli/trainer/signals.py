@@ -62,7 +62,7 @@ class TrainingSignals:
         return bool(self.received or self.save_wanted)
 
     def tell_unsaved(self) -> None:
-        """Let it be said that the process leaves with nothing saved, if that is so; a second Ctrl-C knows it."""
+        """Say that nothing was saved, unless the training is under way: who pressed Ctrl-C twice then knows."""
         if not self.under_way:
             self._tell()
 

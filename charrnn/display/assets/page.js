@@ -206,7 +206,7 @@ function gradients() {
   })), { x: `k, ${unit}s back`, log: true });
   const grows = (flow) => flow.remainder === null || flow.remainder > 1;
   const far = (flow, k) => k !== null ? k : !flow.norms[0] ? "no number" : grows(flow) ? "it grows" : "beyond " + last;
-  const rounded = (share) => !share ? "0" : share >= 10 && share < 1e4 ? grouped(Math.round(share)) : share.toPrecision(share < 1 ? 1 : 2);
+  const rounded = (share) => !share ? "0" : share >= 10 && share < 1e4 ? grouped(Math.round(share)) : share < 10 && share >= 1 ? String(Number(share.toPrecision(2))) : share.toPrecision(share < 1 ? 1 : 2);
   const left = (share) => share === null ? "no number" : rounded(share) + (share > 1 ? " times" : "");
   const between = (shares) => shares ? `${rounded(shares[0])} to ${rounded(shares[1])}` : "";
   table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`, "in the middle half of the places"],
