@@ -57,6 +57,12 @@ COMMANDS = {
 _OF_WORDS = {"--prompt", "-p", "--text", "--stop", "--match", "--allow", "--forbid", "--separator", "--out", "-o"}
 """Flags whose value may be of several words."""
 
+_OF_TIME = {"--time", "--save-every"}
+"""Flags whose value is a time, which is written without spaces."""
+
+_UNITS = ("d|days?", "h|hrs?|hours?", "m|mins?|minutes?", "s|secs?|seconds?")
+_TIME = re.compile("".join(rf"(?:\d+(?:\.\d+)?(?:{unit}))?" for unit in _UNITS), re.IGNORECASE)
+
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
@@ -110,7 +116,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
             return f"no such option: -{found[1]}; {hint}"
         if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
             return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
-    return _told_of_lost_quotes(arguments, known)
+    return _told_of_pieces(arguments, known)
 
 
 def require_working_directory() -> None:
@@ -136,29 +142,49 @@ def check_quotes(paths: Sequence[str]) -> None:
         raise ConfigError(f'{whole}: a name with spaces; put quotes around it: "{whole}"')
 
 
-def _told_of_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
-    """What is wrong where words that are no files stand behind a flag's text or name, and others are there to be read.
+def _told_of_pieces(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
+    """What is wrong where words that are no files stand behind a flag's value and belong to it; nothing elsewhere.
 
-    No number, time or pattern goes on in the next word.
+    Other words must be there to be read. No number or pattern goes on in the next word.
     """
-    words = list(_outside_of_values(arguments, known))
-    num_paths = sum(word == STDIN or not word.startswith("-") for word in words)
+    num_paths = sum(word == STDIN or not word.startswith("-") for word in _outside_of_values(arguments, known))
+    for flag, value, behind in _valued(arguments, known):
+        lost = list(takewhile(lambda word: word[:1] != "-" and not os.path.exists(word), behind))
+        full = flag if flag.startswith("--") else f"-{flag[-1]}"
+        if full in _OF_TIME:
+            lost = lost[: _num_of_time(value, lost)]
+            mend = f"write {flag} {_as_one_time([value, *lost])}"
+        elif full in _OF_WORDS and not any(map(_is_whole, [value, *lost])):
+            mend = f"put quotes around the words: {flag} {as_typed(' '.join([value, *lost]))}"
+        else:
+            continue
+        if 0 < len(lost) < num_paths:
+            return f"{' '.join(lost)}: follows {flag} {value} and is not a file; {mend}"
+    return ""
+
+
+def _valued(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Each flag that has a value, as it was typed, the value, and the words that stand behind it."""
     place = 0
-    for word in words:
+    for word in _outside_of_values(arguments, known):
         place += 1
         flag, sign, value = word.partition("=")
         if _wants_value(word, known):
             flag, value, place = word, "".join(arguments[place : place + 1]), place + 1
         elif not (sign and known.get(flag)):
             continue
-        if (flag if flag.startswith("--") else f"-{flag[-1]}") not in _OF_WORDS:
-            continue
-        lost = list(takewhile(lambda word: word[:1] != "-" and not os.path.exists(word), arguments[place:]))
-        if 0 < len(lost) < num_paths and not any(map(_is_whole, [value, *lost])):
-            whole = as_typed(" ".join([value, *lost]))
-            told = f"follows {flag} {value} and is not a file; put quotes around the words: {flag} {whole}"
-            return f"{' '.join(lost)}: {told}"
-    return ""
+        yield flag, value, arguments[place:]
+
+
+def _num_of_time(value: str, words: Sequence[str]) -> int:
+    """How many words go on with a value to make it a time, such as "min" behind "10"."""
+    ends = range(len(words), 0, -1)
+    return next((end for end in ends if _TIME.fullmatch("".join([value, *words[:end]]))), 0)
+
+
+def _as_one_time(pieces: Sequence[str]) -> str:
+    """A time that came in several words as it is written here: of a unit its first letter."""
+    return re.sub("[a-z]+", lambda unit: unit[0][0], "".join(pieces).lower())
 
 
 def _is_whole(word: str) -> bool:
