@@ -155,6 +155,10 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
             "sample a.pt -qp the wind",
             "wind: follows -qp the and is not a file; put quotes around the words: -qp 'the wind'",
         ),
+        (
+            "sample a.pt --prompt “The moon",
+            "moon: follows --prompt “The and is not a file; put quotes around the words",
+        ),
         ("sample a.pt --greedy", "no such option: --greedy; -t 0 always takes the likeliest character"),
         ("sample a.pt --count 3", "no such option: --count (Possible options: --num-samples)"),
         ("sample a.pt --max-tokens 9", "no such option: --max-tokens (Possible options: --length)"),
@@ -170,6 +174,17 @@ def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, wor
     assert (refused.code, refused.text) == (2, "")
     assert refused.stderr.startswith(f"charrnn: {told}")
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("marks", ["“”", "„“", "\u2018\u2019", "«»", "»«"])
+def test_typographic_quotation_marks_are_told_from_those_of_the_shell(charrnn, marks):
+    opening, closing = marks
+    refused = charrnn("sample", "a.pt", "--prompt", f"{opening}The", f"moon.{closing}", "-q")
+    assert (refused.code, refused.text) == (2, "")
+    assert refused.stderr.startswith(
+        f"charrnn: moon.{closing}: follows --prompt {opening}The and is not a file; the quotation marks are "
+        "typographic, and the shell needs straight ones: --prompt 'The moon.'; "
+    )
 
 
 def test_a_value_may_look_like_a_long_flag_with_one_hyphen():

@@ -63,6 +63,9 @@ _OF_TIME = {"--time", "--save-every"}
 _UNITS = ("d|days?", "h|hrs?|hours?", "m|mins?|minutes?", "s|secs?|seconds?")
 _TIME = re.compile("".join(rf"(?:\d+(?:\.\d+)?(?:{unit}))?" for unit in _UNITS), re.IGNORECASE)
 
+_TYPOGRAPHIC = r"[\u2018-\u201f\u2039\u203a\xab\xbb]"
+_IN_TYPOGRAPHIC = re.compile(f"{_TYPOGRAPHIC}(.+){_TYPOGRAPHIC}", re.DOTALL)
+
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
@@ -154,6 +157,9 @@ def _told_of_pieces(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
         if full in _OF_TIME:
             lost = lost[: _num_of_time(value, lost)]
             mend = f"write {flag} {_as_one_time([value, *lost])}"
+        elif full in _OF_WORDS and (bare := _IN_TYPOGRAPHIC.fullmatch(" ".join([value, *lost]))):
+            straight = as_typed(bare[1].strip())
+            mend = f"the quotation marks are typographic, and the shell needs straight ones: {flag} {straight}"
         elif full in _OF_WORDS and not any(map(_is_whole, [value, *lost])):
             mend = f"put quotes around the words: {flag} {as_typed(' '.join([value, *lost]))}"
         else:
