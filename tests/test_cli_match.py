@@ -2,9 +2,17 @@
 
 import json
 import re
+import shlex
+import string
 
 import pytest
 from conftest import run_charrnn, train_briefly
+
+from charrnn.cli.sampler.prompts import check_novel
+from charrnn.errors import ConfigError
+from charrnn.generation.endings import KnownLines, Rules
+from charrnn.generation.patterns import parse_pattern
+from charrnn.text.options import CHARACTER
 
 PATTERN = r"[A-Z][a-z]+( [a-z]{3,5}){1,3}"
 
@@ -256,7 +264,7 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
         (
             ["Tin.*", "-p", "Ti", "--novel", "words.txt"],
             "--novel leaves out whole lines, and cannot leave out the one that the prompt begins; let the prompt end "
-            "with a line feed, or give the beginning as a pattern: --match 'Mar.*'",
+            "with a line feed, or let the pattern begin so in place of the prompt",
         ),
     ],
 )
@@ -264,6 +272,33 @@ def test_what_cannot_be_followed_is_one_line_and_nothing_is_written(sample, argu
     result = sample("--match", *arguments)
     assert (result.returncode, result.stdout) == (2, b"")
     assert result.stderr.decode() == f"charrnn: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("Ti", "give in place of the prompt a pattern: --match 'Ti.*'"),
+        ("Tin\nTu", "give in place of its last line a pattern: --match 'Tu.*'"),
+    ],
+)
+def test_a_beginning_that_novel_cannot_have_is_shown_as_a_pattern_that_works(sample, trained, prompt, told):
+    refused = sample("-p", prompt, "--novel", "words.txt")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert refused.stderr.decode().endswith(f"; let the prompt end with a line feed, or {told}\n")
+    pattern = told.partition("'")[2].removesuffix("'")
+    assert sample("--match", pattern, "--novel", "words.txt", "-q").stdout.decode().startswith(prompt.split("\n")[-1])
+
+
+def test_a_beginning_shown_as_a_pattern_stands_for_itself_alone():
+    beginning = "".join(sorted(string.punctuation)) + " 'Who?'"
+    with pytest.raises(ConfigError) as refused:
+        check_novel(beginning, Rules(known_lines=KnownLines([])), CHARACTER, is_matched=False)
+    pattern = shlex.split(str(refused.value).partition("--match ")[2])[0]
+    parse_pattern(pattern)
+    assert re.fullmatch(pattern, beginning)
+    assert not any(
+        re.match(pattern, beginning[:place] + "x" + beginning[place + 1 :]) for place in range(len(beginning))
+    )
 
 
 @pytest.mark.parametrize(

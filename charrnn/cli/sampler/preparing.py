@@ -153,7 +153,7 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
         )
     known_lines = _known_lines(flags.novel, form, flags.encoding) if flags.novel else None
     rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)
-    check_novel(prompt, rules, form.encoder.unit)
+    check_novel(prompt, rules, form.encoder.unit, is_matched=match is not None)
     return rules
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
-from charrnn.escape import quoted
+from charrnn.escape import as_typed, quoted
 from charrnn.paths import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
@@ -26,23 +26,39 @@ UNKNOWN_RULES = {
 }
 """What can become of characters that a model lacks, and what else to do where some are left."""
 
+LONGEST_SHOWN = 60
+"""Characters of a prompt that a message repeats, at most."""
+
+SPECIAL = frozenset(r"\.^$*+?{}[]|()")
+"""Characters that mean something else in a pattern unless a backslash stands before them."""
+
 IN_SHELL = r"a line feed is typed as $'...\n' in the shell, or comes by --prompt-file"
 IN_CONVERSATION = "a line feed cannot be typed here; what --prompt-file holds stands before each line"
 """What to do where somebody types a backslash."""
 
 
-def check_novel(prompt: str, rules: Rules, unit: str) -> None:
+def check_novel(prompt: str, rules: Rules, unit: str, *, is_matched: bool) -> None:
     """Refuse to leave out lines that a prompt begins: it is written before it is known how they go on.
+
+    Args:
+        prompt: what stands before the sample.
+        rules: whether known lines are left out.
+        unit: of the model; bytes are held to no pattern.
+        is_matched: whether lines are held to a pattern already.
 
     Raises:
         ConfigError: known lines are to be left out, and the prompt ends within a line.
     """
-    if rules.known_lines is not None and prompt.rpartition("\n")[2]:
-        as_pattern = "" if unit == BYTE else ", or give the beginning as a pattern: --match 'Mar.*'"
-        raise ConfigError(
-            "--novel leaves out whole lines, and cannot leave out the one that the prompt begins; let the prompt end "
-            f"with a line feed{as_pattern}"
-        )
+    before, _, begun = prompt.rpartition("\n")
+    if rules.known_lines is None or not begun:
+        return
+    place = "its last line" if before else "the prompt"
+    told = "let the prompt end with a line feed"
+    if is_matched:
+        told += f", or let the pattern begin so in place of {place}"
+    elif unit != BYTE and len(begun) <= LONGEST_SHOWN:
+        told += f", or give in place of {place} a pattern: --match {as_typed(f'{_as_pattern(begun)}.*')}"
+    raise ConfigError(f"--novel leaves out whole lines, and cannot leave out the one that the prompt begins; {told}")
 
 
 def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, encoding: str | None = None) -> str:
@@ -112,3 +128,8 @@ def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
         described = describe_characters(encoder.without_own_id(prompt))
         write_line(sys.stderr, f"--unknown skip leaves {skipped} out of the prompt: {quoted(described)}")
     return known
+
+
+def _as_pattern(text: str) -> str:
+    """A pattern that one text alone fits."""
+    return "".join(f"\\{character}" if character in SPECIAL else character for character in text)
