@@ -343,6 +343,14 @@ def test_a_file_of_another_kind_is_refused(tmp_path, data):
         read_checkpoint(str(tmp_path / "x.pt"))
 
 
+def zipped(*names):
+    """The bytes of a zip archive with files of these names."""
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, "<moon/>")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "data", "told"),
     [
@@ -356,6 +364,27 @@ def test_a_file_of_another_kind_is_refused(tmp_path, data):
         ("m.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; did you mea"),
         ("a.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), not a checkpoint; give a file that `charrnn train"),
         ("m.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), not a checkpoint; did you mean .*m.pt\?$"),
+        (
+            "a.docx",
+            zipped("[Content_Types].xml", "word/document.xml"),
+            "is a zip archive, as Word, .* write, not a checkpoint; saved as plain text, `charrnn train` learns",
+        ),
+        ("m.odt", zipped("mimetype"), r"is a zip archive, as Word, .* write, not a checkpoint; did you mean .*m.pt\?$"),
+        (
+            "a.pdf",
+            b"%PDF-1.4\n%\xe2\xe3",
+            "is a PDF document, not a checkpoint; saved as plain text, `charrnn train` lea",
+        ),
+        (
+            "a.rtf",
+            b"{\\rtf1 The moon}",
+            "is a rich-text document, not a checkpoint; saved as plain text, `charrnn train",
+        ),
+        (
+            "a.zip",
+            zipped("letter.txt"),
+            "not a whole charrnn checkpoint .*; it is damaged or of another kind, use a co",
+        ),
         ("l.txt", "Gr\xfc\xdfe".encode("latin-1") * 99, "is not a checkpoint; `charrnn train` learns from texts$"),
         ("g.txt", "\u8bd7\u6b4c".encode("gbk") * 99, "is not a checkpoint; `charrnn train` learns from texts$"),
         ("u.txt", "Tin".encode("utf-16"), "is not a checkpoint; `charrnn train` learns from texts$"),

@@ -6,7 +6,7 @@ import codecs
 import os
 from pathlib import Path
 
-from charrnn.text.kinds import ZIP, holds_weights, kind_without_text
+from charrnn.text.kinds import ZIP, document_kind, holds_weights, kind_without_text
 from charrnn.text.unpacking import compression_of
 
 _CONTROLS = frozenset(range(0x20)).difference(b"\t\n\f\r\x1b")
@@ -24,6 +24,8 @@ def other_kind(head: bytes, another: str) -> str:
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
     if kind := kind_without_text(head):
         return f"is {kind}, not a checkpoint; {another or 'give a file that `charrnn train` wrote'}"
+    if kind := document_kind(head):
+        return f"is {kind}, not a checkpoint; {another or 'saved as plain text, `charrnn train` learns from it'}"
     if ZIP.startswith(head):
         return ""
     if _holds_text(head):

@@ -16,6 +16,10 @@ DOCUMENTS = {
 }
 """Files that hold a text and much else, by how they begin."""
 
+_FIRST_IN_DOCUMENTS = (b"[Content_Types].xml", b"_rels/.rels", b"mimetype")
+_ZIP_NAME = 30
+"""Where in a zip archive the name of its first file stands."""
+
 _NO_TEXTS = {
     b"\x89PNG": "a picture (PNG)",
     b"\xff\xd8\xff": "a picture (JPEG)",
@@ -57,6 +61,16 @@ def kind_without_text(head: bytes) -> str:
     if head[4:8] == b"ftyp":
         return "a film or sound (MP4)"
     return next((kind for beginning, kind in _NO_TEXTS.items() if head.startswith(beginning)), "")
+
+
+def document_kind(head: bytes) -> str:
+    """What a document is, such as one of Word, by its first bytes; empty where they are no document's.
+
+    A zip archive is one if its first file is what documents begin with: a checkpoint is a zip archive too.
+    """
+    kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), "")
+    is_other_zip = head.startswith(ZIP) and not head[_ZIP_NAME:].startswith(_FIRST_IN_DOCUMENTS)
+    return "" if is_other_zip else kind
 
 
 def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool) -> None:
