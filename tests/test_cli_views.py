@@ -237,6 +237,14 @@ def test_a_number_that_is_a_files_name_too_is_one_of_characters_and_that_is_said
     assert (number.stderr, file.stderr) == (told, "")
 
 
+def test_a_text_that_is_a_files_name_too_is_read_as_it_stands_and_that_is_said(inspect, trained):
+    (trained / "tin").write_text("tuna")
+    name, word = inspect("--text", "tin"), inspect("--text", "tun")
+    told = "--text tin is the text itself; for what stands in the file of that name, give --text-file\n"
+    assert "\ntin\n" in name.stdout
+    assert (name.stderr, word.stderr) == (told, "")
+
+
 def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_at(trained):
     told = "what the model that it began with had learned from is not looked at"
     contents = torch.load(trained / "words.pt", weights_only=True)

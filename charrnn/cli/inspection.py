@@ -9,7 +9,7 @@ from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import check_quotes
 from charrnn.cli.inspector.checking import check_flags, check_subjects
-from charrnn.cli.inspector.flags import InspectFlags, told_of_number
+from charrnn.cli.inspector.flags import InspectFlags, told_of_file, told_of_number
 from charrnn.paths import told_of_typing
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def inspect(
     from charrnn.cli.inspector.subject import read_subjects
     from charrnn.display.outlet import write_line
 
-    for told in filter(None, (told_of_typing(flags.inputs), told_of_number(flags.novelty))):
+    for told in filter(None, (told_of_typing(flags.inputs), told_of_number(flags.novelty), told_of_file(flags.text))):
         write_line(sys.stderr, told)
     if verify:
         _verify(checkpoints, as_json)

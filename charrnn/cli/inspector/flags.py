@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from charrnn.escape import quoted
+
 VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
 """Flags that ask for something other than the card and the score."""
 
@@ -75,3 +77,10 @@ def told_of_number(novelty: str | None) -> str:
     if novelty is None or not is_number(novelty) or not os.path.exists(novelty):
         return ""
     return f"--novelty {novelty} is a number of characters to sample; for the file of that name, write ./{novelty}"
+
+
+def told_of_file(text: str | None) -> str:
+    """What to say where --text has a file's name, which is read as it stands; else nothing."""
+    if text is None or not os.path.isfile(text):
+        return ""
+    return f"--text {quoted(text)} is the text itself; for what stands in the file of that name, give --text-file"
