@@ -6,7 +6,8 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 
 STDIN = "-"
 """The path that stands for standard input."""
@@ -14,8 +15,14 @@ STDIN = "-"
 STDIN_NAME = "stdin"
 """What a text or a checkpoint that came from it is called, as others are by their file."""
 
+CHECKPOINT = ".pt"
+"""How the names of checkpoints end, and so those of files that are no texts as a rule."""
+
 STREAM = re.compile(r"/(proc/.*|dev)/fd/")
 """Where a system shows what processes have open."""
+
+ALIKE, MOST_NEIGHBOURS = 0.85, 1_000
+"""Share of two names that is the same, from which on one may be meant by the other; files that are compared at most."""
 
 MOST_LINKS = 40
 """That a system follows from one path."""
@@ -33,6 +40,11 @@ def told_of_home(path: str) -> str:
     if path[:1] != "~" or path[1:2] not in ("", "/", os.sep):
         return ""
     return f'the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME{path[1:]}"'
+
+
+def most_alike(name: str, others: Collection[str]) -> str:
+    """Which of the names in a folder may be meant by one that is not there; empty where none has nearly its letters."""
+    return next(iter(get_close_matches(name, others if len(others) <= MOST_NEIGHBOURS else (), 1, ALIKE)), "")
 
 
 def told_of_typing(paths: Iterable[object]) -> str:

@@ -107,7 +107,7 @@ ALLOWED = {
         "tensorfile": "unpickling",
         "origin": "errors paths",
         "header": "config encoder errors metrics options origin shapes unpickling",
-        "mistaken": "kinds unpacking",
+        "mistaken": "kinds paths unpacking",
         "archive": "config encoder errors header kinds metrics mistaken options origin paths shapes tensorfile",
         "outputs": "disk errors paths",
         "export": "archive config",

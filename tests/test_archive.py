@@ -519,3 +519,23 @@ def test_the_checkpoint_beside_a_text_is_named_where_the_text_or_its_bare_name_i
     for name in ("My Poems.txt", "My Poems"):
         with pytest.raises(CheckpointError, match=r"; did you mean .*My Poems\.pt\?$"):
             read_checkpoint(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("peoms.pt", "did you mean texts/poems.pt?"), ("Poem.pt", "did you mean texts/poems.pt?"),
+        ("peoms", "did you mean texts/poems.pt?"), ("verse.pt", "`charrnn train TEXT` writes one"),
+        ("pomes.txt", "`charrnn train TEXT` writes one"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_is_not_found_may_be_one_beside_it_with_nearly_its_letters(
+    tmp_path, monkeypatch, typed, told
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    for name in ("poems.pt", "verses.txt", "pomes.md"):
+        (tmp_path / "texts" / name).write_bytes(b"")
+    with pytest.raises(CheckpointError) as refused:
+        read_checkpoint(f"texts/{typed}")
+    assert str(refused.value) == f"texts/{typed}: no such file; {told}"

@@ -43,7 +43,7 @@ from charrnn.metrics import HistoryRow, best_row
 from charrnn.paths import STDIN, name_of, told_of_address, told_of_home
 from charrnn.shapes import member_weights
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, read_header
-from charrnn.storage.mistaken import ask_for_another, other_kind
+from charrnn.storage.mistaken import ask_for_another, ask_for_neighbour, other_kind
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
@@ -189,7 +189,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
             is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return _read_stream(file if is_held_already else _held(file), path, with_training)
     except FileNotFoundError:
-        mend = told_of_home(path) or ask_for_another(path) or "`charrnn train TEXT` writes one"
+        mend = told_of_home(path) or ask_for_neighbour(path) or "`charrnn train TEXT` writes one"
         told = told_of_address(path) or f"no such file; {mend}"
         raise CheckpointError(f"{path}: {told}") from None
     except OSError as error:

@@ -6,18 +6,11 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError
-from charrnn.paths import STDIN, told_of_address, told_of_home
+from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home
 from charrnn.text.globs import Patterns
 from charrnn.text.unpacking import DAMAGE
-
-CHECKPOINT = ".pt"
-"""How the names of files end that are no texts as a rule."""
-
-ALIKE, MOST_NEIGHBOURS = 0.85, 1_000
-"""Share of two names that is the same, from which on one may be meant by the other; files that are compared at most."""
 
 _FETCH = "fetch or mount that, or give another text"
 
@@ -117,8 +110,8 @@ def _ask_for_neighbour(path: str) -> str:
     texts = {other.lower(): other for other in names if not other.startswith(".") and not other.endswith(CHECKPOINT)}
     longer = [other for other in texts if os.path.splitext(other)[0] == name.lower()]
     longer.sort(key=lambda other: not other.endswith(".txt"))
-    likely = longer or get_close_matches(name.lower(), texts if len(texts) <= MOST_NEIGHBOURS else (), 1, ALIKE)
-    return f"did you mean {os.path.join(folder, texts[likely[0]])}?" if likely else ""
+    likely = longer[0] if longer else most_alike(name.lower(), texts)
+    return f"did you mean {os.path.join(folder, texts[likely])}?" if likely else ""
 
 
 def _told_of_link(path: str) -> str:
