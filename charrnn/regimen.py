@@ -27,9 +27,9 @@ DECOUPLED_DECAY = 0.01
 """Weight decay for AdamW. The other optimizers have it in the gradient (L2), where as much of it holds weights far
 smaller: there is none."""
 
-UNHURRIED_STEPS, MOST_HASTE = 6000, 1.6
-"""With fewer updates than this the rate grows with the square root of the shortfall, up to this factor: few steps must
-be longer ones."""
+HASTE = ((6000, 1.6), (600, 1.5))
+"""With fewer updates than these the rate grows with the square root of the shortfall, up to these factors, one upon the
+other: few steps must be longer ones, and very few much longer."""
 
 HEAD_START_RATE = 0.5
 """Factor on the peak rate where the weights are those of a trained model: more forgets, less learns too slowly."""
@@ -204,5 +204,6 @@ def peak_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
     """
     rate = LEARNING_RATES[optimizer] * min(2.0, math.sqrt(512 / model.hidden_size)) / math.sqrt(model.num_layers)
     if optimizer in ("adamw", "adam"):
-        rate *= min(max(1.0, math.sqrt(UNHURRIED_STEPS / max(steps, 1.0))), MOST_HASTE)
+        for unhurried, most in HASTE:
+            rate *= min(max(1.0, math.sqrt(unhurried / max(steps, 1.0))), most)
     return float(f"{rate:.2g}")
