@@ -440,7 +440,11 @@ def test_small_and_strange_texts_are_trained_on_sampled_and_scored(charrnn, tmp_
     [
         (b"", [], "t.txt: no characters; give a text to learn from"),
         (b"a", [], "t.txt: 1 character, but at least 4 are needed"),
-        (b"caf\xe9" * 100, [], "t.txt: not valid UTF-8 at byte 3 (0xe9); if it is Latin-1, give --encoding latin-1"),
+        (
+            b"caf\xe9" * 100,
+            [],
+            "t.txt: not valid UTF-8 at byte 3 (0xe9); if it is Windows-1252 or Latin-1, give --encoding windows-1252",
+        ),
         (b"abc" * 100, ["--encoding", "klingon"], "--encoding is 'klingon'; give one that Python knows"),
         (b"abc" * 100, ["--unit", "byte", "--lowercase"], "--unit byte takes a file's bytes as they are"),
         (b"abc" * 100, ["--lines"], "t.txt: no line feed, and --lines needs lines; leave it out"),
@@ -536,8 +540,17 @@ def test_a_text_that_is_held_out_by_force_is_what_is_held_out(charrnn, tmp_path)
             "cp1252",
             "--encoding windows-1252",
         ),
-        ("昨日の夜はとても静かでした。" * 9, "cp932", "--encoding is probably another, such as utf-8, gb18030, cp932"),
-        ("春天的风吹过山谷。" * 20, "utf-8", "--encoding is probably another, such as utf-8, gb18030, cp932"),
+        ("“Yes” – ‘no’… " * 20, "cp1252", "--encoding is probably another, such as utf-8, windows-1252, "),
+        (
+            "昨日の夜はとても静かでした。" * 9,
+            "cp932",
+            "--encoding is probably another, such as utf-8, windows-1252, gb18030, cp932",
+        ),
+        (
+            "春天的风吹过山谷。" * 20,
+            "utf-8",
+            "--encoding is probably another, such as utf-8, windows-1252, gb18030, cp932",
+        ),
         (
             "昨日の夜は\n" * 20,
             "iso2022_jp",

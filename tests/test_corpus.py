@@ -324,9 +324,8 @@ def test_lines_that_end_with_carriage_returns_are_told_what_makes_lines_of_them(
 
 
 def test_text_that_is_not_utf8_is_refused_with_place_and_remedies(tmp_path):
-    with pytest.raises(
-        CorpusError, match=r"text.txt: not valid UTF-8 at byte 3 \(0xe9\); if it is Latin-1, give --encoding latin-1"
-    ) as caught:
+    told = "if it is Windows-1252 or Latin-1, give --encoding windows-1252"
+    with pytest.raises(CorpusError, match=rf"text.txt: not valid UTF-8 at byte 3 \(0xe9\); {told}") as caught:
         read_corpus([write(tmp_path, "caf\xe9 noir".encode("latin-1"))])
     assert "--errors replace" in str(caught.value)
 

@@ -162,7 +162,7 @@ def train(
     lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
     encoding: Annotated[
-        str, typer.Option(help="Encoding of the files, such as latin-1, cp932 or gb18030.")
+        str, typer.Option(help="Encoding of the files, such as windows-1252, cp932 or gb18030.")
     ] = TextOptions.encoding,
     errors: Annotated[
         str, typer.Option(help="What to do with bytes that are not text: strict, replace or surrogateescape.")

@@ -174,9 +174,8 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
             return f"the text around is valid: mend it there, {_PASSING}"
         if 3 * sum(len(run) for run in runs if len(run) > 2) > num_bad:  # of Latin letters and signs two at most
             return f"name its --encoding, such as {SCRIPTS}, {_PASSING}"
-        # where Latin-1 has control characters, Windows' own has quotation marks and dashes
-        likely = "Windows-1252" if error.object[error.start] < 0xA0 else "Latin-1"
-        return f"if it is {likely}, give --encoding {likely.lower()} ({_OTHER_LATIN}), {_PASSING}"
+        # what Latin-1 prints, Windows-1252 has too, and quotation marks where the other has control characters
+        return f"if it is Windows-1252 or Latin-1, give --encoding windows-1252 ({_OTHER_LATIN}), {_PASSING}"
     return f"if it is {likely}, give --encoding {likely.lower()}, {_PASSING}"
 
 

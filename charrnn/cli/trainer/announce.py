@@ -192,7 +192,9 @@ def _doubts(corpus: Corpus) -> list[str]:
         share = controls / len(corpus.ids)
         told = "where these should be quotation marks and dashes, --encoding windows-1252 reads them as such"
         if share > MANY_CONTROLS:
-            told = f"{share:.0%} of the text, whose --encoding is probably another, such as utf-8, {SCRIPTS}"
+            told = (
+                f"{share:.0%} of the text, whose --encoding is probably another, such as utf-8, windows-1252, {SCRIPTS}"
+            )
         lines.append(f"{number_of(controls, 'control character')} of U+0080 to U+009F kept; {told}")
     if escapes := times("\x1b"):
         told = "where ESC $ and ESC ( stand, --encoding iso2022_jp reads Japanese"
