@@ -420,6 +420,20 @@ def test_a_prompt_from_stdin_or_a_file_may_be_in_another_encoding(sample, traine
     assert b"--encoding is 'klingon'; give one that Python knows" in refused.stderr
 
 
+def test_a_prompt_in_utf_8_that_would_be_misread_is_told(sample, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "encoding": "windows-1252"}}, trained / "windows.pt")
+    told = "is valid UTF-8, and is read as windows-1252, as the model's text was; give --encoding utf-8 if it is that"
+    typed = "Tïn".encode()
+    (trained / "prompt.txt").write_bytes(typed)
+    refused = sample("-f", "prompt.txt", checkpoint="windows.pt")
+    assert refused.stderr.decode().startswith(f"charrnn: prompt.txt: {told}\ncharrnn: prompt has 'Ã' (U+00C3), ")
+    refused = sample("-p", "-", checkpoint="windows.pt", input=typed)
+    assert refused.stderr.decode().startswith(f"charrnn: standard input: {told}\n")
+    refused = sample("-p", "-", "--encoding", "utf-8", checkpoint="windows.pt", input=typed)
+    assert refused.stderr.decode().startswith("charrnn: prompt has 'ï' (U+00EF)")
+
+
 def test_of_a_prompt_from_stdin_the_last_line_end_alone_is_left_out(sample):
     assert sample("-p", "-", "-n", 0, "-q", input=b"Tin \n\n").stdout == b"Tin \n"
 

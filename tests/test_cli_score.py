@@ -672,6 +672,22 @@ def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained)
         assert told in refused.stderr
 
 
+@pytest.mark.parametrize(
+    "way", [["--score"], ["--score", "--by", "line"], ["--text-file"], ["--novelty"], ["--score", "--dynamic"]]
+)
+def test_a_text_in_utf_8_that_a_model_would_misread_is_told_unless_an_encoding_is_given(command, trained, way):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    torch.save({**contents, "text": {**contents["text"], "encoding": "windows-1252"}}, trained / "windows.pt")
+    told = b"is valid UTF-8, and is read as windows-1252, as the model's text was; give --encoding utf-8 if it is that"
+    for encoding in ("utf-8", "windows-1252"):
+        (trained / "text.txt").write_text("Tin so\nTïn sole, töne à stone\n" * 9, encoding=encoding)
+        for flags in ([], ["--encoding", "utf-8"], ["--encoding", "windows-1252"]):
+            read = command("windows.pt", way[0], "text.txt", *way[1:], *flags)
+            is_told = not flags and encoding == "utf-8"
+            assert read.stderr.count(b"charrnn: text.txt: " + told + b"\n") == is_told
+            assert read.returncode == 0 or (encoding, flags) == ("windows-1252", ["--encoding", "utf-8"])
+
+
 def test_models_of_characters_say_how_a_text_is_decoded_that_a_model_of_bytes_reads_too(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     ascii_only = "".join(c for c in contents["characters"] if c < "\x80")

@@ -12,6 +12,7 @@ from charrnn.config import config_from_dict
 from charrnn.errors import ConfigError, DecodingError
 from charrnn.text.decoding import SCRIPTS, TextPreparer, decode_document, prepare
 from charrnn.text.kinds import DOCUMENTS, kind_without_text
+from charrnn.text.misread import holds_utf8
 from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
@@ -435,3 +436,34 @@ def test_options_that_cannot_be_followed_are_refused(options):
 def test_stored_options_that_make_no_sense_are_refused(stored):
     with pytest.raises(ConfigError):
         config_from_dict(TextOptions, stored)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "read_in", "is_told"),
+    [
+        ("Für „Müßiggänger“", "utf-8", "cp1252", True),
+        ("Für „Müßiggänger“", "utf-8-sig", "latin-1", True),
+        (RUSSIAN, "utf-8", "windows-1251", True),
+        ("Für „Müßiggänger“", "cp1252", "cp1252", False),
+        (RUSSIAN, "windows-1251", "windows-1251", False),
+        (CHINESE, "utf-8", "gb18030", False),
+        ("Für „Müßiggänger“", "utf-8", "utf-8", False),
+        ("plain", "ascii", "cp1252", False),
+    ],
+)
+def test_utf_8_that_is_read_in_an_encoding_of_one_byte_a_character_is_told_once(text, encoding, read_in, is_told):
+    data, told = (text * 9).encode(encoding), []
+    options = TextOptions(encoding=read_in, errors="replace")
+    for pieces in ([data], [data[:-1]], [b"ASCII " * 99, data, data], [b"ASCII " * 99, data[:-1], data[-1:]]):
+        told.clear()
+        read = "".join(decode_document(pieces, "t", options, doubt=told.append))
+        assert read == b"".join(pieces).decode(read_in, "replace").removeprefix("\ufeff")
+        assert told == ["t"] * is_told
+
+
+def test_a_beginning_within_a_character_of_utf_8_is_no_sign_against_it():
+    data = CHINESE.encode()
+    assert all(holds_utf8(data[start:end]) for start in range(4) for end in range(40, 44))
+    assert not holds_utf8(data[:9] + data[10:])
+    assert not holds_utf8(b"ab")
+    assert not holds_utf8(b"")

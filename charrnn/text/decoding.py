@@ -17,6 +17,7 @@ from typing import Literal, cast
 
 from charrnn.errors import DecodingError
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
+from charrnn.text.misread import Doubt, FirstLook
 from charrnn.text.options import BYTE, TextOptions
 
 Form = Literal["NFC", "NFKC"]
@@ -93,7 +94,14 @@ def prepare(text: str, options: TextOptions) -> str:
     return TextPreparer(options).feed(text, final=True)
 
 
-def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *, mend: str = "") -> Iterator[str]:
+def decode_document(
+    chunks: Iterable[bytes],
+    name: str,
+    options: TextOptions,
+    *,
+    mend: str = "",
+    doubt: Doubt = lambda name: None,
+) -> Iterator[str]:
     """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
 
     Args:
@@ -101,6 +109,7 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
         name: of the document, for the message.
         options: its encoding, and what becomes of bytes that are not valid in it.
         mend: what mends bytes that are not valid, where a model is to read them; empty for what they seem to need.
+        doubt: told of a text that seems to be misread.
 
     Yields:
         The text, in pieces, some of which may be empty.
@@ -115,6 +124,7 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
     decoder = codecs.getincrementaldecoder(encoding)(options.errors)
     read, at_start, is_ascii = 0, True, True
     head, rest = _take_head(chunks)
+    look = FirstLook(name, doubt)
     refuse_document(head, name, options, is_settled=bool(mend))
     for chunk, is_last in _mark_last(itertools.chain([head], rest)):
         pending = len(decoder.getstate()[0])
@@ -124,6 +134,7 @@ def decode_document(chunks: Iterable[bytes], name: str, options: TextOptions, *,
             is_cut = is_last and not is_ascii  # all before is valid, and not by chance
             told = _refusal(error, read - pending, head, options, mend, is_cut=is_cut)
             raise DecodingError(f"{name}: {told}") from None
+        look.take(chunk, text)
         read += len(chunk)
         is_ascii = is_ascii and text.isascii()
         if at_start and text:

@@ -14,25 +14,30 @@ from charrnn.errors import DecodingError, UnpackingError
 from charrnn.paths import STDIN, name_of
 from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
 from charrnn.text.keeping import Pipe
+from charrnn.text.misread import CONTINUING, Doubt
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents
 from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
-CONTINUING = bytes(range(0x80, 0xC0))
-"""Bytes that begin no character in UTF-8."""
 
-
-def read_text(path: str, options: TextOptions) -> str:
+def read_text(path: str, options: TextOptions, *, doubt: Doubt = lambda name: None) -> str:
     """Read a file, or standard input for "-", as text, whole, for an existing model.
+
+    Args:
+        path: of the file.
+        options: how it is read.
+        doubt: told of a text that seems to be misread.
 
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
-    return next(read_in_each(path, options, [options.encoding]))
+    return next(read_in_each(path, options, [options.encoding], doubt=doubt))
 
 
-def read_beginning(path: str, options: TextOptions, length: int) -> tuple[str, bool]:
+def read_beginning(
+    path: str, options: TextOptions, length: int, *, doubt: Doubt = lambda name: None
+) -> tuple[str, bool]:
     """Read a text as `read_text` does, up to a length in characters; of a pipe no more is waited for.
 
     Returns:
@@ -44,7 +49,7 @@ def read_beginning(path: str, options: TextOptions, length: int) -> tuple[str, b
     require_file(path)
     pieces, read = list[str](), 0
     with _opened(path) as document:
-        for piece in decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING):
+        for piece in decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING, doubt=doubt):
             pieces.append(piece)
             read += len(piece) if options.unit == CHARACTER else _num_begun(piece)
             if read > length:
@@ -71,7 +76,9 @@ def _num_begun(piece: str) -> int:
     return len(piece.encode("latin-1").translate(None, CONTINUING))
 
 
-def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> Iterator[str]:
+def read_in_each(
+    path: str, options: TextOptions, encodings: Sequence[str], *, doubt: Doubt = lambda name: None
+) -> Iterator[str]:
     """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.
 
     Yields:
@@ -86,7 +93,7 @@ def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> I
     with contextlib.closing(find_documents([path])) as found:
         for reading in map(options.in_encoding, encodings):
             try:
-                yield _read(found.documents[0], reading)
+                yield _read(found.documents[0], reading, doubt)
                 was_read = True
             except DecodingError as error:
                 refusals.append(error)
@@ -94,8 +101,8 @@ def read_in_each(path: str, options: TextOptions, encodings: Sequence[str]) -> I
         raise refusals[0]
 
 
-def _read(document: Document, options: TextOptions) -> str:
-    pieces = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING)
+def _read(document: Document, options: TextOptions, doubt: Doubt) -> str:
+    pieces = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING, doubt=doubt)
     return _as_text(prepare("".join(pieces), options), options)
 
 

@@ -12,6 +12,7 @@ from charrnn.errors import CorpusError
 from charrnn.paths import STDIN, name_of
 from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls
 from charrnn.text.kinds import refuse_document
+from charrnn.text.misread import Doubt, FirstLook
 from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
 from charrnn.text.unreadable import read_errors_told, require_file
@@ -29,6 +30,7 @@ def read_lines(
     *,
     is_tolerant: bool = False,
     advance: Callable[[int], None] = lambda more: None,
+    doubt: Doubt = lambda name: None,
 ) -> Iterator[list[str]]:
     """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
 
@@ -39,6 +41,7 @@ def read_lines(
         is_tolerant: whether bytes that are not in it stand in the lines as surrogates.
         advance: called after each group of lines with how many more bytes of the file were read, of a compressed one
             before they are unpacked.
+        doubt: told of a text that seems to be misread.
 
     Yields:
         The whole lines that were there, one or more, each with its line feed; the last may lack one.
@@ -55,12 +58,13 @@ def read_lines(
             "the text as a whole"
         )
     require_file(path)
+    look = FirstLook(name, doubt)
     if path == STDIN:
-        yield from _split(sys.stdin.buffer, name, options, is_tolerant=is_tolerant)
+        yield from _split(sys.stdin.buffer, name, options, look, is_tolerant=is_tolerant)
         return
     with read_errors_told(path), open(path, "rb") as file, _plain(file, path) as plain:
         place = 0
-        for lines in _split(plain, path, options, is_tolerant=is_tolerant):
+        for lines in _split(plain, path, options, look, is_tolerant=is_tolerant):
             yield lines
             if file.seekable():
                 before, place = place, file.tell()
@@ -72,7 +76,9 @@ def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
     return decompressed(file, path) if file.seekable() else contextlib.nullcontext(file)
 
 
-def _split(file: BinaryIO, name: str, options: TextOptions, *, is_tolerant: bool) -> Iterator[list[str]]:
+def _split(
+    file: BinaryIO, name: str, options: TextOptions, look: FirstLook, *, is_tolerant: bool
+) -> Iterator[list[str]]:
     number, decoded = 1, replace(options, errors="surrogateescape") if is_tolerant else options
     unfinished: list[bytes] = []
     size = FIRST_PIECE
@@ -86,10 +92,10 @@ def _split(file: BinaryIO, name: str, options: TextOptions, *, is_tolerant: bool
             unfinished.append(piece)
             continue
         lines = b"".join([*unfinished, whole]).split(b"\n")
-        yield from _decode([line + b"\n" for line in lines], number, name, decoded)
+        yield from _decode([line + b"\n" for line in lines], number, name, decoded, look)
         number, unfinished = number + len(lines), [rest]
     if last := b"".join(unfinished):
-        yield from _decode([last], number, name, decoded)
+        yield from _decode([last], number, name, decoded, look)
 
 
 def _has_lines(options: TextOptions) -> bool:
@@ -103,7 +109,7 @@ def _refuse_packed(head: bytes, name: str, options: TextOptions) -> None:
         raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
 
 
-def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) -> Iterator[list[str]]:
+def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, look: FirstLook) -> Iterator[list[str]]:
     """Decode lines, of which the first has that number; those before a bad one are handed on."""
     encoding, errors = options.encoding, "surrogateescape" if options.unit == BYTE else options.errors
     texts: list[str] = []
@@ -118,5 +124,6 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions) ->
             raise CorpusError(
                 f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} (0x{bad}); {advice}"
             ) from None
+        look.take(line, text)
         texts.append(text.removeprefix(BOM) if place == 1 and options.unit != BYTE else text)
     yield texts

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from charrnn.analysis.losses import Floats, read_side_by_side
+from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import is_live
 from charrnn.cli.inspector.fitting import (
     UNLIKE,
@@ -153,7 +154,8 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     options = shared_encoding(subjects)
     is_tolerant = rule != "error" and options.unit != BYTE and options.errors == "strict"
     remarks = _Remarks(subjects, path, rule, encoding=options.encoding if is_tolerant else None)
-    for lines in read_lines(path, options, is_tolerant=is_tolerant, advance=Waiting(path)):
+    doubt = doubt_of(options.encoding, subjects[0].encoding)
+    for lines in read_lines(path, options, is_tolerant=is_tolerant, advance=Waiting(path), doubt=doubt):
         remarks.make(lines, number + 1)
         known, refusal = _known_lines(subjects, lines, path, number + 1) if rule == "error" else (lines, None)
         scores = score_lines(subjects, known, rule=rule, first_number=number + 1, path=path, finds_worst=as_json)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from charrnn.analysis.neurons import MAX_VIEWED
+from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.fitting import shared_encoding, warn_of_other_form
@@ -97,7 +98,9 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None
     """The text that the flags give, if they do; what a model knows of it in another form alone is told."""
     if flags.text_file is not None:
         most = MOST_COUNTED if os.path.isfile(flags.text_file) else MAX_VIEWED  # a pipe may never end
-        text, is_whole = read_beginning(flags.text_file, shared_encoding(subjects), most)
+        options = shared_encoding(subjects)
+        doubt = doubt_of(options.encoding, flags.encoding)
+        text, is_whole = read_beginning(flags.text_file, options, most, doubt=doubt)
         given = Given(text, name_of(flags.text_file), is_whole)
     elif flags.text is not None:
         given = Given(flags.text, "--text")

@@ -8,6 +8,7 @@ from typing import Any
 
 from charrnn.analysis.losses import Watch
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
+from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.progress import work_progress
@@ -52,7 +53,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     """
     text_learned = require_text(subject)
     is_length = is_number(wanted)
-    text = _sample(subject, wanted) if is_length else _as_learned(read_text(wanted, subject.text_options), subject)
+    text = _sample(subject, wanted) if is_length else _read(subject, wanted)
     if not text:
         raise CorpusError(f"{'the sample' if is_length else name_of(wanted)}: no characters to look for; give more")
     judged = text[:MAX_JUDGED]
@@ -84,6 +85,12 @@ def novelty_view(subject: Subject, wanted: str) -> View:
 def _fields(found: Novelty) -> dict[str, Any]:
     """What was found; of lines, where they are texts of their own."""
     return {name: value for name, value in asdict(found).items() if found.lines is not None or "lines" not in name}
+
+
+def _read(subject: Subject, path: str) -> str:
+    """Read a text as what the model learned from was."""
+    options = subject.text_options
+    return _as_learned(read_text(path, options, doubt=doubt_of(options.encoding, subject.encoding)), subject)
 
 
 def _as_learned(text: str, subject: Subject) -> str:

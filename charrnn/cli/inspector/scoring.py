@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import Watch, add_up, read_pieces
+from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import (
     UNLIKE,
@@ -71,7 +72,8 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         dynamic: adapt the models as they read, too.
         as_json: print an object.
     """
-    text = read_text(path, shared_encoding(subjects))
+    options = shared_encoding(subjects)
+    text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding))
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
     warn_of_other_form([s for s, score in zip(subjects, scores, strict=True) if score.num_unknown], text, path, rule)

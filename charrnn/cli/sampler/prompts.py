@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
@@ -79,7 +80,7 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, enco
         return prepare(prompt, options)
     from charrnn.text.documents import read_text
 
-    text = read_text(source, options.in_encoding(encoding))
+    text = read_text(source, options.in_encoding(encoding), doubt=doubt_of(options.encoding, encoding))
     if prompt != STDIN:
         return text
     end = "\r\n" if text.endswith("\r\n") else "\n"
