@@ -569,6 +569,26 @@ def test_characters_that_seldom_stand_in_a_text_are_told_with_what_may_have_brou
     assert told in line
 
 
+def test_a_training_says_which_texts_are_utf_8_and_read_otherwise(charrnn, tmp_path):
+    (tmp_path / "own.txt").write_text(make_text(2000) + "töne " * 9, encoding="windows-1252")
+    (tmp_path / "more").mkdir()
+    for name in "ab":
+        (tmp_path / "more" / name).write_text(make_text(2000) + "töne " * 9, encoding="utf-8")
+    told = "valid UTF-8, and read as windows-1252; give --encoding utf-8 if that is what is meant\n"
+    first = charrnn("train", "own.txt", "--encoding", "windows-1252", *SMALL)
+    assert (first.code, "UTF-8" in first.stderr) == (0, False), first.stderr
+    begun = charrnn("train", "more/a", "--init-from", "own.pt", "-o", "a.pt", "--max-steps", 2)
+    assert f"\nmore/a: is {told}" in begun.stderr
+    quiet = charrnn("train", "more/a", "--init-from", "own.pt", "-o", "q.pt", "--max-steps", 2, "-q")
+    assert quiet.stderr == f"charrnn: more/a: is {told}"
+    resumed = charrnn("train", "more/a", "--resume-from", "a.pt", "-o", "r.pt", "--max-steps", 4)
+    assert (resumed.code, "UTF-8" in resumed.stderr) == (0, False), "what mends it would be refused now"
+    both = charrnn("train", "own.txt", "more", "--encoding", "windows-1252", "-o", "both.pt", *SMALL)
+    assert f"\nmore/a and 1 other text are {told}" in both.stderr
+    right = charrnn("train", "more/a", "--init-from", "own.pt", "--encoding", "utf-8", "-o", "u.pt", "--max-steps", 2)
+    assert (right.code, "UTF-8" in right.stderr) == (0, False), right.stderr
+
+
 @pytest.mark.slow
 def test_a_few_long_lines_get_as_many_lanes_as_there_are_lines(charrnn, tmp_path):
     (tmp_path / "long.txt").write_text("\n".join(make_text(9000, seed=n).replace("\n", " ") for n in range(8)) + "\n")

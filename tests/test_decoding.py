@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from charrnn.config import config_from_dict
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text.decoding import SCRIPTS, TextPreparer, decode_document, prepare
+from charrnn.text.decoding import OTHER_ENCODING, SCRIPTS, TextPreparer, decode_document, prepare
 from charrnn.text.kinds import DOCUMENTS, kind_without_text
 from charrnn.text.misread import holds_utf8
 from charrnn.text.options import TextOptions
@@ -393,6 +393,21 @@ def test_a_byte_order_mark_is_left_out_once_and_its_bytes_count_in_an_errors_pla
     assert outcome(["\ufeff\ufeffa".encode()], options) == "\ufeffa"
     assert outcome([b"a"], options) == "a"
     assert outcome([b"\xef\xbb\xbfcaf\xff"], options).startswith("t: not valid UTF-8-SIG at byte 6 (0xff)")
+
+
+@pytest.mark.parametrize("mend", ["", OTHER_ENCODING])
+def test_utf_8_that_is_not_valid_in_another_encoding_is_said_to_be_that(mend):
+    for encoding in ("cp1252", "ascii", "cp949"):
+        with pytest.raises(DecodingError, match=r"; it is valid UTF-8: give --encoding utf-8$"):
+            list(decode_document(["“Für”!".encode() * 999], "t", TextOptions(encoding=encoding), mend=mend))
+    for data in ("“Für”".encode("cp1252") + b"\x81", b"\x81plain", "ü".encode() + b"\x81"):
+        with pytest.raises(DecodingError, match=f"; {mend or 'name the right --encoding'}"):
+            list(decode_document([data], "t", TextOptions(encoding="cp1252"), mend=mend))
+    with pytest.raises(DecodingError, match="; iconv converts"):
+        list(decode_document(["”".encode()], "t", TextOptions(encoding="cp1252"), mend="iconv converts"))
+    with pytest.raises(DecodingError) as caught:
+        list(decode_document([b"\x81", "”".encode()], "t", TextOptions()))
+    assert "it is valid" not in str(caught.value)
 
 
 def test_an_error_in_another_encoding_advises_to_name_the_right_one():

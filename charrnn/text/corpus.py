@@ -93,6 +93,7 @@ class Corpus:
         val_name: of the first text that is held out by name, as `name` is; empty where the end is held out.
         num_held_out: characters at the end that are held out by name; 0 where `split` decides.
         told_of_patterns: what is to be known of patterns that have fitted nothing; empty where all have.
+        misread: names of documents that are valid UTF-8 and were read otherwise.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Corpus:
     val_name: str = ""
     num_held_out: int = 0
     told_of_patterns: str = ""
+    misread: Sequence[str] = ()
 
     @property
     def line_feed(self) -> int | None:
@@ -206,6 +208,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         val_name=_name(reading.val_texts[0]) if reading.val_texts else "",
         num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
         told_of_patterns=found.told_of_patterns,
+        misread=stream.misread,
     )
 
 
@@ -271,9 +274,8 @@ def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: Rea
     pieces = (encoder.look_up(code_points(text)) for text in stream.read_again(num_chars))
     if reading.cache is None or num_chars * encoder.dtype.itemsize < MAPPED_BYTES:
         return _gather(pieces, num_chars, encoder)
-    parts = {"learned": stream.num_learned} if reading.val_texts else {}  # nothing is normalised across the cut
     key = cache_key(
-        **parts,
+        **({"learned": stream.num_learned} if reading.val_texts else {}),  # nothing is normalised across the cut
         sha256=meter.sha256,
         sizes=meter.sizes,
         text={**asdict(reading.options), "encoding": reading.options.codec},
@@ -287,8 +289,7 @@ def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: Rea
 
 
 def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
-    ids = np.empty(num_chars, dtype=encoder.dtype)
-    position = 0
+    ids, position = np.empty(num_chars, dtype=encoder.dtype), 0
     for piece in pieces:
         ids[position : position + len(piece)] = piece
         position += len(piece)

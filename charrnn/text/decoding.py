@@ -17,7 +17,7 @@ from typing import Literal, cast
 
 from charrnn.errors import DecodingError
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
-from charrnn.text.misread import Doubt, FirstLook
+from charrnn.text.misread import Doubt, FirstLook, holds_utf8
 from charrnn.text.options import BYTE, TextOptions
 
 Form = Literal["NFC", "NFKC"]
@@ -161,7 +161,10 @@ def _refusal(error: UnicodeError, offset: int, head: bytes, options: TextOptions
     if is_cut:
         advice = _advice_on_cut(options, is_settled=bool(mend))
     else:
-        advice = advice_on_nulls(head, is_settled=bool(mend)) or mend or _advice(error, offset, options)
+        advice = advice_on_nulls(head, is_settled=bool(mend))
+        if mend in ("", OTHER_ENCODING):
+            advice = advice or advice_on_utf8(error, options)
+        advice = advice or mend or _advice(error, offset, options)
     return f"{_describe(error, offset, options)}; {advice}"
 
 
@@ -196,6 +199,13 @@ def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
     mend = f"leave that out (iconv -c -f {encoding} -t {encoding})"  # which has names of its own
     mend = mend if is_settled else f"{mend}, {_PASSING}"
     return f"it ends within a character, cut off or still being written; {mend}"
+
+
+def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions) -> str:
+    """What mends a text that is UTF-8 and is read in another encoding; nothing where it is none."""
+    around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND]
+    is_other = not options.codec.startswith("utf-8") and holds_utf8(around)
+    return "it is valid UTF-8: give --encoding utf-8" if is_other else ""
 
 
 def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.paths import STDIN, name_of
-from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls
+from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls, advice_on_utf8
 from charrnn.text.kinds import refuse_document
 from charrnn.text.misread import Doubt, FirstLook
 from charrnn.text.options import BYTE, PLAIN, TextOptions
@@ -120,7 +120,8 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, lo
             if texts:
                 yield texts
             bad = line[error.start : error.end].hex(" ")
-            advice = (place == 1 and advice_on_nulls(line, is_settled=True)) or OTHER_ENCODING
+            advice = advice_on_nulls(line, is_settled=True) if place == 1 else ""
+            advice = advice or advice_on_utf8(error, options) or OTHER_ENCODING
             raise CorpusError(
                 f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} (0x{bad}); {advice}"
             ) from None

@@ -30,6 +30,7 @@ class TextStream:
 
     Attributes:
         num_learned: characters before that document, once they are read.
+        misread: names of documents that are valid UTF-8 and read otherwise, once they are read.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class TextStream:
         self._signatures = self._sign()
         self._held_out_from, self.num_learned = held_out_from, 0
         self._length = length
+        self.misread: list[str] = []
 
     @property
     def is_costly(self) -> bool:
@@ -86,10 +88,14 @@ class TextStream:
                 yield number - 1, preparer.feed("", final=True)
                 preparer = TextPreparer(self._options)
             chunks = self._meter.watch(_first_of(document.chunks(), self._length))
-            for text in decode_document(chunks, document.name, self._options, mend=self._mend):
+            for text in decode_document(chunks, document.name, self._options, mend=self._mend, doubt=self._note):
                 last = text[-1:] or last
                 yield number, preparer.feed(text)
         yield len(self._documents) - 1, preparer.feed("", final=True)
+
+    def _note(self, name: str) -> None:
+        if name not in self.misread:  # it may be read again
+            self.misread.append(name)
 
     def read_again(self, num_chars: int) -> Iterator[str]:
         """Read it once more, each document up to where it ended before.

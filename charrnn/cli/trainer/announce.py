@@ -78,6 +78,12 @@ def settings(launch: Launch) -> dict[str, Any]:
     }
 
 
+def warnings(launch: Launch) -> list[str]:
+    """Say of the text what should be known where nothing else is announced, one line each."""
+    corpus = launch.corpus
+    return list(filter(None, [_unread(corpus), "" if launch.run.step else _told_of_utf8(corpus)]))
+
+
 def _threads(now: int, most: int) -> str:
     return f"{now} of {number_of(most, 'thread')}" if now < most else number_of(most, "thread")
 
@@ -146,7 +152,7 @@ def _told_of_known_lines(launch: Launch) -> str:
     return f"{known}; {mend}" if known else ""
 
 
-def unread(corpus: Corpus) -> str:
+def _unread(corpus: Corpus) -> str:
     """Name the files of folders that were left out and are none of a training's; nothing where there are none."""
     names = [name for name in corpus.skipped if not is_made_by_training(Path(name))]
     return (
@@ -154,6 +160,15 @@ def unread(corpus: Corpus) -> str:
         if names
         else ""
     )
+
+
+def _told_of_utf8(corpus: Corpus) -> str:
+    """Name the texts that are valid UTF-8 and are read in another encoding, which may be a model's; empty without."""
+    if not corpus.misread:
+        return ""
+    name, *others = corpus.misread
+    named = f"{quoted(name)} and {number_of(len(others), 'other text')} are" if others else f"{quoted(name)}: is"
+    return f"{named} valid UTF-8, and read as {corpus.options.encoding}; give --encoding utf-8 if that is what is meant"
 
 
 def _left_out(names: Sequence[str], why: str) -> str:
@@ -181,7 +196,7 @@ def _doubts(corpus: Corpus) -> list[str]:
     def times(characters: str) -> int:
         return sum(corpus.counts[corpus.encoder.characters.index(c)] for c in characters if c in corpus.encoder)
 
-    lines = []
+    lines = [_told_of_utf8(corpus)]
     if returns := times("\r"):
         lines.append(f"{number_of(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     if nulls := times("\0"):

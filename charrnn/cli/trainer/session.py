@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import typer
 
-from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings, unread
+from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings, warnings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.log import TrainingLog, open_log
 from charrnn.cli.trainer.neighbours import Neighbours
@@ -63,7 +63,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
         display.begin(announcement(launch), settings(launch))
-        if request.quiet and (told := unread(corpus)):
+        for told in warnings(launch) if request.quiet else []:
             display.warn(told)
         if told := doubt(launch.run):
             display.warn(f"{request.path}: {told}")
