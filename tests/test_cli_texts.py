@@ -44,7 +44,7 @@ def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(ch
     for other in ("files.pt", "all.pt", "packed.pt"):
         assert_same_weights(tmp_path, "pipe.pt", other)
     assert "all: 3,507 characters in 2 files" in folder.stderr
-    assert f"1 file {LEFT_OUT}: all/picture.txt\n" in folder.stderr
+    assert f"1 file {LEFT_OUT}: all/picture.txt; give one alone to see what is wrong with it\n" in folder.stderr
     resumed = charrnn("train", "all/a.txt", "all/b.txt", "-o", "all.pt", "--resume", "--max-steps", 6, "-q")
     assert resumed.code == 0, resumed.stderr
 
@@ -136,9 +136,10 @@ def test_up_to_three_files_that_are_left_out_are_named(charrnn, tmp_path):
         (tmp_path / f"{number}.bin").write_bytes(b"\0")
     (tmp_path / "verse.txt").write_text(make_text(200))
     flags = [".", *SMALL, "-o", "a.pt", "--overwrite"]
+    told = "give one alone to see what is wrong with it"
     named = f"{LEFT_OUT}: 0.bin, 1.bin, 2.bin"
-    assert f"5 files {named}, ... (--json names all)\n" in charrnn("train", *flags).stderr
-    assert f"3 files {named}\n" in charrnn("train", *flags, "--exclude", "[34].bin").stderr
+    assert f"5 files {named}, ... (--json names all); {told}\n" in charrnn("train", *flags).stderr
+    assert f"3 files {named}; {told}\n" in charrnn("train", *flags, "--exclude", "[34].bin").stderr
     begun = json.loads(charrnn("train", *flags, "--json").stderr.splitlines()[0])
     assert begun["left_out"] == [f"{number}.bin" for number in range(5)]
 
@@ -151,7 +152,8 @@ def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_
     for _ in range(2):
         assert charrnn(*flags).done.stderr == ""
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
-    told = "charrnn: 1 file left out, no utf-8 text, damaged, unreadable or a link to nothing: latin.txt\n"
+    told = "charrnn: 1 file left out, no utf-8 text, damaged, unreadable or a link to nothing: latin.txt"
+    told += "; give one alone to see what is wrong with it\n"
     for again in (flags, [*flags[:-6], "-o", "b.pt", "-q"]):
         assert charrnn(*again).done.stderr == told
     spoken = charrnn(*flags, "--json").done.stderr

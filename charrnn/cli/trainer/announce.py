@@ -40,6 +40,9 @@ FEW_LINES = 100
 NAMED = 3
 """Files left out that are named."""
 
+SEE = "; give one alone to see what is wrong with it"
+"""How to find out why a file was left out that is none of a training's."""
+
 
 def announcement(launch: Launch) -> list[str]:
     """Say what was found and what was chosen, one line each."""
@@ -99,7 +102,8 @@ def _describe_corpus(launch: Launch) -> list[str]:
     ]
     if corpus.skipped:
         why = f"no {corpus.options.encoding} text, damaged, unreadable, a link to nothing or made by a training"
-        lines.append(_left_out(corpus.skipped, why))
+        is_made = all(is_made_by_training(Path(name)) for name in corpus.skipped)
+        lines.append(_left_out(corpus.skipped, why, mend="" if is_made else SEE))
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
         lines += _too_little(corpus, launch.pieces)
     if not run.step:  # else it was told when the run began, and what mends it would be refused now
@@ -156,7 +160,7 @@ def _unread(corpus: Corpus) -> str:
     """Name the files of folders that were left out and are none of a training's; nothing where there are none."""
     names = [name for name in corpus.skipped if not is_made_by_training(Path(name))]
     return (
-        _left_out(names, f"no {corpus.options.encoding} text, damaged, unreadable or a link to nothing")
+        _left_out(names, f"no {corpus.options.encoding} text, damaged, unreadable or a link to nothing", mend=SEE)
         if names
         else ""
     )
@@ -171,10 +175,10 @@ def _told_of_utf8(corpus: Corpus) -> str:
     return f"{named} valid UTF-8, and read as {corpus.options.encoding}; give --encoding utf-8 if that is what is meant"
 
 
-def _left_out(names: Sequence[str], why: str) -> str:
+def _left_out(names: Sequence[str], why: str, *, mend: str) -> str:
     named = ", ".join(map(quoted, names[:NAMED]))
     more = ", ... (--json names all)" if len(names) > NAMED else ""
-    return f"{number_of(len(names), 'file')} left out, {why}: {named}{more}"
+    return f"{number_of(len(names), 'file')} left out, {why}: {named}{more}{mend}"
 
 
 def _too_little(corpus: Corpus, pieces: tuple[Ids, Ids]) -> list[str]:
