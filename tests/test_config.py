@@ -449,7 +449,7 @@ def test_a_training_of_few_steps_takes_longer_ones():
         return suggest(flags, num_chars=1_000_000, vocab_size=65).training.learning_rate
 
     patient, hurried, rushed = rate(1000.0), rate(180.0), rate(20.0)
-    assert patient < hurried < rushed == pytest.approx(2.4 * patient, rel=0.01)
+    assert patient < hurried < 1.6 * patient < rushed < 2.4 * patient
     assert rate(20.0, optimizer="sgd") == rate(1000.0, optimizer="sgd")
     assert rate(20.0, cell="rnn") > rate(1000.0, cell="rnn")
     assert rate(20.0, learning_rate=1e-3) == 1e-3
