@@ -50,7 +50,7 @@ from charrnn.training.meeting import begin_life
 from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
-from charrnn.training.torchrun import NEEDED, Place, read_place, speaks_for_host
+from charrnn.training.torchrun import Place, read_place, speaks_for_host
 
 TEXT = make_text(3000)
 ENCODER = CharEncoder(TEXT)
@@ -157,7 +157,8 @@ def test_a_stop_that_comes_while_pytorch_is_loaded_waits_for_that():
 
 
 def test_a_process_without_a_launcher_stands_alone():
-    assert read_place({"RANK": "1", "WORLD_SIZE": "2"}) == Place()  # nobody says where the others are
+    for environment in ({}, {"RANK": "1"}, {"WORLD_SIZE": "2"}, {"RANK": "0", "WORLD_SIZE": "1"}):
+        assert read_place(environment) == Place()
     found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
     assert found == Place(
         rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, is_launched=True, host="127.0.0.1", port=5,
@@ -166,7 +167,7 @@ def test_a_process_without_a_launcher_stands_alone():
 
 
 def test_a_variable_that_is_empty_says_nothing():
-    for name in NEEDED:
+    for name in ("RANK", "WORLD_SIZE"):
         assert read_place({**place(1, 2, 5), name: ""}) == Place()
     found = read_place({**place(1, 2, 5), "LOCAL_RANK": "", "LOCAL_WORLD_SIZE": "", "TORCHELASTIC_RESTART_COUNT": ""})
     assert (found.local_rank, found.local_world_size, found.restarts) == (1, 0, 0)
@@ -207,6 +208,22 @@ def test_flags_are_looked_at_whatever_a_launcher_says(charrnn, flags, told):
     result = charrnn("train", "verse.txt", *flags, env={**place(1, 2, 5), "RANK": "a"})
     assert (result.code, result.stderr.count("\n")) == (2, 1)
     assert result.stderr.startswith(f"charrnn: {told}")
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ({"MASTER_ADDR": ""}, "MASTER_ADDR is not set; set it, "),
+        ({"MASTER_PORT": None}, "MASTER_PORT is not set; set it, "),
+        ({"MASTER_ADDR": None, "MASTER_PORT": ""}, "MASTER_ADDR and MASTER_PORT are not set; set them, "),
+    ],
+)
+def test_one_of_several_that_is_not_told_where_they_meet_does_not_train_alone(missing, told):
+    """Each of them would: as many runs of one training, of which only one may write."""
+    given = {name: value for name, value in {**place(0, 2, 5), **missing}.items() if value is not None}
+    told = f"^WORLD_SIZE=2 in the environment, and {told}or unset WORLD_SIZE to train alone$"
+    with pytest.raises(ConfigError, match=told):
+        read_place(given)
 
 
 def test_torchruns_own_folder_names_a_job_in_all_of_its_lives(tmp_path):

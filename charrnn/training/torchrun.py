@@ -15,7 +15,7 @@ from charrnn.errors import ConfigError
 from charrnn.limits import Range
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Without all of these a process stands alone."""
+"""What one of several processes has to be told."""
 
 RUN_ID = "TORCHELASTIC_RUN_ID"
 """Where torchrun, and no other launcher, gives `--rdzv-id`."""
@@ -61,11 +61,21 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
     """Find out the place of this process; a variable that is empty says nothing.
 
     Raises:
-        ConfigError: a variable is no number, or not one that it can be.
+        ConfigError: a variable is no number, or not one that it can be, or it is one of several processes and not told
+            where they meet.
     """
-    if not all(environment.get(name) for name in NEEDED):
+    if not (environment.get("RANK") and environment.get("WORLD_SIZE")):
         return NO_LAUNCHER
     world_size = _number(environment, "WORLD_SIZE", Range(1))
+    if missing := [name for name in NEEDED if not environment.get(name)]:
+        if world_size == 1:
+            return NO_LAUNCHER
+        told = (
+            f"{missing[0]} is not set; set it"
+            if len(missing) == 1
+            else f"{' and '.join(missing)} are not set; set them"
+        )
+        raise ConfigError(f"WORLD_SIZE={world_size} in the environment, and {told}, or unset WORLD_SIZE to train alone")
     rank = _number(environment, "RANK", Range(0, world_size - 1))
     return Place(
         rank=rank,
