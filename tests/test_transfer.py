@@ -183,26 +183,27 @@ def test_a_run_that_began_so_is_resumed_as_any_other(folder):
 
 
 @pytest.mark.parametrize(
-    ("typed", "there", "is_known"),
+    ("typed", "there", "refused"),
     [
-        ("base.pt", BASE, True),
-        ("{folder}/base.pt", BASE, True),
-        ("moved.pt", BASE, True),
-        ("base.pt", None, True),  # nobody needs it any more
-        ("moved.pt", None, False),
-        ("base.pt", NOWHERE, False),  # another has its name by now
-        ("other.pt", NOWHERE, False),
+        ("base.pt", BASE, ""),
+        ("{folder}/base.pt", BASE, ""),
+        ("moved.pt", BASE, ""),
+        ("base.pt", None, ""),  # nobody needs it any more
+        ("moved.pt", None, "from base.pt, not from moved.pt"),
+        ("base.pt", NOWHERE, "from base.pt as it was, not from what lies there now"),  # another has its name by now
+        ("other.pt", NOWHERE, "from base.pt, not from other.pt"),
     ],
 )
 def test_a_run_goes_on_that_began_with_the_same_model_wherever_that_lies_now(
-    tmp_path, monkeypatch, typed, there, is_known
+    tmp_path, monkeypatch, typed, there, refused
 ):
     monkeypatch.chdir(tmp_path)
     save_checkpoint(tmp_path / "verse.pt", origin=replace(NOWHERE, init_from="base.pt", init_run=BASE.run))
     typed = typed.format(folder=tmp_path)
     if there is not None:
         save_checkpoint(tmp_path / typed, origin=there)
-    with nullcontext() if is_known else pytest.raises(ConfigError, match="give one of them"):
+    told = rf"verse\.pt began {refused}; leave --init-from out to go on with .*verse\.pt$"
+    with pytest.raises(ConfigError, match=told) if refused else nullcontext():
         assert settle(make_request(tmp_path, resume=True, init_from=typed), Place()).init_from is None
 
 
@@ -212,11 +213,28 @@ def test_a_run_goes_on_that_has_replaced_the_model_it_began_with(tmp_path):
     assert settle(make_request(tmp_path, resume=True, init_from=path), Place()).init_from is None
 
 
+def test_a_run_that_did_not_begin_with_another_model_does_not_go_on_as_if_it_had(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"give one of them$"):  # there is nothing to go on with
+        settle(make_request(tmp_path, resume=True, init_from="base.pt"), Place())
+    save_checkpoint(tmp_path / "base.pt", origin=BASE)
+    save_checkpoint(tmp_path / "verse.pt", origin=NOWHERE)
+    with pytest.raises(
+        ConfigError, match=r"began with weights of its own, not with those of base.pt; leave --init-from"
+    ):
+        settle(make_request(tmp_path, resume=True, init_from="base.pt"), Place())
+    told = "^--init-from verse.pt is what --resume goes on with; .*, give --overwrite in place of --resume; to go on, "
+    with pytest.raises(ConfigError, match=told):
+        settle(make_request(tmp_path, resume=True, init_from="verse.pt"), Place())
+    with pytest.raises(ConfigError, match=r"give one of them$"):
+        settle(make_request(tmp_path, resume=True, resume_from="verse.pt", init_from="base.pt"), Place())
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for_to_know_whether_a_run_began_with_it(tmp_path):
     save_checkpoint(tmp_path / "verse.pt", origin=replace(NOWHERE, init_from="base.pt", init_run=BASE.run))
     os.mkfifo(tmp_path / "base.pt")
-    with pytest.raises(ConfigError, match="give one of them"):
+    with pytest.raises(ConfigError, match=r"began from base.pt, not from "):
         settle(make_request(tmp_path, resume=True, init_from=str(tmp_path / "base.pt")), Place())
 
 
@@ -234,7 +252,9 @@ def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_
     assert b"what the model that it began with had learned from is not looked at" in shown.stdout, shown.stderr
     assert train(folder, *SMALL, "--max-steps", 1, "--out", "other.pt").process.exitcode == 0
     refused = train(folder, "--init-from", "other.pt", *flags[2:], 9, "--resume")
-    assert (refused.process.exitcode, "give one of them" in refused.stderr) == (2, True), refused.stderr
+    assert (refused.process.exitcode, "began from base.pt, not from other.pt" in refused.stderr) == (2, True), (
+        refused.stderr
+    )
 
 
 @pytest.mark.slow

@@ -93,15 +93,36 @@ def _check_flags(request: Request) -> None:
     if request.resume and request.overwrite and request.resume_from is None:
         raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
     if request.init_from is not None and request.resume:
-        raise ConfigError(
-            "--init-from begins a training with a model's weights, and --resume goes on with one; give one of them"
-        )
+        raise ConfigError(_told_of_both_ways(request, request.init_from))
     for flag, source in (("--resume-from", request.resume_from), ("--init-from", request.init_from)):
         if source == "":
             raise ConfigError(f"{flag} is empty; give a checkpoint")
         if source is not None and (source == STDIN or _is_pipe(source)):
             what = "standard input" if source == STDIN else "a pipe"
             raise ConfigError(f"{flag} {source} is {what}, and it is read twice; give a file")
+
+
+def _told_of_both_ways(request: Request, init_from: str) -> str:
+    """What to do about --init-from beside --resume, where the run did not begin so."""
+    path = request.path
+    general = "--init-from begins a training with a model's weights, and --resume goes on with one; give one of them"
+    if request.resume_from is not None:
+        return general
+    try:
+        before = read_checkpoint(str(path)).origin.init_from
+    except CheckpointError:  # there is none to go on with
+        return general
+    if os.path.realpath(init_from) == os.path.realpath(path):
+        return (
+            f"--init-from {as_typed(init_from)} is what --resume goes on with; to begin a training with its weights, "
+            "give --overwrite in place of --resume; to go on, leave --init-from out"
+        )
+    began = f"from {before}, not from {init_from}"
+    if before is None:
+        began = f"with weights of its own, not with those of {init_from}"
+    elif Path(before) == Path(init_from):
+        began = f"from {before} as it was, not from what lies there now"
+    return f"{path} began {began}; leave --init-from out to go on with {path}"
 
 
 def _check_path(request: Request) -> None:
