@@ -11,7 +11,7 @@
     ├── OutputError                 2  a path that must not or cannot be written
     ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
-    ├── TooLargeError               1  a model that this machine has too little memory to train
+    ├── TooLargeError               1  a model that this machine has too little memory to train, or to go on with
     ├── SaveError                   1  a training that is over, and whose last save failed
     ├── LostRankError               1  a training of several processes, one of which is gone
     └── DivergenceError             1  numbers that grow without bound, in training, sampling or reading
@@ -22,6 +22,12 @@ A message says what is wrong, where, and what to do next. Mistakes of our own ar
 from __future__ import annotations
 
 import unicodedata
+
+GPU_LIBRARIES = ("CUDA", "cuDNN", "NCCL")
+"""Names, of which one stands in each error of a GPU."""
+
+GPU_FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+"""What stands in errors of PyTorch, of cuBLAS and of cuDNN where a GPU has too little memory for them."""
 
 LISTED = 8
 """Characters that a message names."""
@@ -78,7 +84,7 @@ class CheckpointError(CharRNNError):
 
 
 class TooLargeError(CharRNNError):
-    """A model that this machine has too little memory to train."""
+    """A model that this machine has too little memory to train, or to go on with."""
 
 
 class SaveError(CharRNNError):
@@ -115,6 +121,16 @@ def is_out_of_memory(error: BaseException) -> bool:
         "could not create a primitive",  # oneDNN's, which tells no reason
     )  # fmt: skip
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+
+
+def is_of_gpu(error: BaseException) -> bool:
+    """Whether it is torch's, of a GPU: of its memory, or of a failure."""
+    return any(name in str(error) for name in GPU_LIBRARIES)
+
+
+def is_out_of_gpu_memory(error: BaseException) -> bool:
+    """Whether a GPU has too little memory."""
+    return is_of_gpu(error) and any(sign in str(error) for sign in GPU_FULL)
 
 
 def describe_characters(characters: str) -> str:

@@ -31,7 +31,7 @@ from charrnn.cli.common.helping import (
     write_examples,
 )
 from charrnn.cli.common.hints import HINTS
-from charrnn.errors import CharRNNError, is_out_of_memory
+from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out_of_memory
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in: a function of that name, and with `PARTS` and `EXAMPLES`, which
@@ -48,9 +48,6 @@ SMALLER = {
     "inspect": "give it less text",
 }
 """What takes less memory, by the command."""
-
-GPU_FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
-"""What stands in errors of PyTorch, of cuBLAS and of cuDNN where a GPU has too little memory for them."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of writing alone. One of a file names the file; one without a name came from standard output."""
@@ -157,8 +154,8 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
     except (MemoryError, RuntimeError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             _leave("PyTorch is needed here and is not installed; run `pip install .` in a clone of charrnn", 1, ctx)
-        if any(name in str(error) for name in ("CUDA", "cuDNN", "NCCL")):  # torch's: of its memory, or of a failure
-            _leave(_of_gpu(str(error), _smaller(ctx)), 1, ctx)
+        if is_of_gpu(error):
+            _leave(_of_gpu(error, _smaller(ctx)), 1, ctx)
         if not is_out_of_memory(error):
             raise
         _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
@@ -178,11 +175,11 @@ def _smaller(ctx: Any) -> str:
     return SMALLER.get(ctx.invoked_subcommand if ctx else "", "ask for less")
 
 
-def _of_gpu(message: str, smaller: str) -> str:
+def _of_gpu(error: Exception, smaller: str) -> str:
     """What to do where a GPU gives up; of torch's message, which goes on for many lines, the first."""
-    if any(sign in message for sign in GPU_FULL):
+    if is_out_of_gpu_memory(error):
         return f"the GPU is out of memory; {smaller}, or use --device cpu"
-    return f"the GPU has failed ({message.splitlines()[0].rstrip('.')}); try again, or use --device cpu"
+    return f"the GPU has failed ({str(error).splitlines()[0].rstrip('.')}); try again, or use --device cpu"
 
 
 def _leave(message: str, code: int, ctx: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Whether a machine has the memory that the training of a model takes, found out before anything is built.
+"""Whether a machine has the memory that the training of a model takes, found out before anything is built where it can.
 
 Weights are handed out by the system before it has them, and a large matrix takes minutes to fill: without this a model
 that can never be trained would be noticed late, when the system kills the process.
@@ -14,7 +14,7 @@ from pathlib import Path
 from charrnn.cli.common.cores import control_groups
 from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import TooLargeError
+from charrnn.errors import TooLargeError, is_out_of_gpu_memory, is_out_of_memory
 from charrnn.shapes import MOMENTS, count_parameters
 from charrnn.training.ranks import ALONE, Ranks
 
@@ -44,6 +44,22 @@ def check_memory(model: ModelConfig, config: TrainConfig, request: Request, rank
         f"{model.num_layers:,}, members {model.members:,}) takes {needed / 1e9:,.1f} GB at least, and there are "
         f"{there / 1e9:,.1f} GB, swap included; {mend}"
     )
+
+
+def refuse_full_memory(error: Exception, kept: str) -> None:
+    """Tell of a training that has been saved and then ran out of memory how it goes on: its shape stays.
+
+    Args:
+        error: that ended it.
+        kept: what its checkpoint holds, and how to go on.
+
+    Raises:
+        TooLargeError: memory is what was missing.
+    """
+    if is_out_of_gpu_memory(error):
+        raise TooLargeError(f"the GPU is out of memory; {kept} on a GPU with more, or with --device cpu") from None
+    if is_out_of_memory(error):
+        raise TooLargeError(f"out of memory; {kept} where there is more memory") from None
 
 
 def needed_bytes(model: ModelConfig, config: TrainConfig, processes: int = 1) -> int:

@@ -17,6 +17,7 @@ from charrnn.cli.trainer.log import TrainingLog, open_log
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
+from charrnn.cli.trainer.room import refuse_full_memory
 from charrnn.cli.trainer.saving import NoSaver, Saver, check_space, provenance
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
@@ -81,10 +82,9 @@ class Session:
     """
 
     def __init__(self, request: Request, launch: Launch, display: Display) -> None:
-        run = launch.run
+        self._run = run = launch.run
         self._request = request
         self._corpus, self._origin = launch.corpus, launch.origin
-        self._run = run
         self._ranks = run.ranks
         self._display = display
         self._keeper, self._plan = launch.keeper, launch.plan
@@ -109,7 +109,7 @@ class Session:
         Raises:
             DivergenceError: the numbers went wrong too often.
             SaveError: the training is over and the last save failed.
-            LostRankError: another process of this training is gone.
+            LostRankError, TooLargeError: another process of this training is gone, or memory ran out after a save.
             typer.Exit: a signal asked for it, and the checkpoint is saved.
         """
         if self._log is not None and self._log.notice:
@@ -142,12 +142,12 @@ class Session:
             raise DivergenceError(f"{error}{self._keep_the_best()}") from None
         except (MemoryError, RuntimeError) as error:
             self._saver.wait(is_last=True)  # a save under way would be lost with the process
-            if self._saver.failure:
-                self._display.warn(self._saver.failure)
-            trouble = self._ranks.peer_failure(error)
-            if not trouble:
-                raise
-            raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
+            self._warn_of(self._saver.failure)
+            if trouble := self._ranks.peer_failure(error):
+                raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
+            if self._saver.saved_step is not None:
+                refuse_full_memory(error, self._what_is_kept())
+            raise
 
     def _handle(self, report: Report) -> None:
         self._warn_of(report.trouble)
