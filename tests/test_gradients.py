@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from charrnn.analysis.gradients import CONTEXT_LENGTHS, LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
 from charrnn.cli.inspector import gradient_view
-from charrnn.cli.inspector.gradient_view import _in_bits, _reach, _remainder, _what_counts
+from charrnn.cli.inspector.gradient_view import _curves, _in_bits, _reach, _remainder, _what_counts
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import GATES, ModelConfig
@@ -289,6 +289,24 @@ def test_the_lengths_of_context_that_a_loss_is_the_mean_over_are_named(trained):
     table = shown[shown.index("bits per character, by characters of context") + 1 :]
     names = [re.split(" {2,}", line)[0] for line in table if line]
     assert names[:8] == ["context", "1", "2", "3 to 4", "5 to 8", "9 to 16", "17 to 32", "33 to 64"]
+
+
+@pytest.mark.parametrize(
+    ("norms", "is_cut"),
+    [
+        ([2.0, 1.0, 0.5], False),
+        ([2.0, 3e-9, 2.1e-9], False),
+        ([2.0, 1.0, 1e-9], True),
+        ([2.0, 1.0, 0.0], True),
+        ([2.0, 1.0, None], False),  # it is no number any more
+        ([2.0, 1e-12, None], True),
+    ],
+)
+def test_a_curve_that_is_cut_where_little_is_left_is_said_to_be(norms, is_cut):
+    flows = [("", {"layer": 0, "part": part, "norms": found}) for part, found in (("h", [1.0] * 3), ("c", norms))]
+    told = ["", "a curve ends where less than 1e-09 is left"]
+    assert (_curves(flows, 80)[-2:] == told) is is_cut
+    assert (_curves([*flows, ("", {"layer": 1, "part": "h", "norms": [0.0] * 3})], 80)[-2:] == told) is is_cut
 
 
 def test_only_units_that_a_model_reads_are_named_of_losses_by_context():

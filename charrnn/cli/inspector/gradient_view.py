@@ -143,17 +143,29 @@ def _curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
     if not curves:
         return []
     title = "log10 of |gradient| k back over that at 0"
-    return plot(curves, width, title=title, x_range=(0, REACH), labels=("k = 0", f"k = {REACH}"))
+    drawn = plot(curves, width, title=title, x_range=(0, REACH), labels=("k = 0", f"k = {REACH}"))
+    if any(_falls_below(flow["norms"]) for _, flow in flows):
+        drawn += ["", *wrapped(f"a curve ends where less than {LOWEST:g} is left", width)]
+    return drawn
 
 
 def _radius(radius: float | None) -> str:
     return "no number" if radius is None else f"{radius:.3f}"
 
 
-def _falling(norms: list[float]) -> list[tuple[float, float]]:
+def _falling(norms: list[float | None]) -> list[tuple[float, float]]:
     """A curve as far as it is one: what is no number any more has none."""
-    shares = itertools.takewhile(lambda share: share >= LOWEST, ((norm or 0.0) / norms[0] for norm in norms))
+    first = norms[0] or math.nan
+    shares = itertools.takewhile(lambda share: share >= LOWEST, ((norm or 0.0) / first for norm in norms))
     return [(k, math.log10(share)) for k, share in enumerate(shares)]
+
+
+def _falls_below(norms: list[float | None]) -> bool:
+    """Whether a curve ends before the figure does though it goes on."""
+    if not norms[0]:
+        return False
+    drawn = len(_falling(norms))
+    return drawn < len(norms) and norms[drawn] is not None
 
 
 def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
