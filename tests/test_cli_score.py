@@ -336,6 +336,21 @@ def test_where_a_model_knows_a_text_in_its_other_unicode_form_it_is_told_how_to_
     assert command("words.pt", *view).stderr == b""
 
 
+@pytest.mark.parametrize(
+    "view", [["--score", "crlf.txt"], ["--score", "crlf.txt", "--by", "line"], ["--text-file", "crlf.txt"]]
+)
+def test_where_a_text_has_line_ends_that_a_model_lacks_it_is_told_how_to_read_them(command, trained, view):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    characters = "".join(sorted(contents["characters"].replace("u", "\r")))
+    torch.save({**contents, "characters": characters}, trained / "with_cr.pt")
+    (trained / "crlf.txt").write_bytes(b"Tin sole\r\nmare\r\n" * 999)
+    told = b"charrnn: crlf.txt has lines that end by CR LF, and words.pt knows no CR; --unknown nearest reads LF\n"
+    for rule in ("count", "skip"):
+        assert command("words.pt", "with_cr.pt", *view, "--unknown", rule, "--json").stderr.count(told) == 1
+    assert told not in command("words.pt", *view, "--unknown", "nearest").stderr
+    assert b"CR LF" not in command("with_cr.pt", *view).stderr
+
+
 def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
     told = b"charrnn: words.txt: words learned from most of it; the loss on another text would be higher\n"
     assert command("words.pt", "--score", "words.txt").stderr == told

@@ -28,6 +28,7 @@ from charrnn.cli.inspector.fitting import (
     shared_encoding,
     unknown_price,
     unlike_readings,
+    warn_of_line_ends,
     warn_of_other_form,
 )
 from charrnn.cli.inspector.scoring import best_fit
@@ -117,6 +118,7 @@ class _Remarks:
         self._subjects, self._path, self._rule, self._encoding = subjects, path, rule, encoding
         self._is_compared = len(subjects) > 1
         self._read_as_is = list(subjects)  # as far as nothing was said of another form
+        self._with_cr = list(subjects)  # nor of line ends
 
     def make(self, lines: Sequence[str], first_number: int) -> None:
         """Say what is to be said of the next lines, the first of which has that number."""
@@ -132,6 +134,8 @@ class _Remarks:
             self._is_compared = False
         told = warn_of_other_form(self._read_as_is, text, self._path, self._rule)
         self._read_as_is = [subject for subject in self._read_as_is if subject not in told]
+        told = warn_of_line_ends(self._with_cr, text, self._path, self._rule)
+        self._with_cr = [subject for subject in self._with_cr if subject not in told]
 
 
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError, describe_characters
 from charrnn.paths import name_of
 from charrnn.text.decoding import prepare
-from charrnn.text.likeness import other_forms, to_nearest
+from charrnn.text.likeness import other_forms, to_nearest, with_known_line_ends
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 
@@ -87,6 +87,26 @@ def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: 
             write_error(
                 f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
                 f"{describe_characters(known)}; --unknown nearest reads it so"
+            )
+            told.append(subject)
+    return told
+
+
+def warn_of_line_ends(subjects: Sequence[Subject], text: str, path: str, rule: str) -> list[Subject]:
+    """Say on stderr where a text's lines end by CR LF and a model knows no CR, and what would read them.
+
+    Returns:
+        The models of which it was said.
+    """
+    if rule not in ("count", "skip"):
+        return []
+    told = []
+    for subject in subjects:
+        prepared = prepare(text, subject.contents.text)
+        if with_known_line_ends(prepared, subject.contents.encoder) != prepared:
+            write_error(
+                f"{name_of(path)} has lines that end by CR LF, and {name_of(subject.path)} knows no CR; "
+                "--unknown nearest reads LF"
             )
             told.append(subject)
     return told

@@ -11,7 +11,7 @@ from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
-from charrnn.cli.inspector.fitting import shared_encoding, warn_of_other_form
+from charrnn.cli.inspector.fitting import shared_encoding, warn_of_line_ends, warn_of_other_form
 from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
@@ -106,7 +106,8 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None
         given = Given(flags.text, "--text")
     else:
         return None
-    warn_of_other_form(subjects, given.text[:MAX_VIEWED], given.source, flags.unknown)
+    for warn in (warn_of_other_form, warn_of_line_ends):
+        warn(subjects, given.text[:MAX_VIEWED], given.source, flags.unknown)
     return given
 
 

@@ -18,6 +18,7 @@ from charrnn.cli.inspector.fitting import (
     shared_encoding,
     unknown_price,
     unlike_readings,
+    warn_of_line_ends,
     warn_of_other_form,
 )
 from charrnn.cli.inspector.progress import work_progress
@@ -76,7 +77,9 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding))
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
-    warn_of_other_form([s for s, score in zip(subjects, scores, strict=True) if score.num_unknown], text, path, rule)
+    lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
+    warn_of_other_form(lacking, text, path, rule)
+    warn_of_line_ends(lacking, text, path, rule)
     learned = [is_exactly(path, facts.bytes, facts.sha256) for facts in (s.contents.corpus for s in subjects)]
     unlike = []
     if len(subjects) > 1:
