@@ -724,6 +724,8 @@ def test_what_is_typed_in_the_other_unicode_form_is_what_the_model_writes(sample
     assert told == [
         "charrnn: --forbid has '\u00f6' (U+00F6), which the model writes as 'o' (U+006F), '◌\u0308' (U+0308); forbid "
         "one of these",
+        "charrnn: --forbid has '\u00eb' (U+00EB), which the model writes as 'e' (U+0065), '◌\u0308' (U+0308); forbid "
+        "one of these",
         "charrnn: --forbid has '9' (U+0039), which the model never writes",
     ]
 

@@ -267,7 +267,7 @@ def test_of_a_pipe_no_more_is_waited_for_than_is_shown(trained, monkeypatch):
     pipe = Endless()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(pipe)))
     (subject,) = read_subjects([str(trained / "words.pt")])
-    given = gallery.read_given([subject], SimpleNamespace(text_file="-", unknown="count"))
+    given = gallery.read_given([subject], SimpleNamespace(text_file="-", unknown="count", encoding=None))
     assert (given.text, given.of) == (("Banana tin sole\n" * 9999)[:20_000], None)
     assert pipe.given < 40_000
     (piece,) = choose_pieces([subject], given, "count", holds_all=True)

@@ -113,7 +113,9 @@ def test_it_learns_more_of_a_short_text_than_a_training_that_knows_nothing(folde
     anew = train(folder, *SMALL, "--out", "anew.pt", "--epochs", 2, "--recall", 0)
     assert anew.process.exitcode == 0, anew.stderr
     first, *_ = read_checkpoint(str(folder / "tuned.pt")).history
-    assert best_loss(folder / "tuned.pt") < min(first.val_loss, best_loss(folder / "anew.pt")) - 0.1
+    reached = best_loss(folder / "tuned.pt")
+    assert reached < first.val_loss - 0.1
+    assert reached < best_loss(folder / "anew.pt") - 0.02
     assert set("ñá") < set(read_checkpoint(str(folder / "tuned.pt")).encoder.characters)
     rows = [json.loads(line) for line in (folder / "tuned.log").read_text().splitlines()]
     assert rows[-1]["step"] == 2 * 29, "two passes"

@@ -216,7 +216,7 @@ def test_a_fall_that_no_decimal_shows_is_none():
     )
 
 
-RATE = "its learning rate of 0.3 is 38 times the 0.0079 that would be chosen for it, which is likely far too high"
+RATE = "its learning rate of 0.3 is 25 times the 0.012 that would be chosen for it, which is likely far too high"
 FEW = "8 units in a layer are few, where 128 at least would be chosen"
 
 
@@ -228,7 +228,7 @@ FEW = "8 units in a layer are few, where 128 at least would be chosen"
         (0.03, 256, 2.1, []),
         (0.0079, 256, 2.1, []),
         (0.01, 8, 2.1, [FEW]),
-        (0.3, 8, 2.1, ["its learning rate of 0.3 is 27 times", FEW]),
+        (0.3, 8, 2.1, ["its learning rate of 0.3 is 18 times", FEW]),
     ],
 )
 def test_of_a_model_far_behind_an_n_gram_model_settings_far_from_the_usual_are_named(rate, units, loss, told):
