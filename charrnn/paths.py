@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
 
 STDIN = "-"
 """The path that stands for standard input."""
@@ -44,6 +43,8 @@ def told_of_home(path: str) -> str:
 
 def most_alike(name: str, others: Collection[str]) -> str:
     """Which of the names in a folder may be meant by one that is not there; empty where none has nearly its letters."""
+    from difflib import get_close_matches  # here: a command that starts well does without
+
     return next(iter(get_close_matches(name, others if len(others) <= MOST_NEIGHBOURS else (), 1, ALIKE)), "")
 
 

@@ -17,7 +17,7 @@ from typing import Literal, cast
 
 from charrnn.errors import DecodingError
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
-from charrnn.text.misread import Doubt, FirstLook, holds_utf8
+from charrnn.text.misread import Doubt, FirstLook, holds_utf8, no_doubt
 from charrnn.text.options import BYTE, TextOptions
 
 Form = Literal["NFC", "NFKC"]
@@ -100,7 +100,7 @@ def decode_document(
     options: TextOptions,
     *,
     mend: str = "",
-    doubt: Doubt = lambda name: None,
+    doubt: Doubt = no_doubt,
 ) -> Iterator[str]:
     """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
 

@@ -14,14 +14,14 @@ from charrnn.errors import DecodingError, UnpackingError
 from charrnn.paths import STDIN, name_of
 from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
 from charrnn.text.keeping import Pipe
-from charrnn.text.misread import CONTINUING, Doubt
+from charrnn.text.misread import CONTINUING, Doubt, no_doubt
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents
 from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
 
-def read_text(path: str, options: TextOptions, *, doubt: Doubt = lambda name: None) -> str:
+def read_text(path: str, options: TextOptions, *, doubt: Doubt = no_doubt) -> str:
     """Read a file, or standard input for "-", as text, whole, for an existing model.
 
     Args:
@@ -35,9 +35,7 @@ def read_text(path: str, options: TextOptions, *, doubt: Doubt = lambda name: No
     return next(read_in_each(path, options, [options.encoding], doubt=doubt))
 
 
-def read_beginning(
-    path: str, options: TextOptions, length: int, *, doubt: Doubt = lambda name: None
-) -> tuple[str, bool]:
+def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt = no_doubt) -> tuple[str, bool]:
     """Read a text as `read_text` does, up to a length in characters; of a pipe no more is waited for.
 
     Returns:
@@ -77,7 +75,7 @@ def _num_begun(piece: str) -> int:
 
 
 def read_in_each(
-    path: str, options: TextOptions, encodings: Sequence[str], *, doubt: Doubt = lambda name: None
+    path: str, options: TextOptions, encodings: Sequence[str], *, doubt: Doubt = no_doubt
 ) -> Iterator[str]:
     """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.
 

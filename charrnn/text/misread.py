@@ -12,6 +12,10 @@ CONTINUING = bytes(range(0x80, 0xC0))
 """Bytes that begin no character in UTF-8."""
 
 
+def no_doubt(name: str) -> None:
+    """Let nobody be told."""
+
+
 class FirstLook:
     """Looks at the first bytes of a text that are not ASCII: by chance, they are hardly ever valid UTF-8.
 

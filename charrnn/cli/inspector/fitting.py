@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from charrnn.cli.common.hints import told_where_listed
@@ -78,18 +78,18 @@ def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: 
     Returns:
         The models of which something was said.
     """
-    if rule not in ("count", "skip"):
-        return []
-    told = []
-    for subject in subjects:
-        if forms := other_forms(prepare(text, subject.contents.text), subject.contents.encoder):
-            given, known = next(iter(forms.items()))
-            write_error(
-                f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
-                f"{describe_characters(known)}; --unknown nearest reads it so"
-            )
-            told.append(subject)
-    return told
+
+    def tell(prepared: str, subject: Subject) -> str:
+        forms = other_forms(prepared, subject.contents.encoder)
+        if not forms:
+            return ""
+        given, known = next(iter(forms.items()))
+        return (
+            f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
+            f"{describe_characters(known)}; --unknown nearest reads it so"
+        )
+
+    return _warn_of_each(subjects, text, rule, tell)
 
 
 def warn_of_line_ends(subjects: Sequence[Subject], text: str, path: str, rule: str) -> list[Subject]:
@@ -98,16 +98,26 @@ def warn_of_line_ends(subjects: Sequence[Subject], text: str, path: str, rule: s
     Returns:
         The models of which it was said.
     """
-    if rule not in ("count", "skip"):
-        return []
+
+    def tell(prepared: str, subject: Subject) -> str:
+        if with_known_line_ends(prepared, subject.contents.encoder) == prepared:
+            return ""
+        return (
+            f"{name_of(path)} has lines that end by CR LF, and {name_of(subject.path)} knows no CR; "
+            "--unknown nearest reads LF"
+        )
+
+    return _warn_of_each(subjects, text, rule, tell)
+
+
+def _warn_of_each(
+    subjects: Sequence[Subject], text: str, rule: str, tell: Callable[[str, Subject], str]
+) -> list[Subject]:
+    """Say on stderr what there is to tell of a text that each model prepares, unless the rule has it read as near."""
     told = []
-    for subject in subjects:
-        prepared = prepare(text, subject.contents.text)
-        if with_known_line_ends(prepared, subject.contents.encoder) != prepared:
-            write_error(
-                f"{name_of(path)} has lines that end by CR LF, and {name_of(subject.path)} knows no CR; "
-                "--unknown nearest reads LF"
-            )
+    for subject in subjects if rule in ("count", "skip") else ():
+        if line := tell(prepare(text, subject.contents.text), subject):
+            write_error(line)
             told.append(subject)
     return told
 
