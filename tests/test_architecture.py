@@ -100,7 +100,8 @@ ALLOWED = {
         "run": "config encoder ensemble errors health lane_choice lanes metrics model optimizers pace ranks "
         "randomness recalled_text training_state updates",
         "validation": "ensemble evaluation health heap lanes metrics model passes recovery run",
-        "loop": "config ensemble health heap metrics model optimizers pace passes recovery regimen run validation",
+        "timetable": "config regimen run",
+        "loop": "ensemble health heap metrics model optimizers pace passes recovery run timetable validation",
         "checkpoint": "archive config encoder errors metrics options origin outputs shapes tensorfile",
     },
     "storage": {

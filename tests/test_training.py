@@ -22,6 +22,7 @@ from charrnn.training.health import REWIND_SHARE
 from charrnn.training.loop import REWIND_AFTER, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
 from charrnn.training.run import FINISH_SECONDS, TrainingRun
+from charrnn.training.timetable import evaluation_is_due, seconds_left
 
 TEXT = make_text(6000)
 IDS = CharEncoder(TEXT).encode(TEXT)
@@ -385,7 +386,7 @@ def test_evaluations_by_the_clock_cost_no_more_than_their_share_and_none_is_made
     """Ten in 100 seconds would be one in 10; one of a second may be made every 25."""
     run = start(max_steps=None, time_limit=100.0, evaluations=10)
     clock[0], run.pace.seconds, run.evaluation_seconds = seconds, since, 1.0
-    assert loop._evaluation_is_due(run) == is_due
+    assert evaluation_is_due(run) == is_due
 
 
 def test_the_speed_is_that_of_the_steps_without_what_came_before_and_without_evaluations(monkeypatch, clock):
@@ -412,8 +413,8 @@ def make_slow(monkeypatch, clock, *slowed):
 def test_the_time_left_is_that_to_the_first_end():
     run = start(max_steps=100, time_limit=1000.0)
     run.pace.steps, run.step = 10, 10
-    assert loop._seconds_left(run, seconds=20.0, training_seconds=20.0) == pytest.approx(180.0)
-    assert loop._seconds_left(run, seconds=990.0, training_seconds=20.0) == pytest.approx(10.0)
+    assert seconds_left(run, seconds=20.0, training_seconds=20.0) == pytest.approx(180.0)
+    assert seconds_left(run, seconds=990.0, training_seconds=20.0) == pytest.approx(10.0)
 
 
 def test_evaluations_come_as_often_as_asked_for_and_at_the_end():

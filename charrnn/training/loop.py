@@ -13,11 +13,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from charrnn.config import EVALUATION_SHARE
 from charrnn.metrics import HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.network.model import State, detach, forecasts_on, ids_on, map_state
-from charrnn.regimen import FEWEST_BY_STEPS, spacing
 from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
@@ -25,6 +23,7 @@ from charrnn.training.pace import Figures, Pace
 from charrnn.training.passes import forward_and_backward
 from charrnn.training.recovery import go_back, skip_step, take_trouble
 from charrnn.training.run import TrainingRun
+from charrnn.training.timetable import evaluation_is_due, seconds_left
 from charrnn.training.validation import copy_weights, measure_cold, validate
 
 REPORT_SECONDS = 0.2
@@ -71,10 +70,10 @@ def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]
             give_back_freed_memory()
         if not is_sound_so_far:
             continue
-        is_due, is_told = _evaluation_is_due(run), report_every is not None and run.step % report_every == 0
+        is_due, is_told = evaluation_is_due(run), report_every is not None and run.step % report_every == 0
         if run.unread and (is_due or is_told):
             read_figures(run)
-            is_due = _evaluation_is_due(run)
+            is_due = evaluation_is_due(run)
         if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
             continue
         if is_due or is_told or (report_every is None and run.ranks.now() - reported >= REPORT_SECONDS):
@@ -181,40 +180,6 @@ def _rate(run: TrainingRun) -> float:
     return scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress) * run.rate_share
 
 
-def _evaluation_is_due(run: TrainingRun) -> bool:
-    made, limit = run.step - run.pace.step, run.config.time_limit
-    if run.progress >= 1:
-        return True
-    if run.config.evaluate_every is not None:
-        return made >= run.config.evaluate_every
-    by_steps = run.planned_steps is not None and _is_due_by_steps(run, made, run.planned_steps)
-    if limit is None:  # by steps alone: the same in every run
-        return by_steps
-    return _is_overdue(run, made) or _is_due_by_clock(run, limit, by_steps=by_steps)
-
-
-def _is_due_by_steps(run: TrainingRun, made: int, planned: int) -> bool:
-    """Whether so many steps since the last evaluation are as many as lie between two."""
-    trained, a_pass = run.step - run.first_step, run.lanes.windows_per_epoch
-    return made >= math.ceil(spacing(trained, planned, run.config.evaluations, a_pass))
-
-
-def _is_overdue(run: TrainingRun, made: int) -> bool:
-    """Whether steps end the run, and not the clock at the pace so far, and too many were made since the last."""
-    planned = run.planned_steps
-    is_late = planned is not None and made >= math.ceil(planned / FEWEST_BY_STEPS)
-    return is_late and run.progress_by_steps >= run.progress
-
-
-def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
-    """Whether the time since the last evaluation is what lies between two, or pays for one that is due by steps."""
-    affordable = run.evaluation_seconds / EVALUATION_SHARE
-    trained, planned = run.seconds - run.set_up_seconds, limit - run.set_up_seconds
-    wanted = max(spacing(trained, planned, run.config.evaluations, affordable), affordable)
-    last_is_near = run.seconds + run.evaluation_seconds + wanted / 2 > limit
-    return run.seconds - run.pace.seconds >= (affordable if by_steps else wanted) and not last_is_near
-
-
 def _evaluate(run: TrainingRun) -> Report:
     """Evaluate, write the history's next row, keep the weights if they are the best."""
     began = run.seconds
@@ -275,7 +240,7 @@ def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = 
         clipped=run.pace.clipped / run.pace.steps,
         chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
         seconds=run.seconds,
-        seconds_left=_seconds_left(run, run.seconds, training_seconds),
+        seconds_left=seconds_left(run, run.seconds, training_seconds),
         is_last=False,
         ended_by="",
         skipped=run.health.skipped,
@@ -283,13 +248,3 @@ def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = 
         rewinds=run.rewinds,
         trouble=take_trouble(run),
     )
-
-
-def _seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> float:
-    """By the clock, or by the steps left at the pace of those since the last evaluation, whichever is sooner."""
-    left = []
-    if run.config.time_limit is not None:
-        left.append(run.config.time_limit - seconds)
-    if run.total_steps is not None:
-        left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
-    return max(min(left), 0.0)

@@ -1,0 +1,64 @@
+"""When a training is evaluated next, and how long it still takes."""
+
+from __future__ import annotations
+
+import math
+
+from charrnn.config import EVALUATION_SHARE
+from charrnn.regimen import FEWEST_BY_STEPS, spacing
+from charrnn.training.run import TrainingRun
+
+
+def evaluation_is_due(run: TrainingRun) -> bool:
+    """Whether the held-out piece is to be read after the last step: at the end, and now and then before it.
+
+    How often is what `config` says, or follows from how far the training is. By steps alone it is the same in every
+    run; by the clock it costs no more than `EVALUATION_SHARE` of the time.
+    """
+    made, limit = run.step - run.pace.step, run.config.time_limit
+    if run.progress >= 1:
+        return True
+    if run.config.evaluate_every is not None:
+        return made >= run.config.evaluate_every
+    by_steps = run.planned_steps is not None and _is_due_by_steps(run, made, run.planned_steps)
+    if limit is None:
+        return by_steps
+    return _is_overdue(run, made) or _is_due_by_clock(run, limit, by_steps=by_steps)
+
+
+def _is_due_by_steps(run: TrainingRun, made: int, planned: int) -> bool:
+    """Whether so many steps since the last evaluation are as many as lie between two."""
+    trained, a_pass = run.step - run.first_step, run.lanes.windows_per_epoch
+    return made >= math.ceil(spacing(trained, planned, run.config.evaluations, a_pass))
+
+
+def _is_overdue(run: TrainingRun, made: int) -> bool:
+    """Whether steps end the run, and not the clock at the pace so far, and too many were made since the last."""
+    planned = run.planned_steps
+    is_late = planned is not None and made >= math.ceil(planned / FEWEST_BY_STEPS)
+    return is_late and run.progress_by_steps >= run.progress
+
+
+def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
+    """Whether the time since the last evaluation is what lies between two, or pays for one that is due by steps."""
+    affordable = run.evaluation_seconds / EVALUATION_SHARE
+    trained, planned = run.seconds - run.set_up_seconds, limit - run.set_up_seconds
+    wanted = max(spacing(trained, planned, run.config.evaluations, affordable), affordable)
+    last_is_near = run.seconds + run.evaluation_seconds + wanted / 2 > limit
+    return run.seconds - run.pace.seconds >= (affordable if by_steps else wanted) and not last_is_near
+
+
+def seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> float:
+    """Time to the end: by the clock, or by the steps left at the pace of the last ones, whichever is sooner.
+
+    Args:
+        run: with an end.
+        seconds: of the run, now.
+        training_seconds: what the steps since the last evaluation took, without it.
+    """
+    left = []
+    if run.config.time_limit is not None:
+        left.append(run.config.time_limit - seconds)
+    if run.total_steps is not None:
+        left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
+    return max(min(left), 0.0)
