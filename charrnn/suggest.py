@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from charrnn.budget import PROBE_LANES, TYPICAL_FLOPS, Task
 from charrnn.config import ModelConfig, TrainConfig, check_options
 from charrnn.regimen import (
     FEWEST_BY_TIME,
@@ -31,7 +32,6 @@ from charrnn.regimen import (
     peak_rate,
     wanted_epochs,
 )
-from charrnn.shapes import training_cost
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
@@ -52,16 +52,6 @@ are better than one, and four better than two."""
 ENOUGH_EPOCHS = 0.5
 """Share of the wanted epochs from which on a model is worth its cost too, where the text is short."""
 
-PATIENT_CHARS = 4_500_000
-"""Characters to train on, over all epochs and members, where no flag ends the training and the text has a million.
-
-It grows with the square root of the text's length: some three minutes for a million characters on two cores, and an
-hour for a hundred million, whose model is larger.
-"""
-
-SETUP_SECONDS = 5.0
-"""What a time limit loses before the first step and after the last, at least."""
-
 SEQ_LEN = 64
 """Characters of a window."""
 
@@ -77,19 +67,6 @@ LANES_OF_A_PROCESS = {"cpu": 8, "cuda": 16}
 
 MOST_LANES = 512
 
-PROBE_LANES = {"cpu": 16, "cuda": 32}
-"""Lanes with which a machine's speed is measured."""
-
-_SIZE = {"hidden_size": 512, "num_layers": 1}
-PROBE_LAYER: dict[str, dict[str, Any]] = {"cpu": {"embedding_dim": 64} | _SIZE, "cuda": {"embedding_dim": 128} | _SIZE}
-"""The layer with which it is measured: of the size that most texts get."""
-
-FASTEST = 150_000.0
-"""Characters per second that no model trains faster than: below some size, what a step costs in any case decides."""
-
-TYPICAL_FLOPS = 2e11
-"""Training arithmetic per second where it was not measured: two cores of a recent laptop or server."""
-
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -99,32 +76,6 @@ class Suggestion:
     training: TrainConfig
     epochs: float
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Task:
-    """What a model is chosen for.
-
-    Attributes:
-        given: what is decided already, by field name of `ModelConfig` and `TrainConfig`.
-        num_chars: `train_chars` scaled up as if the default share were held out: what `LARGEST` and `wanted_epochs` go
-            by.
-        train_chars: characters to train on.
-        step_chars: of a step.
-        vocab_size: distinct characters.
-        flops: training arithmetic per second here.
-        processes: that do it together.
-        elapsed: seconds of a time limit that are over.
-    """
-
-    given: Mapping[str, Any]
-    num_chars: int
-    train_chars: float
-    step_chars: float
-    vocab_size: int
-    flops: float
-    processes: int
-    elapsed: float
 
 
 def suggest(
@@ -163,11 +114,10 @@ def suggest(
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
-    windows_of_line = math.ceil(mean_line / given["seq_len"]) if mean_line else 1
-    step_chars = given["batch_size"] * (mean_line / windows_of_line if mean_line else given["seq_len"])
+    step_chars = given["batch_size"] * _window_chars(given["seq_len"], mean_line)
     if device == "cuda":  # there a step of more lanes, of those that each process has, takes as long
         flops *= min(given["batch_size"] / processes, LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
-    task = _Task(
+    task = Task(
         given=given, num_chars=max(1, round(train_chars / (1 - TrainConfig.val_fraction))), train_chars=train_chars,
         step_chars=step_chars, vocab_size=vocab_size, flops=flops, processes=processes, elapsed=elapsed,
     )  # fmt: skip
@@ -187,7 +137,7 @@ def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
     return flags.get("hidden_size") is None and flags.get("num_layers") is None
 
 
-def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
+def _choose_model(task: Task) -> tuple[ModelConfig, float]:
     """Choose the largest model that is worth it, and tell how many epochs it will train."""
     given, vocab_size = task.given, task.vocab_size
     count = next(count for limit, count in LARGEST if task.num_chars < limit)
@@ -198,15 +148,15 @@ def _choose_model(task: _Task) -> tuple[ModelConfig, float]:
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_fields_of(ModelConfig, given)})
         model = replace(model, layer_norm=choose_layer_norm(given, model.hidden_size))
         enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
-        if _epochs_by_clock(task, model) >= min(enough, _epochs_by_steps(task)):
+        if task.epochs_by_clock(model) >= min(enough, task.epochs_by_steps):
             break
     model = replace(model, members=_choose_members(task, model))
-    epochs = _planned_epochs(task, model)
+    epochs = task.planned_epochs(model)
     shares = {**choose_dropout(epochs, model), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 
-def _choose_members(task: _Task, model: ModelConfig) -> int:
+def _choose_members(task: Task, model: ModelConfig) -> int:
     """Choose as many as there is time for; one where the user has a network of some shape in mind."""
     given = task.given
     if "members" in given:
@@ -214,46 +164,12 @@ def _choose_members(task: _Task, model: ModelConfig) -> int:
     if not may_be_ensemble(given):
         return 1
     for count, share in MEMBERS if "time_limit" in given else MEMBERS[1:]:
-        if _planned_epochs(task, replace(model, members=count)) >= share * wanted_epochs(task.num_chars):
+        if task.planned_epochs(replace(model, members=count)) >= share * wanted_epochs(task.num_chars):
             return count
     return 1
 
 
-def _planned_epochs(task: _Task, model: ModelConfig) -> float:
-    """Passes over the training piece until the first of the ends that are given."""
-    end = min(_epochs_by_steps(task), _epochs_by_clock(task, model))
-    if end < math.inf:
-        return end
-    patient = PATIENT_CHARS / model.members * math.sqrt(task.train_chars / 1_000_000) / task.train_chars
-    return min(wanted_epochs(task.num_chars), patient)
-
-
-def _epochs_by_steps(task: _Task) -> float:
-    """Passes that `--epochs` and `--max-steps` allow; infinity where neither is given."""
-    steps = task.given.get("max_steps", math.inf)
-    return float(min(task.given.get("epochs", math.inf), steps * task.step_chars / task.train_chars))
-
-
-def _epochs_by_clock(task: _Task, model: ModelConfig) -> float:
-    """Passes that there is time for; infinity where no time is given."""
-    if "time_limit" not in task.given:
-        return math.inf
-    seconds = max(task.given["time_limit"] - max(SETUP_SECONDS, task.elapsed), 1.0)
-    fastest = task.processes * FASTEST / model.members
-    if task.given.get("device") == "cuda":
-        fastest = _gpu_speed(model, task.flops)
-    return float(seconds * min(task.flops / training_cost(model), fastest) / task.train_chars)
-
-
-def _gpu_speed(model: ModelConfig, flops: float) -> float:
-    """Characters per second that a GPU trains on at most.
-
-    A smaller layer takes it as many steps as the one that was measured, and each takes as long.
-    """
-    return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER["cuda"])))
-
-
-def _training_defaults(task: _Task, epochs: float) -> dict[str, Any]:
+def _training_defaults(task: Task, epochs: float) -> dict[str, Any]:
     given, train_chars = task.given, task.train_chars
     held_out = train_chars * given["val_fraction"] / (1 - given["val_fraction"])
     choices: dict[str, Any] = {
@@ -287,6 +203,11 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
     if processes > 1:
         most = max(most, LANES_OF_A_PROCESS[device] * processes)
     return int(max(1, min(most, MOST_LANES, longest)))
+
+
+def _window_chars(seq_len: int, mean_line: float | None) -> float:
+    """Characters of a window on average: all of it, but where lines are shorter or end within one."""
+    return mean_line / math.ceil(mean_line / seq_len) if mean_line else seq_len
 
 
 def _number(value: float) -> str:

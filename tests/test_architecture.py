@@ -38,7 +38,8 @@ ALLOWED = {
         "regimen": "config errors",
         "recall": "config",
         "memory": "config recall",
-        "suggest": "config regimen shapes",
+        "budget": "config regimen shapes",
+        "suggest": "budget config regimen",
         "loading": "archive encoder errors mixing numpy_ensemble torch_engine",
     },
     "text": {

@@ -3,6 +3,7 @@ import math
 
 import pytest
 
+from charrnn.budget import SETUP_SECONDS, TYPICAL_FLOPS
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import RANGES, ModelConfig, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
@@ -19,7 +20,7 @@ from charrnn.regimen import (
     wanted_epochs,
 )
 from charrnn.shapes import training_cost
-from charrnn.suggest import SETUP_SECONDS, TYPICAL_FLOPS, suggest
+from charrnn.suggest import suggest
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)

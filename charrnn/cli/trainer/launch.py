@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from charrnn.budget import PROBE_LANES, PROBE_LAYER, TYPICAL_FLOPS
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.plan import Plan
 from charrnn.cli.trainer.request import Request
@@ -21,14 +22,7 @@ from charrnn.network.torch_engine import gpu_trouble, require_device
 from charrnn.regimen import FORWARD_SPEED
 from charrnn.shapes import training_cost
 from charrnn.storage.origin import Origin
-from charrnn.suggest import (
-    PROBE_LANES,
-    PROBE_LAYER,
-    SEQ_LEN,
-    TYPICAL_FLOPS,
-    may_be_ensemble,
-    suggest,
-)
+from charrnn.suggest import SEQ_LEN, may_be_ensemble, suggest
 from charrnn.text.corpus import Corpus
 from charrnn.text.counted import take_lines
 from charrnn.text.encoder import Ids
