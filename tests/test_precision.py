@@ -97,6 +97,66 @@ def test_on_a_gpu_chance_alone_chooses_no_narrower_precision(monkeypatch, device
     assert probe_precision(model, 3, "auto") == precision.Probe(chosen, speeds[chosen])
 
 
+FULL = "CUDA out of memory. Tried to allocate 2.00 GiB."
+STARVED = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+BROKEN = "CUDA error: an illegal memory access was encountered"
+REFUSED = "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A model that seems to be on a GPU, where every precision is as fast as the next; a function to let some fail."""
+    model, failures = make_model(), {}
+
+    def measure(model, lanes, candidate):
+        if candidate in failures:
+            raise RuntimeError(failures[candidate])
+        return 1.0
+
+    monkeypatch.setattr(type(model), "device", property(lambda _: torch.device("cuda")))
+    monkeypatch.setattr(precision, "_left_alone", contextlib.nullcontext)
+    monkeypatch.setattr(precision, "crawls_in", lambda *_: False)
+    monkeypatch.setattr(precision, "_measure_speed", measure)
+
+    def probe(wanted, **failing):
+        failures.update(failing)
+        return probe_precision(model, 3, wanted).precision
+
+    return probe
+
+
+@pytest.mark.parametrize("message", [FULL, STARVED])
+def test_where_float32_is_too_large_for_a_gpu_a_narrower_precision_may_find_room(gpu, message):
+    assert gpu("auto", float32=message) == "bfloat16"
+    with pytest.raises(RuntimeError, match=message[:20]):
+        gpu("auto", bfloat16=message, float16=message)
+
+
+def test_where_a_narrower_precision_is_too_large_for_a_gpu_the_one_that_fits_is_chosen(gpu):
+    assert gpu("auto", bfloat16=FULL, float16=REFUSED) == "float32"
+
+
+@pytest.mark.parametrize("message", [FULL, STARVED, BROKEN])
+def test_a_full_or_broken_gpu_is_not_taken_for_one_that_lacks_a_precision(gpu, message):
+    with pytest.raises(RuntimeError, match=message[:20]):
+        gpu("bfloat16", bfloat16=message)
+    with pytest.raises(ConfigError, match="--precision bfloat16: this machine refuses it"):
+        gpu("bfloat16", bfloat16=REFUSED)
+
+
+def test_a_full_memory_is_not_taken_for_a_processor_that_lacks_a_precision(monkeypatch):
+    def fail(*_):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(precision, "_measure_speed", fail)
+    message = "[enforce fail at alloc_cpu.cpp:128] . DefaultCPUAllocator: not enough memory: you tried to allocate 9"
+    with pytest.raises(RuntimeError, match="alloc_cpu"):
+        probe_precision(make_model(), 3, "bfloat16")
+    message = "could not create a primitive descriptor for an LSTM forward propagation primitive"
+    with pytest.raises(ConfigError, match="--precision bfloat16: this machine refuses it"):
+        probe_precision(make_model(), 3, "bfloat16")
+
+
 def test_a_precision_that_is_merely_slower_is_tried(monkeypatch):
     monkeypatch.setattr(precision, "_time_product", lambda left, right: 0.3 if left.dtype == torch.bfloat16 else 0.1)
     assert not precision.crawls_in("bfloat16")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from charrnn.config import CONTEXTS
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, is_of_gpu, is_out_of_gpu_memory
 from charrnn.network.ensemble import Model
 from charrnn.training.passes import ROUNDED, forward_and_backward
 from charrnn.training.randomness import kept_random_state
@@ -38,6 +38,12 @@ PRODUCT_SECONDS = 0.02
 
 CRAWL = 8
 """A precision is not tried where a product of two small matrices takes this many times as long in it as in float32."""
+
+REFUSALS = ("NOT_SUPPORTED", "BAD_PARAM", "ARCH_MISMATCH")
+"""What stands in errors of cuBLAS and cuDNN where a GPU has no kernel for a precision."""
+
+NO_ROOM = "not enough memory"
+"""What stands in PyTorch's errors where a processor has too little; oneDNN's words for that are those of a refusal."""
 
 LEAD = {"cpu": 1.0, "cuda": 1.1}
 """Times the speed of the one chosen so far that the next of `PRECISIONS` must have to be chosen in its place.
@@ -73,24 +79,29 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
 
     Raises:
         ConfigError: the one that was asked for is none of the device's, or is refused.
+        RuntimeError: the device has too little memory in each, or has failed.
     """
     candidates = PRECISIONS[model.device.type]
     if precision not in (*candidates, "auto"):
         raise ConfigError(f"--precision {precision} is for GPUs; on this device it is one of {', '.join(candidates)}")
-    speeds = {}
+    speeds: dict[str, float] = {}
+    too_large: list[RuntimeError] = []
     for candidate in candidates if precision == "auto" else (precision,):
         if precision == "auto" and crawls_in(candidate, model.device.type):
             continue
         try:
             with _left_alone(model):
                 speeds[candidate] = _measure_speed(model, batch_size, candidate)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:  # oneDNN: could not create a primitive descriptor
-            if candidate == "float32":
+        except RuntimeError as error:
+            if is_out_of_gpu_memory(error):  # what is narrower may yet find room
+                too_large.append(error)
+                torch.cuda.empty_cache()
+            elif candidate == "float32" or not _is_refusal(error):
                 raise
-            if precision != "auto":
+            elif precision != "auto":
                 raise ConfigError(f"--precision {precision}: this machine refuses it ({error}); use float32") from None
+    if not speeds:
+        raise too_large[0]
     chosen, *others = speeds
     for candidate in others:
         if speeds[candidate] > LEAD[model.device.type] * speeds[chosen]:
@@ -138,6 +149,13 @@ def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
         left @ right
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+def _is_refusal(error: RuntimeError) -> bool:
+    """Whether a device cannot compute in a precision, and has not failed for another reason."""
+    if is_of_gpu(error):
+        return any(sign in str(error) for sign in REFUSALS)
+    return NO_ROOM not in str(error)
 
 
 @contextmanager
