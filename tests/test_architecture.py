@@ -135,7 +135,7 @@ ALLOWED = {
         "patterns": "errors",
         "automaton": "patterns",
         "side_by_side": "choosing course filters",
-        "sampling": "choosing course filters side_by_side",
+        "sampling": "choosing course errors filters side_by_side",
         "matching": "automaton choosing encoder errors filters options patterns",
         "endings": "",
         "unprompted": "encoder filters sampling",

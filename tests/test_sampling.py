@@ -531,3 +531,11 @@ def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         SamplingOptions(**options)
+
+
+def test_an_empty_prompt_and_a_negative_length_are_refused():
+    with pytest.raises(ConfigError, match="the prompt is empty"):
+        Sampler(FixedModel(LOGITS), prompt=[], options=SamplingOptions(), seed=0)
+    sampler = Sampler(FixedModel(LOGITS), prompt=[1], options=SamplingOptions(), seed=0)
+    with pytest.raises(ConfigError, match="the length is -1; it must be at least 0, or None"):
+        sampler.stream(-1)

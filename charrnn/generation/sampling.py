@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from charrnn.errors import ConfigError
 from charrnn.generation.choosing import Chooser, Ids, make_chooser, overflow
 from charrnn.generation.course import Course
 from charrnn.generation.filters import Floats, SamplingOptions
@@ -100,6 +101,9 @@ class Sampler:
         over_lines: lines over which the temperature changes, at least two; None: over the characters.
         recall_all: whether a model that recalls goes back to long pieces of its own words too, as it does when it
             reads; see `charrnn.memory`.
+
+    Raises:
+        ConfigError: the prompt is empty.
     """
 
     model: SamplingModel
@@ -110,8 +114,18 @@ class Sampler:
     over_lines: int | None = None
     recall_all: bool = False
 
+    def __post_init__(self) -> None:
+        if not len(self.prompt):
+            raise ConfigError("the prompt is empty; it must have one id at least, such as that of a line feed")
+
     def course(self, length: int | None) -> Course:
-        """The way of one sample that is to be of so many characters; None for no end."""
+        """The way of one sample that is to be of so many characters; None for no end.
+
+        Raises:
+            ConfigError: the length is negative.
+        """
+        if length is not None and length < 0:
+            raise ConfigError(f"the length is {length}; it must be at least 0, or None for no end")
         return Course(length, self.over_lines)
 
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
