@@ -110,7 +110,7 @@ def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(in
     assert result["text"] == "the held-out end of words.txt"
     assert (result["characters"], result["units"]) == (2000, 5 * 48)
     found = {one["feature"]: one for one in result["found"]}
-    assert abs(found["after a line feed"]["effect"]) > 0.3
+    assert abs(found["line feed"]["effect"]) > 0.3
     assert all(one["p"] <= 0.05 for one in result["found"])
     effects = [abs(one["effect"]) for one in result["found"]]
     assert effects == sorted(effects, reverse=True)

@@ -13,7 +13,7 @@ def values(text, name):
     [
         ("position in line", "ab\nc\n\n", [1, 2, 0, 1, 0, 0]),
         ("characters left in line", "ab\nc\nde", [1, 0, 1, 0, 2, 1, 0]),
-        ("after a line feed", "ab\nc", [0, 0, 1, 0]),
+        ("line feed", "ab\nc", [0, 0, 1, 0]),
         ("indentation", "  a b\n\t c", [1, 2, 2, 2, 2, 0, 1, 2, 2]),
         ("line in capitals so far", "AB: c\n1D", [1, 1, 1, 1, 0, 0, 0, 1]),
         ("word start", "ab 1c'd", [1, 0, 0, 1, 0, 0, 0]),
@@ -26,7 +26,7 @@ def values(text, name):
         ("vowel", "abéуY", [1, 0, 1, 1, 1]),
         ("vowel", "Йой, ёжік", [0, 1, 0, 0, 0, 1, 0, 1, 0]),
         ("vowel", "øsłæ", [1, 0, 0, 1]),
-        ("space", "a \n", [0, 1, 1]),
+        ("white space", "a \n", [0, 1, 1]),
         ("punctuation", "a,+", [0, 1, 1]),
         ("inside quotes", 'a"b"c', [0, 1, 1, 0, 0]),
         ("inside quotes", "“a” «b»", [1, 1, 0, 0, 1, 1, 0]),

@@ -439,7 +439,7 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     counts = subject.contents.corpus.counts
     assert (len(shown["characters"]), shown["all"]) == (7, len(counts))
     assert shown["characters"][0]["char"] == subject.contents.encoder.spelled[counts.index(max(counts))]
-    assert {one["kind"] for one in shown["characters"]} <= {"vowel", "letter", "space", "capital"}
+    assert {one["kind"] for one in shown["characters"]} <= {"vowel", "letter", "white space", "capital"}
     gates = webpage._gates(webpage.Watched(subject, webpage.Piece("Tin sole", "x", 8)))
     assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3
     monkeypatch.setattr(webpage, "MOST_EVALUATIONS", 4)

@@ -58,7 +58,7 @@ def name_character(character: str) -> str:
 
 def kind_of(character: str) -> str:
     """The one kind that a character is of: a vowel, another small letter, a capital, a digit, and so on."""
-    order = ("capital", "vowel", "letter", "digit", "space", "punctuation")
+    order = ("capital", "vowel", "letter", "digit", "white space", "punctuation")
     return next((name for name in order if _KINDS[name](character)), OTHER)
 
 
@@ -75,7 +75,7 @@ _KINDS: dict[str, Callable[[str], bool]] = {
     "digit": str.isdigit,
     "letter": str.isalpha,
     "vowel": _is_vowel,
-    "space": str.isspace,
+    "white space": str.isspace,
     "punctuation": _is_punctuation,
 }
 
@@ -100,7 +100,7 @@ def _line_features(text: str) -> dict[str, Values]:
     return {
         "position in line": np.array(position, dtype=np.float32),
         "characters left in line": _distance_ahead(ends),
-        "after a line feed": ends.astype(np.float32),
+        "line feed": ends.astype(np.float32),
         "indentation": np.array(indentation, dtype=np.float32),
         "line in capitals so far": np.array(capitals, dtype=np.float32),
     }

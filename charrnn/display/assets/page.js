@@ -227,7 +227,7 @@ function gradients() {
                                            measured(row.loss, row.error, Math.LN2)]), [0, 1, 2]);
 }
 
-const KINDS = { vowel: "first", letter: "second", capital: "third", digit: "fourth", punctuation: "fifth", space: "sixth", other: "ink" };
+const KINDS = { vowel: "first", letter: "second", capital: "third", digit: "fourth", punctuation: "fifth", "white space": "sixth", other: "ink" };
 
 function embeddings() {
   const view = data.embeddings;
