@@ -263,7 +263,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a loss that explodes, training returns",
         f"the best weights at {IN_WORDS[RECOVERY_SHARE]} the learning rate",
         f"after the {IN_WORDS[RECOVERIES, 'th']} time without a new best",
-        f"short pieces of its own words, fewer than {IN_WORDS[memory.LONG]} characters",
+        f"where the last {IN_WORDS[memory.LONG]} characters stood in what it wrote before, it recalls nothing",
         f"the same for a file, or `-`: the first {MAX_VIEWED:,} characters of it",
         f"as far as the largest of them can be watched, at most {MAX_VIEWED:,} characters",
         f"of a file the first {MAX_JUDGED:,} characters are looked for",

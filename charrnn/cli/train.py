@@ -113,7 +113,9 @@ def train(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help=f"Learning rate: rises over --warmup-steps, then falls. {CHOSEN}", **UNSAID),
+        typer.Option(
+            help=f"Learning rate: rises over --warmup-steps; falls from the first step on. {CHOSEN}", **UNSAID
+        ),
     ] = None,
     warmup_steps: Annotated[
         int | None,
