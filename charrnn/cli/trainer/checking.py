@@ -128,6 +128,17 @@ def _told_of_both_ways(request: Request, init_from: str) -> str:
 def _check_path(request: Request) -> None:
     """Refuse a checkpoint, or a log, that must not be written where it is to go, or cannot be."""
     path = request.path
+    _require_usable_name(path)
+    if path.exists():
+        _check_replaced(path, request)
+    if request.log is not None:
+        _check_log(Path(request.log), request)
+    _check_folder(path, request)
+    _try_to_write(path)
+
+
+def _require_usable_name(path: Path) -> None:
+    """Refuse a name that no file can have, and a folder's."""
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()
@@ -136,37 +147,22 @@ def _check_path(request: Request) -> None:
         raise OutputError(f"{path}: cannot be written ({reason}); give another file with --out") from None
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give a file with --out")
-    if path.exists() and not path.is_file():
+
+
+def _check_replaced(path: Path, request: Request) -> None:
+    """Refuse what lies there where it is no checkpoint, or no flag lets it be replaced."""
+    if not path.is_file():
         raise OutputError(f"{path}: is not a regular file; give another with --out")
-    if path.exists() and any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
+    if any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
-    if path.exists() and not request.may_replace:
+    if not request.may_replace:
         ways = ["continue it with --resume"] if request.init_from is None else []
         ways += ["replace it with --overwrite"]
         raise OutputError(f"{path}: exists; {', '.join(ways)}, or choose another file with --out")
-    if path.exists() and request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
+    if request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
         raise OutputError(
             f"{path}: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another --out"
         )
-    if request.log is not None:
-        _check_log(Path(request.log), request)
-    folder = folder_of(path)
-    require_folder(path, "--out")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
-    if path.exists() and _is_replaced_by_owner_alone(path, folder):
-        way = f"go on in another file with --resume-from {as_typed(str(path))} and" if request.is_in_place else None
-        raise OutputError(
-            f"{path}: cannot be replaced (another user's, in a folder where only its owner may); "
-            f"{way or 'give another file with'} --out"
-        )
-    _try_to_write(path)
-
-
-def _is_replaced_by_owner_alone(path: Path, folder: Path) -> bool:
-    """Whether a file is another user's and its folder sticky, as /tmp is; no folder of Windows' is."""
-    there, around = path.stat(), folder.stat()
-    return bool(around.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, there.st_uid, around.st_uid)
 
 
 def _check_log(log: Path, request: Request) -> None:
@@ -189,6 +185,26 @@ def _is_pipe(path: str) -> bool:
         return stat.S_ISFIFO(os.stat(path).st_mode)
     except (OSError, ValueError):  # nothing there, or no name at all, which whoever opens it tells
         return False
+
+
+def _check_folder(path: Path, request: Request) -> None:
+    """Refuse a folder that is not there, or where this user may not write, or not replace what lies there."""
+    folder = folder_of(path)
+    require_folder(path, "--out")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
+    if path.exists() and _is_replaced_by_owner_alone(path, folder):
+        way = f"go on in another file with --resume-from {as_typed(str(path))} and" if request.is_in_place else None
+        raise OutputError(
+            f"{path}: cannot be replaced (another user's, in a folder where only its owner may); "
+            f"{way or 'give another file with'} --out"
+        )
+
+
+def _is_replaced_by_owner_alone(path: Path, folder: Path) -> bool:
+    """Whether a file is another user's and its folder sticky, as /tmp is; no folder of Windows' is."""
+    there, around = path.stat(), folder.stat()
+    return bool(around.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, there.st_uid, around.st_uid)
 
 
 def _try_to_write(path: Path) -> None:
