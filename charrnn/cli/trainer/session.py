@@ -11,10 +11,11 @@ from typing import Any
 import torch
 import typer
 
-from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings, warnings
+from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.log import TrainingLog, open_log
 from charrnn.cli.trainer.neighbours import Neighbours
+from charrnn.cli.trainer.remarks import warnings
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.room import refuse_full_memory

@@ -1,0 +1,173 @@
+"""What `charrnn train` says of its text: what it is, what became of it, and what may be wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from charrnn.cli.trainer.checking import is_made_by_training
+from charrnn.cli.trainer.launch import Launch
+from charrnn.escape import quoted
+from charrnn.text.cache import KEPT_DAYS
+from charrnn.text.corpus import Corpus
+from charrnn.text.decoding import SCRIPTS
+from charrnn.text.encoder import Ids
+from charrnn.text.options import CHARACTER
+from charrnn.text.places import count_lines
+from charrnn.text.splitting import count_known
+from charrnn.wording import describe_known, number_of
+
+MANY_CONTROLS = 0.05
+"""Share of a text above which C1 controls are no misread quotation marks: the encoding is another."""
+
+FEW, ENOUGH = 5_000, 100_000
+"""Characters to train on below which no style is learned, and those that are a good beginning; of what is held out a
+tenth of the former is needed to judge by."""
+
+FEW_LINES = 100
+"""Lines below which no style is learned, where each is a text of its own; of these `FEW` are a good beginning."""
+
+NAMED = 3
+"""Files left out that are named."""
+
+SEE = "; give one alone to see what is wrong with it"
+"""How to find out why a file was left out that is none of a training's."""
+
+
+def describe_corpus(launch: Launch) -> list[str]:
+    """Say what the text is, and what should be known of what became of it, one line each."""
+    corpus, run = launch.corpus, launch.run
+    lines = [
+        _describe_pieces(launch),
+        _told_of_cache(corpus),
+        _told_of_rare(corpus, is_fresh=not run.history),  # else its alphabet is of a text before, or has that in it
+        _told_of_known_lines(launch),
+    ]
+    if corpus.skipped:
+        why = f"no {corpus.options.encoding} text, damaged, unreadable, a link to nothing or made by a training"
+        is_made = all(is_made_by_training(Path(name)) for name in corpus.skipped)
+        lines.append(_left_out(corpus.skipped, why, mend="" if is_made else SEE))
+    if not run.history:  # else it goes on, or begins with weights that have learned from another text
+        lines += _too_little(corpus, launch.pieces)
+    if not run.step:  # else it was told when the run began, and what mends it would be refused now
+        lines.append(corpus.told_of_patterns)
+        lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
+    return list(filter(None, lines))
+
+
+def warnings(launch: Launch) -> list[str]:
+    """Say of the text what should be known where nothing else is announced, one line each."""
+    corpus = launch.corpus
+    return list(filter(None, [_unread(corpus), "" if launch.run.step else _told_of_utf8(corpus)]))
+
+
+def _describe_pieces(launch: Launch) -> str:
+    corpus, run = launch.corpus, launch.run
+    training, held_out = map(len, launch.pieces)
+    evaluated = run.config.num_evaluated(len(run.val_ids))
+    files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
+    which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
+    which = f"{held_out:,} in lines from all over it" if run.config.val_spread else which
+    some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
+    return (
+        f"{quoted(corpus.name)}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
+        f"{training:,} to train on, {which} held out{some}"
+    )
+
+
+def _told_of_cache(corpus: Corpus) -> str:
+    if not isinstance(corpus.ids, np.memmap):
+        return ""
+    return (
+        f"kept encoded in {quoted(os.path.dirname(str(corpus.ids.filename)))}, {corpus.ids.nbytes / 1e6:,.0f} MB, for "
+        f"{KEPT_DAYS} days after its last use; --no-cache holds it in memory"
+    )
+
+
+def _told_of_rare(corpus: Corpus, *, is_fresh: bool) -> str:
+    """How many characters have no id of their own; nothing where all have."""
+    if not (corpus.encoder.has_unknown and corpus.counts[-1]):
+        return ""
+    rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])
+    why = "too rare to be learned" if is_fresh else "too rare or new to the model"
+    flags = "; --min-count and --max-vocab decide" if is_fresh else ""
+    return (
+        f"{number_of(rare, corpus.options.unit)} {why} ({corpus.counts[-1] / len(corpus.ids):.2%} of the text) "
+        f"share one id, which is never written{flags}"
+    )
+
+
+def _told_of_known_lines(launch: Launch) -> str:
+    """How many lines that are held out are learned from too; nothing where none are, or lines are no texts."""
+    corpus = launch.corpus
+    known = describe_known(*count_known(*launch.pieces, corpus.encoder)) if corpus.line_feed is not None else ""
+    mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
+    return f"{known}; {mend}" if known else ""
+
+
+def _unread(corpus: Corpus) -> str:
+    """Name the files of folders that were left out and are none of a training's; nothing where there are none."""
+    names = [name for name in corpus.skipped if not is_made_by_training(Path(name))]
+    return (
+        _left_out(names, f"no {corpus.options.encoding} text, damaged, unreadable or a link to nothing", mend=SEE)
+        if names
+        else ""
+    )
+
+
+def _left_out(names: Sequence[str], why: str, *, mend: str) -> str:
+    named = ", ".join(map(quoted, names[:NAMED]))
+    more = ", ... (--json names all)" if len(names) > NAMED else ""
+    return f"{number_of(len(names), 'file')} left out, {why}: {named}{more}{mend}"
+
+
+def _too_little(corpus: Corpus, pieces: tuple[Ids, Ids]) -> list[str]:
+    """What to know of a text that is too short."""
+    sizes, unit, few, enough = [*map(len, pieces)], corpus.options.unit, FEW, ENOUGH
+    if corpus.line_feed is not None and sizes[0] < ENOUGH:
+        sizes, unit, few, enough = [count_lines(piece, corpus.line_feed) for piece in pieces], "line", FEW_LINES, FEW
+    training, held_out = sizes
+    if training >= few:
+        return []
+    judged = f", and {held_out:,} held out too few to judge by" if 10 * held_out < few else ""
+    are = "is" if training == 1 else "are"
+    return [f"{number_of(training, unit)} {are} too few to learn a style from{judged}; {enough:,} are a good beginning"]
+
+
+def _doubts(corpus: Corpus) -> list[str]:
+    """Characters that seldom belong in a text, and what may have brought them there."""
+
+    def times(characters: str) -> int:
+        return sum(corpus.counts[corpus.encoder.characters.index(c)] for c in characters if c in corpus.encoder)
+
+    lines = [_told_of_utf8(corpus)]
+    if returns := times("\r"):
+        lines.append(f"{number_of(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
+    if nulls := times("\0"):
+        lines.append(
+            f"{number_of(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
+        )
+    if controls := times("".join(map(chr, range(0x80, 0xA0)))):
+        share = controls / len(corpus.ids)
+        told = "where these should be quotation marks and dashes, --encoding windows-1252 reads them as such"
+        if share > MANY_CONTROLS:
+            told = (
+                f"{share:.0%} of the text, whose --encoding is probably another, such as utf-8, windows-1252, {SCRIPTS}"
+            )
+        lines.append(f"{number_of(controls, 'control character')} of U+0080 to U+009F kept; {told}")
+    if escapes := times("\x1b"):
+        told = "where ESC $ and ESC ( stand, --encoding iso2022_jp reads Japanese"
+        lines.append(f"{number_of(escapes, 'escape character')} kept, of a terminal's colours as a rule; {told}")
+    return lines
+
+
+def _told_of_utf8(corpus: Corpus) -> str:
+    """Name the texts that are valid UTF-8 and are read in another encoding, which may be a model's; empty without."""
+    if not corpus.misread:
+        return ""
+    name, *others = corpus.misread
+    named = f"{quoted(name)} and {number_of(len(others), 'other text')} are" if others else f"{quoted(name)}: is"
+    return f"{named} valid UTF-8, and read as {corpus.options.encoding}; give --encoding utf-8 if that is what is meant"
