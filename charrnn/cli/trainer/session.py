@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import torch
 import typer
@@ -19,24 +18,22 @@ from charrnn.cli.trainer.remarks import warnings
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.room import refuse_full_memory
-from charrnn.cli.trainer.saving import NoSaver, Saver, check_space, provenance
+from charrnn.cli.trainer.saves import Saves
+from charrnn.cli.trainer.saving import check_space
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import has_viewer, waiting
 from charrnn.display.plain import Display, JsonDisplay, JsonWarnings, MuteDisplay, PlainDisplay, report_fields
-from charrnn.errors import DivergenceError, LostRankError, SaveError
+from charrnn.errors import DivergenceError, LostRankError
 from charrnn.generation.unprompted import write_sample
 from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
-from charrnn.storage.origin import CorpusFacts
 from charrnn.text.corpus import Corpus
-from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
 from charrnn.training.loop import REWIND_AFTER, train
 from charrnn.training.ranks import Ranks
-from charrnn.training.recovery import ensure_finite, restore_best, take_trouble
-from charrnn.training.run import FINISH_SECONDS
+from charrnn.training.recovery import take_trouble
 from charrnn.training.torchrun import read_place
 
 SAMPLE_LENGTH = 240
@@ -84,18 +81,14 @@ class Session:
 
     def __init__(self, request: Request, launch: Launch, display: Display) -> None:
         self._run = run = launch.run
-        self._request = request
-        self._corpus, self._origin = launch.corpus, launch.origin
+        self._request, self._corpus = request, launch.corpus
         self._ranks = run.ranks
         self._display = display
         self._keeper, self._plan = launch.keeper, launch.plan
-        self._saver = NoSaver()
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._log = open_log(request, launch.origin, run.step, display.warn)
-            then = (lambda: None) if self._log is None else self._log.settle
-            self._saver = Saver(request.path, request.options["save_every"], display.warn, then)
-        self._saver.saved_step = run.step or None if request.is_in_place else None
+        self._saves = Saves(request, launch, self._log, display)
         self._wanted_precision = launch.wanted_precision
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations = 0
@@ -113,144 +106,50 @@ class Session:
             LostRankError, TooLargeError: another process of this training is gone, or memory ran out after a save.
             typer.Exit: a signal asked for it, and the checkpoint is saved.
         """
+        self._begin()
+        signals.under_way = True
+        try:
+            if self._run.step and self._saves.saved_step is None and not self._run.finished:
+                self._saves.save_first()  # a branch: its file says its name before its log does
+            for report in train(self._run, self._request.options["report_every"]):
+                self._handle(report)
+                self._adapt(report)
+                self._obey(signals, is_over=report.is_last)
+        except DivergenceError as error:
+            self._warn_of(take_trouble(self._run))
+            raise DivergenceError(f"{error}{self._saves.keep_the_best()}") from None
+        except (MemoryError, RuntimeError) as error:
+            self._warn_of(self._saves.finish())
+            if trouble := self._ranks.peer_failure(error):
+                raise LostRankError(f"{trouble}; {self._saves.what_is_kept()}") from None
+            if self._saves.saved_step is not None:
+                refuse_full_memory(error, self._saves.what_is_kept())
+            raise
+
+    def _begin(self) -> None:
+        """Say what is to be known before the first step; save a finished run that comes from another file."""
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
         if self._run.finished:
-            if self._saver.saved_step is None:  # it comes from another file
-                self._save_at_the_end("the training was done before")
+            if self._saves.saved_step is None:  # it comes from another file
+                self._saves.save_at_the_end("the training was done before")
             self._display.finished(self._run.step)
-        signals.under_way = True
-        try:
-            if self._run.step and self._saver.saved_step is None and not self._run.finished:
-                self._save()  # a branch: its file says its name before its log does
-                self._saver.wait()
-                self._let_know(False)
-            for report in train(self._run, self._request.options["report_every"]):
-                self._handle(report)
-                if not report.is_last and self._keeper.look(self._run.model):
-                    settle_precision_again(self._run, self._wanted_precision, self._precisions)
-                for told in (self._tell_of_rewind(report), self._keeper.tell(), self._plan.review(self._run, report)):
-                    if told:
-                        self._display.note(told)
-                save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
-                if save_wanted:
-                    signals.save_wanted = False
-                    self._save_now()
-                if received and not report.is_last:
-                    self._stop(int(received))
-        except DivergenceError as error:
-            self._warn_of(take_trouble(self._run))
-            raise DivergenceError(f"{error}{self._keep_the_best()}") from None
-        except (MemoryError, RuntimeError) as error:
-            self._saver.wait(is_last=True)  # a save under way would be lost with the process
-            self._warn_of(self._saver.failure)
-            if trouble := self._ranks.peer_failure(error):
-                raise LostRankError(f"{trouble}; {self._what_is_kept()}") from None
-            if self._saver.saved_step is not None:
-                refuse_full_memory(error, self._what_is_kept())
-            raise
 
     def _handle(self, report: Report) -> None:
+        """Log a report, save when it is time, and show it."""
         self._warn_of(report.trouble)
         if self._log is not None:
             self._log.write(report_fields(report) | ({"job": self._job} if self._job else {}))
         if report.is_last:
-            self._save_at_the_end("the training is done")
-        elif self._let_know(self._saver.is_due(evaluated=report.val_loss is not None)):
-            self._save()
-        self._saver.poll()
+            self._saves.save_at_the_end("the training is done")
+        else:
+            self._saves.save_if_due(evaluated=report.val_loss is not None)
         if report.val_loss is not None:
             self._evaluations += 1
             is_wanted = self._sample_every and self._evaluations % self._sample_every == 0
             spent = self._show_sample(report.step) if self._display.shows_samples and is_wanted else 0.0
             self._run.pace.seconds += self._ranks.all_reduce_max(spent)[0]  # all decide alike when to evaluate next
         self._display.update(report)
-
-    def _warn_of(self, trouble: str) -> None:
-        for line in trouble.splitlines():
-            self._display.warn(line)
-
-    def _tell_of_rewind(self, report: Report) -> str:
-        """Say that training has gone back to its best weights, if it has just now; nothing where it ends."""
-        if report.is_last or report.rewinds == self._rewinds:
-            return ""
-        self._rewinds = report.rewinds
-        return (
-            f"no gain in {REWIND_AFTER} evaluations: back to the weights of step {report.best_step:,}, with a lower "
-            "learning rate"
-        )
-
-    def _save(self) -> None:
-        """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
-        ensure_finite(self._run)
-        training = self._run.state_dict()
-        self._saver.save(lambda: self._snapshot(training), self._run.step)
-        (seconds,) = self._ranks.all_reduce_max(self._saver.seconds)
-        self._run.finish_seconds = FINISH_SECONDS + seconds
-
-    def _keep_the_best(self) -> str:
-        """Save the best weights, where what is saved is older than they are; tell what the file holds then."""
-        best = self._run.best
-        if best is None:
-            return ""
-        failed, saved_step = self._last_save_failed(), self._saver.saved_step
-        if failed or saved_step is None or saved_step < best.step:
-            restore_best(self._run)
-            self._save()
-        if self._last_save_failed():
-            return f", and the best weights could not be saved: {self._saver.failure}".removesuffix(": ")
-        return f"; {self._request.path} keeps the best so far"
-
-    def _last_save_failed(self) -> bool:
-        """Wait for it, and let all ranks know."""
-        self._saver.wait(is_last=True)
-        return self._let_know(bool(self._saver.failure))
-
-    def _let_know(self, answer: bool) -> bool:
-        """Whether any rank says yes; all learn with it of which step the checkpoint is."""
-        known = self._saver.saved_step
-        found, step = self._ranks.all_reduce_max(answer, -1 if known is None else known)
-        self._saver.saved_step = None if step < 0 else int(step)
-        return bool(found)
-
-    def _what_is_kept(self) -> str:
-        if self._saver.saved_step is None:
-            return "nothing was saved before"
-        return f"{self._request.path} is as it was after step {self._saver.saved_step:,}; go on with --resume"
-
-    def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
-        run, corpus = self._run, self._corpus
-        return checkpoint.snapshot(
-            model=run.model.config,
-            encoder=corpus.encoder,
-            text=corpus.options,
-            weights=run.best_weights or run.model.state_dict(),
-            weights_stay=bool(run.best_weights),
-            history=run.history,
-            corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
-            origin=self._origin,
-            made=provenance(self._ranks.launches),
-            training=training,
-        )
-
-    def _save_now(self) -> None:
-        """Save and say so: whoever asked wants to use the file."""
-        self._save()
-        self._saver.wait()
-        if not self._saver.failure:
-            self._display.note(f"saved after step {self._run.step:,}")
-
-    def _save_at_the_end(self, what: str) -> None:
-        self._save()
-        self._saver.wait(is_last=True)
-        failed, lost = self._saver.failure, "" if self._log is None else self._log.lost
-        # All wait for the one that saves, which torchrun would end 30 seconds after the others, and fail with it.
-        (some_failed,) = self._ranks.all_reduce_max(bool(failed or lost))
-        if some_failed and lost and not failed:
-            raise SaveError(f"{what} and saved as {self._request.path}, but {lost}")
-        if some_failed:
-            told = "; ".join(filter(None, [failed, lost])) or "the first process could not save it"
-            raise SaveError(f"{what}, but {told}; {self._what_is_kept()}")
 
     def _show_sample(self, step: int) -> float:
         """Show what the model writes; give the seconds that it took, which are no training."""
@@ -268,14 +167,45 @@ class Session:
         engine = build_engine(self._run.model.config, sampling_weights(weights, encoder), self._corpus.line_feed)
         return write_sample(engine, encoder, self._corpus.counts, SAMPLE_LENGTH, seed=seed)
 
+    def _adapt(self, report: Report) -> None:
+        """Fit threads, precision and plan to how fast it goes now; note what has changed."""
+        if not report.is_last and self._keeper.look(self._run.model):
+            settle_precision_again(self._run, self._wanted_precision, self._precisions)
+        for told in (self._tell_of_rewind(report), self._keeper.tell(), self._plan.review(self._run, report)):
+            if told:
+                self._display.note(told)
+
+    def _tell_of_rewind(self, report: Report) -> str:
+        """Say that training has gone back to its best weights, if it has just now; nothing where it ends."""
+        if report.is_last or report.rewinds == self._rewinds:
+            return ""
+        self._rewinds = report.rewinds
+        return (
+            f"no gain in {REWIND_AFTER} evaluations: back to the weights of step {report.best_step:,}, with a lower "
+            "learning rate"
+        )
+
+    def _obey(self, signals: TrainingSignals, *, is_over: bool) -> None:
+        """Save or stop, if a signal to any rank asks for it."""
+        save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
+        if save_wanted:
+            signals.save_wanted = False
+            self._saves.save_now()
+        if received and not is_over:
+            self._stop(int(received))
+
     def _stop(self, signal_number: int) -> None:
-        self._save_at_the_end(f"stopped after step {self._run.step:,}")
+        self._saves.save_at_the_end(f"stopped after step {self._run.step:,}")
         self._display.interrupted(self._run.step)
         self._display.close()  # so that what follows stands below it
         if self._ranks.is_first and self._request.speaks_plainly:
             again = self._request.again(self._ranks.world_size)
             self._display.write(f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
+
+    def _warn_of(self, trouble: str) -> None:
+        for line in trouble.splitlines():
+            self._display.warn(line)
 
 
 def _make_display(request: Request, unit: str, ranks: Ranks, signals: TrainingSignals) -> Display:

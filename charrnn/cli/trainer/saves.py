@@ -1,0 +1,145 @@
+"""The checkpoint of a training under way: when it is saved, what it holds and what a bad end leaves of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from charrnn.cli.trainer.launch import Launch
+from charrnn.cli.trainer.log import TrainingLog
+from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.saving import NoSaver, Saver, provenance
+from charrnn.display.plain import Display
+from charrnn.errors import SaveError
+from charrnn.storage.origin import CorpusFacts
+from charrnn.training import checkpoint
+from charrnn.training.recovery import ensure_finite, restore_best
+from charrnn.training.run import FINISH_SECONDS
+
+
+class Saves:
+    """Saves a run, and tells what its file holds.
+
+    Of several processes each has one, and all go through it alike; the first alone writes.
+
+    Args:
+        request: with the path of the checkpoint.
+        launch: the run, and what is saved with it.
+        log: the run's, if this process writes one; each save settles it.
+        display: told of saves that fail, and of those that were asked for.
+    """
+
+    def __init__(self, request: Request, launch: Launch, log: TrainingLog | None, display: Display) -> None:
+        self._run, self._ranks = launch.run, launch.run.ranks
+        self._corpus, self._origin = launch.corpus, launch.origin
+        self._path, self._log, self._display = request.path, log, display
+        self._saver = NoSaver()
+        if self._ranks.is_first:
+            then = (lambda: None) if log is None else log.settle
+            self._saver = Saver(request.path, request.options["save_every"], display.warn, then)
+        self._saver.saved_step = self._run.step or None if request.is_in_place else None
+
+    @property
+    def saved_step(self) -> int | None:
+        """The step of the checkpoint on disk, as far as this process knows; None if nothing was saved."""
+        return self._saver.saved_step
+
+    def save_first(self) -> None:
+        """Save a branch before its first step, and let all ranks know."""
+        self._save()
+        self._saver.wait()
+        self._let_know(False)
+
+    def save_if_due(self, *, evaluated: bool) -> None:
+        """Begin to save, if any rank finds that it is time, and take note of a save that is done.
+
+        Args:
+            evaluated: whether an evaluation has just been made.
+        """
+        if self._let_know(self._saver.is_due(evaluated=evaluated)):
+            self._save()
+        self._saver.poll()
+
+    def save_now(self) -> None:
+        """Save and say so: whoever asked wants to use the file."""
+        self._save()
+        self._saver.wait()
+        if not self._saver.failure:
+            self._display.note(f"saved after step {self._run.step:,}")
+
+    def save_at_the_end(self, what: str) -> None:
+        """Save for the last time.
+
+        Args:
+            what: why no more follow, in words.
+
+        Raises:
+            SaveError: this save failed, or the log has lost lines.
+        """
+        self._save()
+        self._saver.wait(is_last=True)
+        failed, lost = self._saver.failure, "" if self._log is None else self._log.lost
+        # All wait for the one that saves, which torchrun would end 30 seconds after the others, and fail with it.
+        (some_failed,) = self._ranks.all_reduce_max(bool(failed or lost))
+        if some_failed and lost and not failed:
+            raise SaveError(f"{what} and saved as {self._path}, but {lost}")
+        if some_failed:
+            told = "; ".join(filter(None, [failed, lost])) or "the first process could not save it"
+            raise SaveError(f"{what}, but {told}; {self.what_is_kept()}")
+
+    def keep_the_best(self) -> str:
+        """Save the best weights, where what is saved is older than they are; tell what the file holds then."""
+        best = self._run.best
+        if best is None:
+            return ""
+        failed, saved_step = self._last_save_failed(), self._saver.saved_step
+        if failed or saved_step is None or saved_step < best.step:
+            restore_best(self._run)
+            self._save()
+        if self._last_save_failed():
+            return f", and the best weights could not be saved: {self._saver.failure}".removesuffix(": ")
+        return f"; {self._path} keeps the best so far"
+
+    def finish(self) -> str:
+        """Wait for a save under way, which would be lost with the process; tell why it failed, if it did."""
+        self._saver.wait(is_last=True)
+        return self._saver.failure
+
+    def what_is_kept(self) -> str:
+        """Say what the file holds."""
+        if self._saver.saved_step is None:
+            return "nothing was saved before"
+        return f"{self._path} is as it was after step {self._saver.saved_step:,}; go on with --resume"
+
+    def _save(self) -> None:
+        """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
+        ensure_finite(self._run)
+        training = self._run.state_dict()
+        self._saver.save(lambda: self._snapshot(training), self._run.step)
+        (seconds,) = self._ranks.all_reduce_max(self._saver.seconds)
+        self._run.finish_seconds = FINISH_SECONDS + seconds
+
+    def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
+        run, corpus = self._run, self._corpus
+        return checkpoint.snapshot(
+            model=run.model.config,
+            encoder=corpus.encoder,
+            text=corpus.options,
+            weights=run.best_weights or run.model.state_dict(),
+            weights_stay=bool(run.best_weights),
+            history=run.history,
+            corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
+            origin=self._origin,
+            made=provenance(self._ranks.launches),
+            training=training,
+        )
+
+    def _last_save_failed(self) -> bool:
+        """Wait for it, and let all ranks know."""
+        return self._let_know(bool(self.finish()))
+
+    def _let_know(self, answer: bool) -> bool:
+        """Whether any rank says yes; all learn with it of which step the checkpoint is."""
+        known = self._saver.saved_step
+        found, step = self._ranks.all_reduce_max(answer, -1 if known is None else known)
+        self._saver.saved_step = None if step < 0 else int(step)
+        return bool(found)
