@@ -424,6 +424,30 @@ def test_closed_streams_break_nothing(text):
     assert text.with_name("verse.pt").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "stream"),
+    [
+        ("sample verse.pt --length 9 --quiet >&-", "output"),
+        ("inspect verse.pt --score verse.txt --by line >&-", "output"),
+        ("inspect verse.pt --json >&-", "output"),
+        ("--version >&-", "output"),
+        ("inspect verse.pt --score - --by line <&-", "input"),
+        ("inspect verse.pt --score - <&-", "input"),
+        ("sample verse.pt --prompt - <&-", "input"),
+        ("sample verse.pt --interactive <&-", "input"),
+    ],
+)
+def test_who_needs_a_stream_that_is_closed_says_so(charrnn, text, command, stream):
+    charrnn("train", "verse.txt", *SMALL, "--max-steps", 3)
+    command = f"{sys.executable} -m charrnn {command}"
+    result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, text=True, timeout=120)
+    assert (result.returncode > 0, result.stdout) == (True, "")
+    *_, told = result.stderr.splitlines()
+    assert told.startswith(f"charrnn: standard {stream}: ")
+    assert "Bad file descriptor" in told
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_one_line(charrnn, text):
     result = charrnn("train", "verse.txt", "--device", "cuda")

@@ -149,8 +149,8 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
             raise typer.Exit(0) from None
         if is_out_of_memory(error):
             _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
-        where = f"{error.filename or 'standard output'}: " if error.filename or error.errno in FULL else ""
-        _leave(f"{where}{error.strerror or error}", 1, ctx)
+        where = error.filename or _stream_of(error)
+        _leave(f"{where}{': ' if where else ''}{error.strerror or error}", 1, ctx)
     except (MemoryError, RuntimeError, ImportError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             _leave("PyTorch is needed here and is not installed; run `pip install .` in a clone of charrnn", 1, ctx)
@@ -159,6 +159,13 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
+
+
+def _stream_of(error: OSError) -> str:
+    """The stream that an error comes from which names no file; empty where it may be another."""
+    if error.errno == errno.EBADF and sys.__stdin__ is None:
+        return "standard input"
+    return "standard output" if error.errno in (*FULL, errno.EBADF) else ""
 
 
 def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
@@ -210,7 +217,7 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"charrnn {__version__}")
+        print(f"charrnn {__version__}", flush=True)
         raise typer.Exit
 
 
@@ -226,12 +233,13 @@ def _root(
 def _prepare_streams() -> None:
     """Make all three streams be there and whole, and text on them be UTF-8 whatever the locale says.
 
+    Where the caller has closed one, as a daemon's are, messages go nowhere, but who needs its data gets an error.
+
     Bytes of a file name that are not UTF-8 pass through stdout unaltered, so that the path it prints is the path.
     """
     _wait_for_streams()
-    if sys.stdin is None:  # closed by the caller, as a daemon's are
-        sys.stdin = open(os.devnull)  # noqa: SIM115
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stdin = sys.stdin or open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.stdout, sys.stderr = map(_buffered, (sys.stdout, sys.stderr))
     if isinstance(sys.stdin, io.TextIOWrapper):

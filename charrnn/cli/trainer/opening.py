@@ -46,7 +46,7 @@ def run_training(request: Request) -> None:
         except (KeyboardInterrupt, SystemExit):
             signals.tell_unsaved()
             raise
-    if ranks.is_first:
+    if ranks.is_first and sys.__stdout__ is not None:  # else nobody wants to know
         try:
             print(request.printed, flush=True)
         except OSError as error:
