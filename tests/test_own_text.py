@@ -17,7 +17,7 @@ from charrnn.display.card import card
 from charrnn.errors import ConfigError, CorpusError, ForeignTextError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
-from charrnn.text import corpus
+from charrnn.text import corpus, documents
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import ReadOptions
 from charrnn.text.encoder import CharEncoder
@@ -84,6 +84,18 @@ def test_of_a_log_that_has_grown_since_what_was_learned_from_is_read(contents, t
     (tmp_path / "words.txt").write_bytes(b"A" + text)
     monkeypatch.setattr(own_text, "read_corpus", None)
     assert find_text(contents, "words.pt") is None
+
+
+@pytest.mark.parametrize("given", [None, "words.txt"])
+def test_the_beginning_of_a_log_that_has_grown_is_looked_at_once_before_it_is_read(
+    contents, trained, tmp_path, monkeypatch, given
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes() + b"a line more\n")
+    looked_at, real = [], documents._hash
+    monkeypatch.setattr(documents, "_hash", lambda *arguments: looked_at.append(arguments) or real(*arguments))
+    assert find_text(contents, "words.pt", given) is not None
+    assert looked_at == [("words.txt", 20_000)]
 
 
 def test_a_text_that_is_given_is_found_whatever_lies_by_now_where_one_was_held_out(contents, trained, tmp_path):

@@ -55,33 +55,9 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     Raises:
         CorpusError: the given file cannot be read, or is another text.
     """
-    val_texts = _val_texts(checkpoint, checkpoint_path)
     if given is not None:
-        corpus = None
-        cache = _cache(checkpoint) if os.path.isfile(given) else None  # a pipe can be read once
-        if val_texts and os.path.isfile(given):
-            with contextlib.suppress(CorpusError):  # what lies there may be another by now
-                corpus = _read([given], val_texts, checkpoint, cache)
-        corpus = corpus or _read([given], (), checkpoint, cache)
-        if corpus is None:
-            was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)
-            what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
-            raise CorpusError(
-                f"{given}: is not the text that {name_of(checkpoint_path)} learned from, which is "
-                f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
-            )
-        return _split(checkpoint, corpus, given)
-    if checkpoint.corpus.bytes > LARGEST_SOUGHT:
-        return None
-    several = _named_together(checkpoint)
-    for paths in (*([str(path)] for path in _places(checkpoint, checkpoint_path)), *([several] if several else [])):
-        with contextlib.suppress(CorpusError):  # unreadable: not it
-            if _have_size([*paths, *val_texts], checkpoint):
-                corpus = _read(paths, val_texts, checkpoint)
-                if corpus is not None:
-                    more = f" and {len(paths) - 1} more" if paths[1:] else ""
-                    return _split(checkpoint, corpus, paths[0] + more)
-    return None
+        return _given_text(checkpoint, checkpoint_path, given)
+    return _sought_text(checkpoint, checkpoint_path)
 
 
 def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
@@ -102,17 +78,65 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
     return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
 
 
+def _given_text(checkpoint: Checkpoint, checkpoint_path: str, given: str) -> FoundText:
+    """The text where the user says that it is; what was held out by name lies where it was, or stands in it too."""
+    val_texts, is_file = _val_texts(checkpoint, checkpoint_path), os.path.isfile(given)
+    cache = _cache(checkpoint) if is_file else None  # a pipe can be read once
+    corpus = None
+    if val_texts and is_file:
+        with contextlib.suppress(CorpusError):  # what lies there may be another by now
+            corpus = _read([given], val_texts, checkpoint, cache=cache)
+    corpus = corpus or _read([given], (), checkpoint, has_grown=_has_grown([given], checkpoint), cache=cache)
+    if corpus is None:
+        was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)
+        what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
+        raise CorpusError(
+            f"{given}: is not the text that {name_of(checkpoint_path)} learned from, which is "
+            f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
+        )
+    return _split(checkpoint, corpus, given)
+
+
+def _sought_text(checkpoint: Checkpoint, checkpoint_path: str) -> FoundText | None:
+    """The text where nobody says that it is, in the first of the places in which it lies."""
+    if checkpoint.corpus.bytes > LARGEST_SOUGHT:
+        return None
+    val_texts = _val_texts(checkpoint, checkpoint_path)
+    for paths in _candidates(checkpoint, checkpoint_path):
+        with contextlib.suppress(CorpusError):  # unreadable: not it
+            if (corpus := _read_sought(paths, val_texts, checkpoint)) is not None:
+                more = f" and {len(paths) - 1} more" if paths[1:] else ""
+                return _split(checkpoint, corpus, paths[0] + more)
+    return None
+
+
+def _read_sought(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
+    """Read what may be the text, if its files are as large as it was, or it is one that has grown since."""
+    texts = [*paths, *val_texts]
+    has_grown = _has_grown(texts, checkpoint)
+    if not has_grown and not _have_size(texts, checkpoint):
+        return None
+    return _read(paths, val_texts, checkpoint, has_grown=has_grown)
+
+
 def _read(
-    paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint, cache: Cache | None = None
+    paths: Sequence[str],
+    val_texts: Sequence[str],
+    checkpoint: Checkpoint,
+    *,
+    has_grown: bool = False,
+    cache: Cache | None = None,
 ) -> Corpus | None:
     """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
     if not all(os.path.isfile(text) and os.path.getsize(text) for text in val_texts):
         return None
     reading = ReadOptions(
-        options=checkpoint.text, encoder=checkpoint.encoder, val_texts=tuple(val_texts), sha256=checkpoint.corpus.sha256
+        options=checkpoint.text,
+        encoder=checkpoint.encoder,
+        val_texts=tuple(val_texts),
+        sha256=checkpoint.corpus.sha256,
+        length=checkpoint.corpus.bytes if has_grown else None,
     )
-    if _has_grown([*paths, *val_texts], checkpoint):
-        reading = replace(reading, length=checkpoint.corpus.bytes)
     try:
         corpus = read_corpus(paths, replace(reading, cache=cache))
         check_sound(corpus.ids, len(corpus.encoder))
@@ -133,6 +157,13 @@ def _cache(checkpoint: Checkpoint) -> Cache | None:
     with contextlib.suppress(ConfigError):
         return None if origin.no_cache else Cache(default_folder(), tuple(map(Path, named)))
     return None
+
+
+def _candidates(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[list[str]]:
+    """What may be the text: a file alone, in each of its places, or all those that the training named, together."""
+    yield from ([str(path)] for path in _places(checkpoint, checkpoint_path))
+    if several := _named_together(checkpoint):
+        yield several
 
 
 def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
@@ -167,17 +198,16 @@ def _at_home(paths: Sequence[str]) -> list[str]:
 def _have_size(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
     """Whether these are ordinary files of its size: a checkpoint may come from anyone, and name what it likes.
 
-    What the system makes as it is read has no size, and may never end. One file may have grown since. Where each line
-    is a text of its own, a line that one of several leaves open was ended by a byte of nobody's.
+    What the system makes as it is read has no size, and may never end. Where each line is a text of its own, a line
+    that one of several leaves open was ended by a byte of nobody's.
     """
     paths, most_added = [*map(Path, texts)], len(texts) - 1 if checkpoint.text.lines else 0
     try:
         sizes = [path.stat().st_size for path in paths]
         lacking = checkpoint.corpus.bytes - sum(sizes)
-        have_size = all(path.is_file() for path in paths) and min(sizes) > 0 and 0 <= lacking <= most_added
+        return all(path.is_file() for path in paths) and min(sizes) > 0 and 0 <= lacking <= most_added
     except (OSError, ValueError):  # ValueError: a NUL byte in the name
         return False
-    return have_size or _has_grown(texts, checkpoint)
 
 
 def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
