@@ -21,7 +21,7 @@ from conftest import clean_environment, make_text, random_model, read_until, run
 from torch.nn import functional
 
 from charrnn.analysis import dynamic, losses
-from charrnn.cli.inspector import filtering
+from charrnn.cli.inspector import filtering, fitting
 from charrnn.cli.inspector.fitting import unknown_price
 from charrnn.cli.inspector.scoring import score_text
 from charrnn.cli.inspector.subject import read_subjects
@@ -611,6 +611,17 @@ def test_lines_before_one_that_is_refused_are_scored_and_its_number_is_told(comm
     assert (refused.returncode, refused.stderr.count(b"\n")) == (1, 1)
     assert refused.stderr.decode().startswith("charrnn: standard input: line 3,002 has '§' (U+00A7), which this model ")
     assert [row.split(b"\t")[-1] for row in refused.stdout.splitlines()] == [b"Tin"] * 3000 + [b"sole"]
+
+
+@pytest.mark.parametrize("rule", ["count", "error"])
+def test_every_line_is_made_readable_once_for_each_model(trained, tmp_path, monkeypatch, capsysbinary, rule):
+    (tmp_path / "lines.txt").write_text("Tin\nsole\nTin sole\n")
+    made, real = [], fitting.make_readable
+    monkeypatch.setattr(fitting, "make_readable", lambda text, *rest: made.append(text) or real(text, *rest))
+    subjects = read_subjects([str(trained / "words.pt")] * 2)
+    filtering.filter_lines(subjects, str(tmp_path / "lines.txt"), rule=rule, above=None, as_json=True)
+    assert sorted(made) == sorted(["Tin\n", "sole\n", "Tin sole\n"] * 2)
+    assert capsysbinary.readouterr().out.count(b"\n") == 3
 
 
 def test_a_line_on_which_numbers_overflow_is_the_oddest_and_stops_nothing(command, trained):
