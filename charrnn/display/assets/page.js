@@ -286,7 +286,7 @@ function novelty() {
 }
 
 function samples() {
-  if (!data.samples.length) return missing("What it writes", "samples");
+  if (!data.samples) return missing("What it writes", "samples");
   const part = section("What it writes", "From the same beginning, the higher the temperature, the more daring.");
   for (const sample of data.samples) {
     make(part, "p", { class: "faint" }, `temperature ${sample.temperature}`);
