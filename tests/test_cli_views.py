@@ -6,17 +6,28 @@ import pty
 import re
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, train_briefly
 
 from charrnn.cli.inspector import novelty_view, text_views
+from charrnn.cli.inspector.flags import VIEWS, InspectFlags
+from charrnn.cli.inspector.gallery import show_views
+from charrnn.cli.inspector.page_sections import facts_section
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Given
+from charrnn.cli.inspector.webpage import collect
 from charrnn.config import ModelConfig
 from charrnn.generation.unprompted import write_sample
+
+INPUTS, OUTPUTS = {"checkpoints", "score", "corpus"}, {"html", "svg", "as_json", "export", "verify"}
+WAYS = {"by", "above", "dynamic", "unknown", "encoding", "top_k", "member"}
+"""What is no view of the flags of `charrnn inspect`: what is read, what is made of it, and how."""
+
+ASKED = {"text": "Tin", "text_file": "words.txt", "cell": ("0:1",), "novelty": "30"}
+"""What the flags of views are given that are more than yes or no."""
 
 
 @pytest.fixture
@@ -46,6 +57,25 @@ def in_terminal(folder, *arguments, **environment):
     shown = read_terminal(master)
     assert process.wait(timeout=60) == 0, shown
     return shown.decode().replace("\r\n", "\n")
+
+
+def test_every_flag_is_a_view_a_way_an_input_or_an_output():
+    views = [view.name for view in VIEWS]
+    assert sorted([*views, *WAYS, *INPUTS, *OUTPUTS]) == sorted(field.name for field in fields(InspectFlags))
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_view_that_is_asked_for_is_shown_and_is_in_the_page(trained, monkeypatch, capsys, view):
+    monkeypatch.chdir(trained)
+    subjects = read_subjects(["words.pt"])
+    none = {field.name: None for field in fields(InspectFlags)} | {"cell": (), "unknown": "count", "top_k": 0}
+    flags = InspectFlags(**{**none, view.name: ASKED.get(view.name, True), "as_json": True})
+    assert flags.views == [view]
+    show_views(subjects, flags)
+    shown = set(json.loads(capsys.readouterr().out)) - {"checkpoint"}
+    assert len(shown) == 1, "that view alone"
+    sections = set(collect(subjects[0], flags)) - {*facts_section(subjects[0]), "samples", "absent"}
+    assert ({"surprise", "neurons"} <= sections) if view.gives_text else ({"surprise"} < sections)
 
 
 def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspect):

@@ -558,6 +558,16 @@ def test_the_cell_that_is_asked_for_is_shown_before_those_that_were_found(report
         assert found["first"]["name"].split(",")[0] == f"cell {unit}"
 
 
+def test_all_that_is_in_the_page_is_drawn(report, trained):
+    script = resources.files("charrnn.display").joinpath("assets/page.js").read_text(encoding="utf-8")
+    for name in {*data_of(report), *data_of(write_report(trained, "--novelty", "50"))}:
+        assert re.search(rf"\bdata\.{name}\b", script), f"{name} is read"
+    sections = re.findall(r"^function (\w+)\(\)", script, re.M)
+    assert {"header", "novelty", "parameters"} < set(sections)
+    for name in sections:
+        assert re.search(rf"(^|; ){name}\(\);", script, re.M), f"{name} is drawn"
+
+
 def test_data_cannot_end_its_own_script():
     page = render({"text": HOSTILE})
     assert page.count("</script>") == 2

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from charrnn.cli.inspector.flags import MAX_JUDGED, ON_A_TEXT, InspectFlags, is_number
+from charrnn.cli.inspector.flags import MAX_JUDGED, InspectFlags, is_number
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range, flag_name
 from charrnn.paths import STDIN
 
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject
-
-PICTURED = ("text", "text_file", "cell")
-"""Those of the views that a picture shows."""
 
 
 def check_flags(flags: InspectFlags) -> None:
@@ -85,7 +82,7 @@ def _check_scoring(flags: InspectFlags) -> None:
 def _check_outputs(flags: InspectFlags) -> None:
     """Refuse what stands alone beside something else, and files of what is not in them."""
     for name in flags.asked_for("verify", "score", "export"):
-        if seen := flags.views + _outputs(flags, beside=name):
+        if seen := [view.name for view in flags.views] + _outputs(flags, beside=name):
             raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
     for name in flags.asked_for("html", "svg", "export"):
         if len(flags.checkpoints) > 1:
@@ -105,7 +102,7 @@ def _check_outputs(flags: InspectFlags) -> None:
 
 def _check_picture(flags: InspectFlags) -> None:
     """Refuse a picture of what is no coloured text, or of none, or of several."""
-    if others := [name for name in flags.views if name not in PICTURED]:
+    if others := [view.name for view in flags.views if not view.is_pictured]:
         raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
     if not flags.views or len(flags.cell) > 1:
         raise ConfigError("--svg draws one text; give --text or --text-file alone, or one --cell")
@@ -124,7 +121,7 @@ def _check_reading(flags: InspectFlags) -> None:
     is_file_read |= flags.novelty is not None and not is_number(flags.novelty)
     if flags.encoding is not None and not is_file_read:
         raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
-    if flags.top_k and flags.html is None and (not is_read or flags.asked_for(*ON_A_TEXT)):
+    if flags.top_k and flags.html is None and (not is_read or flags.watching):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
 
 

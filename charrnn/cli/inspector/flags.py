@@ -7,20 +7,42 @@ from dataclasses import dataclass
 
 from charrnn.escape import quoted
 
-VIEWS = ("text", "text_file", "neurons", "cell", "gates", "gradients", "novelty", "embeddings")
-"""Flags that ask for something other than the card and the score."""
-
-HELD = ("neurons", "cell", "gates")
-"""Flags that look at all that a model does while it reads."""
-
 LONGEST_NUMBER = 255
 """Digits of a number that may stand where a file's name may; no file has a longer one."""
 
 MAX_JUDGED = 20_000
 """Characters that --novelty looks for in the training text, at most."""
 
-ON_A_TEXT = (*HELD, "gradients")
-"""Flags that look at a model while it reads; a text that is given is what it reads."""
+
+@dataclass(frozen=True)
+class ViewFlag:
+    """A flag that asks for something other than the card and the score.
+
+    Attributes:
+        name: of the parameter.
+        gives_text: whether it gives a text, which the others may look at; alone, it asks for its surprise.
+        watches: whether it looks at a model while it reads; a text that is given is what it reads.
+        holds_all: whether it looks at all that a model does while it reads.
+        is_pictured: whether a picture shows it.
+    """
+
+    name: str
+    gives_text: bool = False
+    watches: bool = False
+    holds_all: bool = False
+    is_pictured: bool = False
+
+
+VIEWS = (
+    ViewFlag("text", gives_text=True, is_pictured=True),
+    ViewFlag("text_file", gives_text=True, is_pictured=True),
+    ViewFlag("neurons", watches=True, holds_all=True),
+    ViewFlag("cell", watches=True, holds_all=True, is_pictured=True),
+    ViewFlag("gates", watches=True, holds_all=True),
+    ViewFlag("gradients", watches=True),
+    ViewFlag("novelty"),
+    ViewFlag("embeddings"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +79,24 @@ class InspectFlags:
         return [name for name, value in values if not (value is None or value is False or value == ())]
 
     @property
-    def views(self) -> list[str]:
-        """The views that are asked for, by name."""
-        return self.asked_for(*VIEWS)
+    def views(self) -> list[ViewFlag]:
+        """The views that are asked for."""
+        return [view for view in VIEWS if self.asked_for(view.name)]
+
+    @property
+    def watching(self) -> list[str]:
+        """Those that look at a model while it reads, by name."""
+        return [view.name for view in self.views if view.watches]
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether all that a model does while it reads is looked at."""
+        return any(view.holds_all for view in self.views)
+
+    @property
+    def names_no_view(self) -> bool:
+        """Whether no view is asked for but that of a text that is given: a page has all that can be shown then."""
+        return all(view.gives_text for view in self.views)
 
     @property
     def inputs(self) -> list[str | None]:

@@ -12,7 +12,7 @@ from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.fitting import shared_encoding, warn_of_line_ends, warn_of_other_form
-from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
@@ -113,9 +113,9 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None
 
 def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: InspectFlags) -> Sequence[Piece | None]:
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
-    if not flags.asked_for(*ON_A_TEXT):
+    if not flags.watching:
         return [None] * len(subjects)
-    pieces = choose_pieces(subjects, given, flags.unknown, holds_all=bool(flags.asked_for(*HELD)))
+    pieces = choose_pieces(subjects, given, flags.unknown, holds_all=flags.holds_all)
     if flags.gradients:
         require_length([*zip(subjects, pieces, strict=True)])
     return pieces

@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import has_gates
-from charrnn.cli.inspector.flags import HELD, ON_A_TEXT, InspectFlags
+from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import num_read
 from charrnn.cli.inspector.novelty_view import require_text
@@ -50,15 +50,13 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     given = read_given([subject], flags)  # before the work
     if flags.novelty is not None:
         require_text(subject)
-    asked = flags.asked_for(*ON_A_TEXT)
-    is_whole = not asked and not flags.embeddings and flags.novelty is None
-    page = _Page(facts_section(subject), is_whole=is_whole)
+    page = _Page(facts_section(subject), is_whole=flags.names_no_view)
     page.add("samples", lambda: samples_section(subject))
     if subject.own_text is None:
         page.lack("baseline", reason=_absence(subject))
     if page.is_whole:
         _tell_impossible(page, subject)
-    if given is not None or subject.own_text is not None or asked:
+    if given is not None or subject.own_text is not None or flags.watching:
         _add_what_it_reads(page, subject, given, flags)
     elif page.is_whole:
         page.lack(*READ, reason=_absence(subject))
@@ -121,8 +119,7 @@ def _tell_impossible(page: _Page, subject: Subject) -> None:
 
 def _add_what_it_reads(page: _Page, subject: Subject, given: Given | None, flags: InspectFlags) -> None:
     """Add what can be seen while the model reads: all of it, or the surprise and what was asked for."""
-    holds_all = page.is_whole or bool(flags.asked_for(*HELD))
-    (piece,) = choose_pieces([subject], given, flags.unknown, holds_all=holds_all)
+    (piece,) = choose_pieces([subject], given, flags.unknown, holds_all=page.is_whole or flags.holds_all)
     watched = Watched(subject, piece)
     shown = piece.first(PAGE_CHARACTERS)
     if given is not None and flags.unknown != "skip":
@@ -136,7 +133,7 @@ def _add_what_it_reads(page: _Page, subject: Subject, given: Given | None, flags
         "gates": lambda: gates_section(watched),
         "gradients": lambda: gradients_section(watched),
     }
-    asked = ["neurons" if name == "cell" else name for name in flags.asked_for(*ON_A_TEXT)]
+    asked = ["neurons" if name == "cell" else name for name in flags.watching]
     for name in READ:
         if page.is_whole or name in ("surprise", *asked):
             page.add(name, makers[name], must=not page.is_whole)
