@@ -20,8 +20,9 @@ from charrnn.cli.inspector.cards import show_card
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.page_sections import LONGEST_STRETCH, MOST_GUESSES
 from charrnn.cli.inspector.subject import Subject, read_subjects
+from charrnn.cli.inspector.text_views import UPDATE_KEEPS
 from charrnn.cli.inspector.watching import Piece, Watched
-from charrnn.config import ModelConfig
+from charrnn.config import STATES, ModelConfig
 from charrnn.display.page import MARK, render
 from charrnn.display.svg import picture
 from charrnn.errors import CharRNNError, OutputError
@@ -248,7 +249,7 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     def change(data):
         card = data["card"]
         card["baseline"] |= {"characters": 900, "of": 2000, "learned_from": 1000, "learned_of": 18_000}
-        card["cell"] = "rnn"
+        data["has_gates"] = False
         data["gradients"]["contexts_cut"] = True
         data["gradients"]["spectral_radius"][0]["radius"] = None
         card["vocab_size"] = 1527
@@ -295,10 +296,22 @@ def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(
 
 
 @needs_browser
-def test_a_page_of_a_gru_says_which_way_round_its_update_gate_is(report, tmp_path):
-    told = "An open update gate keeps the state, a shut one replaces it by the candidate"
-    assert told in said_on(report, tmp_path, lambda data: data["card"].update(cell="gru"))
-    assert told not in said_on(report, tmp_path, lambda data: None)
+def test_a_page_says_what_is_to_be_known_of_the_gates(report, tmp_path):
+    assert data_of(report)["gates"]["note"] == ""
+    said = said_on(report, tmp_path, lambda data: data["gates"].update(note="open is shut"))
+    assert "right-saturated). Open is shut. Point, tap" in said
+
+
+@pytest.mark.parametrize("cell", list(STATES))
+def test_a_page_has_of_every_cell_whether_it_has_gates_and_which_way_round_its_update_gate_is(trained, tmp_path, cell):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=1, embedding_dim=8)
+    changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
+    torch.save({**contents, **changed}, tmp_path / "words.pt")
+    data = data_of(write_report(tmp_path, "--text", make_text(400)))
+    assert data["has_gates"] == ("gates" in data) == (cell in ("lstm", "gru"))
+    if data["has_gates"]:
+        assert data["gates"]["note"] == (UPDATE_KEEPS if cell == "gru" else "")
 
 
 @needs_browser

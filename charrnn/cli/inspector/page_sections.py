@@ -11,7 +11,7 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.analysis.features import OTHER, kind_of
-from charrnn.analysis.neurons import beyond_chance
+from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.cards import describe
@@ -21,6 +21,7 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.text_views import (
     gates_view,
     neurons_view,
+    note_on_gates,
     parse_unit,
     scale_of,
     surprise_view,
@@ -68,6 +69,7 @@ def facts_section(subject: Subject) -> Section:
         "version": __version__,
         "name": subject.name,
         "summary": summary(subject.contents.model),
+        "has_gates": has_gates(subject.contents.model),
         "card": {**card, "history": _thinned(card["history"])},
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
         "vocabulary": frequencies(subject.contents)[:MOST_LISTED],
@@ -96,9 +98,10 @@ def neurons_section(watched: Watched, asked: Sequence[str]) -> Section:
 def gates_section(watched: Watched) -> Section:
     """How each gate is used, in few enough points: of many units every second, or third, ..."""
     gates = gates_view(watched).data["gates"]
-    step = -(-watched.subject.contents.model.hidden_size // MOST_POINTS)
+    config = watched.subject.contents.model
+    step = -(-config.hidden_size // MOST_POINTS)
     points = [{**gate, "open": gate["open"][::step], "shut": gate["shut"][::step], "step": step} for gate in gates]
-    return {"gates": {"gates": points, "extent": _extent(watched.piece)}}
+    return {"gates": {"gates": points, "extent": _extent(watched.piece), "note": note_on_gates(config)}}
 
 
 def gradients_section(watched: Watched) -> Section:

@@ -25,7 +25,7 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
-from charrnn.config import GATE_LETTERS
+from charrnn.config import GATE_LETTERS, GATE_NAMES, ModelConfig
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
@@ -147,14 +147,20 @@ def gates_view(watched: Watched) -> View:
             "shut": [round(float(share), 4) for share in use.shut],
         })  # fmt: skip
     head = ["layer", "gate", "mean", f"above {OPEN}", f"below {SHUT}", "cells always open", "always shut"]
+    note = note_on_gates(watched.subject.contents.model)
     return View(
         "gates",
         {**watched.piece.fields, "gates": data},
         lambda width, _colour: [
             *wrapped(watched.piece.extent, width), "", *format_columns(head, rows, width),
-            *(["", *wrapped(UPDATE_KEEPS, width)] if cell == "gru" else []),
+            *(["", *wrapped(note, width)] if note else []),
         ],
     )  # fmt: skip
+
+
+def note_on_gates(config: ModelConfig) -> str:
+    """What one must know of a model's gates to read how open they are; empty where that is nothing."""
+    return UPDATE_KEEPS if "update" in GATE_NAMES.get(config.cell, ()) else ""
 
 
 def require_gates(subjects: Sequence[Subject]) -> None:

@@ -145,7 +145,7 @@ function gates() {
   const part = section("How its gates open and shut",
     `On ${data.gates.extent}. Each point is a unit: to the right, the share of characters at which its gate is shut ` +
     "(below 0.1, also called left-saturated); upwards, the share at which it is open (above 0.9, right-saturated). " +
-    (data.card.cell === "gru" ? "An open update gate keeps the state, a shut one replaces it by the candidate (in some texts it is the other way round). " : "") +
+    (data.gates.note ? capital(data.gates.note) + ". " : "") +
     "Point, tap or walk with the arrow keys to read them.");
   const grid = make(part, "div", { class: "small" });
   for (const gate of data.gates.gates) {
@@ -212,11 +212,11 @@ function gradients() {
   table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`, "in the middle half of the places"],
         view.flow.map((flow) => [layerNamed(flow.layer), flow.part, far(flow, flow.half), far(flow, flow.hundredth),
                                  left(flow.remainder), between(flow.middle_half)]), [2, 3, 4, 5]);
-  make(part, "p", { class: "faint" }, ["rnn", "rnn-relu"].includes(data.card.cell)
-    ? "The spectral radius of a layer's recurrent weights is the most by which they can stretch a state for good: below 1 " +
-      "a state fades by itself, above 1 it can grow."
-    : "The spectral radius of a gate's recurrent weights says how strongly the state before moves that gate, not whether a " +
-      "memory fades: that is for the gates to decide.");
+  make(part, "p", { class: "faint" }, data.has_gates
+    ? "The spectral radius of a gate's recurrent weights says how strongly the state before moves that gate, not whether a " +
+      "memory fades: that is for the gates to decide."
+    : "The spectral radius of a layer's recurrent weights is the most by which they can stretch a state for good: below 1 " +
+      "a state fades by itself, above 1 it can grow.");
   table(part, ["layer", "gate", "spectral radius"],
         view.spectral_radius.map((one) => [layerNamed(one.layer), one.gate, one.radius === null ? "no number" : number(one.radius, 3)]), [2]);
   make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps. " +
