@@ -17,13 +17,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import NOWHERE, write_checkpoint
+from conftest import NOWHERE, ROOT, write_checkpoint
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.network.model import CharRNN
-from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.archive import begins_as_checkpoint, read_checkpoint
+from charrnn.storage.export import to_slim_checkpoint
 from charrnn.storage.origin import CorpusFacts
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
@@ -36,6 +37,7 @@ HISTORY = [
 TRAINING = TrainConfig(batch_size=2, seq_len=8, max_steps=30, learning_rate=0.1)
 SUMMARY = {"step": 30, "seconds": 2.5, "config": asdict(TRAINING)}
 CORPUS = CorpusFacts("t.txt", 60, 60, "00ff", [1, 2, 3, 4, 50])
+OLDEST = ROOT / "tests" / "checkpoints" / "version-1.pt"
 DOUBLED = functools.reduce(lambda inner, _: (inner, inner), range(40), ())
 """A tuple that holds the last one twice, forty times: written out, it would fill terabytes."""
 
@@ -349,6 +351,29 @@ def zipped(*names):
         for name in names:
             archive.writestr(name, "<moon/>")
     return buffer.getvalue()
+
+
+def test_a_checkpoint_is_known_by_its_first_bytes_whether_we_or_torch_wrote_it(path):
+    exported, again = path.with_name("slim.pt"), path.with_name("again.pt")
+    exported.write_bytes(to_slim_checkpoint(read_checkpoint(str(path))))
+    torch.save(torch.load(path, weights_only=True), again)
+    for ours in (path, exported, again, OLDEST):
+        assert begins_as_checkpoint(ours)
+        ours_cut = path.with_name("cut.pt")
+        ours_cut.write_bytes(ours.read_bytes()[:1000])
+        assert begins_as_checkpoint(ours_cut), "what is damaged is ours still"
+
+
+@pytest.mark.parametrize("name", ["charrnn-main/README.md", "charrnn/data.pkl"])
+def test_an_archive_that_has_our_name_in_it_is_no_checkpoint(tmp_path, name):
+    (tmp_path / "main.zip").write_bytes(zipped(name))
+    assert not begins_as_checkpoint(tmp_path / "main.zip")
+
+
+@pytest.mark.parametrize("contents", [{"name": "charrnn"}, {"format": "charrnn2"}, {"charrnn": "format"}])
+def test_what_another_program_saves_with_torch_is_no_checkpoint_whatever_its_strings_are(tmp_path, contents):
+    torch.save(contents, tmp_path / "other.pt")
+    assert not begins_as_checkpoint(tmp_path / "other.pt")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -266,6 +267,11 @@ def test_a_text_that_is_missing_is_told_before_an_output_that_is_there(charrnn, 
             ["verse.txt", "--out", "short.txt", "--overwrite"],
             "short.txt: is not a checkpoint, and --overwrite replaces",
         ),
+        (
+            ["verse.txt", "--out", "main.zip", "--overwrite"],
+            "main.zip: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another --out",
+        ),
+        (["main.zip"], "main.zip: is a zip archive, as Word, LibreOffice and EPUB write, not plain text; unpack it"),
         (["verse.txt", "--time", "0s"], "--time is 0s; it must be at least 1 and at most 1,000,000,000 seconds"),
         (["verse.txt", "--recall", "0", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and"),
         (["verse.txt", "--lines", "--recall-dropout", "0.5"], "--recall-dropout hides what is recalled, and nothing"),
@@ -287,6 +293,8 @@ def test_bad_input_is_one_line_with_the_exit_code_of_the_readme(charrnn, text, a
     text.with_name("package.json").write_text('{"name": "charrnn"}')
     text.with_name("notes.md").write_text("see charrnn for how")
     text.with_name("latin.txt").write_bytes(b"caf\xe9")
+    with zipfile.ZipFile(text.with_name("main.zip"), "w") as archive:
+        archive.writestr("charrnn-main/README.md", "precious")
     before = sorted(os.listdir(text.parent))
     result = charrnn("train", *arguments)
     assert result.code == (1 if arguments == ["verse.txt", "--resume"] else 2), "1: a checkpoint that cannot be used"
@@ -302,7 +310,7 @@ def test_bad_input_is_one_line_with_the_exit_code_of_the_readme(charrnn, text, a
 def test_a_checkpoint_in_the_place_of_a_text_is_told_before_all_else(charrnn, text, texts):
     (text.parent / "sub").mkdir()
     for name in ("verse.pt", "sub/w.pt"):
-        (text.parent / name).write_bytes(b"PK\x03\x04 charrnn")
+        torch.save({"format": "charrnn"}, text.parent / name)
     given = next(name for name in texts if name.endswith(".pt"))
     told = f"{given}: is a checkpoint, not a text; to go on with it, give its text and --out {given} --resume, or "
     refused = charrnn("train", *texts)

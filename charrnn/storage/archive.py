@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,11 +48,14 @@ from charrnn.storage.mistaken import ask_for_another, ask_for_neighbour, other_k
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.kinds import ZIP
+from charrnn.text.kinds import ZIP, first_in_zip
 from charrnn.text.options import TextOptions
 
 HEAD_BYTES = 512
 """First bytes of a file that tell whether it is a checkpoint, which names its format among them, or what else it is."""
+
+_NAMES_FORMAT = re.compile(rb"X\x06\0\0\0format(?:q.|r.{4})?X\x07\0\0\0" + FORMAT.encode(), re.DOTALL)
+"""Key and value as strings in the pickle: their lengths, and how the key may be remembered for later."""
 
 SUMMARY = ("step", "seconds", "config", "cold_loss")
 """Parts of the training state that tell of the training."""
@@ -154,10 +158,14 @@ def describe_checkpoint(
 
 
 def begins_as_checkpoint(path: Path) -> bool:
-    """Whether a file is one of ours by its first bytes; what follows may be damaged."""
+    """Whether a file is one of ours by its first bytes; what follows may be damaged.
+
+    It is a zip archive whose first file is a pickle that says so, not any that has our name in it.
+    """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    return head.startswith(ZIP) and FORMAT.encode() in head
+    is_of_torch = head.startswith(ZIP) and first_in_zip(head).endswith(b"/data.pkl")
+    return is_of_torch and _NAMES_FORMAT.search(head) is not None
 
 
 def is_checkpoint(path: str) -> bool:

@@ -17,8 +17,8 @@ DOCUMENTS = {
 """Files that hold a text and much else, by how they begin."""
 
 _FIRST_IN_DOCUMENTS = (b"[Content_Types].xml", b"_rels/.rels", b"mimetype")
-_ZIP_NAME = 30
-"""Where in a zip archive the name of its first file stands."""
+_ZIP_NAME, _ZIP_NAME_SIZE = 30, slice(26, 28)
+"""Where in a zip archive the name of its first file stands, and how long that is."""
 
 _NO_TEXTS = {
     b"\x89PNG": "a picture (PNG)",
@@ -69,8 +69,13 @@ def document_kind(head: bytes) -> str:
     A zip archive is one if its first file is what documents begin with: a checkpoint is a zip archive too.
     """
     kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), "")
-    is_other_zip = head.startswith(ZIP) and not head[_ZIP_NAME:].startswith(_FIRST_IN_DOCUMENTS)
+    is_other_zip = head.startswith(ZIP) and first_in_zip(head) not in _FIRST_IN_DOCUMENTS
     return "" if is_other_zip else kind
+
+
+def first_in_zip(head: bytes) -> bytes:
+    """The name of the first file in a zip archive, by the archive's first bytes."""
+    return head[_ZIP_NAME:][: int.from_bytes(head[_ZIP_NAME_SIZE], "little")]
 
 
 def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool) -> None:
