@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from charrnn.surrogates import byte_of, is_byte
+
 GPU_LIBRARIES = ("CUDA", "cuDNN", "NCCL")
 """Names, of which one stands in each error of a GPU."""
 
@@ -141,8 +143,8 @@ def describe_characters(characters: str) -> str:
 
 
 def _describe_character(character: str) -> str:
-    """A character as one reads it in a message; a byte that is no text stands for itself as a surrogate."""
-    if "\udc80" <= character <= "\udcff":
-        return f"byte 0x{ord(character) - 0xDC00:02X}"
+    """A character as one reads it in a message; a byte that is no text by its number."""
+    if is_byte(character):
+        return f"byte 0x{byte_of(character):02X}"
     shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark lies on something
     return f"{shown} (U+{ord(character):04X})"

@@ -6,6 +6,8 @@ import os
 import shlex
 import unicodedata
 
+from charrnn.surrogates import is_byte, name_byte
+
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 """Of Cf too, and seen: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, Prepended_Concatenation_Mark."""
@@ -54,7 +56,7 @@ def _picture(character: str) -> str:
         return "    "
     if "\udd00" <= character <= "\udfff":
         return "\N{REPLACEMENT CHARACTER}"  # no byte that is no text: the mark of rare characters
+    if is_byte(character):
+        return name_byte(character)
     point = ord(character)
-    if "\udc80" <= character <= "\udcff":
-        return f"<0x{point - 0xDC00:02X}>"
     return chr(0x2400 + point) if point < 0x20 else f"<U+{point:04X}>"

@@ -15,7 +15,8 @@ from test_page import data_of
 from charrnn.generation import unprompted
 from charrnn.loading import load_for_scoring
 from charrnn.storage.archive import read_checkpoint
-from charrnn.text.encoder import CharEncoder, to_bytes
+from charrnn.surrogates import to_bytes
+from charrnn.text.encoder import CharEncoder
 
 TEXT = make_text(6_000) + "Tüna ná→ 🦊\n" * 40
 

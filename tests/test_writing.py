@@ -31,7 +31,8 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.samples import Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.inference.folding import FoldedWeights
-from charrnn.text.encoder import CharEncoder, to_bytes
+from charrnn.surrogates import to_bytes
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN
 
 

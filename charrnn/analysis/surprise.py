@@ -33,7 +33,7 @@ class SeenCharacter:
         character: itself.
         bits: its surprisal.
         guesses: the likeliest characters in its place, each with its probability, the likeliest first; a byte that is
-            but a part of a character is spelled as one that is not text, see `charrnn.text.encoder.name_byte`.
+            but a part of a character is spelled as one that is not text, see `charrnn.surrogates.name_byte`.
     """
 
     character: str

@@ -8,15 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from charrnn.surrogates import SURROGATE, to_bytes
+
 _COMMANDING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON may hold as it is, and what a terminal obeys or a reader of lines takes for a line's end."""
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
-"""What no UTF-8 can hold. U+DC80 to U+DCFF stand for bytes that are no text: https://peps.python.org/pep-0383/."""
-
-
 EXACT = {"text": "bytes", "prompt": "prompt_bytes", "checkpoint": "checkpoint_bytes"}
-"""Fields of a record that may hold such bytes, and those that hold them exactly then."""
+"""Fields of a record that may hold bytes that are no text, and those that hold them exactly then."""
 
 
 def to_json(record: Any) -> str:
@@ -26,7 +24,7 @@ def to_json(record: Any) -> str:
     other field too, unless it has it: in base64, what it holds as it is, in UTF-8.
     """
     exact = [*map(_with_bytes, record)] if isinstance(record, list) else _with_bytes(record)
-    line = _SURROGATES.sub("\ufffd", json.dumps(exact, ensure_ascii=False))
+    line = SURROGATE.sub("\ufffd", json.dumps(exact, ensure_ascii=False))
     return _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
@@ -37,8 +35,6 @@ def _with_bytes(record: Any) -> Any:
     found = {}
     for name, exact in EXACT.items():
         value = record.get(name)
-        if isinstance(value, str) and exact not in record and _SURROGATES.search(value):
-            from charrnn.text.encoder import to_bytes  # imports numpy, which a command line's errors need not wait for
-
+        if isinstance(value, str) and exact not in record and SURROGATE.search(value):
             found[exact] = base64.b64encode(to_bytes(value)).decode("ascii")
     return {**record, **found}

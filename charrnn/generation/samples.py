@@ -10,7 +10,8 @@ from charrnn.generation.course import MOST_IN_VAIN, Course
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.sampling import Sampler
 from charrnn.softmax import log_softmax
-from charrnn.text.encoder import CharEncoder, Decoder, to_bytes
+from charrnn.surrogates import to_bytes
+from charrnn.text.encoder import CharEncoder, Decoder
 from charrnn.text.options import BYTE, CHARACTER
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, cast
 
 from charrnn.errors import DecodingError
+from charrnn.surrogates import NO_TEXT
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
 from charrnn.text.misread import Doubt, FirstLook, holds_utf8, no_doubt
 from charrnn.text.options import BYTE, TextOptions
@@ -182,7 +183,7 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
     likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
     if likely is None:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
-        runs = re.findall("[\udc80-\udcff]+", around)
+        runs = NO_TEXT.findall(around)
         num_bad = sum(map(len, runs))
         if sum(c > "\x7f" for c in around) > 2 * num_bad:
             return f"the text around is valid: mend it there, {_PASSING}"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import UnknownCharacterError
+from charrnn.surrogates import name_surrogate, to_bytes
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 
 Ids = NDArray[np.unsignedinteger[Any]]
@@ -30,11 +31,11 @@ are in hardly any text; JSON shows them as the first, and so does a terminal."""
 RARE = "<rare>"
 """Name of the id shared by all rare characters; its mark cannot serve, as it may be a character of the text."""
 
-LONGEST_CUT = 3
-"""Bytes of a character that is not whole: of four in UTF-8, at most."""
-
 AT_ONCE = 1 << 16
 """Ids, or characters, that are turned into the others together: on the way they take twenty bytes each."""
+
+_WIDER_IN_UTF8 = (0x80, 0x800, 0x10000)
+"""Code points from which on one more byte is needed: https://datatracker.ietf.org/doc/html/rfc3629#section-3."""
 
 
 class CharEncoder:
@@ -72,7 +73,7 @@ class CharEncoder:
     @property
     def names(self) -> list[str]:
         """What each id is called, each by another name, shape (V,): its character, or what no UTF-8 holds by number."""
-        return [*map(_name, self.characters), *[RARE] * self.has_unknown]
+        return [*map(name_surrogate, self.characters), *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:
@@ -244,42 +245,8 @@ def from_code_points(points: Points) -> str:
     return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def to_bytes(text: str) -> bytes:
-    """Turn text into UTF-8, and what stands for a byte that was not text back into that byte.
-
-    Any other lone surrogate, which no UTF-8 can hold, becomes a question mark.
-    """
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return "".join(c if c not in _FOREIGN_SURROGATES else "?" for c in text).encode("utf-8", "surrogateescape")
-
-
-def num_cut(text: str) -> int:
-    """How many bytes at the end of a text, where they stand as surrogates, begin a character that is not whole."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    decoder.decode(to_bytes(text[-LONGEST_CUT:]))
-    return len(decoder.getstate()[0])
-
-
-def _name(character: str) -> str:
-    """A character, or the number of what no UTF-8 holds."""
-    return f"<U+{ord(character):04X}>" if character in _FOREIGN_SURROGATES else name_byte(character)
-
-
-def name_byte(character: str) -> str:
-    """Name a byte that is not text by its number, such as <0xE9>; leave any other character as it is."""
-    return f"<0x{ord(character) - 0xDC00:02X}>" if "\udc80" <= character <= "\udcff" else character
-
-
 def _firsts(widths: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Where something begins that has so many places each."""
     firsts = np.zeros(widths.sum(), dtype=np.bool_)
     firsts[np.cumsum(widths) - widths] = True
     return firsts
-
-
-_WIDER_IN_UTF8 = (0x80, 0x800, 0x10000)
-"""Code points from which on one more byte is needed: https://datatracker.ietf.org/doc/html/rfc3629#section-3."""
-
-_FOREIGN_SURROGATES = frozenset(map(chr, [*range(0xD800, 0xDC80), *range(0xDD00, 0xE000)]))

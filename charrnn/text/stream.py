@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from charrnn.errors import CorpusError
+from charrnn.surrogates import to_bytes
 from charrnn.text.decoding import TextPreparer, decode_document
-from charrnn.text.encoder import to_bytes
 from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
 from charrnn.text.sources import Document

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -30,13 +29,10 @@ from charrnn.display.outlet import write_error, write_line
 from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.paths import name_of
-from charrnn.text.encoder import to_bytes
+from charrnn.surrogates import NO_TEXT, to_bytes
 from charrnn.text.line_reader import read_lines
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.wording import format_seconds
-
-NO_TEXT = re.compile("[\udc80-\udcff]")
-"""What stands for a byte that could not be decoded: see PEP 383, https://peps.python.org/pep-0383/."""
 
 FIRST_TOLD_SECONDS, SECONDS_BETWEEN = 10.0, 60.0
 """Until it is first told how much of a file is scored, and from then on."""

@@ -31,7 +31,8 @@ from charrnn.cli.inspector.watching import Given, Piece, Watched
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.unprompted import write_sample
-from charrnn.text.encoder import CharEncoder, name_byte
+from charrnn.surrogates import name_byte
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
 
 ACTIVATION_BYTES = 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,13 +18,11 @@ from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling, load_for_scoring
 from charrnn.paths import STDIN, STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.surrogates import NO_TEXT
 from charrnn.text.counted import Places, counted_places
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known
-
-_INVALID = re.compile("[\udc80-\udcff\ufffd]")
-"""What stands for bytes that are not valid in a text's encoding, kept or replaced."""
 
 PREPARING = ("newline", "normalize", "lowercase")
 """Options by which a text is changed before it is read."""
@@ -197,8 +194,9 @@ def way_of(subject: Subject) -> tuple[str, TextOptions]:
 
     What becomes of invalid bytes counts only where there are some, as far as its characters tell.
     """
-    contents = subject.contents
-    errors = contents.text.errors if _INVALID.search(contents.encoder.characters) else "strict"
+    contents, characters = subject.contents, subject.contents.encoder.characters
+    has_invalid = NO_TEXT.search(characters) or "\N{REPLACEMENT CHARACTER}" in characters  # kept, or replaced
+    errors = contents.text.errors if has_invalid else "strict"
     read = replace(contents.text, unit=CHARACTER, lines=False, encoding=contents.text.codec, errors=errors)
     return contents.corpus.sha256, read
 

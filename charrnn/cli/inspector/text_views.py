@@ -33,7 +33,8 @@ from charrnn.errors import CharRNNError, ConfigError, CorpusError
 from charrnn.escape import quoted
 from charrnn.generation.unprompted import first_id
 from charrnn.paths import name_of
-from charrnn.text.encoder import UNKNOWN_MARK, name_byte
+from charrnn.surrogates import name_byte
+from charrnn.text.encoder import UNKNOWN_MARK
 from charrnn.wording import number_of
 
 SHOWN_CHARACTERS = 2_000

@@ -21,7 +21,7 @@ from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.samples import Sample, draw_characters
 from charrnn.generation.side_by_side import ENDED
 from charrnn.metrics import finite_or_none
-from charrnn.text.encoder import LONGEST_CUT, num_cut, to_bytes
+from charrnn.surrogates import LONGEST_CUT, is_byte, num_cut, to_bytes
 
 Text = TypeVar("Text")
 
@@ -239,7 +239,7 @@ def _without_cut(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
     held: list[Drawn] = []
     for each in drawn:
         held.append(each)
-        while len(held) > (LONGEST_CUT if "\udc80" <= each[0] <= "\udcff" else 0):
+        while len(held) > (LONGEST_CUT if is_byte(each[0]) else 0):
             yield held.pop(0)
     yield from held[: len(held) - num_cut("".join(character for character, _ in held))]
 

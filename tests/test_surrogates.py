@@ -1,0 +1,43 @@
+"""Bytes that are no text: each is kept, named and written as the byte that it was."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from charrnn.surrogates import NO_TEXT, SURROGATE, byte_of, is_byte, name_byte, name_surrogate, num_cut, to_bytes
+
+
+@given(st.binary())
+@example(bytes(range(256)))
+def test_what_could_not_be_decoded_is_written_as_it_was(data):
+    text = data.decode("utf-8", "surrogateescape")
+    assert to_bytes(text) == data
+    kept = "".join(NO_TEXT.findall(text))
+    assert kept == "".join(filter(is_byte, text)) == "".join(SURROGATE.findall(text))
+    assert kept == bytes(map(byte_of, kept)).decode("ascii", "surrogateescape")
+
+
+@pytest.mark.parametrize(
+    ("character", "byte", "surrogate", "written"),
+    [
+        ("\udc80", "<0x80>", "<0x80>", b"\x80"),
+        ("\udcff", "<0xFF>", "<0xFF>", b"\xff"),
+        ("\ud800", "\ud800", "<U+D800>", b"?"),
+        ("\udc7f", "\udc7f", "<U+DC7F>", b"?"),
+        ("\udd00", "\udd00", "<U+DD00>", b"?"),
+        ("\udfff", "\udfff", "<U+DFFF>", b"?"),
+        ("\ud7ff", "\ud7ff", "\ud7ff", b"\xed\x9f\xbf"),
+        ("\ue000", "\ue000", "\ue000", b"\xee\x80\x80"),
+    ],
+)
+def test_a_surrogate_is_named_by_the_byte_that_it_stands_for_or_by_its_own_number(character, byte, surrogate, written):
+    assert (name_byte(character), name_surrogate(character)) == (byte, surrogate)
+    assert to_bytes(f"a{character}\udce9") == b"a" + written + b"\xe9"
+
+
+@pytest.mark.parametrize("character", ["é", "詩", "🦊"])
+def test_the_beginning_of_a_character_at_the_end_of_a_text_is_known_however_much_of_it_is_there(character):
+    data = character.encode()
+    for length in range(1, len(data)):
+        assert num_cut("a" + data[:length].decode("utf-8", "surrogateescape")) == length
+    assert [num_cut(text) for text in ("", character, f"\udce9{character}", "\udc80", "\udcff")] == [0] * 5
