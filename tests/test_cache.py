@@ -13,6 +13,7 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import corpus
 from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, default_folder, let_go
 from charrnn.text.places import count_lines
+from charrnn.text.read_options import ReadOptions
 from charrnn.training.lanes import Lanes
 from charrnn.training.line_lanes import LineLanes
 
@@ -56,7 +57,7 @@ def test_two_users_of_one_folder_have_a_file_each_as_neither_can_read_the_others
     files = []
     for user in (1000, 1001, 1000):
         monkeypatch.setattr(os, "getuid", lambda user=user: user)
-        reading = corpus.ReadOptions(cache=Cache(tmp_path / "shared"))
+        reading = ReadOptions(cache=Cache(tmp_path / "shared"))
         files.append(corpus.read_corpus([str(tmp_path / "t.txt")], reading).ids.filename)
     assert files[0] == files[2] != files[1]
     assert len([*(tmp_path / "shared").iterdir()]) == 2

@@ -28,8 +28,9 @@ from charrnn.display.console import ReadingBar
 from charrnn.errors import ConfigError, OutputError
 from charrnn.network import torch_engine
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import ReadOptions, read_corpus
+from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.read_options import ReadOptions
 from charrnn.training import loop
 from charrnn.training.clock import CLOCK, Clock
 from charrnn.training.loop import take_step

@@ -15,12 +15,13 @@ from charrnn.errors import CorpusError
 from charrnn.text import corpus as corpus_module
 from charrnn.text import sources
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.decoding import prepare
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.meter import Meter
 from charrnn.text.options import TextOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.text.splitting import count_known
 from charrnn.text.stream import TextStream
 
@@ -219,13 +220,13 @@ def change_between_passes(monkeypatch, path, after):
     """Let a text be long, so that it is read twice, and another when it is read again."""
     os.utime(path, (1, 1))  # where the clock of files ticks slowly, what is written soon after has the same time
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 4)
-    choose = corpus_module.choose_alphabet
+    settle = corpus_module.settle_alphabet
 
-    def change(*arguments, **options):
+    def change(*arguments):
         path.write_bytes(after)
-        return choose(*arguments, **options)
+        return settle(*arguments)
 
-    monkeypatch.setattr(corpus_module, "choose_alphabet", change)
+    monkeypatch.setattr(corpus_module, "settle_alphabet", change)
 
 
 @pytest.mark.parametrize("cached", [True, False])

@@ -24,7 +24,8 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.storage.archive import read_checkpoint
-from charrnn.text.corpus import ReadOptions, read_corpus
+from charrnn.text.corpus import read_corpus
+from charrnn.text.read_options import ReadOptions
 from charrnn.training.loop import take_step
 
 CHECKPOINT = ROOT / "tests" / "checkpoints" / "version-1.pt"

@@ -15,7 +15,7 @@ from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.storage.origin import Origin
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import ReadOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.training.group import Group
 from charrnn.training.loop import take_step
 from charrnn.training.meeting import KEEP_ALIVE, ask_after_hosts

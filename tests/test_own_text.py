@@ -19,8 +19,8 @@ from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.text import corpus, documents
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import ReadOptions
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.read_options import ReadOptions
 
 
 @pytest.fixture

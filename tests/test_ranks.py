@@ -38,8 +38,9 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError
 from charrnn.text import corpus
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import ReadOptions, read_corpus
+from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.read_options import ReadOptions
 from charrnn.training import checkpoint, loop
 from charrnn.training import group as groups
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines

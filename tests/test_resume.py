@@ -19,8 +19,9 @@ from charrnn.config import GATES
 from charrnn.network.ensemble import members_of
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import ReadOptions, read_corpus
+from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.read_options import ReadOptions
 from charrnn.training import checkpoint, loop
 from charrnn.training.loop import train
 

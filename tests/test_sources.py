@@ -15,10 +15,11 @@ import pytest
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import keeping, sources
-from charrnn.text.corpus import ReadOptions, read_corpus
+from charrnn.text.corpus import read_corpus
 from charrnn.text.documents import is_text, read_in_each
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import find_documents
 
 

@@ -8,16 +8,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, ForeignTextError, describe_characters
 from charrnn.text.encoder import CharEncoder, from_code_points
-from charrnn.text.options import CHARACTER
+from charrnn.text.options import BYTE, CHARACTER
+from charrnn.text.read_options import ReadOptions
 from charrnn.text.tally import Counts
+from charrnn.wording import number_of
 
 SMALL_VOCAB = 1000
 """An alphabet of at most so many characters is kept whole unless a flag says otherwise."""
 
 RARE_SHARE = 0.001
 """Share of a text with a large alphabet that may be lost to characters too rare to be learned."""
+
+
+def settle_alphabet(counts: Counts, name: str, reading: ReadOptions) -> CharEncoder:
+    """Give the alphabet that is decided already, if it fits the text, or choose one.
+
+    Args:
+        counts: how often each character stands in the text, by code point, shape (CODE_POINTS,).
+        name: of the text, for the message.
+        reading: how it is read.
+
+    Raises:
+        ForeignTextError: the text has characters that the alphabet which is given lacks.
+        ConfigError: the flags leave no alphabet, or would choose another than the one that is given.
+    """
+    if reading.encoder is None:
+        return _choose(counts, reading)
+    _check_known(counts, reading.encoder, name)
+    _check_chosen(counts, reading.encoder, reading)
+    return reading.encoder
 
 
 def choose_alphabet(
@@ -68,6 +89,42 @@ def counts_by_id(counts: Counts, encoder: CharEncoder) -> list[int]:
     """How often each id stands in the text, shape (V,): the last for all that have none of their own."""
     own: list[int] = counts[encoder.points].tolist()
     return [*own, int(counts.sum()) - sum(own)] if encoder.has_unknown else own
+
+
+def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
+    return choose_alphabet(
+        counts,
+        reading.options.unit,
+        min_count=reading.min_count,
+        max_vocab=reading.max_vocab,
+        always="\n" if reading.options.lines else "",
+        known=reading.known,
+    )
+
+
+def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
+    lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
+    if len(lacking) and not encoder.has_unknown:
+        points = lacking.tolist()
+        characters = bytes(points).decode("ascii", "surrogateescape") if encoder.unit == BYTE else map(chr, points)
+        described = describe_characters("".join(characters))
+        raise ForeignTextError(
+            f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
+            f"give the text that it learned from, replace those {encoder.unit}s, or begin a training on this one from "
+            "its weights with --init-from"
+        )
+
+
+def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) -> None:
+    """Whether the flags that choose an alphabet, where they are given, would choose the one that there is."""
+    if reading.min_count is reading.max_vocab is None:
+        return
+    chosen = len(_choose(counts, reading).characters)
+    if chosen != len(encoder.characters):
+        raise ConfigError(
+            f"--min-count and --max-vocab would give {number_of(chosen, 'character')} an id, and the checkpoint's "
+            f"alphabet has {len(encoder.characters):,}; leave them out to go on"
+        )
 
 
 def _enough(times: Counts) -> int:

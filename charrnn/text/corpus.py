@@ -9,69 +9,32 @@ windows is the matter of `charrnn.training.lanes`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from charrnn.errors import ConfigError, CorpusError, ForeignTextError, describe_characters
+from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.paths import STDIN_NAME, has_no_name
-from charrnn.text.alphabet import choose_alphabet, counts_by_id
-from charrnn.text.cache import Cache, cache_key
+from charrnn.text.alphabet import counts_by_id, settle_alphabet
+from charrnn.text.cache import cache_key
 from charrnn.text.documents import is_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, line_feed_id
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import Document, Found, find_documents
 from charrnn.text.splitting import MIN_PIECE, split_end, split_lines
 from charrnn.text.stream import TextStream
 from charrnn.text.tally import Counts, Tally
-from charrnn.wording import number_of
 
 MAPPED_BYTES = 64 << 20
 """An encoded text of at least so many bytes is mapped from a file."""
 
 RULES = 1
 """Of how bytes become ids: a new number where one text may become other ids, so that none made before are used."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadOptions:
-    """How texts are read.
-
-    Attributes:
-        options: from bytes to characters.
-        separator: what stands between documents.
-        val_texts: paths of texts that are held out; none: the end of what is read is.
-        include: patterns of files in folders that are read; none: all.
-        exclude: patterns of those that are not.
-        outputs: files that are no part of a folder's text, wherever they lie.
-        is_made: whether a file in a folder was made by a training, and is no text whatever it holds; None: none is.
-        min_count: times that a character must stand in the text to get an id of its own; None: chosen.
-        max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
-        encoder: the alphabet, where it is decided already.
-        known: an alphabet whose characters have ids in any case; None: there is none.
-        cache: where many ids are kept; None: they are held in memory.
-        length: bytes, decompressed, that are read of each document at most; None: all.
-        sha256: of the bytes that they are to have, of which alone ids are made; None: any.
-    """
-
-    options: TextOptions = field(default_factory=TextOptions)
-    separator: str = ""
-    val_texts: tuple[str, ...] = ()
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    outputs: tuple[Path, ...] = ()
-    is_made: Callable[[Path], bool] | None = None
-    min_count: int | None = None
-    max_vocab: int | None = None
-    encoder: CharEncoder | None = None
-    known: CharEncoder | None = None
-    cache: Cache | None = None
-    length: int | None = None
-    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +124,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         exclude=reading.exclude,
         outputs=reading.outputs,
         kept_in=reading.cache.folder if reading.cache else None,
-        may_repeat=reading.encoder is not None,  # a model has learned from it so: it can only be given so again
+        may_repeat=reading.is_settled,
         is_text=lambda document: is_text(document, reading.options, meter.advance) and not _is_made(document, reading),
         advance=meter.advance,
     )
@@ -178,20 +141,16 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         found.documents,
         reading.options,
         separator=reading.separator,
-        is_settled=reading.encoder is not None,
+        is_settled=reading.is_settled,
         meter=meter,
         held_out_from=found.held_out_from,
         length=reading.length,
     )
-    tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
-    for text in stream.read():
-        tally.add(code_points(text))
+    tally = _tally(stream)
     counts, num_learned = tally.counts, stream.num_learned
-    _refuse_unfit(counts, num_learned, name, reading)
-    encoder = reading.encoder or _choose(counts, reading)
-    if reading.encoder is not None:
-        _check_known(counts, encoder, name)
-        _check_chosen(counts, encoder, reading)
+    _refuse_short(counts, num_learned, name, reading)
+    _refuse_without_lines(counts, name, reading)
+    encoder = settle_alphabet(counts, name, reading)
     if reading.sha256 not in (None, meter.sha256):
         raise ForeignTextError(f"{name}: is another text")
     return Corpus(
@@ -212,58 +171,35 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     )
 
 
-def _refuse_unfit(counts: Counts, num_learned: int, name: str, reading: ReadOptions) -> None:
-    """Refuse a text that is too short, empty, or without the lines that are to be learned, whatever the alphabet is."""
+def _tally(stream: TextStream) -> Tally:
+    """What the first pass finds; of a text that is costly to read, the text too, as long as that is not much."""
+    tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
+    for text in stream.read():
+        tally.add(code_points(text))
+    return tally
+
+
+def _refuse_short(counts: Counts, num_learned: int, name: str, reading: ReadOptions) -> None:
+    """Refuse a text that is empty, or of which a piece that is given by name is too short to predict anything."""
     if reading.val_texts and min(num_learned, int(counts.sum()) - num_learned) < MIN_PIECE:
         which = name if num_learned < MIN_PIECE else _name(reading.val_texts[0])
         raise CorpusError(f"{which}: fewer than {MIN_PIECE} characters; give a longer text")
     if not counts.any():
         raise CorpusError(f"{name}: no characters; give a text to learn from")
-    if reading.options.lines and not counts[ord("\n")]:
-        if reading.encoder is not None:
-            raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
-        mend = "leave it out" if reading.known is None else "give a text of lines"  # it may be the model's own way
-        if counts[ord("\r")]:
-            as_bytes = r"turn its carriage returns into line feeds first (tr '\r' '\n')"
-            is_bytes = reading.options.unit == BYTE
-            mend = as_bytes if is_bytes else "give --newline lf, which makes line ends of carriage returns"
-        raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
 
 
-def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
-    return choose_alphabet(
-        counts,
-        reading.options.unit,
-        min_count=reading.min_count,
-        max_vocab=reading.max_vocab,
-        always="\n" if reading.options.lines else "",
-        known=reading.known,
-    )
-
-
-def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) -> None:
-    """Whether the flags that choose an alphabet, where they are given, would choose the one that there is."""
-    if reading.min_count is reading.max_vocab is None:
+def _refuse_without_lines(counts: Counts, name: str, reading: ReadOptions) -> None:
+    """Refuse a text without the lines that are to be learned."""
+    if not reading.options.lines or counts[ord("\n")]:
         return
-    chosen = len(_choose(counts, reading).characters)
-    if chosen != len(encoder.characters):
-        raise ConfigError(
-            f"--min-count and --max-vocab would give {number_of(chosen, 'character')} an id, and the checkpoint's "
-            f"alphabet has {len(encoder.characters):,}; leave them out to go on"
-        )
-
-
-def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
-    lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
-    if len(lacking) and not encoder.has_unknown:
-        points = lacking.tolist()
-        characters = bytes(points).decode("ascii", "surrogateescape") if encoder.unit == BYTE else map(chr, points)
-        described = describe_characters("".join(characters))
-        raise ForeignTextError(
-            f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
-            f"give the text that it learned from, replace those {encoder.unit}s, or begin a training on this one from "
-            "its weights with --init-from"
-        )
+    if reading.is_settled:
+        raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
+    mend = "leave it out" if reading.known is None else "give a text of lines"  # it may be the model's own way
+    if counts[ord("\r")]:
+        as_bytes = r"turn its carriage returns into line feeds first (tr '\r' '\n')"
+        is_bytes = reading.options.unit == BYTE
+        mend = as_bytes if is_bytes else "give --newline lf, which makes line ends of carriage returns"
+    raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
 
 
 def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: ReadOptions, meter: Meter) -> Ids:

@@ -18,9 +18,10 @@ from charrnn.escape import quoted
 from charrnn.paths import STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.cache import Cache, check_sound, default_folder
-from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.encoder import Ids
+from charrnn.text.read_options import ReadOptions
 
 LARGEST_SOUGHT = 1 << 26
 """Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""

@@ -20,7 +20,7 @@ from charrnn.cli.trainer.waiting import waiting
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import Outlet, error_line
 from charrnn.text.cache import check_sound
-from charrnn.text.corpus import ReadOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import Place, read_place
 

@@ -23,10 +23,11 @@ from charrnn.paths import STDIN, name_of, told_of_typing
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
-from charrnn.text.corpus import Corpus, ReadOptions, read_corpus
+from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.encoder import CharEncoder, Ids
 from charrnn.text.options import TextOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.training.clock import CLOCK
 from charrnn.training.ranks import Ranks
 

@@ -19,8 +19,9 @@ from charrnn.limits import flag_name
 from charrnn.paths import STDIN, STDIN_NAME, has_no_name, names_stream, told_of_home
 from charrnn.storage.origin import Origin
 from charrnn.text.cache import Cache, default_folder
-from charrnn.text.corpus import Corpus, ReadOptions
+from charrnn.text.corpus import Corpus
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
+from charrnn.text.read_options import ReadOptions
 
 ENDS = ("epochs", "max_steps", "time_limit")
 """Options that say when a training ends."""
