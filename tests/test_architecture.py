@@ -63,7 +63,7 @@ ALLOWED = {
         "places": "cache encoder",
         "counted": "cache encoder places",
         "meter": "",
-        "documents": "decoding errors keeping misread options paths sources unpacking unreadable",
+        "documents": "decoding errors keeping misread options sources unpacking unreadable",
         "splitting": "encoder errors places wording",
         "corpus": "alphabet cache documents encoder errors meter options paths read_options sources splitting stream "
         "tally",

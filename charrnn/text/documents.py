@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import IO, cast
+from typing import IO, BinaryIO, cast
 
 from charrnn.errors import DecodingError, UnpackingError
-from charrnn.paths import STDIN, name_of
 from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
 from charrnn.text.keeping import Pipe
 from charrnn.text.misread import CONTINUING, Doubt, no_doubt
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
-from charrnn.text.sources import Document, find_documents
+from charrnn.text.sources import Document, find_documents, opened
 from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
@@ -46,7 +43,7 @@ def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt
     """
     require_file(path)
     pieces, read = list[str](), 0
-    with _opened(path) as document:
+    with opened(path, _as_it_comes) as document:
         for piece in decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING, doubt=doubt):
             pieces.append(piece)
             read += len(piece) if options.unit == CHARACTER else _num_begun(piece)
@@ -56,17 +53,9 @@ def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt
     return text[:length], max(read, len(text)) <= length
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[Document]:
-    """A document of which no more is waited for than is asked for."""
-    with read_errors_told(name_of(path)):
-        if path == STDIN:
-            yield Document(name_of(path), None, cast(IO[bytes], Pipe(sys.stdin.buffer)))
-        elif Path(path).is_file():
-            yield Document(path, Path(path))
-        else:
-            with open(path, "rb") as pipe:
-                yield Document(path, None, cast(IO[bytes], Pipe(pipe)))
+def _as_it_comes(stream: BinaryIO, name: str) -> IO[bytes]:
+    """A stream of which no more is waited for than is asked for."""
+    return cast(IO[bytes], Pipe(stream))
 
 
 def _num_begun(piece: str) -> int:

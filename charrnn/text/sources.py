@@ -24,7 +24,7 @@ from charrnn.text.unreadable import Missed, nothing_found, read_errors_told
 from charrnn.text.walking import files_below
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
-"""Keeps a stream of that name, which can be read only once."""
+"""Makes a file of a stream of that name, which can be read only once."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Document:
 
     Attributes:
         name: what messages call it.
-        path: None for standard input.
-        kept: what standard input held; None for a file.
+        path: None for what can be read only once.
+        kept: what that holds; None for a file.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Document:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
     def signature(self) -> tuple[int, int, int] | None:
-        """What is another wherever a file has changed; None for what standard input held, which stays.
+        """What is another wherever a file has changed; None for what is kept, which stays.
 
         Raises:
             CorpusError: it is gone.
@@ -102,10 +102,32 @@ class Found:
     told_of_patterns: str = ""
 
     def close(self) -> None:
-        """Let go of what standard input held."""
+        """Let go of what was kept."""
         for document in self.documents:
             if document.kept is not None:
                 document.kept.close()
+
+
+@contextlib.contextmanager
+def opened(path: str, hold: Hold) -> Iterator[Document]:
+    """Open a file, standard input for "-", or what else can be read only once, such as a shell's <(...).
+
+    Args:
+        path: where it is.
+        hold: makes a file of what is none; one that reads as it goes can be read only within the context.
+
+    Raises:
+        CorpusError: it is missing or unreadable.
+    """
+    name = name_of(path)
+    with read_errors_told(name):
+        if path == STDIN:
+            yield Document(name, None, hold(sys.stdin.buffer, name))
+        elif Path(path).is_file():
+            yield Document(name, Path(path))
+        else:
+            with open(path, "rb") as pipe:
+                yield Document(name, None, hold(pipe, name))
 
 
 def require_texts(paths: Sequence[str]) -> None:
@@ -182,12 +204,11 @@ def _documents_at(
     is_text: Callable[[Document], bool],
 ) -> tuple[list[Document], list[str]]:
     """The documents that one path leads to, and the names of what is left out; see `find_documents`."""
-    if path == STDIN:
-        return [_stdin(hold)], []
-    if _is_within(Path(path), kept_out):
+    if path != STDIN and _is_within(Path(path), kept_out):
         raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
-    if not os.path.isdir(path):
-        return [_file(path, hold)], []
+    if path == STDIN or not os.path.isdir(path):
+        with opened(path, hold) as document:
+            return [document], []
     missed = Missed()
     walked = [file for file in files_below(Path(path), patterns, missed) if not _is_one_of(file, outputs)]
     files = [file for file in walked if not _is_within(file, kept_out)]
@@ -228,11 +249,6 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
     known.update(files)
 
 
-def _file(path: str, hold: Hold) -> Document:
-    with read_errors_told(path):
-        return Document(path, Path(path)) if Path(path).is_file() else _pipe(path, hold)
-
-
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
     return any(file.name == other.name and _real(file) == _real(other) for other in others)
 
@@ -246,15 +262,3 @@ def _is_within(path: Path, others: Sequence[Path]) -> bool:
 def _real(path: str | Path) -> Path:
     """Where a path leads, as far as it can be followed; `Path.resolve` fails at a link to itself before Python 3.13."""
     return Path(os.path.realpath(path))
-
-
-def _stdin(hold: Hold) -> Document:
-    name = name_of(STDIN)
-    with read_errors_told(name):
-        return Document(name, None, hold(sys.stdin.buffer, name))
-
-
-def _pipe(path: str, hold: Hold) -> Document:
-    """What can be read only once, such as a shell's <(...)."""
-    with open(path, "rb") as pipe:
-        return Document(path, None, hold(pipe, path))
