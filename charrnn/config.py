@@ -10,20 +10,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from charrnn.cell_types import CELLS
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range
-
-GATES = {"lstm": 4, "gru": 3, "rnn": 1, "rnn-relu": 1}
-"""Blocks of hidden_size rows in each weight matrix of a cell."""
-
-GATE_NAMES = {"lstm": ("input", "forget", "candidate", "output"), "gru": ("reset", "update", "candidate")}
-"""The blocks of an LSTM's and a GRU's weights, in order; all but the candidate lie between 0 and 1."""
-
-GATE_LETTERS = {"input": "i", "forget": "f", "output": "o", "reset": "r", "update": "z"}
-"""What the gates are called in equations."""
-
-STATES = {"lstm": 2, "gru": 1, "rnn": 1, "rnn-relu": 1}
-"""Vectors of hidden_size values that a layer hands on: h, or h and c."""
 
 CONTEXTS, FARTHEST = (1, 2, 3, 5, 8, 16), 1 << 15
 """The lengths of context that `charrnn.recall` looks up, each at most twice the one before, and the most characters
@@ -42,7 +31,7 @@ LAYER_NORM_EPSILON = 1e-5
 """Added to the variance in layer normalisation; torch's default."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "cell": tuple(GATES),
+    "cell": tuple(CELLS),
     "optimizer": ("adamw", "adam", "rmsprop", "sgd"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
     "device": ("auto", "cpu", "cuda"),
@@ -110,7 +99,7 @@ class ModelConfig:
 
     Attributes:
         vocab_size: V, the number of ids: one per character, and one shared by all rare characters if there is one.
-        cell: recurrent cell, one of `GATES`.
+        cell: recurrent cell, one of `charrnn.cell_types.CELLS`.
         hidden_size: H, units of each recurrent layer.
         num_layers: L, recurrent layers, one on the other.
         embedding_dim: E, width of a character's vector.

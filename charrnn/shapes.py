@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from charrnn.config import CONTEXTS, GATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import CONTEXTS, ModelConfig
 
 Weight = TypeVar("Weight")
 
@@ -34,12 +35,12 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     if config.members > 1:
         own = parameter_shapes(config.member)
         return {member_name(number, name): shape for number in range(config.members) for name, shape in own.items()}
-    hidden, gates = config.hidden_size, GATES[config.cell]
+    hidden, blocks = config.hidden_size, len(CELLS[config.cell].blocks)
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (config.vocab_size, config.embedding_dim)}
     for layer in range(config.num_layers):
-        shapes[f"layers.{layer}.weight_ih"] = (gates * hidden, config.input_size(layer))
-        shapes[f"layers.{layer}.weight_hh"] = (gates * hidden, hidden)
-        shapes[f"layers.{layer}.bias"] = (gates * hidden,)
+        shapes[f"layers.{layer}.weight_ih"] = (blocks * hidden, config.input_size(layer))
+        shapes[f"layers.{layer}.weight_hh"] = (blocks * hidden, hidden)
+        shapes[f"layers.{layer}.bias"] = (blocks * hidden,)
         if config.cell == "gru":
             shapes[f"layers.{layer}.bias_hn"] = (hidden,)
         if config.layer_norm:

@@ -25,8 +25,9 @@ import torch
 from hypothesis import settings
 
 from charrnn.analysis.losses import Reading, read_pieces
+from charrnn.cell_types import CELLS
 from charrnn.cli.common.cores import SPIN_COUNT
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine, build_engine
 from charrnn.network.ensemble import Model, build_model
@@ -41,7 +42,7 @@ TINY_SHAKESPEARE = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
 
 VARIANTS = [
     pytest.param(ModelConfig(vocab_size=11, cell=cell, hidden_size=9, num_layers=layers, **options), id=name)
-    for cell in GATES
+    for cell in CELLS
     for layers in (1, 3)
     for options in (
         {"embedding_dim": 6},
@@ -272,7 +273,7 @@ def random_model(config: ModelConfig, seed: int = 0) -> Model:
     model = build_model(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            noise = 0.02 if config.cell == "rnn-relu" else 0.2  # its states have no bound
+            noise = 0.2 if CELLS[config.cell].is_bounded else 0.02
             parameter.add_(torch.randn_like(parameter) * noise)
     return model
 

@@ -8,7 +8,8 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 from torch.nn import functional
 
-from charrnn.config import GATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import gate_values, record, zero_state
 
@@ -51,7 +52,7 @@ def test_the_gradient_by_every_weight_is_autograds(config):
         np.testing.assert_allclose(found[name] / scale, parameter.grad.numpy() / scale, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_gradient_by_a_state_is_the_quotient_of_small_differences(cell):
     """In double precision, one layer: a window read on from a state that is moved a little."""
     config = ModelConfig(vocab_size=V, cell=cell, hidden_size=5, num_layers=1, embedding_dim=4)
@@ -100,7 +101,7 @@ def test_gates_lie_between_zero_and_one_and_are_named_for_their_cell():
 def test_an_open_update_gate_keeps_the_state_and_a_shut_one_replaces_it(bias, kept):
     config = dataclasses.replace(VARIANTS[0].values[0], cell="gru")
     _, weights, ids, _, _ = example(config)
-    weights["layers.0.bias"][9:18] += bias  # the second of three blocks, as `GATE_NAMES` says
+    weights["layers.0.bias"][9:18] += bias  # the second of three blocks, as `CELLS` says
     before = np.random.default_rng(1).normal(size=(N, 9))
     state = ((before,), *zero_state(config, weights, N)[1:])
     layer = record(config, weights, ids[:1], state).layers[0]

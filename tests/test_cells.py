@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import VARIANTS
 
-from charrnn.config import GATES, STATES, ModelConfig, TrainConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.inference.engine import CELL_STEPS, tanh_step
 from charrnn.network.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
 from charrnn.network.model import CharRNN
@@ -85,7 +86,7 @@ def random_layer(cell, dtype=torch.float64):
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    state = tuple(torch.randn(2, 5, dtype=dtype) for _ in range(STATES[cell]))
+    state = tuple(torch.randn(2, 5, dtype=dtype) for _ in range(CELLS[cell].states))
     return layer, torch.randn(7, 2, 4, dtype=dtype), state
 
 
@@ -163,14 +164,22 @@ def test_forget_gates_bias_starts_at_one_and_the_others_at_zero():
     assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_weights_begin_within_the_root_of_the_width_and_orthogonal(cell):
     layer = CELL_LAYERS[cell](64, 100)
     spread = layer.weight_ih.detach()
     assert 0.099 < spread.max() <= 0.1
     assert -0.1 <= spread.min() < -0.099
-    for block in layer.weight_hh.detach().chunk(GATES[cell]):
+    for block in layer.weight_hh.detach().chunk(len(CELLS[cell].blocks)):
         torch.testing.assert_close(block @ block.T, torch.eye(100), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_units_are_said_to_be_bounded_where_they_are(cell):
+    """However large what a layer reads."""
+    layer, inputs, state = random_layer(cell)
+    outputs, _ = layer(100 * inputs, tuple(torch.zeros_like(part) for part in state))
+    assert (outputs.abs() <= 1).all() == CELLS[cell].is_bounded
 
 
 FORMULAS = {
@@ -213,4 +222,4 @@ def test_a_known_count():
 
 
 def test_engine_is_named_for_every_cell():
-    assert set(CELL_STEPS) == set(CELL_LAYERS) == set(GATES)
+    assert set(CELL_STEPS) == set(CELL_LAYERS) == set(CELLS)

@@ -13,7 +13,8 @@ from test_recovery import weights
 from test_training import IDS, TEXT, finish, start
 from test_updates import break_member
 
-from charrnn.config import GATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig
 from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.network.ensemble import build_model, members_of
 from charrnn.network.torch_engine import TorchCharRNN
@@ -103,7 +104,7 @@ def test_gradients_by_other_kernels_than_the_losses_are_right_too(config, precis
 
 
 @pytest.mark.parametrize("precision", PRECISIONS["cuda"])
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_weights_of_a_layer_that_learns_lie_as_cudnn_reads_them(cell, precision):
     model = random_model(ModelConfig(vocab_size=11, cell=cell, hidden_size=9, num_layers=2, embedding_dim=6))
     skip_without_bfloat16(model.cuda().train(), precision)
@@ -137,7 +138,7 @@ def check_gradients(build, precision):
 @pytest.mark.parametrize(
     "options",
     [
-        *({"cell": cell} for cell in GATES),
+        *({"cell": cell} for cell in CELLS),
         *({"optimizer": optimizer} for optimizer in ("adam", "rmsprop", "sgd")),
         {"members": 2, "recall": 1000, "recall_dropout": 0.0},
         {"line_feed": int(IDS[TEXT.index("\n")])},

@@ -18,9 +18,10 @@ from charrnn.analysis.dynamic import adapt, average_surprisals
 from charrnn.analysis.gradients import gradient_flow, spectral_radii
 from charrnn.analysis.neurons import Unit, record_units
 from charrnn.analysis.ngrams import Baseline
+from charrnn.cell_types import CELLS
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.subject import Subject
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.display.card import card
 from charrnn.inference.numpy_ensemble import NumpyEnsemble, average, average_one
 from charrnn.loading import sampling_weights
@@ -48,7 +49,7 @@ def arrays(model):
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_its_probability_is_the_mean_of_the_members(cell):
     model = ensemble(cell)
     ids = torch.from_numpy(READ)
@@ -64,7 +65,7 @@ def test_its_probability_is_the_mean_of_the_members(cell):
     torch.testing.assert_close(together.double().exp(), sum(alone) / 3, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_numpy_and_torch_agree_on_it_however_it_is_read(cell):
     model = ensemble(cell)
     engine, on_torch = numpy_twin(model), TorchCharRNN(model.config, arrays(model), "cpu")

@@ -5,7 +5,8 @@ import pytest
 import torch
 from conftest import make_text, numpy_twin, random_model, read_whole, skip_without
 
-from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.model import CharRNN
 from charrnn.text.counted import WARM_UP, counted_places
@@ -25,7 +26,7 @@ def ids():
     return CharEncoder(text).encode(text)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_loss_is_that_of_the_stream_read_one_by_one(ids, cell):
     """With one lane nothing is warmed up: the numpy engine, which reads character by character, must agree."""
     model = random_model(model_config(cell))
@@ -34,7 +35,7 @@ def test_loss_is_that_of_the_stream_read_one_by_one(ids, cell):
     )
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_loss_does_not_depend_on_the_batch_size(ids, cell):
     config = TrainConfig(batch_size=8, seq_len=32, max_steps=30, learning_rate=3e-3, warmup_steps=5)
     run = TrainingRun.start(model_config(cell), config, ids, ids, started=0)

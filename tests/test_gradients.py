@@ -11,11 +11,12 @@ from conftest import VARIANTS, make_text, numpy_twin, random_model
 from torch.nn import functional
 
 from charrnn.analysis.gradients import CONTEXT_LENGTHS, LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
+from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import gradient_view
 from charrnn.cli.inspector.gradient_view import _curves, _in_bits, _reach, _remainder, _what_counts
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Piece, Watched
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.inference.numpy_ensemble import build_engine
 
@@ -71,7 +72,7 @@ def test_the_flow_is_autograds_on_every_cell(config):
     ids = np.random.default_rng(0).integers(0, 11, LEAD_IN + REACH + 2)
     flows = gradient_flow(config, weights, ids, reach=REACH, places=1)
     expected = torch_flow(model, ids)
-    assert len(flows) == config.num_layers * (2 if config.cell == "lstm" else 1)
+    assert len(flows) == config.num_layers * CELLS[config.cell].states
     for flow in flows:
         wanted = [state[flow.layer]["hc".index(flow.part)] for state in expected[: REACH + 1]]
         np.testing.assert_allclose(flow.norms, wanted, rtol=5e-4, atol=1e-7)
@@ -185,11 +186,11 @@ def test_a_gradient_that_is_none_leaves_no_number():
 
 
 def test_every_gate_has_a_spectral_radius():
-    for cell, gates in GATES.items():
+    for cell, made_of in CELLS.items():
         config = ModelConfig(vocab_size=5, cell=cell, hidden_size=4, num_layers=2, embedding_dim=3)
         weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
         radii = spectral_radii(config, weights)
-        assert len(radii) == 2 * gates
+        assert [radius[:2] for radius in radii] == [(layer, block) for layer in (0, 1) for block in made_of.blocks]
         block = torch.from_numpy(weights["layers.1.weight_hh"][-4:].copy())
         assert radii[-1][2] == pytest.approx(float(torch.linalg.eigvals(block).abs().max()), rel=1e-4)
 

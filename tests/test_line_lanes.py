@@ -5,7 +5,8 @@ from conftest import numpy_twin, random_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.torch_engine import TorchCharRNN
@@ -181,7 +182,7 @@ def model_config(cell="lstm"):
     return ModelConfig(vocab_size=6, cell=cell, hidden_size=9, num_layers=2, embedding_dim=5)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_loss_is_that_of_each_line_read_alone(cell):
     """The engine reads every line from zeros, one after the other; padding must count for nothing."""
     model = random_model(model_config(cell))
@@ -250,7 +251,7 @@ def test_a_step_learns_from_the_lines_and_not_from_what_pads_them():
     assert run.pace.chars == len(ids)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell):
     """Step by step or as a window, one text or many, in numpy or torch: what comes before a line counts for nothing."""
     model = random_model(model_config(cell))

@@ -15,6 +15,7 @@ import torch
 from conftest import make_text, random_model, run_charrnn, train_briefly
 
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
+from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import page_sections, webpage
 from charrnn.cli.inspector.cards import show_card
 from charrnn.cli.inspector.flags import InspectFlags
@@ -22,7 +23,7 @@ from charrnn.cli.inspector.page_sections import LONGEST_STRETCH, MOST_GUESSES
 from charrnn.cli.inspector.subject import Subject, read_subjects
 from charrnn.cli.inspector.text_views import UPDATE_KEEPS
 from charrnn.cli.inspector.watching import Piece, Watched
-from charrnn.config import STATES, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render
 from charrnn.display.svg import picture
 from charrnn.errors import CharRNNError, OutputError
@@ -302,7 +303,7 @@ def test_a_page_says_what_is_to_be_known_of_the_gates(report, tmp_path):
     assert "right-saturated). Open is shut. Point, tap" in said
 
 
-@pytest.mark.parametrize("cell", list(STATES))
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_page_has_of_every_cell_whether_it_has_gates_and_which_way_round_its_update_gate_is(trained, tmp_path, cell):
     contents = torch.load(trained / "words.pt", weights_only=True)
     config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=1, embedding_dim=8)

@@ -13,7 +13,8 @@ from torch.nn import functional
 from charrnn import recall
 from charrnn.analysis.losses import read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
-from charrnn.config import CONTEXTS, FARTHEST, GATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import CONTEXTS, FARTHEST, ModelConfig
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import record, zero_state
@@ -213,7 +214,7 @@ def recalling(cell="lstm", **options):
 
 
 SHAPES = [
-    *(recalling(cell) for cell in GATES),
+    *(recalling(cell) for cell in CELLS),
     recalling(members=2),
     recalling(layer_norm=False, residual=False),
     recalling(embedding_dim=9),
@@ -248,7 +249,7 @@ def test_texts_that_begin_alike_recall_what_one_has_read(config, alike):
         assert_texts_go_on_from_one(engine, few_letters(3 * (alike + 70)).reshape(-1, 3).astype(np.int64), alike)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_a_tape_and_the_way_back_along_it_are_torchs(cell):
     config = recalling(cell)
     model, ids = random_model(config), few_letters(160).reshape(80, 2).astype(np.int64)

@@ -12,10 +12,10 @@ import torch
 from conftest import CORPORA, skip_without, write_checkpoint
 from test_training import IDS, TEXT, start
 
+from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import resumption
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
-from charrnn.config import GATES
 from charrnn.network.ensemble import members_of
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
@@ -110,7 +110,7 @@ def everything(run):
 
 MATRIX = [
     pytest.param(*point, id="-".join(point), marks=[] if point[1:] == FAST else pytest.mark.slow)
-    for point in itertools.product(GATES, ("float32", "bfloat16"), SETTINGS, CUTS)
+    for point in itertools.product(CELLS, ("float32", "bfloat16"), SETTINGS, CUTS)
     if point[0] == WHOLE or point[1:] == FAST or point[2:] == ("dropout", "anywhere")
 ] + [
     pytest.param("lstm", "float32", "lines", "anywhere", id="lines"),

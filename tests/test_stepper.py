@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import VARIANTS, assert_texts_go_on_from_one, numpy_twin, random_model
 
-from charrnn.config import GATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig
 from charrnn.inference.numpy_ensemble import build_engine
 from charrnn.network.torch_engine import TorchCharRNN
 
@@ -36,9 +37,13 @@ def test_texts_that_begin_alike_go_on_from_one_that_has_read_the_beginning(confi
         assert_texts_go_on_from_one(engine, ids, 20)
 
 
-def test_units_that_are_all_alike_have_no_spread_below_zero():
+UNBOUNDED = [name for name, cell in CELLS.items() if not cell.is_bounded]
+
+
+@pytest.mark.parametrize("cell", UNBOUNDED)
+def test_units_that_are_all_alike_have_no_spread_below_zero(cell):
     """Where they are large, the difference of mean squares is rounding alone, of either sign."""
-    config = ModelConfig(vocab_size=5, cell="rnn-relu", hidden_size=48, num_layers=1, embedding_dim=4, layer_norm=True)
+    config = ModelConfig(vocab_size=5, cell=cell, hidden_size=48, num_layers=1, embedding_dim=4, layer_norm=True)
     weights = {name: array.numpy().copy() for name, array in random_model(config).state_dict().items()}
     for name in ("layers.0.weight_ih", "layers.0.weight_hh"):
         weights[name][:] = 0
@@ -49,9 +54,10 @@ def test_units_that_are_all_alike_have_no_spread_below_zero():
         assert np.isfinite(engine.batch_reader(3)(np.array([1, 2, 3]))).all()
 
 
-def test_units_without_bounds_that_are_large_keep_their_spread():
+@pytest.mark.parametrize("cell", UNBOUNDED)
+def test_units_without_bounds_that_are_large_keep_their_spread(cell):
     """Of a spread of one about a mean of a thousand, a difference of mean squares in float32 leaves a digit."""
-    config = ModelConfig(vocab_size=11, cell="rnn-relu", hidden_size=128, num_layers=2, embedding_dim=32)
+    config = ModelConfig(vocab_size=11, cell=cell, hidden_size=128, num_layers=2, embedding_dim=32)
     weights = {name: array.numpy().copy() for name, array in random_model(config).state_dict().items()}
     for layer in range(2):
         weights[f"layers.{layer}.weight_hh"] *= 0.1
@@ -64,7 +70,7 @@ def test_units_without_bounds_that_are_large_keep_their_spread():
         np.testing.assert_allclose(one(int(characters[0])), logits[0], atol=2e-3)
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_two_texts_of_one_model_do_not_touch_each_other(cell):
     config = ModelConfig(vocab_size=11, cell=cell, hidden_size=8, num_layers=2, embedding_dim=5)
     engine = numpy_twin(random_model(config))

@@ -11,8 +11,9 @@ import torch
 from conftest import make_text
 
 from charrnn import regimen
+from charrnn.cell_types import CELLS
 from charrnn.cli.trainer.signals import TrainingSignals
-from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.network.model import detach
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import loop, validation
@@ -66,7 +67,7 @@ def test_what_it_takes_to_go_on_is_no_time_of_training(clock, monkeypatch):
         assert goes_on.seconds - goes_on.pace.seconds == 10.0 - state["pace"]["seconds"]
 
 
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", CELLS)
 def test_one_batch_can_be_overfitted(cell):
     run = start(cell, max_steps=200)
     run.lanes = itertools.repeat(next(run.lanes))

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.losses import surprisals
-from charrnn.config import GATE_NAMES, GATES, STATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.numpy_ensemble import Engine
@@ -175,18 +176,18 @@ def _norms(config: ModelConfig, weights: Weights, windows: NDArray[Any]) -> NDAr
     by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
     by_logits[:-1] = 0  # the last character's loss alone
     found = backpropagate(config, weights, tape, by_logits)
-    parts = (found.hidden, found.cells)[: STATES[config.cell]]
+    parts = (found.hidden, found.cells)[: CELLS[config.cell].states]
     return np.array([[np.linalg.norm(by_state, axis=-1)[::-1] for by_state in part] for part in parts])
 
 
 def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str, float]]:
     """The largest absolute eigenvalue of the recurrent matrix of each layer and gate."""
-    names = GATE_NAMES.get(config.cell, ("state",))
+    names = CELLS[config.cell].blocks
     return [
         (first + layer, name, float(np.abs(np.linalg.eigvals(block)).max()))
         for first, _, own in each_member(config, weights)
         for layer in range(config.num_layers)
-        for name, block in zip(names, np.split(own[f"layers.{layer}.weight_hh"], GATES[config.cell]), strict=True)
+        for name, block in zip(names, np.split(own[f"layers.{layer}.weight_hh"], len(names)), strict=True)
     ]  # fmt: skip
 
 

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.features import Values
-from charrnn.config import GATE_LETTERS, GATE_NAMES, STATES, ModelConfig
+from charrnn.cell_types import CELLS, GATE_LETTERS
+from charrnn.config import ModelConfig
 from charrnn.inference.tape import Weights, gate_values, record, zero_state
 from charrnn.shapes import each_member
 
@@ -144,13 +145,13 @@ def readable_length(config: ModelConfig, ids_each: int) -> int:
 
 def has_gates(config: ModelConfig) -> bool:
     """Whether a model's cells have gates."""
-    return config.cell in GATE_NAMES
+    return bool(CELLS[config.cell].gates)
 
 
 def parts_of(config: ModelConfig) -> str:
     """What there is of a model's unit, a letter each, states first; see `Unit`."""
-    states = "hc"[: STATES[config.cell]]
-    return states + "".join(GATE_LETTERS[name] for name in GATE_NAMES.get(config.cell, ()) if name != "candidate")
+    cell = CELLS[config.cell]
+    return "hc"[: cell.states] + "".join(GATE_LETTERS[gate] for gate in cell.gates)
 
 
 def record_units(

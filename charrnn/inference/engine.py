@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.folding import FoldedWeights
 from charrnn.inference.readers import ReadingModel, State
 from charrnn.inference.recalling import raise_logits
@@ -96,7 +97,7 @@ class NumpyCharRNN(ReadingModel):
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character: zeros, each shape (batch_size, H)."""
         zeros = np.zeros((batch_size, self.config.hidden_size), dtype=np.float32)
-        return ((zeros,) * STATES[self.config.cell],) * self.config.num_layers
+        return ((zeros,) * CELLS[self.config.cell].states,) * self.config.num_layers
 
     def steppers(self, num_texts: int | None = None) -> list[Stepper]:
         """Begin N texts, or one without that axis."""

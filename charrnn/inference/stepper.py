@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import GATES, LAYER_NORM_EPSILON, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.cell_updates import make_update
 from charrnn.inference.folding import STATE_SCALES, FoldedWeights
 from charrnn.inference.recalling import add_raised
@@ -175,7 +176,7 @@ class _Layer:
     def __init__(self, config: ModelConfig, folded: FoldedWeights, layer: int, columns: tuple[int, ...]) -> None:
         matrix = folded.matrices[layer]
         product = np.zeros((len(matrix), *columns), dtype=np.float32)
-        rows = GATES[config.cell] * config.hidden_size
+        rows = len(CELLS[config.cell].blocks) * config.hidden_size
         self.given = {reader: product[place] for reader, place in folded.rows_by_reader[layer].items()}
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         recurrent = product[:rows]
@@ -206,7 +207,7 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
 
         return multiply_alone
     read, epsilon = product[rows:-1], LAYER_NORM_EPSILON
-    if config.cell == "rnn-relu":
+    if not CELLS[config.cell].is_bounded:
         return _product_of_unbounded(matrix, hidden, product, read)
     to_mean_square = STATE_SCALES[config.cell] ** 2 / config.hidden_size
 

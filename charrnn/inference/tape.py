@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import GATE_NAMES, GATES, LAYER_NORM_EPSILON, STATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.recalling import raise_logits
 from charrnn.recall import Forecasts
 
@@ -74,7 +75,7 @@ class Tape:
 def zero_state(config: ModelConfig, weights: Weights, num_texts: int = 1) -> State:
     """The state before any character, each part of shape (N, H)."""
     zeros = np.zeros((num_texts, config.hidden_size), dtype=weights["head.weight"].dtype)
-    return ((zeros,) * STATES[config.cell],) * config.num_layers
+    return ((zeros,) * CELLS[config.cell].states,) * config.num_layers
 
 
 def record(
@@ -106,7 +107,7 @@ def record(
     logits = x @ weights["head.weight"].T + weights["head.bias"]
     if recalled is not None:
         raise_logits(weights, x, logits, recalled)
-    lasts = tuple((tape.hidden[-1], tape.cells[-1])[: STATES[config.cell]] for tape in layers)
+    lasts = tuple((tape.hidden[-1], tape.cells[-1])[: CELLS[config.cell].states] for tape in layers)
     return Tape(ids, layers, x, logits, lasts, recalled)
 
 
@@ -146,9 +147,9 @@ def _record_layer(config: ModelConfig, weights: Weights, layer: int, x: Array, b
 
 def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Array]:
     """The gates of a layer that lie between 0 and 1, by name, each of shape (T, N, H); a plain RNN has none."""
-    names = GATE_NAMES.get(config.cell, ())
-    blocks = np.split(tape.gates, GATES[config.cell], axis=-1)
-    return {name: block for name, block in zip(names, blocks, strict=False) if name != "candidate"}
+    cell = CELLS[config.cell]
+    blocks = np.split(tape.gates, len(cell.blocks), axis=-1)
+    return {name: block for name, block in zip(cell.blocks, blocks, strict=True) if name in cell.gates}
 
 
 def _normalise(hidden: Array) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from charrnn.config import GATES
+from charrnn.cell_types import CELLS
 from charrnn.network.recurrence import GRURecurrence, PlainRecurrence
 
 LayerState = tuple[Tensor, ...]
@@ -28,27 +28,27 @@ class RecurrentLayer(nn.Module):
     Args:
         input_size: I, width of the inputs.
         hidden_size: H, units.
-        num_gates: blocks of H rows in each weight matrix.
+        num_blocks: blocks of H rows in each weight matrix.
 
     Attributes:
         mode: PyTorch's name of the cell.
-        weight_ih: W_xh, shape (num_gates * H, I); uniform within 1 / sqrt(H).
-        weight_hh: W_hh, shape (num_gates * H, H); each block orthogonal, so that a gradient neither vanishes nor
+        weight_ih: W_xh, shape (num_blocks * H, I); uniform within 1 / sqrt(H).
+        weight_hh: W_hh, shape (num_blocks * H, H); each block orthogonal, so that a gradient neither vanishes nor
             explodes by it at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
-        bias: b_h, shape (num_gates * H,); zero.
+        bias: b_h, shape (num_blocks * H,); zero.
     """
 
     mode: str
 
-    def __init__(self, input_size: int, hidden_size: int, num_gates: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, num_blocks: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self._frozen: list[Tensor] = []
-        self.weight_ih = nn.Parameter(torch.empty(num_gates * hidden_size, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(num_gates * hidden_size, hidden_size))
-        self.bias = nn.Parameter(torch.zeros(num_gates * hidden_size))
+        self.weight_ih = nn.Parameter(torch.empty(num_blocks * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(num_blocks * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(num_blocks * hidden_size))
         nn.init.uniform_(self.weight_ih, -(hidden_size**-0.5), hidden_size**-0.5)
-        for block in self.weight_hh.chunk(num_gates):
+        for block in self.weight_hh.chunk(num_blocks):
             nn.init.orthogonal_(block)
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
@@ -116,7 +116,7 @@ class PlainRNNLayer(RecurrentLayer):
     relu: bool
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, GATES["rnn"])
+        super().__init__(input_size, hidden_size, len(CELLS["rnn"].blocks))
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """See `RecurrentLayer.forward`."""
@@ -154,7 +154,7 @@ class GRULayer(RecurrentLayer):
     mode = "GRU"
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, GATES["gru"])
+        super().__init__(input_size, hidden_size, len(CELLS["gru"].blocks))
         self.bias_hn = nn.Parameter(torch.zeros(hidden_size))
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
@@ -186,7 +186,7 @@ class LSTMLayer(RecurrentLayer):
     mode = "LSTM"
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, GATES["lstm"])
+        super().__init__(input_size, hidden_size, len(CELLS["lstm"].blocks))
         nn.init.ones_(self.bias[hidden_size : 2 * hidden_size])
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from charrnn.config import CONTEXTS, STATES, ModelConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import CONTEXTS, ModelConfig
 from charrnn.network.cells import CELL_LAYERS, LayerState
 from charrnn.network.dropout import Dropout
 from charrnn.recall import NONE, Forecasts
@@ -102,7 +103,7 @@ class CharRNN(nn.Module):
     def initial_state(self, batch_size: int) -> State:
         """The state before any character: zeros."""
         zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)
-        return tuple((zeros,) * STATES[self.config.cell] for _ in range(self.config.num_layers))
+        return tuple((zeros,) * CELLS[self.config.cell].states for _ in range(self.config.num_layers))
 
 
 def forecasts_on(device: torch.device, recalled: Forecasts | None) -> Tensor | None:

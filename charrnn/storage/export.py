@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config import GATE_NAMES
+from charrnn.cell_types import CELLS
 from charrnn.storage.archive import Checkpoint, describe_checkpoint
 
 ALIGNMENT = 8
@@ -32,7 +32,8 @@ _FOLDER = "slim"
 
 def to_safetensors(checkpoint: Checkpoint) -> bytes:
     """Write the best weights, with the model's shape, its alphabet and the order of its gates as metadata."""
-    described = {**_describe(checkpoint), "gates": GATE_NAMES.get(checkpoint.model.cell, ())}
+    cell = CELLS[checkpoint.model.cell]
+    described = {**_describe(checkpoint), "gates": cell.blocks if cell.gates else ()}
     told = ("format_version", "model", "characters", "has_unknown", "text", "gates")
     metadata = {name: json.dumps(described[name]) for name in told}
     header: dict[str, Any] = {"__metadata__": {"format": described["format"], **metadata}}

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config import STATES, ModelConfig, TrainConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.shapes import MOMENTS, optimized_shapes, parameter_shapes
 from charrnn.storage.header import LARGEST_NUMBER, is_count
@@ -163,7 +164,7 @@ def _check_hidden_state(layers: Any, model: ModelConfig, batch_size: int) -> Non
     """Of the lanes of all ranks, of each member one behind the other."""
     require(_is_list(layers, model.members * model.num_layers), "the hidden state has another number of layers")
     for stored in layers:
-        require(_is_list(stored, STATES[model.cell]), "the hidden state has another shape than the model's")
+        require(_is_list(stored, CELLS[model.cell].states), "the hidden state has another shape than the model's")
         for values in stored:
             _check_arrays("the hidden state", {"h": values}, {"h": (batch_size, model.hidden_size)})
 

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charrnn.config import STATES, ModelConfig, TrainConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.shapes import MOMENTS, count_parameters, parameter_shapes
@@ -99,7 +100,7 @@ def estimate_size(model: ModelConfig, config: TrainConfig, *, rows: int) -> int:
     """
     moments = MOMENTS[config.optimizer]
     copies = 2 + sum(name != "step" for name in moments)  # best and last weights, and what has their shapes
-    states = model.num_layers * model.members * STATES[model.cell]
+    states = model.num_layers * model.members * CELLS[model.cell].states
     tensors = len(parameter_shapes(model)) * (2 + len(moments)) + states
     values = count_parameters(model) * copies + states * config.batch_size * model.hidden_size
     described = RECORD_BYTES * tensors + ROW_BYTES * rows + CHARACTER_BYTES * model.vocab_size

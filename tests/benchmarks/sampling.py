@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from charrnn.cell_types import CELLS
 from charrnn.cli.common import cores
-from charrnn.config import GATES, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.sampling import Sampler
@@ -157,7 +158,7 @@ def _sampling(engine: NumpyCharRNN, length: int, options: SamplingOptions = FREE
 
 def _bare_products(config: ModelConfig, length: int) -> Callable[[], float]:
     """A step's products of a matrix and a vector, and nothing else: recurrent, between layers, and of the output."""
-    rows = GATES[config.cell] * config.hidden_size
+    rows = len(CELLS[config.cell].blocks) * config.hidden_size
     heights = [rows] * config.num_layers + [rows] * (config.num_layers - 1) + [config.vocab_size]
     generator = np.random.default_rng(0)
     matrices = [generator.standard_normal((height, config.hidden_size), dtype=np.float32) for height in heights]

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from charrnn.config import GATES, ModelConfig, TrainConfig
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.network.ensemble import share_threads
 from charrnn.regimen import RECALL
 from charrnn.shapes import training_cost
@@ -67,7 +68,7 @@ def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 5
     """How much of the device's best product each cell's training step reaches, all of the step included."""
     rows = []
     highest = max(rate.high for rate in best.values())
-    for cell in GATES:
+    for cell in CELLS:
         config = replace(model_config(num_layers, hidden_size, device), cell=cell)
         run = start_run(config, TRAINING.batch_size, TRAINING.seq_len, device)
         rate = compare({"charrnn": lambda run=run: _steps(run)})["charrnn"]

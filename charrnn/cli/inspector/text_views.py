@@ -20,12 +20,13 @@ from charrnn.analysis.neurons import (
     parts_of,
 )
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
+from charrnn.cell_types import CELLS, GATE_LETTERS
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
-from charrnn.config import GATE_LETTERS, GATE_NAMES, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
@@ -161,7 +162,7 @@ def gates_view(watched: Watched) -> View:
 
 def note_on_gates(config: ModelConfig) -> str:
     """What one must know of a model's gates to read how open they are; empty where that is nothing."""
-    return UPDATE_KEEPS if "update" in GATE_NAMES.get(config.cell, ()) else ""
+    return UPDATE_KEEPS if "update" in CELLS[config.cell].gates else ""
 
 
 def require_gates(subjects: Sequence[Subject]) -> None:
