@@ -9,7 +9,7 @@ bias of its own inside its reset gate's product, where it is not redundant.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,19 +31,15 @@ class RecurrentLayer(nn.Module):
         num_blocks: blocks of H rows in each weight matrix.
 
     Attributes:
-        mode: PyTorch's name of the cell.
         weight_ih: W_xh, shape (num_blocks * H, I); uniform within 1 / sqrt(H).
         weight_hh: W_hh, shape (num_blocks * H, H); each block orthogonal, so that a gradient neither vanishes nor
             explodes by it at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
         bias: b_h, shape (num_blocks * H,); zero.
     """
 
-    mode: str
-
     def __init__(self, input_size: int, hidden_size: int, num_blocks: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self._frozen: list[Tensor] = []
         self.weight_ih = nn.Parameter(torch.empty(num_blocks * hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(num_blocks * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.zeros(num_blocks * hidden_size))
@@ -62,6 +58,21 @@ class RecurrentLayer(nn.Module):
             Outputs, shape (T, B, H), and the state after the last step.
         """
         raise NotImplementedError
+
+    def _keep(self, *last: Tensor) -> LayerState:
+        """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
+        return tuple(tensor[0].to(self.bias.dtype) for tensor in last)
+
+
+class KernelLayer(RecurrentLayer):
+    """A cell that PyTorch has kernels for: on a GPU cuDNN computes it.
+
+    Attributes:
+        mode: PyTorch's name of the cell.
+    """
+
+    mode: str
+    _frozen: Sequence[Tensor] = ()
 
     def freeze(self) -> None:
         """Lay the weights out on a GPU as cuDNN reads them, which else copies them together at every call.
@@ -101,16 +112,12 @@ class RecurrentLayer(nn.Module):
         views = flat.split_with_sizes([part.numel() for part in parts])
         return [view.view_as(part) for view, part in zip(views, parts, strict=True)]
 
-    def _keep(self, *last: Tensor) -> LayerState:
-        """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
-        return tuple(tensor[0].to(self.bias.dtype) for tensor in last)
-
     def _weights(self) -> list[Tensor]:
         """Weights in the order of PyTorch's kernels: W_xh, W_hh, b_xh, b_hh."""
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
 
-class PlainRNNLayer(RecurrentLayer):
+class PlainRNNLayer(KernelLayer):
     """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h); its children say which f."""
 
     relu: bool
@@ -140,7 +147,7 @@ class ReLURNNLayer(PlainRNNLayer):
     mode, relu = "RNN_RELU", True
 
 
-class GRULayer(RecurrentLayer):
+class GRULayer(KernelLayer):
     """r, z gates and a candidate n whose recurrent product is reset after it is taken.
 
         r = sigmoid(W_xr x + W_hr h + b_r)
@@ -171,7 +178,7 @@ class GRULayer(RecurrentLayer):
         return [self.weight_ih, self.weight_hh, self.bias, torch.cat([no_bias, self.bias_hn])]
 
 
-class LSTMLayer(RecurrentLayer):
+class LSTMLayer(KernelLayer):
     """Input, forget and output gates around a cell c that is only added to and scaled.
 
         i, f, o = sigmoid(W_x x + W_h h + b), each with rows of its own
@@ -200,7 +207,7 @@ class LSTMLayer(RecurrentLayer):
         return outputs, self._keep(h, c)
 
 
-CELL_LAYERS: dict[str, type[TanhRNNLayer | ReLURNNLayer | GRULayer | LSTMLayer]] = {
+CELL_LAYERS: dict[str, Callable[[int, int], RecurrentLayer]] = {
     "lstm": LSTMLayer,
     "gru": GRULayer,
     "rnn": TanhRNNLayer,
