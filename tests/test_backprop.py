@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import VARIANTS, numpy_twin, random_model
+from reference_cells import REFERENCE
 from torch.nn import functional
 
 from charrnn.cell_types import CELLS
@@ -70,7 +71,7 @@ def test_the_gradient_by_a_state_is_the_quotient_of_small_differences(cell):
     found = backpropagate(config, weights, tape, by_logits)
     step = 2  # the state after this character
     layer = tape.layers[0]
-    parts = [(layer.hidden, found.hidden[0])] + ([(layer.cells, found.cells[0])] if cell == "lstm" else [])
+    parts = [(layer.hidden, found.hidden[0])] + ([(layer.cells, found.cells[0])] if CELLS[cell].states == 2 else [])
     for number, (_, gradient) in enumerate(parts):
         for place in [(0, 1), (2, 4)]:
             losses = []
@@ -89,11 +90,11 @@ def test_the_gradient_by_a_state_is_the_quotient_of_small_differences(cell):
 
 
 def test_gates_lie_between_zero_and_one_and_are_named_for_their_cell():
-    for cell, names in {"lstm": ["input", "forget", "output"], "gru": ["reset", "update"], "rnn": []}.items():
+    for cell, reference in REFERENCE.items():
         config = dataclasses.replace(VARIANTS[0].values[0], cell=cell)
         _, weights, ids, _, state = example(config)
         gates = gate_values(config, record(config, weights, ids, state).layers[0])
-        assert list(gates) == names
+        assert list(gates) == list(reference.gates)
         assert all(gate.shape == (T, N, 9) and ((gate > 0) & (gate < 1)).all() for gate in gates.values())
 
 

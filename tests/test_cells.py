@@ -1,4 +1,4 @@
-"""Each cell against its equations: the worked case, a loop written here, and the parameter count."""
+"""Each cell against its equations: the worked case, the textbook's loop, and the parameter count."""
 
 import dataclasses
 import math
@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import VARIANTS
+from reference_cells import KERNELS, REFERENCE, naive_step
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.inference.engine import CELL_STEPS, tanh_step
-from charrnn.network.cells import CELL_LAYERS, GRULayer, LSTMLayer, ReLURNNLayer, TanhRNNLayer
+from charrnn.inference.folding import GATE_ORDER, INPUT_SCALES, RECURRENT_SCALES, STATE_SCALES
+from charrnn.network.cells import CELL_LAYERS, KernelLayer, LSTMLayer, TanhRNNLayer
 from charrnn.network.model import CharRNN
 from charrnn.shapes import count_parameters, optimized_shapes, parameter_shapes
 from charrnn.training.optimizers import build_optimizer
@@ -57,29 +59,6 @@ def test_tanh_engine_computes_the_worked_case():
     assert state[0][0].tolist() == pytest.approx(H_3, abs=1e-8)
 
 
-def naive_step(layer, x, state):
-    """One step of any cell, from the equations in the textbooks, gate by gate."""
-    h = state[0]
-    w_x, w_h, b = (tensor.chunk(layer.weight_ih.shape[0] // h.shape[1]) for tensor in layer_tensors(layer))
-    a = [x @ w_x[k].T + b[k] for k in range(len(b))]
-    r = [h @ w_h[k].T for k in range(len(b))]
-    if isinstance(layer, TanhRNNLayer):
-        return (torch.tanh(a[0] + r[0]),)
-    if isinstance(layer, ReLURNNLayer):
-        return (torch.clamp(a[0] + r[0], min=0),)
-    if isinstance(layer, GRULayer):
-        reset, update = torch.sigmoid(a[0] + r[0]), torch.sigmoid(a[1] + r[1])
-        candidate = torch.tanh(a[2] + reset * (r[2] + layer.bias_hn))
-        return ((1 - update) * candidate + update * h,)
-    enter, forget, leave = (torch.sigmoid(a[k] + r[k]) for k in (0, 1, 3))
-    c = forget * state[1] + enter * torch.tanh(a[2] + r[2])
-    return (leave * torch.tanh(c), c)
-
-
-def layer_tensors(layer):
-    return layer.weight_ih, layer.weight_hh, layer.bias
-
-
 def random_layer(cell, dtype=torch.float64):
     torch.manual_seed(3)
     layer = CELL_LAYERS[cell](4, 5).to(dtype)
@@ -94,17 +73,15 @@ def random_layer(cell, dtype=torch.float64):
 def test_layer_equals_a_naive_loop(cell):
     layer, inputs, state = random_layer(cell)
     outputs, last = layer(inputs, state)
+    weights = dict(layer.named_parameters())
     for x, h in zip(inputs, outputs, strict=True):
-        state = naive_step(layer, x, state)
+        state = naive_step(cell, weights, x, state)
         torch.testing.assert_close(h, state[0])
     torch.testing.assert_close(last, state)
 
 
-GPU_KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn": torch.rnn_tanh, "rnn-relu": torch.rnn_relu}
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("cell", CELL_LAYERS)
+@pytest.mark.parametrize("cell", KERNELS)
 def test_a_gpu_is_given_the_weights_one_behind_the_other_in_one_piece_of_memory(cell, dtype):
     layer, inputs, state = random_layer(cell, torch.float32)
     given, weights = [], layer._weights()
@@ -116,12 +93,12 @@ def test_a_gpu_is_given_the_weights_one_behind_the_other_in_one_piece_of_memory(
     torch.testing.assert_close(given, [weight.to(dtype) for weight in weights], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("cell", CELL_LAYERS)
+@pytest.mark.parametrize("cell", KERNELS)
 def test_what_a_gpu_is_asked_for_is_the_layer_with_its_weights_or_with_those_that_were_frozen(cell):
     """By PyTorch's own kernels, which take the same arguments on a processor."""
     layer, inputs, state = random_layer(cell, torch.float32)
     expected, names = layer(inputs, state), list(layer.state_dict())
-    found = layer._run_on_gpu(GPU_KERNELS[cell], inputs, state)
+    found = layer._run_on_gpu(KERNELS[cell], inputs, state)
     torch.testing.assert_close(found, expected)
     gradients = [torch.autograd.grad(outputs.square().sum(), [*layer.parameters()]) for outputs, _ in (found, expected)]
     torch.testing.assert_close(*gradients)
@@ -130,7 +107,7 @@ def test_what_a_gpu_is_asked_for_is_the_layer_with_its_weights_or_with_those_tha
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.zero_()
-    torch.testing.assert_close(layer._run_on_gpu(GPU_KERNELS[cell], inputs, state), expected)
+    torch.testing.assert_close(layer._run_on_gpu(KERNELS[cell], inputs, state), expected)
 
 
 @pytest.mark.parametrize("cell", CELL_LAYERS)
@@ -182,18 +159,10 @@ def test_units_are_said_to_be_bounded_where_they_are(cell):
     assert (outputs.abs() <= 1).all() == CELLS[cell].is_bounded
 
 
-FORMULAS = {
-    "rnn": lambda i, h: h * (i + h + 1),
-    "rnn-relu": lambda i, h: h * (i + h + 1),
-    "gru": lambda i, h: 3 * h * (i + h + 1) + h,
-    "lstm": lambda i, h: 4 * h * (i + h + 1),
-}
-
-
 @pytest.mark.parametrize("config", VARIANTS)
 def test_parameter_count_equals_the_formula(config):
     v, e, h = config.vocab_size, config.embedding_dim, config.hidden_size
-    layers = sum(FORMULAS[config.cell](e if layer == 0 else h, h) for layer in range(config.num_layers))
+    layers = sum(REFERENCE[config.cell].num_parameters(e if layer == 0 else h, h) for layer in range(config.num_layers))
     norms = 2 * h * config.num_layers if config.layer_norm else 0
     expected = v * e + layers + norms + v * h + v
     assert count_parameters(config) == expected
@@ -221,5 +190,10 @@ def test_a_known_count():
     assert count_parameters(config) == by_hand == 3_320_449
 
 
-def test_engine_is_named_for_every_cell():
-    assert set(CELL_STEPS) == set(CELL_LAYERS) == set(CELLS)
+@pytest.mark.parametrize("table", [CELL_LAYERS, CELL_STEPS, RECURRENT_SCALES, INPUT_SCALES, GATE_ORDER, STATE_SCALES])
+def test_every_cell_is_named_in_every_table(table):
+    assert set(table) == set(CELLS)
+
+
+def test_the_cells_that_pytorch_has_kernels_for_are_those_that_call_them():
+    assert set(KERNELS) == {cell for cell, layer in CELL_LAYERS.items() if issubclass(layer, KernelLayer)}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import VARIANTS, make_text, numpy_twin, random_model
+from reference_cells import naive_step
 from torch.nn import functional
 
 from charrnn.analysis.gradients import CONTEXT_LENGTHS, LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
@@ -23,23 +24,13 @@ from charrnn.inference.numpy_ensemble import build_engine
 REACH = 6
 
 
-def naive_step(config, weights, character, state):
+def read_one(config, weights, character, state):
     """One character in torch, from the equations, with every h and c a tensor of its own."""
     x, after = weights["embedding.weight"][character], []
-    for layer, (h, *rest) in enumerate(state):
-        gates = weights[f"layers.{layer}.weight_ih"] @ x + weights[f"layers.{layer}.bias"]
-        recurrent = weights[f"layers.{layer}.weight_hh"] @ h
-        if config.cell == "lstm":
-            i, f, g, o = (gates + recurrent).chunk(4)
-            c = torch.sigmoid(f) * rest[0] + torch.sigmoid(i) * torch.tanh(g)
-            parts = [torch.sigmoid(o) * torch.tanh(c), c]
-        elif config.cell == "gru":
-            (r, z, n), (hr, hz, hn) = gates.chunk(3), recurrent.chunk(3)
-            z = torch.sigmoid(z + hz)
-            n = torch.tanh(n + torch.sigmoid(r + hr) * (hn + weights[f"layers.{layer}.bias_hn"]))
-            parts = [(1 - z) * n + z * h]
-        else:
-            parts = [torch.tanh(gates + recurrent) if config.cell == "rnn" else torch.relu(gates + recurrent)]
+    for layer, before in enumerate(state):
+        prefix = f"layers.{layer}."
+        own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+        parts = naive_step(config.cell, own, x, before)
         for part in parts:
             part.requires_grad_().retain_grad()
         after.append(parts)
@@ -57,7 +48,7 @@ def torch_flow(model, ids):
     state = [[part[0] for part in layer] for layer in model.initial_state(1)]
     kept = []
     for character in ids[:-1]:
-        logits, state = naive_step(model.config, weights, character, state)
+        logits, state = read_one(model.config, weights, character, state)
         kept.append(state)
     expected, _ = model(torch.from_numpy(ids[:-1, None]), model.initial_state(1))
     torch.testing.assert_close(logits, expected[-1, 0], atol=1e-5, rtol=1e-5)

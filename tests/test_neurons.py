@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from conftest import CORPORA, VARIANTS, numpy_twin, random_model
+from reference_cells import REFERENCE
 
 from charrnn.analysis import neurons
 from charrnn.analysis.features import text_features
@@ -165,11 +166,11 @@ def test_what_is_watched_is_what_the_engine_computes(config):
             found = [activations.of(Unit(layer, n, part))[-1] for n in range(config.hidden_size)]
             np.testing.assert_allclose(found, shown, atol=1e-5)
     for gate in gates:  # their means say that each unit's gates lie where they are looked for
-        part = {"input": "i", "forget": "f", "output": "o", "reset": "r", "update": "z"}[gate.gate]
+        part = REFERENCE[config.cell].gates[gate.gate]
         found = np.mean([activations.of(Unit(gate.layer, n, part)) for n in range(config.hidden_size)], axis=0)
         assert found.mean() == pytest.approx(gate.mean, abs=1e-5)
     assert len(activations.units) == config.num_layers * config.hidden_size * len(parts_of(config))
-    assert len(gates) == config.num_layers * {"lstm": 3, "gru": 2}.get(config.cell, 0)
+    assert len(gates) == config.num_layers * len(REFERENCE[config.cell].gates)
     for gate in gates:
         assert 0 < gate.mean < 1
         assert ((gate.open + gate.shut) <= 1 + 1e-9).all()
