@@ -40,7 +40,7 @@ from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
 from charrnn.generation.endings import Rules
-from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.filters import FILTERS, SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import read_checkpoint
@@ -101,6 +101,16 @@ def test_temperature_zero_and_top_k_one_do_not_depend_on_the_seed(sample):
     top = {sample("-n", 60, "--top-k", 1, "-t", 1.5, "--seed", seed).stdout for seed in range(3)}
     assert len(greedy) == 1
     assert greedy == top
+
+
+NARROWEST = {"top_k": ("--top-k", 1), "top_p": ("--top-p", 1e-9), "min_p": ("--min-p", 1), "allowed": ("--allow", "a")}
+"""Each filter's flag, leaving one character."""
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_every_filter_has_a_flag_that_acts(sample, name):
+    texts = {sample("-n", 30, "-t", 1.5, *NARROWEST[name], "--seed", seed).stdout for seed in range(2)}
+    assert len(texts) == 1, "where nothing is left to chance, the seed does not matter"
 
 
 def test_a_trained_model_writes_the_corpus_words(sample):

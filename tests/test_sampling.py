@@ -15,7 +15,7 @@ from charrnn.errors import ConfigError, DivergenceError
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending, KnownLines, Rules
-from charrnn.generation.filters import SamplingOptions, weigh
+from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.samples import Spelling, draw_characters
@@ -77,7 +77,7 @@ def expected_distribution(temperature=1.0, top_k=None, top_p=None, min_p=None, a
     return np.array([weights.get(i, 0) / sum(weights.values()) for i in range(len(LOGITS))])
 
 
-FILTERS = [
+FILTERED = [
     {"temperature": 1.0},
     {"temperature": 0.5},
     {"temperature": 1.7},
@@ -93,7 +93,7 @@ CHI_SQUARE_LIMITS = {1: 10.828, 2: 13.816, 3: 16.266, 4: 18.467, 5: 20.515, 6: 2
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])
-@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("filters", FILTERED, ids=str)
 def test_the_empirical_distribution_is_the_filtered_softmax(filters, one_by_one):
     """Chi-square of 200,000 draws; of one text at a time 50,000, and 20,000 where filters act on it."""
     draws = 200_000 if not one_by_one else 50_000 if len(filters) == 1 else 20_000
@@ -115,7 +115,7 @@ def test_the_empirical_distribution_is_the_filtered_softmax(filters, one_by_one)
     assert chi_square < CHI_SQUARE_LIMITS[kept.sum() - 1]
 
 
-@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("filters", FILTERED, ids=str)
 def test_probabilities_are_the_filtered_softmax(filters):
     np.testing.assert_allclose(
         probabilities(LOGITS[None], SamplingOptions(**filters))[0], expected_distribution(**filters)
@@ -255,6 +255,18 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
         assert choose(broken, 0.5, 0) == 7, "no id: the caller tells what is wrong"
 
 
+ANY_FILTERS = {
+    "top_k": st.none() | st.integers(1, 75),
+    "top_p": st.none() | st.sampled_from([0.01, 0.2, 0.5, 0.9, 1.0]),
+    "min_p": st.none() | st.sampled_from([0, math.exp(-1), 0.01, 1.0]),
+    "allowed": st.none() | st.sets(st.integers(1, 69), max_size=60),
+}
+
+
+def test_no_filter_is_left_out_of_these_tests():
+    assert {name for options in FILTERED for name in options} - {"temperature"} == set(FILTERS) == set(ANY_FILTERS)
+
+
 @given(
     hnp.arrays(
         st.sampled_from([np.float32, np.float64]),
@@ -263,14 +275,7 @@ def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
     ).filter(lambda logits: np.isfinite(logits[0])),
     st.sampled_from([0, 1e-30, 1e-4, 0.3, 0.8, 2.5, 1e46]),
     st.none() | st.sampled_from([0, 0.5, 1e308]),
-    st.fixed_dictionaries(
-        {
-            "top_k": st.none() | st.integers(1, 75),
-            "top_p": st.none() | st.sampled_from([0.01, 0.2, 0.5, 0.9, 1.0]),
-            "min_p": st.none() | st.sampled_from([0, math.exp(-1), 0.01, 1.0]),
-            "allowed": st.none() | st.sets(st.integers(1, 69), max_size=60),
-        }
-    ),
+    st.fixed_dictionaries(ANY_FILTERS),
 )
 @example(
     np.array([3.375, 0, 1.1754944e-38, 0], dtype=np.float32), 0.8, None,
@@ -295,7 +300,7 @@ def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logit
             assert choose(logits, threshold, drawn) == character
 
 
-@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("filters", FILTERED, ids=str)
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 @pytest.mark.parametrize("temperature", [0, 0.5])
 def test_one_text_whose_scores_are_no_numbers_is_no_text_whatever_the_filters(filters, broken, temperature):

@@ -7,7 +7,7 @@ min_p judge the probabilities as the model gave them and a temperature changes o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -64,7 +64,7 @@ class SamplingOptions:
     @property
     def has_filters(self) -> bool:
         """Whether anything but the temperature acts."""
-        return any(option is not None for option in (self.top_k, self.top_p, self.min_p, self.allowed))
+        return any(getattr(self, name) is not None for name in FILTERS)
 
     def temperature_at(self, share: float) -> float:
         """The temperature for the next character of a text.
@@ -75,6 +75,10 @@ class SamplingOptions:
         if self.last_temperature is None:
             return self.temperature
         return self.temperature + (self.last_temperature - self.temperature) * share
+
+
+FILTERS = tuple(field.name for field in fields(SamplingOptions) if "temperature" not in field.name)
+"""The options that leave characters out; None leaves out none."""
 
 
 def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats) -> Floats:
