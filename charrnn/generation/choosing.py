@@ -79,7 +79,7 @@ def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int
             logits = logits + closed
         best = logits.argmax()
         temperature = options.temperature_at(course.share(drawn)) if changes else options.temperature
-        if temperature == 0:
+        if temperature == 0:  # every filter keeps the best
             return int(best) if math.isfinite(logits[best]) else vocab_size
         subtract(logits, logits[best], scaled)
         if cut is not None:
@@ -96,7 +96,8 @@ def _make_cut(options: SamplingOptions, vocab_size: int) -> Callable[[NDArray[np
     """Give what sets all that top_k, top_p and min_p leave out to minus infinity, in scores whose best is 0.
 
     Each keeps the first of one order, the best first and of equals the first, so that the last that all of them keep
-    says what goes: whatever is below it, and what equals it and comes later.
+    says what goes: whatever is below it, and what equals it and comes later. Scores that are minus infinity, such as of
+    what is not allowed, stay so.
     """
     top_k, top_p = min(options.top_k or vocab_size, vocab_size), options.top_p or 1.0
     lowest = math.log(options.min_p) if options.min_p else -math.inf

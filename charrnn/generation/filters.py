@@ -1,7 +1,8 @@
 """From scores to the distribution that a character is drawn from.
 
 The filters act in llama.cpp's order: what is allowed, top_k, top_p, min_p, and the temperature last, so that top_p and
-min_p judge the probabilities as the model gave them and a temperature changes only how what they kept is weighed.
+min_p judge the probabilities as the model gave them and a temperature changes only how what they kept is weighed. Each
+keeps the best of what it is given.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats)
     """The distribution up to a factor, shape (N, V): the best of each row has weight 1.
 
     Args:
-        logits: shape (N, V).
+        logits: shape (N, V); minus infinity for what cannot come.
         options: applied in the order that the module tells.
         temperature: of all rows, or of each, shape (N, 1).
     """
