@@ -603,6 +603,44 @@ def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, tra
     assert refused.returncode == 1
 
 
+@pytest.mark.parametrize("first", ["", "u"])
+def test_where_an_id_stands_for_rare_characters_it_is_read_and_costs_what_they_do(command, trained, first):
+    """A model whose last character is called rare, beside itself: it knows all others as well, that one excepted."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    *others, rare = contents["characters"]
+    assert rare == "u"
+    torch.save({**contents, "characters": "".join(others), "has_unknown": True}, trained / "rare.pt")
+    text = first + "Tin sole\nmutabun rubu\n"
+
+    def characters(model):
+        shown = json.loads(command(model, "--text-file", "-", "--json", stdin=text).stdout)["surprise"]["characters"]
+        return [one["bits"] for one in shown]
+
+    def total(model, *more):
+        found = json.loads(command(model, "--score", "-", "--json", *more, stdin=text).stdout)
+        return [found["characters"] * each["bits_per_char"] for each in (found, found.get("dynamic", found))]
+
+    price = unknown_surprisal(contents["corpus"]["characters"], len(others) + 1) / math.log(2)
+    plain, with_rare = characters("words.pt"), characters("rare.pt")
+    expected = [price if character == "u" else bits for character, bits in zip(text, plain, strict=True)]
+    np.testing.assert_allclose(with_rare, expected, atol=2e-4)
+    lines = command("rare.pt", "--score", "-", "--by", "line", "--json", stdin=text).stdout.splitlines()
+    scored = [json.loads(line)["bits_per_char"] for line in lines[:1]]
+    end = text.index("\n") + 1
+    np.testing.assert_allclose(scored, [np.mean(expected[:end])], atol=1e-3)
+    more = price * text[1:].count("u")  # the first character of a stream is not predicted
+    known, *_ = total("rare.pt")
+    assert known - more < total("words.pt")[0], "what stands for the rare ones is read and not counted twice"
+    engine = read_subjects([str(trained / "words.pt")])[0].engine
+    ids = CharEncoder(contents["characters"]).encode(text)
+    (reading,) = losses.read_pieces(engine, ids, lanes=1)
+    counts = np.array([character != "u" for character in text[1:]])
+    assert known == pytest.approx(reading.surprisals[counts].sum() / math.log(2) + more, abs=1e-2)
+    static, adapted = total("rare.pt", "--dynamic")
+    assert static == pytest.approx(known)
+    assert abs(adapted - static) < 0.2 * (static - more)
+
+
 @pytest.mark.parametrize("models", [["words.pt"], ["words.pt", "zoo.pt"]])
 def test_lines_before_one_that_is_refused_are_scored_and_its_number_is_told(command, models):
     lines = (*models, "--score", "-", "--by", "line", "--unknown")

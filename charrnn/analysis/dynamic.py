@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.analysis.losses import PIECE, Floats, Ids, Watch, require_finite, surprisals
 from charrnn.config import ModelConfig
@@ -74,25 +75,29 @@ def adapt(
 
 
 def adapted_loss(
-    members: Sequence[tuple[ModelConfig, Weights]], ids: Ids, unread: int, *, watch: Watch = lambda read: None
+    members: Sequence[tuple[ModelConfig, Weights]],
+    ids: Ids,
+    counts: NDArray[np.bool_],
+    *,
+    watch: Watch = lambda read: None,
 ) -> float:
     """What a text costs a model that learns from it as it reads, in nats; of an ensemble each member does, by itself.
 
     Args:
         members: a network's shape and weights each.
         ids: encoded text, shape (num_chars,), at least two characters.
-        unread: ids behind the first that do not count.
+        counts: which of its ids but the first do, shape (num_chars - 1,).
         watch: told, now and then, how many more characters one of them has read.
 
     Raises:
         DivergenceError: a surprisal is not finite.
     """
-    losses = []
+    losses, place = list[float](), 0
     for of_members in zip(*(adapt(*member, ids, watch=watch) for member in members), strict=True):
         values = average_surprisals(of_members)
         require_finite(values)
-        losses.append(float(values[unread:].sum()))
-        unread = 0
+        losses.append(float(values[counts[place : place + len(values)]].sum()))
+        place += len(values)
     return math.fsum(losses)
 
 

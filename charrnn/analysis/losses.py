@@ -95,6 +95,20 @@ def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | Non
     return Reading(surprisals, hits)
 
 
+def uncounted(readings: Iterable[Reading], counts: NDArray[np.bool_]) -> Iterator[Reading]:
+    """Let some of what was read cost nothing, and not be right.
+
+    Args:
+        readings: of a text in pieces.
+        counts: which of its ids but the first do, shape (num_chars - 1,).
+    """
+    place = 0
+    for reading in readings:
+        own = counts[place : place + len(reading.hits)]
+        yield Reading(np.where(own, reading.surprisals, 0.0), reading.hits & own)
+        place += len(own)
+
+
 def add_up(readings: Iterable[Reading], begins: NDArray[np.bool_], unread: int) -> tuple[float, int]:
     """Add up what was made of a text in pieces.
 

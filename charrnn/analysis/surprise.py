@@ -77,11 +77,11 @@ def follow(
         values += surprisals(logits[:, 0], targets).tolist()
         guesses += [_guesses(row, spelled, top_k) for row in logits[:, 0]]
     require_finite(np.array(values))
-    known = iter(_by_character(values, guesses, encoder, readable))
+    read = iter(_by_character(values, guesses, encoder, readable))
     seen: list[SeenCharacter] = []
     for character, is_known in zip(readable.text, readable.known, strict=True):
-        value, expected = next(known) if is_known else (price, ())
-        seen.append(SeenCharacter(character, value / math.log(2), expected))
+        value, expected = next(read) if is_known or readable.reads_all else (price, ())
+        seen.append(SeenCharacter(character, (value if is_known else price) / math.log(2), expected))
     return seen
 
 
@@ -96,8 +96,8 @@ def _by_character(
     encoder: CharEncoder,
     readable: Readable,
 ) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
-    """Surprisal and guesses of each known character: of one of several bytes their sum, and what its first might be."""
-    widths = encoder.widths(readable.known_text)
+    """Surprisal and guesses of each that is read: of one of several bytes their sum, and what its first might be."""
+    widths = encoder.widths(readable.read_text)
     starts = np.cumsum(widths) - widths
     sums = np.add.reduceat(values, starts).tolist() if len(starts) else []
     return list(zip(sums, [guesses[start] for start in starts], strict=True))

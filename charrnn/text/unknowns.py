@@ -4,8 +4,8 @@ By the rule "count" an unknown character costs what it would cost to write it by
 that saw n characters gives 1 in n + 1, and then one of all code points that it does not know. That is 35 to 40 bits:
 enough that a line with a strange character stands out, and little enough that one of them in a long text does not drown
 the rest. Scores of models with different alphabets can so be compared. The model itself reads on as if the character
-were not there. All this holds as well for a model with one id for all rare characters: that it foresaw one of them says
-nothing of which.
+were not there, or, where it has one id for all rare characters, reads that: it costs the same, since that it foresaw
+one of them says nothing of which.
 """
 
 from __future__ import annotations
@@ -33,18 +33,30 @@ class Readable:
         text: the text that is read.
         known_text: the characters of it that the model knows, in order.
         unknown: those that it does not know, each once.
-        ids: of the known characters, shape (num_known,); of their bytes, where the model reads bytes.
+        ids: of the characters that are read, shape (num_read,); of their bytes, where the model reads bytes.
+        reads_all: whether these are all, an id for rare characters standing for each that is unknown; else the known.
     """
 
     text: str
     known_text: str
     unknown: str
     ids: Ids
+    reads_all: bool = False
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Which characters of the text the model knows, shape (num_chars,)."""
         return np.array([character not in self.unknown for character in self.text], dtype=np.bool_)
+
+    @property
+    def read_text(self) -> str:
+        """The characters that are read, in order."""
+        return self.text if self.reads_all else self.known_text
+
+    @property
+    def known_of_read(self) -> NDArray[np.bool_]:
+        """Which of these the model knows, shape (len(read_text),)."""
+        return self.known if self.reads_all else np.ones(len(self.known_text), dtype=np.bool_)
 
     @property
     def num_unknown(self) -> int:
@@ -73,7 +85,8 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
     if unknown and rule == "error":
         raise UnknownCharacterError(unknown, len(encoder))
     known_text = text.translate(dict.fromkeys(map(ord, unknown))) if unknown else text
-    return Readable(text, known_text, unknown, encoder.encode(known_text))
+    reads_all = encoder.has_unknown and rule != "skip"
+    return Readable(text, known_text, unknown, encoder.encode(text if reads_all else known_text), reads_all)
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

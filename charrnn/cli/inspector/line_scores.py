@@ -142,10 +142,11 @@ def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Floats
     for text, reading in zip(texts, readings, strict=True):
         values = reading.surprisals
         if encoder.unit == BYTE or text.unknown:
-            widths = encoder.widths(text.known_text)
+            widths = encoder.widths(text.read_text)
             values = np.full(len(text.known), price)
             if len(widths):
-                values[text.known] = np.add.reduceat(reading.surprisals, np.cumsum(widths) - widths)
+                sums = np.add.reduceat(reading.surprisals, np.cumsum(widths) - widths)
+                values[text.known] = sums[text.known_of_read]
             values = values[text.known] if rule == "skip" else values
         result.append(np.where(np.isfinite(values), values / math.log(2), math.inf))  # where its numbers overflow
         if rule == "skip" and text.text.strip("\r\n") and not text.known_text.strip("\r\n"):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from charrnn.analysis.losses import Watch, add_up, read_pieces
+from charrnn.analysis.losses import Watch, add_up, read_pieces, uncounted
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import (
@@ -31,7 +32,8 @@ from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import name_of
 from charrnn.text.documents import is_exactly, read_text
-from charrnn.text.encoder import Ids
+from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.unknowns import Readable
 from charrnn.wording import format_perplexity, number_of
 
 
@@ -105,7 +107,7 @@ def score_text(
     """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`."""
     options, encoder = subject.contents.text, subject.contents.encoder
     readable = fit_text(subject, text, path, rule)
-    known = readable.known_text
+    known, read = readable.known_text, readable.read_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
     if len(before) + len(known) < 2:
         raise CorpusError(
@@ -117,14 +119,17 @@ def score_text(
         watch(read / work)
 
     # The first character of a stream is not predicted, nor is the rest of its bytes counted.
-    unread = 0 if options.lines else int(encoder.widths(known[0])[0]) - 1
-    begins = encoder.begins(known)[0 if options.lines else 1 + unread :]
+    unread = 0 if options.lines else int(encoder.widths(read[0])[0]) - 1
+    begins = encoder.begins(read)[0 if options.lines else 1 + unread :]
     counted = readable.num_counted(rule)
     predicted = len(known) - (not options.lines) + counted
-    price = counted * unknown_price(subject)
+    is_free = not options.lines and read[0] in readable.unknown
+    price = (counted - is_free) * unknown_price(subject)
     ids = readable.ids if not len(before) else np.concatenate([before, readable.ids])
-    loss, right = add_up(read_pieces(subject.engine, ids, watch=tell), begins, unread)
-    adapted = _adapted_loss(subject, ids, unread, tell) if dynamic else None
+    counts = _counts(readable, encoder, len(ids) - 1)
+    loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=tell), counts), begins, unread)
+    counts[:unread] = False
+    adapted = _adapted_loss(subject, ids, counts, tell) if dynamic else None
     return Score(
         characters=predicted,
         num_given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
@@ -135,11 +140,19 @@ def score_text(
     )
 
 
-def _adapted_loss(subject: Subject, ids: Ids, unread: int, watch: Watch) -> float:
+def _counts(readable: Readable, encoder: CharEncoder, length: int) -> NDArray[np.bool_]:
+    """Which of the last ids that are read, so many, are of characters that the model knows."""
+    counts = np.ones(length, dtype=np.bool_)
+    if readable.reads_all and readable.unknown:
+        counts[-len(readable.ids) :] = np.repeat(readable.known, encoder.widths(readable.text))[-length:]
+    return counts
+
+
+def _adapted_loss(subject: Subject, ids: Ids, counts: NDArray[np.bool_], watch: Watch) -> float:
     """What a text costs a model that learns as it reads, in nats."""
     from charrnn.analysis.dynamic import adapted_loss
 
-    return adapted_loss([(one.model, one.weights) for one in subject.members], ids, unread, watch=watch)
+    return adapted_loss([(one.model, one.weights) for one in subject.members], ids, counts, watch=watch)
 
 
 def best_fit(losses: Sequence[float]) -> int:
