@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, train_briefly
 
-from charrnn.cli.inspector import novelty_view, text_views
+from charrnn.cli.inspector import novelty_view, surprise_view
 from charrnn.cli.inspector.flags import VIEWS, InspectFlags
 from charrnn.cli.inspector.gallery import show_views
 from charrnn.cli.inspector.page_sections import facts_section
@@ -99,9 +99,9 @@ def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspe
 def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     text = make_text(50)
-    beginning = text_views.surprise_view(subject, Given(text[:20], "big.txt"), rule="count", top_k=1)
-    monkeypatch.setattr(text_views, "MAX_VIEWED", 20)
-    view = text_views.surprise_view(subject, Given(text, "big.txt"), rule="count", top_k=1)
+    beginning = surprise_view.surprise_view(subject, Given(text[:20], "big.txt"), rule="count", top_k=1)
+    monkeypatch.setattr(surprise_view, "MAX_VIEWED", 20)
+    view = surprise_view.surprise_view(subject, Given(text, "big.txt"), rule="count", top_k=1)
     assert view.data == {**beginning.data, "read": 20, "of": 50}
     told, *shown = view.lines(80, False)
     assert told == "the first 20 of 50 characters of big.txt; --score FILE --by line reads all of it"
@@ -467,3 +467,14 @@ def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
         assert gates.stderr.startswith(f"charrnn: {cell}.pt: its cell is {cell}, which has no gates")
     page = run_in(trained, "inspect", f"{cell}.pt", "--html", f"{cell}.html")
     assert (page.returncode, page.stderr) == (0, "")
+
+
+def test_what_a_model_does_not_know_of_a_text_is_told_beside_the_figure_that_it_is_in(inspect):
+    typed = "Tin\\n§ sole"
+    shown = json.loads(inspect("--text", typed, "--json").stdout)["surprise"]
+    price = next(one["bits"] for one in shown["characters"] if one["char"] == "§")
+    assert shown["unknown"] == 2
+    told = " ".join(inspect("--text", typed).stdout.split())
+    listed = r"'\\' (U+005C), '§' (U+00A7)"
+    assert f"2 characters that it does not know, at {price:.1f} bits each: {listed}; a line feed is typed" in told
+    assert "that it does not know" not in inspect("--text", "Tin sole").stdout

@@ -18,7 +18,8 @@ from charrnn.cli.inspector import gallery, watching
 from charrnn.cli.inspector.gradient_view import num_read, require_length
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.subject import read_subjects
-from charrnn.cli.inspector.text_views import neurons_view, surprise_view
+from charrnn.cli.inspector.surprise_view import surprise_view
+from charrnn.cli.inspector.text_views import neurons_view
 from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
 from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError

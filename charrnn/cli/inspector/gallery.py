@@ -16,13 +16,13 @@ from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.surprise_view import TYPED, surprise_view
 from charrnn.cli.inspector.tables import print_lines, wrapped
 from charrnn.cli.inspector.text_views import (
     SHOWN_CHARACTERS,
     cell_view,
     gates_view,
     neurons_view,
-    surprise_view,
 )
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import (
@@ -103,7 +103,7 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None
         text, is_whole = read_beginning(flags.text_file, options, most, doubt=doubt)
         given = Given(text, name_of(flags.text_file), is_whole)
     elif flags.text is not None:
-        given = Given(flags.text, "--text")
+        given = Given(flags.text, TYPED)
     else:
         return None
     for warn in (warn_of_other_form, warn_of_line_ends):

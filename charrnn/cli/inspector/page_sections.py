@@ -18,13 +18,13 @@ from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gradient_view import gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view
 from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.text_views import (
     gates_view,
     neurons_view,
     note_on_gates,
     parse_unit,
     scale_of,
-    surprise_view,
     unit_name,
 )
 from charrnn.cli.inspector.watching import Given, Piece, Watched

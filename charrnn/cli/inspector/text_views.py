@@ -1,16 +1,14 @@
-"""What `charrnn inspect` shows of a model at work on a text: each view as plain values, and as lines for a terminal."""
+"""What `charrnn inspect` shows of cells and gates at work on a text: as plain values, and as lines for a terminal."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from charrnn.analysis.features import Values
 from charrnn.analysis.neurons import (
     ENOUGH,
-    MAX_VIEWED,
     OPEN,
     SHORTEST_TEXT,
     SHUT,
@@ -19,23 +17,19 @@ from charrnn.analysis.neurons import (
     has_gates,
     parts_of,
 )
-from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cell_types import CELLS, GATE_LETTERS
-from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import Given, Piece, Watched, describe_omission, too_few
+from charrnn.cli.inspector.watching import Watched, describe_omission, too_few
 from charrnn.config import ModelConfig
-from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
+from charrnn.display.heatmap import Column, draw, signed_block, signed_colour
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
-from charrnn.errors import CharRNNError, ConfigError, CorpusError
+from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
-from charrnn.generation.unprompted import first_id
 from charrnn.paths import name_of
 from charrnn.surrogates import name_byte
-from charrnn.text.encoder import UNKNOWN_MARK
 from charrnn.wording import number_of
 
 SHOWN_CHARACTERS = 2_000
@@ -50,37 +44,6 @@ UPDATE_KEEPS = (
 )
 
 NO_GATES = "its cell is {}, which has no gates; --neurons shows its states"
-
-
-def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> View:
-    """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
-    whole, text, source = given.of, given.text[:MAX_VIEWED], given.source
-    readable = fit_text(subject, text, source, rule)
-    if rule == "skip":
-        readable = fit_text(subject, readable.known_text, source, rule)
-    if not readable.text:
-        raise CorpusError(f"{source}: no characters to show; give a text to read")
-    top_k = min(top_k, subject.contents.model.vocab_size)
-    seen = follow(
-        subject.engine, subject.contents.encoder, readable,
-        beginning=first_id(subject.contents.encoder, subject.contents.corpus.counts),
-        price=unknown_price(subject), top_k=top_k,
-    )  # fmt: skip
-    data = {
-        "text": source,
-        "read": len(text),
-        "of": whole,
-        "bits_per_char": mean_bits(seen),
-        "characters": [
-            {"char": name_byte(one.character), "bits": round(one.bits, 4), "top": _top(one)} for one in seen
-        ],
-    }
-    tinted = tuple(
-        Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
-    )
-    piece = Piece(text, source, whole)
-    cut = f"{piece.extent}; --score FILE --by line reads all of it" if piece.is_cut else ""
-    return View("surprise", data, lambda width, colour: _draw_surprise(seen, cut, width, colour, top_k), tinted, cut)
 
 
 def neurons_view(watched: Watched) -> View:
@@ -208,33 +171,6 @@ def parse_unit(name: str, subject: Subject) -> Unit:
 def scale_of(values: Values) -> float:
     """What units' values are shown over: one, or the largest of a ReLU's, which have no bound."""
     return max(1.0, float(abs(values).max(initial=0)))
-
-
-def _top(one: SeenCharacter) -> list[list[Any]]:
-    return [[name_byte(character), round(share, 5)] for character, share in one.guesses]
-
-
-def _sign(guess: str) -> str:
-    """One sign for a guess, as there is room for one."""
-    return guess if len(name_byte(guess)) == 1 else UNKNOWN_MARK
-
-
-def _draw_surprise(seen: Sequence[SeenCharacter], cut: str, width: int, colour: bool, top_k: int) -> list[str]:
-    columns = []
-    for one in seen:
-        digits = () if colour else (digit(one.bits),)
-        guesses = [_sign(character) for character, _ in one.guesses]
-        below = (*digits, *guesses, *" " * (top_k - len(guesses)))
-        grounds = [share_ground(share) for _, share in one.guesses]
-        padded = (*grounds, *[0] * (top_k - len(grounds))) if colour else ()
-        columns.append(Column(one.character, heat(one.bits), below, padded))
-    means = "the colour" if colour else "the digit below"
-    bits = f"{mean_bits(seen):.3f} bits per character; {means} is a character's"
-    headline = [line for told in (cut, bits) if told for line in wrapped(told, width)]
-    scale = heat_scale(colour=colour, guesses=top_k > 0)
-    scale = scale if colour else [line for one in scale for line in wrapped(one, width)]
-    drawn = draw(columns, width, colour=colour)
-    return [*headline, "", *drawn, *([""] if drawn[-1] else []), *scale]
 
 
 def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) -> list[str]:

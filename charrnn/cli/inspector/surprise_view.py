@@ -1,0 +1,99 @@
+"""What `charrnn inspect --text` shows: a text coloured by how much each character surprises the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from charrnn.analysis.neurons import MAX_VIEWED
+from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
+from charrnn.cli.inspector.fitting import fit_text, unknown_price
+from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.tables import wrapped
+from charrnn.cli.inspector.view import View
+from charrnn.cli.inspector.watching import Given, Piece
+from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
+from charrnn.display.svg import Tinted
+from charrnn.errors import CorpusError, describe_characters
+from charrnn.escape import quoted
+from charrnn.generation.unprompted import first_id
+from charrnn.metrics import bits_per_char
+from charrnn.surrogates import name_byte
+from charrnn.text.encoder import UNKNOWN_MARK
+from charrnn.text.unknowns import Readable
+from charrnn.wording import number_of
+
+TYPED = "--text"
+"""Where a text comes from that is typed on the command line."""
+
+
+def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> View:
+    """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
+    whole, text, source = given.of, given.text[:MAX_VIEWED], given.source
+    readable = fit_text(subject, text, source, rule)
+    if rule == "skip":
+        readable = fit_text(subject, readable.known_text, source, rule)
+    if not readable.text:
+        raise CorpusError(f"{source}: no characters to show; give a text to read")
+    top_k = min(top_k, subject.contents.model.vocab_size)
+    seen = follow(
+        subject.engine, subject.contents.encoder, readable,
+        beginning=first_id(subject.contents.encoder, subject.contents.corpus.counts),
+        price=unknown_price(subject), top_k=top_k,
+    )  # fmt: skip
+    told = _told_of_unknown(readable, unknown_price(subject), source)
+    data = {
+        "text": source,
+        "read": len(text),
+        "of": whole,
+        "unknown": readable.num_unknown,
+        "bits_per_char": mean_bits(seen),
+        "characters": [
+            {"char": name_byte(one.character), "bits": round(one.bits, 4), "top": _top(one)} for one in seen
+        ],
+    }
+    tinted = tuple(
+        Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
+    )
+    piece = Piece(text, source, whole)
+    cut = f"{piece.extent}; --score FILE --by line reads all of it" if piece.is_cut else ""
+    notes = [note for note in (cut, told) if note]
+    return View("surprise", data, lambda width, colour: _draw_surprise(seen, notes, width, colour, top_k), tinted, cut)
+
+
+def _told_of_unknown(readable: Readable, price: float, source: str) -> str:
+    """What characters that the model does not know add to the figure; nothing where it knows all."""
+    if not readable.unknown:
+        return ""
+    unknown = f"{number_of(readable.num_unknown, 'character')} that it does not know"
+    typed = "; a line feed is typed as $'...\\n' in the shell" if source == TYPED and "\\" in readable.unknown else ""
+    return f"{unknown}, at {bits_per_char(price):.1f} bits each: {describe_characters(readable.unknown)}{typed}"
+
+
+def _draw_surprise(
+    seen: Sequence[SeenCharacter], notes: Sequence[str], width: int, colour: bool, top_k: int
+) -> list[str]:
+    columns = []
+    for one in seen:
+        digits = () if colour else (digit(one.bits),)
+        guesses = [_sign(character) for character, _ in one.guesses]
+        below = (*digits, *guesses, *" " * (top_k - len(guesses)))
+        grounds = [share_ground(share) for _, share in one.guesses]
+        padded = (*grounds, *[0] * (top_k - len(grounds))) if colour else ()
+        columns.append(Column(one.character, heat(one.bits), below, padded))
+    means = "the colour" if colour else "the digit below"
+    bits = f"{mean_bits(seen):.3f} bits per character; {means} is a character's"
+    headline = [line for told in (*notes, bits) for line in wrapped(quoted(told), width)]
+    scale = heat_scale(colour=colour, guesses=top_k > 0)
+    scale = scale if colour else [line for one in scale for line in wrapped(one, width)]
+    drawn = draw(columns, width, colour=colour)
+    return [*headline, "", *drawn, *([""] if drawn[-1] else []), *scale]
+
+
+def _top(one: SeenCharacter) -> list[list[Any]]:
+    return [[name_byte(character), round(share, 5)] for character, share in one.guesses]
+
+
+def _sign(guess: str) -> str:
+    """One sign for a guess, as there is room for one."""
+    return guess if len(name_byte(guess)) == 1 else UNKNOWN_MARK
