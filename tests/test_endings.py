@@ -41,12 +41,19 @@ def test_a_text_ends_before_its_first_stop_and_nothing_of_it_is_given_early(text
         assert expected.startswith(given_so_far)
 
 
-@given(st.lists(TEXTS, max_size=5), st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3), st.integers(1, 9))
-@example(["a\n", "\nb"], ["\n\n", "a\n\n"], 2)
-def test_characters_that_are_taken_together_end_where_one_by_one_they_do(texts, stops, lines):
-    for rules in (Rules(stops=tuple(stops)), Rules(stops=tuple(stops), lines=lines)):
-        pieces, alone = feed("".join(texts), rules)
-        together, taken = Ending(rules), ""
+@given(
+    st.lists(TEXTS, max_size=5),
+    st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3),
+    st.integers(1, 9),
+    st.text("ab\n", max_size=3),
+)
+@example(["a\n", "\nb"], ["\n\n", "a\n\n"], 2, "")
+@example(["c\n"], [], 3, "ab")
+def test_characters_that_are_taken_together_end_where_one_by_one_they_do(texts, stops, lines, beginning):
+    stopped, fitting = {"stops": tuple(stops)}, {"fits": lambda line: True}
+    for rules in (stopped, {**stopped, "lines": lines}, fitting, {**fitting, "lines": lines}):
+        pieces, alone = feed("".join(texts), Rules(**rules), beginning)
+        together, taken = Ending(Rules(**rules), beginning), ""
         for text in texts:
             assert (together.takes_text, together.surplus) == (True, 0)
             together.feed_text(text)
