@@ -11,6 +11,7 @@ from charrnn.analysis import neurons
 from charrnn.analysis.features import text_features
 from charrnn.analysis.neurons import (
     Activations,
+    Finding,
     Unit,
     beyond_chance,
     find_neurons,
@@ -56,6 +57,12 @@ def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets
         assert found[feature].unit == Unit(0, unit, "h")
         assert found[feature].effect == pytest.approx(1, abs=1e-5)
         assert found[feature].p < 0.01
+
+
+@pytest.mark.parametrize(("p", "counts"), [(0.05, True), (0.051, False)])
+def test_what_chance_would_do_in_more_than_one_text_of_twenty_counts_for_nothing(p, counts):
+    findings = [Finding("word start", Unit(0, 3, "h"), 0.5, 0.5, p)]
+    assert beyond_chance(findings) == findings * counts
 
 
 def wandering(length, units, seed):

@@ -13,7 +13,7 @@ from conftest import CORPORA, ROOT, clean_environment
 from test_display import REPORT
 
 from charrnn import memory
-from charrnn.analysis.neurons import MAX_VIEWED, OPEN, SHUT
+from charrnn.analysis.neurons import MAX_VIEWED, OPEN, SHUT, SIGNIFICANT
 from charrnn.cli import inspection
 from charrnn.cli.inspector.flags import MAX_JUDGED
 from charrnn.cli.inspector.own_text import LARGEST_SOUGHT
@@ -246,7 +246,7 @@ def test_a_default_in_the_help_is_that_in_the_readme(command):
             assert not told or set(told) <= set(figures_in(rows[flag_name(name)])), name
 
 
-IN_WORDS = {0.5: "half", 3: "three", (3, "th"): "third", 8: "eight", 9: "nine"}
+IN_WORDS = {0.5: "half", 3: "three", (3, "th"): "third", 8: "eight", 9: "nine", 20: "twenty"}
 
 
 def test_other_figures_in_the_readme_are_those_of_the_code():
@@ -267,6 +267,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"the same for a file, or `-`: the first {MAX_VIEWED:,} characters of it",
         f"as far as the largest of them can be watched, at most {MAX_VIEWED:,} characters",
         f"of a file the first {MAX_JUDGED:,} characters are looked for",
+        f"listed only if chance would do as well at most one time in {IN_WORDS[round(1 / SIGNIFICANT, 9)]}",
         f"is above {OPEN}, or below {SHUT}, at more than {IN_WORDS[round(10 * NEARLY_ALWAYS, 9)]} characters in ten",
     ):
         assert words in told
