@@ -89,11 +89,16 @@ def test_which_signals_end_a_process_at_once(before, number, is_under_way, is_la
 
 def test_who_leaves_by_himself_is_let_go_and_others_get_their_signals_back(monkeypatch):
     monkeypatch.setattr(leaving.os, "_exit", pytest.fail)
-    threads = threading.active_count()
+    threads, handlers = threading.active_count(), handlers_of_signals()
     with pytest.raises(SystemExit), TrainingSignals():
         signal.raise_signal(signal.SIGTERM)
+    assert handlers_of_signals() == handlers
     assert signal.set_wakeup_fd(-1) == -1
     end = time.monotonic() + 10
     while threading.active_count() > threads:
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def handlers_of_signals():
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
