@@ -299,15 +299,24 @@ def have_evaluated(run, val_loss):
     run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
 
-def test_without_a_gain_it_goes_back_to_the_best_weights_with_a_lower_rate():
-    run = start(max_steps=50, evaluations=50, learning_rate=0.01, warmup_steps=0)
-    have_evaluated(run, 0.0)
-    run.pace.lowest = 0.0
-    run.best_weights = {name: torch.zeros_like(tensor) for name, tensor in run.model.state_dict().items()}
+def test_without_a_gain_it_goes_back_to_the_best_weights_alone_with_a_lower_rate():
+    """The optimizer's moments, the state and the place in the text are those of a training that may not go back."""
+    run, goes_on = (
+        start(max_steps=50, evaluations=50, learning_rate=0.01, warmup_steps=0, rewind=rewind)
+        for rewind in (True, False)
+    )
+    for each in (run, goes_on):
+        have_evaluated(each, 0.0)
+        each.pace.lowest = 0.0
+        each.best_weights = {name: torch.zeros_like(tensor) for name, tensor in run.model.state_dict().items()}
     reports = iter(train(run))
     rates = [next(reports).learning_rate for _ in range(REWIND_AFTER)]
+    assert [report.learning_rate for report in itertools.islice(train(goes_on), REWIND_AFTER)] == rates
     assert all((tensor == 0).all() for tensor in run.model.state_dict().values())
     assert run.rewinds == 1
+    kept, expected = run.state_dict(), goes_on.state_dict()
+    for name in ("optimizer", "state", "lanes"):
+        torch.testing.assert_close(kept[name], expected[name], rtol=0, atol=0, msg=name)
     assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_SHARE, rel=0.05)
 
 
