@@ -486,8 +486,10 @@ def test_a_run_that_is_over_and_has_other_text_held_out_makes_one_step_and_says_
 def test_a_log_that_begins_where_a_run_goes_on_is_known_after_a_kill_too(folder, branch):
     flags = ["--max-steps", 10**6, "--evaluate-every", 10**5, "--save-every", "1h", "--log", "new.log"]
     training = Training(folder, "--resume", *flags, *branch)
+    end = time.monotonic() + 120
     while not (folder / "new.log").exists() or not (folder / "new.log").stat().st_size:
         assert training.process.is_alive(), training.stderr
+        assert time.monotonic() < end
         time.sleep(0.01)
     training.kill(signal.SIGKILL)
     training.wait()
