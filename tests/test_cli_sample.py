@@ -1,17 +1,15 @@
 """`charrnn sample` as a user and a script run it."""
 
-import fcntl
 import io
 import json
 import os
 import pty
 import re
 import resource
+import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -196,14 +194,17 @@ def test_ctrl_c_ends_the_line_and_leaves_by_130(trained):
 
 @pytest.mark.parametrize("flags", [["-n", -1], ["-n", -1, "--lines", 10**9], ["-N", 5000], ["-N", 5000, "--json"]])
 def test_ctrl_c_is_not_held_up_by_a_reader_who_has_stopped_reading(trained, start, flags):
-    process = start(trained, "sample", "words.pt", "-q", *flags)
-    os.read(process.stdout.fileno(), 1)
-    held, rest = -1, 0
-    while rest != held:  # it waits for its reader once the pipe is full
-        time.sleep(0.5)
-        held, rest = rest, struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)))[0]
-    process.send_signal(signal.SIGINT)
-    assert (process.wait(timeout=60), process.stderr.read()) == (130, b"")
+    reader, writer = os.pipe()
+    with open(reader, "rb"), open(writer, "wb"):
+        process = start(trained, "sample", "words.pt", "-q", *flags, stdout=writer)
+        end = time.monotonic() + 60
+        while select.select([], [writer], [], 0)[1]:  # the pipe is not full yet
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        time.sleep(0.5)  # until it waits to write more
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(timeout=60), process.stderr.read()) == (130, b"")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
