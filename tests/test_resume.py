@@ -4,18 +4,24 @@ import dataclasses
 import functools
 import itertools
 import random
+import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import CORPORA, skip_without, write_checkpoint
-from test_training import IDS, TEXT, start
+from conftest import CORPORA, NOWHERE, skip_without, write_checkpoint
+from test_recovery import break_forward
+from test_training import IDS, TEXT, finish, start
 
 from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import resumption
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.restoring import restore
+from charrnn.cli.trainer.saves import Saves
+from charrnn.display.plain import Display
 from charrnn.network.ensemble import members_of
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
@@ -24,9 +30,9 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.text.read_options import ReadOptions
 from charrnn.training import checkpoint, loop
 from charrnn.training.loop import train
+from charrnn.training.pace import Pace
 
 ENCODER = CharEncoder(TEXT)
-FACTS = CorpusFacts("t.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER))
 
 SETTINGS = {
     "dropout": {"dropout": 0.3, "num_layers": 2},
@@ -71,24 +77,22 @@ def report_at_every_step(monkeypatch):
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
 
 
-def save(path, run):
-    write_checkpoint(
-        path,
-        model=run.model.config,
-        encoder=ENCODER,
-        weights=run.best_weights or run.model.state_dict(),
-        history=run.history,
-        corpus=FACTS,
-        made={},
-        training=run.state_dict(),
-    )
+@functools.cache
+def corpus():
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "verse.txt").write_text(TEXT, encoding="utf-8")
+        return read_corpus((f"{folder}/verse.txt",), ReadOptions())
 
 
-def resume(path, run):
-    stored = checkpoint.load(str(path))
-    run.load_state_dict(stored.training)
-    run.history, run.best = stored.history, stored.best
-    run.best_weights = {name: torch.from_numpy(a) for name, a in stored.weights.items()} if stored.history else {}
+def saves_of(path, run):
+    """What saves a run, as a session has it."""
+    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False)
+    launch = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE)
+    return Saves(request, launch, None, Display(sys.stderr))
+
+
+def resume(path, run, changed=frozenset()):
+    restore(run, checkpoint.load(str(path)), corpus(), changed, str(path))
 
 
 def figures(report):
@@ -139,12 +143,16 @@ def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, 
             if report.step in cuts:
                 cuts.remove(report.step)
                 break
-        save(tmp_path / "x.pt", run)
+        saves_of(tmp_path / "x.pt", run).save_at_the_end("it is cut")
         run = begin(cell, precision, settings)
         torch.manual_seed(99)  # nothing depends on what torch draws meanwhile
         resume(tmp_path / "x.pt", run)
     assert not cuts
     assert retold == told, "no report twice and none missing"
+    assert_alike(run, straight)
+
+
+def assert_alike(run, straight):
     state, history, best = everything(run)
     expected_state, expected_history, expected_best = everything(straight)
     assert history == expected_history
@@ -154,6 +162,34 @@ def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, 
             torch.testing.assert_close(state[name], value, rtol=0, atol=0, msg=name)
         else:
             assert state[name] == value, name
+
+
+def test_a_run_cut_before_its_first_evaluation_goes_back_to_its_first_weights_as_the_straight_one_does(tmp_path):
+    straight, cut, run = (begin(WHOLE, "float32", "dropout") for _ in range(3))
+    break_forward(straight, {3, 4, 5})
+    train_until(straight, EVERY)
+    assert straight.health.recoveries == 1
+    train_until(cut, 2)
+    saves_of(tmp_path / "x.pt", cut).save_at_the_end("it is cut")
+    resume(tmp_path / "x.pt", run)
+    break_forward(run, {1, 2, 3})
+    train_until(run, EVERY)
+    assert_alike(run, straight)
+
+
+def train_until(run, step):
+    assert any(report.step == step for report in train(run))
+
+
+def test_what_was_measured_on_another_held_out_piece_is_forgotten(tmp_path):
+    measured, run = start(max_steps=2), start(max_steps=2, val_fraction=0.2)
+    finish(measured)
+    assert measured.cold_loss is not None
+    saves_of(tmp_path / "x.pt", measured).save_at_the_end("it is over")
+    resume(tmp_path / "x.pt", run, {"val_fraction"})
+    assert (run.cold_loss, run.history, run.best, run.best_weights) == (None, [], None, {})
+    assert run.pace == Pace(step=2)
+    torch.testing.assert_close(run.beginning, dict(measured.model.state_dict()), rtol=0, atol=0)
 
 
 def test_patience_and_rewinds_are_under_way_where_it_is_cut():
