@@ -1,5 +1,6 @@
 """Saving while a training goes on: how often, through failures, one training per output, and the log."""
 
+import copy
 import errno
 import fcntl
 import json
@@ -20,6 +21,8 @@ import pytest
 import torch
 from conftest import make_text
 from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
+from test_resume import saves_of
+from test_training import start
 
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
@@ -33,6 +36,8 @@ from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
 from charrnn.training import checkpoint
 from charrnn.training.clock import Clock
+from charrnn.training.loop import take_step
+from charrnn.training.loop import train as train_run
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 ENDLESS = ["--max-steps", 10**8]
@@ -162,14 +167,27 @@ def test_saves_are_written_one_after_another(monkeypatch):
     assert done == [slow, fast]
 
 
-def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch):
+@pytest.mark.parametrize("evaluate_every", [1, 2])
+def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch, evaluate_every):
     done = written(monkeypatch)
-    weight = torch.zeros(3)
-    saver = Saver(tmp_path / "x.pt", None, print)
-    saver.save(lambda: {"weight": weight.clone()}, 1)
-    weight += 1
-    saver.wait()
-    assert done[0]["weight"].sum() == 0
+    run = start(evaluate_every=evaluate_every)
+    run.beginning = dict(run.model.state_dict())
+    saves = saves_of(tmp_path / "x.pt", run)
+    next(train_run(run, report_every=1))
+    take_step(run)
+    best, state = copy.deepcopy((run.best_weights or dict(run.model.state_dict()), run.state_dict()))
+    saves.save_if_due(evaluated=True)
+    take_step(run)
+    assert saves.finish() == ""
+    assert not torch.equal(run.model.head.weight, state["weights"]["head.weight"])
+    (contents,) = done
+    saved = contents["training"]
+    torch.testing.assert_close(contents["weights"], best, rtol=0, atol=0)
+    for name in saved.keys() & {"weights", "state", "beginning"}:
+        torch.testing.assert_close(saved[name], state[name], rtol=0, atol=0, msg=name)
+    moments = [[each["state"] for each in held["optimizer"]] for held in (saved, state)]
+    torch.testing.assert_close(*moments, rtol=0, atol=0)
+    assert ("beginning" in saved) == (evaluate_every == 2), "before an evaluation, after which nothing goes back to it"
 
 
 def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
