@@ -1,6 +1,7 @@
 """Several processes train one model: as one would, and through deaths, signals and restarts."""
 
 import functools
+import itertools
 import json
 import math
 import os
@@ -954,9 +955,18 @@ main()
 """
 
 
+PORTS = itertools.count(10_000 + 10 * os.getpid() % 20_000)
+"""Below those that the system gives to whoever asks for any, and others in each process that runs tests."""
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """A port that nobody else takes until it is bound."""
+    return next(port for port in PORTS if not answers(port))
+
+
+def answers(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.slow
