@@ -108,7 +108,7 @@ def _sample(subject: Subject, wanted: str) -> str:
 def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> list[str]:
     rows = [
         ["characters", f"{found.characters:,}", f"{yardstick.characters:,}"],
-        ["median stretch", f"{found.median:,.0f}", f"{yardstick.median:,.0f}"],
+        ["median, from a character on", f"{found.median:,.0f}", f"{yardstick.median:,.0f}"],
         *(
             [f"in stretches of {n} or more", f"{found.copied[n]:.1%}", f"{yardstick.copied[n]:.1%}"]
             for n in found.copied
