@@ -831,6 +831,15 @@ def test_a_pattern_is_brought_to_the_unicode_form_of_a_text_and_stays_the_same_p
     assert Form(TextOptions(normalize=form), CharEncoder("abc"), has_cr_lf=False).pattern_of(typed) == pattern
 
 
+@pytest.mark.parametrize(("stop", "is_told"), [("\\n\\n", True), ("\\n", False), ("x\\n\\ny", True)])
+def test_where_texts_of_several_lines_are_wanted_novel_says_that_it_leaves_out_single_lines(
+    sample, trained, stop, is_told
+):
+    (trained / "known.txt").write_text("Tin sole\n")
+    told = sample("-n", 60, "--stop", stop, "--novel", "known.txt", "-q").stderr.decode()
+    assert ("--novel leaves out each line that stands in its file, not whole texts" in told) == is_told
+
+
 def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     plain = sample("-n", 1200, "--seed", 5, "-t", "0.5", "-q").stdout.decode().splitlines(True)
     known = plain[:3]

@@ -17,6 +17,7 @@ from charrnn.cli.sampler.warning import (
     warn_of_form,
     warn_of_lacking,
     warn_of_other_forms,
+    warn_of_records,
     warn_of_stops,
 )
 from charrnn.errors import ConfigError
@@ -77,6 +78,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     rules = _rules(flags, form, prompt, match)
     is_stopped = bool(rules.stops) and options.last_temperature is None
     warn_of_stops(flags, form, match)
+    warn_of_records(flags, form)
     return Job(
         sampler=Sampler(model, opening, options, seed, match, over_lines=over_lines, recall_all=flags.recall_all),
         form=form,

@@ -44,6 +44,15 @@ def warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> No
             write_error(f"--stop {form.of(typed)!r} can end no text: {why}")
 
 
+def warn_of_records(flags: SampleFlags, form: Form) -> None:
+    """Say on stderr that known lines are left out one by one, where texts of several lines are what is wanted."""
+    if flags.novel and any("\n\n" in form.of(typed).replace("\r", "") for typed in flags.stop):
+        write_error(
+            "--novel leaves out each line that stands in its file, not whole texts: of one that --stop ends, such as a "
+            "tune or a recipe, the lines that it shares with others are missing"
+        )
+
+
 def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | None) -> str:
     """Why a stop never comes; nothing where it may."""
     stop = form.of(typed)
