@@ -215,6 +215,24 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
             process.kill()
 
 
+@pytest.fixture
+def start_in_terminal() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a command of a shell in a session of its own on a terminal; it ends with the test at the latest."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(folder: Path, terminal: int, command: str, *flags: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(
+            ["setsid", "--ctty", *flags, "bash", "-c", command], cwd=folder, stdin=terminal, stdout=subprocess.PIPE,
+            stderr=terminal, env={**clean_environment(), "TERM": "xterm"},
+        ))  # fmt: skip
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without what would colour, widen or chop the output, or move a training to a GPU.
 

@@ -79,24 +79,6 @@ def write_to_terminal(name, environment):
 TRAIN = f"{sys.executable} -m charrnn train verse.txt --threads 1 {' '.join(SMALL)}"
 
 
-@pytest.fixture
-def start_in_terminal():
-    """Start a command of a shell in a session of its own on a terminal; it ends with the test at the latest."""
-    started = []
-
-    def start(folder, terminal, command, *flags):
-        started.append(subprocess.Popen(
-            ["setsid", "--ctty", *flags, "bash", "-c", command], cwd=folder, stdin=terminal, stdout=subprocess.PIPE,
-            stderr=terminal, env={**clean_environment(), "TERM": "xterm"},
-        ))  # fmt: skip
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
 def plain(shown):
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
@@ -151,7 +133,8 @@ def test_what_was_waited_for_does_not_stand_before_an_error(folder):
 def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
     code, stdout, shown = run_in_terminal(folder, "--max-steps", 10**8, stop_after=b"char/s")
     assert (code, stdout) == (130, b"")
-    assert "go on with: charrnn train verse.txt --resume" in plain(shown)
+    *_, last = plain(shown).splitlines()
+    assert last.endswith("go on with: charrnn train verse.txt --resume")
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is shown again"
 
 
@@ -159,21 +142,33 @@ def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
 def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizing_does_no_harm(
     folder, start_in_terminal
 ):
-    """The terminal's own `^C` would move the cursor, and with it all that is redrawn."""
+    """The terminal's own `^C`, or the line of an Enter, would move the cursor, and with it all that is redrawn."""
     master, slave = pty.openpty()
     process = start_in_terminal(folder, slave, f"exec {TRAIN} --epochs 1e6", "--wait")
     shown = read_until(master, b"char/s")
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
-    assert not termios.tcgetattr(slave)[3] & termios.ECHOCTL
-    os.write(master, b"\x03")
+    assert not termios.tcgetattr(slave)[3] & termios.ECHO
+    os.write(master, b"\n\x03")
     shown = read_until(master, b"go on with", shown)
     stdout, _ = process.communicate(timeout=30)
     assert (process.returncode, stdout) == (130, b"")
     assert b"^C" not in shown
     assert b"Traceback" not in shown
-    assert termios.tcgetattr(slave)[3] & termios.ECHOCTL, "the terminal is as it was"
+    assert termios.tcgetattr(slave)[3] & termios.ECHO, "the terminal is as it was"
     os.close(slave)
     os.close(master)
+
+
+@pytest.mark.slow
+def test_a_training_in_the_background_draws_nothing(folder, start_in_terminal):
+    master, slave = pty.openpty()
+    process = start_in_terminal(folder, slave, f"set -m; {TRAIN} --max-steps 30 & wait", "--wait")
+    os.close(slave)
+    shown = read_terminal(master)
+    assert process.communicate(timeout=60)[0] == b"verse.pt\n"
+    assert b", best so far; " in shown
+    assert b"\x1b" not in shown
+    assert b" ..." not in shown, "nor what is waited for"
 
 
 @pytest.mark.slow

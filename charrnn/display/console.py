@@ -1,17 +1,16 @@
 """The only module that imports rich: the live display of a training, and tables.
 
-Rich's live display would take over stdout, which carries data: it is told not to. Text that comes from a model or a
-file is never parsed for markup.
+Rich makes the lines and a `Frame` draws them: rich's own live display knows neither the background nor Ctrl-Z nor a
+terminal that is made narrower. Text that comes from a model or a file is never parsed for markup.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO, TypeVar, cast
+from typing import TextIO, TypeVar
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress import (
     BarColumn,
     FileSizeColumn,
@@ -26,9 +25,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.display.echo import hide_control_characters
+from charrnn.display.echo import is_in_foreground
+from charrnn.display.frame import Frame
 from charrnn.display.outlet import Outlet, never
-from charrnn.display.plain import Display
+from charrnn.display.plain import Display, PlainDisplay
 from charrnn.display.widths import cut
 from charrnn.escape import visible
 from charrnn.metrics import Report
@@ -46,25 +46,30 @@ NARROW_DISPLAY = 60
 Bar = TypeVar("Bar", bound="WorkBar")
 
 
-class _Patient:
-    """A terminal that may go away, or be halted by Ctrl-S: what is written to it then is lost at worst."""
+class _Drawing:
+    """A console of rich that draws nothing itself: a `Frame` does, or who writes what it gives."""
 
-    def __init__(self, stream: TextIO, outlet: Outlet | None = None) -> None:
-        self._stream, self._outlet = stream, outlet or Outlet(stream)
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
 
-    def write(self, text: str) -> int:
-        self._outlet.write(text)
-        return len(text)
+    @property
+    def width(self) -> int:
+        """The terminal's columns."""
+        return self._console.width
 
-    def flush(self) -> None:
-        """Nothing: what is written is there already."""
+    def size(self) -> tuple[int, int]:
+        """The terminal's columns and rows, as they are by now."""
+        return self._console.size
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    def draw(self, drawn: RenderableType, *, soft_wrap: bool = False) -> str:
+        """What is drawn, as a text with colours."""
+        with self._console.capture() as captured:
+            self._console.print(drawn, soft_wrap=soft_wrap)
+        return captured.get()
 
-
-def _console(stream: TextIO, outlet: Outlet | None = None) -> Console:
-    return Console(file=cast(TextIO, _Patient(stream, outlet)), highlight=False, markup=False, emoji=False)
+    def lines(self, drawn: RenderableType) -> list[str]:
+        """The same, line by line."""
+        return self.draw(drawn).removesuffix("\n").split("\n")
 
 
 class WorkBar:
@@ -77,29 +82,27 @@ class WorkBar:
     """
 
     def __init__(self, stream: TextIO, *columns: ProgressColumn, total: int | None = None) -> None:
-        console = _console(stream)
-        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        drawing, self._bar = _Drawing(stream), Progress(*columns)  # whose own display is never started
         self._task = self._bar.add_task("", total=total)
+        self._frame = Frame(
+            stream, Outlet(stream), lambda: drawing.lines(self._bar.get_renderable()), drawing.size,
+            stays=False, hides_typing=False,
+        )  # fmt: skip
         self._begun = time.monotonic()
         self._done = 0.0
-        self._is_shown = False
 
     def __enter__(self: Bar) -> Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._is_shown:
-            self._bar.stop()
+        self._frame.stop()
 
     def __call__(self, done: float) -> None:
         """Show how much is done."""
         self._done = done
-        if not self._is_shown:
-            if time.monotonic() - self._begun < QUIET_SECONDS:
-                return
-            self._bar.start()
-            self._is_shown = True
         self._bar.update(self._task, completed=done)
+        if not self._frame.is_started and time.monotonic() - self._begun >= QUIET_SECONDS:
+            self._frame.start()
 
     def advance(self, more: float) -> None:
         """Show that more is done than before."""
@@ -134,62 +137,53 @@ class LiveDisplay(Display):
     def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = never) -> None:
         super().__init__(stream, is_hurried=is_hurried)
         self._stream = stream
-        self._show_control_characters: Callable[[], None] | None = None
-        self._console = _console(stream, self._outlet)
+        self._lines = PlainDisplay(stream, shows_samples=False, is_hurried=is_hurried)
+        self._drawing = _Drawing(stream)
+        self._frame = Frame(stream, self._outlet, self._draw, self._drawing.size, stays=True, hides_typing=True)
         self._report: Report | None = None
         self._evaluated: Report | None = None
         self._sample: tuple[int, str] | None = None
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._render,
-            refresh_per_second=4,
-            redirect_stdout=False,  # stdout is data, on this terminal or elsewhere
-            redirect_stderr=False,
-        )
 
     def close(self) -> None:
         """See `Display.close`."""
-        if self._live.is_started:
-            self._live.stop()
-        if self._show_control_characters is not None:
-            self._show_control_characters()
-            self._show_control_characters = None
+        self._frame.stop()
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
-        self._console.print(Text(message))
+        self._frame.write(self._drawing.draw(Text(message)))
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
-        self._console.print(Text(visible(message), style="yellow"), soft_wrap=True)
+        self._frame.write(self._drawing.draw(Text(visible(message), style="yellow"), soft_wrap=True))
 
     def update(self, report: Report) -> None:
-        """See `Display.update`."""
+        """See `Display.update`; in the background, where nothing is drawn, in lines."""
         self._report = report
         if report.val_loss is not None:
             self._evaluated = report
-        if not self._live.is_started:
-            self._show_control_characters = hide_control_characters(self._stream)
-            self._live.start()
+        if not is_in_foreground(self._stream):
+            self._lines.unit = self.unit
+            self._lines.update(report)
+        if not self._frame.is_started:
+            self._frame.start()
 
     def sample(self, step: int, text: str) -> None:
         """See `Display.sample`."""
         self._sample = (step, visible(text))
 
-    def _render(self) -> RenderableType:
-        if self._report is None:
-            return Text("")
+    def _draw(self) -> list[str]:
+        assert self._report is not None, "the first one starts the drawing"
         parts: list[RenderableType] = [self._progress_line(self._report), self._figures(self._report)]
         if self._sample is not None:
             parts.append(self._sample_box(*self._sample))
-        return Group(*parts)
+        return self._drawing.lines(Group(*parts))
 
     def _progress_line(self, report: Report) -> RenderableType:
         bar = ProgressBar(total=1.0, completed=report.progress), Text(f"{report.progress:4.0%}", style="bold")
         place = Text(f"epoch {report.epoch:.2f}, step {report.step:,}, {format_seconds(report.seconds_left)} left")
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(ratio=1, no_wrap=True)
-        if self._console.width < NARROW_DISPLAY:
+        if self._drawing.width < NARROW_DISPLAY:
             grid.add_row(*bar)
             return Group(grid, place)
         grid.add_row(*bar, place)
@@ -212,7 +206,7 @@ class LiveDisplay(Display):
 
     def _sample_box(self, step: int, text: str) -> RenderableType:
         """What the model writes, cut and set in here: rich counts joined characters as one, and terminals do not."""
-        lines = [f"  {cut(line, self._console.width - 2)}" for line in text.split("\n")[:SAMPLE_LINES]]
+        lines = [f"  {cut(line, self._drawing.width - 2)}" for line in text.split("\n")[:SAMPLE_LINES]]
         body = Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")
         return Group(Text(f"at step {step:,} it writes", style="dim"), body)
 

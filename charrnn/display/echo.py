@@ -1,7 +1,7 @@
-"""Keeping a terminal from writing `^C` into what is drawn on it.
+"""A terminal that writes nothing into what is drawn on it, and whether it is this process that draws there.
 
-A terminal echoes Ctrl-C where the cursor stands. At the end of a full line that moves the cursor to the next one, and
-what is redrawn from there leaves a stale line above.
+A terminal echoes what is typed where the cursor stands: Enter moves the cursor to the next line, and so does the `^C`
+of Ctrl-C at the end of a full one. What is redrawn from there leaves a stale line above.
 """
 
 from __future__ import annotations
@@ -9,46 +9,57 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 try:
     import termios
 except ImportError:  # not a POSIX system
     termios = None  # type: ignore[assignment]
 
+_FORMER: dict[int, list[Any]] = {}
+"""What the terminals were set to whose echo is hidden, by their descriptors."""
 
-def hide_control_characters(stream: TextIO) -> Callable[[], None]:
-    """Stop a terminal from echoing control characters.
+
+def is_in_foreground(stream: TextIO) -> bool:
+    """Whether a terminal is this process's to draw on: a shell lends it to one job at a time.
+
+    So is one that is no job's, such as another terminal than that at which the process was started.
+    """
+    try:
+        return termios is None or os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return True
+
+
+def hide_typing(stream: TextIO) -> None:
+    """Stop a terminal from echoing what is typed, until `show_typing`; it is kept for who reads it next.
 
     Args:
         stream: a terminal. Where this process does not stand in its foreground, or it has no such setting, nothing is
             done: a background process that changed it would be stopped.
-
-    Returns:
-        What puts it back.
     """
     if termios is None:
-        return _do_nothing
-    try:
+        return
+    with contextlib.suppress(OSError, ValueError, termios.error):
         descriptor = stream.fileno()
-        if os.tcgetpgrp(descriptor) != os.getpgrp():
-            return _do_nothing
-        former = termios.tcgetattr(descriptor)
-        quiet = [*former]
-        quiet[3] &= ~termios.ECHOCTL
-        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
-    except (OSError, ValueError, termios.error):
-        return _do_nothing
+        if os.tcgetpgrp(descriptor) == os.getpgrp():
+            former = termios.tcgetattr(descriptor)
+            quiet = [*former]
+            quiet[3] &= ~termios.ECHO
+            termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+            _FORMER[descriptor] = former
 
-    def put_back() -> None:
-        ignored = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it may stand in the background by now
+
+def show_typing() -> None:
+    """Let the terminals echo again; for any thread, and again does no harm."""
+    while _FORMER:
+        descriptor, former = _FORMER.popitem()
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})  # it may stand in the background by now
         with contextlib.suppress(OSError, ValueError, termios.error):
             termios.tcsetattr(descriptor, termios.TCSANOW, former)
-        signal.signal(signal.SIGTTOU, ignored)
-
-    return put_back
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
 
 
-def _do_nothing() -> None:
-    pass
+def forget_typing() -> None:
+    """Leave the terminals as they are: somebody else has set them meanwhile."""
+    _FORMER.clear()

@@ -80,13 +80,13 @@ class Outlet:
     def _is_free(self) -> bool:
         """Wait until what was written last is with the reader; false where a signal does not let it wait."""
         patience = 0.0 if self._has_given_up else HURRY_SECONDS
-        while self._writer is not None and self._writer.is_alive():
+        while (writer := self._writer) is not None and writer.is_alive():
             if self._is_hurried():
                 if patience <= 0:
                     self._has_given_up = True
                     return False
                 patience -= POLL_SECONDS
-            self._writer.join(POLL_SECONDS)
+            writer.join(POLL_SECONDS)  # meanwhile a signal's handler may write too
         self._writer, self._has_given_up = None, False
         return True
 

@@ -13,6 +13,8 @@ import socket
 import threading
 from collections.abc import Callable
 
+from charrnn.display.echo import show_typing
+
 PATIENCE = 2.0
 """Seconds in which a process that is to leave can do so by itself, and clear away what it made."""
 
@@ -48,5 +50,6 @@ class Watcher:
                 (number,) = told
                 if self._must_leave(number, before) and not self._has_left.wait(PATIENCE):
                     self._tell()
+                    show_typing()
                     os._exit(128 + number)
                 before.append(number)

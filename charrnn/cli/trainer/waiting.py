@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from charrnn.cli.common.terminal import is_live
 from charrnn.cli.trainer.request import Request
+from charrnn.display.echo import is_in_foreground
 from charrnn.training.ranks import Ranks
 
 COLUMNS = 80
@@ -29,7 +30,7 @@ def waiting(request: Request, ranks: Ranks, message: str) -> Iterator[None]:
         ranks: the processes that train together, of which the first alone shows anything.
         message: of which a narrow terminal shows as much as its line takes, since only one line is taken away.
     """
-    if not (ranks.is_first and has_viewer(request)):
+    if not (ranks.is_first and has_viewer(request) and is_in_foreground(sys.stderr)):
         yield
         return
     shown = f"{message} ..."[: _columns() - 1]
@@ -37,7 +38,8 @@ def waiting(request: Request, ranks: Ranks, message: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _put("\r" + " " * len(shown) + "\r")
+        if is_in_foreground(sys.stderr):  # else a shell's prompt may stand there by now
+            _put("\r" + " " * len(shown) + "\r")
 
 
 def _columns() -> int:

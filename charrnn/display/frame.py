@@ -1,0 +1,116 @@
+"""Lines at the foot of a terminal that are drawn anew while something goes on; what else is written goes above them.
+
+They are drawn only while the process stands in the terminal's foreground: a job in the background would walk over what
+somebody does there.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from charrnn.display.echo import forget_typing, hide_typing, is_in_foreground, show_typing
+from charrnn.display.outlet import Outlet
+from charrnn.display.widths import text_width
+
+DRAWN_EVERY = 0.25
+"""Seconds."""
+
+_HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Frame:
+    """Lines that a thread draws again and again, from `start` to `stop`.
+
+    Args:
+        stream: a terminal.
+        outlet: of it.
+        render: gives the lines, harmless but for colours, none wider than the terminal.
+        size: gives the terminal's columns and rows.
+        stays: whether what is drawn last is left there.
+        hides_typing: whether nothing is typed meanwhile that somebody wants to see.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        outlet: Outlet,
+        render: Callable[[], Sequence[str]],
+        size: Callable[[], tuple[int, int]],
+        *,
+        stays: bool,
+        hides_typing: bool,
+    ) -> None:
+        self._stream, self._outlet, self._render, self._size = stream, outlet, render, size
+        self._stays, self._hides_typing = stays, hides_typing
+        self._lock, self._done = threading.RLock(), threading.Event()
+        self._widths: list[int] | None = None  # of the lines that stand there; None where none do
+        self.is_started = False
+
+    def start(self) -> None:
+        """Draw from now on."""
+        self.is_started = True
+        self._draw()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def stop(self) -> None:
+        """Draw once more, all of it; what does not stay is taken away then. Again does no harm, nor without a start."""
+        if not self.is_started:
+            return
+        self.is_started = False
+        self._done.set()
+        with self._lock:
+            self._draw(is_last=True)
+            self._leave()
+
+    def write(self, text: str) -> None:
+        """Write whole lines above what is drawn."""
+        with self._lock:
+            if self._widths is None:
+                self._outlet.write(text)
+            else:
+                self._draw(text)
+
+    def _run(self) -> None:
+        while not self._done.wait(DRAWN_EVERY):
+            with self._lock:
+                if not self._done.is_set():
+                    self._draw()
+
+    def _draw(self, above: str = "", *, is_last: bool = False) -> None:
+        if not self._has_terminal():
+            if above:
+                self._outlet.write(above)
+            return
+        begins, (columns, rows) = self._widths is None, self._size()
+        if begins and self._hides_typing:
+            hide_typing(self._stream)
+        lines = self._render()[: None if is_last else rows]
+        shown = (_HIDE_CURSOR if begins else "") + self._erasure(columns) + above + "\n".join(lines)
+        self._widths = [text_width(_COLOURS.sub("", line)) for line in lines]
+        self._outlet.write(shown)
+
+    def _has_terminal(self) -> bool:
+        """Whether the terminal is to draw on; where a shell has it, what was drawn before is not ours any more."""
+        if is_in_foreground(self._stream):
+            return True
+        self._widths = None
+        forget_typing()
+        return False
+
+    def _erasure(self, columns: int) -> str:
+        """What takes away the lines that stand there: those that do not fit since it was made narrower are wrapped."""
+        if self._widths is None:
+            return ""
+        height = sum(max(1, -(-width // columns)) for width in self._widths)
+        return ("\r" if height < 2 else f"\r\x1b[{height - 1}A") + "\x1b[J"
+
+    def _leave(self) -> None:
+        if self._widths is None or not self._has_terminal():
+            return
+        self._outlet.write(("\n" if self._stays else self._erasure(self._size()[0])) + _SHOW_CURSOR)
+        self._widths = None
+        show_typing()

@@ -1,0 +1,104 @@
+"""What is drawn at the foot of a terminal, where a shell has it meanwhile, or its width changes."""
+
+import io
+import os
+import pty
+import signal
+import sys
+import termios
+
+import pytest
+from conftest import read_until
+from test_display import REPORT
+
+from charrnn.display import frame
+from charrnn.display.frame import Frame
+from charrnn.display.outlet import Outlet
+
+HIDE_CURSOR = b"\x1b[?25l"
+
+DISPLAY = f"""
+import dataclasses, sys, time
+from charrnn.display.console import LiveDisplay
+from charrnn.metrics import Report
+with LiveDisplay(sys.stderr) as display:
+    for step in range(10**6):
+        display.update(dataclasses.replace({REPORT!r}, step=step))
+        time.sleep(0.05)
+"""
+
+LEAVES_AT_ONCE = """
+import os, signal, sys, time
+from charrnn.cli.trainer import leaving
+from charrnn.display.echo import hide_typing
+leaving.PATIENCE = 0.0
+hide_typing(sys.stderr)
+signal.signal(signal.SIGINT, lambda *_: None)
+watcher = leaving.Watcher(lambda number, before: True, lambda: None)
+print("hidden", file=sys.stderr)
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def terminal():
+    master, slave = pty.openpty()
+    yield master, slave
+    os.close(slave)
+    os.close(master)
+
+
+def echoes(descriptor):
+    return bool(termios.tcgetattr(descriptor)[3] & termios.ECHO)
+
+
+def script(folder, text):
+    (folder / "script.py").write_text(text)
+    return f"{sys.executable} script.py"
+
+
+def test_in_the_background_there_are_lines_and_in_the_foreground_again_a_display_below(
+    tmp_path, terminal, start_in_terminal
+):
+    master, slave = terminal
+    start_in_terminal(tmp_path, slave, f"set -m; {script(tmp_path, DISPLAY)} & read -r; fg")
+    shown = read_until(master, b"step 30,")
+    assert b"step 1, epoch 1.50, 25%: training 2.0000, validation 1.5000 nats" in shown
+    assert b"\x1b" not in shown
+    assert echoes(slave)
+    os.write(master, b"\n")
+    shown = read_until(master, b"char/s, learning rate").partition(HIDE_CURSOR)
+    assert b"\x1b" not in shown[0]
+    assert b"training" in shown[2]
+
+
+def test_a_process_that_leaves_amid_a_computation_leaves_a_terminal_that_shows_what_is_typed(
+    tmp_path, terminal, start_in_terminal
+):
+    master, slave = terminal
+    process = start_in_terminal(tmp_path, slave, f"exec {script(tmp_path, LEAVES_AT_ONCE)}", "--wait")
+    read_until(master, b"hidden")
+    assert not echoes(slave)
+    os.write(master, b"\n")
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT
+    assert echoes(slave)
+
+
+@pytest.mark.parametrize(
+    ("columns", "up"), [(40, b"\r\x1b[1A\x1b[J"), (20, b"\r\x1b[2A\x1b[J"), (6, b"\r\x1b[5A\x1b[J")]
+)
+def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeypatch, columns, up):
+    monkeypatch.setattr(frame, "DRAWN_EVERY", 1000.0)
+    stream, size = io.StringIO(), [(40, 24)]
+    lines = ["\x1b[1m" + "x" * 21 + "\x1b[0m", "漢" * 5]
+    drawn = Frame(stream, Outlet(stream), lambda: lines, lambda: size[0], stays=True, hides_typing=True)
+    drawn.start()
+    size[0] = (columns, 24)
+    before = len(stream.getvalue())
+    drawn.write("above\n")
+    assert stream.getvalue()[before:].encode().startswith(up + b"above\n")
+    drawn.stop()
+    assert stream.getvalue().endswith(f"{lines[1]}\n\x1b[?25h")
