@@ -15,7 +15,7 @@ from charrnn.display import frame
 from charrnn.display.frame import Frame
 from charrnn.display.outlet import Outlet
 
-HIDE_CURSOR = b"\x1b[?25l"
+HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
 DISPLAY = f"""
 import dataclasses, sys, time
@@ -72,6 +72,24 @@ def test_in_the_background_there_are_lines_and_in_the_foreground_again_a_display
     shown = read_until(master, b"char/s, learning rate").partition(HIDE_CURSOR)
     assert b"\x1b" not in shown[0]
     assert b"training" in shown[2]
+
+
+def test_ctrl_z_leaves_the_terminal_in_order_and_what_follows_is_drawn_below(tmp_path, terminal, start_in_terminal):
+    master, slave = terminal
+    command = f"set -m; {script(tmp_path, DISPLAY)}; echo at the shell >&2; read -r; fg"
+    start_in_terminal(tmp_path, slave, command)
+    read_until(master, b"char/s, learning rate", times=2)
+    assert not echoes(slave)
+    os.write(master, b"\x1a")
+    drawn, _, after = read_until(master, b"at the shell\r\n").rpartition(SHOW_CURSOR)
+    assert drawn.endswith(b"\r\n"), "on a line of its own"
+    assert b"\x1b" not in after
+    assert echoes(slave)
+    os.write(master, b"\n")
+    drawn = read_until(master, b"char/s, learning rate").partition(HIDE_CURSOR)
+    assert b"\x1b" not in drawn[0], "nothing above is taken away"
+    assert b"training" in drawn[2]
+    assert not echoes(slave), "anew"
 
 
 def test_a_process_that_leaves_amid_a_computation_leaves_a_terminal_that_shows_what_is_typed(

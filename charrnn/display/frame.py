@@ -1,15 +1,18 @@
 """Lines at the foot of a terminal that are drawn anew while something goes on; what else is written goes above them.
 
 They are drawn only while the process stands in the terminal's foreground: a job in the background would walk over what
-somebody does there.
+somebody does there. Ctrl-Z ends the frame where it stands, and it begins anew below once the job is back.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import threading
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from types import FrameType
+from typing import Any, TextIO
 
 from charrnn.display.echo import forget_typing, hide_typing, is_in_foreground, show_typing
 from charrnn.display.outlet import Outlet
@@ -20,6 +23,7 @@ DRAWN_EVERY = 0.25
 
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_CTRL_Z: int | None = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 
 class Frame:
@@ -47,12 +51,15 @@ class Frame:
         self._stream, self._outlet, self._render, self._size = stream, outlet, render, size
         self._stays, self._hides_typing = stays, hides_typing
         self._lock, self._done = threading.RLock(), threading.Event()
+        self._former: Any = None
         self._widths: list[int] | None = None  # of the lines that stand there; None where none do
         self.is_started = False
 
     def start(self) -> None:
         """Draw from now on."""
         self.is_started = True
+        if _CTRL_Z is not None and _sets_handlers() and signal.getsignal(_CTRL_Z) is signal.SIG_DFL:
+            self._former = signal.signal(_CTRL_Z, self._suspend)
         self._draw()
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -65,6 +72,8 @@ class Frame:
         with self._lock:
             self._draw(is_last=True)
             self._leave()
+        if self._former is not None and _CTRL_Z is not None and _sets_handlers():
+            signal.signal(_CTRL_Z, self._former)
 
     def write(self, text: str) -> None:
         """Write whole lines above what is drawn."""
@@ -114,3 +123,16 @@ class Frame:
         self._outlet.write(("\n" if self._stays else self._erasure(self._size()[0])) + _SHOW_CURSOR)
         self._widths = None
         show_typing()
+
+    def _suspend(self, number: int, _: FrameType | None) -> None:
+        """Leave the terminal in order, and stop as without a handler; the next drawing begins anew."""
+        with self._lock:
+            self._leave()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            signal.signal(number, self._suspend)
+
+
+def _sets_handlers() -> bool:
+    """Whether this is the thread that may set what becomes of a signal."""
+    return threading.current_thread() is threading.main_thread()
