@@ -334,8 +334,19 @@ def test_without_words_it_helps(charrnn):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_breaks_no_flag_and_no_value_at_a_hyphen(charrnn, command):
     helped = charrnn(command, "--help", env={"COLUMNS": "50"}).text
-    assert not [line for line in helped.splitlines() if line.endswith("-")]
+    assert not [line for line in helped.splitlines() if re.search(r"\S-$", line)], "but for one that stands for stdin"
     assert "\N{NON-BREAKING HYPHEN}" not in helped, "what is shown can be copied"
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["sample"], ["inspect"]])
+def test_help_is_as_narrow_as_the_terminal_and_cuts_nothing_short(charrnn, words):
+    helped = charrnn(*words, "--help", env={"COLUMNS": "40"}).text
+    laid_out = helped.partition("\nExamples:\n")[0]
+    assert max(map(len, laid_out.splitlines())) < 40
+    wide = charrnn(*words, "--help", env={"COLUMNS": "80"}).text.partition("\nExamples:\n")[0]
+    assert laid_out.split() == wide.split()
+    flag = "--help" if words else "--version"
+    assert re.search(rf"^  .*{flag}\n      Show ", laid_out, re.M), "the text stands under the flag"
 
 
 def flags_of(module):

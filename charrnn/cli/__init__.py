@@ -25,6 +25,7 @@ from charrnn.cli.common import mistakes
 from charrnn.cli.common.helping import (
     JSON_ERRORS,
     USAGE_ERROR,
+    fit_terminal,
     usage_error,
     usage_error_line,
     with_parts,
@@ -94,6 +95,11 @@ class OneLineErrors(TyperGroup):
             sys.stdout.flush()
             return result
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help as wide as the terminal is."""
+        fit_terminal(formatter)
+        super().format_help(ctx, formatter)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """End the help with how to begin."""
         write_examples(EXAMPLES, formatter)
@@ -103,7 +109,8 @@ def _make_command(name: str) -> Any:
     module = importlib.import_module(COMMANDS[name])
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     command = with_parts(module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False))
-    alone.command(cls=command)(getattr(module, name))
+    function = getattr(module, name)
+    alone.command(cls=command, short_help=function.__doc__.partition("\n")[0])(function)  # which is not cut
     return typer.main.get_command(alone)
 
 

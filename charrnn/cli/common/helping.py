@@ -1,9 +1,11 @@
 """Help in parts, each with a title, and errors in the command line itself in one line."""
 
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import typer
@@ -13,6 +15,10 @@ from charrnn.cli.common.mistakes import check_quotes, find_mistake, hint_at, lik
 
 UNSAID: dict[str, Any] = {"show_default": False}
 """For a flag whose default its help tells itself, or that has none."""
+
+STACKED, NARROWEST = 60, 20
+"""Columns of a terminal below which a flag's text stands under it and not beside it, and the fewest that are laid out
+for."""
 
 NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 """Stands for a hyphen while lines are broken, which else end within a flag or a value; what is shown has hyphens."""
@@ -65,6 +71,11 @@ class PartedCommand(TyperCommand):
             ctx.meta[JSON_ERRORS] = asks_for_json
             raise _explained(error, ctx, known, self.hints, left) from None
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help as wide as the terminal is."""
+        fit_terminal(formatter)
+        super().format_help(ctx, formatter)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, and then part after part."""
         parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -98,6 +109,14 @@ def with_parts(
     """
     parts = {"titles": titles, "examples": examples, "hints": hints, "speaks_json": speaks_json}
     return type("Command", (PartedCommand,), parts)
+
+
+def fit_terminal(formatter: Any) -> None:
+    """Let a help be no wider than the terminal; typer's is of 50 columns at least, beside each other."""
+    columns = max(NARROWEST, shutil.get_terminal_size().columns)
+    formatter.width = min(formatter.width, columns - 2)
+    if columns < STACKED:
+        formatter.write_dl = partial(formatter.write_dl, col_max=2)
 
 
 def write_examples(examples: Sequence[str], formatter: Any) -> None:

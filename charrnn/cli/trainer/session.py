@@ -68,7 +68,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
             display.warn(f"{request.path}: {told}")
         session.train(signals)
     if ranks.is_first and request.speaks_plainly:
-        display.write(farewell(launch.run, launch.corpus.encoder.unit))
+        display.note(farewell(launch.run, launch.corpus.encoder.unit))
         if has_viewer(request):
             display.write(next_steps(request.printed))
 
