@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from charrnn.analysis.surprise import follow, mean_bits
 from charrnn.display.card import spell
-from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground, signed_block, signed_colour
+from charrnn.display.heatmap import (
+    Column,
+    digit,
+    draw,
+    heat,
+    heat_scale,
+    share_ground,
+    signed_block,
+    signed_colour,
+    signed_scale,
+)
 from charrnn.display.widths import cut, grounded, text_width
 from charrnn.escape import visible
 from charrnn.text.encoder import CharEncoder
@@ -72,6 +82,18 @@ def test_colours_and_digits_rise_with_the_bits():
     assert (signed_block(-1), signed_block(1)) == ("▁", "█")
     assert signed_colour(0) == 0
     assert len({signed_colour(-1), signed_colour(-0.5), signed_colour(0.5), signed_colour(1)}) == 4
+
+
+def test_the_scale_of_values_says_what_is_negative_and_how_much_the_ends_are():
+    assert signed_scale(1.0, colour=False, has_negative=True) == "▁ -1, ▅ 0, █ 1"
+    assert signed_scale(3.25, colour=False, has_negative=False) == "▅ 0, █ 3.25"
+    drawn = signed_scale(1.0, colour=True, has_negative=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", drawn) == f"-1 {' ' * 5} 0 {' ' * 5} 1"
+    grounds = [int(ground) for ground in re.findall(r"48;5;(\d+)m", drawn)]
+    assert grounds == [signed_colour(fifths / 5) for fifths in range(-5, 6) if fifths]
+    gate = signed_scale(1.0, colour=True, has_negative=False)
+    assert [int(ground) for ground in re.findall(r"48;5;(\d+)m", gate)] == grounds[5:]
+    assert gate.startswith("0 ")
 
 
 class AlwaysNext:

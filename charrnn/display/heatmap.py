@@ -110,6 +110,16 @@ def signed_block(value: float) -> str:
     return sparkline([value + 1], 2)
 
 
+def signed_scale(high: float, *, colour: bool, has_negative: bool) -> str:
+    """What the colours, or the blocks, of values from `-high` to `high` stand for; from 0 where none is negative."""
+    if not colour:
+        return ", ".join(f"{signed_block(end)} {end * high:.4g}" for end in ((-1, 0, 1) if has_negative else (0, 1)))
+    cells = [paint(" ", ground) for ground in COLD_AND_HOT]
+    middle = len(cells) // 2
+    cold, hot = "".join(cells[:middle]), "".join(cells[middle + 1 :])
+    return f"{f'{-high:.4g} {cold} ' if has_negative else ''}0 {hot} {high:.4g}"
+
+
 def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
     """Cut a text after each line feed, and where a line is full."""
     row: list[Column] = []

@@ -23,7 +23,7 @@ from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Watched, describe_omission, too_few
 from charrnn.config import ModelConfig
-from charrnn.display.heatmap import Column, draw, signed_block, signed_colour
+from charrnn.display.heatmap import Column, draw, signed_block, signed_colour, signed_scale
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import grounded
 from charrnn.errors import CharRNNError, ConfigError
@@ -210,4 +210,6 @@ def _draw_values(text: str, values: Values, width: int, colour: bool) -> list[st
         Column(character, signed_colour(value / scale), () if colour else (signed_block(value / scale),))
         for character, value in zip(text, values.tolist(), strict=True)
     ]
-    return draw(columns, width, colour=colour)
+    drawn = draw(columns, width, colour=colour)
+    legend = signed_scale(scale, colour=colour, has_negative=bool((values < 0).any()))
+    return [*drawn, *([""] if drawn[-1] else []), legend]
