@@ -120,10 +120,22 @@ def test_a_terminal_gets_colours_unless_it_wants_none(trained):
     shown = in_terminal(trained, "--text", "Banana qqq [red]")
     assert "\x1b[38;5;16;48;5;197m" in shown
     assert "[red]" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+    for term in ("xterm", "linux"):
+        assert "\x1b[30;41m" in in_terminal(trained, "--text", "Banana qqq [red]", TERM=term), "one of its eight"
+    assert in_terminal(trained, "--text", "Banana qqq [red]", TERM="of nobody's") == shown
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": "vt100"}):
         plain = in_terminal(trained, "--text", "Banana qqq [red]", **environment)
         assert "\x1b" not in plain
         assert re.search(r"\n\d{16}\n", plain)
+
+
+def test_a_pipe_gets_colours_where_they_are_asked_for(trained):
+    options = {"cwd": trained, "env": {**clean_environment(), "TERM": "xterm-256color", "FORCE_COLOR": "1"}}
+    command = [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--text", "Banana qqq"]
+    for environment, is_coloured in ({}, True), ({"NO_COLOR": "1"}, False):
+        options["env"] |= environment
+        shown = subprocess.run(command, capture_output=True, check=True, **options).stdout
+        assert (b"\x1b[38;5;16;48;5;197m" in shown) == is_coloured
 
 
 @pytest.mark.parametrize("width", [20, 80])

@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 from charrnn.analysis.surprise import follow, mean_bits
 from charrnn.display.card import spell
 from charrnn.display.heatmap import (
+    COLD_AND_HOT,
+    HEAT,
+    SHARES,
     Column,
     digit,
     draw,
     heat,
     heat_scale,
+    in_eight_colours,
+    paint,
     share_ground,
     signed_block,
     signed_colour,
@@ -94,6 +99,11 @@ def test_the_scale_of_values_says_what_is_negative_and_how_much_the_ends_are():
     gate = signed_scale(1.0, colour=True, has_negative=False)
     assert [int(ground) for ground in re.findall(r"48;5;(\d+)m", gate)] == grounds[5:]
     assert gate.startswith("0 ")
+
+
+def test_every_colour_has_its_like_among_eight():
+    for ground in filter(None, (*HEAT, *COLD_AND_HOT, *SHARES.values())):
+        assert re.fullmatch(r"\x1b\[30;4[1-6]ma\x1b\[0m", in_eight_colours(paint("a", ground)))
 
 
 class AlwaysNext:

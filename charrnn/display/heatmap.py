@@ -6,6 +6,7 @@ as an arrow, so that it can have a colour too. Without colour the rows say the s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,15 @@ COLD_AND_HOT = (33, 39, 75, 117, 159, 0, 229, 222, 216, 209, 203)
 SHARES = {0.1: 194, 0.25: 157, 0.5: 120, 0.75: 77}
 """Backgrounds of a guess, by the least probability that each stands for."""
 
+OF_EIGHT = {
+    230: 43, 229: 43, 228: 43, 222: 43, 216: 41, 210: 41, 209: 41, 203: 41, 197: 41,
+    33: 44, 39: 44, 75: 44, 117: 46, 159: 46, 194: 46, 157: 46, 120: 42, 77: 42,
+}  # fmt: skip
+"""The nearest of eight backgrounds, as a terminal is told of it: yellow and red, blue and cyan, cyan and green."""
+
 _INK = "\x1b[38;5;16;48;5;{}m{}\x1b[0m"
+_INK_IN_EIGHT = "\x1b[30;{}m"
+_GROUND = re.compile(re.escape(_INK.partition("{")[0]) + r"(\d+)m")
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,11 @@ def share_ground(share: float) -> int:
 def paint(cell: str, background: int) -> str:
     """A harmless text in black on one of a terminal's 256 colours; as it is for 0."""
     return _INK.format(background, cell) if background else cell
+
+
+def in_eight_colours(drawn: str) -> str:
+    """What was drawn, for a terminal that has no more colours than eight."""
+    return _GROUND.sub(lambda ground: _INK_IN_EIGHT.format(OF_EIGHT[int(ground[1])]), drawn)
 
 
 def digit(bits: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.cli.common.encodings import doubt_of
-from charrnn.cli.common.terminal import shows_colour, terminal_width
+from charrnn.cli.common.terminal import fit_colours, shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.fitting import shared_encoding, warn_of_line_ends, warn_of_other_form
 from charrnn.cli.inspector.flags import InspectFlags
@@ -70,7 +70,8 @@ def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
             if view.name == "gradients" and len(subjects) > 1:
                 figures[subject.name] = view.data  # shown side by side, when all have been measured
                 continue
-            print_lines([*blank, *heading, *view.lines(terminal_width(), shows_colour())])
+            drawn = map(fit_colours, view.lines(terminal_width(), shows_colour()))
+            print_lines([*blank, *heading, *drawn])
             blank, heading = [""], []
     if figures:
         print_lines([*blank, *draw_gradients(figures, terminal_width())])

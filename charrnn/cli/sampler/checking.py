@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
@@ -77,7 +78,8 @@ def _check_output(flags: SampleFlags) -> None:
         raise ConfigError("--logprobs are a part of the JSON; give --json too")
     if flags.separator is not None and flags.as_json:
         raise ConfigError("--separator goes between texts, and with --json each is a line; leave one of them out")
-    if flags.surprisal and (flags.as_json or flags.num_samples > 1 or not sys.stdout.isatty()):
+    is_seen = sys.stdout.isatty() or shows_colour()
+    if flags.surprisal and (flags.as_json or flags.num_samples > 1 or not is_seen):
         raise ConfigError("--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same")
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TypeVar
 
+from charrnn.cli.common.terminal import fit_colours
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.sharing import in_order
 from charrnn.cli.sampler.telling import Shortfall
@@ -260,4 +261,4 @@ def _colour(drawn: Drawn) -> str:
     """A character on the colour of its surprisal; a line feed as it is."""
     character, log_probability = drawn
     bits = min(-log_probability / math.log(2), 99)
-    return character if character == "\n" else paint(visible(character), heat(bits))
+    return character if character == "\n" else fit_colours(paint(visible(character), heat(bits)))
