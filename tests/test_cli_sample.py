@@ -1293,12 +1293,12 @@ def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, star
     assert b"\nTinaaa\r\n" in shown
 
 
-def in_terminal(folder, *arguments, **environment):
+def in_terminal(folder, *arguments, stderr=None, **environment):
     """What `charrnn sample words.pt` shows on a terminal."""
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "--seed", "1", *arguments]
     master, slave = pty.openpty()
     options = {"cwd": folder, "env": {**clean_environment(), **environment}}
-    with subprocess.Popen(command, stdout=slave, **options) as process:
+    with subprocess.Popen(command, stdout=slave, stderr=stderr, **options) as process:
         os.close(slave)
         shown = read_terminal(master).decode().replace("\r\n", "\n")
     assert process.returncode == 0, shown
@@ -1306,12 +1306,28 @@ def in_terminal(folder, *arguments, **environment):
 
 
 def test_surprisal_colours_a_terminal_that_wants_colour(sample, trained):
-    shown = in_terminal(trained, "-n", "20", "--surprisal", TERM="xterm")
+    shown = in_terminal(trained, "-n", "20", "--surprisal", TERM="xterm-256color")
     plain = sample("-q", "-n", "20", "--seed", 1).stdout.decode()
     assert "\x1b[38;5;16;48;5;" in shown, "black on a colour, whatever the terminal's own are"
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown).rstrip("\n") == plain.rstrip("\n")
-    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": "vt100"}):
         assert in_terminal(trained, "-n", "20", "--surprisal", **environment).rstrip("\n") == plain.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"), [({"NO_COLOR": "1"}, "NO_COLOR is set"), ({"TERM": "dumb"}, "this terminal has none")]
+)
+def test_surprisal_without_colour_says_so(trained, environment, why):
+    told = f"charrnn: --surprisal is by colour, and {why}; --json --logprobs tells the same\n"
+    assert in_terminal(trained, "-n", "20", "--surprisal", stderr=subprocess.STDOUT, **environment).startswith(told)
+
+
+def test_surprisal_colours_a_pipe_for_who_asks_for_that(sample):
+    plain = sample("-q", "-n", "20", "--seed", 1).stdout.decode()
+    coloured = {**clean_environment(), "TERM": "xterm-256color", "FORCE_COLOR": "1"}
+    shown = sample("-q", "-n", "20", "--seed", 1, "--surprisal", env=coloured).stdout.decode()
+    assert "\x1b[38;5;16;48;5;" in shown
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown).rstrip("\n") == plain.rstrip("\n")
 
 
 @pytest.mark.parametrize("flags", [["--match", r"Zo\u00eb"], ["-p", "-", "-n", 0], ["-i", "-n", 0]])

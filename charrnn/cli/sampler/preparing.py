@@ -16,6 +16,7 @@ from charrnn.cli.sampler.warning import (
     warn_of_case,
     warn_of_form,
     warn_of_lacking,
+    warn_of_no_colour,
     warn_of_other_forms,
     warn_of_records,
     warn_of_stops,
@@ -62,6 +63,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text, flags.encoding)
     others = read_others(contents, flags.mix)
     warn_of_other_forms(others, contents)
+    warn_of_no_colour(flags)
     model, encoder = load_for_sampling(contents, others, flags.device)
     form = Form(contents.text, encoder, ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts))
     if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes that are read stay what they are

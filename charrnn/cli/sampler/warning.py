@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from unicodedata import category
 
+from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.display.outlet import write_error
@@ -19,6 +21,13 @@ from charrnn.wording import number_of
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
+
+
+def warn_of_no_colour(flags: SampleFlags) -> None:
+    """Say on stderr where --surprisal has nothing to colour with."""
+    if flags.surprisal and not shows_colour():
+        why = "NO_COLOR is set" if os.environ.get("NO_COLOR") else "this terminal has none"
+        write_error(f"--surprisal is by colour, and {why}; --json --logprobs tells the same")
 
 
 def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
