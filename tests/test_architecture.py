@@ -352,13 +352,17 @@ def test_sample_and_inspect_do_not_load_torch(arguments, trained, tmp_path):
     assert "charrnn.cli.train" not in loaded, "nor another command's flags"
 
 
-def test_completion_loads_neither_torch_nor_numpy():
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [("charrnn tra", "train"), ("charrnn train --cell l", "lstm"), ("charrnn sample a.pt --unknown s", "skip")],
+)
+def test_completion_loads_neither_torch_nor_numpy(line, word):
     script = "import sys\nsys.modules['torch'] = sys.modules['numpy'] = None\nfrom charrnn.cli import main\nmain()"
-    told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": "charrnn tra", "COMP_CWORD": "1"}
+    told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env={**clean_environment(), **told}
     )
-    assert (result.returncode, result.stdout.split(), result.stderr) == (0, ["train"], "")
+    assert (result.returncode, result.stdout.split(), result.stderr) == (0, [word], "")
 
 
 def test_no_flag_is_compiled_from_text_at_the_start():

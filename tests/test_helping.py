@@ -11,6 +11,10 @@ from charrnn import __version__
 from charrnn.cli import COMMANDS, EXAMPLES, inspection, sample, train
 from charrnn.cli.common import mistakes
 from charrnn.cli.common.mistakes import find_mistake
+from charrnn.cli.sampler.checking import STREAMS_AT_ONCE
+from charrnn.cli.sampler.prompts import UNKNOWN_RULES
+from charrnn.config import CHOICES
+from charrnn.text.unknowns import RULES
 
 
 def test_the_version_is_told(charrnn):
@@ -235,6 +239,23 @@ def test_behind_what_is_no_command_nothing_is_completed_and_nothing_told(charrnn
     (tmp_path / "words.txt").write_text("verse")
     completed = complete(charrnn, f"charrnn {words} --te")
     assert (completed.text.split(), completed.stderr) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        *((f"train --{name} ", words) for name, words in CHOICES.items()),
+        ("train --cell r", ("rnn", "rnn-relu")),
+        ("sample a.pt --unknown ", tuple(UNKNOWN_RULES)),
+        ("sample a.pt --device ", tuple(STREAMS_AT_ONCE)),
+        ("inspect a.pt --unknown ", RULES),
+        ("inspect a.pt --by l", ("line",)),
+        ("train --out ", ()),
+    ],
+)
+def test_the_words_of_a_flag_that_has_few_are_completed(charrnn, line, words):
+    completed = complete(charrnn, f"charrnn {line}")
+    assert (tuple(completed.text.split()), completed.stderr) == (words, "")
 
 
 def complete(charrnn, line):

@@ -26,6 +26,7 @@ from charrnn.cli.common.helping import (
     JSON_ERRORS,
     USAGE_ERROR,
     fit_terminal,
+    offer_words,
     usage_error,
     usage_error_line,
     with_parts,
@@ -36,7 +37,7 @@ from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in: a function of that name, and with `PARTS` and `EXAMPLES`, which
-`with_parts` takes, and `SPEAKS_JSON` where that is so."""
+`with_parts` takes, `WORDS`, which `offer_words` takes, and `SPEAKS_JSON` where that is so."""
 
 OWN_FLAGS, MUCH_ALIKE = ("--version", "--install-completion", "--show-completion", "--help"), 0.8
 """Flags of no command, and the share of the letters that another has in common with one that is meant."""
@@ -110,6 +111,7 @@ def _make_command(name: str) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     command = with_parts(module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False))
     function = getattr(module, name)
+    offer_words(function, module.WORDS)
     alone.command(cls=command, short_help=function.__doc__.partition("\n")[0])(function)  # which is not cut
     return typer.main.get_command(alone)
 

@@ -28,6 +28,9 @@ EXAMPLES = (
     "charrnn inspect lstm.pt tanh.pt --gradients",
 )
 
+WORDS = {"unknown": ("count", "skip", "nearest", "error"), "by": ("line",)}
+"""What flags may be, for a shell to complete; `checking` refuses all else."""
+
 
 def inspect(
     context: typer.Context,

@@ -26,6 +26,9 @@ EXAMPLES = (
     "charrnn sample verse.pt --length -1 | head -n 50",
 )
 
+WORDS = {"unknown": ("error", "skip", "nearest"), "device": ("cpu", "cuda")}
+"""What flags may be, for a shell to complete; `checking` refuses all else."""
+
 
 def sample(
     context: typer.Context,

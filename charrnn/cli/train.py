@@ -11,7 +11,7 @@ from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import check_quotes, require_working_directory
 from charrnn.cli.trainer.durations import parse_duration
-from charrnn.config import ModelConfig, TrainConfig, check_options
+from charrnn.config import CHOICES, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
 from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place, speaks_for_host
@@ -35,6 +35,7 @@ EXAMPLES = (
     "charrnn train mybook.txt --resume --time 20m",
 )
 SPEAKS_JSON = True
+WORDS = CHOICES
 
 
 def train(

@@ -4,7 +4,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -109,6 +109,19 @@ def with_parts(
     """
     parts = {"titles": titles, "examples": examples, "hints": hints, "speaks_json": speaks_json}
     return type("Command", (PartedCommand,), parts)
+
+
+def offer_words(function: Callable[..., object], words: Mapping[str, Collection[str]]) -> None:
+    """Let a shell complete the values of a command's flags: the words that each may be, by its parameter's name."""
+    for name, offered in words.items():
+        function.__annotations__[name].__metadata__[0].autocompletion = _completion(tuple(offered))
+
+
+def _completion(words: Sequence[str]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
 
 
 def fit_terminal(formatter: Any) -> None:
