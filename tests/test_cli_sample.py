@@ -1293,6 +1293,24 @@ def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, star
     assert b"\nTinaaa\r\n" in shown
 
 
+def test_a_long_beginning_is_read_whole_though_the_texts_go_into_a_pipe(trained, start):
+    """A terminal hands on no more than 4,095 bytes of a line that is not edited."""
+    pytest.importorskip("readline")
+    master, slave = pty.openpty()
+    words = ["sample", "words.pt", "-i", "-q", "-n", 0]
+    process = start(trained, *words, stdin=slave, stderr=slave, env={**clean_environment(), "TERM": "xterm"})
+    os.close(slave)
+    read_until(master, b"> ")
+    for _ in range(12):
+        os.write(master, b"a" * 500)
+        read_until(master, b"a")  # as it is echoed, so that neither side waits for the other
+    os.write(master, b"\n")
+    read_until(master, b"> ")
+    os.write(master, b"\x04")
+    read_terminal(master)
+    assert (process.wait(timeout=60), process.stdout.read()) == (0, b"a" * 6000 + b"\n")
+
+
 def in_terminal(folder, *arguments, stderr=None, **environment):
     """What `charrnn sample words.pt` shows on a terminal."""
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "--seed", "1", *arguments]

@@ -114,18 +114,50 @@ def _lines() -> Iterator[str]:
 
     Those of a file come without a byte-order mark, and without the CR of their end.
     """
-    shown = "> " if sys.stdin.isatty() and sys.stdout.isatty() else ""
     mark = BOM
     while True:
         try:
-            yield input(shown).removeprefix(mark).removesuffix("\r")
+            yield _read_line().removeprefix(mark).removesuffix("\r")
             mark = ""
         except EOFError:
-            if shown:
-                print()
             return
         except KeyboardInterrupt:
             if not sys.stdin.isatty():
                 raise
-            if shown:
-                print()
+
+
+def _read_line() -> str:
+    """A line, at a terminal with a prompt; where it is broken off, what follows begins on the next one there.
+
+    Raises:
+        EOFError: there is none.
+    """
+    if not (sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())):
+        return input()
+    with _stdout_at_terminal():
+        try:
+            return input("> ")
+        except (EOFError, KeyboardInterrupt):
+            print(flush=True)
+            raise
+
+
+@contextlib.contextmanager
+def _stdout_at_terminal() -> Iterator[None]:
+    """Let stdout be stderr's terminal for a while, where it is none itself.
+
+    Python lets a line be edited only where stdin and stdout are terminals. Else the terminal itself hands on lines, of
+    no more than 4,095 bytes: what is typed or pasted beyond that is lost without a word.
+    """
+    if sys.stdout.isatty():
+        yield
+        return
+    sys.stdout.flush()
+    number = sys.stdout.fileno()
+    own = os.dup(number)
+    os.dup2(sys.stderr.fileno(), number)
+    try:
+        yield
+    finally:
+        os.dup2(own, number)
+        os.close(own)
