@@ -86,6 +86,10 @@ window.addEventListener("load", () => {
   document.getElementById("page").style.width = "400px";
   window.dispatchEvent(new Event("resize"));
   found.redrawn = [before, document.querySelector("svg.chart").getAttribute("viewBox")];
+  const narrow = document.querySelector("svg.chart");
+  found.steps = [...narrow.querySelectorAll(".axis text[y='256']")].map((node) => node.textContent);
+  found.over = narrow.querySelectorAll(":scope > text").length;
+  found.legend = document.querySelector(".legend").textContent;
   document.getElementById("page").style.width = "";
   window.dispatchEvent(new Event("resize"));
   const cells = document.querySelectorAll("#activations span");
@@ -223,6 +227,17 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, 
     assert found["gate"]["name"].split(",")[0] == f"cell {gates[-1]}"
     assert found["gate"]["number"] == len(gates) - 1
     assert not any(colour.startswith("rgba(var(--cold)") for colour in found["gate"]["colours"]), "none is negative"
+
+
+@needs_browser
+def test_a_chart_names_its_first_and_last_step_and_writes_nothing_over_its_curves(report, tmp_path):
+    data = data_of(report)
+    for row, step in zip(data["card"]["history"], np.linspace(50, 1650, len(data["card"]["history"])), strict=True):
+        row["step"] = int(step)
+    found, _ = drive(render(data), tmp_path)
+    assert found["steps"] == ["50", "1,650"]
+    assert found["over"] == 0
+    assert found["legend"].endswith(f"training{YARDSTICK} {data['card']['baseline']['loss']:.3f}")
 
 
 def said_on(page, folder, change):

@@ -188,7 +188,8 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
   const low = [Math.min(...xs), Math.min(...ys)], high = [Math.max(...xs), Math.max(...ys)];
   const scaleX = (v) => left + (v - low[0]) / (high[0] - low[0] || 1) * (width - left);
   const scaleY = (v) => 8 + (high[1] - v) / (high[1] - low[1] || 1) * (height - bottom - 16);
-  legend(figure, curves.map((curve, i) => [curve.name, stroke(curve.style ?? i)]));
+  legend(figure, curves.map((curve, i) => [curve.name, stroke(curve.style ?? i)]).concat(
+    levels.map((level) => [`${level.name} ${format(level.y)}`, "stroke:var(--faint);stroke-dasharray:3 4"])));
   const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "chart", tabindex: 0, "aria-label": `${curves.map((curve) => curve.name).join(", ")} by ${x}` });
   const axis = make(svg, "g", { class: "axis" });
   for (const value of ticks(low[1], high[1], log ? 1 : finest)) {
@@ -196,13 +197,13 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
     make(axis, "line", { x1: left, x2: width, y1: y, y2: y });
     make(axis, "text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? "1e" + value : format(value));
   }
-  for (const place of ticks(low[0], high[0], 1, width < 480 ? 3 : 6)) {
+  const round = ticks(low[0], high[0], 1, width < 480 ? 3 : 6);
+  for (const place of round.length > 1 ? round : new Set([low[0], high[0]])) {
     const at = scaleX(place), anchor = at < left + 20 ? "start" : at > width - 20 ? "end" : "middle";
     make(axis, "text", { x: at, y: height - 4, "text-anchor": anchor }, grouped(place));
   }
   for (const level of levels) {
     make(svg, "line", { class: "level", x1: left, x2: width, y1: scaleY(level.y), y2: scaleY(level.y) });
-    make(svg, "text", { x: width, y: scaleY(level.y) - 5, "text-anchor": "end" }, `${level.name} ${format(level.y)}`);
   }
   curves.forEach((curve, i) => {
     const path = curve.points.map((p, j) => `${j ? "L" : "M"}${scaleX(p[0]).toFixed(1)} ${scaleY(p[1]).toFixed(1)}`);
