@@ -1197,7 +1197,9 @@ def test_interactive_reads_lines_of_a_file_whatever_its_mark_and_its_line_ends(s
 
 def test_interactive_tells_of_a_backslash_what_can_be_typed_there(sample):
     told = sample("-i", "-q", input=rb"Tin\n").stderr
-    assert told.endswith(b"; a line feed cannot be typed here; what --prompt-file holds stands before each line\n")
+    assert told.endswith(
+        b"; a line feed is typed at a terminal alone; what --prompt-file holds stands before each line\n"
+    )
 
 
 def test_a_prompt_of_which_nothing_is_left_is_told(sample):
@@ -1250,7 +1252,10 @@ def test_ctrl_c_leaves_a_conversation_whose_beginnings_stand_in_a_file(trained, 
     ("flags", "told"),
     [
         (["-q"], b""),
-        (["--seed", 1], b"seed 1\ntype a beginning, then Enter; Ctrl-C stops a text or drops a line, Ctrl-"),
+        (
+            ["--seed", 1],
+            b"seed 1\ntype a beginning, then Enter (after \\ for one more line); Ctrl-C stops a text or drops a line, Ctrl-",
+        ),
     ],
 )
 def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal(trained, start, flags, told):
@@ -1291,6 +1296,27 @@ def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, star
     read_terminal(master)
     assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
     assert b"\nTinaaa\r\n" in shown
+
+
+def test_what_is_typed_may_have_several_lines_and_signs_that_the_model_has_others_for(trained, start):
+    """The model has a curly apostrophe, and no straight one."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    characters = contents["characters"]
+    assert "u" in characters
+    torch.save({**contents, "characters": "".join(sorted(characters.replace("u", "\u2019")))}, trained / "curly.pt")
+    master, slave = pty.openpty()
+    words = ["sample", "curly.pt", "-i", "-q", "-n", 3, "--allow", "a"]
+    process = start(trained, *words, stdin=slave, stdout=slave)
+    os.close(slave)
+    read_until(master, b"> ")
+    os.write(master, b"Tin\\\n")
+    read_until(master, b"| ")
+    os.write(master, b"kin's\n")
+    shown = read_until(master, b"> ")
+    os.write(master, b"\x04")
+    read_terminal(master)
+    assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+    assert "\nTin\r\nkin\u2019saaa\r\n".encode() in shown
 
 
 def test_a_long_beginning_is_read_whole_though_the_texts_go_into_a_pipe(trained, start):

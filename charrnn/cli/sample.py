@@ -50,8 +50,13 @@ def sample(
     ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,
     unknown: Annotated[
-        str, typer.Option(help="What to do with characters of a prompt that the model lacks: error, skip or nearest.")
-    ] = "error",
+        str | None,
+        typer.Option(
+            help="What to do with characters of a prompt that the model lacks: error, skip or nearest. "
+            "[default: error; nearest for what is typed with -i]",
+            **UNSAID,
+        ),
+    ] = None,
     length: Annotated[
         int | None,
         typer.Option(

@@ -16,7 +16,7 @@ class SampleFlags:
     prompt_file: str | None
     encoding: str | None
     no_echo: bool
-    unknown: str
+    unknown: str | None
     length: int | None
     lines: int | None
     stop: tuple[str, ...]

@@ -23,7 +23,7 @@ from charrnn.generation.samples import draw_characters
 from charrnn.text.decoding import BOM, prepare
 
 
-def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
+def converse(job: Job, unknown: str | None, checkpoint: str, *, quiet: bool) -> bool:
     """Read beginnings from standard input until it ends, and continue each.
 
     Ctrl-C ends the text that is being written, not the conversation, unless the beginnings come from a file, which
@@ -31,7 +31,8 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
 
     Args:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
-        unknown: what becomes of characters that the model lacks; see `fit_prompt`.
+        unknown: what becomes of characters that the model lacks, see `fit_prompt`; None: at a terminal the nearest
+            stand for them, such as curly quotation marks for straight ones, and elsewhere they are refused.
         checkpoint: how the user calls the model.
         quiet: whether to say neither how to type nor what is skipped nor, where a length was given, which text fell
             short of its lines or its stop.
@@ -42,10 +43,11 @@ def converse(job: Job, unknown: str, checkpoint: str, *, quiet: bool) -> bool:
     _begin_editing()
     if not quiet and sys.stdin.isatty():
         _tell_how()
+    unknown = unknown or ("nearest" if sys.stdin.isatty() else "error")
     number, is_each_continued = 0, True
-    for line in _lines():
+    for line in _beginnings():
         try:
-            prepared, encoder = prepare(line, job.form.text), job.form.encoder
+            prepared, encoder = job.form.with_line_ends(prepare(line, job.form.text)), job.form.encoder
             typed = fit_prompt(prepared, encoder, unknown, checkpoint, IN_CONVERSATION, quiet=quiet)
             beginning = job.prompt + typed
             match, length = _after(beginning, job)
@@ -76,7 +78,10 @@ def _write(job: Job, characters: Iterable[str]) -> None:
 
 def _tell_how() -> None:
     leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
-    write_line(sys.stderr, f"type a beginning, then Enter; Ctrl-C stops a text or drops a line, {leaves}")
+    write_line(
+        sys.stderr,
+        f"type a beginning, then Enter (after \\ for one more line); Ctrl-C stops a text or drops a line, {leaves}",
+    )
 
 
 def _begin_editing() -> None:
@@ -109,15 +114,19 @@ def _is_of_file() -> bool:
     return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
-def _lines() -> Iterator[str]:
-    """Lines as they are typed; Ctrl-C drops a line that is half typed at a terminal, and else ends the conversation.
+def _beginnings() -> Iterator[str]:
+    """What is typed; Ctrl-C drops one that is half typed at a terminal, and else ends the conversation.
 
-    Those of a file come without a byte-order mark, and without the CR of their end.
+    Each is a line or, at a terminal, several, of which all but the last end with a backslash. Those of a file come
+    without a byte-order mark, and without the CR of their end.
     """
     mark = BOM
     while True:
         try:
-            yield _read_line().removeprefix(mark).removesuffix("\r")
+            typed = _read_line("> ")
+            while typed.endswith("\\") and sys.stdin.isatty():
+                typed = f"{typed[:-1]}\n{_read_line('| ')}"
+            yield typed.removeprefix(mark).removesuffix("\r")
             mark = ""
         except EOFError:
             return
@@ -126,8 +135,8 @@ def _lines() -> Iterator[str]:
                 raise
 
 
-def _read_line() -> str:
-    """A line, at a terminal with a prompt; where it is broken off, what follows begins on the next one there.
+def _read_line(prompt: str) -> str:
+    """A line, at a terminal behind a prompt; where it is broken off, what follows begins on the next one there.
 
     Raises:
         EOFError: there is none.
@@ -136,7 +145,7 @@ def _read_line() -> str:
         return input()
     with _stdout_at_terminal():
         try:
-            return input("> ")
+            return input(prompt)
         except (EOFError, KeyboardInterrupt):
             print(flush=True)
             raise

@@ -68,7 +68,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     form = Form(contents.text, encoder, ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts))
     if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes that are read stay what they are
         prompt = form.with_line_ends(prompt)
-    prompt = fit_prompt(prompt, encoder, flags.unknown, flags.checkpoint, quiet=flags.quiet)
+    prompt = fit_prompt(prompt, encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)
     has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
     before = encoder.encode_list("\n") if has_lines else []  # after which one of them learned to begin a line
     opening = _opening(flags, contents, form, prompt, before)

@@ -34,7 +34,7 @@ SPECIAL = frozenset(r"\.^$*+?{}[]|()")
 """Characters that mean something else in a pattern unless a backslash stands before them."""
 
 IN_SHELL = r"a line feed is typed as $'...\n' in the shell, or comes by --prompt-file"
-IN_CONVERSATION = "a line feed cannot be typed here; what --prompt-file holds stands before each line"
+IN_CONVERSATION = "a line feed is typed at a terminal alone; what --prompt-file holds stands before each line"
 """What to do where somebody types a backslash."""
 
 
