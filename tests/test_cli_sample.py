@@ -1254,7 +1254,8 @@ def test_ctrl_c_leaves_a_conversation_whose_beginnings_stand_in_a_file(trained, 
         (["-q"], b""),
         (
             ["--seed", 1],
-            b"seed 1\ntype a beginning, then Enter (after \\ for one more line); Ctrl-C stops a text or drops a line, Ctrl-",
+            b"seed 1\ntype a beginning, then Enter (after \\ for one more line); Ctrl-C stops a text or drops a "
+            b"line, Ctrl-",
         ),
     ],
 )
