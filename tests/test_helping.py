@@ -180,15 +180,132 @@ def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, wor
     assert refused.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("marks", ["“”", "„“", "\u2018\u2019", "«»", "»«"])
-def test_typographic_quotation_marks_are_told_from_those_of_the_shell(charrnn, marks):
-    opening, closing = marks
-    refused = charrnn("sample", "a.pt", "--prompt", f"{opening}The", f"moon.{closing}", "-q")
+@pytest.fixture(scope="module")
+def desk(trained, tmp_path_factory):
+    """A folder of somebody who writes: names with spaces, and a checkpoint without an ending."""
+    desk = tmp_path_factory.mktemp("desk")
+    names = ["Chapter 01.txt", "Chapter 02.txt", "new chapter.txt", "Book final FINAL.txt", "poem.txt", "book.txt"]
+    (desk / "My Novel").mkdir()
+    for name in [*names, "My Novel/Chapter 01.txt"]:
+        (desk / name).write_text("verse " * 99)
+    for name in ("v1.pt", "My Novel.pt", "novel"):
+        (desk / name).write_bytes((trained / "words.pt").read_bytes())
+    return desk
+
+
+ONE_NAME, NAMES = "a name with spaces; put quotes around it: ", "names with spaces; put quotes around each: "
+WORDS = "put quotes around the words: "
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train book.txt --init-from My Novel.pt --out y.pt", f'My Novel.pt: {ONE_NAME}--init-from "My Novel.pt"'),
+        ("train book.txt --resume-from My Novel.pt -q", f'My Novel.pt: {ONE_NAME}--resume-from "My Novel.pt"'),
+        ("train book.txt --val-text new chapter.txt", f'new chapter.txt: {ONE_NAME}--val-text "new chapter.txt"'),
+        ("train book.txt --out=My Novel.pt --resume", f'My Novel.pt: {ONE_NAME}--out "My Novel.pt"'),
+        ("inspect v1.pt --score new chapter.txt", f'new chapter.txt: {ONE_NAME}--score "new chapter.txt"'),
+        ("inspect --text-file new chapter.txt v1.pt", f'new chapter.txt: {ONE_NAME}--text-file "new chapter.txt"'),
+        (
+            "inspect v1.pt --novelty poem.txt --corpus Book final FINAL.txt --json",
+            f'Book final FINAL.txt: {ONE_NAME}--corpus "Book final FINAL.txt"',
+        ),
+        ("sample v1.pt --novel new chapter.txt", f'new chapter.txt: {ONE_NAME}--novel "new chapter.txt"'),
+        ("sample v1.pt -qf new chapter.txt", f'new chapter.txt: {ONE_NAME}-qf "new chapter.txt"'),
+        ("train Chapter 01.txt", f'Chapter 01.txt: {ONE_NAME}"Chapter 01.txt"'),
+        (
+            "train Chapter 01.txt Chapter 02.txt --time 9s",
+            f'Chapter 01.txt, Chapter 02.txt: {NAMES}"Chapter 01.txt" "Chapter 02.txt"',
+        ),
+        (
+            "train Chapter 01.txt --val-text new chapter.txt -- Chapter 02.txt",
+            "Chapter 01.txt, new chapter.txt, Chapter 02.txt: "
+            f'{NAMES}"Chapter 01.txt" --val-text "new chapter.txt" "Chapter 02.txt"',
+        ),
+        ("train My Novel/Chapter 01.txt", f'My Novel/Chapter 01.txt: {ONE_NAME}"My Novel/Chapter 01.txt"'),
+        ("train book.txt new chapter.txt poem.txt", f'new chapter.txt: {ONE_NAME}"new chapter.txt"'),
+        ("inspect v1.pt My Novel.pt", f'My Novel.pt: {ONE_NAME}"My Novel.pt"'),
+        (
+            "inspect v1.pt --export for Anna.pt",
+            f"Anna.pt: follows --export for and is not a file; {WORDS}--export 'for ",
+        ),
+        (
+            "inspect v1.pt --html my page.html",
+            f"page.html: follows --html my and is not a file; {WORDS}--html 'my page",
+        ),
+        (
+            "train poem.txt --out my novel 2.pt",
+            f"novel 2.pt: follows --out my and is a checkpoint, not a text; {WORDS}--",
+        ),
+        ("train poem.txt -o a novel.pt -q", f"novel.pt: follows -o a and is not a file; {WORDS}-o 'a novel.pt'"),
+        (
+            "train poem.txt --log my log.jsonl",
+            f"log.jsonl: follows --log my and is not a file; {WORDS}--log 'my log.js",
+        ),
+        (
+            "train poem.txt --out my novel",
+            f"novel: follows --out my and is a checkpoint, not a text; {WORDS}--out 'my n",
+        ),
+        ("train poem.txt --out my.pt novl.pt", "novl.pt: no such file"),
+        ("train --init-from My Novel.pt", "Novel.pt: no such file"),
+        ("sample v1.pt --prompt The book.txt", "got unexpected extra argument(s) (book.txt)"),
+    ],
+)
+def test_a_name_with_spaces_is_told_from_several_behind_a_flag_too(charrnn, desk, words, told):
+    refused = charrnn(*words.split(), cwd=desk)
     assert (refused.code, refused.text) == (2, "")
-    assert refused.stderr.startswith(
-        f"charrnn: moon.{closing}: follows --prompt {opening}The and is not a file; the quotation marks are "
-        "typographic, and the shell needs straight ones: --prompt 'The moon.'; "
-    )
+    assert refused.stderr.startswith(f"charrnn: {told}")
+    assert refused.stderr.count("\n") == 1
+
+
+STRAIGHT = "the quotation marks are typographic, and the shell needs straight ones: "
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train “My Novel” --time 30s", f'“My Novel”: {STRAIGHT}"My Novel"'),
+        ("train “Chapter 01.txt”", f'“Chapter 01.txt”: {STRAIGHT}"Chapter 01.txt"'),
+        ("train book.txt “poem.txt”", f"“poem.txt”: {STRAIGHT}poem.txt"),
+        ("sample “v1.pt”", f"“v1.pt”: {STRAIGHT}v1.pt"),
+        (
+            "inspect v1.pt --novelty poem.txt --corpus “Book final FINAL.txt”",
+            f'--corpus “Book final FINAL.txt”: {STRAIGHT}--corpus "Book final FINAL.txt"',
+        ),
+        ("train book.txt --out “v2.pt”", f"--out “v2.pt”: {STRAIGHT}--out v2.pt"),
+        ("train book.txt --out=“v2.pt”", f"--out “v2.pt”: {STRAIGHT}--out v2.pt"),
+        ("sample v1.pt --seed “7”", f"--seed “7”: {STRAIGHT}--seed 7"),
+        ("train book.txt --time “10m”", f"--time “10m”: {STRAIGHT}--time 10m"),
+        ("sample v1.pt -p “The moon.”", f'-p “The moon.”: {STRAIGHT}-p "The moon."'),
+        ("sample v1.pt --prompt „The moon.“ -q", f'--prompt „The moon.“: {STRAIGHT}--prompt "The moon."'),
+        ("sample v1.pt --prompt ‘The moon.’ -q", f'--prompt ‘The moon.’: {STRAIGHT}--prompt "The moon."'),
+        ("sample v1.pt --prompt « The “moon” . »", f'--prompt « The “moon” . »: {STRAIGHT}--prompt "The “moon” ."'),
+        ("sample v1.pt --prompt »The moon.« -q", f'--prompt »The moon.«: {STRAIGHT}--prompt "The moon."'),
+        (
+            "sample v1.pt --prompt “Yes,” he said, “so.”",
+            f"he said, “so.”: follows --prompt “Yes,” and is not a file; {WORDS}--prompt '“Yes,” he said, “so.”'",
+        ),
+    ],
+)
+def test_typographic_quotation_marks_are_told_from_those_of_the_shell(charrnn, desk, words, told):
+    refused = charrnn(*words.split(), cwd=desk)
+    assert (refused.code, refused.text) == (2, "")
+    assert refused.stderr.startswith(f"charrnn: {told}; ")
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--prompt", "“Yes.”", "v1.pt"], ["--stop", "“", "--stop", "”", "v1.pt"], ["“v3.pt”"],
+        ["--prompt", "My", "Novel.pt"], ["-p", "new chapter.txt", "v1.pt"],
+    ],
+)  # fmt: skip
+def test_a_text_in_quotation_marks_and_a_name_with_such_are_taken(words, desk, tmp_path, monkeypatch):
+    for name in ("“v3.pt”", "v1.pt", "My Novel.pt", "Novel.pt"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_mistake(words, {"--prompt": True, "-p": True, "--stop": True}, {}) == ""
 
 
 def test_a_value_may_look_like_a_long_flag_with_one_hyphen():

@@ -7,7 +7,6 @@ import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
-from charrnn.cli.common.mistakes import check_quotes
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import InspectFlags, told_of_file, told_of_number
 from charrnn.paths import told_of_typing
@@ -121,7 +120,6 @@ def inspect(
     flags = InspectFlags(**context.params)
     leave_busy_cores()  # before anything imports numpy
     check_flags(flags)
-    check_quotes(checkpoints)
     # Imported here: --help must not wait for numpy.
     from charrnn.cli.inspector.subject import read_subjects
     from charrnn.display.outlet import write_line

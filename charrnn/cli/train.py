@@ -9,7 +9,7 @@ import typer
 
 from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.helping import UNSAID
-from charrnn.cli.common.mistakes import check_quotes, require_working_directory
+from charrnn.cli.common.mistakes import require_working_directory
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import CHOICES, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
@@ -252,7 +252,6 @@ def train(
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit, "time_limit")
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "save_every")
         check_options(flags)
-        check_quotes(texts)
         if val_text and "val_fraction" in explicit:
             raise ConfigError("--val-text is held out, and --val-fraction is a share of the text; give one of them")
     prepare_training(is_launched=read_place().is_launched)

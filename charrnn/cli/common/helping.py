@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
-from charrnn.cli.common.mistakes import check_quotes, find_mistake, hint_at, likely_flags
+from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
 
 UNSAID: dict[str, Any] = {"show_default": False}
 """For a flag whose default its help tells itself, or that has none."""
@@ -59,9 +59,7 @@ class PartedCommand(TyperCommand):
         try:
             if mistake := find_mistake(args, known, self.hints):
                 raise usage_error(mistake)
-            values, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
-            if left:
-                check_quotes([*(values[one.name or ""] for one in given if one.param_type_name == "argument"), *left])
+            _, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
             if mistake := _given_twice(given):
                 raise usage_error(mistake)
             rest = super().parse_args(ctx, args)

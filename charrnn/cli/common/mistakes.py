@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from itertools import takewhile
 
+from charrnn.cli.common.quotes import find_lost_quotes
+from charrnn.cli.common.words import outside_of_values
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
-from charrnn.paths import STDIN
 
 SYNONYMS = {
     "--learning-rate": "lr",
@@ -54,18 +54,6 @@ COMMANDS = {
 }  # fmt: skip
 """What our commands are called elsewhere."""
 
-_OF_WORDS = {"--prompt", "-p", "--text", "--stop", "--match", "--allow", "--forbid", "--separator", "--out", "-o"}
-"""Flags whose value may be of several words."""
-
-_OF_TIME = {"--time", "--save-every"}
-"""Flags whose value is a time, which is written without spaces."""
-
-_UNITS = ("d|days?", "h|hrs?|hours?", "m|mins?|minutes?", "s|secs?|seconds?")
-_TIME = re.compile("".join(rf"(?:\d+(?:\.\d+)?(?:{unit}))?" for unit in _UNITS), re.IGNORECASE)
-
-_TYPOGRAPHIC = r"[\u2018-\u201f\u2039\u203a\xab\xbb]"
-_IN_TYPOGRAPHIC = re.compile(f"{_TYPOGRAPHIC}(.+){_TYPOGRAPHIC}", re.DOTALL)
-
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
@@ -104,7 +92,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
     Returns:
         What is wrong, or nothing.
     """
-    for word in filter(None, _outside_of_values(arguments, known)):
+    for word in filter(None, outside_of_values(arguments, known)):
         if word == "#" and not os.path.exists(word):
             return "# begins no comment in a line that is typed into zsh; leave it out, and all that follows"
         if "=" in word and (hint := hint_at(word, hints)) and not os.path.exists(word.partition("=")[2]):
@@ -119,7 +107,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
             return f"no such option: -{found[1]}; {hint}"
         if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
             return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
-    return _told_of_pieces(arguments, known)
+    return find_lost_quotes(arguments, known)
 
 
 def require_working_directory() -> None:
@@ -132,89 +120,6 @@ def require_working_directory() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise ConfigError("the working directory is gone; go to another with `cd`") from None
-
-
-def check_quotes(paths: Sequence[str]) -> None:
-    """Refuse a path with spaces that has come in pieces.
-
-    Raises:
-        ConfigError: the words together are a path that is there, and one of them alone is none.
-    """
-    whole = " ".join(paths)
-    if len(paths) > 1 and os.path.exists(whole) and not all(map(os.path.exists, paths)):
-        raise ConfigError(f'{whole}: a name with spaces; put quotes around it: "{whole}"')
-
-
-def _told_of_pieces(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
-    """What is wrong where words that are no files stand behind a flag's value and belong to it; nothing elsewhere.
-
-    Other words must be there to be read. No number or pattern goes on in the next word.
-    """
-    num_paths = sum(word == STDIN or not word.startswith("-") for word in _outside_of_values(arguments, known))
-    for flag, value, behind in _valued(arguments, known):
-        lost = list(takewhile(lambda word: word[:1] != "-" and not os.path.exists(word), behind))
-        full = flag if flag.startswith("--") else f"-{flag[-1]}"
-        if full in _OF_TIME:
-            lost = lost[: _num_of_time(value, lost)]
-            mend = f"write {flag} {_as_one_time([value, *lost])}"
-        elif full in _OF_WORDS and (bare := _IN_TYPOGRAPHIC.fullmatch(" ".join([value, *lost]))):
-            straight = as_typed(bare[1].strip())
-            mend = f"the quotation marks are typographic, and the shell needs straight ones: {flag} {straight}"
-        elif full in _OF_WORDS and not any(map(_is_whole, [value, *lost])):
-            mend = f"put quotes around the words: {flag} {as_typed(' '.join([value, *lost]))}"
-        else:
-            continue
-        if 0 < len(lost) < num_paths:
-            return f"{' '.join(lost)}: follows {flag} {value} and is not a file; {mend}"
-    return ""
-
-
-def _valued(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """Each flag that has a value, as it was typed, the value, and the words that stand behind it."""
-    place = 0
-    for word in _outside_of_values(arguments, known):
-        place += 1
-        flag, sign, value = word.partition("=")
-        if _wants_value(word, known):
-            flag, value, place = word, "".join(arguments[place : place + 1]), place + 1
-        elif not (sign and known.get(flag)):
-            continue
-        yield flag, value, arguments[place:]
-
-
-def _num_of_time(value: str, words: Sequence[str]) -> int:
-    """How many words go on with a value to make it a time, such as "min" behind "10"."""
-    ends = range(len(words), 0, -1)
-    return next((end for end in ends if _TIME.fullmatch("".join([value, *words[:end]]))), 0)
-
-
-def _as_one_time(pieces: Sequence[str]) -> str:
-    """A time that came in several words as it is written here: of a unit its first letter."""
-    return re.sub("[a-z]+", lambda unit: unit[0][0], "".join(pieces).lower())
-
-
-def _is_whole(word: str) -> bool:
-    """Whether a word is no piece of a text: it was in quotes, or is a file's name, with a folder's or an ending."""
-    return " " in word or "/" in word or os.sep in word or len(os.path.splitext(word)[1]) > 1
-
-
-def _outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[str]:
-    """The words of a command line that are no flag's value."""
-    is_value = False
-    for word in arguments:
-        if word == "--":
-            return
-        if not is_value:
-            yield word
-        is_value = not is_value and _wants_value(word, known)
-
-
-def _wants_value(word: str, known: Mapping[str, bool]) -> bool:
-    """Whether the next word is the value of this one, a flag or several short ones of which the last takes it."""
-    if word in known or word.startswith("--") or not word.startswith("-"):
-        return known.get(word, False)
-    takes = [known.get(f"-{letter}", False) for letter in word[1:]]
-    return True in takes and takes.index(True) == len(takes) - 1
 
 
 def _behind_dashes(word: str, known: Mapping[str, bool]) -> str:

@@ -1,0 +1,197 @@
+"""What belongs in quotes and came without them, in pieces, or in those of a word processor, which no shell knows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+
+from charrnn.cli.common.words import Group, grouped
+from charrnn.escape import as_typed
+from charrnn.paths import STDIN
+from charrnn.text.kinds import ZIP
+
+OF_TEXT = {"--prompt", "-p", "--text", "--stop", "--match", "--allow", "--forbid", "--separator"}
+"""Flags whose value is a text, which may begin and end with a quotation mark."""
+
+OF_TIME = {"--time", "--save-every"}
+"""Flags whose value is a time, which is written without spaces."""
+
+OF_OUTPUT = {
+    **dict.fromkeys(("--out", "-o"), (".pt",)), "--log": (".jsonl", ".json", ".log"), "--html": (".html", ".htm"),
+    "--svg": (".svg",), "--export": (".safetensors", ".pt"),
+}  # fmt: skip
+"""Flags whose value is a file that need not be there, and how its name ends."""
+
+BESIDE_TEXTS = {"--out", "-o", "--log", "--init-from", "--resume-from"}
+"""Flags of a command whose arguments are texts, and no checkpoints."""
+
+MOST_PIECES = 12
+"""Words that are taken for one name at most."""
+
+_UNITS = ("d|days?", "h|hrs?|hours?", "m|mins?|minutes?", "s|secs?|seconds?")
+_TIME = re.compile("".join(rf"(?:\d+(?:\.\d+)?(?:{unit}))?" for unit in _UNITS), re.IGNORECASE)
+
+_MARKS = {
+    "\u201c\u201d\u201e\u201f": ("\u201c", "\u201d"), "\u2018\u2019\u201a\u201b": ("\u2018", "\u2019"),
+    "\xab\xbb": ("\xab", "\xbb"), "\u2039\u203a": ("\u2039", "\u203a"),
+}  # fmt: skip
+"""Typographic quotation marks, kind by kind, and those that may end what another of the kind begins."""
+
+
+def find_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
+    """Find what was one word to whoever typed it and is several to the shell, or has quotation marks in it.
+
+    Args:
+        arguments: of a command.
+        known: its flags, and whether each takes a value.
+
+    Returns:
+        What is wrong, or nothing.
+    """
+    groups = grouped(arguments, known)
+    num_arguments = sum(len(group.arguments) for group in groups)
+    return _told_of_marks(groups) or _told_of_names(groups, num_arguments) or _told_of_pieces(groups, num_arguments)
+
+
+def _told_of_marks(groups: Sequence[Group]) -> str:
+    """What is wrong where typographic quotation marks are meant to hold words together; nothing elsewhere."""
+    for group in groups:
+        for start, end in _between_marks(group):
+            words = group.words[start:end]
+            is_text = group.flag in OF_TEXT and len(words) == 1
+            if is_text or any(map(os.path.exists, [" ".join(words), words[0]])):
+                continue
+            flag = f"{group.typed} " if group.typed and not start else ""
+            bare = _in_quotes(" ".join(words)[1:-1].strip())
+            told = "the quotation marks are typographic, and the shell needs straight ones"
+            return f"{flag}{' '.join(words)}: {told}: {flag}{bare}"
+    return ""
+
+
+def _between_marks(group: Group) -> Iterator[tuple[int, int]]:
+    """The places at which words begin and end that stand between typographic quotation marks.
+
+    Behind a text that may have such marks in it only those count that stand around it.
+    """
+    for start, word in enumerate(group.words[:1] if group.flag in OF_TEXT else group.words):
+        closing = next((ends for marks, ends in _MARKS.items() if word and word[0] in marks), ())
+        ends = (end for end, last in enumerate(group.words[start:], start + 1) if last.endswith(closing))
+        end = next((end for end in ends if len(" ".join(group.words[start:end])) > 2), 0)
+        if end:
+            yield start, end
+
+
+def _told_of_names(groups: Sequence[Group], num_arguments: int) -> str:
+    """What is wrong where words together are the name of a file that is there; nothing elsewhere.
+
+    A name that begins with a flag's value leaves other words to be arguments.
+    """
+    names, typed = [], []
+    for group in groups:
+        for start, end in _names_in(group):
+            is_value = bool(group.typed) and not start
+            if not is_value or end - 1 < num_arguments:
+                names.append(" ".join(group.words[start:end]))
+                typed.append(f"{group.typed} {_in_quotes(names[-1])}" if is_value else _in_quotes(names[-1]))
+    if not names:
+        return ""
+    told = "names with spaces; put quotes around each" if names[1:] else "a name with spaces; put quotes around it"
+    return f"{', '.join(names)}: {told}: {' '.join(typed)}"
+
+
+def _names_in(group: Group) -> Iterator[tuple[int, int]]:
+    """The places at which words begin and end that together are a file's name, and are not all of use by themselves."""
+    words, start = group.words, 0
+    are_used = [_is_used(word, group) for word in words] if len(words) > 1 else [True]
+    while start < len(words) and not all(are_used):
+        first = 1 if group.typed and not start else start  # no value need be a file
+        ends = range(min(len(words), start + MOST_PIECES), start + 1, -1)
+        names = (end for end in ends if not all(are_used[first:end]) and os.path.exists(" ".join(words[start:end])))
+        end = next(names, 0)
+        if end:
+            yield start, end
+        start = end or start + 1
+
+
+def _told_of_pieces(groups: Sequence[Group], num_arguments: int) -> str:
+    """What is wrong where words that are no files stand behind a flag's value and belong to it; nothing elsewhere.
+
+    Other words must be there to be read. No number or pattern goes on in the next word.
+    """
+    for group in groups:
+        if not group.typed:
+            continue
+        flag, value = group.typed, group.words[0]
+        lost = _unused_behind(group)
+        if group.flag in OF_TIME:
+            lost = lost[: _num_of_time(value, lost)]
+            mend = f"write {flag} {_as_one_time([value, *lost])}"
+        elif group.flag in OF_OUTPUT or group.flag in OF_TEXT:
+            lost = lost[: _num_of_value(value, lost, OF_OUTPUT.get(group.flag, ()))]
+            mend = f"put quotes around the words: {flag} {as_typed(' '.join([value, *lost]))}"
+        else:
+            continue
+        if 0 < len(lost) < num_arguments:
+            kind = "a checkpoint, not a text" if any(map(os.path.exists, lost)) else "not a file"
+            return f"{' '.join(lost)}: follows {flag} {value} and is {kind}; {mend}"
+    return ""
+
+
+def _unused_behind(group: Group) -> list[str]:
+    """The words behind a flag's value that cannot be read."""
+    return list(takewhile(lambda word: not _is_used(word, group), group.arguments))
+
+
+def _is_used(word: str, group: Group) -> bool:
+    """Whether an argument can be read: it is there, and is no checkpoint, or other archive, in the place of a text."""
+    if word == STDIN or not os.path.exists(word):
+        return word == STDIN
+    return group.flag not in BESIDE_TEXTS or not _is_archive(word)
+
+
+def _is_archive(path: str) -> bool:
+    """Whether a file begins as checkpoints do; what cannot be read is told by whoever reads it."""
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return file.read(len(ZIP)) == ZIP
+    return False
+
+
+def _num_of_time(value: str, words: Sequence[str]) -> int:
+    """How many words go on with a value to make it a time, such as "min" behind "10"."""
+    ends = range(len(words), 0, -1)
+    return next((end for end in ends if _TIME.fullmatch("".join([value, *words[:end]]))), 0)
+
+
+def _as_one_time(pieces: Sequence[str]) -> str:
+    """A time that came in several words as it is written here: of a unit its first letter."""
+    return re.sub("[a-z]+", lambda unit: unit[0][0], "".join(pieces).lower())
+
+
+def _num_of_value(value: str, words: Sequence[str], endings: tuple[str, ...]) -> int:
+    """How many words go on with a value that is a text or a file's name: up to its ending, or all where none is whole.
+
+    Args:
+        value: the first word.
+        words: those that stand behind it.
+        endings: of a file's name; none where it is a text.
+    """
+    end = next((place for place, word in enumerate(words, 1) if word.lower().endswith(endings)), 0)
+    is_in_pieces = not (value.lower().endswith(endings) if end else _is_whole(value))
+    is_in_pieces &= not any(map(_is_whole, words[: end - 1] if end else words))
+    return (end or len(words)) if is_in_pieces else 0
+
+
+def _is_whole(word: str) -> bool:
+    """Whether a word is no piece of a text: it was in quotes, or is a file's name, with a folder's or an ending."""
+    return " " in word or "/" in word or os.sep in word or any(map(str.isalnum, os.path.splitext(word)[1]))
+
+
+def _in_quotes(name: str) -> str:
+    """A name as most people type it: in double quotes, where these are needed and enough."""
+    typed = as_typed(name)
+    return typed if typed == name or re.search(r'["$`!\\]', name) or not name.isprintable() else f'"{name}"'

@@ -1,0 +1,72 @@
+"""The words of a command line: which are flags, which are their values, and which stand behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from charrnn.paths import STDIN
+
+
+@dataclass(frozen=True)
+class Group:
+    """Words that no flag divides: the value of the flag before them, if it takes one, and arguments.
+
+    Attributes:
+        typed: the flag as it was typed, where the first word is its value; else empty.
+        words: in their order.
+    """
+
+    typed: str = ""
+    words: list[str] = field(default_factory=list)
+
+    @property
+    def flag(self) -> str:
+        """The flag by itself: of several short ones the last."""
+        return self.typed if self.typed.startswith("--") or not self.typed else f"-{self.typed[-1]}"
+
+    @property
+    def arguments(self) -> list[str]:
+        """The words but for the flag's value."""
+        return self.words[1:] if self.typed else self.words
+
+
+def grouped(arguments: Sequence[str], known: Mapping[str, bool]) -> list[Group]:
+    """The words of a command line but for flags without a value.
+
+    Args:
+        arguments: of a command.
+        known: its flags, and whether each takes a value.
+    """
+    groups, words = [Group()], iter(arguments)
+    for word in words:
+        flag, sign, value = word.partition("=")
+        if word == "--":
+            groups.append(Group("", [*words]))
+        elif word == STDIN or not word.startswith("-"):
+            groups[-1].words.append(word)
+        elif wants_value(word, known):
+            groups.append(Group(word, [*islice(words, 1)]))
+        else:
+            groups.append(Group(flag, [value]) if sign and known.get(flag) else Group())
+    return [group for group in groups if group.words]
+
+
+def outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[str]:
+    """The words of a command line that are no flag's value."""
+    is_value = False
+    for word in arguments:
+        if word == "--":
+            return
+        if not is_value:
+            yield word
+        is_value = not is_value and wants_value(word, known)
+
+
+def wants_value(word: str, known: Mapping[str, bool]) -> bool:
+    """Whether the next word is the value of this one, a flag or several short ones of which the last takes it."""
+    if word in known or word.startswith("--") or not word.startswith("-"):
+        return known.get(word, False)
+    takes = [known.get(f"-{letter}", False) for letter in word[1:]]
+    return True in takes and takes.index(True) == len(takes) - 1
