@@ -83,6 +83,10 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt --lr 0.1", "no such option: --lr (Possible options: --learning-rate)"),
         ("train a.txt --hidden_size 9", "no such option: --hidden_size (Possible options: --hidden-size)"),
         ("train a.txt \N{EN DASH}time 30s", "\N{EN DASH}time begins with a dash and no hyphen; the flag is --time"),
+        (
+            "train a.txt -\N{EN DASH}time=9s",
+            "-\N{EN DASH}time=9s has a dash in the place of a hyphen; the flag is --time",
+        ),
         ("train a.txt --temperature 1", "no such option: --temperature; it is a flag of `charrnn sample`; --sample-ev"),
         ("export a.pt", "no such command 'export'; here it is `charrnn inspect MODEL --export FILE`"),
         ("continue a.pt", "no such command 'continue'; here it is `charrnn train TEXT --resume`"),

@@ -57,6 +57,7 @@ COMMANDS = {
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
+_DASHED = re.compile(f"-*[{_DASHES}]")
 
 
 def meant_by(flag: str, known: Mapping[str, bool]) -> str:
@@ -100,8 +101,9 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
         short = _SHORT.fullmatch(word)
         if short and known.get(short[1]):  # whose value would begin with the sign
             return f"{word}: a short flag takes no =; write {as_typed(*short.groups())}"
-        if word[0] in _DASHES and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
-            return f"{word} begins with a dash and no hyphen; the flag is {meant}"
+        if _DASHED.match(word) and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
+            told = "begins with a dash and no hyphen" if word[0] in _DASHES else "has a dash in the place of a hyphen"
+            return f"{word} {told}; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
         if found and len(found[1]) > 1 and (hint := hint_at(f"--{found[1]}", hints)):
             return f"no such option: -{found[1]}; {hint}"
