@@ -47,9 +47,11 @@ def check_output(request: Request) -> None:
     Raises:
         OutputError: it must not or cannot.
         ConfigError: the flags contradict each other.
+        CheckpointError: the one to go on with, which no flag names, is not there.
     """
     _check_flags(request)
     _check_path(request)
+    _check_resumed(request)
 
 
 def is_made_by_training(path: Path) -> bool:
@@ -135,6 +137,15 @@ def _check_path(request: Request) -> None:
         _check_log(Path(request.log), request)
     _check_folder(path, request)
     _try_to_write(path)
+
+
+def _check_resumed(request: Request) -> None:
+    """Refuse to go on with a checkpoint that has the text's name for want of another, where there is none."""
+    if request.is_in_place and request.out is None and not os.path.exists(request.path):
+        raise CheckpointError(
+            f"{request.path}: no checkpoint of that name here; --out NAME.pt says which one to continue, and without "
+            "--resume a training begins"
+        )
 
 
 def _require_usable_name(path: Path) -> None:
