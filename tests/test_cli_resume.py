@@ -131,6 +131,9 @@ def test_another_text_is_refused_and_can_be_forced(folder):
     unknown = train(folder, "--force-resume", "--max-steps", 40)
     assert unknown.process.exitcode == 1
     assert "verse.txt: cannot go on with it, since it has 'é' (U+00E9)" in unknown.stderr
+    assert unknown.stderr.endswith(f"{told}--init-from verse.pt --overwrite in place of --force-resume\n")
+    branch = train(folder, "--resume-from", "verse.pt", "--force-resume", "--out", "b.pt", "--max-steps", 40)
+    assert branch.stderr.endswith(f"{told}--init-from verse.pt in place of --resume-from and --force-resume\n")
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def settle_alphabet(counts: Counts, name: str, reading: ReadOptions) -> CharEnco
     """
     if reading.encoder is None:
         return _choose(counts, reading)
-    _check_known(counts, reading.encoder, name)
+    _check_known(counts, reading.encoder, name, reading.beginning)
     _check_chosen(counts, reading.encoder, reading)
     return reading.encoder
 
@@ -102,7 +102,7 @@ def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
     )
 
 
-def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
+def _check_known(counts: Counts, encoder: CharEncoder, name: str, beginning: str) -> None:
     lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
     if len(lacking) and not encoder.has_unknown:
         points = lacking.tolist()
@@ -111,7 +111,7 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str) -> None:
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
             f"give the text that it learned from, replace those {encoder.unit}s, or begin a training on this one from "
-            "its weights with --init-from"
+            f"its weights with {beginning}"
         )
 
 

@@ -42,7 +42,7 @@ def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
         ConfigError: a flag asks for another run.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
-    reading = replace(request.reading, options=text, encoder=encoder)
+    reading = replace(request.reading, options=text, encoder=encoder, beginning=request.beginning)
     return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
 

@@ -105,7 +105,9 @@ class Request:
     def beginning(self) -> str:
         """The flags, and in place of which, that begin a training with the weights of the checkpoint to go on from."""
         flags = f"--init-from {as_typed(str(self.source))}"
-        return f"{flags} --overwrite in place of --resume" if self.is_in_place else f"{flags} in place of --resume-from"
+        if self.is_in_place:
+            return f"{flags} --overwrite in place of {'--force-resume' if self.force else '--resume'}"
+        return f"{flags} in place of --resume-from{' and --force-resume' if self.force else ''}"
 
     @property
     def typed_texts(self) -> str:
