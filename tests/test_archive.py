@@ -385,6 +385,8 @@ def test_what_another_program_saves_with_torch_is_no_checkpoint_whatever_its_str
             "T\N{LATIN SMALL LETTER I WITH DIAERESIS}n".encode() * 256,
             "is a text; .* scores it; did you mean .*m.pt\\?$",
         ),
+        ("a.log", b'{"run": "0123456789ab", "step": 1}', "is a training's log, not a checkpoint; give the one"),
+        ("m.log", b'{"run": "0123456789ab", "step": 1}', r"is a training's log, .*; did you mean .*m.pt\?$"),
         ("a.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; give the .pt"),
         ("m.safetensors", b"\x40" + bytes(7) + b'{"__metadata__":', "holds weights for other programs; did you mea"),
         ("a.png", b"\x89PNG\r\n\x1a\n\0", r"is a picture \(PNG\), not a checkpoint; give a file that `charrnn train"),

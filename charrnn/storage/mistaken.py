@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from charrnn.paths import CHECKPOINT, most_alike
-from charrnn.text.kinds import ZIP, document_kind, holds_weights, kind_without_text
+from charrnn.text.kinds import ZIP, document_kind, holds_log, holds_weights, kind_without_text
 from charrnn.text.unpacking import compression_of
 
 _CONTROLS = frozenset(range(0x20)).difference(b"\t\n\f\r\x1b")
@@ -23,6 +23,8 @@ def other_kind(head: bytes, another: str) -> str:
     """
     if holds_weights(head):
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
+    if holds_log(head):
+        return f"is a training's log, not a checkpoint; {another or 'give the one that the training wrote'}"
     if kind := kind_without_text(head):
         return f"is {kind}, not a checkpoint; {another or 'give a file that `charrnn train` wrote'}"
     if kind := document_kind(head):

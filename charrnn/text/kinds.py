@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from charrnn.errors import DecodingError
 from charrnn.text.options import TextOptions
 
@@ -42,6 +44,11 @@ _NUL_WITHIN = 32
 
 _TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
 
+LOG_BEGINNING = b'{"run": "000000000000", "step": '
+"""Of every line of a training's log, with the training's own name in the place of the zeros."""
+
+_LOG_BEGINNING = re.compile(LOG_BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
+
 LONGEST_OBJECT = 100_000_000
 """Bytes of the JSON object that a file of safetensors begins with, at most, by its library."""
 
@@ -52,6 +59,11 @@ LONGEST_HEAD = _TAR_MARK.stop
 def holds_weights(head: bytes) -> bool:
     """Whether a file is one of safetensors by its first bytes: the length of a JSON object, eight bytes, and that."""
     return len(head) > 8 and int.from_bytes(head[:8], "little") <= LONGEST_OBJECT and head[8:10] == b'{"'
+
+
+def holds_log(head: bytes) -> bool:
+    """Whether a file is a training's log by its first bytes."""
+    return _LOG_BEGINNING.match(head) is not None
 
 
 def kind_without_text(head: bytes) -> str:

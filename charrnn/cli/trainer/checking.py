@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from charrnn.cli.trainer.log import BEGINNING, begins_as_log
+from charrnn.cli.trainer.log import begins_as_log
 from charrnn.cli.trainer.request import Request
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
@@ -15,6 +15,7 @@ from charrnn.paths import STDIN
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_folder, require_output, temporary_beside
 from charrnn.text.cache import is_kept
+from charrnn.text.kinds import LOG_BEGINNING
 from charrnn.text.options import BYTE
 from charrnn.text.sources import require_texts
 
@@ -62,7 +63,7 @@ def is_made_by_training(path: Path) -> bool:
     with contextlib.suppress(OSError):
         if is_kept(path) or _is_written_by_this_process(path) or begins_as_checkpoint(path):
             return True
-        return path.stat().st_size >= len(BEGINNING) and begins_as_log(path)
+        return path.stat().st_size >= len(LOG_BEGINNING) and begins_as_log(path)
     return False
 
 

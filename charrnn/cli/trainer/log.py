@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
@@ -24,18 +23,14 @@ from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import CheckpointError, OutputError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
-
-BEGINNING = b'{"run": "000000000000", "step": '
-"""Of every line, with the training's own name in the place of the zeros."""
-
-_BEGINNING = re.compile(BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
+from charrnn.text.kinds import LOG_BEGINNING, holds_log
 
 
 def begins_as_log(path: Path) -> bool:
     """Whether a file is a log by its first line, which may be torn, or nothing yet."""
     with path.open("rb") as file:
-        head = file.read(len(BEGINNING))
-    return _BEGINNING.fullmatch(head + BEGINNING[len(head) :]) is not None
+        head = file.read(len(LOG_BEGINNING))
+    return holds_log(head + LOG_BEGINNING[len(head) :])
 
 
 def job_of(path: Path) -> str:
