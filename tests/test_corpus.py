@@ -331,6 +331,30 @@ def test_text_that_is_not_utf8_is_refused_with_place_and_remedies(tmp_path):
     assert "--errors replace" in str(caught.value)
 
 
+def test_of_texts_in_several_encodings_the_odd_one_is_told_how_to_be_converted(tmp_path):
+    """Each would ask for its own encoding, and so for the other's again."""
+    verse = "“So,” he said, “it is café noir.” " * 9
+    for name, encoding in {"a": "utf-8", "b": "cp1252", "c": "utf-16-le"}.items():
+        (tmp_path / name).write_bytes(verse.encode(encoding))
+    (tmp_path / "d").write_bytes("Так сказал он".encode("cp1251"))
+    a, b, c, d = (str(tmp_path / name) for name in "abcd")
+    usual, latin = ReadOptions(), ReadOptions(options=TextOptions(encoding="windows-1252"))
+    for texts, reading, told in (
+        (
+            [a, b],
+            usual,
+            "convert this one (iconv -f windows-1252 -t utf-8), or if each is Windows-1252 or Latin-1, give ",
+        ),
+        ([a, c], usual, "convert this one (iconv -f utf-16-le -t utf-8), or if each is UTF-16 without a mark, give "),
+        ([a, d], usual, "convert this one with iconv, or name that of each with --encoding, such as gb18030, "),
+        ([b, a], latin, "convert those in windows-1252 (iconv -f windows-1252 -t utf-8) and give --encoding utf-8"),
+    ):
+        with pytest.raises(CorpusError) as caught:
+            read_corpus(texts, reading)
+        assert str(caught.value).startswith(f"{texts[1]}: not valid ")
+        assert f"all texts need one encoding: {told}" in str(caught.value)
+
+
 def test_utf16_is_recognised_by_its_mark(tmp_path):
     path = write(tmp_path, "hello".encode("utf-16"))
     with pytest.raises(CorpusError, match="if it is UTF-16, give --encoding utf-16"):

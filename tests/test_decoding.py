@@ -124,6 +124,25 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
 
 
 @pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (
+            "“So,” he said, “it is café noir.”".encode("cp1252"),
+            "it has no NUL bytes either, as that has; name the right",
+        ),
+        ("“So,” he said, “it is café noir.”".encode(), "it is valid UTF-8: give --encoding utf-8"),
+        (b"So, he said, it is black.", "it is valid UTF-8: give --encoding utf-8"),
+        ("Так сказал он".encode("utf-16-le"), "name its byte order: --encoding utf-16-le or -be"),
+        ("春は、あけぼの。やうやう".encode("utf-16-be"), "name its byte order: --encoding utf-16-le or -be"),
+    ],
+)
+def test_of_a_text_that_cannot_be_wide_no_byte_order_is_asked_for(data, told):
+    with pytest.raises(DecodingError) as caught:
+        list(decode_document([data], "t", TextOptions(encoding="utf-16")))
+    assert str(caught.value).startswith(f"t: UTF-16 stream does not start with BOM; {told}")
+
+
+@pytest.mark.parametrize(
     "error",
     [
         UnicodeError("UTF-16 stream does not start with BOM"),

@@ -45,6 +45,9 @@ _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr"
 _AROUND = 1000
 """Bytes before and behind one that is wrong, by which the text's encoding is guessed."""
 
+_RARELY_SPACES = 16
+"""Bytes of which one that is a space, and none that is NUL, shows that a text is not wide: spaces have NULs there."""
+
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -101,6 +104,7 @@ def decode_document(
     options: TextOptions,
     *,
     mend: str = "",
+    is_alone: bool = True,
     doubt: Doubt = no_doubt,
 ) -> Iterator[str]:
     """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
@@ -110,6 +114,7 @@ def decode_document(
         name: of the document, for the message.
         options: its encoding, and what becomes of bytes that are not valid in it.
         mend: what mends bytes that are not valid, where a model is to read them; empty for what they seem to need.
+        is_alone: whether no other text is read with it, in the same encoding.
         doubt: told of a text that seems to be misread.
 
     Yields:
@@ -133,7 +138,7 @@ def decode_document(
             text = decoder.decode(chunk, is_last)
         except UnicodeError as error:
             is_cut = is_last and not is_ascii  # all before is valid, and not by chance
-            told = _refusal(error, read - pending, head, options, mend, is_cut=is_cut)
+            told = _refusal(error, read - pending, head, options, mend, is_alone=is_alone, is_cut=is_cut)
             raise DecodingError(f"{name}: {told}") from None
         look.take(chunk, text)
         read += len(chunk)
@@ -143,7 +148,9 @@ def decode_document(
         yield text
 
 
-def _refusal(error: UnicodeError, offset: int, head: bytes, options: TextOptions, mend: str, *, is_cut: bool) -> str:
+def _refusal(
+    error: UnicodeError, offset: int, head: bytes, options: TextOptions, mend: str, *, is_alone: bool, is_cut: bool
+) -> str:
     """What is wrong with bytes that cannot be decoded, and what to do.
 
     Args:
@@ -152,20 +159,21 @@ def _refusal(error: UnicodeError, offset: int, head: bytes, options: TextOptions
         head: the document's first bytes.
         options: what it is to be decoded by.
         mend: see `decode_document`.
+        is_alone: likewise.
         is_cut: whether nothing is wrong but that the text ends within a character.
     """
     if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
-        advice = mend or f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
+        advice = mend or _advice_on_order(head, options)
         return f"{options.codec.upper()} stream does not start with BOM; {advice}"
     if not isinstance(error, UnicodeDecodeError):  # of an encoding that tells no place
         return f"{error}; {mend or 'name the right --encoding'}"
     if is_cut:
         advice = _advice_on_cut(options, is_settled=bool(mend))
     else:
-        advice = advice_on_nulls(head, is_settled=bool(mend))
+        advice = advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
         if mend in ("", OTHER_ENCODING):
-            advice = advice or advice_on_utf8(error, options)
-        advice = advice or mend or _advice(error, offset, options)
+            advice = advice or advice_on_utf8(error, options, is_alone=is_alone)
+        advice = advice or mend or _advice(error, offset, options, is_alone=is_alone)
     return f"{_describe(error, offset, options)}; {advice}"
 
 
@@ -174,7 +182,25 @@ def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> s
     return f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"
 
 
-def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
+def _advice_on_order(head: bytes, options: TextOptions) -> str:
+    """What mends a text that is to be wide, and has no mark: its byte order, unless it has spaces of one byte each."""
+    head = head[:LONGEST_HEAD]
+    if 0 not in head and head.count(b" ") * _RARELY_SPACES > len(head):
+        if head.isascii() or holds_utf8(head):
+            return "it is valid UTF-8: give --encoding utf-8"
+        return "it has no NUL bytes either, as that has; name the right --encoding"
+    return f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
+
+
+def _if_it_is(kind: str, encoding: str, aside: str = "", *, is_alone: bool) -> str:
+    """What mends a text that seems to be of another kind than UTF-8; what is read with it is to be of the same."""
+    if is_alone:
+        return f"if it is {kind}, give --encoding {encoding}{aside}"
+    convert = f"convert this one (iconv -f {encoding} -t utf-8)"
+    return f"all texts need one encoding: {convert}, or if each is {kind}, give --encoding {encoding}{aside}"
+
+
+def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, *, is_alone: bool) -> str:
     """What mends a training's text."""
     if options.codec in _LARGER:
         return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {_PASSING}"
@@ -188,10 +214,12 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str
         if sum(c > "\x7f" for c in around) > 2 * num_bad:
             return f"the text around is valid: mend it there, {_PASSING}"
         if 3 * sum(len(run) for run in runs if len(run) > 2) > num_bad:  # of Latin letters and signs two at most
-            return f"name its --encoding, such as {SCRIPTS}, {_PASSING}"
+            ways = "all texts need one encoding: convert this one with iconv, or name that of each with --encoding"
+            return f"{'name its --encoding' if is_alone else ways}, such as {SCRIPTS}, {_PASSING}"
         # what Latin-1 prints, Windows-1252 has too, and quotation marks where the other has control characters
-        return f"if it is Windows-1252 or Latin-1, give --encoding windows-1252 ({_OTHER_LATIN}), {_PASSING}"
-    return f"if it is {likely}, give --encoding {likely.lower()}, {_PASSING}"
+        latin = _if_it_is("Windows-1252 or Latin-1", "windows-1252", f" ({_OTHER_LATIN})", is_alone=is_alone)
+        return f"{latin}, {_PASSING}"
+    return f"{_if_it_is(likely, likely.lower(), is_alone=is_alone)}, {_PASSING}"
 
 
 def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
@@ -202,26 +230,31 @@ def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
     return f"it ends within a character, cut off or still being written; {mend}"
 
 
-def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions) -> str:
-    """What mends a text that is UTF-8 and is read in another encoding; nothing where it is none."""
+def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, *, is_alone: bool = True) -> str:
+    """What mends a text that is UTF-8 and is read in another encoding, maybe with others; nothing where it is none."""
     around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND]
-    is_other = not options.codec.startswith("utf-8") and holds_utf8(around)
-    return "it is valid UTF-8: give --encoding utf-8" if is_other else ""
+    if options.codec.startswith("utf-8") or not holds_utf8(around):
+        return ""
+    if is_alone:
+        return "it is valid UTF-8: give --encoding utf-8"
+    convert = f"convert those in {options.encoding} (iconv -f {options.encoding} -t utf-8)"
+    return f"it is valid UTF-8, and all texts need one encoding: {convert} and give --encoding utf-8"
 
 
-def advice_on_nulls(head: bytes, *, is_settled: bool) -> str:
+def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> str:
     """What to do about bytes that are not valid where NUL bytes stand among the first; nothing where hardly any do.
 
     Args:
         head: the bytes; those of UTF-16 and UTF-32 are known by their mark, or by where the NUL bytes are.
         is_settled: whether a model reads its texts in one encoding, which no flag changes.
+        is_alone: see `decode_document`.
     """
     head = head[:LONGEST_HEAD]
     if head.count(0) * MANY <= len(head) or head.startswith(tuple(_MARKS)):
         return ""
     for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
         if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
-            return "" if is_settled else f"if it is UTF-16 without a mark, give --encoding utf-16-{order}"
+            return "" if is_settled else _if_it_is("UTF-16 without a mark", f"utf-16-{order}", is_alone=is_alone)
     if is_settled:
         return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
     return (
