@@ -31,6 +31,15 @@ GPU_LIBRARIES = ("CUDA", "cuDNN", "NCCL")
 GPU_FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
 """What stands in errors of PyTorch, of cuBLAS and of cuDNN where a GPU has too little memory for them."""
 
+MEMORY_FULL = (
+    "out of memory", "not enough memory", "can't allocate memory", "annot allocate memory",
+    "failed to map segment from shared object",  # the loader's, of a library
+)  # fmt: skip
+"""What stands in errors of PyTorch and of the system where there is too little memory."""
+
+NOT_MADE = "could not create a primitive"
+"""What stands in those of oneDNN there, and where a processor cannot compute in a precision: it tells no reason."""
+
 LISTED = 8
 """Characters that a message names."""
 
@@ -117,12 +126,7 @@ class UnknownCharacterError(CharRNNError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
-    signs = (
-        "out of memory", "not enough memory", "can't allocate memory", "annot allocate memory",
-        "failed to map segment from shared object",  # the loader's, of a library
-        "could not create a primitive",  # oneDNN's, which tells no reason
-    )  # fmt: skip
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in (*MEMORY_FULL, NOT_MADE))
 
 
 def is_of_gpu(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -145,16 +146,35 @@ def test_a_full_or_broken_gpu_is_not_taken_for_one_that_lacks_a_precision(gpu, m
 
 
 def test_a_full_memory_is_not_taken_for_a_processor_that_lacks_a_precision(monkeypatch):
-    def fail(*_):
-        raise RuntimeError(message)
-
-    monkeypatch.setattr(precision, "_measure_speed", fail)
-    message = "[enforce fail at alloc_cpu.cpp:128] . DefaultCPUAllocator: not enough memory: you tried to allocate 9"
-    with pytest.raises(RuntimeError, match="alloc_cpu"):
+    monkeypatch.setattr(precision, "_measure_speed", lambda *_: torch.empty(1 << 50))
+    with pytest.raises(RuntimeError, match="allocate"):
         probe_precision(make_model(), 3, "bfloat16")
-    message = "could not create a primitive descriptor for an LSTM forward propagation primitive"
+
+    def refuse(*_):
+        raise RuntimeError("could not create a primitive descriptor for an LSTM forward propagation primitive")
+
+    monkeypatch.setattr(precision, "_measure_speed", refuse)
     with pytest.raises(ConfigError, match="--precision bfloat16: this machine refuses it"):
         probe_precision(make_model(), 3, "bfloat16")
+
+
+def test_what_a_step_computed_that_found_no_room_is_let_go_before_the_next_precision_is_tried(monkeypatch):
+    alive = []
+
+    def step(model, lanes, candidate):
+        if candidate == "bfloat16":
+            return 1.0
+        values = torch.ones(1000)
+        alive.append(weakref.ref(values))
+        raise RuntimeError(FULL)
+
+    seen = []
+    monkeypatch.setattr(precision, "_measure_speed", step)
+    monkeypatch.setattr(precision, "crawls_in", lambda *_: False)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(alive[0]()))
+    assert probe_precision(make_model(), 3, "auto").precision == "bfloat16"
+    assert seen
+    assert all(values is None for values in seen)
 
 
 def test_a_precision_that_is_merely_slower_is_tried(monkeypatch):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from charrnn.config import CONTEXTS
-from charrnn.errors import ConfigError, is_of_gpu, is_out_of_gpu_memory
+from charrnn.errors import GPU_FULL, MEMORY_FULL, ConfigError, is_of_gpu
 from charrnn.network.ensemble import Model
 from charrnn.training.passes import ROUNDED, forward_and_backward
 from charrnn.training.randomness import kept_random_state
@@ -41,9 +41,6 @@ CRAWL = 8
 
 REFUSALS = ("NOT_SUPPORTED", "BAD_PARAM", "ARCH_MISMATCH")
 """What stands in errors of cuBLAS and cuDNN where a GPU has no kernel for a precision."""
-
-NO_ROOM = "not enough memory"
-"""What stands in PyTorch's errors where a processor has too little; oneDNN's words for that are those of a refusal."""
 
 LEAD = {"cpu": 1.0, "cuda": 1.1}
 """Times the speed of the one chosen so far that the next of `PRECISIONS` must have to be chosen in its place.
@@ -93,13 +90,14 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
             with _left_alone(model):
                 speeds[candidate] = _measure_speed(model, batch_size, candidate)
         except RuntimeError as error:
-            if is_out_of_gpu_memory(error):  # what is narrower may yet find room
-                too_large.append(error)
-                torch.cuda.empty_cache()
+            if any(sign in str(error) for sign in (*MEMORY_FULL, *GPU_FULL)):  # what is narrower may yet find room
+                too_large.append(error.with_traceback(None))  # which holds all that the step had computed
             elif candidate == "float32" or not _is_refusal(error):
                 raise
             elif precision != "auto":
                 raise ConfigError(f"--precision {precision}: this machine refuses it ({error}); use float32") from None
+        if too_large:
+            torch.cuda.empty_cache()
     if not speeds:
         raise too_large[0]
     chosen, *others = speeds
@@ -153,9 +151,7 @@ def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
 
 def _is_refusal(error: RuntimeError) -> bool:
     """Whether a device cannot compute in a precision, and has not failed for another reason."""
-    if is_of_gpu(error):
-        return any(sign in str(error) for sign in REFUSALS)
-    return NO_ROOM not in str(error)
+    return not is_of_gpu(error) or any(sign in str(error) for sign in REFUSALS)
 
 
 @contextmanager
