@@ -5,7 +5,7 @@ import pytest
 from conftest import VARIANTS, make_text, numpy_twin, random_model, read_whole
 
 from charrnn.analysis import dynamic
-from charrnn.analysis.dynamic import SEGMENT, adapt
+from charrnn.analysis.dynamic import SEGMENT, adapt, adapted_loss
 from charrnn.inference.engine import NumpyCharRNN
 from charrnn.storage.archive import read_checkpoint
 
@@ -87,3 +87,13 @@ def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
     static = read_whole(NumpyCharRNN(contents.model, contents.weights), ids, lanes=1).surprisals
     adapted = adapt_to(contents.model, contents.weights, ids, rate=1e-3)
     assert adapted[-1000:].mean() < 0.8 * static[-1000:].mean()
+
+
+def test_what_does_not_count_costs_nothing_wherever_a_piece_ends(monkeypatch):
+    config = VARIANTS[0].values[0]
+    weights = weights_of(random_model(config))
+    ids = np.random.default_rng(3).integers(0, 11, 4 * SEGMENT)
+    counts = np.random.default_rng(4).random(len(ids) - 1) < 0.7
+    expected = adapt_to(config, weights, ids)[counts].sum()
+    monkeypatch.setattr(dynamic, "PIECE", SEGMENT)
+    assert adapted_loss([(config, weights)], ids, counts) == pytest.approx(expected)

@@ -33,6 +33,7 @@ from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import name_of
 from charrnn.text.documents import is_exactly, read_text
 from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.options import BYTE
 from charrnn.text.unknowns import Readable
 from charrnn.wording import format_perplexity, number_of
 
@@ -122,9 +123,10 @@ def score_text(
     unread = 0 if options.lines else int(encoder.widths(read[0])[0]) - 1
     begins = encoder.begins(read)[0 if options.lines else 1 + unread :]
     counted = readable.num_counted(rule)
-    predicted = len(known) - (not options.lines) + counted
-    is_free = not options.lines and read[0] in readable.unknown
-    price = (counted - is_free) * unknown_price(subject)
+    begins_unknown = not options.lines and counted > 0 and readable.text[0] in readable.unknown
+    priced = counted - begins_unknown
+    predicted = len(known) - (not options.lines and not (begins_unknown and readable.reads_all)) + priced
+    price = priced * unknown_price(subject)
     ids = readable.ids if not len(before) else np.concatenate([before, readable.ids])
     counts = _counts(readable, encoder, len(ids) - 1)
     loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=tell), counts), begins, unread)
@@ -144,7 +146,10 @@ def _counts(readable: Readable, encoder: CharEncoder, length: int) -> NDArray[np
     """Which of the last ids that are read, so many, are of characters that the model knows."""
     counts = np.ones(length, dtype=np.bool_)
     if readable.reads_all and readable.unknown:
-        counts[-len(readable.ids) :] = np.repeat(readable.known, encoder.widths(readable.text))[-length:]
+        is_known = readable.ids != encoder.unknown_id
+        if encoder.unit == BYTE:  # of an unknown character some bytes may be known
+            is_known = np.repeat(readable.known, encoder.widths(readable.text))
+        counts[-len(is_known) :] = is_known[-length:]
     return counts
 
 
