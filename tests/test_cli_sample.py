@@ -333,6 +333,7 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
             2,
             "--surprisal colours one text on a terminal; elsewhere --json --logprobs tells the same",
         ),
+        (["--unknown", ""], 2, "--unknown is ''; it must be one of error, skip, nearest"),
         (["--unknown", "guess"], 2, "--unknown is 'guess'; it must be one of error, skip, nearest"),
         (["--mix", "words.pt"], 2, "--mix is 'words.pt'; write it as other.pt:0.3, with a share between 0 and 1"),
         (

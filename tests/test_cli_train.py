@@ -443,6 +443,7 @@ def test_closed_streams_break_nothing(text):
         ("inspect verse.pt --score verse.txt --by line >&-", "output"),
         ("inspect verse.pt --json >&-", "output"),
         ("--version >&-", "output"),
+        ("--version <&- >&-", "input or standard output"),
         ("inspect verse.pt --score - --by line <&-", "input"),
         ("inspect verse.pt --score - <&-", "input"),
         ("sample verse.pt --prompt - <&-", "input"),

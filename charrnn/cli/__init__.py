@@ -172,9 +172,10 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
 
 def _stream_of(error: OSError) -> str:
     """The stream that an error comes from which names no file; empty where it may be another."""
-    if error.errno == errno.EBADF and sys.__stdin__ is None:
-        return "standard input"
-    return "standard output" if error.errno in (*FULL, errno.EBADF) else ""
+    closed = {"standard input": sys.__stdin__ is None, "standard output": sys.__stdout__ is None}
+    if error.errno == errno.EBADF:
+        return " or ".join(name for name, is_closed in closed.items() if is_closed)
+    return "standard output" if error.errno in FULL else ""
 
 
 def is_closed_pipe(error: OSError, system: str = os.name) -> bool:

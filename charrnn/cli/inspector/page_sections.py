@@ -18,7 +18,7 @@ from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gradient_view import gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.surprise_view import surprise_view
+from charrnn.cli.inspector.surprise_view import TYPED, surprise_view
 from charrnn.cli.inspector.text_views import (
     gates_view,
     neurons_view,
@@ -135,7 +135,7 @@ def novelty_section(subject: Subject, wanted: str) -> Section:
 
 def _extent(piece: Piece) -> str:
     """What was read, for someone who never saw a flag."""
-    return replace(piece, source="the text that was given" if piece.source == "--text" else piece.source).extent
+    return replace(piece, source="the text that was given" if piece.source == TYPED else piece.source).extent
 
 
 def _kind(encoder: CharEncoder, i: int) -> str:

@@ -28,7 +28,7 @@ def check_flags(flags: SampleFlags) -> None:
 
     _check_ends(flags)
     check_choice("device", flags.device, STREAMS_AT_ONCE)
-    check_choice("unknown", flags.unknown or "error", UNKNOWN_RULES)
+    check_choice("unknown", "error" if flags.unknown is None else flags.unknown, UNKNOWN_RULES)
     check_range("seed", flags.seed, Range(0))
     _check_output(flags)
     if flags.encoding is not None and not (flags.reads_prompt or flags.novel):
