@@ -19,6 +19,7 @@ import torch
 from conftest import make_text
 from processes import FIRST_STEP, Training, tell_first_step, train
 
+from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import launch, reading
 from charrnn.cli.trainer.announce import _duration, doubt
 from charrnn.cli.trainer.checking import check_output
@@ -198,7 +199,7 @@ def test_a_processor_without_avx512_trains_as_well(charrnn, text, cell):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["gru", "rnn", "rnn-relu"])
+@pytest.mark.parametrize("cell", sorted(CELLS))
 def test_every_cell_trains_and_samples(charrnn, text, cell):
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 4, "--cell", cell, "--num-layers", 2, "-q")
     assert result.code == 0, result.stderr

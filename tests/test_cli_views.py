@@ -11,7 +11,9 @@ from dataclasses import asdict, fields, replace
 import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, train_briefly
+from reference_cells import REFERENCE
 
+from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import novelty_view, surprise_view
 from charrnn.cli.inspector.flags import VIEWS, InspectFlags
 from charrnn.cli.inspector.gallery import show_views
@@ -459,7 +461,7 @@ def test_without_its_text_a_model_says_what_to_give_it(inspect, trained, tmp_pat
     assert "words.txt is not where it was, or has changed; --corpus FILE says where it is" in result.stderr
 
 
-@pytest.mark.parametrize("cell", ["gru", "rnn", "rnn-relu"])
+@pytest.mark.parametrize("cell", sorted(CELLS))
 def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
     contents = torch.load(trained / "words.pt", weights_only=True)
     config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=2, embedding_dim=8)
@@ -468,12 +470,13 @@ def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
     asked = ["--neurons", "--cell", "1:3", "--gradients", "--embeddings", "--json"]
     shown = run_in(trained, "inspect", f"{cell}.pt", *asked)
     result = json.loads(shown.stdout)
-    assert result["neurons"]["units"] == 24 * (3 if cell == "gru" else 1)
-    assert [flow["part"] for flow in result["gradients"]["flow"]] == ["h", "h"]
-    assert result["cells"][0]["unit"] == "1:3:h"
+    gated, states = REFERENCE[cell].gates, ["h", "c"][: CELLS[cell].states]
+    assert result["neurons"]["units"] == 24 * (len(states) + len(gated))
+    assert [flow["part"] for flow in result["gradients"]["flow"]] == states[-1:] * 2
+    assert result["cells"][0]["unit"] == ("1:3" if "c" in states else "1:3:h")
     gates = run_in(trained, "inspect", f"{cell}.pt", "--gates")
-    if cell == "gru":
-        assert re.findall(r"^\d +(\w+)", gates.stdout, re.M) == ["reset", "update"] * 2
+    if gated:
+        assert re.findall(r"^\d +(\w+)", gates.stdout, re.M) == [*gated] * 2
     else:
         assert (gates.returncode, gates.stdout) == (1, "")
         assert gates.stderr.startswith(f"charrnn: {cell}.pt: its cell is {cell}, which has no gates")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_text, random_model, run_charrnn, train_briefly
+from reference_cells import REFERENCE
 
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cell_types import CELLS
@@ -325,9 +326,9 @@ def test_a_page_has_of_every_cell_whether_it_has_gates_and_which_way_round_its_u
     changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
     torch.save({**contents, **changed}, tmp_path / "words.pt")
     data = data_of(write_report(tmp_path, "--text", make_text(400)))
-    assert data["has_gates"] == ("gates" in data) == (cell in ("lstm", "gru"))
+    assert data["has_gates"] == ("gates" in data) == bool(REFERENCE[cell].gates)
     if data["has_gates"]:
-        assert data["gates"]["note"] == (UPDATE_KEEPS if cell == "gru" else "")
+        assert data["gates"]["note"] == (UPDATE_KEEPS if "update" in REFERENCE[cell].gates else "")
 
 
 @needs_browser
