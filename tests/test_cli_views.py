@@ -472,7 +472,7 @@ def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
     result = json.loads(shown.stdout)
     gated, states = REFERENCE[cell].gates, ["h", "c"][: CELLS[cell].states]
     assert result["neurons"]["units"] == 24 * (len(states) + len(gated))
-    assert [flow["part"] for flow in result["gradients"]["flow"]] == states[-1:] * 2
+    assert [flow["part"] for flow in result["gradients"]["flow"]] == [*states[:1] * 2, *states[1:] * 2]
     assert result["cells"][0]["unit"] == ("1:3" if "c" in states else "1:3:h")
     gates = run_in(trained, "inspect", f"{cell}.pt", "--gates")
     if gated:
