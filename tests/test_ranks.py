@@ -442,8 +442,8 @@ def test_ranks_that_cannot_meet_say_so_in_one_line(folder, ranks, change, reason
     trainings = [Training(folder, *FLAGS, prepare=prepare) for prepare in places]
     assert {training.wait() for training in trainings} == {1}
     (line,) = "".join(training.stderr for training in trainings).splitlines()
-    told = rf"charrnn: (process 1 of 2: )?the processes do not meet at 127.0.0.1:{store.port} \(.*{reason}.*\); "
-    assert re.match(told, line)
+    told = rf"the processes do not meet at 127.0.0.1:{store.port} \(.*{reason}.*\); "
+    assert re.match(rf"charrnn: (process 2 of 2 \(rank 1\): )?{told}", line)
 
 
 def take_changed_place(rank, world, port, change):
@@ -630,6 +630,13 @@ def test_what_all_ranks_meet_is_told_by_one_of_them(monkeypatch, capsys, error):
         assert not capsys.readouterr().err, "whoever may speak leaves it to the command line"
 
 
+def test_who_speaks_for_the_first_process_says_which_one_it_is_by_both_ways_to_count(monkeypatch, capsys):
+    monkeypatch.setattr("charrnn.training.group.Group", lambda place: OnGpus(1, 2))
+    with pytest.raises(typer.Exit), joined(Place(1, 2), TrainingSignals()):
+        raise RuntimeError("[gloo/pair.cc:1] Connection closed by peer")
+    assert capsys.readouterr().err == f"charrnn: process 2 of 2 (rank 1): {LOST}"
+
+
 class OnGpu:
     """A model as far as its random numbers go."""
 
@@ -801,7 +808,7 @@ def test_a_rank_that_is_left_alone_knows_that_what_the_other_saved_has_failed(fo
     first.wait_for("training goes on, and tries again")
     first.kill(signal.SIGKILL)
     assert second.wait() == 1
-    lost = "charrnn: process 1 of 2: another process of this training is gone; nothing was saved before\n"
+    lost = "charrnn: process 2 of 2 (rank 1): another process of this training is gone; nothing was saved before\n"
     assert second.stderr == lost
 
 

@@ -74,7 +74,7 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
 def _tell_once(error: CharRNNError, group: Ranks, as_json: bool) -> None:
     """Tell an error, where nobody has told one yet: at once, since torchrun ends what outlives another process."""
     if group.may_speak():
-        where = "" if group.is_first else f"process {group.rank} of {group.world_size}: "
+        where = "" if group.is_first else f"process {group.rank + 1} of {group.world_size} (rank {group.rank}): "
         write_error(f"{where}{error}", as_json=as_json)
 
 
