@@ -808,8 +808,30 @@ def test_a_rank_that_is_left_alone_knows_that_what_the_other_saved_has_failed(fo
     first.wait_for("training goes on, and tries again")
     first.kill(signal.SIGKILL)
     assert second.wait() == 1
-    lost = "charrnn: process 2 of 2 (rank 1): another process of this training is gone; nothing was saved before\n"
+    lost = "charrnn: process 2 of 2 (rank 1): another process of this training is gone; this process knows of no save\n"
     assert second.stderr == lost
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_left_alone_does_not_say_of_which_step_the_file_is(folder):
+    """The first may have saved since, and have told nobody."""
+    first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=die_after_a_second_save)
+    assert [first.wait(), second.wait()] == [-signal.SIGKILL, 1]
+    told = r"another process of this training is gone; verse.pt holds step (\d+) or a later one; go on with --resume"
+    (step,) = re.fullmatch(rf"charrnn: process 2 of 2 \(rank 1\): {told}\n", second.stderr).groups()
+    assert int(step) < checkpoint.load(str(folder / "verse.pt")).training["step"]
+
+
+def die_after_a_second_save(rank):
+    write, written = checkpoint.write, []
+
+    def write_and_die(path, contents):
+        write(path, contents)
+        written.append(path)
+        if len(written) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.write = write_and_die
 
 
 def fail_to_save(rank):

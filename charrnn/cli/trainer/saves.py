@@ -105,10 +105,12 @@ class Saves:
         return self._saver.failure
 
     def what_is_kept(self) -> str:
-        """Say what the file holds."""
-        if self._saver.saved_step is None:
-            return "nothing was saved before"
-        return f"{self._path} is as it was after step {self._saver.saved_step:,}; go on with --resume"
+        """Say what the file holds; only the first process knows of the last save, others of one that they heard of."""
+        step, is_writer = self._saver.saved_step, self._ranks.is_first
+        if step is None:
+            return "nothing was saved before" if is_writer else "this process knows of no save"
+        held = f"is as it was after step {step:,}" if is_writer else f"holds step {step:,} or a later one"
+        return f"{self._path} {held}; go on with --resume"
 
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
