@@ -53,7 +53,7 @@ from charrnn.training.meeting import begin_life
 from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
-from charrnn.training.torchrun import Place, read_place, speaks_for_host
+from charrnn.training.torchrun import Place, read_place, speaks_for_host, told_of_no_rank
 
 TEXT = make_text(3000)
 ENCODER = CharEncoder(TEXT)
@@ -167,6 +167,32 @@ def test_a_process_without_a_launcher_stands_alone():
         rank=1, world_size=2, local_rank=1, local_world_size=2, restarts=3, is_launched=True, host="127.0.0.1", port=5,
         has_store=True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_told"),
+    [
+        ({"WORLD_SIZE": "2"}, True),
+        ({"WORLD_SIZE": "2", "RANK": ""}, True),
+        ({"WORLD_SIZE": "1"}, False),
+        ({"WORLD_SIZE": ""}, False),
+        ({"WORLD_SIZE": "all"}, False),
+        ({"RANK": "0"}, False),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, False),  # which is one of two, or told what it lacks for that
+        ({}, False),
+    ],
+)
+def test_who_is_not_told_which_of_several_it_is_hears_that_it_trains_alone(environment, is_told):
+    assert ("RANK is not set: this process trains alone" in told_of_no_rank(environment)) == is_told
+
+
+@pytest.mark.parametrize(("flags", "begins"), [([], "charrnn: "), (["-q"], "charrnn: "), (["--json"], '{"warning": "')])
+def test_who_trains_alone_where_several_seem_to_is_warned_before_all_else(charrnn, flags, begins):
+    result = charrnn("train", "verse.txt", *flags, env={"WORLD_SIZE": "2"})
+    first, *others = result.stderr.splitlines()
+    told = "WORLD_SIZE=2 in the environment, and RANK is not set: this process trains alone; "
+    assert first.startswith(begins + told)
+    assert (result.code, len(others)) == (2, 1), "there is no such text"
 
 
 def test_a_variable_that_is_empty_says_nothing():

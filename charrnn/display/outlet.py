@@ -110,6 +110,11 @@ def error_line(message: str) -> str:
     return f"charrnn: {quoted(message)}"
 
 
+def write_warning(message: str, *, as_json: bool = False) -> None:
+    """Write on stderr, in one line, what may be wrong, though the work goes on; for programs as an object."""
+    write_line(sys.stderr, to_json({"warning": message}) if as_json else error_line(message))
+
+
 def write_error(message: str, *, as_json: bool = False) -> None:
     """Write on stderr, in one line, what is wrong; for programs as an object."""
     write_line(sys.stderr, to_json({"error": message}) if as_json else error_line(message))

@@ -91,6 +91,21 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
     )
 
 
+def told_of_no_rank(environment: Mapping[str, str] = os.environ) -> str:
+    """What to say where others seem to train too, and this process is not told which of them it is; else nothing.
+
+    It is no error: there are environments in which WORLD_SIZE stands for every process.
+    """
+    world_size = environment.get("WORLD_SIZE", "")
+    with contextlib.suppress(ValueError):
+        if not environment.get("RANK") and int(world_size or 1) > 1:
+            return (
+                f"WORLD_SIZE={world_size} in the environment, and RANK is not set: this process trains alone; start "
+                "several with torchrun, or unset WORLD_SIZE"
+            )
+    return ""
+
+
 def speaks_for_host(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether it falls to this process to tell what is wrong with the flags that all of its host were given."""
     try:

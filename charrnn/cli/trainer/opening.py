@@ -18,11 +18,11 @@ from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.waiting import waiting
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import Outlet, error_line
+from charrnn.display.outlet import Outlet, error_line, write_warning
 from charrnn.text.cache import check_sound
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.ranks import Ranks
-from charrnn.training.torchrun import Place, read_place
+from charrnn.training.torchrun import Place, read_place, told_of_no_rank
 
 
 def run_training(request: Request) -> None:
@@ -33,6 +33,8 @@ def run_training(request: Request) -> None:
         typer.Exit: stopped by a signal, after saving.
     """
     place = read_place()
+    if told := told_of_no_rank():
+        write_warning(told, as_json=request.as_json)
 
     def tell() -> None:
         if place.rank == 0:
