@@ -792,6 +792,11 @@ def test_an_alphabet_that_flags_choose_stays_the_one_that_it_was(folder):
     refused = train(folder, "--resume", "--out", "few.pt", "--max-vocab", 3)
     assert refused.process.exitcode == 2
     assert refused.stderr.startswith("charrnn: --min-count and --max-vocab would give 3 characters an id, and the ")
+    told = ", with the alphabet as it was, whatever --max-vocab would choose"
+    for text in (make_text(3000), make_text(1500)):  # the same, and another
+        (folder / "verse.txt").write_text(text, encoding="utf-8")
+        forced = train(folder, "--force-resume", "--out", "few.pt", "--max-vocab", 3, "--max-steps", 24)
+        assert (forced.process.exitcode, told in forced.stderr) == (0, True), forced.stderr
 
 
 @pytest.mark.slow

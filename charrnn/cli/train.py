@@ -10,6 +10,7 @@ import typer
 from charrnn.cli.common.cores import prepare_training
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import require_working_directory
+from charrnn.cli.trainer.at_resume import AT_RESUME
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import CHOICES, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
@@ -245,7 +246,7 @@ def train(
     The checkpoint's path goes to stdout when it is done, and nothing else does. What is not given is chosen from the
     text's size and the time; a flag always wins.
     """
-    flags = {name: value for name, value in context.params.items() if name not in _NOT_OPTIONS}
+    flags = {name: value for name, value in context.params.items() if name in AT_RESUME}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
         require_working_directory()
@@ -288,10 +289,3 @@ def _one_of_several_tells() -> Iterator[None]:
         if not speaks_for_host():
             raise typer.Exit(error.exit_code) from None
         raise
-
-
-_NOT_OPTIONS = {
-    "texts", "val_text", "include", "exclude", "separator", "cache", "no_cache",
-    "out", "log", "resume", "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json",
-}  # fmt: skip
-"""Parameters that are none of `Request.options`: what is read and written, how it is found, and what is said."""

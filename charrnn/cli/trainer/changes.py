@@ -6,20 +6,15 @@ It follows from the checkpoint alone, and is told before a text is read: that ma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
-from charrnn.cli.trainer.request import MAY_CHANGE, Request
+from charrnn.cli.trainer.at_resume import FIXED, KEPT, MODEL_SHAPE
+from charrnn.cli.trainer.request import Request
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.limits import flag_name
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.options import TextOptions
-
-MODEL_SHAPE = ("cell", "members", "hidden_size", "num_layers", "embedding_dim", "residual", "layer_norm", "recall")
-"""Options that weights are made for."""
-
-SHAPE = {*MODEL_SHAPE, *(field.name for field in fields(TextOptions))}
-"""Options that no force can change: the weights are made for them, or the characters are."""
 
 
 def trained_with(stored: Checkpoint) -> dict[str, Any]:
@@ -30,11 +25,7 @@ def trained_with(stored: Checkpoint) -> dict[str, Any]:
 def changes_of(stored: Checkpoint, explicit: Mapping[str, Any]) -> dict[str, Any]:
     """What the command line asks for and a checkpoint was not trained with, its end and the like apart."""
     before = trained_with(stored)
-    return {
-        name: value
-        for name, value in explicit.items()
-        if name not in MAY_CHANGE and name in before and not _is_same(name, value, before[name])
-    }
+    return {name: value for name, value in explicit.items() if name in KEPT and not _is_same(name, value, before[name])}
 
 
 def check_resume(stored: Checkpoint, request: Request) -> None:
@@ -59,7 +50,7 @@ def check_resume(stored: Checkpoint, request: Request) -> None:
     elif changes:
         before = trained_with(stored)
         told = [_contrast(name, value, before[name], request) for name, value in changes.items()]
-        forced = "" if SHAPE & set(changes) else ", or see --force-resume"
+        forced = "" if changes.keys() & FIXED else ", or see --force-resume"
         raise ConfigError(f"{', '.join(told)}; leave it out to go on, or begin another run with --out{forced}")
 
 
@@ -103,7 +94,7 @@ def _contrast(name: str, value: Any, before: Any, request: Request) -> str:
 
 
 def _check_forced(changes: Mapping[str, Any], path: str) -> None:
-    names = [flag_name(name) for name in changes if name in SHAPE]
+    names = [flag_name(name) for name in changes if name in FIXED]
     if names:
         raise ConfigError(
             f"{', '.join(names)}: cannot be changed, since the weights in {path} depend on it; leave it out, "

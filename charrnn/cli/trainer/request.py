@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.common.backslashes import escaped, unescape
+from charrnn.cli.trainer.at_resume import MAY_CHANGE, UNKEPT
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name
@@ -22,15 +23,6 @@ from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.read_options import ReadOptions
-
-ENDS = ("epochs", "max_steps", "time_limit")
-"""Options that say when a training ends."""
-
-MAY_CHANGE = (*ENDS, "patience", "rewind", "evaluate_every", "device", "deterministic", "threads")
-"""Options that a resumed run may give anew."""
-
-UNKEPT = ("save_every", "sample_every", "report_every")
-"""Options that no checkpoint keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)

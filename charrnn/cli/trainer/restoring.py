@@ -21,6 +21,9 @@ from charrnn.training.run import TrainingRun
 PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
 """Options without which a place in the text means nothing."""
 
+RATES = {"learning_rate", "optimizer"}
+"""Options without which the halvings of a rate mean nothing."""
+
 
 def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[str], path: str) -> None:
     """Take up the stored training state and its losses, as far as they mean something.
@@ -52,7 +55,7 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
     if "val_fraction" in changed:
         pace = vars(Pace(step=state["step"]))
         state = {**state, "cold_loss": None, "pace": pace, "beginning": state["weights"]}
-    if changed & {"learning_rate", "optimizer"}:  # the rate is as it is told, and what went wrong over
+    if changed & RATES:  # the rate is as it is told, and what went wrong over
         state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
         state["pace"] = {**state["pace"], "stale": 0, "lowest": math.inf}
     if "optimizer" in changed:

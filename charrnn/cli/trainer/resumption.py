@@ -9,11 +9,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from charrnn.cli.common.cores import allotted_cores
+from charrnn.cli.trainer.at_resume import ENDS, MAY_CHANGE, AtResume, options_of
 from charrnn.cli.trainer.changes import changes_of, check_resume, trained_with
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.reading import check_same, is_same_text
-from charrnn.cli.trainer.request import ENDS, MAY_CHANGE, Request
+from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.restoring import restore
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import begin_with_weights, overlaps
@@ -49,7 +50,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     before, changes = trained_with(stored), changes_of(stored, request.explicit)
     model, config = _change(stored, changes, request, corpus)
     if not is_same_text(stored.corpus, corpus):
-        return begin_with_weights(request, corpus, neighbours, ranks)
+        launch = begin_with_weights(request, corpus, neighbours, ranks)
+        return replace(launch, reason=launch.reason + _told_of_alphabet(request))
     config = _take_what_may_change(config, request.explicit)
     wanted = request.explicit.get("device", "cpu" if before["device"] == "cpu" else "auto")  # a GPU if there is one
     device, told = choose_device(wanted, ranks)
@@ -73,6 +75,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     forced += ["so that some of what is held out was learned from before"] * overlaps(stored.train_config, config)
     if forced:
         reason += f", forced: {', '.join(forced)}"
+    reason += _told_of_alphabet(request)
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
     return complete_launch(run, corpus, pieces, reason, keeper, _origin(request, stored, ranks))
 
@@ -138,6 +141,12 @@ def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
     if config.precision == "auto":
         return f", without {before['precision']}, which this machine lacks: not bit for bit as it was to go on"
     return ""
+
+
+def _told_of_alphabet(request: Request) -> str:
+    """Say that flags which choose an alphabet do nothing by force, since the weights are made for the one there is."""
+    given = [flag_name(name) for name in options_of(AtResume.ALPHABET) if name in request.explicit and request.force]
+    return f", with the alphabet as it was, whatever {' and '.join(given)} would choose" if given else ""
 
 
 def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:

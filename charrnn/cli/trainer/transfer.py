@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from charrnn.cli.trainer.changes import MODEL_SHAPE, check_beginning
+from charrnn.cli.trainer.at_resume import MODEL_SHAPE
+from charrnn.cli.trainer.changes import check_beginning
 from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request

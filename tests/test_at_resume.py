@@ -1,0 +1,78 @@
+"""What every flag of `charrnn train` means at a resume: that each has a meaning, and that it is the one told."""
+
+import inspect
+import re
+from dataclasses import fields, replace
+from types import SimpleNamespace
+
+import pytest
+from test_config import MODEL, TRAINING
+from test_readme import README
+
+from charrnn.cli.train import train
+from charrnn.cli.trainer.at_resume import AT_RESUME, MAY_CHANGE, MODEL_SHAPE, UNKEPT, AtResume, options_of
+from charrnn.cli.trainer.changes import changes_of, trained_with
+from charrnn.cli.trainer.restoring import PLACES, RATES
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.limits import flag_name
+from charrnn.shapes import parameter_shapes
+from charrnn.text.options import PLAIN
+
+NO_OPTIONS = {
+    "context", "texts", "val_text", "include", "exclude", "separator", "cache", "no_cache", "out", "log", "resume",
+    "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json",
+}  # fmt: skip
+"""Parameters of `train` that say what is read and written, how it is found, and what is told."""
+
+MODEL_FIELDS, TRAINING_FIELDS = ({field.name for field in fields(config)} for config in (ModelConfig, TrainConfig))
+STORED = SimpleNamespace(text=PLAIN, model=MODEL, train_config=TRAINING)
+OTHER = {"dropout": 0.5, "input_dropout": 0.5, "recall_dropout": 0.5}
+"""Another value of each field of a model that may be changed by force."""
+
+
+def test_every_flag_means_something_at_a_resume_or_is_no_option():
+    parameters = set(inspect.signature(train).parameters)
+    assert parameters == {*AT_RESUME, *NO_OPTIONS}
+    assert not AT_RESUME.keys() & NO_OPTIONS
+
+
+def test_what_a_checkpoint_keeps_of_the_flags_is_what_it_is_to_have_again():
+    kept = trained_with(STORED).keys() & AT_RESUME.keys()
+    assert kept == AT_RESUME.keys() - {*UNKEPT, *options_of(AtResume.ALPHABET)}
+
+
+def test_what_may_change_says_how_a_model_is_trained_and_not_what_it_is():
+    assert set(MAY_CHANGE) <= TRAINING_FIELDS
+
+
+def test_what_may_be_forced_changes_no_weights_shape():
+    forced = MODEL_FIELDS.intersection(options_of(AtResume.FORCED))
+    assert forced == OTHER.keys()
+    assert {"vocab_size", *MODEL_SHAPE, *forced} == MODEL_FIELDS
+    for name, value in OTHER.items():
+        assert getattr(MODEL, name) != value
+        assert parameter_shapes(replace(MODEL, **{name: value})) == parameter_shapes(MODEL), name
+
+
+def test_what_a_forced_change_makes_meaningless_hangs_on_what_may_be_forced():
+    assert set(options_of(AtResume.FORCED)) >= PLACES | RATES
+
+
+@pytest.mark.parametrize("name", AT_RESUME)
+def test_another_value_is_a_change_where_that_is_refused_or_forced(name):
+    is_kept = AT_RESUME[name] in (AtResume.FORCED, AtResume.SHAPE, AtResume.TEXT)
+    value = "latin-1" if name == "encoding" else "another"
+    assert changes_of(STORED, {name: value}) == ({name: value} if is_kept else {})
+
+
+def test_the_readme_lists_what_may_change_and_what_holds_for_one_command():
+    told = " ".join(README.split())
+    (may_change,) = re.findall(r"\*\*What may change at `--resume`\*\*: (.*?), and all that is only shown", told)
+    assert re.findall(r"--[a-z-]+", may_change) == listed(may_change, MAY_CHANGE)
+    (unkept,) = re.findall(r"if it is to go on\. ([^.]*) hold for one command\.", told)
+    assert re.findall(r"--[a-z-]+", unkept) == [*listed(unkept, UNKEPT), "--json", "--quiet"]
+
+
+def listed(text, names):
+    """The flags of some options, in the order in which a text has them."""
+    return sorted(map(flag_name, names), key=lambda flag: text.find(f"`{flag}`"))
