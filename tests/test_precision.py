@@ -200,7 +200,7 @@ def test_bfloat16_is_for_gpus_that_compute_in_it(monkeypatch, has_bfloat16):
     before = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, precision="bfloat16", device="cuda")
     goes_on = resumption._settle_precision(before, "cuda", {})
     assert goes_on.precision == ("bfloat16" if has_bfloat16 else "auto")
-    told = resumption._moved(goes_on, {"device": "cuda", "precision": "bfloat16"})
+    told = resumption._moved(goes_on, before)
     assert told.startswith(", without bfloat16, which this machine lacks") != has_bfloat16
     assert resumption._settle_precision(before, "cuda", {"precision": "bfloat16"}) == before, "as it was told to"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.at_resume import ENDS, MAY_CHANGE, AtResume, options_of
-from charrnn.cli.trainer.changes import changes_of, check_resume, trained_with
+from charrnn.cli.trainer.changes import changes_of, check_resume
 from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.reading import check_same, is_same_text
@@ -47,37 +47,56 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if not request.force:
         check_same(stored, corpus, request)
     check_resume(stored, request)  # again: what is held out by name is another share
-    before, changes = trained_with(stored), changes_of(stored, request.explicit)
+    changes = changes_of(stored, request.explicit)
     model, config = _change(stored, changes, request, corpus)
     if not is_same_text(stored.corpus, corpus):
         launch = begin_with_weights(request, corpus, neighbours, ranks)
         return replace(launch, reason=launch.reason + _told_of_alphabet(request))
-    config = _take_what_may_change(config, request.explicit)
-    wanted = request.explicit.get("device", "cpu" if before["device"] == "cpu" else "auto")  # a GPU if there is one
-    device, told = choose_device(wanted, ranks)
-    config = replace(config, device=device)
-    config = _settle_precision(config, before["device"], request.explicit)
-    config = _settle_threads(config, stored, request.explicit, ranks)
-    is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
+    config, told_of_device = _settle(_take_what_may_change(config, request.explicit), stored, request.explicit, ranks)
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     pieces = corpus.split(config.val_fraction, spread=config.val_spread)
     run = begin(model, config, request, corpus, pieces, ranks)
     restore(run, stored, corpus, set(changes), path)
-    if any(getattr(run.config, name) != before[name] for name in ENDS):  # the same end again changes nothing
-        run.pace.stale, run.pace.lowest = 0, math.inf
-        run.config = replace(run.config, evaluations=_evaluations(run, before["time_limit"]))
-    reason = f"going on after step {run.step:,}, epoch {run.epoch:.2f}" + _moved(config, before) + told
-    if (world := _world_before(stored)) != ranks.world_size:
-        reason += f", processes: {ranks.world_size}, before {world}, with new random numbers for dropout"
-    elif config.threads < before["threads"] and "threads" not in request.explicit:
-        reason += f", threads: {config.threads}, before {before['threads']}, for want of cores: not bit for bit"
-    forced = [f"{flag_name(name)} {changes[name]}" for name in changes]
-    forced += ["so that some of what is held out was learned from before"] * overlaps(stored.train_config, config)
-    if forced:
-        reason += f", forced: {', '.join(forced)}"
-    reason += _told_of_alphabet(request)
+    _move_end(run, stored.train_config)
+    is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
+    reason = _reason(run, stored, request, changes, told_of_device)
     return complete_launch(run, corpus, pieces, reason, keeper, _origin(request, stored, ranks))
+
+
+def _settle(
+    config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any], ranks: Ranks
+) -> tuple[TrainConfig, str]:
+    """Fit device, precision and threads to this machine; tell of GPUs that are left idle, if any are."""
+    before = stored.train_config.device
+    wanted = explicit.get("device", "cpu" if before == "cpu" else "auto")  # a GPU if there is one
+    device, told = choose_device(wanted, ranks)
+    config = _settle_precision(replace(config, device=device), before, explicit)
+    return _settle_threads(config, stored, explicit, ranks), told
+
+
+def _move_end(run: TrainingRun, before: TrainConfig) -> None:
+    """Plan the evaluations anew for an end that has moved; the same one again changes nothing."""
+    if any(getattr(run.config, name) != getattr(before, name) for name in ENDS):
+        run.pace.stale, run.pace.lowest = 0, math.inf
+        run.config = replace(run.config, evaluations=_evaluations(run, before.time_limit))
+
+
+def _reason(
+    run: TrainingRun, stored: Checkpoint, request: Request, changes: Mapping[str, Any], told_of_device: str
+) -> str:
+    """Say from where a run goes on, and what is not as it was."""
+    before, now = stored.train_config, run.config
+    told = [f"going on after step {run.step:,}, epoch {run.epoch:.2f}{_moved(now, before)}{told_of_device}"]
+    if (world := _world_before(stored)) != run.ranks.world_size:
+        told.append(f"processes: {run.ranks.world_size}, before {world}, with new random numbers for dropout")
+    elif now.threads < before.threads and "threads" not in request.explicit:
+        told.append(f"threads: {now.threads}, before {before.threads}, for want of cores: not bit for bit")
+    forced = [f"{flag_name(name)} {value}" for name, value in changes.items()]
+    forced += ["so that some of what is held out was learned from before"] * overlaps(before, now)
+    if forced:
+        told.append(f"forced: {', '.join(forced)}")
+    return ", ".join(told) + _told_of_alphabet(request)
 
 
 def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
@@ -134,12 +153,12 @@ def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[s
     return replace(config, threads=min(threads, MOST_THREADS * (os.cpu_count() or 1)))
 
 
-def _moved(config: TrainConfig, before: Mapping[str, Any]) -> str:
+def _moved(config: TrainConfig, before: TrainConfig) -> str:
     """Say that a run goes on where it cannot go on bit for bit; nothing where it can."""
-    if config.device != before["device"]:
-        return f", on {config.device}, before {before['device']}: not bit for bit as it would have gone on there"
+    if config.device != before.device:
+        return f", on {config.device}, before {before.device}: not bit for bit as it would have gone on there"
     if config.precision == "auto":
-        return f", without {before['precision']}, which this machine lacks: not bit for bit as it was to go on"
+        return f", without {before.precision}, which this machine lacks: not bit for bit as it was to go on"
     return ""
 
 
