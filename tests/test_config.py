@@ -5,7 +5,7 @@ import pytest
 
 from charrnn.budget import SETUP_SECONDS, TYPICAL_FLOPS
 from charrnn.cli.trainer.durations import parse_duration
-from charrnn.config import RANGES, ModelConfig, TrainConfig, check_options, config_from_dict
+from charrnn.config import CHOICES, RANGES, ModelConfig, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
 from charrnn.limits import Range
 from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
@@ -21,6 +21,7 @@ from charrnn.regimen import (
 )
 from charrnn.shapes import training_cost
 from charrnn.suggest import suggest
+from charrnn.text.options import TextOptions
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
@@ -87,6 +88,12 @@ def test_every_numeric_option_has_a_range():
     for config_type in (ModelConfig, TrainConfig):
         numbers = {f.name for f in dataclasses.fields(config_type) if "int" in str(f.type) or "float" in str(f.type)}
         assert numbers <= set(RANGES)
+
+
+def test_every_option_in_words_has_choices_but_the_encoding_which_python_knows():
+    options = [field for config in (ModelConfig, TrainConfig, TextOptions) for field in dataclasses.fields(config)]
+    names = {field.name for field in options if "str" in field.type}
+    assert names == {*CHOICES, "encoding"}
 
 
 def test_ranges_hold_their_ends_as_they_say():

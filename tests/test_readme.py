@@ -19,10 +19,11 @@ from charrnn.cli.inspector.flags import MAX_JUDGED
 from charrnn.cli.inspector.own_text import LARGEST_SOUGHT
 from charrnn.cli.inspector.text_views import NEARLY_ALWAYS
 from charrnn.cli.sample import FEWEST_TEXTS, sample
+from charrnn.cli.sample import WORDS as SAMPLE_WORDS
 from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED
 from charrnn.cli.train import train
 from charrnn.cli.trainer.saving import SAVE_EVERY
-from charrnn.config import FARTHEST, ModelConfig
+from charrnn.config import CHOICES, FARTHEST, ModelConfig
 from charrnn.display.plain import report_fields
 from charrnn.generation.course import MOST_IN_VAIN
 from charrnn.limits import flag_name
@@ -54,6 +55,9 @@ COMMANDS = [
 
 SETUP = [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)]
 FUNCTIONS = {"train": train, "sample": sample, "inspect": inspection.inspect}
+WORDS = {"train": CHOICES, "sample": SAMPLE_WORDS, "inspect": inspection.WORDS}
+"""The words that a flag may be, by the name of its parameter, for each command."""
+
 OTHER_FLAGS = {
     "--install-completion", "--show-completion", "--version", "--help", "--index-url", "--standalone",
     "--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes",
@@ -244,6 +248,15 @@ def test_a_default_in_the_help_is_that_in_the_readme(command):
         for option in getattr(parameter.annotation, "__metadata__", ()):
             told = figures_in("".join(re.findall(r"\[default: (.*)\]", option.help)))
             assert not told or set(told) <= set(figures_in(rows[flag_name(name)])), name
+
+
+@pytest.mark.parametrize(("command", "name"), [(command, name) for command in WORDS for name in WORDS[command]])
+def test_the_words_that_a_flag_may_be_are_in_its_help_and_in_the_readme(command, name):
+    (row,) = re.findall(rf"^\| `{flag_name(name)}[`, ].*", section_of(command), re.M)
+    (option,) = inspect.signature(FUNCTIONS[command]).parameters[name].annotation.__metadata__
+    words = set(WORDS[command][name])
+    assert words <= set(re.findall(r"[\w-]+", option.help))
+    assert words <= set(re.findall(r"`([^`]+)`", row))
 
 
 IN_WORDS = {0.5: "half", 3: "three", (3, "th"): "third", 8: "eight", 9: "nine", 20: "twenty"}
