@@ -364,6 +364,22 @@ def test_a_checkpoint_is_known_by_its_first_bytes_whether_we_or_torch_wrote_it(p
         assert begins_as_checkpoint(ours_cut), "what is damaged is ours still"
 
 
+def test_what_the_oldest_file_lacks_means_what_it_meant_before_there_was_such_an_option():
+    """A default that changed would change how such a file goes on; a new field has to say here what it means."""
+    plain, read = torch.load(OLDEST, weights_only=True), read_checkpoint(str(OLDEST))
+    filled = {}
+    for given, config in (
+        (plain["model"], read.model),
+        (plain["text"], read.text),
+        (plain["training"]["config"], read.train_config),
+        (plain["origin"], read.origin),
+    ):
+        values = asdict(config)
+        filled |= {name: values.pop(name) for name in values.keys() - given.keys()}
+        assert values == given
+    assert filled == {"rewind": True, "init_run": None}
+
+
 @pytest.mark.parametrize("name", ["charrnn-main/README.md", "charrnn/data.pkl"])
 def test_an_archive_that_has_our_name_in_it_is_no_checkpoint(tmp_path, name):
     (tmp_path / "main.zip").write_bytes(zipped(name))
