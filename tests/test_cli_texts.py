@@ -16,7 +16,6 @@ from charrnn.cli.inspector.own_text import find_text
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text import corpus
 
-LEFT_OUT = "left out, no utf-8 text, damaged, unreadable, a link to nothing or made by a training"
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 4]
 
 
@@ -44,7 +43,7 @@ def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(ch
     for other in ("files.pt", "all.pt", "packed.pt"):
         assert_same_weights(tmp_path, "pipe.pt", other)
     assert "all: 3,507 characters in 2 files" in folder.stderr
-    assert f"1 file {LEFT_OUT}: all/picture.txt; give one alone to see what is wrong with it\n" in folder.stderr
+    assert "1 file left out, a picture (PNG), not text: all/picture.txt; --exclude leaves such files" in folder.stderr
     resumed = charrnn("train", "all/a.txt", "all/b.txt", "-o", "all.pt", "--resume", "--max-steps", 6, "-q")
     assert resumed.code == 0, resumed.stderr
 
@@ -59,7 +58,7 @@ def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_o
         assert ": 2,000 bytes, " in result.stderr
     for unit in ("character", "byte"):
         other = charrnn("train", ".", "--unit", unit, *SMALL, "--out", "other.pt", "--overwrite")
-        assert f"\n2 files {LEFT_OUT}: here.jsonl, here.pt\n" in other.stderr
+        assert "\n2 files left out, made by a training: here.jsonl, here.pt\n" in other.stderr
         assert f": 2,000 {unit}s, " in other.stderr
 
 
@@ -77,10 +76,7 @@ def test_what_a_training_says_into_the_folder_that_it_learns_from_is_no_part_of_
         said = (tmp_path / "nohup.out").read_text()
         assert ended.returncode == 0, said
         assert said.count(f": 2,000 {unit}s, ") == number
-        assert (
-            said.count("left out, no utf-8 text, damaged, unreadable, a link to nothing or made by a training: ")
-            == number
-        )
+        assert said.count(" left out, made by a training: ") == number
 
 
 def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_out(charrnn, tmp_path):
@@ -131,17 +127,34 @@ def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(cha
     assert "\n3,000 NUL characters kept; " in charrnn("train", "nothing.bin", *SMALL).stderr
 
 
-def test_up_to_three_files_that_are_left_out_are_named(charrnn, tmp_path):
+def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_what_to_do(charrnn, tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.bin").write_bytes(b"\0")
+    (tmp_path / "a.log").write_bytes(b"tin" * 4000 + b"\xe9t\xe9")
+    (tmp_path / "b.log").write_bytes(b"\xe9t\xe9")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"tin" * 4000)[:-20])
+    (tmp_path / "gone").symlink_to("nowhere")
     (tmp_path / "verse.txt").write_text(make_text(200))
-    flags = [".", *SMALL, "-o", "a.pt", "--overwrite"]
-    told = "give one alone to see what is wrong with it"
-    named = f"{LEFT_OUT}: 0.bin, 1.bin, 2.bin"
-    assert f"5 files {named}, ... (--json names all); {told}\n" in charrnn("train", *flags).stderr
-    assert f"3 files {named}; {told}\n" in charrnn("train", *flags, "--exclude", "[34].bin").stderr
-    begun = json.loads(charrnn("train", *flags, "--json").stderr.splitlines()[0])
-    assert begun["left_out"] == [f"{number}.bin" for number in range(5)]
+    flags = [".", *SMALL[:-1]]
+    nuls = "left out, with NUL characters, as UTF-16 has (--encoding utf-16-le or -be) and what is no text: "
+    read = "; name the file itself to read it all the same, or give --unit byte\n"
+    bad = ["a.log (not valid UTF-8 at byte 12,000 (0xe9))", "b.log (not valid UTF-8 at byte 0 (0xe9))"]
+    other = "if it is Windows-1252 or Latin-1, give --encoding windows-1252 (Czech, Polish, Hungarian: windows-1250; "
+    told = charrnn("train", *flags, 4, "-o", "a.pt").done.stderr
+    assert f"\n5 files {nuls}0.bin, 1.bin, 2.bin, ... (--json names all){read}" in told
+    assert f"\n2 files left out: {', '.join(bad)}; {other}" in told
+    assert "or pass over such bytes with --errors replace\n" in told
+    assert "\n1 file left out, compressed, and damaged (" in told
+    assert "): cut.gz; get it again\n" in told
+    assert "\n1 file left out, linked to what is not there: gone; fetch or mount that\n" in told
+    again = charrnn("train", *flags, 6, "-o", "a.pt", "--resume", "--exclude", "[34].bin").done.stderr
+    assert f"\n3 files {nuls}0.bin, 1.bin, 2.bin\n" in again, "nothing may be done about them now"
+    assert f"\n2 files left out: {', '.join(bad)}\n" in again
+    begun = json.loads(charrnn("train", *flags, 4, "--json", "-o", "b.pt").done.stderr.splitlines()[0])
+    names = [*(f"{number}.bin" for number in range(5)), "a.log", "a.pt", "b.log", "cut.gz", "gone"]
+    assert sorted(begun["left_out"]) == sorted(begun["left_out_causes"]) == names
+    assert begun["left_out_causes"]["b.log"] == "not valid UTF-8 at byte 0 (0xe9)"
+    assert begun["left_out_causes"]["a.pt"] == "made by a training"
 
 
 def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_of_what_trainings_made(
@@ -152,8 +165,9 @@ def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_
     for _ in range(2):
         assert charrnn(*flags).done.stderr == ""
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
-    told = "charrnn: 1 file left out, no utf-8 text, damaged, unreadable or a link to nothing: latin.txt"
-    told += "; give one alone to see what is wrong with it\n"
+    told = "charrnn: 1 file left out, not valid UTF-8 at byte 0 (0xe9): latin.txt; if it is Windows-1252 or Latin-1, "
+    told += "give --encoding windows-1252 (Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254), or pass "
+    told += "over such bytes with --errors replace\n"
     for again in (flags, [*flags[:-6], "-o", "b.pt", "-q"]):
         assert charrnn(*again).done.stderr == told
     spoken = charrnn(*flags, "--json").done.stderr

@@ -16,11 +16,22 @@ import pytest
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import keeping, sources
 from charrnn.text.corpus import read_corpus
-from charrnn.text.documents import is_text, read_in_each
+from charrnn.text.documents import read_in_each, why_no_text
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.left_out import BROKEN, GONE, LOCKED, NULS, Cause, LeftOut
 from charrnn.text.options import PLAIN, TextOptions
 from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import find_documents
+
+ODD = Cause("odd", "mend it")
+
+
+def odd(number):
+    return ODD if number % 2 else None
+
+
+def against(document):
+    return why_no_text(document, PLAIN)
 
 
 def make(folder, **files):
@@ -128,14 +139,14 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
 
 def test_files_in_folders_that_are_no_text_are_left_out_and_told(tmp_path):
     make(tmp_path, a=b"x", b=b"y")
-    found = find_documents([str(tmp_path)], is_text=lambda document: document.name.endswith("a"))
+    found = find_documents([str(tmp_path)], why_not=lambda document: None if document.name.endswith("a") else ODD)
     assert names(found) == [str(tmp_path / "a")]
-    assert found.skipped == [str(tmp_path / "b")]
+    assert found.skipped == [LeftOut(str(tmp_path / "b"), ODD)]
 
 
 def test_a_file_with_a_nul_character_is_no_text(tmp_path):
     make(tmp_path, a=b"text", b=b"te\0xt")
-    assert [is_text(document, PLAIN) for document in find_documents([str(tmp_path)]).documents] == [True, False]
+    assert [why_no_text(document, PLAIN) for document in find_documents([str(tmp_path)]).documents] == [None, NULS]
 
 
 def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links_that_lead_nowhere(tmp_path):
@@ -147,7 +158,8 @@ def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links
     (tmp_path / ".hidden").symlink_to("missing")
     found = find_documents([str(tmp_path)])
     assert names(found) == [str(tmp_path / "a")]
-    assert found.skipped == [str(tmp_path / name) for name in ("itself", "nowhere", "through")], "and told of"
+    told = [LeftOut(str(tmp_path / name), BROKEN) for name in ("itself", "nowhere", "through")]
+    assert found.skipped == told, "and told of"
 
 
 @pytest.mark.parametrize(
@@ -221,12 +233,17 @@ def test_an_archive_and_a_damaged_file_in_a_folder_are_no_texts(tmp_path):
     make(tmp_path, a=b"x", damaged=gzip.compress(b"text " * 999)[:-20])
     with tarfile.open(tmp_path / "all.tgz", "w:gz") as archive:
         archive.add(tmp_path / "a", "a")
-    found = find_documents([str(tmp_path)], is_text=lambda document: is_text(document, PLAIN))
+    found = find_documents([str(tmp_path)], why_not=against)
     assert names(found) == [str(tmp_path / "a")]
-    assert found.skipped == [str(tmp_path / "all.tgz"), str(tmp_path / "damaged")]
+    packed = Cause("a tar archive", "unpack it (tar -xf) and give the folder")
+    damaged = Cause(
+        "compressed, and damaged (Compressed file ended before the end-of-stream marker was reached)", "get it again"
+    )
+    damaged = LeftOut(str(tmp_path / "damaged"), damaged)
+    assert found.skipped == [LeftOut(str(tmp_path / "all.tgz"), packed), damaged]
     as_bytes = TextOptions(unit="byte")
-    assert find_documents([str(tmp_path)], is_text=lambda document: is_text(document, as_bytes)).skipped == [
-        str(tmp_path / "damaged")
+    assert find_documents([str(tmp_path)], why_not=lambda document: why_no_text(document, as_bytes)).skipped == [
+        damaged
     ]
 
 
@@ -234,8 +251,10 @@ def test_a_folder_is_read_without_what_no_library_unpacks(tmp_path, monkeypatch)
     for library in ("zstandard", "compression.zstd"):
         monkeypatch.setitem(sys.modules, library, None)
     make(tmp_path, a=b"x", packed=b"\x28\xb5\x2f\xfd")
-    found = find_documents([str(tmp_path)], is_text=lambda document: is_text(document, PLAIN))
-    assert (names(found), found.skipped) == ([str(tmp_path / "a")], [str(tmp_path / "packed")])
+    found = find_documents([str(tmp_path)], why_not=against)
+    assert names(found) == [str(tmp_path / "a")]
+    assert [left.name for left in found.skipped] == [str(tmp_path / "packed")]
+    assert found.skipped[0].cause.why.endswith("needs a library: pip install zstandard, or unpack it with zstd -d")
 
 
 def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, monkeypatch):
@@ -344,8 +363,13 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
             {"include": [".b/*"]},
             "--exclude; hidden files are never read from a folder: name the file itsel",
         ),
-        (["full"], {"is_text": lambda document: False}, "full: holds no plain text (1 file, full/a); save it as"),
-        (["two"], {"is_text": lambda document: False}, "two: holds no plain text (2 files, such as two/a); save them"),
+        (["full"], {"why_not": lambda document: ODD}, "full: holds no plain text (1 file, full/a: odd); mend it"),
+        (
+            ["two"],
+            {"why_not": lambda document: NULS},
+            "two: holds no plain text (2 files, such as two/a: with NUL char",
+        ),
+        (["two"], {"why_not": lambda document: GONE}, "two/a: gone before all was read); give a folder or a file of p"),
         (["a\0b"], {}, "cannot be read"),
         (["x" * 300], {}, "x: cannot be read (File name too long)"),
         (["loop"], {}, "loop: cannot be read (Too many levels of symbolic links)"),
@@ -374,14 +398,14 @@ def test_what_may_not_be_read_in_a_folder_is_left_out_and_told(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "all" / "h").symlink_to(tmp_path / "own.lock" / "y")
     lock(monkeypatch)
-    found = find_documents(["all"], is_text=lambda document: is_text(document, PLAIN))
+    found = find_documents(["all"], why_not=against)
     assert names(found) == ["all/a", "all/g"]
-    assert found.skipped == ["all/c.lock", "all/h", "all/b.lock", "all/e/f.lock"]
+    assert found.skipped == [LeftOut(f"all/{name}", LOCKED) for name in ("c.lock", "h", "b.lock", "e/f.lock")]
     with pytest.raises(CorpusError, match=r"all: nothing in it may be read, all/c\.lock for one; check the perm"):
-        find_documents(["all"], include=["*lock"], is_text=lambda document: is_text(document, PLAIN))
+        find_documents(["all"], include=["*lock"], why_not=against)
     for name in ("all/b.lock", "own.lock"):
         with pytest.raises(CorpusError, match=rf"^{name}: cannot be read \(Permission denied\); check its permissions"):
-            find_documents([name], is_text=lambda document: True).documents[0].is_packed()
+            find_documents([name]).documents[0].is_packed()
 
 
 def lock(monkeypatch):
@@ -433,10 +457,10 @@ def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_tol
         if document.name == "d/b":
             Path("d/a").unlink()
             Path("d/c").unlink()
-        return is_text(document, PLAIN)
+        return against(document)
 
-    found = find_documents(["d"], is_text=read_while_others_go)
-    assert (names(found), found.skipped) == (["d/b", "d/d"], ["d/c", "d/a"])
+    found = find_documents(["d"], why_not=read_while_others_go)
+    assert (names(found), found.skipped) == (["d/b", "d/d"], [LeftOut("d/c", GONE), LeftOut("d/a", GONE)])
 
 
 def test_a_text_that_is_missing_is_found_out_before_a_pipe_is_read(monkeypatch):
@@ -454,7 +478,7 @@ def test_a_folder_of_many_files_is_gone_through_once(tmp_path):
     for number in range(50):
         (tmp_path / f"{number:02}").write_text("x")
     asked = []
-    found = find_documents([str(tmp_path)], is_text=lambda document: asked.append(document.name) or len(asked) % 2 == 0)
+    found = find_documents([str(tmp_path)], why_not=lambda document: asked.append(document.name) or odd(len(asked)))
     assert len(asked) == len(set(asked)) == 50
     assert [document.name for document in found.documents] == asked[1::2]
-    assert found.skipped == asked[::2]
+    assert found.skipped == [LeftOut(name, ODD) for name in asked[::2]]

@@ -20,8 +20,9 @@ from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.paths import STDIN_NAME, has_no_name
 from charrnn.text.alphabet import counts_by_id, settle_alphabet
 from charrnn.text.cache import cache_key
-from charrnn.text.documents import is_text
+from charrnn.text.documents import why_no_text
 from charrnn.text.encoder import CharEncoder, Ids, code_points, line_feed_id
+from charrnn.text.left_out import MADE, Cause, LeftOut
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.text.read_options import ReadOptions
@@ -67,7 +68,7 @@ class Corpus:
     sha256: str
     options: TextOptions
     num_documents: int
-    skipped: Sequence[str]
+    skipped: Sequence[LeftOut]
     num_distinct: int
     val_name: str = ""
     num_held_out: int = 0
@@ -125,15 +126,18 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
         outputs=reading.outputs,
         kept_in=reading.cache.folder if reading.cache else None,
         may_repeat=reading.is_settled,
-        is_text=lambda document: is_text(document, reading.options, meter.advance) and not _is_made(document, reading),
+        why_not=lambda document: _why_not(document, reading, meter),
         advance=meter.advance,
     )
     with closing(found):
         return _read_found(found, _name(paths[0]), reading, meter)
 
 
-def _is_made(document: Document, reading: ReadOptions) -> bool:
-    return reading.is_made is not None and document.path is not None and reading.is_made(document.path)
+def _why_not(document: Document, reading: ReadOptions, meter: Meter) -> Cause | None:
+    """Why a file in a folder is no part of the text; None where it is."""
+    assert document.path is not None, "it lies in a folder"
+    is_made = reading.is_made is not None and reading.is_made(document.path)
+    return MADE if is_made else why_no_text(document, reading.options, meter.advance)
 
 
 def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> Corpus:

@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import IO, BinaryIO, cast
 
 from charrnn.errors import DecodingError, UnpackingError
 from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
 from charrnn.text.keeping import Pipe
+from charrnn.text.kinds import GIVE_TEXT
+from charrnn.text.left_out import NO_MEND, NULS, Cause, cause_in
 from charrnn.text.misread import CONTINUING, Doubt, no_doubt
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents, opened
@@ -126,8 +129,10 @@ def _hash(path: str, num_bytes: int) -> str:
     return seen.hexdigest()
 
 
-def is_text(document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None) -> bool:
-    """Whether a document is one in its encoding and holds no NUL character, as texts do not.
+def why_no_text(
+    document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None
+) -> Cause | None:
+    """Why a document is no text; None where it is one in its encoding and holds no NUL character.
 
     Where the unit is the byte, all are that can be unpacked.
 
@@ -141,9 +146,10 @@ def is_text(document: Document, options: TextOptions, advance: Callable[[int], N
     """
     try:
         texts = decode_document(_told(document.chunks(), advance), document.name, options)
-        return all("\0" not in text or options.unit == BYTE for text in texts)
-    except (DecodingError, UnpackingError):
-        return False
+        return NULS if any("\0" in text and options.unit != BYTE for text in texts) else None
+    except (DecodingError, UnpackingError) as error:
+        cause = cause_in(error, document.name)
+        return replace(cause, mend=NO_MEND) if cause.mend == GIVE_TEXT else cause
 
 
 def _told(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:

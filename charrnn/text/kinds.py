@@ -49,6 +49,9 @@ LOG_BEGINNING = b'{"run": "000000000000", "step": '
 
 _LOG_BEGINNING = re.compile(LOG_BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
 
+GIVE_TEXT = "give a text file"
+"""What to do about a file that is no text."""
+
 LONGEST_OBJECT = 100_000_000
 """Bytes of the JSON object that a file of safetensors begins with, at most, by its library."""
 
@@ -101,10 +104,10 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
     if head[_TAR_MARK] == _IN_TAR:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
     if holds_weights(head):
-        raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; give a text file")
+        raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; {GIVE_TEXT}")
     is_wide = options.codec.startswith(("utf-16", "utf-32"))  # there such bytes may be any character
     if not is_wide and (nothing := kind_without_text(head)):
-        raise DecodingError(f"{name}: is {nothing}, not text; give a text file")
+        raise DecodingError(f"{name}: is {nothing}, not text; {GIVE_TEXT}")
     kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
     if kind:
         encoding = options.encoding if is_settled else "UTF-8"

@@ -19,8 +19,9 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.paths import STDIN, name_of
 from charrnn.text.globs import Patterns
 from charrnn.text.keeping import keep
+from charrnn.text.left_out import GONE, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
-from charrnn.text.unreadable import Missed, nothing_found, read_errors_told
+from charrnn.text.unreadable import nothing_found, read_errors_told
 from charrnn.text.walking import files_below
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
@@ -90,14 +91,13 @@ class Found:
 
     Attributes:
         documents: in order.
-        skipped: what is left out of folders: files that are not text or have vanished, what may not be read, and links
-            that lead nowhere.
+        skipped: what is left out of folders, and why.
         held_out_from: place of the first document that is held out by name; None where none is.
         told_of_patterns: what is to be known of patterns that have fitted nothing; empty where all have.
     """
 
     documents: list[Document]
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[LeftOut] = field(default_factory=list)
     held_out_from: int | None = None
     told_of_patterns: str = ""
 
@@ -155,7 +155,7 @@ def find_documents(
     outputs: Sequence[Path] = (),
     kept_in: Path | None = None,
     may_repeat: bool = False,
-    is_text: Callable[[Document], bool] = lambda document: True,
+    why_not: Callable[[Document], Cause | None] = lambda document: None,
     advance: Callable[[int], None] = lambda more: None,
 ) -> Found:
     """Find all documents that the paths name.
@@ -170,7 +170,7 @@ def find_documents(
         outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
         kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
         may_repeat: whether two paths may lead to one file in any case, as in the text of a training that goes on.
-        is_text: whether a document in a folder is one that can be read.
+        why_not: why a document in a folder is left out; None where it is read.
         advance: told of bytes that are kept, since they can be read only once.
 
     Raises:
@@ -186,7 +186,7 @@ def find_documents(
     for place, path in enumerate(named):
         if place == len(paths):  # what follows is held out
             held_out_from, kept_out = len(found.documents), []
-        documents, skipped = _documents_at(path, kept_out, hold, patterns=patterns, outputs=outputs, is_text=is_text)
+        documents, skipped = _documents_at(path, kept_out, hold, patterns=patterns, outputs=outputs, why_not=why_not)
         if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(documents, known)
         found.documents.extend(documents)
@@ -201,9 +201,9 @@ def _documents_at(
     *,
     patterns: Patterns,
     outputs: Sequence[Path],
-    is_text: Callable[[Document], bool],
-) -> tuple[list[Document], list[str]]:
-    """The documents that one path leads to, and the names of what is left out; see `find_documents`."""
+    why_not: Callable[[Document], Cause | None],
+) -> tuple[list[Document], list[LeftOut]]:
+    """The documents that one path leads to, and what is left out; see `find_documents`."""
     if path != STDIN and _is_within(Path(path), kept_out):
         raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
     if path == STDIN or not os.path.isdir(path):
@@ -214,28 +214,28 @@ def _documents_at(
     files = [file for file in walked if not _is_within(file, kept_out)]
     if walked and not files:
         raise CorpusError(f"{path}: all its files are held out with --val-text; give another, or hold out fewer")
-    documents, others = _texts_among(files, is_text, missed)
+    documents = _texts_among(files, why_not, missed)
     if not documents:
-        raise CorpusError(f"{path}: {nothing_found(path, patterns, others, missed)}")
-    return documents, [*others, *missed.locked, *missed.broken]
+        raise CorpusError(f"{path}: {nothing_found(path, patterns, missed)}")
+    return documents, missed.files
 
 
-def _texts_among(
-    files: Sequence[Path], is_text: Callable[[Document], bool], missed: Missed
-) -> tuple[list[Document], list[str]]:
-    """The documents that are text, and the names of the files that are not; those that may not be read are `missed`.
+def _texts_among(files: Sequence[Path], why_not: Callable[[Document], Cause | None], missed: Missed) -> list[Document]:
+    """The documents that are read; the others are `missed`.
 
-    A file that is gone by now is none: to read many takes long.
+    A file that is gone by now is one of these: to read many takes long.
     """
-    texts, others = list[Document](), list[str]()
+    texts = list[Document]()
     for document in (Document(str(file), file) for file in files):
         with missed.noting(document.name):
-            if os.path.exists(document.name) and is_text(document):
-                texts.append(document)
+            if cause := why_not(document) if os.path.exists(document.name) else GONE:
+                missed.add(document.name, cause)
             else:
-                others.append(document.name)
+                texts.append(document)
     gone = {document.name for document in texts if not os.path.exists(document.name)}
-    return [document for document in texts if document.name not in gone], [*others, *sorted(gone)]
+    for name in sorted(gone):
+        missed.add(name, GONE)
+    return [document for document in texts if document.name not in gone]
 
 
 def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:

@@ -5,35 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError
 from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home
 from charrnn.text.globs import Patterns
+from charrnn.text.left_out import BROKEN, LOCKED, NO_MEND, Cause, LeftOut, Missed
 from charrnn.text.unpacking import DAMAGE
 
 _FETCH = "fetch or mount that, or give another text"
-
-
-@dataclass(frozen=True)
-class Missed:
-    """What in folders cannot be read, by its path.
-
-    Attributes:
-        locked: what may not be.
-        broken: links that lead nowhere.
-    """
-
-    locked: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def noting(self, name: str) -> Iterator[None]:
-        """Note what may not be read: a folder is read without it."""
-        try:
-            yield
-        except UnreadableError:
-            self.locked.append(name)
+_SAVE = "give a folder or a file of plain text"
 
 
 def require_file(path: str) -> None:
@@ -74,30 +54,36 @@ def read_errors_told(name: str) -> Iterator[None]:
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None
 
 
-def nothing_found(path: str, patterns: Patterns, others: Sequence[str], missed: Missed) -> str:
+def nothing_found(path: str, patterns: Patterns, missed: Missed) -> str:
     """What is wrong with a folder in which nothing is left to be read, and what to do.
 
     Args:
         path: of the folder.
         patterns: which of its files are read.
-        others: its files that are no text.
-        missed: what in it cannot be read.
+        missed: what of it is left out.
     """
-    if missed.locked and not others:
-        return f"nothing in it may be read, {missed.locked[0]} for one; check the permissions"
-    if missed.broken and not others:
-        return f"nothing of it that is to be read is there: {missed.broken[0]} is a link to what is not; {_FETCH}"
-    if others:
-        is_one = len(others) == 1
-        which = f"1 file, {others[0]}" if is_one else f"{len(others):,} files, such as {others[0]}"
-        mend = f"save {'it' if is_one else 'them'} as text, in UTF-8, or name the --encoding"
-        return f"holds no plain text ({which}); {mend}"
+    if others := [left for left in missed.files if left.cause not in (LOCKED, BROKEN)]:
+        return f"holds no plain text ({_such_as(others)}); {_mend(others[0].cause)}"
+    if locked := [left.name for left in missed.files if left.cause == LOCKED]:
+        return f"nothing in it may be read, {locked[0]} for one; check the permissions"
+    if missed.files:
+        return f"nothing of it that is to be read is there: {missed.files[0].name} is a link to what is not; {_FETCH}"
     if patterns.include or patterns.exclude:
         mend = patterns.told_of_hidden or "change them, which are matched with names and with paths below the folder"
         return f"a folder in which no file fits --include and --exclude; {mend}"
     if _has_others(path):
         return "has nothing but hidden files, links to folders and what this training writes; name a file itself"
     return "a folder without files; give another"
+
+
+def _such_as(files: Sequence[LeftOut]) -> str:
+    """How many files are left out, and of the first why."""
+    which = "1 file," if len(files) == 1 else f"{len(files):,} files, such as"
+    return f"{which} {files[0].name}: {files[0].cause.why}"
+
+
+def _mend(cause: Cause) -> str:
+    return _SAVE if cause.mend in ("", NO_MEND) else cause.mend
 
 
 def _ask_for_neighbour(path: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.text.globs import Patterns
-from charrnn.text.unreadable import Missed, read_errors_told
+from charrnn.text.left_out import BROKEN, Missed
+from charrnn.text.unreadable import read_errors_told
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _NOWHERE_ON_WINDOWS = {21, 123, 1921}
@@ -42,17 +43,18 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
             continue
         if is_folder:
             yield from _walk(path, root, patterns, missed)
-        elif patterns.take(inner) and _is_file(entry, missed):
+        elif patterns.take(inner) and _is_file(entry, str(path), missed):
             yield path
 
 
-def _is_file(entry: os.DirEntry[str], missed: Missed) -> bool:
+def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
     """Whether an entry of a folder is a file, or a link to one; `Path.is_file` tells no reason since Python 3.14."""
-    with missed.noting(entry.path), read_errors_told(entry.path):
+    with missed.noting(name), read_errors_told(name):
         try:
             return stat.S_ISREG(os.stat(entry.path).st_mode)
         except OSError as error:
             if error.errno not in _LEADS_NOWHERE and getattr(error, "winerror", None) not in _NOWHERE_ON_WINDOWS:
                 raise
-            missed.broken.extend([entry.path] * entry.is_symlink())  # else it is gone since
+            if entry.is_symlink():  # else it is gone since
+                missed.add(name, BROKEN)
     return False

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from charrnn.cli.trainer.checking import is_made_by_training
 from charrnn.cli.trainer.launch import Launch
 from charrnn.escape import quoted
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import Corpus
 from charrnn.text.decoding import SCRIPTS
 from charrnn.text.encoder import Ids
+from charrnn.text.left_out import MADE, LeftOut
 from charrnn.text.options import CHARACTER
 from charrnn.text.places import count_lines
 from charrnn.text.splitting import count_known
@@ -31,10 +30,7 @@ FEW_LINES = 100
 """Lines below which no style is learned, where each is a text of its own; of these `FEW` are a good beginning."""
 
 NAMED = 3
-"""Files left out that are named."""
-
-SEE = "; give one alone to see what is wrong with it"
-"""How to find out why a file was left out that is none of a training's."""
+"""Files that are named of those left out for one reason."""
 
 
 def describe_corpus(launch: Launch) -> list[str]:
@@ -46,10 +42,7 @@ def describe_corpus(launch: Launch) -> list[str]:
         _told_of_rare(corpus, is_fresh=not run.history),  # else its alphabet is of a text before, or has that in it
         _told_of_known_lines(launch),
     ]
-    if corpus.skipped:
-        why = f"no {corpus.options.encoding} text, damaged, unreadable, a link to nothing or made by a training"
-        is_made = all(is_made_by_training(Path(name)) for name in corpus.skipped)
-        lines.append(_left_out(corpus.skipped, why, mend="" if is_made else SEE))
+    lines += _told_of_skipped(launch, corpus.skipped)
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
         lines += _too_little(corpus, launch.pieces)
     if not run.step:  # else it was told when the run began, and what mends it would be refused now
@@ -61,7 +54,8 @@ def describe_corpus(launch: Launch) -> list[str]:
 def warnings(launch: Launch) -> list[str]:
     """Say of the text what should be known where nothing else is announced, one line each."""
     corpus = launch.corpus
-    return list(filter(None, [_unread(corpus), "" if launch.run.step else _told_of_utf8(corpus)]))
+    told = _told_of_skipped(launch, [left for left in corpus.skipped if left.cause != MADE])
+    return list(filter(None, [*told, "" if launch.run.step else _told_of_utf8(corpus)]))
 
 
 def _describe_pieces(launch: Launch) -> str:
@@ -108,20 +102,25 @@ def _told_of_known_lines(launch: Launch) -> str:
     return f"{known}; {mend}" if known else ""
 
 
-def _unread(corpus: Corpus) -> str:
-    """Name the files of folders that were left out and are none of a training's; nothing where there are none."""
-    names = [name for name in corpus.skipped if not is_made_by_training(Path(name))]
-    return (
-        _left_out(names, f"no {corpus.options.encoding} text, damaged, unreadable or a link to nothing", mend=SEE)
-        if names
-        else ""
-    )
+def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
+    """Name files of folders that were left out, and say why, in a line for each thing that may be done about it.
+
+    Where a run goes on, nothing may: with them its text would be another.
+    """
+    groups = dict[str, list[LeftOut]]()
+    for left in skipped:
+        groups.setdefault(left.cause.mend, []).append(left)
+    return [_left_out(files, mend="" if launch.run.step else mend) for mend, files in groups.items()]
 
 
-def _left_out(names: Sequence[str], why: str, *, mend: str) -> str:
-    named = ", ".join(map(quoted, names[:NAMED]))
-    more = ", ... (--json names all)" if len(names) > NAMED else ""
-    return f"{number_of(len(names), 'file')} left out, {why}: {named}{more}{mend}"
+def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
+    """Say why files were left out: once where it is the same for all."""
+    whys = {left.cause.why for left in files}
+    is_shared = len(whys) == 1
+    named = ", ".join(left.name if is_shared else f"{left.name} ({left.cause.why})" for left in files[:NAMED])
+    why = f", {whys.pop()}" if is_shared else ""
+    more = ", ... (--json names all)" if len(files) > NAMED else ""
+    return quoted(f"{number_of(len(files), 'file')} left out{why}: {named}{more}{f'; {mend}' if mend else ''}")
 
 
 def _too_little(corpus: Corpus, pieces: tuple[Ids, Ids]) -> list[str]:

@@ -1,0 +1,68 @@
+"""What is left out of the folders that are read: each file with its own cause, and what to do to have it read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from charrnn.errors import CorpusError, UnreadableError
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a file is left out.
+
+    Attributes:
+        why: in a phrase that may stand for one file or for several.
+        mend: what to do about it; empty for nothing.
+    """
+
+    why: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is left out of a folder, by its path, and why."""
+
+    name: str
+    cause: Cause
+
+
+MADE = Cause("made by a training")
+GONE = Cause("gone before all was read")
+LOCKED = Cause("not readable by you", "check the permissions")
+BROKEN = Cause("linked to what is not there", "fetch or mount that")
+BACKUP = Cause("kept by an editor as a backup", "name the file itself to read it")
+NULS = Cause(
+    "with NUL characters, as UTF-16 has (--encoding utf-16-le or -be) and what is no text",
+    "name the file itself to read it all the same, or give --unit byte",
+)
+NO_MEND = "--exclude leaves such files out and says nothing of them"
+"""What to do about files that no flag makes a text."""
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What is left out of folders, as it is found."""
+
+    files: list[LeftOut] = field(default_factory=list)
+
+    def add(self, name: str, cause: Cause) -> None:
+        """Leave out one more."""
+        self.files.append(LeftOut(name, cause))
+
+    @contextlib.contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """Note what may not be read: a folder is read without it."""
+        try:
+            yield
+        except UnreadableError:
+            self.add(name, LOCKED)
+
+
+def cause_in(error: CorpusError, name: str) -> Cause:
+    """What an error says of a file, without its name: what is wrong behind it, and what to do behind a semicolon."""
+    why, _, mend = str(error).removeprefix(f"{name}: ").partition("; ")
+    return Cause(why.removeprefix("is "), mend)
