@@ -136,7 +136,7 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     (tmp_path / "gone").symlink_to("nowhere")
     (tmp_path / "verse.txt").write_text(make_text(200))
     flags = [".", *SMALL[:-1]]
-    nuls = "left out, with NUL characters, as UTF-16 has (--encoding utf-16-le or -be) and what is no text: "
+    nuls = "left out, with many NUL characters, as UTF-16 has (--encoding utf-16-le or -be) and what is no text: "
     read = "; name the file itself to read it all the same, or give --unit byte\n"
     bad = ["a.log (not valid UTF-8 at byte 12,000 (0xe9))", "b.log (not valid UTF-8 at byte 0 (0xe9))"]
     other = "if it is Windows-1252 or Latin-1, give --encoding windows-1252 (Czech, Polish, Hungarian: windows-1250; "
@@ -155,6 +155,16 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     assert sorted(begun["left_out"]) == sorted(begun["left_out_causes"]) == names
     assert begun["left_out_causes"]["b.log"] == "not valid UTF-8 at byte 0 (0xe9)"
     assert begun["left_out_causes"]["a.pt"] == "made by a training"
+
+
+def test_a_log_that_the_power_failed_for_is_read_in_a_folder_and_its_nul_characters_are_told(charrnn, tmp_path):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_text(make_text(2000))
+    (tmp_path / "logs" / "b.log").write_text(make_text(2000) + "\0\0\0" + make_text(2000))
+    told = charrnn("train", "logs", *SMALL).done.stderr
+    assert "logs: 6,003 characters in 2 files, " in told
+    assert "\n3 NUL characters kept, as a log has where it was broken off; tr -d '\\0' takes them out\n" in told
+    assert "left out" not in told
 
 
 def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_of_what_trainings_made(

@@ -144,9 +144,13 @@ def test_files_in_folders_that_are_no_text_are_left_out_and_told(tmp_path):
     assert found.skipped == [LeftOut(str(tmp_path / "b"), ODD)]
 
 
-def test_a_file_with_a_nul_character_is_no_text(tmp_path):
-    make(tmp_path, a=b"text", b=b"te\0xt")
-    assert [why_no_text(document, PLAIN) for document in find_documents([str(tmp_path)]).documents] == [None, NULS]
+def test_a_file_is_no_text_with_one_nul_character_in_a_thousand_and_is_one_with_fewer(tmp_path):
+    make(tmp_path, a=b"text", b=b"te\0xt", c=b"\0\0" + b"x" * 1998, d=b"x" * 1000 + b"\0\0" + b"x" * 999, e=b"")
+    make(tmp_path, f=b"\0" + b"x" * 999 + "é".encode(), g=b"\0" + "é".encode() * 999)
+    documents = find_documents([str(tmp_path)]).documents
+    assert [why_no_text(document, PLAIN) for document in documents] == [None, NULS, NULS, None, None, None, NULS]
+    as_bytes = TextOptions(unit="byte")
+    assert not any(why_no_text(document, as_bytes) for document in documents)
 
 
 def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links_that_lead_nowhere(tmp_path):
@@ -367,7 +371,7 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (
             ["two"],
             {"why_not": lambda document: NULS},
-            "two: holds no plain text (2 files, such as two/a: with NUL char",
+            "two: holds no plain text (2 files, such as two/a: with many NUL",
         ),
         (["two"], {"why_not": lambda document: GONE}, "two/a: gone before all was read); give a folder or a file of p"),
         (["a\0b"], {}, "cannot be read"),

@@ -20,6 +20,9 @@ from charrnn.text.sources import Document, find_documents, opened
 from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
+TO_A_NUL = 1_000
+"""Characters of a text, more than that to each that is NUL: a log has some where the power failed, and no text many."""
+
 
 def read_text(path: str, options: TextOptions, *, doubt: Doubt = no_doubt) -> str:
     """Read a file, or standard input for "-", as text, whole, for an existing model.
@@ -132,7 +135,7 @@ def _hash(path: str, num_bytes: int) -> str:
 def why_no_text(
     document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None
 ) -> Cause | None:
-    """Why a document is no text; None where it is one in its encoding and holds no NUL character.
+    """Why a document is no text; None where it is one in its encoding and has hardly any NUL characters.
 
     Where the unit is the byte, all are that can be unpacked.
 
@@ -145,11 +148,14 @@ def why_no_text(
         CorpusError: it cannot be read.
     """
     try:
-        texts = decode_document(_told(document.chunks(), advance), document.name, options)
-        return NULS if any("\0" in text and options.unit != BYTE for text in texts) else None
+        num_chars = num_nulls = 0
+        for text in decode_document(_told(document.chunks(), advance), document.name, options):
+            num_chars += len(text)
+            num_nulls += text.count("\0")
     except (DecodingError, UnpackingError) as error:
         cause = cause_in(error, document.name)
         return replace(cause, mend=NO_MEND) if cause.mend == GIVE_TEXT else cause
+    return NULS if num_nulls and num_nulls * TO_A_NUL >= num_chars and options.unit != BYTE else None
 
 
 def _told(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:

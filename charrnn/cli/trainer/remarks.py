@@ -12,6 +12,7 @@ from charrnn.escape import quoted
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import Corpus
 from charrnn.text.decoding import SCRIPTS
+from charrnn.text.documents import TO_A_NUL
 from charrnn.text.encoder import Ids
 from charrnn.text.left_out import MADE, LeftOut
 from charrnn.text.options import CHARACTER
@@ -146,9 +147,10 @@ def _doubts(corpus: Corpus) -> list[str]:
     if returns := times("\r"):
         lines.append(f"{number_of(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     if nulls := times("\0"):
-        lines.append(
-            f"{number_of(nulls, 'NUL character')} kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
-        )
+        told = "kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
+        if nulls * TO_A_NUL < len(corpus.ids):
+            told = r"kept, as a log has where it was broken off; tr -d '\0' takes them out"
+        lines.append(f"{number_of(nulls, 'NUL character')} {told}")
     if controls := times("".join(map(chr, range(0x80, 0xA0)))):
         share = controls / len(corpus.ids)
         told = "where these should be quotation marks and dashes, --encoding windows-1252 reads them as such"
