@@ -18,7 +18,7 @@ from charrnn.text import keeping, sources
 from charrnn.text.corpus import read_corpus
 from charrnn.text.documents import read_in_each, why_no_text
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.left_out import BROKEN, GONE, LOCKED, NULS, Cause, LeftOut
+from charrnn.text.left_out import BACKUP, BROKEN, GONE, LOCKED, NULS, Cause, LeftOut
 from charrnn.text.options import PLAIN, TextOptions
 from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import find_documents
@@ -135,6 +135,26 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
         "b.txt",
         "d/a.py",
     ]
+
+
+def test_backups_of_editors_are_left_out_of_folders_and_told_unless_they_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = ("d/a.txt", "d/a.txt~", "d/#b.txt#", "d/c#", "d/#e", "d/~f", "d/sub/a.bak~")
+    make(tmp_path, **dict.fromkeys(files, b"x"))
+    told = [LeftOut(f"d/{name}", BACKUP) for name in ("#b.txt#", "a.txt~", "sub/a.bak~")]
+    for include in ([], ["*"], ["*.txt*", "sub/", "*#*", "~*"]):
+        found = find_documents(["d"], include=include)
+        assert (found.skipped, "d/a.txt" in names(found)) == (told, True)
+        assert {"d/a.txt~", "d/#b.txt#", "d/sub/a.bak~"}.isdisjoint(names(found))
+    assert "d/~f" in names(find_documents(["d"]))
+    assert find_documents(["d"], include=["*.txt"]).skipped == []
+    for pattern, read in {"*~": ["d/a.txt~", "d/sub/a.bak~"], "#*#": ["d/#b.txt#"], "./a.txt~": ["d/a.txt~"]}.items():
+        found = find_documents(["d"], include=[pattern])
+        assert (names(found), found.skipped) == (read, [])
+    assert names(find_documents(["d/a.txt~"])) == ["d/a.txt~"]
+    assert find_documents(["d"], exclude=["*~", "#*#"]).skipped == [], "who leaves them out hears nothing"
+    with pytest.raises(CorpusError, match=r"^d/sub: holds no plain text \(1 file, d/sub/a\.bak~: kept by an editor as"):
+        find_documents(["d/sub"])
 
 
 def test_files_in_folders_that_are_no_text_are_left_out_and_told(tmp_path):

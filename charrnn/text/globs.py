@@ -12,6 +12,7 @@ from charrnn.escape import as_typed
 _ANY_FOLDERS = re.compile(r"(?:(?<![^/])\*\*/)+")
 _ROOT = re.compile(r"^\.?/")
 _HIDDEN = re.compile(r"(?:^|/)\.[^./]")
+_BACKUP = re.compile(r"^#.*#$|~$", re.DOTALL)
 
 
 class Patterns:
@@ -33,6 +34,11 @@ class Patterns:
     def take(self, inner: Path) -> bool:
         """Whether a file, by its path below the folder that is read, is one of those that are."""
         return self._note([pattern for pattern in self.include if _includes(inner, pattern)]) or not self.include
+
+    def leave_out_backup(self, inner: Path) -> bool:
+        """Whether a file is an editor's backup, such as a.txt~ or #a.txt#, by its name, and no pattern means such."""
+        is_wanted = any(_BACKUP.search(Path(pattern).name) and _includes(inner, pattern) for pattern in self.include)
+        return _BACKUP.search(inner.name) is not None and not is_wanted
 
     def _note(self, fitting: Sequence[str]) -> bool:
         self._fitting.update(fitting)

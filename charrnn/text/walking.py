@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.text.globs import Patterns
-from charrnn.text.left_out import BROKEN, Missed
+from charrnn.text.left_out import BACKUP, BROKEN, Missed
 from charrnn.text.unreadable import read_errors_told
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -19,12 +19,14 @@ _NOWHERE_ON_WINDOWS = {21, 123, 1921}
 
 
 def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
-    """Find the files below a folder that are not hidden and that the patterns choose, sorted by their paths' parts.
+    """Find the files below a folder that are not hidden, nor backups, and that the patterns choose.
+
+    They are sorted by their paths' parts.
 
     Args:
         root: the folder; folders in it that are links are passed over.
         patterns: matched with paths from there on.
-        missed: what may not be read, or leads nowhere, is noted here.
+        missed: what may not be read, leads nowhere, or is an editor's backup, is noted here.
 
     Raises:
         CorpusError: the folder itself cannot be read.
@@ -44,7 +46,10 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
         if is_folder:
             yield from _walk(path, root, patterns, missed)
         elif patterns.take(inner) and _is_file(entry, str(path), missed):
-            yield path
+            if patterns.leave_out_backup(inner):
+                missed.add(str(path), BACKUP)
+            else:
+                yield path
 
 
 def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
