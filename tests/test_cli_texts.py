@@ -85,8 +85,24 @@ def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_
     assert charrnn("train", "all", *SMALL).code == 0
     (tmp_path / "all" / "b.txt").write_text("tin")
     refused = charrnn("train", "all", "--resume")
-    assert "; give that text (--exclude leaves out what has come into a folder since), or begin" in refused.stderr
+    told = "; give that text as it was (--exclude leaves out files that have come into a folder since, not what was "
+    told += "edited), or begin a training on this one from its weights with --init-from all.pt --overwrite in place of"
+    assert told in refused.stderr
     assert charrnn("train", "all", "--resume", "--exclude", "b.txt").code == 0
+    (tmp_path / "all" / "b.txt").unlink()
+    (tmp_path / "all" / "a.txt").write_text(make_text(1990))
+    refused = charrnn("train", "all", "--resume").stderr
+    assert re.search(r" and all has 1,990 \(sha256 \w+\); give that text, or begin a training on this one", refused)
+
+
+def test_where_another_text_is_refused_the_first_of_several_stands_for_all_with_their_number(charrnn, tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_text(make_text(1000, seed=ord(name)))
+    assert charrnn("train", "a", "b", "c", *SMALL).code == 0
+    refused = charrnn("train", "a", "b", "--resume").stderr
+    assert re.search(r": learned from a and 2 more of 3,000 bytes \(.*\), and a and 1 more have 2,000 \(", refused)
+    refused = charrnn("train", "a", "--resume").stderr
+    assert re.search(r": learned from a and 2 more of 3,000 bytes \(.*\), and a has 1,000 \(", refused)
 
 
 def test_patterns_that_fit_nothing_are_told_when_a_training_begins_and_not_when_it_goes_on(charrnn, tmp_path):

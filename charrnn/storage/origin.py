@@ -78,7 +78,12 @@ class Origin:
     def held_out_by_name(self) -> str:
         """What was held out by name, in a phrase; empty where it was a part of the text."""
         names = [Path(name_of(text)).name for text in self.val_texts]
-        return "".join(names[:1]) + (f" and {len(names) - 1} more" if names[1:] else "")
+        return "".join(names[:1]) + _and_more(names)
+
+    @property
+    def and_more_texts(self) -> str:
+        """How many texts it learned from beside the first, as told behind the name of that; empty for none."""
+        return _and_more(self.texts)
 
     @property
     def public(self) -> Origin:
@@ -88,6 +93,10 @@ class Origin:
             parents=[], left_at=[], init_run=None,
             init_from=None if self.init_from is None else PureWindowsPath(self.init_from).name,
         )  # fmt: skip
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if names[1:] else ""
 
 
 def _names(paths: list[str]) -> list[str]:

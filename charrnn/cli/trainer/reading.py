@@ -106,9 +106,10 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
             "files that they were in"
         )
     mend = _mend_by_flags(stored, request)
-    if any(map(os.path.isdir, request.all_texts)):
-        mend += " (--exclude leaves out what has come into a folder since)"
-    found = f"{corpus.name}{_with(request.new_origin())} has {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
+    if corpus.num_bytes > before.bytes and any(map(os.path.isdir, request.all_texts)):
+        mend += " as it was (--exclude leaves out files that have come into a folder since, not what was edited)"
+    has = "have" if request.texts[1:] else "has"
+    found = f"{_named(corpus.name, request.new_origin())} {has} {corpus.num_bytes:,} (sha256 {corpus.sha256:.12})"
     raise _of_another_text(stored, found, _mend_by_growth(request, before) or mend, request)
 
 
@@ -131,15 +132,16 @@ def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
     return f"give that text with its {forgotten}" if forgotten else "give that text"
 
 
-def _with(origin: Origin) -> str:
-    """What was held out by name, behind the name of what was learned from."""
-    return f" ({quoted(origin.held_out_by_name)} held out)" if origin.val_texts else ""
+def _named(name: str, origin: Origin) -> str:
+    """The name of what was learned from, how many texts there were beside that, and what was held out by name."""
+    held_out = f" ({origin.held_out_by_name} held out)" if origin.val_texts else ""
+    return quoted(f"{name}{origin.and_more_texts}{held_out}")
 
 
 def _of_another_text(stored: Checkpoint, now: str, mend: str, request: Request) -> CheckpointError:
-    path, before, held_out = request.source, stored.corpus, _with(stored.origin)
+    path, before = request.source, stored.corpus
     return CheckpointError(
-        f"{path}: learned from {quoted(before.name)}{held_out} of {before.bytes:,} bytes "
+        f"{path}: learned from {_named(before.name, stored.origin)} of {before.bytes:,} bytes "
         f"(sha256 {quoted(before.sha256):.12}), and {now}; {mend}, or begin a training on this one from its weights "
         f"with {request.beginning}"
     )
