@@ -135,7 +135,7 @@ def _hash(path: str, num_bytes: int) -> str:
 def why_no_text(
     document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None
 ) -> Cause | None:
-    """Why a document is no text; None where it is one in its encoding and has hardly any NUL characters.
+    """Why a document in a folder is no text; None where it is one in its encoding and has hardly any NUL characters.
 
     Where the unit is the byte, all are that can be unpacked.
 
@@ -149,7 +149,7 @@ def why_no_text(
     """
     try:
         num_chars = num_nulls = 0
-        for text in decode_document(_told(document.chunks(), advance), document.name, options):
+        for text in decode_document(_told(document.chunks(), advance), document.name, options, is_alone=False):
             num_chars += len(text)
             num_nulls += text.count("\0")
     except (DecodingError, UnpackingError) as error:
