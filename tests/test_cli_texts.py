@@ -173,6 +173,20 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     assert begun["left_out_causes"]["a.pt"] == "made by a training"
 
 
+def test_of_files_with_several_endings_it_is_told_how_many_have_each(charrnn, tmp_path):
+    (tmp_path / "novel" / "sub").mkdir(parents=True)
+    for name in ("1.txt", "2.txt", "sub/notes.md", "sub/3.txt", "README", "novel.scrivx"):
+        (tmp_path / "novel" / name).write_text(make_text(100))
+    told = charrnn("train", "novel", *SMALL).done.stderr
+    assert "novel: 600 characters in 6 files (3 .txt, 1 without an ending, 1 .scrivx, 1 .md), " in told
+    flags = ["--include", "*.txt", "-o", "b.pt"]
+    assert "novel: 300 characters in 3 files, " in charrnn("train", "novel", *flags, *SMALL).done.stderr
+    for kind in "abc":
+        (tmp_path / "novel" / f"x.{kind}").write_text(make_text(100))
+    told = charrnn("train", "novel", *SMALL, "-o", "c.pt").done.stderr
+    assert " in 9 files (3 .txt, 1 without an ending, 1 .scrivx, 1 .md, 1 .a, ...), " in told
+
+
 def test_a_log_that_the_power_failed_for_is_read_in_a_folder_and_its_nul_characters_are_told(charrnn, tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.log").write_text(make_text(2000))

@@ -9,9 +9,10 @@ windows is the matter of `charrnn.training.lanes`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ class Corpus:
         num_held_out: characters at the end that are held out by name; 0 where `split` decides.
         told_of_patterns: what is to be known of patterns that have fitted nothing; empty where all have.
         misread: names of documents that are valid UTF-8 and were read otherwise.
+        endings: of the documents' names, such as .txt, and how many have each; the commonest first.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Corpus:
     num_held_out: int = 0
     told_of_patterns: str = ""
     misread: Sequence[str] = ()
+    endings: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def line_feed(self) -> int | None:
@@ -172,6 +175,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
         told_of_patterns=found.told_of_patterns,
         misread=stream.misread,
+        endings=dict(Counter(Path(document.name).suffix for document in found.documents).most_common()),
     )
 
 

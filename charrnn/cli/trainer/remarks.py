@@ -33,6 +33,9 @@ FEW_LINES = 100
 NAMED = 3
 """Files that are named of those left out for one reason."""
 
+ENDINGS = 5
+"""Endings of files' names that are told, the commonest."""
+
 
 def describe_corpus(launch: Launch) -> list[str]:
     """Say what the text is, and what should be known of what became of it, one line each."""
@@ -63,7 +66,7 @@ def _describe_pieces(launch: Launch) -> str:
     corpus, run = launch.corpus, launch.run
     training, held_out = map(len, launch.pieces)
     evaluated = run.config.num_evaluated(len(run.val_ids))
-    files = f" in {corpus.num_documents:,} files" if corpus.num_documents > 1 else ""
+    files = f" in {corpus.num_documents:,} files{_endings(corpus)}" if corpus.num_documents > 1 else ""
     which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
     which = f"{held_out:,} in lines from all over it" if run.config.val_spread else which
     some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
@@ -71,6 +74,13 @@ def _describe_pieces(launch: Launch) -> str:
         f"{quoted(corpus.name)}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
         f"{training:,} to train on, {which} held out{some}"
     )
+
+
+def _endings(corpus: Corpus) -> str:
+    """How many files of each kind there are, by their names; nothing where all are of one."""
+    counted = [f"{times:,} {ending or 'without an ending'}" for ending, times in corpus.endings.items()]
+    more = ", ..." if len(counted) > ENDINGS else ""
+    return f" ({quoted(', '.join(counted[:ENDINGS]))}{more})" if len(counted) > 1 else ""
 
 
 def _told_of_cache(corpus: Corpus) -> str:
