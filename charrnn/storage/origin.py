@@ -35,7 +35,7 @@ class Origin:
     """Facts of a training; a checkpoint keeps them as plain values, and they may come from anyone.
 
     Attributes:
-        texts: paths of what it learned from, as its last life had them.
+        texts: paths of what it learned from, as its last life had them that did not read it from standard input.
         val_texts: paths of what was held out by name, likewise.
         include: patterns of the files in folders that were read.
         exclude: patterns of those that were not.

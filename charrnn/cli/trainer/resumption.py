@@ -20,6 +20,7 @@ from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.cli.trainer.transfer import begin_with_weights, overlaps
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.limits import flag_name
+from charrnn.paths import has_no_name
 from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, choose_evaluations, choose_weight_decay, peak_rate
 from charrnn.storage.archive import Checkpoint
 from charrnn.storage.origin import Origin
@@ -52,6 +53,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     if not is_same_text(stored.corpus, corpus):
         launch = begin_with_weights(request, corpus, neighbours, ranks)
         return replace(launch, reason=launch.reason + _told_of_alphabet(request))
+    if any(map(has_no_name, request.all_texts)):
+        corpus = replace(corpus, name=stored.corpus.name)
     config, told_of_device = _settle(_take_what_may_change(config, request.explicit), stored, request.explicit, ranks)
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
     pieces = corpus.split(config.val_fraction, spread=config.val_spread)
@@ -100,7 +103,10 @@ def _reason(
 
 
 def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
-    """Where a run comes from that goes on: as it is asked for now, and as it began; a branch has a name of its own."""
+    """Where a run comes from that goes on: as it is asked for now, and as it began; a branch has a name of its own.
+
+    Where its text came without a name this time, it is where it was before.
+    """
     before, new = stored.origin, request.new_origin()
     stays = before.threads_given and _world_before(stored) == ranks.world_size  # else they are chosen anew
     is_given = "threads" in request.explicit or stays
@@ -108,6 +114,11 @@ def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
         new = replace(new, run=before.run, parents=before.parents, left_at=before.left_at)
     else:
         new = replace(new, parents=[before.run, *before.parents], left_at=[stored.step, *before.left_at])
+    if any(map(has_no_name, request.all_texts)):  # the text itself is found where it was
+        new = replace(
+            new, texts=before.texts, val_texts=before.val_texts, include=before.include, exclude=before.exclude,
+            separator=before.separator,
+        )  # fmt: skip
     return replace(new, init_from=before.init_from, init_run=before.init_run, threads_given=is_given)
 
 
