@@ -24,9 +24,10 @@ from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 from test_resume import saves_of
 from test_training import start
 
+from charrnn.cli.common.made import begins_as_log
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
-from charrnn.cli.trainer.log import TrainingLog, begins_as_log
+from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.trouble import TELL_EVERY

@@ -7,15 +7,13 @@ import os
 import stat
 from pathlib import Path
 
-from charrnn.cli.trainer.log import begins_as_log
+from charrnn.cli.common.made import begins_as_log
 from charrnn.cli.trainer.request import Request
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
 from charrnn.paths import STDIN
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_folder, require_output, temporary_beside
-from charrnn.text.cache import is_kept
-from charrnn.text.kinds import LOG_BEGINNING
 from charrnn.text.options import BYTE
 from charrnn.text.sources import require_texts
 
@@ -53,28 +51,6 @@ def check_output(request: Request) -> None:
     _check_flags(request)
     _check_path(request)
     _check_resumed(request)
-
-
-def is_made_by_training(path: Path) -> bool:
-    """Whether a file is a checkpoint, a log or an encoded text, of any training, or what this one says goes to it.
-
-    What cannot be read is told by whoever reads it.
-    """
-    with contextlib.suppress(OSError):
-        if is_kept(path) or _is_written_by_this_process(path) or begins_as_checkpoint(path):
-            return True
-        return path.stat().st_size >= len(LOG_BEGINNING) and begins_as_log(path)
-    return False
-
-
-def _is_written_by_this_process(path: Path) -> bool:
-    """Whether stdout or stderr goes to a file, such as `nohup.out`."""
-    there = path.stat()
-    for descriptor in (1, 2):
-        with contextlib.suppress(OSError):  # closed by the caller
-            if os.path.samestat(os.fstat(descriptor), there):
-                return True
-    return False
 
 
 def _takes_any_bytes(request: Request) -> bool:

@@ -23,14 +23,6 @@ from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import CheckpointError, OutputError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
-from charrnn.text.kinds import LOG_BEGINNING, holds_log
-
-
-def begins_as_log(path: Path) -> bool:
-    """Whether a file is a log by its first line, which may be torn, or nothing yet."""
-    with path.open("rb") as file:
-        head = file.read(len(LOG_BEGINNING))
-    return holds_log(head + LOG_BEGINNING[len(head) :])
 
 
 def job_of(path: Path) -> str:

@@ -12,8 +12,8 @@ from typing import cast
 
 import numpy as np
 
+from charrnn.cli.common.made import is_made_by_training
 from charrnn.cli.trainer.changes import check_beginning, check_resume
-from charrnn.cli.trainer.checking import is_made_by_training
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
