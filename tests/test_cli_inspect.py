@@ -60,7 +60,7 @@ def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, tmp_path):
     (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
     (tmp_path / "other.txt").write_text("another text")
     apart = inspect(cwd=tmp_path)
-    assert "words.txt is not where it was, or has changed; --corpus FILE says where it is" in apart.stdout
+    assert "words.txt has not been found; --corpus says where it is" in apart.stdout
     assert json.loads(inspect("--json", cwd=tmp_path).stdout)["baseline"] is None
     told = json.loads(inspect("--json", "--corpus", trained / "words.txt", cwd=tmp_path).stdout)["baseline"]
     assert told["loss"] == baseline["loss"]

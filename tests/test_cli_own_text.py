@@ -33,3 +33,31 @@ def test_a_text_that_comes_from_standard_input_at_a_resume_keeps_its_name_and_is
     stored = read_checkpoint(str(tmp_path / "log.pt"))
     assert (stored.corpus.name, stored.origin.texts) == ("log.txt", ["log.txt"])
     assert " nats (" in told_of_6_gram("log.pt")
+
+
+def test_a_folder_that_was_learned_from_is_found_with_what_was_read_of_it(charrnn, tmp_path, told_of_6_gram):
+    folder = tmp_path / "My Novel"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"Chapter {number}.txt").write_text(make_text(1000, seed=number))
+    (folder / "notes.txt").write_text("a note")
+    flags = [
+        "--include",
+        "Chapter*",
+        "--exclude",
+        "*2*",
+        "--separator",
+        "\\n\\n",
+        "--val-text",
+        "My Novel/Chapter 1.txt",
+    ]
+    written = ["--log", "My Novel/run.log", "--out", "My Novel/Chapter.pt"]
+    assert charrnn("train", "My Novel", *flags, *written, *SMALL).code == 0
+    for given in ([], ["--corpus", "My Novel"]):
+        assert " nats (" in told_of_6_gram("My Novel/Chapter.pt", *given)
+    shown = charrnn("inspect", "My Novel/Chapter.pt", "--novelty", "100")
+    assert shown.code == 0, shown.stderr
+    (folder / "Chapter 0.txt").write_text(make_text(1000, seed=9))
+    assert told_of_6_gram("My Novel/Chapter.pt").endswith(
+        "My Novel, or what --val-text named, has not been found as it was; --corpus FILE gives both as one"
+    )

@@ -270,7 +270,7 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
     refused = charrnn("train", "a.txt", "--val-text", "c.txt", "-o", "two.pt", "--resume", "--max-steps", 7).stderr
     assert "; give that text with --val-text b.txt --val-text c.txt, or" in refused
     (tmp_path / "b.txt").unlink()
-    assert "a.txt, or what --val-text named, is not where it was" in told_of_6_gram("a.pt")
+    assert "a.txt, or what --val-text named, has not been found as it was" in told_of_6_gram("a.pt")
     assert " nats (" in told_of_6_gram("a.pt", "--corpus", "both.txt")
 
 

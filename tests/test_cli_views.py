@@ -458,7 +458,7 @@ def test_without_its_text_a_model_says_what_to_give_it(inspect, trained, tmp_pat
     (tmp_path / "m.pt").write_bytes((trained / "words.pt").read_bytes())
     result = run_in(tmp_path, "inspect", "m.pt", flag)
     assert (result.returncode, result.stdout) == (1, "")
-    assert "words.txt is not where it was, or has changed; --corpus FILE says where it is" in result.stderr
+    assert "words.txt has not been found; --corpus says where it is" in result.stderr
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))

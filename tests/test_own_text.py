@@ -1,4 +1,6 @@
 import dataclasses
+import gzip
+import hashlib
 import os
 import re
 import tracemalloc
@@ -9,7 +11,7 @@ import pytest
 from conftest import make_text, train_briefly
 
 from charrnn.analysis.ngrams import Baseline, NgramModel
-from charrnn.cli.inspector import own_text
+from charrnn.cli.inspector import own_text, sought, whereabouts
 from charrnn.cli.inspector.cards import describe, describe_each, show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
@@ -189,14 +191,14 @@ def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monke
             find_text(contents, "a.pt", "a.txt")
     (tmp_path / "b.txt").write_text("tin")
     assert find_text(contents, "a.pt") is None
-    told = "not all of a.txt and the others are" if are_learned else "a.txt, or what --val-text named, is not"
-    assert describe_absence(contents, "a.pt").startswith(f"{told} where ")
+    told = " and the others have not all" if are_learned else ", or what --val-text named, has not"
+    assert describe_absence(contents, "a.pt").startswith(f"a.txt{told} been found as ")
 
 
 def test_what_was_held_out_by_name_is_found_beside_the_checkpoint_too(contents, tmp_path):
     (tmp_path / "b.txt").write_text("b")
     told = moved(contents, "a.txt", val_texts=["gone/b.txt"])
-    assert own_text._val_texts(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
+    assert whereabouts.places_of_held_out(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
 
 
 def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
@@ -254,13 +256,14 @@ def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "letters").mkdir()
     assert told("stdin") == "its text came from standard input; --corpus FILE gives it"
-    assert told("letters").startswith(
-        "letters is a folder; --corpus FILE gives all that was read of it, in its order, as "
-    )
-    assert told("words.txt") == "words.txt is not where it was, or has changed; --corpus FILE says where it is"
-    for name in ("a\0", "a" * 300):
-        assert told(name).endswith("is not where it was, or has changed; --corpus FILE says where it is")
+    assert told("letters").startswith("letters is a folder with other text than was read, or with what is not ")
+    for name in ("words.txt", "a" * 300):
+        assert told(name) == f"{name} has not been found; --corpus says where it is"
+    assert told("a\0") == "a\N{SYMBOL FOR NULL} has not been found; --corpus says where it is"
     (tmp_path / "other.txt").write_text("another text")
+    assert told("other.txt") == "other.txt has changed, or is another text; --corpus says where the text is"
+    (tmp_path / "packed.gz").write_bytes(gzip.compress(b"words"))
+    assert told("packed.gz") == "packed.gz is compressed, which is not read unasked; --corpus names it"
     of_folder = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name="letters"))
     with pytest.raises(CorpusError, match="give all that was read of it, in its order, as one file"):
         find_text(of_folder, "m.pt", "other.txt")
@@ -358,3 +361,118 @@ def test_what_becomes_of_invalid_bytes_tells_texts_apart_only_where_there_are_so
     assert way_of(subject("replace", "\ufffd")) != way_of(subject("surrogateescape", "\udce9"))
     lowered = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lowercase=True))
     assert way_of(Subject("m.pt", "m", lowered)) != way_of(subject("strict"))
+
+
+@pytest.fixture
+def letters(contents, trained, tmp_path, monkeypatch):
+    """What a checkpoint knows that learned from a folder, in which the files of its text lie, by how it was read."""
+    monkeypatch.chdir(tmp_path)
+    text = (trained / "words.txt").read_text()
+    (tmp_path / "letters" / "b").mkdir(parents=True)
+    (tmp_path / "letters" / "a.txt").write_text(text[:9000])
+    (tmp_path / "letters" / "b" / "c.txt").write_text(text[9000:])
+    corpus = dataclasses.replace(contents.corpus, name="letters")
+    return lambda **origin: dataclasses.replace(contents, corpus=corpus, origin=Origin(texts=["letters"], **origin))
+
+
+def assert_found(checkpoint, trained, given=None):
+    found = find_text(checkpoint, "m.pt", given)
+    assert checkpoint.encoder.decode(np.concatenate([found.train, found.held_out])) == (
+        (trained / "words.txt").read_text()
+    )
+
+
+def test_a_folder_is_found_as_a_text_is(letters, trained, tmp_path):
+    for given in (None, "letters"):
+        assert_found(letters(), trained, given)
+    (tmp_path / "letters" / "picture.txt").write_bytes(b"\x89PNG\0\0")
+    (tmp_path / "letters" / "m.pt").write_bytes((trained / "words.pt").read_bytes())
+    (tmp_path / "letters" / "m.log").write_text('{"run": "abcdef012345", "step": 1}\n')
+    for given in (None, "letters"):
+        assert_found(letters(), trained, given)
+    (tmp_path / "letters" / "d.txt").write_text("new")
+    assert find_text(letters(), "m.pt") is None
+    assert describe_absence(letters(), "m.pt").startswith("letters is a folder with other text than was read, ")
+    with pytest.raises(
+        CorpusError, match=r"letters: is not the text that m.pt learned from, .* of 20,000 bytes; give "
+    ):
+        find_text(letters(), "m.pt", "letters")
+
+
+def test_of_a_folder_the_files_are_read_that_the_training_read(letters, trained, tmp_path):
+    (tmp_path / "letters" / "z.md").write_text("a note")
+    for patterns in ({"include": ["*.txt"]}, {"exclude": ["z*"]}):
+        for given in (None, "letters"):
+            assert_found(letters(**patterns), trained, given)
+
+
+@pytest.mark.parametrize("given", [None, "letters"])
+@pytest.mark.parametrize("held_out", ["letters/a.txt", "letters/b", "letters/b/c.txt"])
+def test_what_was_held_out_of_a_folder_by_name_is_found_in_it(letters, trained, given, held_out):
+    text, checkpoint = (trained / "words.txt").read_text(), letters(val_texts=[held_out])
+    whole = text if "b" in held_out else text[9000:] + text[:9000]
+    facts = dataclasses.replace(checkpoint.corpus, sha256=hashlib.sha256(whole.encode()).hexdigest())
+    found = find_text(dataclasses.replace(checkpoint, corpus=facts), "m.pt", given)
+    assert checkpoint.encoder.decode(np.concatenate([found.train, found.held_out])) == whole
+
+
+@pytest.mark.parametrize("given", [None, "letters"])
+def test_files_are_joined_by_what_stood_between_them_at_an_empty_one_too(letters, trained, tmp_path, given):
+    text = (trained / "words.txt").read_text()
+    (tmp_path / "letters" / "b" / "b.txt").touch()
+    checkpoint = letters(separator=text[:5])
+    whole = text[:9000] + 2 * text[:5] + text[9000:]
+    counts = np.bincount(checkpoint.encoder.encode(whole), minlength=23).tolist()
+    digest = hashlib.sha256(whole.encode()).hexdigest()
+    facts = dataclasses.replace(checkpoint.corpus, bytes=len(whole), sha256=digest, counts=counts)
+    found = find_text(dataclasses.replace(checkpoint, corpus=facts), "m.pt", given)
+    assert checkpoint.encoder.decode(np.concatenate([found.train, found.held_out])) == whole
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="only Linux has such files")
+def test_what_the_system_makes_is_not_opened_in_a_folder_either(letters, trained, tmp_path, monkeypatch):
+    """It has no size, and may never end."""
+    opened = []
+    monkeypatch.setattr(sought, "why_no_text", lambda document, *_: opened.append(document.name))
+    (tmp_path / "letters" / "x.txt").symlink_to("/proc/self/pagemap")
+    assert_found(letters(), trained)
+    assert [Path(name).name for name in opened] == ["a.txt", "c.txt"]
+
+
+def test_no_more_of_a_folder_is_read_unasked_than_is_soon_read(letters, trained, tmp_path, monkeypatch):
+    (tmp_path / "letters" / "a.bin").write_bytes(b"\xff" * 1000)
+    monkeypatch.setattr(sought, "LARGEST_SOUGHT", 21_000)
+    assert_found(letters(), trained)
+    monkeypatch.setattr(sought, "LARGEST_SOUGHT", 20_999)
+    assert find_text(letters(), "m.pt") is None
+    assert_found(letters(), trained, "letters")
+
+
+def test_a_folder_of_many_files_is_not_walked_through_unasked(letters, trained, monkeypatch):
+    monkeypatch.setattr(sought, "MOST_ENTRIES", 3)  # two files, and a folder
+    assert_found(letters(), trained)
+    monkeypatch.setattr(sought, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(sought, "find_documents", None)
+    assert find_text(letters(), "m.pt") is None
+    assert_found(letters(), trained, "letters")
+
+
+def test_nothing_is_unpacked_unasked(letters, trained, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(sought, "why_no_text", lambda document, *_: read.append(document.name))
+    packed = gzip.compress((tmp_path / "letters" / "a.txt").read_bytes())
+    (tmp_path / "letters" / "a.txt").write_bytes(packed)
+    assert find_text(letters(), "m.pt") is None
+    assert read == [str(Path("letters", "b", "c.txt"))]
+    assert_found(letters(), trained, "letters")
+    (tmp_path / "words.txt").write_bytes(packed)
+    corpus = dataclasses.replace(letters().corpus, name="words.txt", bytes=len(packed))
+    monkeypatch.setattr(own_text, "read_corpus", None)
+    assert find_text(dataclasses.replace(letters(), corpus=corpus), "m.pt") is None
+
+
+@pytest.mark.parametrize("origin", [{"include": ["**/x" * 60]}, {"exclude": ["*"] * 10**5}, {"separator": "\udc80"}])
+def test_a_strangers_checkpoint_cannot_make_it_work_for_ever_or_fail(letters, origin):
+    assert find_text(letters(**origin), "m.pt") is None
+    with pytest.raises(CorpusError, match="what the checkpoint says of the texts cannot be followed: its "):
+        find_text(letters(**origin), "m.pt", "letters")

@@ -515,7 +515,7 @@ def test_what_cannot_be_shown_says_why(trained, tmp_path):
     changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict()), "history": []}
     torch.save({**contents, **changed}, tmp_path / "words.pt")
     page = write_report(tmp_path)
-    reason = "the text that it learned from was not found: words.txt is not where it was, or has changed"
+    reason = "for want of the text that it learned from: words.txt has not been found"
     absent = data_of(page)["absent"]
     assert absent == {**dict.fromkeys(("baseline", "surprise", "neurons", "gradients"), reason),
                       "gates": "its cells are of the kind rnn, which has no gates"}  # fmt: skip

@@ -91,7 +91,7 @@ def inspect(
     corpus: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE",
+            metavar="TEXT",
             help="The text that it learned from. [default: where it was, here, or beside the checkpoint]",
             **UNSAID,
         ),

@@ -1,18 +1,21 @@
 """Finding again the text that a checkpoint learned from, and the piece of it that was held out.
 
-A checkpoint remembers a text's name, size and sha256, not the text. It is looked for where it was when the training
-began, in the current folder and beside the checkpoint, and is taken only if it is the same to the byte; of a file that
-begins with it and goes on, as a log does that has grown, the beginning is.
+A checkpoint remembers a text's name, size and sha256, and which files of folders were read, not the text. It is looked
+for in the places of `whereabouts`, by the rules of `sought`, and is taken only if it is the same to the byte; of a file
+that begins with it and goes on, as a log does that has grown, the beginning is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from charrnn.cli.common.made import is_made_by_training
+from charrnn.cli.inspector.sought import LARGEST_SOUGHT, is_packed, require_usable, seek
+from charrnn.cli.inspector.whereabouts import at_home, candidates, is_of_several, places_of, places_of_held_out
 from charrnn.errors import CacheError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.paths import STDIN_NAME, name_of
@@ -22,9 +25,6 @@ from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.encoder import Ids
 from charrnn.text.read_options import ReadOptions
-
-LARGEST_SOUGHT = 1 << 26
-"""Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
 
 
 @dataclass(frozen=True)
@@ -64,36 +64,48 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
 def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
     """Say why a text is not found where nobody says that it is, and what to do."""
     name = quoted(checkpoint.corpus.name)
-    if _val_texts(checkpoint, checkpoint_path):
-        return f"{name}, or what --val-text named, is not where it was, or has changed; --corpus FILE gives both as one"
+    if checkpoint.origin.val_texts:
+        return f"{name}, or what --val-text named, has not been found as it was; --corpus FILE gives both as one"
     if checkpoint.corpus.name == STDIN_NAME:
         return "its text came from standard input; --corpus FILE gives it"
-    if any(map(os.path.isdir, _places(checkpoint, checkpoint_path))):  # Path.is_dir fails where it may not look
-        return f"{name} is a folder; --corpus FILE gives all that was read of it, in its order, as one file"
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
-        return f"{name} is too large to be read unasked; --corpus FILE asks for it"
-    if _named_together(checkpoint):
+        return f"{name} is too large to be read unasked; --corpus names it"
+    if is_of_several(checkpoint):
+        return f"{name} and the others have not all been found as they were; --corpus FILE gives all as one file"
+    there = next(filter(os.path.exists, places_of(checkpoint, checkpoint_path)), None)
+    return f"{name} has not been found; --corpus says where it is" if there is None else _describe_other(there)
+
+
+def _describe_other(place: str) -> str:
+    """Say why what lies in a place of the text is not taken for it, and what to do."""
+    if os.path.isdir(place):
         return (
-            f"not all of {name} and the others are where they were, as they were; --corpus FILE gives all as one file"
+            f"{quoted(place)} is a folder with other text than was read, or with what is not read unasked; "
+            "--corpus names it if it is the same, or a file with all that was read of it, in its order"
         )
-    return f"{name} is not where it was, or has changed; --corpus FILE says where it is"
+    with contextlib.suppress(CorpusError):
+        if is_packed(place):
+            return f"{quoted(place)} is compressed, which is not read unasked; --corpus names it"
+    return f"{quoted(place)} has changed, or is another text; --corpus says where the text is"
 
 
 def _given_text(checkpoint: Checkpoint, checkpoint_path: str, given: str) -> FoundText:
     """The text where the user says that it is; what was held out by name lies where it was, or stands in it too."""
-    val_texts, is_file = _val_texts(checkpoint, checkpoint_path), os.path.isfile(given)
-    cache = _cache(checkpoint) if is_file else None  # a pipe can be read once
+    can_be_read_again = os.path.isfile(given) or os.path.isdir(given)  # a pipe can be read once
+    cache = _cache(checkpoint) if can_be_read_again else None
     corpus = None
-    if val_texts and is_file:
+    if checkpoint.origin.val_texts and can_be_read_again:
         with contextlib.suppress(CorpusError):  # what lies there may be another by now
-            corpus = _read([given], val_texts, checkpoint, cache=cache)
+            held_out = seek([], places_of_held_out(checkpoint, checkpoint_path), checkpoint).held_out
+            corpus = _read([given], held_out, checkpoint, cache=cache)
     corpus = corpus or _read([given], (), checkpoint, has_grown=_has_grown([given], checkpoint), cache=cache)
     if corpus is None:
-        was_more = any(map(os.path.isdir, _places(checkpoint, checkpoint_path))) or _named_together(checkpoint)
-        what = "all that was read of it, in its order, as one file" if was_more or val_texts else "that one"
+        was_more = is_of_several(checkpoint) or any(map(os.path.isdir, places_of(checkpoint, checkpoint_path)))
+        what = "all that was read of it, in its order, as one file"
         raise CorpusError(
             f"{given}: is not the text that {name_of(checkpoint_path)} learned from, which is "
-            f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give {what}"
+            f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give "
+            f"{what if was_more or checkpoint.origin.val_texts else 'that one'}"
         )
     return _split(checkpoint, corpus, given)
 
@@ -102,22 +114,21 @@ def _sought_text(checkpoint: Checkpoint, checkpoint_path: str) -> FoundText | No
     """The text where nobody says that it is, in the first of the places in which it lies."""
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return None
-    val_texts = _val_texts(checkpoint, checkpoint_path)
-    for paths in _candidates(checkpoint, checkpoint_path):
+    held_out = places_of_held_out(checkpoint, checkpoint_path)
+    for paths in candidates(checkpoint, checkpoint_path):
         with contextlib.suppress(CorpusError):  # unreadable: not it
-            if (corpus := _read_sought(paths, val_texts, checkpoint)) is not None:
+            if (corpus := _read_sought(paths, held_out, checkpoint)) is not None:
                 more = f" and {len(paths) - 1} more" if paths[1:] else ""
                 return _split(checkpoint, corpus, paths[0] + more)
     return None
 
 
-def _read_sought(paths: Sequence[str], val_texts: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
+def _read_sought(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
     """Read what may be the text, if its files are as large as it was, or it is one that has grown since."""
-    texts = [*paths, *val_texts]
-    has_grown = _has_grown(texts, checkpoint)
-    if not has_grown and not _have_size(texts, checkpoint):
-        return None
-    return _read(paths, val_texts, checkpoint, has_grown=has_grown)
+    if _has_grown([*paths, *held_out], checkpoint):
+        return _read(paths, held_out, checkpoint, has_grown=True)
+    sought = seek(paths, held_out, checkpoint)
+    return _read(sought.learned, sought.held_out, checkpoint) if sought.may_be(checkpoint) else None
 
 
 def _read(
@@ -129,12 +140,16 @@ def _read(
     cache: Cache | None = None,
 ) -> Corpus | None:
     """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
-    if not all(os.path.isfile(text) and os.path.getsize(text) for text in val_texts):
-        return None
+    origin = checkpoint.origin
+    require_usable(checkpoint)
     reading = ReadOptions(
         options=checkpoint.text,
         encoder=checkpoint.encoder,
+        separator=origin.separator,
         val_texts=tuple(val_texts),
+        include=tuple(origin.include),
+        exclude=tuple(origin.exclude),
+        is_made=is_made_by_training,
         sha256=checkpoint.corpus.sha256,
         length=checkpoint.corpus.bytes if has_grown else None,
     )
@@ -154,61 +169,10 @@ def _cache(checkpoint: Checkpoint) -> Cache | None:
     A checkpoint may come from anyone: in a folder that it names nothing is kept, only found.
     """
     origin = checkpoint.origin
-    named = _at_home([path for path in [origin.cache] if path and "\0" not in path])
+    named = at_home([path for path in [origin.cache] if path and "\0" not in path])
     with contextlib.suppress(ConfigError):
         return None if origin.no_cache else Cache(default_folder(), tuple(map(Path, named)))
     return None
-
-
-def _candidates(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[list[str]]:
-    """What may be the text: a file alone, in each of its places, or all those that the training named, together."""
-    yield from ([str(path)] for path in _places(checkpoint, checkpoint_path))
-    if several := _named_together(checkpoint):
-        yield several
-
-
-def _places(checkpoint: Checkpoint, checkpoint_path: str) -> Iterator[Path]:
-    """Where it may be: as the training had it, here, and beside the checkpoint."""
-    name = checkpoint.corpus.name
-    yield from (Path(text) for text in _at_home(checkpoint.origin.texts[:1]) if Path(text).name == name)
-    for local in _at_home([name]):
-        yield Path(local)
-        yield Path(checkpoint_path).parent / local
-
-
-def _named_together(checkpoint: Checkpoint) -> list[str]:
-    """The paths of the texts that a training learned from one behind the other; none of one alone."""
-    texts = checkpoint.origin.texts
-    return _at_home(texts) if len(texts) > 1 else []
-
-
-def _val_texts(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
-    """Paths of the texts that were held out by name: as the training had them, here, or beside it."""
-    beside = Path(checkpoint_path).parent
-    places = (
-        [*_at_home([path]), Path(path).name, str(beside / Path(path).name)] for path in checkpoint.origin.val_texts
-    )
-    return [next(filter(os.path.isfile, each), each[0]) for each in places]
-
-
-def _at_home(paths: Sequence[str]) -> list[str]:
-    """Those for which Windows asks no other machine: a checkpoint may come from anyone, and must not name one to it."""
-    return [path for path in paths if not path.replace("\\", "/").startswith("//")]
-
-
-def _have_size(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
-    """Whether these are ordinary files of its size: a checkpoint may come from anyone, and name what it likes.
-
-    What the system makes as it is read has no size, and may never end. Where each line is a text of its own, a line
-    that one of several leaves open was ended by a byte of nobody's.
-    """
-    paths, most_added = [*map(Path, texts)], len(texts) - 1 if checkpoint.text.lines else 0
-    try:
-        sizes = [path.stat().st_size for path in paths]
-        lacking = checkpoint.corpus.bytes - sum(sizes)
-        return all(path.is_file() for path in paths) and min(sizes) > 0 and 0 <= lacking <= most_added
-    except (OSError, ValueError):  # ValueError: a NUL byte in the name
-        return False
 
 
 def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:

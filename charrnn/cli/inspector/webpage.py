@@ -106,7 +106,7 @@ class _Page:
 
 def _absence(subject: Subject) -> str:
     """Why there is no text, without the flag that gives one: a page may be read by someone else."""
-    return "the text that it learned from was not found: " + subject.absence.partition(";")[0]
+    return "for want of the text that it learned from: " + subject.absence.partition(";")[0]
 
 
 def _tell_impossible(page: _Page, subject: Subject) -> None:
