@@ -3,6 +3,7 @@
 import pytest
 from conftest import make_text
 
+from charrnn.cli.inspector.own_text import find_text
 from charrnn.storage.archive import read_checkpoint
 
 SMALL = ["--hidden-size", 8, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 2, "-q"]
@@ -61,3 +62,28 @@ def test_a_folder_that_was_learned_from_is_found_with_what_was_read_of_it(charrn
     assert told_of_6_gram("My Novel/Chapter.pt").endswith(
         "My Novel, or what --val-text named, has not been found as it was; --corpus FILE gives both as one"
     )
+
+
+@pytest.mark.parametrize("above", ["models", "models/old/tenor"])
+def test_a_text_is_found_from_the_folders_above_the_checkpoint_as_it_was_typed_there(
+    charrnn, tmp_path, monkeypatch, above
+):
+    for folder in ("texts/b", above):
+        (tmp_path / folder).mkdir(parents=True)
+    for number, name in enumerate(["texts/a.txt", "texts/b/b.txt", "texts/held.txt"]):
+        (tmp_path / name).write_text(make_text(1000, seed=number))
+    trainings = {
+        "one": ["texts/a.txt"],
+        "folder": ["texts/b"],
+        "several": ["texts/a.txt", "texts/b"],
+        "held": ["texts/a.txt", "--val-text", "texts/held.txt"],
+    }
+    for name, texts in trainings.items():
+        assert charrnn("train", *texts, "--out", f"{above}/{name}.pt", *SMALL).code == 0
+    monkeypatch.chdir(tmp_path / above)
+    for name in trainings:
+        assert find_text(read_checkpoint(f"{name}.pt"), f"{name}.pt") is not None, name
+    monkeypatch.chdir("/")
+    for name in trainings:
+        path = str(tmp_path / above / f"{name}.pt")
+        assert find_text(read_checkpoint(path), path) is not None, name

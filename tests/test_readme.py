@@ -18,6 +18,7 @@ from charrnn.cli import inspection
 from charrnn.cli.inspector.flags import MAX_JUDGED
 from charrnn.cli.inspector.sought import LARGEST_SOUGHT, MOST_ENTRIES
 from charrnn.cli.inspector.text_views import NEARLY_ALWAYS
+from charrnn.cli.inspector.whereabouts import NUM_ABOVE
 from charrnn.cli.sample import FEWEST_TEXTS, sample
 from charrnn.cli.sample import WORDS as SAMPLE_WORDS
 from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED
@@ -270,6 +271,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"texts of more than {MAPPED_BYTES >> 20} MiB of ids",
         f"texts over {LARGEST_SOUGHT >> 20} MiB are not looked for",
         f"or of over {MOST_ENTRIES:,} files, so name them here",
+        f"from the checkpoint's folder or from one of {IN_WORDS[NUM_ABOVE]} above it",
         f"did not use for {KEPT_DAYS} days",
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
         f"where {MOST_IN_VAIN:,} characters in a row have been left out",

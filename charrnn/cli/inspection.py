@@ -92,7 +92,7 @@ def inspect(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="The text that it learned from. [default: where it was, here, or beside the checkpoint]",
+            help="The text that it learned from. [default: where it was, here, or near the checkpoint]",
             **UNSAID,
         ),
     ] = None,

@@ -1,6 +1,7 @@
 """Where a text may lie that a checkpoint learned from: as the training had it, here, and near the checkpoint.
 
-Paths are kept as they were typed, in a folder that is not known any more.
+Paths are kept as they were typed, in a folder that is not known any more. They are followed from the current one, from
+that of the checkpoint and from a few above it: where a text and its models lie in neighbouring folders, one is it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from charrnn.storage.archive import Checkpoint
+
+NUM_ABOVE = 3
+"""Folders above the checkpoint's own from which a path is followed too."""
 
 
 def candidates(checkpoint: Checkpoint, checkpoint_path: str) -> list[list[str]]:
@@ -46,12 +50,13 @@ def at_home(paths: Sequence[str]) -> list[str]:
 
 
 def _places(typed: str, name: str, checkpoint_path: str) -> list[str]:
-    roots = _roots(checkpoint_path)
-    found = [Path(root, text) for text in at_home([typed]) for root in roots]
-    near = [Path(root, text) for text in at_home([name]) for root in roots]
+    here, beside, *above = _roots(checkpoint_path)
+    found = [Path(root, text) for text in at_home([typed]) for root in (here, beside, *above)]
+    near = [Path(root, text) for text in at_home([name]) for root in (here, beside)]
     return list(dict.fromkeys(map(str, [*found[:1], *near, *found[1:]])))
 
 
 def _roots(checkpoint_path: str) -> list[Path]:
-    """The folders from which a path is followed: this one, and the checkpoint's."""
-    return [Path(), Path(checkpoint_path).parent]
+    """The folders from which a path is followed: this one, the checkpoint's, and those above that."""
+    beside = Path(checkpoint_path).parent
+    return [Path(), *(beside.joinpath(*[os.pardir] * height) for height in range(NUM_ABOVE + 1))]
