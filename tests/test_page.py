@@ -141,9 +141,10 @@ window.addEventListener("load", () => {
 """
 
 
-def write_report(folder, *arguments, checkpoint="words.pt"):
+def write_report(folder, *arguments, checkpoint="words.pt", told=""):
     result = run_charrnn(folder, "inspect", checkpoint, "--html", "report.html", *arguments, text=True)
-    assert (result.returncode, result.stderr, result.stdout) == (0, "", "report.html\n")
+    assert (result.returncode, result.stdout) == (0, "report.html\n")
+    assert re.fullmatch(told, result.stderr)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -514,7 +515,7 @@ def test_what_cannot_be_shown_says_why(trained, tmp_path):
     config = ModelConfig(vocab_size=23, cell="rnn", hidden_size=12, num_layers=2, embedding_dim=8, members=2)
     changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict()), "history": []}
     torch.save({**contents, **changed}, tmp_path / "words.pt")
-    page = write_report(tmp_path)
+    page = write_report(tmp_path, told="charrnn: report.html: lacks sections for want of .*\n")
     reason = "for want of the text that it learned from: words.txt has not been found"
     absent = data_of(page)["absent"]
     assert absent == {**dict.fromkeys(("baseline", "surprise", "neurons", "gradients"), reason),
@@ -606,10 +607,10 @@ def test_data_cannot_end_its_own_script():
 
 def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(webpage, "collect", lambda *_: {"text": text})
+    monkeypatch.setattr(webpage, "collect", lambda *_: {"text": text, "absent": {}})
     for text in ("one", "two"):
         webpage.write_report(None, "report.html", {})
-        assert data_of((tmp_path / "report.html").read_text()) == {"text": text}
+        assert data_of((tmp_path / "report.html").read_text()) == {"text": text, "absent": {}}
     assert MARK in (tmp_path / "report.html").read_text()
     (tmp_path / "mine.html").write_text("my own page")
     with pytest.raises(OutputError, match=r"mine.html: exists and is not a report of charrnn's"):

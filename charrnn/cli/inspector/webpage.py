@@ -25,6 +25,7 @@ from charrnn.cli.inspector.page_sections import (
 )
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
+from charrnn.display.outlet import write_error
 from charrnn.display.page import MARK, render
 from charrnn.errors import DivergenceError
 from charrnn.storage.outputs import check_replaceable, write_whole
@@ -37,12 +38,17 @@ READ = ("surprise", "neurons", "gates", "gradients")
 def write_report(subject: Subject, path: str, flags: InspectFlags) -> None:
     """Write a page about a model; without any flag for a view it has all that can be shown.
 
+    What such a page lacks for want of the model's own text is told, since only who writes it can give that.
+
     Raises:
         OutputError: something else is there, or it cannot be written.
     """
     check_replaceable(path, MARK, "a report", "--html")  # before the work
-    write_whole(path, render(collect(subject, flags)).encode("utf-8"), "--html")
+    values = collect(subject, flags)
+    write_whole(path, render(values).encode("utf-8"), "--html")
     print(path)
+    if READ[0] in values["absent"] and subject.own_text is None:
+        write_error(f"{path}: lacks sections for want of the text that the model learned from: {subject.absence}")
 
 
 def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
