@@ -14,8 +14,9 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids
 from charrnn.config import CONTEXTS
-from charrnn.recall import LONGEST, NEVER, NONE, Forecasts, Ids
+from charrnn.recall import LONGEST, NEVER, NONE, Forecasts
 
 LONG = 8
 """Characters of a piece of its own words that a model does not recall: one of `CONTEXTS`. The next longer still leads

@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids, Places
 from charrnn.config import CONTEXTS
 
-Ids = NDArray[np.integer[Any]]
 Forecasts = NDArray[np.integer[Any]]
 """Ids that followed the contexts after some characters, or `NONE`, shape (..., C): one for each of `CONTEXTS`."""
-
-Places = NDArray[np.int64]
 
 LONGEST = CONTEXTS[-1]
 

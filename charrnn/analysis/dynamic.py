@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.analysis.losses import PIECE, Floats, Ids, Watch, require_finite, surprisals
+from charrnn.analysis.losses import PIECE, Watch, require_finite, surprisals
+from charrnn.arrays import Doubles, Ids
 from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import Weights, record, zero_state
@@ -45,7 +46,7 @@ def adapt(
     rate: float = RATE,
     decay: float = DECAY,
     watch: Watch = lambda read: None,
-) -> Iterator[Floats]:
+) -> Iterator[Doubles]:
     """Read a text from a zero state and learn from each segment after it has been predicted.
 
     Args:
@@ -110,7 +111,7 @@ class _Learner:
         self._squares = {name: np.zeros_like(weight) for name, weight in weights.items()}
         self._state, self._segments = zero_state(config, weights), 0
 
-    def read(self, ids: Ids, targets: Ids, recalled: Forecasts | None) -> Floats:
+    def read(self, ids: Ids, targets: Ids, recalled: Forecasts | None) -> Doubles:
         """Predict a segment, shape (T, 1), then learn from it."""
         tape = record(self._config, self._moving, ids, self._state, recalled)
         losses = surprisals(tape.logits[:, 0], targets[:, 0])
@@ -129,11 +130,11 @@ class _Learner:
             weight -= self._rate * gradient / (np.sqrt(square / bias) + EPSILON)
 
 
-def average_surprisals(of_members: Sequence[Floats]) -> Floats:
+def average_surprisals(of_members: Sequence[Doubles]) -> Doubles:
     """-ln of the mean probability that the members of an ensemble give each character, in nats.
 
     Args:
         of_members: each member's own -ln p, shape (num_chars - 1,).
     """
-    losses: Floats = np.log(len(of_members)) - np.logaddexp.reduce(-np.stack(of_members), axis=0)
+    losses: Doubles = np.log(len(of_members)) - np.logaddexp.reduce(-np.stack(of_members), axis=0)
     return losses

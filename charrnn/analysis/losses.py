@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Doubles, Ids
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
 from charrnn.inference.numpy_ensemble import Engine
@@ -35,8 +36,6 @@ MOST_PADDED = 1 << 20
 SCORES_AT_ONCE = 1 << 19
 """Scores of one window, at most: two megabytes, which a processor's cache holds."""
 
-Ids = NDArray[np.integer[Any]]
-Floats = NDArray[np.float64]
 Watch = Callable[[float], object]
 
 
@@ -49,7 +48,7 @@ class Reading:
         hits: whether it was the most probable one, shape (num_chars - 1,).
     """
 
-    surprisals: Floats
+    surprisals: Doubles
     hits: NDArray[np.bool_]
 
 
@@ -162,7 +161,7 @@ def read_side_by_side(
     return readings
 
 
-def surprisals(logits: NDArray[np.float32], targets: Ids) -> Floats:
+def surprisals(logits: NDArray[np.float32], targets: Ids) -> Doubles:
     """-ln p(target) of each row, in nats.
 
     Args:
@@ -172,7 +171,7 @@ def surprisals(logits: NDArray[np.float32], targets: Ids) -> Floats:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
     sums = np.exp(shifted).sum(axis=-1, dtype=np.float64)
-    result: Floats = np.log(sums) - chosen
+    result: Doubles = np.log(sums) - chosen
     return result
 
 

@@ -9,10 +9,10 @@ counted by one sort.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from charrnn.arrays import Doubles, Ids, Places
 
 ORDER = 6
 """The longest n-gram: five characters of context and the one that follows."""
@@ -25,10 +25,6 @@ MAX_LEARNED = 2_000_000
 
 PLACES_AT_ONCE = 1 << 17
 """Characters that are scored together: several arrays of this length are held, and one of six times as many."""
-
-Ids = NDArray[np.integer[Any]]
-Places = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,8 @@ class _Level:
     """
 
     keys: Places
-    share: Floats
-    left: Floats
+    share: Doubles
+    left: Doubles
 
 
 class NgramModel:
@@ -75,7 +71,7 @@ class NgramModel:
         self._order = order
         self._levels = _count_levels(np.asarray(ids[-MAX_LEARNED:], dtype=np.int64), vocab_size, order)
 
-    def surprisals_at(self, ids: Ids, places: Places) -> Floats:
+    def surprisals_at(self, ids: Ids, places: Places) -> Doubles:
         """The surprisals of some characters of a text, each given those before it, shape (num_places,).
 
         Args:
@@ -90,7 +86,7 @@ class NgramModel:
             found.append(self.surprisals(ids[read])[np.searchsorted(read, chosen)])
         return np.concatenate(found)
 
-    def surprisals(self, ids: Ids) -> Floats:
+    def surprisals(self, ids: Ids) -> Doubles:
         """-ln p of each character given those before it, in nats, shape (num_chars,); the first has none before it."""
         ids = np.asarray(ids, dtype=np.int64)
         probability = np.full(len(ids), 1 / self._vocab_size)
@@ -102,7 +98,7 @@ class NgramModel:
             lower = np.where(seen, level.left[np.where(seen, contexts, 0)], 1.0)
             probability = lower * probability + np.where(places >= 0, level.share[places], 0.0)
             contexts = np.concatenate([[-1], places[:-1]])
-        result: Floats = -np.log(probability)
+        result: Doubles = -np.log(probability)
         return result
 
 
@@ -129,11 +125,11 @@ def _smooth(keys: Places, counts: Places, contexts: Places) -> _Level:
     discounts = _discounts(counts)[np.minimum(counts, 3)]
     totals = np.bincount(contexts, weights=counts)
     discounted = np.bincount(contexts, weights=discounts)
-    left: Floats = np.where(totals > 0, discounted / np.maximum(totals, 1), 1.0)
+    left: Doubles = np.where(totals > 0, discounted / np.maximum(totals, 1), 1.0)
     return _Level(keys, (counts - discounts) / np.maximum(totals, 1)[contexts], left)
 
 
-def _discounts(counts: Places) -> Floats:
+def _discounts(counts: Places) -> Doubles:
     """What is taken off a count of 0, 1, 2, and 3 or more (Chen, Goodman 1999, equation 17).
 
     Half of a count where there are too few to estimate it from.

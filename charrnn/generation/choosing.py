@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Floats, Ids
 from charrnn.errors import DivergenceError
 from charrnn.generation.course import Course
-from charrnn.generation.filters import COLDEST, HOTTEST, Floats, SamplingOptions, closed_row
+from charrnn.generation.filters import COLDEST, HOTTEST, SamplingOptions, closed_row
 
-Ids = NDArray[np.integer[Any]]
 Chooser = Callable[[Floats, float, int], int]
 """How one text's characters are drawn: from logits, a number in [0, 1) and how many were drawn before."""
 

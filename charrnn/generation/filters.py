@@ -10,15 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Floats
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_range
-
-Floats = NDArray[np.floating[Any]]
 
 COLDEST = 1e-20
 """Temperatures below this are taken as this: as good as greedy, and nothing overflows."""

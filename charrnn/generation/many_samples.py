@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from charrnn.generation.choosing import Ids
+from charrnn.arrays import Floats, Ids
 from charrnn.generation.endings import Drawn, Ending, Rules
-from charrnn.generation.filters import Floats
 from charrnn.generation.samples import Growing, Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.side_by_side import ENDED

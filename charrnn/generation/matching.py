@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from charrnn.arrays import Floats, Ids
 from charrnn.errors import ConfigError
 from charrnn.generation.automaton import UNREACHABLE, Automaton, Mask, PatternState
-from charrnn.generation.choosing import Ids
-from charrnn.generation.filters import Floats
 from charrnn.generation.patterns import parse_pattern, shown
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.generation.choosing import Ids
-from charrnn.generation.filters import Floats
+from charrnn.arrays import Floats, Ids
 from charrnn.generation.sampling import Reader
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.inference.readers import State

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from charrnn.arrays import Floats, Ids
 from charrnn.errors import ConfigError
-from charrnn.generation.choosing import Chooser, Ids, make_chooser, overflow
+from charrnn.generation.choosing import Chooser, make_chooser, overflow
 from charrnn.generation.course import Course
-from charrnn.generation.filters import Floats, SamplingOptions
+from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.side_by_side import DRAWS_AT_ONCE, BatchReader, Beginning, generate
 
 if TYPE_CHECKING:

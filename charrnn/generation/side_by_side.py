@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.generation.choosing import Ids, draw
+from charrnn.arrays import Floats, Ids
+from charrnn.generation.choosing import draw
 from charrnn.generation.course import Course
-from charrnn.generation.filters import Floats, SamplingOptions, weigh
+from charrnn.generation.filters import SamplingOptions, weigh
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch, Walks

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charrnn.arrays import Floats, Ids
 from charrnn.config import CONTEXTS, ModelConfig
-from charrnn.inference.tape import Array, LayerTape, Tape, Weights
+from charrnn.inference.tape import LayerTape, Tape, Weights
 from charrnn.recall import NONE
 
 
@@ -25,12 +26,12 @@ class Gradients:
         cells: by each LSTM layer's c, likewise, what it does by way of the h beside it included; else an empty list.
     """
 
-    weights: dict[str, Array]
-    hidden: list[Array]
-    cells: list[Array]
+    weights: dict[str, Floats]
+    hidden: list[Floats]
+    cells: list[Floats]
 
 
-def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: Array) -> Gradients:
+def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: Floats) -> Gradients:
     """Go back through a window. What lies before it gets no gradient: that is what truncates it.
 
     Args:
@@ -43,14 +44,14 @@ def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: 
         "head.weight": _outer(by_logits, tape.outputs),
         "head.bias": by_logits.sum(axis=(0, 1)),
     }
-    by_output = by_logits @ weights["head.weight"]  # (T, N, H)
+    by_output: Floats = by_logits @ weights["head.weight"]  # (T, N, H)
     if config.recall:
         by_raised = _through_recall(tape, by_logits)
         gradients["recall.weight"] = _outer(by_raised, tape.outputs)
         gradients["recall.bias"] = by_raised.sum(axis=(0, 1))
         by_output += by_raised @ weights["recall.weight"]
-    hidden: list[Array] = []
-    cells: list[Array] = []
+    hidden: list[Floats] = []
+    cells: list[Floats] = []
     for layer in reversed(range(config.num_layers)):
         layer_tape = tape.layers[layer]
         by_hidden = by_output
@@ -71,23 +72,23 @@ def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: 
     return Gradients({name: gradients[name] for name in weights}, hidden, cells)
 
 
-def _through_recall(tape: Tape, by_logits: Array) -> Array:
+def _through_recall(tape: Tape, by_logits: Floats) -> Floats:
     """Derivatives by what was added to the forecasts' logits, shape (T, N, C); zeros where nothing was."""
     if tape.recalled is None:
         return np.zeros((*by_logits.shape[:2], len(CONTEXTS)), dtype=by_logits.dtype)
     places = np.maximum(tape.recalled, 0).astype(np.intp)
-    by_raised: Array = np.take_along_axis(by_logits, places, axis=-1) * (tape.recalled != NONE)
+    by_raised: Floats = np.take_along_axis(by_logits, places, axis=-1) * (tape.recalled != NONE)
     return by_raised
 
 
-def cross_entropy_gradient(logits: Array, targets: Array) -> Array:
+def cross_entropy_gradient(logits: Floats, targets: Ids) -> Floats:
     """Derivatives of -ln p(target), summed over all characters, by the logits: p less one at the target.
 
     Args:
         logits: shape (T, N, V).
         targets: ids, shape (T, N).
     """
-    gradient: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    gradient: Floats = np.exp(logits - logits.max(axis=-1, keepdims=True))
     gradient /= gradient.sum(axis=-1, keepdims=True)
     places = targets[..., None]
     np.put_along_axis(gradient, places, np.take_along_axis(gradient, places, axis=-1) - 1, axis=-1)
@@ -96,14 +97,14 @@ def cross_entropy_gradient(logits: Array, targets: Array) -> Array:
 
 @dataclass(frozen=True)
 class _LayerGradients:
-    weights: dict[str, Array]
-    inputs: Array
-    hidden: Array
-    cells: Array
+    weights: dict[str, Floats]
+    inputs: Floats
+    hidden: Floats
+    cells: Floats
 
 
 def _through_layer(
-    config: ModelConfig, weights: Weights, layer: int, tape: LayerTape, by_hidden: Array
+    config: ModelConfig, weights: Weights, layer: int, tape: LayerTape, by_hidden: Floats
 ) -> _LayerGradients:
     """Go back through a layer, given what is above it: from the last character to the first."""
     weight_hh = weights[f"layers.{layer}.weight_hh"]
@@ -137,8 +138,8 @@ def _through_layer(
 
 
 def _lstm_step(
-    tape: LayerTape, step: int, cell_before: Array, by_hidden: Array, from_later: Array, by_gates: Array
-) -> tuple[Array, Array]:
+    tape: LayerTape, step: int, cell_before: Floats, by_hidden: Floats, from_later: Floats, by_gates: Floats
+) -> tuple[Floats, Floats]:
     """One character back through an LSTM: fills `by_gates`; gives the derivative by this c and by the one before."""
     i, f, g, o = np.split(tape.gates[step], 4, axis=-1)
     squashed = np.tanh(tape.cells[step])
@@ -154,8 +155,8 @@ def _lstm_step(
 
 
 def _gru_step(
-    tape: LayerTape, step: int, before: Array, by_hidden: Array, by_gates: Array, by_products: Array
-) -> Array:
+    tape: LayerTape, step: int, before: Floats, by_hidden: Floats, by_gates: Floats, by_products: Floats
+) -> Floats:
     """One character back through a GRU: fills both; gives what goes to the h before by way of the update gate."""
     r, z, n = np.split(tape.gates[step], 3, axis=-1)
     by_candidate = by_hidden * (1 - z) * (1 - n * n)
@@ -163,19 +164,19 @@ def _gru_step(
     by_update = by_hidden * (before - n) * z * (1 - z)
     np.concatenate([by_reset, by_update, by_candidate], axis=-1, out=by_gates)
     np.concatenate([by_reset, by_update, by_candidate * r], axis=-1, out=by_products)
-    kept: Array = by_hidden * z
+    kept: Floats = by_hidden * z
     return kept
 
 
-def _through_norm(by_normalised: Array, tape: LayerTape) -> Array:
+def _through_norm(by_normalised: Floats, tape: LayerTape) -> Floats:
     """Back through (h - mean) / deviation, which both depend on every unit."""
     mean = by_normalised.mean(axis=-1, keepdims=True)
     along = (by_normalised * tape.normalised).mean(axis=-1, keepdims=True)
-    result: Array = tape.scale * (by_normalised - mean - tape.normalised * along)
+    result: Floats = tape.scale * (by_normalised - mean - tape.normalised * along)
     return result
 
 
-def _outer(left: Array, right: Array) -> Array:
+def _outer(left: Floats, right: Floats) -> Floats:
     """Sum of outer products over all characters of all texts: (T, N, A) and (T, N, B) to (A, B)."""
-    product: Array = left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
+    product: Floats = left.reshape(-1, left.shape[-1]).T @ right.reshape(-1, right.shape[-1])
     return product

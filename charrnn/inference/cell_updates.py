@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-CellUpdate = Callable[[Array], None]
+from charrnn.arrays import Singles
+
+CellUpdate = Callable[[Singles], None]
 """Take the layer's inputs, W_xh x + b, shape (G * H,) or (G * H, N), and change its h in place."""
 
 _HALF = np.float32(0.5)
 _ONE = np.float32(1)
 
 
-def make_update(cell: str, recurrent: Array, hidden: Array, half_bias_hn: Array) -> tuple[CellUpdate, list[Array]]:
+def make_update(
+    cell: str, recurrent: Singles, hidden: Singles, half_bias_hn: Singles
+) -> tuple[CellUpdate, list[Singles]]:
     """Make what a cell does with a layer's inputs.
 
     Args:
@@ -39,7 +41,7 @@ def make_update(cell: str, recurrent: Array, hidden: Array, half_bias_hn: Array)
     return {"rnn": _tanh, "rnn-relu": _relu}[cell](recurrent, hidden), []
 
 
-def _lstm(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
+def _lstm(recurrent: Singles, hidden: Singles, values: Singles) -> CellUpdate:
     """See `charrnn.inference.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
     width = len(hidden)
     gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
@@ -49,7 +51,7 @@ def _lstm(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
     squashed = np.empty_like(hidden)
     add, multiply, tanh, half = np.add, np.multiply, np.tanh, _HALF
 
-    def update(inputs: Array) -> None:
+    def update(inputs: Singles) -> None:
         add(recurrent, inputs, gates)
         tanh(gates, gates)
         multiply(enter_forget, candidate_cell, kept)
@@ -63,7 +65,7 @@ def _lstm(recurrent: Array, hidden: Array, values: Array) -> CellUpdate:
     return update
 
 
-def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
+def _gru(recurrent: Singles, hidden: Singles, half_bias_hn: Singles) -> CellUpdate:
     """See `charrnn.inference.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
     width = len(hidden)
     gates = np.empty_like(recurrent[: 2 * width])
@@ -72,7 +74,7 @@ def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
     add, subtract, multiply, tanh, half, one = np.add, np.subtract, np.multiply, np.tanh, _HALF, _ONE
     recurrent_gates, recurrent_candidate = recurrent[: 2 * width], recurrent[2 * width :]
 
-    def update(inputs: Array) -> None:
+    def update(inputs: Singles) -> None:
         add(recurrent_gates, inputs[: 2 * width], gates)
         tanh(gates, gates)
         add(reset, one, reset)
@@ -89,20 +91,20 @@ def _gru(recurrent: Array, hidden: Array, half_bias_hn: Array) -> CellUpdate:
     return update
 
 
-def _tanh(recurrent: Array, hidden: Array) -> CellUpdate:
+def _tanh(recurrent: Singles, hidden: Singles) -> CellUpdate:
     """See `charrnn.inference.engine.tanh_step`."""
 
-    def update(inputs: Array) -> None:
+    def update(inputs: Singles) -> None:
         np.add(recurrent, inputs, hidden)
         np.tanh(hidden, hidden)
 
     return update
 
 
-def _relu(recurrent: Array, hidden: Array) -> CellUpdate:
+def _relu(recurrent: Singles, hidden: Singles) -> CellUpdate:
     """See `charrnn.inference.engine.relu_step`."""
 
-    def update(inputs: Array) -> None:
+    def update(inputs: Singles) -> None:
         np.add(recurrent, inputs, hidden)
         np.maximum(hidden, 0, out=hidden)
 

@@ -10,8 +10,8 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.arrays import Floats, Ids, Singles
 from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.folding import FoldedWeights
@@ -20,35 +20,34 @@ from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
 
-Array = NDArray[np.float32]
-LayerState = tuple[Array, ...]
-CellStep = Callable[[Array, LayerState, Array, Array], LayerState]
+LayerState = tuple[Singles, ...]
+CellStep = Callable[[Singles, LayerState, Singles, Singles], LayerState]
 
 _HALF = np.float32(0.5)
 
 
-def tanh_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
+def tanh_step(projected: Singles, state: LayerState, weight_hh: Singles, _: Singles) -> LayerState:
     """Give h' = tanh(W_xh x + b + W_hh h)."""
     return (np.tanh(projected + state[0] @ weight_hh.T),)
 
 
-def relu_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
+def relu_step(projected: Singles, state: LayerState, weight_hh: Singles, _: Singles) -> LayerState:
     """Give h' = max(0, W_xh x + b + W_hh h)."""
     return (np.maximum(projected + state[0] @ weight_hh.T, 0),)
 
 
-def gru_step(projected: Array, state: LayerState, weight_hh: Array, bias_hn: Array) -> LayerState:
+def gru_step(projected: Singles, state: LayerState, weight_hh: Singles, bias_hn: Singles) -> LayerState:
     """r, z = sigmoid(...); n = tanh(W_xn x + b_n + r * (W_hn h + b_hn)); h' = (1 - z) * n + z * h."""
     (h,) = state
     width = h.shape[-1]
     recurrent = h @ weight_hh.T  # (N, 3H)
-    gates = _sigmoid(projected[..., : 2 * width] + recurrent[..., : 2 * width])
+    gates = sigmoid(projected[..., : 2 * width] + recurrent[..., : 2 * width])
     r, z = gates[..., :width], gates[..., width:]
     n = np.tanh(projected[..., 2 * width :] + r * (recurrent[..., 2 * width :] + bias_hn))
     return (n + z * (h - n),)
 
 
-def lstm_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -> LayerState:
+def lstm_step(projected: Singles, state: LayerState, weight_hh: Singles, _: Singles) -> LayerState:
     """i, f, o = sigmoid(...); g = tanh(...); c' = f * c + i * g; h' = o * tanh(c').
 
     All four gates share one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
@@ -69,7 +68,7 @@ def lstm_step(projected: Array, state: LayerState, weight_hh: Array, _: Array) -
 
 
 @functools.lru_cache
-def _lstm_halves(width: int) -> Array:
+def _lstm_halves(width: int) -> Singles:
     """One half for each of the rows of i, f and o, one for those of g."""
     return np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
 
@@ -86,13 +85,13 @@ class NumpyCharRNN(ReadingModel):
         resets_at: an id that is always read from a state of zeros: the line feed, where lines were learned one by one.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Singles], resets_at: int | None = None) -> None:
         self.config = config
         self._weights = weights
         self._resets_at = resets_at
         self._cell = CELL_STEPS[config.cell]
         # A product with 1/H is numpy's fastest mean over units.
-        self._averaging: Array = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
+        self._averaging: Singles = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
 
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character: zeros, each shape (batch_size, H)."""
@@ -103,16 +102,16 @@ class NumpyCharRNN(ReadingModel):
         """Begin N texts, or one without that axis."""
         return [Stepper(self.config, self._folded, num_texts, self._resets_at)]
 
-    def combine(self, predictions: Iterator[Array]) -> Array:
+    def combine(self, predictions: Iterator[Singles]) -> Singles:
         """The only prediction."""
         return next(predictions)
 
-    def begin_one(self) -> Callable[..., Array]:
+    def begin_one(self) -> Callable[..., Singles]:
         """Begin one text; see `Stepper.read_one`."""
         return self.steppers()[0].read_one
 
     @functools.cached_property
-    def _projected_characters(self) -> Array:
+    def _projected_characters(self) -> Singles:
         """W_xh x + b of the first layer for each of V characters, shape (V, G * H): looked up, not computed."""
         return self._project(0, self._weights["embedding.weight"])
 
@@ -121,9 +120,9 @@ class NumpyCharRNN(ReadingModel):
         """What texts that are read character by character share."""
         return FoldedWeights(self.config, self._weights)
 
-    def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
+    def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read a window of each text, layer after layer; see `ReadingModel.forward`."""
-        x: Array = self._weights["embedding.weight"][ids]  # (T, N, E)
+        x: Singles = self._weights["embedding.weight"][ids]  # (T, N, E)
         keeps = None if self._resets_at is None else np.float32(1) * (ids != self._resets_at)[..., None]  # (T, N, 1)
         new_state = []
         for layer in range(self.config.num_layers):
@@ -137,13 +136,13 @@ class NumpyCharRNN(ReadingModel):
             raise_logits(self._weights, x, logits, recalled)
         return logits, tuple(new_state)
 
-    def _project(self, layer: int, x: Array) -> Array:
+    def _project(self, layer: int, x: Singles) -> Singles:
         """W_xh x + b for every step at once."""
         return x @ self._weights[f"layers.{layer}.weight_ih"].T + self._weights[f"layers.{layer}.bias"]
 
     def _run_layer(
-        self, layer: int, projected: Array, state: LayerState, keeps: Array | None
-    ) -> tuple[Array, LayerState]:
+        self, layer: int, projected: Singles, state: LayerState, keeps: Singles | None
+    ) -> tuple[Singles, LayerState]:
         """Take a layer through a window: outputs h, shape (T, N, H), and the last state.
 
         `keeps`, shape (T, N, 1), is 0 where a text begins anew at a step.
@@ -158,11 +157,11 @@ class NumpyCharRNN(ReadingModel):
             outputs[step] = state[0]
         return outputs, state
 
-    def _normalise(self, layer: int, x: Array) -> Array:
+    def _normalise(self, layer: int, x: Singles) -> Singles:
         """Layer normalisation, where the model has it."""
         if not self.config.layer_norm:
             return x
-        centred: Array = x - (x @ self._averaging)[..., None]
+        centred: Singles = x - (x @ self._averaging)[..., None]
         variance = (centred * centred) @ self._averaging
         centred *= (1 / np.sqrt(variance + LAYER_NORM_EPSILON))[..., None]
         centred *= self._weights[f"norms.{layer}.weight"]
@@ -170,7 +169,7 @@ class NumpyCharRNN(ReadingModel):
         return centred
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Floats) -> Floats:
     """1 / (1 + exp(-x)) by way of tanh, which cannot overflow."""
     x = np.tanh(x * _HALF)
     x *= _HALF

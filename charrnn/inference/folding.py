@@ -7,15 +7,12 @@ large recurrent weights are, stays float32: that is as exact, and a sample's fir
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Floats, Singles
 from charrnn.config import ModelConfig
-
-Array = NDArray[np.float32]
-Floats = NDArray[np.floating[Any]]
 
 RECURRENT_SCALES = {"lstm": (0.5, 0.5, 0.5, 1), "gru": (0.5, 0.5, 0.5), "rnn": (1,), "rnn-relu": (1,)}
 """What the rows of each gate's W_hh are multiplied by, gates in the stepper's order."""
@@ -43,7 +40,7 @@ class FoldedWeights:
         rows_by_reader: for each layer, who has which rows of that product.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Singles]) -> None:
         self.config = config
         self._weights = weights
         layers = range(config.num_layers)
@@ -58,14 +55,14 @@ class FoldedWeights:
             self.matrices.append(matrix)
             self.rows_by_reader.append(places)
 
-    def _table(self, reader: int, sources: set[int]) -> Array:
+    def _table(self, reader: int, sources: set[int]) -> Singles:
         weight, bias = self._reading(reader)
         constant = bias + sum(weight @ self._exact(f"norms.{s}.bias") for s in sources if s >= 0 and self._normal)
         if -1 not in sources:
             return np.asarray(constant, dtype=np.float32)
         return np.asarray(self._exact("embedding.weight") @ weight.T + constant, dtype=np.float32)
 
-    def _matrix(self, layer: int, readers: list[int]) -> tuple[Array, dict[int, slice]]:
+    def _matrix(self, layer: int, readers: list[int]) -> tuple[Singles, dict[int, slice]]:
         config = self.config
         to_h = STATE_SCALES[config.cell]
         recurrent = self._weights[f"layers.{layer}.weight_hh"]
@@ -98,7 +95,7 @@ class FoldedWeights:
         )
         return weight, bias
 
-    def half_bias_hn(self, layer: int) -> Array:
+    def half_bias_hn(self, layer: int) -> Singles:
         """Half of a GRU's b_hn, shape (H,); of other cells, which have none, nothing."""
         return np.float32(0.5) * self._weights.get(f"layers.{layer}.bias_hn", np.empty(0, dtype=np.float32))
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.arrays import Ids, Singles
 from charrnn.config import ModelConfig
-from charrnn.inference.engine import Array, NumpyCharRNN
+from charrnn.inference.engine import NumpyCharRNN
 from charrnn.inference.readers import ReadingModel, State
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
@@ -33,7 +33,7 @@ class NumpyEnsemble(ReadingModel):
         resets_at: see `charrnn.inference.engine.NumpyCharRNN`.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Singles], resets_at: int | None = None) -> None:
         self.config = config
         self._members = [NumpyCharRNN(member, own, resets_at) for _, member, own in each_member(config, weights)]
 
@@ -41,7 +41,7 @@ class NumpyEnsemble(ReadingModel):
         """The state before any character: zeros, each shape (batch_size, H)."""
         return tuple(layer for member in self._members for layer in member.initial_state(batch_size))
 
-    def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
+    def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read a window of each text, member after member; see `ReadingModel.forward`."""
         layers = self.config.num_layers
         results = [
@@ -55,11 +55,11 @@ class NumpyEnsemble(ReadingModel):
         """Begin N texts, or one without that axis, in each member."""
         return [stepper for member in self._members for stepper in member.steppers(num_texts)]
 
-    def combine(self, predictions: Iterator[Array]) -> Array:
+    def combine(self, predictions: Iterator[Singles]) -> Singles:
         """Average the members' predictions; see `average`."""
         return average(predictions)
 
-    def begin_one(self) -> Callable[..., Array]:
+    def begin_one(self) -> Callable[..., Singles]:
         """Begin one text, to be read by one member after the other; see `Stepper.read_one`."""
         readers = [stepper.read_one for stepper in self.steppers()]
         return lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
@@ -68,13 +68,13 @@ class NumpyEnsemble(ReadingModel):
 Engine = NumpyCharRNN | NumpyEnsemble
 
 
-def build_engine(config: ModelConfig, weights: Mapping[str, Array], resets_at: int | None = None) -> Engine:
+def build_engine(config: ModelConfig, weights: Mapping[str, Singles], resets_at: int | None = None) -> Engine:
     """Make the network, or the networks, that a config describes; see `NumpyCharRNN`."""
     kind = NumpyCharRNN if config.members == 1 else NumpyEnsemble
     return kind(config, weights, resets_at)
 
 
-def average(predictions: Iterable[Array]) -> Array:
+def average(predictions: Iterable[Singles]) -> Singles:
     """Give the logarithm of the mean of some predictions' probabilities.
 
     Args:
@@ -83,7 +83,7 @@ def average(predictions: Iterable[Array]) -> Array:
     Returns:
         Log-probabilities, shape (..., V).
     """
-    total: Array | None = None
+    total: Singles | None = None
     count = 0
     for logits in predictions:
         own = log_softmax(logits)
@@ -94,7 +94,7 @@ def average(predictions: Iterable[Array]) -> Array:
     return total
 
 
-def average_one(predictions: Sequence[Array]) -> Array:
+def average_one(predictions: Sequence[Singles]) -> Singles:
     """Average one text's predictions as `average` does, bit by bit, in half the time: by what is fastest when short.
 
     Args:
@@ -104,7 +104,7 @@ def average_one(predictions: Sequence[Array]) -> Array:
         Log-probabilities, shape (V,).
     """
     exp, log, add_up = np.exp, np.log, np.add.reduce
-    normalised: list[Array] = []
+    normalised: list[Singles] = []
     for logits in predictions:
         own = logits - logits[logits.argmax()]
         own -= log(add_up(exp(own)))

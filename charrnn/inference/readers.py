@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids, Singles
 from charrnn.config import ModelConfig
-from charrnn.inference.stepper import Array, Ids, Stepper
+from charrnn.inference.stepper import Stepper
 from charrnn.memory import Memories, Memory
 from charrnn.recall import Forecasts
 
-State = tuple[tuple[Array, ...], ...]
+State = tuple[tuple[Singles, ...], ...]
 Recall = Callable[[int], Sequence[int]]
-Combine = Callable[[Iterator[Array]], Array]
+Combine = Callable[[Iterator[Singles]], Singles]
 """Make one prediction of those of all networks, each of shape (..., V)."""
 
 
@@ -33,7 +34,7 @@ class Texts:
         self._combine = combine
         self._memories = memories
 
-    def __call__(self, characters: Ids) -> Array:
+    def __call__(self, characters: Ids) -> Singles:
         """Read the next character of each, shape (N,).
 
         Returns:
@@ -58,7 +59,7 @@ class ReadingModel(ABC):
     config: ModelConfig
 
     @abstractmethod
-    def forward(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
+    def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read a window of each text.
 
         Args:
@@ -76,14 +77,14 @@ class ReadingModel(ABC):
         """Begin N texts, or one without that axis, in each network."""
 
     @abstractmethod
-    def combine(self, predictions: Iterator[Array]) -> Array:
+    def combine(self, predictions: Iterator[Singles]) -> Singles:
         """Make one prediction of those of all networks, each of shape (..., V)."""
 
     @abstractmethod
-    def begin_one(self) -> Callable[..., Array]:
+    def begin_one(self) -> Callable[..., Singles]:
         """Begin one text, to be read character by character, each with its forecasts; see `Stepper.read_one`."""
 
-    def step(self, ids: NDArray[np.integer], state: State, recalled: Forecasts | None = None) -> tuple[Array, State]:
+    def step(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read one character of each text.
 
         Args:
@@ -97,7 +98,7 @@ class ReadingModel(ABC):
         logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
         return logits[0], state
 
-    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Array]:
+    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Singles]:
         """Begin one text, to be read character by character: logits of the next, valid until the next call.
 
         Args:
@@ -116,7 +117,7 @@ class ReadingModel(ABC):
         memories = Memories(config.recall, config.vocab_size, num_texts, own_from) if config.recall else None
         return Texts(self.steppers(num_texts), self.combine, memories)
 
-    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Array]:
+    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Singles]:
         """Begin N texts, to be read side by side in windows, by one network after the other.
 
         See `Stepper.read_window`.

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.arrays import Floats
 from charrnn.recall import NONE, Forecasts
 
-Array = NDArray[Any]
-"""Floating-point values, of the weights' type."""
 
-
-def raise_logits(weights: Mapping[str, Array], outputs: Array, logits: Array, recalled: Forecasts) -> None:
+def raise_logits(weights: Mapping[str, Floats], outputs: Floats, logits: Floats, recalled: Forecasts) -> None:
     """Add to each forecast's logit what the model trusts it, in place.
 
     Args:
@@ -26,7 +22,7 @@ def raise_logits(weights: Mapping[str, Array], outputs: Array, logits: Array, re
     add_raised(logits, outputs @ weights["recall.weight"].T + weights["recall.bias"], recalled)
 
 
-def add_raised(logits: Array, raised: Array, recalled: Forecasts) -> None:
+def add_raised(logits: Floats, raised: Floats, recalled: Forecasts) -> None:
     """Add to each forecast's logit what is given for its context, in place.
 
     Args:

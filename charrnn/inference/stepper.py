@@ -20,17 +20,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.arrays import Ids, Singles
 from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.cell_updates import make_update
 from charrnn.inference.folding import STATE_SCALES, FoldedWeights
 from charrnn.inference.recalling import add_raised
 from charrnn.recall import NONE, Forecasts
-
-Array = NDArray[np.float32]
-Ids = NDArray[np.integer[Any]]
 
 
 class Stepper:
@@ -58,7 +55,7 @@ class Stepper:
         if num_texts is None:  # to change one logit costs half of what it does by way of numpy
             self._each_logit = self._logits.data.cast("B").cast("f")
 
-    def read_one(self, character: int, recalled: Sequence[int] = ()) -> Array:
+    def read_one(self, character: int, recalled: Sequence[int] = ()) -> Singles:
         """Read the next character of the one text.
 
         Args:
@@ -81,7 +78,7 @@ class Stepper:
                     logits[forecast] += raised
         return self._logits
 
-    def read_many(self, characters: Ids, recalled: Forecasts | None = None) -> Array:
+    def read_many(self, characters: Ids, recalled: Forecasts | None = None) -> Singles:
         """Read the next character of each text.
 
         Args:
@@ -98,7 +95,7 @@ class Stepper:
             np.add.at(self._all_logits, places[is_known], self._raised[is_known])  # forecasts may agree
         return self._logits.T
 
-    def read_window(self, windows: Ids, recalled: Forecasts | None) -> Array:
+    def read_window(self, windows: Ids, recalled: Forecasts | None) -> Singles:
         """Read the next characters of each text.
 
         Args:
@@ -137,7 +134,7 @@ class Stepper:
 
 def _gatherer(
     folded: FoldedWeights, reader: int, layers: list[_Layer], columns: tuple[int, ...]
-) -> Callable[[Any], Array]:
+) -> Callable[[Any], Singles]:
     """Give what adds up all that a layer reads, or the head, which counts as the layer above the last."""
     table = folded.tables[reader]
     parts = [layer.given[reader] for layer in layers[:reader] if reader in layer.given]
@@ -147,7 +144,7 @@ def _gatherer(
         table = np.ascontiguousarray(table.T) if by_character else np.repeat(table[:, None], columns[0], axis=1)
     add, take = np.add, np.take
 
-    def gather(characters: Any) -> Array:
+    def gather(characters: Any) -> Singles:
         if not by_character:
             known = table
         elif columns:
@@ -185,7 +182,7 @@ class _Layer:
         self.memory += kept
         multiply = _product(matrix, hidden, product, rows, config)
 
-        def step(inputs: Array) -> None:
+        def step(inputs: Singles) -> None:
             update(inputs)
             multiply()
 
@@ -197,7 +194,7 @@ class _Layer:
             values[place] = 0
 
 
-def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: ModelConfig) -> Callable[[], None]:
+def _product(matrix: Singles, hidden: Singles, product: Singles, rows: int, config: ModelConfig) -> Callable[[], None]:
     """Multiply a layer's matrix with its h, and divide by the spread of h what others read."""
     dot, multiply, sqrt = np.dot, np.multiply, math.sqrt
     if not config.layer_norm:
@@ -228,7 +225,7 @@ def _product(matrix: Array, hidden: Array, product: Array, rows: int, config: Mo
     return normalise_one if hidden.ndim == 1 else normalise_many
 
 
-def _product_of_unbounded(matrix: Array, hidden: Array, product: Array, read: Array) -> Callable[[], None]:
+def _product_of_unbounded(matrix: Singles, hidden: Singles, product: Singles, read: Singles) -> Callable[[], None]:
     """The same where h may be large: in float32 a mean square less the square of the mean would leave hardly a digit.
 
     So the spread is taken about the mean.

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Floats
 from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
+from charrnn.inference.engine import sigmoid
 from charrnn.inference.recalling import raise_logits
 from charrnn.recall import Forecasts
 
-Array = NDArray[Any]
-"""Floating-point values, of the weights' type."""
-Weights = Mapping[str, Array]
-State = tuple[tuple[Array, ...], ...]
+Weights = Mapping[str, Floats]
+State = tuple[tuple[Floats, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class LayerTape:
         scale: 1 / deviation, shape (T, N, 1), where the model normalises; else ones.
     """
 
-    inputs: Array
-    before: tuple[Array, ...]
-    gates: Array
-    recurrent: Array
-    hidden: Array
-    cells: Array
-    normalised: Array
-    scale: Array
+    inputs: Floats
+    before: tuple[Floats, ...]
+    gates: Floats
+    recurrent: Floats
+    hidden: Floats
+    cells: Floats
+    normalised: Floats
+    scale: Floats
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Tape:
 
     ids: NDArray[np.integer[Any]]
     layers: list[LayerTape]
-    outputs: Array
-    logits: Array
+    outputs: Floats
+    logits: Floats
     state: State
     recalled: Forecasts | None = None
 
@@ -111,7 +111,9 @@ def record(
     return Tape(ids, layers, x, logits, lasts, recalled)
 
 
-def _record_layer(config: ModelConfig, weights: Weights, layer: int, x: Array, before: tuple[Array, ...]) -> LayerTape:
+def _record_layer(
+    config: ModelConfig, weights: Weights, layer: int, x: Floats, before: tuple[Floats, ...]
+) -> LayerTape:
     width, cell = config.hidden_size, config.cell
     gates = x @ weights[f"layers.{layer}.weight_ih"].T + weights[f"layers.{layer}.bias"]  # W_xh x + b, then the gates
     weight_hh = weights[f"layers.{layer}.weight_hh"]
@@ -125,13 +127,13 @@ def _record_layer(config: ModelConfig, weights: Weights, layer: int, x: Array, b
         if cell == "gru":
             assert bias_hn is not None, "the header's check saw to it"
             recurrent[step] = product[:, 2 * width :] + bias_hn
-            gate[:, : 2 * width] = _sigmoid(gate[:, : 2 * width] + product[:, : 2 * width])
+            gate[:, : 2 * width] = sigmoid(gate[:, : 2 * width] + product[:, : 2 * width])
             gate[:, 2 * width :] = np.tanh(gate[:, 2 * width :] + gate[:, :width] * recurrent[step])
             h = gate[:, 2 * width :] + gate[:, width : 2 * width] * (h - gate[:, 2 * width :])
         elif cell == "lstm":
             gate += product
             candidate = np.tanh(gate[:, 2 * width : 3 * width])
-            gate[:] = _sigmoid(gate)
+            gate[:] = sigmoid(gate)
             gate[:, 2 * width : 3 * width] = candidate
             c = gate[:, width : 2 * width] * c + gate[:, :width] * candidate
             cells[step] = c
@@ -145,20 +147,14 @@ def _record_layer(config: ModelConfig, weights: Weights, layer: int, x: Array, b
     return LayerTape(x, before, gates, recurrent, hidden, cells, normalised, scale)
 
 
-def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Array]:
+def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Floats]:
     """The gates of a layer that lie between 0 and 1, by name, each of shape (T, N, H); a plain RNN has none."""
     cell = CELLS[config.cell]
     blocks = np.split(tape.gates, len(cell.blocks), axis=-1)
     return {name: block for name, block in zip(cell.blocks, blocks, strict=True) if name in cell.gates}
 
 
-def _normalise(hidden: Array) -> tuple[Array, Array]:
+def _normalise(hidden: Floats) -> tuple[Floats, Floats]:
     centred = hidden - hidden.mean(axis=-1, keepdims=True)
     scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON)
     return centred * scale, scale
-
-
-def _sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)) by way of tanh, which cannot overflow."""
-    result: Array = (np.tanh(x * 0.5) + 1) * 0.5
-    return result

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.arrays import Ids
 from charrnn.disk import sync
 from charrnn.errors import CacheError, ConfigError
-from charrnn.text.encoder import Ids
 
 KEPT_DAYS = 30
 ABANDONED_DAYS = 1

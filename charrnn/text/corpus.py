@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from charrnn.arrays import Ids
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.paths import STDIN_NAME, has_no_name
 from charrnn.text.alphabet import counts_by_id, settle_alphabet
 from charrnn.text.cache import cache_key
 from charrnn.text.documents import why_no_text
-from charrnn.text.encoder import CharEncoder, Ids, code_points, line_feed_id
+from charrnn.text.encoder import CharEncoder, code_points, line_feed_id
 from charrnn.text.left_out import MADE, Cause, LeftOut
 from charrnn.text.meter import Meter, Progress
 from charrnn.text.options import BYTE, TextOptions

@@ -6,10 +6,9 @@ The training measures its loss over them, and `inspect` that of the n-gram model
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.arrays import Ids, Places
 from charrnn.text.cache import let_go
-from charrnn.text.encoder import Ids
 from charrnn.text.places import find_lines, lane_starts
 
 WARM_UP = 512
@@ -18,8 +17,6 @@ before, as tests show."""
 
 MAX_LANES = 64
 """Lanes that a text is scored in, at most."""
-
-Places = NDArray[np.int64]
 
 
 def lanes_that_pay(num_chars: int, shortest: int = 4 * WARM_UP) -> int:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids
 from charrnn.errors import UnknownCharacterError
 from charrnn.surrogates import name_surrogate, to_bytes
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 
-Ids = NDArray[np.unsignedinteger[Any]]
 Points = NDArray[np.unsignedinteger[Any]]
 """Code points in the narrowest type that a text needs; where the unit is the byte, bytes."""
 

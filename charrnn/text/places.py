@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids
 from charrnn.text.cache import let_go
-from charrnn.text.encoder import Ids
 
 Positions = NDArray[np.signedinteger[Any]]
 """Places in a text, in four bytes where that is enough: of each line there are three such numbers."""

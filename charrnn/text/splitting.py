@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from charrnn.arrays import Ids
 from charrnn.errors import CorpusError
-from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.places import find_lines, next_line, previous_line
 from charrnn.wording import number_of
 

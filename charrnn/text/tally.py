@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids
 from charrnn.config import CODE_POINTS
-from charrnn.text.encoder import CharEncoder, Ids, Points, translate
+from charrnn.text.encoder import CharEncoder, Points, translate
 
 Counts = NDArray[np.int64]
+Numbers = NDArray[np.unsignedinteger[Any]]
+"""Of characters in the order in which they were first seen, in the narrowest type; bytes where all are ASCII."""
 
 NUM_ASCII = 128
 
@@ -44,7 +47,7 @@ class Tally:
         self._times = np.zeros(NUM_ASCII, dtype=np.int64)
         self._numbers = self._number_points(np.dtype(np.uint8))
         self._counts = np.zeros(CODE_POINTS, dtype=np.int64)  # of what has no numbers
-        self._blocks: list[Ids] | None = [] if kept_bytes else None
+        self._blocks: list[Numbers] | None = [] if kept_bytes else None
         self._filled = 0  # of the last block
         self._size = 0  # in bytes
 
@@ -87,7 +90,7 @@ class Tally:
                 position += len(piece)
         return ids
 
-    def _keep(self, blocks: list[Ids], numbers: Ids) -> None:
+    def _keep(self, blocks: list[Numbers], numbers: Numbers) -> None:
         if not blocks or blocks[-1].dtype != numbers.dtype or self._filled + len(numbers) > len(blocks[-1]):
             if blocks:
                 blocks[-1] = blocks[-1][: self._filled]
@@ -96,7 +99,7 @@ class Tally:
         blocks[-1][self._filled : self._filled + len(numbers)] = numbers
         self._filled += len(numbers)
 
-    def _number(self, points: Points) -> Ids:
+    def _number(self, points: Points) -> Numbers:
         numbers = self._numbers.take(points, mode="clip")
         mark = np.iinfo(self._numbers.dtype).max
         if numbers.max(initial=0) < mark:
@@ -106,7 +109,7 @@ class Tally:
         self._numbers = self._number_points(np.min_scalar_type(len(self._points)))
         return self._numbers.take(points, mode="clip")
 
-    def _number_points(self, dtype: np.dtype[Any]) -> Ids:
+    def _number_points(self, dtype: np.dtype[Any]) -> Numbers:
         """The number of each code point; the largest that the type holds marks those that have none yet."""
         numbers = np.full(CODE_POINTS, np.iinfo(dtype).max, dtype=dtype)
         numbers[self._points] = np.arange(len(self._points), dtype=dtype)
@@ -122,7 +125,7 @@ def _count_points(counts: Counts, points: Points) -> None:
     counts[: len(found)] += found
 
 
-def _count(numbers: Ids) -> Counts:
+def _count(numbers: Numbers) -> Counts:
     if numbers.dtype != np.uint8 or len(numbers) < LONG_PIECE:
         return np.bincount(numbers, minlength=1)
     even = len(numbers) & ~1  # two at a time: half as many steps

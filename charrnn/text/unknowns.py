@@ -17,9 +17,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids
 from charrnn.config import CODE_POINTS
 from charrnn.errors import UnknownCharacterError
-from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import to_nearest
 
 RULES = ("count", "skip", "nearest", "error")

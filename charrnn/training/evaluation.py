@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from charrnn.arrays import Ids, Places
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on, ids_on, map_state, to_device
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.cache import let_go
-from charrnn.text.counted import MAX_LANES, WARM_UP, Places, counted_lanes, spread
-from charrnn.text.encoder import Ids
+from charrnn.text.counted import MAX_LANES, WARM_UP, counted_lanes, spread
 from charrnn.text.places import cut_lines, find_lines
 from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charrnn.text.encoder import Ids
+from charrnn.arrays import Ids
 from charrnn.training.lanes import EVERY, Lanes
 
 MEMORY_SHARE = 0.25

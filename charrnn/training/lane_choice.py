@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from charrnn.arrays import Ids
 from charrnn.config import TrainConfig
-from charrnn.text.encoder import Ids
 from charrnn.training.gpu_lanes import ResidentLanes, fits_on_gpu
 from charrnn.training.lanes import Lanes, WindowReader
 from charrnn.training.line_lanes import LineLanes

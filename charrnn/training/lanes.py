@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids
 from charrnn.errors import ConfigError
 from charrnn.recall import Forecasts
 from charrnn.text.cache import let_go
-from charrnn.text.encoder import Ids
 from charrnn.text.places import lane_starts
 from charrnn.training.recalled_text import recalled_in
 

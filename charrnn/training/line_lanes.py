@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Ids
 from charrnn.errors import ConfigError
 from charrnn.text.cache import let_go
-from charrnn.text.encoder import Ids
 from charrnn.text.places import Positions, cut_lines, find_lines
 from charrnn.training.lanes import EVERY, IGNORED, LET_GO_EVERY, Window, WindowReader
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from charrnn.arrays import Ids, Places
 from charrnn.config import CONTEXTS
-from charrnn.recall import NONE, Forecasts, Ids, Places, recall_block, recall_text
+from charrnn.recall import NONE, Forecasts, recall_block, recall_text
 
 BLOCK = 1 << 12
 """Characters that are looked up together, where nothing is known of the order in which they are read."""

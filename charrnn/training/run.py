@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from charrnn.arrays import Ids
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
 from charrnn.storage.training_state import FIGURES
-from charrnn.text.encoder import Ids
 from charrnn.training.health import REWIND_SHARE, Health
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.lanes import WindowReader

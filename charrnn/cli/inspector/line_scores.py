@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.analysis.losses import Floats, read_side_by_side
+from charrnn.analysis.losses import read_side_by_side
+from charrnn.arrays import Doubles
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.scoring import best_fit
 from charrnn.cli.inspector.subject import Subject
@@ -130,7 +131,7 @@ def _takes_cr_lf(subject: Subject, rule: str) -> bool:
     return reads_lf or ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
 
 
-def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Floats]:
+def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Doubles]:
     """Bits of each character of each line that counts; of one that the model does not know its price.
 
     Where all of a line but its end is left out, they are one that is no number.
@@ -154,11 +155,11 @@ def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Floats
     return result
 
 
-def _mean(bits: Floats, count: int) -> float:
+def _mean(bits: Doubles, count: int) -> float:
     return float(bits.sum()) / count if count else 0.0
 
 
-def _worst(bits: Floats) -> float:
+def _worst(bits: Doubles) -> float:
     """The largest mean over `NEIGHBOURS` characters, or over all of a line that has fewer."""
     if not len(bits):
         return 0.0

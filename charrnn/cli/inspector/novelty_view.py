@@ -8,6 +8,7 @@ from typing import Any
 
 from charrnn.analysis.losses import Watch
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
+from charrnn.arrays import Ids
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
 from charrnn.cli.inspector.own_text import FoundText
@@ -21,7 +22,7 @@ from charrnn.escape import quoted
 from charrnn.generation.unprompted import write_sample
 from charrnn.paths import name_of
 from charrnn.text.documents import read_text
-from charrnn.text.encoder import AT_ONCE, Ids
+from charrnn.text.encoder import AT_ONCE
 
 SAMPLE_SEED = 1
 LONGEST_CHARACTER = 4

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from charrnn.arrays import Ids
 from charrnn.cli.common.made import is_made_by_training
 from charrnn.cli.inspector.sought import LARGEST_SOUGHT, is_packed, require_usable, seek
 from charrnn.cli.inspector.whereabouts import at_home, candidates, is_of_several, places_of, places_of_held_out
@@ -23,7 +24,6 @@ from charrnn.storage.archive import Checkpoint
 from charrnn.text.cache import Cache, check_sound, default_folder
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
-from charrnn.text.encoder import Ids
 from charrnn.text.read_options import ReadOptions
 
 

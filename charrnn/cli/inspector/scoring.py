@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.losses import Watch, add_up, read_pieces, uncounted
+from charrnn.arrays import Ids
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import (
@@ -32,7 +33,7 @@ from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import name_of
 from charrnn.text.documents import is_exactly, read_text
-from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE
 from charrnn.text.unknowns import Readable
 from charrnn.wording import format_perplexity, number_of

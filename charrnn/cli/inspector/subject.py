@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn.analysis.ngrams import MAX_LEARNED, Baseline, NgramModel
+from charrnn.arrays import Places
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.sampling import SamplingModel
@@ -19,7 +20,7 @@ from charrnn.loading import load_for_sampling, load_for_scoring
 from charrnn.paths import STDIN, STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.surrogates import NO_TEXT
-from charrnn.text.counted import Places, counted_places
+from charrnn.text.counted import counted_places
 from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known

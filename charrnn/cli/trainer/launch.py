@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from charrnn.arrays import Ids
 from charrnn.budget import PROBE_LANES, PROBE_LAYER, TYPICAL_FLOPS
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.plan import Plan
@@ -25,7 +26,6 @@ from charrnn.storage.origin import Origin
 from charrnn.suggest import SEQ_LEN, may_be_ensemble, suggest
 from charrnn.text.corpus import Corpus
 from charrnn.text.counted import take_lines
-from charrnn.text.encoder import Ids
 from charrnn.text.places import count_lines
 from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.training.precision import Probe, probe_precision, sustained_speed

@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 
+from charrnn.arrays import Ids
 from charrnn.cli.common.made import is_made_by_training
 from charrnn.cli.trainer.changes import check_beginning, check_resume
 from charrnn.cli.trainer.request import Request
@@ -25,7 +26,7 @@ from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
-from charrnn.text.encoder import CharEncoder, Ids
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.clock import CLOCK

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from charrnn.arrays import Ids
 from charrnn.cli.trainer.launch import Launch
 from charrnn.escape import quoted
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import Corpus
 from charrnn.text.decoding import SCRIPTS
 from charrnn.text.documents import TO_A_NUL
-from charrnn.text.encoder import Ids
 from charrnn.text.left_out import MADE, LeftOut
 from charrnn.text.options import CHARACTER
 from charrnn.text.places import count_lines
