@@ -253,6 +253,21 @@ def test_the_display_fits_its_terminal_and_leaves_out_nothing(monkeypatch, width
     assert "…" not in shown
 
 
+def test_an_environment_that_tells_of_no_columns_and_no_lines_tells_nothing(monkeypatch, capsys):
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with console.LiveDisplay(stream) as display:
+        display.update(REPORT)
+        display.note("a note")
+    shown = plain(stream.getvalue())
+    assert "a note\n" in shown
+    assert "2.0000 nats (perplexity 7.39, 2.885 bits per character)\n" in shown
+    console.print_grid([("name", "value")])
+    assert capsys.readouterr().out == "name  value\n"
+
+
 def test_no_line_of_the_display_is_wider_than_its_terminal_whatever_the_model_writes(monkeypatch):
     """Or it would wrap, and the display would move up one line too few each time that it is drawn anew."""
     monkeypatch.setenv("TERM", "xterm")

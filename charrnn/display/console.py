@@ -6,6 +6,7 @@ terminal that is made narrower. Text that comes from a model or a file is never 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO, TypeVar
@@ -50,7 +51,7 @@ class _Drawing:
     """A console of rich that draws nothing itself: a `Frame` does, or who writes what it gives."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._console = _console(stream)
 
     @property
     def width(self) -> int:
@@ -218,4 +219,13 @@ def print_grid(rows: Sequence[tuple[str, str]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(name, Text(value))
-    Console(highlight=False, markup=False, emoji=False).print(grid)
+    _console().print(grid)
+
+
+def _console(stream: TextIO | None = None) -> Console:
+    """A console of rich, on stdout where nothing else is given.
+
+    COLUMNS=0 and LINES=0 tell nothing, as for Python's `shutil`: rich would draw nothing in so much room.
+    """
+    told = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES") or value.strip("0")}
+    return Console(file=stream, highlight=False, markup=False, emoji=False, _environ=told)
