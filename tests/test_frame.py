@@ -106,7 +106,13 @@ def test_a_process_that_leaves_amid_a_computation_leaves_a_terminal_that_shows_w
 
 
 @pytest.mark.parametrize(
-    ("columns", "up"), [(40, b"\r\x1b[1A\x1b[J"), (20, b"\r\x1b[2A\x1b[J"), (6, b"\r\x1b[5A\x1b[J")]
+    ("columns", "up"),
+    [
+        (40, b"\r\x1b[1A\x1b[J"),
+        (20, b"\r\x1b[2A\x1b[J"),
+        (6, b"\r\x1b[5A\x1b[J"),
+        (5, b"\r\x1b[7A\x1b[J"),  # of which a row of wide signs fills four
+    ],
 )
 def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeypatch, columns, up):
     monkeypatch.setattr(frame, "DRAWN_EVERY", 1000.0)

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from charrnn.display.echo import forget_typing, hide_typing, is_in_foreground, show_typing
 from charrnn.display.outlet import Outlet
-from charrnn.display.widths import text_width
+from charrnn.display.widths import text_height
 
 DRAWN_EVERY = 0.25
 """Seconds."""
@@ -52,7 +52,7 @@ class Frame:
         self._stays, self._hides_typing = stays, hides_typing
         self._lock, self._done = threading.RLock(), threading.Event()
         self._former: Any = None
-        self._widths: list[int] | None = None  # of the lines that stand there; None where none do
+        self._lines: list[str] | None = None  # those that stand there, without colours; None where none do
         self.is_started = False
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Frame:
     def write(self, text: str) -> None:
         """Write whole lines above what is drawn."""
         with self._lock:
-            if self._widths is None:
+            if self._lines is None:
                 self._outlet.write(text)
             else:
                 self._draw(text)
@@ -94,34 +94,34 @@ class Frame:
             if above:
                 self._outlet.write(above)
             return
-        begins, (columns, rows) = self._widths is None, self._size()
+        begins, (columns, rows) = self._lines is None, self._size()
         if begins and self._hides_typing:
             hide_typing(self._stream)
         lines = self._render()[: None if is_last else rows]
         shown = (_HIDE_CURSOR if begins else "") + self._erasure(columns) + above + "\n".join(lines)
-        self._widths = [text_width(_COLOURS.sub("", line)) for line in lines]
+        self._lines = [_COLOURS.sub("", line) for line in lines]
         self._outlet.write(shown)
 
     def _has_terminal(self) -> bool:
         """Whether the terminal is to draw on; where a shell has it, what was drawn before is not ours any more."""
         if is_in_foreground(self._stream):
             return True
-        self._widths = None
+        self._lines = None
         forget_typing()
         return False
 
     def _erasure(self, columns: int) -> str:
         """What takes away the lines that stand there: those that do not fit since it was made narrower are wrapped."""
-        if self._widths is None:
+        if self._lines is None:
             return ""
-        height = sum(max(1, -(-width // columns)) for width in self._widths)
+        height = sum(text_height(line, columns) for line in self._lines)
         return ("\r" if height < 2 else f"\r\x1b[{height - 1}A") + "\x1b[J"
 
     def _leave(self) -> None:
-        if self._widths is None or not self._has_terminal():
+        if self._lines is None or not self._has_terminal():
             return
         self._outlet.write(("\n" if self._stays else self._erasure(self._size()[0])) + _SHOW_CURSOR)
-        self._widths = None
+        self._lines = None
         show_typing()
 
     def _suspend(self, number: int, _: FrameType | None) -> None:

@@ -46,6 +46,16 @@ def text_width(text: str) -> int:
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
+def text_height(text: str, columns: int) -> int:
+    """Rows of a terminal that a harmless line takes, wrapped: a character of two columns has both in one row."""
+    rows, used = 1, 0
+    for width in map(_width, text):
+        used += width
+        if used > columns:
+            rows, used = rows + 1, width
+    return rows
+
+
 def cut(text: str, columns: int) -> str:
     """A harmless line, cut so that it takes no more columns on any terminal; a cut one ends in dots.
 
