@@ -50,6 +50,20 @@ def terminal():
     os.close(master)
 
 
+@pytest.fixture
+def stream(terminal, monkeypatch):
+    """The terminal, as if it were this process's own, on which no thread draws."""
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())
+    monkeypatch.setattr(frame, "DRAWN_EVERY", 1000.0)
+    with open(os.ttyname(terminal[1]), "w") as stream:
+        yield stream
+
+
+def framed(stream, lines):
+    outlet = Outlet(stream)
+    return Frame(stream, outlet, lambda: lines, lambda: (40, 24), stays=True, hides_typing=True), outlet
+
+
 def echoes(descriptor):
     return bool(termios.tcgetattr(descriptor)[3] & termios.ECHO)
 
@@ -126,3 +140,24 @@ def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeyp
     assert stream.getvalue()[before:].encode().startswith(up + b"above\n")
     drawn.stop()
     assert stream.getvalue().endswith(f"{lines[1]}\n\x1b[?25h")
+
+
+def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, terminal, monkeypatch):
+    lines = ["a"]
+    drawn, outlet = framed(stream, lines)
+    with monkeypatch.context() as held:
+        held.setattr(outlet, "write", lambda _: False)
+        drawn.start()
+    drawn.write("note\n")
+    drawn.stop()
+    assert read_until(terminal[0], SHOW_CURSOR) == b"note\r\n" + HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
+    assert echoes(stream), "as it did before the first of two beginnings"
+    drawn, outlet = framed(stream, lines)
+    drawn.start()
+    lines += ["b", "c"]
+    with monkeypatch.context() as held:
+        held.setattr(outlet, "write", lambda _: False)
+        drawn.write("lost\n")
+    drawn.write("above\n")
+    assert read_until(terminal[0], b"c") == HIDE_CURSOR + b"a\r\x1b[Jabove\r\na\r\nb\r\nc"
+    drawn.stop()

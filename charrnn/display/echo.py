@@ -34,6 +34,8 @@ def is_in_foreground(stream: TextIO) -> bool:
 def hide_typing(stream: TextIO) -> None:
     """Stop a terminal from echoing what is typed, until `show_typing`; it is kept for who reads it next.
 
+    Again does no harm.
+
     Args:
         stream: a terminal. Where this process does not stand in its foreground, or it has no such setting, nothing is
             done: a background process that changed it would be stopped.
@@ -42,12 +44,11 @@ def hide_typing(stream: TextIO) -> None:
         return
     with contextlib.suppress(OSError, ValueError, termios.error):
         descriptor = stream.fileno()
-        if os.tcgetpgrp(descriptor) == os.getpgrp():
-            former = termios.tcgetattr(descriptor)
-            quiet = [*former]
+        if os.tcgetpgrp(descriptor) == os.getpgrp() and descriptor not in _FORMER:
+            quiet = termios.tcgetattr(descriptor)
+            _FORMER[descriptor] = [*quiet]  # first: whatever comes between, it can be given back
             quiet[3] &= ~termios.ECHO
             termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
-            _FORMER[descriptor] = former
 
 
 def show_typing() -> None:

@@ -99,8 +99,9 @@ class Frame:
             hide_typing(self._stream)
         lines = self._render()[: None if is_last else rows]
         shown = (_HIDE_CURSOR if begins else "") + self._erasure(columns) + above + "\n".join(lines)
-        self._lines = [_COLOURS.sub("", line) for line in lines]
-        self._outlet.write(shown)
+        former, self._lines = self._lines, [_COLOURS.sub("", line) for line in lines]
+        if not self._outlet.write(shown):
+            self._lines = former
 
     def _has_terminal(self) -> bool:
         """Whether the terminal is to draw on; where a shell has it, what was drawn before is not ours any more."""
@@ -118,10 +119,10 @@ class Frame:
         return ("\r" if height < 2 else f"\r\x1b[{height - 1}A") + "\x1b[J"
 
     def _leave(self) -> None:
-        if self._lines is None or not self._has_terminal():
-            return
-        self._outlet.write(("\n" if self._stays else self._erasure(self._size()[0])) + _SHOW_CURSOR)
-        self._lines = None
+        if self._has_terminal() and self._lines is not None:
+            end = ("\n" if self._stays else self._erasure(self._size()[0])) + _SHOW_CURSOR
+            self._lines = None
+            self._outlet.write(end)
         show_typing()
 
     def _suspend(self, number: int, _: FrameType | None) -> None:
