@@ -11,7 +11,7 @@ import pytest
 from conftest import read_until
 from test_display import REPORT
 
-from charrnn.display import frame
+from charrnn.display import echo, frame
 from charrnn.display.frame import Frame
 from charrnn.display.outlet import Outlet
 
@@ -161,3 +161,36 @@ def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, t
     drawn.write("above\n")
     assert read_until(terminal[0], b"c") == HIDE_CURSOR + b"a\r\x1b[Jabove\r\na\r\nb\r\nc"
     drawn.stop()
+
+
+@pytest.mark.parametrize("amid", ["_render", "_draw", "_leave"])
+def test_a_ctrl_c_amid_the_last_drawing_keeps_nothing_of_the_terminal(stream, terminal, monkeypatch, amid):
+    def interrupt(**_):
+        interrupted.undo()
+        raise KeyboardInterrupt
+
+    drawn, _ = framed(stream, ["a"])
+    drawn.start()
+    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+        interrupted.setattr(drawn, amid, interrupt)
+        drawn.stop()
+    assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
+    assert echoes(stream)
+    drawn.stop()
+    assert amid == "_leave" or read_until(terminal[0], SHOW_CURSOR) == HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
+
+
+def test_typing_is_shown_again_though_an_exception_comes_as_it_is_hidden_or_shown(stream, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+        set_terminal = termios.tcsetattr
+        interrupted.setattr(termios, "tcsetattr", lambda *setting: (set_terminal(*setting), interrupt()))
+        echo.hide_typing(stream)
+    assert not echoes(stream)
+    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+        interrupted.setattr(termios, "tcsetattr", interrupt)
+        echo.show_typing()
+    echo.show_typing()
+    assert echoes(stream)

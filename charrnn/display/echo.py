@@ -53,12 +53,14 @@ def hide_typing(stream: TextIO) -> None:
 
 def show_typing() -> None:
     """Let the terminals echo again; for any thread, and again does no harm."""
-    while _FORMER:
-        descriptor, former = _FORMER.popitem()
+    for descriptor, former in [*_FORMER.items()]:
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})  # it may stand in the background by now
-        with contextlib.suppress(OSError, ValueError, termios.error):
-            termios.tcsetattr(descriptor, termios.TCSANOW, former)
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        try:
+            with contextlib.suppress(OSError, ValueError, termios.error):
+                termios.tcsetattr(descriptor, termios.TCSANOW, former)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        _FORMER.pop(descriptor, None)
 
 
 def forget_typing() -> None:

@@ -64,16 +64,25 @@ class Frame:
         threading.Thread(target=self._run, daemon=True).start()
 
     def stop(self) -> None:
-        """Draw once more, all of it; what does not stay is taken away then. Again does no harm, nor without a start."""
+        """Draw once more, all of it; what does not stay is taken away then. Again does no harm, nor without a start.
+
+        Whatever comes between, as a further Ctrl-C may, the terminal is given back.
+        """
         if not self.is_started:
             return
-        self.is_started = False
         self._done.set()
-        with self._lock:
-            self._draw(is_last=True)
-            self._leave()
-        if self._former is not None and _CTRL_Z is not None and _sets_handlers():
-            signal.signal(_CTRL_Z, self._former)
+        try:
+            with self._lock:
+                try:
+                    self._draw(is_last=True)
+                finally:
+                    self.is_started = False
+                    self._leave()
+        finally:
+            show_typing()
+            if self._former is not None and _CTRL_Z is not None and _sets_handlers():
+                signal.signal(_CTRL_Z, self._former)
+                self._former = None
 
     def write(self, text: str) -> None:
         """Write whole lines above what is drawn."""
