@@ -163,7 +163,7 @@ def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, t
     drawn.stop()
 
 
-@pytest.mark.parametrize("amid", ["_render", "_draw", "_leave"])
+@pytest.mark.parametrize("amid", ["_turn", "_render", "_draw", "_leave"])
 def test_a_ctrl_c_amid_the_last_drawing_keeps_nothing_of_the_terminal(stream, terminal, monkeypatch, amid):
     def interrupt(**_):
         interrupted.undo()
@@ -171,26 +171,47 @@ def test_a_ctrl_c_amid_the_last_drawing_keeps_nothing_of_the_terminal(stream, te
 
     drawn, _ = framed(stream, ["a"])
     drawn.start()
-    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as interrupted:
         interrupted.setattr(drawn, amid, interrupt)
-        drawn.stop()
+        with pytest.raises(KeyboardInterrupt):
+            drawn.stop()
     assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
     assert echoes(stream)
     drawn.stop()
-    assert amid == "_leave" or read_until(terminal[0], SHOW_CURSOR) == HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
+    assert amid == "_leave" or read_until(terminal[0], SHOW_CURSOR).endswith(b"a\r\n" + SHOW_CURSOR)
 
 
 def test_typing_is_shown_again_though_an_exception_comes_as_it_is_hidden_or_shown(stream, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as interrupted:
         set_terminal = termios.tcsetattr
         interrupted.setattr(termios, "tcsetattr", lambda *setting: (set_terminal(*setting), interrupt()))
-        echo.hide_typing(stream)
+        with pytest.raises(KeyboardInterrupt):
+            echo.hide_typing(stream)
     assert not echoes(stream)
-    with monkeypatch.context() as interrupted, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as interrupted:
         interrupted.setattr(termios, "tcsetattr", interrupt)
-        echo.show_typing()
+        with pytest.raises(KeyboardInterrupt):
+            echo.show_typing()
     echo.show_typing()
     assert echoes(stream)
+
+
+def test_ctrl_z_amid_a_drawing_leaves_the_terminal_in_order_once_it_is_drawn(stream, terminal, monkeypatch):
+    """And but once, though it is typed again as the terminal is left."""
+    stops = []
+    monkeypatch.setattr(os, "kill", lambda *_: stops.append(echoes(stream)))
+    drawn, _ = framed(stream, ["a"])
+    drawn.start()
+    with monkeypatch.context() as typed:
+        typed.setattr(drawn, "_render", lambda: signal.raise_signal(signal.SIGTSTP) or ["a"])
+        typed.setattr(frame, "show_typing", lambda: signal.raise_signal(signal.SIGTSTP) or echo.show_typing())
+        drawn.write("above\n")
+    assert stops == [True]
+    drawn.write("below\n")
+    drawn.stop()
+    first, again = HIDE_CURSOR + b"a\r\x1b[Jabove\r\na\r\n" + SHOW_CURSOR, HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
+    assert read_until(terminal[0], SHOW_CURSOR, times=2) == first + b"below\r\n" + again
+    assert len(stops) == 1

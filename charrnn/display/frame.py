@@ -6,12 +6,12 @@ somebody does there. Ctrl-Z ends the frame where it stands, and it begins anew b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from types import FrameType
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from charrnn.display.echo import forget_typing, hide_typing, is_in_foreground, show_typing
@@ -52,6 +52,7 @@ class Frame:
         self._stays, self._hides_typing = stays, hides_typing
         self._lock, self._done = threading.RLock(), threading.Event()
         self._former: Any = None
+        self._holds_ctrl_z = self._has_ctrl_z = False
         self._lines: list[str] | None = None  # those that stand there, without colours; None where none do
         self.is_started = False
 
@@ -59,8 +60,9 @@ class Frame:
         """Draw from now on."""
         self.is_started = True
         if _CTRL_Z is not None and _sets_handlers() and signal.getsignal(_CTRL_Z) is signal.SIG_DFL:
-            self._former = signal.signal(_CTRL_Z, self._suspend)
-        self._draw()
+            self._former = signal.signal(_CTRL_Z, self._heed_ctrl_z)
+        with self._turn():
+            self._draw()
         threading.Thread(target=self._run, daemon=True).start()
 
     def stop(self) -> None:
@@ -72,7 +74,7 @@ class Frame:
             return
         self._done.set()
         try:
-            with self._lock:
+            with self._turn():
                 try:
                     self._draw(is_last=True)
                 finally:
@@ -86,7 +88,7 @@ class Frame:
 
     def write(self, text: str) -> None:
         """Write whole lines above what is drawn."""
-        with self._lock:
+        with self._turn():
             if self._lines is None:
                 self._outlet.write(text)
             else:
@@ -94,9 +96,21 @@ class Frame:
 
     def _run(self) -> None:
         while not self._done.wait(DRAWN_EVERY):
-            with self._lock:
+            with self._turn():
                 if not self._done.is_set():
                     self._draw()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The terminal to one thread alone; Ctrl-Z, whose handler would draw amid what it draws, waits for its end."""
+        with self._lock:
+            self._holds_ctrl_z = _sets_handlers()
+            try:
+                yield
+            finally:
+                has_held, self._holds_ctrl_z = self._holds_ctrl_z, False
+                if has_held and self._has_ctrl_z:
+                    self._suspend()
 
     def _draw(self, above: str = "", *, is_last: bool = False) -> None:
         if not self._has_terminal():
@@ -134,13 +148,26 @@ class Frame:
             self._outlet.write(end)
         show_typing()
 
-    def _suspend(self, number: int, _: FrameType | None) -> None:
+    def _heed_ctrl_z(self, *_: object) -> None:
+        """Stop where nothing is being drawn; amid a long computation in C, Python calls this only once it is done.
+
+        No other thread can do it before: none may take the handler away, and SIGSTOP, which needs that not, also stops
+        what no shell would ever continue.
+        """
+        self._has_ctrl_z = True
+        if not self._holds_ctrl_z:
+            self._suspend()
+
+    def _suspend(self) -> None:
         """Leave the terminal in order, and stop as without a handler; the next drawing begins anew."""
+        assert _CTRL_Z is not None, "else nobody asks for it"
         with self._lock:
+            self._holds_ctrl_z = True  # another asks for the same
             self._leave()
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            signal.signal(number, self._suspend)
+            signal.signal(_CTRL_Z, signal.SIG_DFL)
+            os.kill(os.getpid(), _CTRL_Z)
+            signal.signal(_CTRL_Z, self._heed_ctrl_z)
+            self._holds_ctrl_z = self._has_ctrl_z = False
 
 
 def _sets_handlers() -> bool:
