@@ -22,7 +22,7 @@ from conftest import clean_environment, make_text, read_terminal, read_until
 from processes import Training
 from test_display import REPORT
 
-from charrnn.display import console, outlet
+from charrnn.display import console, frame, outlet
 from charrnn.display.widths import text_width
 from charrnn.text.corpus import read_corpus
 
@@ -266,6 +266,24 @@ def test_an_environment_that_tells_of_no_columns_and_no_lines_tells_nothing(monk
     assert "2.0000 nats (perplexity 7.39, 2.885 bits per character)\n" in shown
     console.print_grid([("name", "value")])
     assert capsys.readouterr().out == "name  value\n"
+
+
+def test_where_no_thread_can_be_started_the_display_is_drawn_as_news_come(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(frame, "DRAWN_EVERY", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with console.LiveDisplay(stream) as display:
+        for step in range(3):
+            display.update(dataclasses.replace(REPORT, step=step))
+            assert plain(stream.getvalue()).count(f"step {step}, ") == 1
+        monkeypatch.setattr(frame, "DRAWN_EVERY", 1000.0)
+        display.update(dataclasses.replace(REPORT, step=3))
+        assert "step 3, " not in plain(stream.getvalue()), "so soon"
+    assert "step 3, " in plain(stream.getvalue())
 
 
 def test_no_line_of_the_display_is_wider_than_its_terminal_whatever_the_model_writes(monkeypatch):

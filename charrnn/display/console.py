@@ -102,8 +102,8 @@ class WorkBar:
         """Show how much is done."""
         self._done = done
         self._bar.update(self._task, completed=done)
-        if not self._frame.is_started and time.monotonic() - self._begun >= QUIET_SECONDS:
-            self._frame.start()
+        if time.monotonic() - self._begun >= QUIET_SECONDS:
+            self._frame.refresh()
 
     def advance(self, more: float) -> None:
         """Show that more is done than before."""
@@ -165,8 +165,7 @@ class LiveDisplay(Display):
         if not is_in_foreground(self._stream):
             self._lines.unit = self.unit
             self._lines.update(report)
-        if not self._frame.is_started:
-            self._frame.start()
+        self._frame.refresh()
 
     def sample(self, step: int, text: str) -> None:
         """See `Display.sample`."""

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
@@ -27,7 +28,7 @@ _CTRL_Z: int | None = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 
 class Frame:
-    """Lines that a thread draws again and again, from `start` to `stop`.
+    """Lines that a thread draws again and again, from `start` to `stop`; where none may be started, `refresh` does.
 
     Args:
         stream: a terminal.
@@ -52,6 +53,8 @@ class Frame:
         self._stays, self._hides_typing = stays, hides_typing
         self._lock, self._done = threading.RLock(), threading.Event()
         self._former: Any = None
+        self._drawn_at = 0.0
+        self._has_thread = False
         self._holds_ctrl_z = self._has_ctrl_z = False
         self._lines: list[str] | None = None  # those that stand there, without colours; None where none do
         self.is_started = False
@@ -63,7 +66,17 @@ class Frame:
             self._former = signal.signal(_CTRL_Z, self._heed_ctrl_z)
         with self._turn():
             self._draw()
-        threading.Thread(target=self._run, daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # this user, or this container, may have no more threads
+            threading.Thread(target=self._run, daemon=True).start()
+            self._has_thread = True
+
+    def refresh(self) -> None:
+        """Start, if that has not been done; and draw, no more often than a thread would, where none does."""
+        if not self.is_started:
+            self.start()
+        elif not self._has_thread and time.monotonic() - self._drawn_at >= DRAWN_EVERY:
+            with self._turn():
+                self._draw()
 
     def stop(self) -> None:
         """Draw once more, all of it; what does not stay is taken away then. Again does no harm, nor without a start.
@@ -117,6 +130,7 @@ class Frame:
             if above:
                 self._outlet.write(above)
             return
+        self._drawn_at = time.monotonic()
         begins, (columns, rows) = self._lines is None, self._size()
         if begins and self._hides_typing:
             hide_typing(self._stream)
@@ -167,7 +181,9 @@ class Frame:
             signal.signal(_CTRL_Z, signal.SIG_DFL)
             os.kill(os.getpid(), _CTRL_Z)
             signal.signal(_CTRL_Z, self._heed_ctrl_z)
-            self._holds_ctrl_z = self._has_ctrl_z = False
+            self._drawn_at = 0.0
+        self._has_thread = False
+        self._holds_ctrl_z = self._has_ctrl_z = False
 
 
 def _sets_handlers() -> bool:
