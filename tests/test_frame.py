@@ -30,12 +30,17 @@ with LiveDisplay(sys.stderr) as display:
 LEAVES_AT_ONCE = """
 import os, signal, sys, time
 from charrnn.cli.trainer import leaving
-from charrnn.display.echo import hide_typing
+from charrnn.display import frame, outlet
 leaving.PATIENCE = 0.0
-hide_typing(sys.stderr)
+frame.HURRY_SECONDS = outlet.HURRY_SECONDS = 0.5
+hurried = outlet.Outlet(sys.stderr, is_hurried=lambda: True)
+lines = ["drawn"]
+drawn = frame.Frame(
+    sys.stderr, outlet.Outlet(sys.stderr), lambda: lines, lambda: (40, 24), stays=True, hides_typing=True
+)
+drawn.start()
 signal.signal(signal.SIGINT, lambda *_: None)
-watcher = leaving.Watcher(lambda number, before: True, lambda: None)
-print("hidden", file=sys.stderr)
+watcher = leaving.Watcher(lambda number, before: True, lambda: hurried.write("told\\n"))
 sys.stdin.readline()
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(60)
@@ -106,17 +111,22 @@ def test_ctrl_z_leaves_the_terminal_in_order_and_what_follows_is_drawn_below(tmp
     assert not echoes(slave), "anew"
 
 
-def test_a_process_that_leaves_amid_a_computation_leaves_a_terminal_that_shows_what_is_typed(
-    tmp_path, terminal, start_in_terminal
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_process_that_leaves_amid_a_computation_leaves_the_terminal_in_order_unless_it_is_held(
+    tmp_path, terminal, start_in_terminal, is_held
 ):
     master, slave = terminal
     process = start_in_terminal(tmp_path, slave, f"exec {script(tmp_path, LEAVES_AT_ONCE)}", "--wait")
-    read_until(master, b"hidden")
+    shown = read_until(master, b"drawn")
     assert not echoes(slave)
+    if is_held:
+        termios.tcflow(slave, termios.TCOOFF)
     os.write(master, b"\n")
     process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT
     assert echoes(slave)
+    if not is_held:
+        assert read_until(master, b"told\r\n", shown).endswith(b"drawn\r\n" + SHOW_CURSOR + b"told\r\n")
 
 
 @pytest.mark.parametrize(

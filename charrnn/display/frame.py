@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from charrnn.display.echo import forget_typing, hide_typing, is_in_foreground, show_typing
-from charrnn.display.outlet import Outlet
+from charrnn.display.outlet import HURRY_SECONDS, Outlet
 from charrnn.display.widths import text_height
 
 DRAWN_EVERY = 0.25
 """Seconds."""
 
+_STARTED: set[Frame] = set()
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CTRL_Z: int | None = getattr(signal, "SIGTSTP", None)  # Windows has none
@@ -57,11 +58,15 @@ class Frame:
         self._has_thread = False
         self._holds_ctrl_z = self._has_ctrl_z = False
         self._lines: list[str] | None = None  # those that stand there, without colours; None where none do
-        self.is_started = False
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it is to be stopped yet."""
+        return self in _STARTED
 
     def start(self) -> None:
         """Draw from now on."""
-        self.is_started = True
+        _STARTED.add(self)
         if _CTRL_Z is not None and _sets_handlers() and signal.getsignal(_CTRL_Z) is signal.SIG_DFL:
             self._former = signal.signal(_CTRL_Z, self._heed_ctrl_z)
         with self._turn():
@@ -91,13 +96,19 @@ class Frame:
                 try:
                     self._draw(is_last=True)
                 finally:
-                    self.is_started = False
+                    _STARTED.discard(self)
                     self._leave()
         finally:
             show_typing()
             if self._former is not None and _CTRL_Z is not None and _sets_handlers():
                 signal.signal(_CTRL_Z, self._former)
                 self._former = None
+
+    def abandon(self) -> None:
+        """Leave the terminal in order, and draw no more."""
+        self._done.set()
+        with self._turn():
+            self._leave()
 
     def write(self, text: str) -> None:
         """Write whole lines above what is drawn."""
@@ -184,6 +195,23 @@ class Frame:
             self._drawn_at = 0.0
         self._has_thread = False
         self._holds_ctrl_z = self._has_ctrl_z = False
+
+
+def abandon_all() -> None:
+    """Leave the terminal in order where the process is to end at once; for any thread.
+
+    Where the terminal is held, as by Ctrl-S, it stays as it is, but for typing.
+    """
+
+    def abandon() -> None:
+        for drawn in [*_STARTED]:
+            drawn.abandon()
+
+    with contextlib.suppress(RuntimeError):  # this user may have no more threads, and here it might wait for good
+        thread = threading.Thread(target=abandon, daemon=True)
+        thread.start()
+        thread.join(HURRY_SECONDS)
+    show_typing()
 
 
 def _sets_handlers() -> bool:

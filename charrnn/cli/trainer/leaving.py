@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from charrnn.display.echo import show_typing
+from charrnn.display.frame import abandon_all
 
 PATIENCE = 2.0
 """Seconds in which a process that is to leave can do so by itself, and clear away what it made."""
@@ -49,7 +49,7 @@ class Watcher:
             while told := self._ours.recv(1):
                 (number,) = told
                 if self._must_leave(number, before) and not self._has_left.wait(PATIENCE):
+                    abandon_all()
                     self._tell()
-                    show_typing()
                     os._exit(128 + number)
                 before.append(number)
