@@ -526,6 +526,7 @@ def test_of_a_sorted_list_lines_from_all_over_it_are_held_out(charrnn, tmp_path)
     flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]
     trained = charrnn("train", *flags, "-o", "t.pt")
     assert "1,386 to train on, 154 in lines from all over it held out\n" in trained.stderr
+    assert " lanes, windows of at most " in trained.stderr, "a window holds no more than a line"
     assert "learned from too" not in trained.stderr
     stored = read_checkpoint(str(tmp_path / "t.pt"))
     assert stored.train_config.val_spread

@@ -29,8 +29,10 @@ def announcement(launch: Launch) -> list[str]:
 def describe_training(launch: Launch) -> str:
     """Say how the model is trained, until when, and what computes."""
     run, config = launch.run, launch.run.config
+    of_line = f"at most {config.seq_len} of a line"
     return (
-        f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, windows of {config.seq_len}, "
+        f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, "
+        f"windows of {config.seq_len if run.line_feed is None else of_line}, "
         f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
         f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.at_work, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}"
