@@ -143,7 +143,8 @@ def test_a_stop_that_no_lines_that_fit_can_hold_is_told(sample, trained, argumen
     result = sample("-q", "-t", 3, "--match", *arguments)
     stop = arguments[arguments.index("--stop") + 1].replace(r"\n", "\n")
     told = f"charrnn: --stop {stop!r} can end no text: {why}\n" if why else ""
-    assert (result.returncode, result.stderr.decode()) == (0, told)
+    said = [line for line in result.stderr.decode().splitlines(True) if not line.startswith("charrnn: --novel ")]
+    assert (result.returncode, "".join(said)) == (0, told)
 
 
 def test_where_no_stop_can_come_a_larger_length_is_not_advised(sample):

@@ -292,7 +292,7 @@ def test_processes_that_share_texts_neither_fold_the_weights_nor_read_the_prompt
 def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeypatch, capsys, reciting, is_typed):
     keys = iter([KeyboardInterrupt, EOFError])
 
-    def interrupted(_):
+    def interrupted(*_):
         raise next(keys)
 
     monkeypatch.setattr("builtins.input", interrupted)
@@ -304,7 +304,7 @@ def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeyp
 
 def test_a_conversation_on_a_terminal_shows_no_character_that_its_length_has_cut(monkeypatch, reciting):
     typed, screen = iter(["a"]), Terminal()
-    monkeypatch.setattr("builtins.input", lambda _: next(typed, None) or _raise(EOFError))
+    monkeypatch.setattr("builtins.input", lambda *_: next(typed, None) or _raise(EOFError))
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("sys.stdout", types.SimpleNamespace(isatty=lambda: False, buffer=screen))
     monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
