@@ -11,7 +11,8 @@ from conftest import make_text
 from processes import Training
 
 from charrnn.cli.trainer import launch, leaving
-from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.cli.trainer import signals as signals_module
+from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
 from charrnn.training import loop
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32", "--max-steps", 9]
@@ -33,8 +34,8 @@ def long_step():
     loop.take_step = compute_for_minutes
     must_leave = TrainingSignals._must_leave
 
-    def tell(self, number, before):
-        leaves = must_leave(self, number, before)
+    def tell(self, number):
+        leaves = must_leave(self, number)
         print(LEAVES if leaves else STAYS, file=sys.stderr, flush=True)
         return leaves
 
@@ -66,6 +67,7 @@ def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
     try:
         training.kill(signal.SIGINT)
         training.wait_for(STAYS)  # the first is heeded after the step
+        time.sleep(SAME_SECONDS)
         training.kill(signal.SIGINT)
         assert training.wait(20) == 130
     finally:
@@ -86,12 +88,38 @@ def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
         ([signal.SIGINT], signal.SIGUSR1, False, False, False),
     ],
 )
-def test_which_signals_end_a_process_at_once(before, number, is_under_way, is_launched, leaves):
+def test_which_signals_end_a_process_at_once(clock, before, number, is_under_way, is_launched, leaves):
     signals = TrainingSignals(is_launched=is_launched)
     signals.under_way = is_under_way
-    assert signals._must_leave(number, before) is leaves
+    for each in before:
+        signals._must_leave(each)
+        clock[0] += SAME_SECONDS
+    assert signals._must_leave(number) is leaves
     with signals.held_back():
-        assert not signals._must_leave(number, before), "amid the loading of PyTorch it waits"
+        assert not signals._must_leave(number), "amid the loading of PyTorch it waits"
+
+
+def test_a_ctrl_c_that_comes_twice_at_once_is_one(clock):
+    """As the terminal sends it, and `timeout` again to what it runs."""
+    signals = TrainingSignals()
+    signals.under_way = True
+    for _ in range(2):
+        assert not signals._must_leave(signal.SIGINT)
+        signals._remember(signal.SIGINT, None)
+        clock[0] += SAME_SECONDS / 2
+    assert signals.received == signal.SIGINT
+    clock[0] += SAME_SECONDS
+    assert signals._must_leave(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signals._remember(signal.SIGINT, None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds of the monotonic clock, which a test sets."""
+    now = [100.0]
+    monkeypatch.setattr(signals_module.time, "monotonic", lambda: now[0])
+    return now
 
 
 def test_who_leaves_by_himself_is_let_go_and_others_get_their_signals_back(monkeypatch):

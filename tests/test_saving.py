@@ -30,6 +30,7 @@ from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
 from charrnn.cli.trainer.session import Session
+from charrnn.cli.trainer.signals import SAME_SECONDS
 from charrnn.cli.trainer.trouble import TELL_EVERY
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display import outlet
@@ -702,6 +703,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_what_it_leaves_is_cleared_away(folde
     training.wait_for(FIRST_STEP)
     training.kill(signal.SIGINT)
     training.wait_for("stopping", "waiting for the disk")
+    time.sleep(SAME_SECONDS)
     training.kill(signal.SIGINT)
     assert training.wait() == 130
     assert "Traceback" not in training.stderr

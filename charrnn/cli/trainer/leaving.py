@@ -23,12 +23,12 @@ class Watcher:
     """A thread that ends the process where a signal is to end it, and it is still there `PATIENCE` later.
 
     Args:
-        must_leave: called in the thread with the number of a signal that has come, and those that came before it:
-            whether the process is to leave at once.
+        must_leave: called in the thread with the number of each signal that has come: whether the process is to leave
+            at once.
         tell: called in the thread before it ends the process.
     """
 
-    def __init__(self, must_leave: Callable[[int, list[int]], bool], tell: Callable[[], object]) -> None:
+    def __init__(self, must_leave: Callable[[int], bool], tell: Callable[[], object]) -> None:
         self._must_leave, self._tell = must_leave, tell
         self._has_left = threading.Event()
         self._ours, self._systems = socket.socketpair()  # which Windows has too, and where it need not block
@@ -44,12 +44,10 @@ class Watcher:
         self._systems.close()
 
     def _watch(self) -> None:
-        before: list[int] = []
         with self._ours:
             while told := self._ours.recv(1):
                 (number,) = told
-                if self._must_leave(number, before) and not self._has_left.wait(PATIENCE):
+                if self._must_leave(number) and not self._has_left.wait(PATIENCE):
                     abandon_all()
                     self._tell()
                     os._exit(128 + number)
-                before.append(number)

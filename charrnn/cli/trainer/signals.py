@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -19,6 +21,10 @@ STOPS = [getattr(signal, name) for name in _STOPS if hasattr(signal, name)]
 SAVES = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 """Save, and go on: what batch systems send some time before they kill."""
 
+SAME_SECONDS = 0.25
+"""Time after a first stop in which a SIGINT is the same Ctrl-C: the terminal sends it, and so does coreutils' `timeout`
+to what it runs. Nobody presses two keys again as fast."""
+
 GOES_ON = [signal.SIGCONT] if hasattr(signal, "SIGCONT") else []
 """The process was stopped, and is no more."""
 
@@ -27,10 +33,10 @@ class TrainingSignals:
     """While it is entered, a signal is remembered instead of ending the process.
 
     That is so once the training is under way: before, there is nothing to save, and a stop leaves at once, by
-    KeyboardInterrupt or SystemExit. So does a SIGINT after another stop, but for a process that a launcher started:
-    there the same Ctrl-C may come from the terminal, from the launcher and as its SIGTERM, and the launcher kills what
-    stays for too long. A signal that was ignored before, as SIGINT is for a background job of a script, stays ignored.
-    Where a computation keeps Python from leaving at once, see `leaving`.
+    KeyboardInterrupt or SystemExit. So does a SIGINT after another stop, which is not the same Ctrl-C that comes twice,
+    but for a process that a launcher started: there the same Ctrl-C may come from the terminal, from the launcher and
+    as its SIGTERM, and the launcher kills what stays for too long. A signal that was ignored before, as SIGINT is for a
+    background job of a script, stays ignored. Where a computation keeps Python from leaving at once, see `leaving`.
 
     Args:
         is_launched: whether a launcher started this process.
@@ -47,6 +53,7 @@ class TrainingSignals:
         self.under_way = self._holds = False
         self.received = 0
         self.save_wanted = False
+        self._first_stop = math.inf  # when it came, by the monotonic clock
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> TrainingSignals:
@@ -83,12 +90,17 @@ class TrainingSignals:
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
-    def _must_leave(self, number: int, before: list[int]) -> bool:
+    def _must_leave(self, number: int) -> bool:
         """Whether a signal that comes now is to end the process at once, whatever it does."""
         if number not in STOPS or self._holds:
             return False
-        is_second = number == signal.SIGINT and not self._is_launched and any(one in STOPS for one in before)
-        return is_second or not self.under_way
+        return self._is_impatient(number) or not self.under_way
+
+    def _is_impatient(self, number: int) -> bool:
+        """Take note of a stop; tell whether it is Ctrl-C once more, by somebody who does not wait for a save."""
+        now = time.monotonic()
+        self._first_stop = min(self._first_stop, now)
+        return number == signal.SIGINT and not self._is_launched and now >= self._first_stop + SAME_SECONDS
 
     def _remember(self, number: int, _: FrameType | None) -> None:
         if number in GOES_ON:
@@ -99,7 +111,7 @@ class TrainingSignals:
             if self.received and not self._is_launched:
                 os._exit(128 + number)
             self.received = number
-        elif number == signal.SIGINT and (not self.under_way or (self.received and not self._is_launched)):
+        elif self._is_impatient(number) or (number == signal.SIGINT and not self.under_way):
             raise KeyboardInterrupt
         elif not self.under_way:
             raise SystemExit(128 + number)
