@@ -40,7 +40,7 @@ drawn = frame.Frame(
 )
 drawn.start()
 signal.signal(signal.SIGINT, lambda *_: None)
-watcher = leaving.Watcher(lambda number, before: True, lambda: hurried.write("told\\n"))
+watcher = leaving.Watcher(lambda number: True, lambda: hurried.write("told\\n"))
 sys.stdin.readline()
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(60)

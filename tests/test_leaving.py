@@ -114,6 +114,18 @@ def test_a_ctrl_c_that_comes_twice_at_once_is_one(clock):
         signals._remember(signal.SIGINT, None)
 
 
+def test_a_ctrl_c_of_which_python_hears_late_is_one(clock):
+    """It came amid a step of the model, when only the thread beside it could hear."""
+    signals = TrainingSignals()
+    signals.under_way = True
+    assert not signals._must_leave(signal.SIGINT)
+    clock[0] += 10
+    signals._remember(signal.SIGINT, None)
+    assert signals.received == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        signals._remember(signal.SIGINT, None)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """The seconds of the monotonic clock, which a test sets."""

@@ -97,7 +97,10 @@ class TrainingSignals:
         return self._is_impatient(number) or not self.under_way
 
     def _is_impatient(self, number: int) -> bool:
-        """Take note of a stop; tell whether it is Ctrl-C once more, by somebody who does not wait for a save."""
+        """Take note of a stop; tell whether it is a later Ctrl-C, of somebody who does not wait for a save.
+
+        Python's handler may hear of one long after the thread beside it.
+        """
         now = time.monotonic()
         self._first_stop = min(self._first_stop, now)
         return number == signal.SIGINT and not self._is_launched and now >= self._first_stop + SAME_SECONDS
@@ -111,7 +114,7 @@ class TrainingSignals:
             if self.received and not self._is_launched:
                 os._exit(128 + number)
             self.received = number
-        elif self._is_impatient(number) or (number == signal.SIGINT and not self.under_way):
+        elif number == signal.SIGINT and (not self.under_way or (self.received and self._is_impatient(number))):
             raise KeyboardInterrupt
         elif not self.under_way:
             raise SystemExit(128 + number)
