@@ -192,9 +192,7 @@ class Frame:
             signal.signal(_CTRL_Z, signal.SIG_DFL)
             os.kill(os.getpid(), _CTRL_Z)
             signal.signal(_CTRL_Z, self._heed_ctrl_z)
-            self._drawn_at = 0.0
-        self._has_thread = False
-        self._holds_ctrl_z = self._has_ctrl_z = False
+            self._holds_ctrl_z = self._has_ctrl_z = False
 
 
 def abandon_all() -> None:
