@@ -251,6 +251,8 @@ WORDS = "put quotes around the words: "
             f"novel: follows --out my and is a checkpoint, not a text; {WORDS}--out 'my n",
         ),
         ("train poem.txt --out my.pt novl.pt", "novl.pt: no such file"),
+        ("train poem.txt --out run novel.pt", "novel.pt: follows --out run and is not a file"),
+        ("train poem.txt --out run v1.pt", "v1.pt: is a checkpoint, not a text"),
         ("train --init-from My Novel.pt", "Novel.pt: no such file"),
         ("sample v1.pt --prompt The book.txt", "got unexpected extra argument(s) (book.txt)"),
     ],
@@ -302,14 +304,14 @@ def test_typographic_quotation_marks_are_told_from_those_of_the_shell(charrnn, d
     "words",
     [
         ["--prompt", "“Yes.”", "v1.pt"], ["--stop", "“", "--stop", "”", "v1.pt"], ["“v3.pt”"],
-        ["--prompt", "My", "Novel.pt"], ["-p", "new chapter.txt", "v1.pt"],
+        ["--exclude", "«old»", "v1.pt"], ["--prompt", "My", "Novel.pt"], ["-p", "new chapter.txt", "v1.pt"],
     ],
 )  # fmt: skip
 def test_a_text_in_quotation_marks_and_a_name_with_such_are_taken(words, desk, tmp_path, monkeypatch):
     for name in ("“v3.pt”", "v1.pt", "My Novel.pt", "Novel.pt"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert find_mistake(words, {"--prompt": True, "-p": True, "--stop": True}, {}) == ""
+    assert find_mistake(words, {"--prompt": True, "-p": True, "--stop": True, "--exclude": True}, {}) == ""
 
 
 def test_a_value_may_look_like_a_long_flag_with_one_hyphen():

@@ -16,6 +16,9 @@ from charrnn.text.kinds import ZIP
 OF_TEXT = {"--prompt", "-p", "--text", "--stop", "--match", "--allow", "--forbid", "--separator"}
 """Flags whose value is a text, which may begin and end with a quotation mark."""
 
+OF_PATTERN = {"--include", "--exclude"}
+"""Flags whose value is a pattern of names, which may have quotation marks in them."""
+
 OF_TIME = {"--time", "--save-every"}
 """Flags whose value is a time, which is written without spaces."""
 
@@ -61,7 +64,7 @@ def _told_of_marks(groups: Sequence[Group]) -> str:
     for group in groups:
         for start, end in _between_marks(group):
             words = group.words[start:end]
-            is_text = group.flag in OF_TEXT and len(words) == 1
+            is_text = group.flag in OF_TEXT | OF_PATTERN and len(words) == 1
             if is_text or any(map(os.path.exists, [" ".join(words), words[0]])):
                 continue
             flag = f"{group.typed} " if group.typed and not start else ""
@@ -78,6 +81,8 @@ def _between_marks(group: Group) -> Iterator[tuple[int, int]]:
     """
     for start, word in enumerate(group.words[:1] if group.flag in OF_TEXT else group.words):
         closing = next((ends for marks, ends in _MARKS.items() if word and word[0] in marks), ())
+        if not closing:
+            continue
         ends = (end for end, last in enumerate(group.words[start:], start + 1) if last.endswith(closing))
         end = next((end for end in ends if len(" ".join(group.words[start:end])) > 2), 0)
         if end:
@@ -106,7 +111,8 @@ def _names_in(group: Group) -> Iterator[tuple[int, int]]:
     """The places at which words begin and end that together are a file's name, and are not all of use by themselves."""
     words, start = group.words, 0
     are_used = [_is_used(word, group) for word in words] if len(words) > 1 else [True]
-    while start < len(words) and not all(are_used):
+    num_left = len(words) if not all(are_used) else 0
+    while start < num_left:
         first = 1 if group.typed and not start else start  # no value need be a file
         ends = range(min(len(words), start + MOST_PIECES), start + 1, -1)
         names = (end for end in ends if not all(are_used[first:end]) and os.path.exists(" ".join(words[start:end])))
@@ -134,7 +140,7 @@ def _told_of_pieces(groups: Sequence[Group], num_arguments: int) -> str:
             mend = f"put quotes around the words: {flag} {as_typed(' '.join([value, *lost]))}"
         else:
             continue
-        if 0 < len(lost) < num_arguments:
+        if 0 < len(lost) < num_arguments and not any(os.path.exists(word) and _is_whole(word) for word in lost):
             kind = "a checkpoint, not a text" if any(map(os.path.exists, lost)) else "not a file"
             return f"{' '.join(lost)}: follows {flag} {value} and is {kind}; {mend}"
     return ""
