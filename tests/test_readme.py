@@ -270,7 +270,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"the {RECALL:,} characters before",
         f"texts of more than {MAPPED_BYTES >> 20} MiB of ids",
         f"texts over {LARGEST_SOUGHT >> 20} MiB are not looked for",
-        f"or of over {MOST_ENTRIES:,} files, so name them here",
+        f"or of over {MOST_ENTRIES:,} files and folders, so name them here",
         f"from the checkpoint's folder or from one of {IN_WORDS[NUM_ABOVE]} above it",
         f"did not use for {KEPT_DAYS} days",
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",

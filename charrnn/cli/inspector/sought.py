@@ -6,6 +6,7 @@ as it is read has no size, and may never end: it is not opened. Nothing is unpac
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,11 @@ LARGEST_SOUGHT = 1 << 26
 """Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
 
 MOST_ENTRIES = 20_000
-"""Files and folders, at any depth, of a folder that is looked into unasked."""
+"""Files and folders, at any depth, that there may be in all folders together that are looked into unasked."""
 
-LONGEST_PATTERNS = 1 << 16
-"""Characters of all patterns, in each of the forms that `**/` gives them, which double in number with each of these."""
+MOST_FORMS, LONGEST_PATTERNS = 100, 1 << 16
+"""Patterns, and their characters, in each of the forms that `**/` gives them, which double in number with each of
+these. Every file is held against all."""
 
 PACKED = Cause("compressed, which is not read unasked")
 
@@ -73,9 +75,10 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
     """
     origin = checkpoint.origin
     require_usable(checkpoint)
+    visit = _limit(MOST_ENTRIES, "files and folders that are looked through unasked")
     for path in (*paths, *held_out):
-        _require_ordinary(path)
-    advance = _limit(LARGEST_SOUGHT)
+        _require_ordinary(path, visit)
+    advance = _limit(LARGEST_SOUGHT, "bytes that are read unasked")
     found = find_documents(
         paths,
         held_out=held_out,
@@ -102,7 +105,10 @@ def require_usable(checkpoint: Checkpoint) -> None:
     origin = checkpoint.origin
     if checkpoint.text.unit == CHARACTER and SURROGATE.search(origin.separator):
         raise CorpusError("what the checkpoint says of the texts cannot be followed: its separator is no text")
-    if sum(len(pattern) << pattern.count("**/") for pattern in (*origin.include, *origin.exclude)) > LONGEST_PATTERNS:
+    patterns = [*origin.include, *origin.exclude]
+    num_forms = [1 << pattern.count("**/") for pattern in patterns]
+    length = sum(count * len(pattern) for pattern, count in zip(patterns, num_forms, strict=True))
+    if sum(num_forms) > MOST_FORMS or length > LONGEST_PATTERNS:
         raise CorpusError("what the checkpoint says of the texts cannot be followed: its patterns are too many")
 
 
@@ -122,24 +128,29 @@ def _split(found: Found) -> tuple[list[str], list[str]]:
     return paths[:place], paths[place:]
 
 
-def _require_ordinary(path: str) -> None:
-    """Refuse what is neither a file with something in it, as it is on the disk, nor a folder of a few files."""
+def _require_ordinary(path: str, visit: Callable[[int], None]) -> None:
+    """Refuse what is neither a file with something in it, as it is on the disk, nor a folder that is soon seen.
+
+    Args:
+        path: of it.
+        visit: told of each file and folder that is seen.
+    """
+    visit(1)
     if os.path.isdir(path):
-        if not _has_few(path):
-            raise CorpusError(f"{path}: has too many files to be looked into unasked")
+        _walk(path, visit)
     elif not (os.path.isfile(path) and _size_of(path)) or is_packed(path):
         raise CorpusError(f"{path}: is no ordinary file")
 
 
-def _has_few(folder: str) -> bool:
-    """Whether a folder is soon walked through; what is hidden, and links to folders, are passed over here too."""
-    num_seen = 0
-    for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        num_seen += len(folders) + len(files)
-        if num_seen > MOST_ENTRIES:
-            return False
-    return True
+def _walk(folder: str, visit: Callable[[int], None]) -> None:
+    """See all that is in a folder, as far as it may be seen, but for what is in hidden folders and behind links."""
+    folders = [folder]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                visit(1)
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                    folders.append(entry.path)
 
 
 def _why_not(document: Document, checkpoint: Checkpoint, advance: Callable[[int], None]) -> Cause | None:
@@ -157,14 +168,14 @@ def _size_of(path: str) -> int:
         return os.path.getsize(path)
 
 
-def _limit(most: int) -> Callable[[int], None]:
-    """What is told of bytes that are read, and lets no more be read than some."""
+def _limit(most: int, what: str) -> Callable[[int], None]:
+    """What is told of each part of some work, and lets no more be done than so much of it."""
     left = most
 
     def advance(more: int) -> None:
         nonlocal left
         left -= more
         if left < 0:
-            raise CorpusError(f"holds more than the {most:,} bytes that are read unasked")
+            raise CorpusError(f"holds more than the {most:,} {what}")
 
     return advance
