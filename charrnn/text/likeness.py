@@ -15,6 +15,12 @@ TWINS = (
 )
 """Signs that are typed for each other, the commonest first."""
 
+PAIRS = {'"': ("\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb"), "'": ("\u2018\u2019", "\u201a\u2018", "\u2039\u203a")}
+"""What opens and what closes a quotation, in the place of a straight mark that does both, the commonest first."""
+
+_IS_FIRST = r"(?<![^\s(\[{\-\u2013\u2014\u201c\u2018\u201e\u201a\u00ab\u2039])"
+"""Where a straight mark opens: at the beginning, and behind a space, a bracket, a dash, or what opens another."""
+
 SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " "}
 """What is written in the place of letters that no Unicode form takes apart, and of a tab."""
 
@@ -43,6 +49,7 @@ def to_nearest(text: str, encoder: CharEncoder) -> str:
     or of what is of full width; nothing, for what cannot be seen or but stretches a word.
     """
     text = VOICED.sub(lambda found: _in_full_width(found[0], encoder), with_known_line_ends(text, encoder))
+    text = _with_paired_marks(text, encoder)
     behind = _behind_letters(text)
     if behind:
         text = re.sub(f"[^{behind}]?[{behind}]+", lambda found: _nearest_accents(found[0], encoder), text)
@@ -126,6 +133,15 @@ def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
         return known
     composed = unicodedata.normalize("NFC", letter)
     return "".join(c for c in composed if c in encoder or not unicodedata.combining(c))
+
+
+def _with_paired_marks(text: str, encoder: CharEncoder) -> str:
+    """Put marks that open and close quotations in the place of straight ones, where the model knows both of a pair."""
+    for straight, pairs in PAIRS.items():
+        pair = next((pair for pair in pairs if all(mark in encoder for mark in pair)), "")
+        if pair and straight not in encoder:
+            text = re.sub(_IS_FIRST + straight, pair[0], text).replace(straight, pair[1])
+    return text
 
 
 def _in_full_width(pair: str, encoder: CharEncoder) -> str:
