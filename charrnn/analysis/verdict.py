@@ -32,6 +32,12 @@ LONG_SHARE = 1 / 6
 RISEN = 1.5
 """A learning rate so many times that of the evaluation before is that of a training that went on to a later end."""
 
+LEAST_GAIN = 2e-3
+"""Nats that are worth more time, however low the loss."""
+
+WIDE = 0.2
+"""A loss that is above the other by more than this share shows that little of what is learned is of use elsewhere."""
+
 LEAST_SHOWN = 5e-5
 """Nats that four decimals show: what is less has not fallen."""
 
@@ -67,8 +73,12 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
     since = len(history) - 1 - history.index(best)
     is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
-    if fall > max(best.val_loss * FLAT, LEAST_SHOWN) and not is_stalled:
-        return f"still improving: the validation loss fell by {fall:.4f} nats over {span}; more time would help"
+    if fall > max(best.val_loss * FLAT, LEAST_GAIN) and not is_stalled:
+        improving = f"still improving: the validation loss fell by {fall:.4f} nats over {span}"
+        gap = last.val_loss - last.train_loss
+        if gap > last.val_loss * WIDE:
+            return f"{improving}, and is {gap:.4f} nats above the training loss; more text would help more than time"
+        return f"{improving}; more time would help"
     blind = math.log(vocab_size)
     if vocab_size > 1 and min(kept.val_loss, last.train_loss) >= blind * (1 - BLIND):
         return _learned_nothing(history, kept.val_loss, blind)
