@@ -296,14 +296,14 @@ def test_a_training_by_the_clock_has_fewer_threads_while_others_are_at_work(keep
     assert torch.get_num_threads() == 4
     assert keeper.look(model)
     assert torch.get_num_threads() == 3
-    assert keeper.tell() == "other programs keep 1.0 cores busy; going on with 3 of 4 threads until they are free"
-    assert keeper.tell() == ""
+    assert keeper.tell(60.0) == "other programs keep 1.0 cores busy; going on with 3 of 4 threads until they are free"
+    assert keeper.tell(60.0) == ""
     keeper_of.busy[0] = 0.0
     assert not keeper.look(model)
     assert torch.get_num_threads() == 3, "it looks from time to time"
     assert later(keeper).look(model)
     assert torch.get_num_threads() == 4
-    assert keeper.tell() == "", "told once"
+    assert keeper.tell(60.0) == "", "told once"
 
 
 def test_what_others_do_while_a_training_is_stopped_takes_no_thread_from_it(keeper_of, monkeypatch):
@@ -322,7 +322,7 @@ def test_what_is_found_before_the_start_is_told_after_it(keeper_of):
     assert keeper.look(probed)
     keeper_of.busy[0] = 0.0
     later(keeper).look(small())
-    assert keeper.tell().startswith("other programs keep 1.0 cores busy")
+    assert keeper.tell(60.0).startswith("other programs keep 1.0 cores busy")
 
 
 def test_a_first_look_comes_before_there_is_a_model(keeper_of):
@@ -342,17 +342,20 @@ def test_members_with_a_thread_each_have_all_threads_whatever_was_seen_before_th
     keeper.look_first()
     assert keeper.threads == 1
     keeper.share(small(members=4))
-    assert (keeper.threads, keeper.tell()) == (4, "")
+    assert (keeper.threads, keeper.tell(60.0)) == (4, "")
 
 
 def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of):
     keeper, model = keeper_of(1.0, time_limit=None), small()
     keeper.share(model)
     assert not keeper.look(model)
-    assert "go on with --resume --threads 3 would be faster" in keeper.tell()
+    news = keeper.news
+    assert keeper.tell(29.0) == "", "to start again would take as long"
+    keeper.news = news
+    assert "go on with --resume --threads 3 would be faster" in keeper.tell(60.0)
     assert torch.get_num_threads() == 4
     later(keeper).look(model)
-    assert keeper.tell() == ""
+    assert keeper.tell(60.0) == ""
 
 
 @pytest.mark.parametrize("how", [{"is_chosen": True}, {"device": "cuda"}, {"most": 1}])
@@ -361,7 +364,7 @@ def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
     keeper.share(model)
     before = torch.get_num_threads()
     assert not keeper.look(model)
-    assert (torch.get_num_threads(), keeper.tell()) == (before, "")
+    assert (torch.get_num_threads(), keeper.tell(60.0)) == (before, "")
 
 
 def test_threads_stay_where_the_environment_fixes_them(keeper_of, monkeypatch):
@@ -369,7 +372,7 @@ def test_threads_stay_where_the_environment_fixes_them(keeper_of, monkeypatch):
     keeper, model = keeper_of(1.0), small()
     keeper.share(model)
     assert not keeper.look(model)
-    assert (torch.get_num_threads(), keeper.tell()) == (4, "")
+    assert (torch.get_num_threads(), keeper.tell(60.0)) == (4, "")
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,11 @@ class Session:
         """Fit threads, precision and plan to how fast it goes now; note what has changed."""
         if not report.is_last and self._keeper.look(self._run.model):
             settle_precision_again(self._run, self._wanted_precision, self._precisions)
-        for told in (self._tell_of_rewind(report), self._keeper.tell(), self._plan.review(self._run, report)):
+        for told in (
+            self._tell_of_rewind(report),
+            self._keeper.tell(report.seconds_left),
+            self._plan.review(self._run, report),
+        ):
             if told:
                 self._display.note(told)
 

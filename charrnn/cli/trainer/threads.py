@@ -23,6 +23,10 @@ LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
 """Time between looks at the others, at least, and from the start to the first; what they do is told in hundredths."""
 
 
+WORTH_A_START = 30.0
+"""Seconds that must be left of a training where it is said to be faster if it is stopped and started again."""
+
+
 def default_threads(processes: int) -> int:
     """The physical cores, as torch counts them, of those that this process is allotted: its part of them.
 
@@ -108,10 +112,14 @@ class ThreadKeeper:
             self._has_told, self.news = True, f"other programs keep {others:.1f} cores busy; {advice}"
         return self._may_change
 
-    def tell(self) -> str:
-        """Give the news, and have none any more."""
+    def tell(self, seconds_left: float) -> str:
+        """Give the news, and have none any more; none of what would only be faster after another start is near the end.
+
+        Args:
+            seconds_left: of the training.
+        """
         told, self.news = self.news, ""
-        return told
+        return told if self._may_change or seconds_left >= WORTH_A_START else ""
 
     def _are_apart(self, model: Model) -> bool:
         return len(members_of(model)) >= self._most
