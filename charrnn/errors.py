@@ -150,5 +150,8 @@ def _describe_character(character: str) -> str:
     """A character as one reads it in a message; a byte that is no text by its number."""
     if is_byte(character):
         return f"byte 0x{byte_of(character):02X}"
-    shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark lies on something
+    if character == "\\":  # which `repr` doubles
+        shown = f"'{character}'"
+    else:
+        shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark lies on something
     return f"{shown} (U+{ord(character):04X})"

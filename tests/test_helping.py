@@ -520,3 +520,11 @@ def test_help_lists_every_flag_once_in_the_parts_and_the_order_of_the_readme(cha
     ]
     assert [pair for pair in shown if not pair[1].startswith("--no-")] == rows
     assert len({flag for _, flag in shown if flag}) == len([flag for _, flag in shown if flag])
+
+
+def test_a_flag_that_lacks_its_value_is_no_unknown_one(charrnn):
+    """For -T somebody may mean the temperature, and -t is it."""
+    refused = charrnn("sample", "a.pt", "-t")
+    assert refused.code == 2
+    assert refused.stderr.startswith("charrnn: option '-t' requires an argument")
+    assert charrnn("sample", "a.pt", "-T", 1).stderr.startswith("charrnn: no such option: -T; the temperature is -t")

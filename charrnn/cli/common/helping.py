@@ -172,7 +172,7 @@ def _explained(
     if told := _told_of_pipe(error, hints):
         return usage_error(told, ctx)
     flag: str = getattr(error, "option_name", "")
-    if flag and (hint := hint_at(flag, hints)):
+    if hasattr(error, "possibilities") and (hint := hint_at(flag, hints)):  # it has no such flag
         return usage_error(f"no such option: {flag}; {hint}", ctx)
     if error.message.startswith("Got unexpected extra argument"):
         error.message += "; " + hints.get("", "it takes no more")
