@@ -5,6 +5,7 @@
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
     │   ├── UnpackingError          2  a compressed file that is damaged, or that nothing here unpacks
     │   ├── UnreadableError         2  a file that its permissions keep from being read
+    │   ├── VanishedError           2  a file that was there when it was found, and is gone
     │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
     │   ├── CacheError              2  a folder in which an encoded text cannot be kept
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
@@ -68,6 +69,10 @@ class UnpackingError(CorpusError):
 
 class UnreadableError(CorpusError):
     """A file that its permissions keep from being read."""
+
+
+class VanishedError(CorpusError):
+    """A file that was there when it was found, and is gone."""
 
 
 class DecodingError(CorpusError):

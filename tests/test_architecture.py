@@ -59,7 +59,7 @@ ALLOWED = {
         "walking": "globs left_out unreadable",
         "sources": "errors globs keeping left_out paths unpacking unreadable walking",
         "tally": "arrays config encoder",
-        "stream": "decoding errors meter options sources surrogates",
+        "stream": "decoding errors meter options sources surrogates unreadable",
         "read_options": "cache encoder options",
         "alphabet": "encoder errors options read_options tally wording",
         "cache": "arrays disk errors",

@@ -264,6 +264,26 @@ def test_a_short_text_that_takes_long_to_read_is_read_once(tmp_path, monkeypatch
     assert decoded(read_corpus([str(path)], ReadOptions(options=TextOptions(**options)))) == "before"
 
 
+@pytest.mark.parametrize("step", ["_tally", "settle_alphabet"])
+def test_a_file_that_vanishes_before_it_is_read_is_told_as_a_change_and_no_other_is_offered(
+    tmp_path, monkeypatch, step
+):
+    for name in ("text1.txt", "text2.txt"):
+        write(tmp_path, b"text", name)
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 1)  # it is read twice
+    take_step = getattr(corpus_module, step)
+
+    def vanish(*arguments):
+        (tmp_path / "text2.txt").unlink()
+        return take_step(*arguments)
+
+    monkeypatch.setattr(corpus_module, step, vanish)
+    told = "text2.txt: is gone, so that the text was changed while it was read; try again when nothing changes it"
+    with pytest.raises(CorpusError) as caught:
+        read_corpus([str(tmp_path / "text2.txt")])
+    assert str(caught.value) == f"{tmp_path}/{told}"
+
+
 def test_a_file_that_is_touched_only_is_compared_and_read(tmp_path, monkeypatch):
     path = Path(write(tmp_path, b"before"))
     change_between_passes(monkeypatch, path, b"before")

@@ -487,6 +487,18 @@ def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_tol
     assert (names(found), found.skipped) == (["d/b", "d/d"], [LeftOut("d/c", GONE), LeftOut("d/a", GONE)])
 
 
+def test_a_folder_s_file_that_vanishes_just_when_it_is_to_be_read_is_left_out_and_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, d__a=b"1", d__b=b"2")
+
+    def read_too_late(document):
+        Path("d/a").unlink(missing_ok=True)
+        return against(document)
+
+    found = find_documents(["d"], why_not=read_too_late)
+    assert (names(found), found.skipped) == (["d/b"], [LeftOut("d/a", GONE)])
+
+
 def test_a_text_that_is_missing_is_found_out_before_a_pipe_is_read(monkeypatch):
     class Unread(io.BytesIO):
         def read(self, size=-1):

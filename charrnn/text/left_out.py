@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from charrnn.errors import CorpusError, UnreadableError
+from charrnn.errors import CorpusError, UnreadableError, VanishedError
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ class Missed:
 
     @contextlib.contextmanager
     def noting(self, name: str) -> Iterator[None]:
-        """Note what may not be read: a folder is read without it."""
+        """Note what may not be read, or is gone by now: a folder is read without it."""
         try:
             yield
         except UnreadableError:
             self.add(name, LOCKED)
+        except VanishedError:
+            self.add(name, GONE)
 
 
 def cause_in(error: CorpusError, name: str) -> Cause:

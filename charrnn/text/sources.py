@@ -21,7 +21,7 @@ from charrnn.text.globs import Patterns
 from charrnn.text.keeping import keep
 from charrnn.text.left_out import GONE, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
-from charrnn.text.unreadable import nothing_found, read_errors_told
+from charrnn.text.unreadable import nothing_found, read_errors_of_found_told, read_errors_told
 from charrnn.text.walking import files_below
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
@@ -46,9 +46,9 @@ class Document:
         """Whether it is compressed.
 
         Raises:
-            CorpusError: it is missing or unreadable.
+            CorpusError: it is gone or unreadable.
         """
-        with read_errors_told(self.name), self._open() as file:
+        with read_errors_of_found_told(self.name), self._open() as file:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
     def signature(self) -> tuple[int, int, int] | None:
@@ -59,7 +59,7 @@ class Document:
         """
         if self.path is None:
             return None
-        with read_errors_told(self.name):
+        with read_errors_of_found_told(self.name):
             found = self.path.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -67,10 +67,10 @@ class Document:
         """Read it from its beginning, decompressed.
 
         Raises:
-            CorpusError: it is missing or unreadable.
+            CorpusError: it is gone or unreadable.
             UnpackingError: it is compressed, and damaged, or nothing here unpacks it.
         """
-        with read_errors_told(self.name), self._open() as file, decompressed(file, self.name) as plain:
+        with read_errors_of_found_told(self.name), self._open() as file, decompressed(file, self.name) as plain:
             while chunk := plain.read(CHUNK):
                 yield chunk
 

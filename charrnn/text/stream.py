@@ -12,6 +12,7 @@ from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
 from charrnn.text.sources import Document
+from charrnn.text.unreadable import CHANGED
 
 
 class TextStream:
@@ -123,7 +124,7 @@ class TextStream:
             yield text
         is_same = self._meter.is_same if has_changed else self._sign() == self._signatures or self._is_still_the_same()
         if left or not is_same:
-            raise CorpusError("the text was changed while it was read; try again when nothing changes it")
+            raise CorpusError(CHANGED)
 
     def _is_still_the_same(self) -> bool:
         """Read once more the bytes that were there at first, and compare them: a log may only have grown meanwhile."""

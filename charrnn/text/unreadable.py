@@ -6,11 +6,14 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 
-from charrnn.errors import CorpusError, UnpackingError, UnreadableError
+from charrnn.errors import CorpusError, UnpackingError, UnreadableError, VanishedError
 from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home
 from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BROKEN, LOCKED, NO_MEND, Cause, LeftOut, Missed
 from charrnn.text.unpacking import DAMAGE
+
+CHANGED = "the text was changed while it was read; try again when nothing changes it"
+"""What is said of a text that is not what it was."""
 
 _FETCH = "fetch or mount that, or give another text"
 _SAVE = "give a folder or a file of plain text"
@@ -52,6 +55,21 @@ def read_errors_told(name: str) -> Iterator[None]:
         raise UnpackingError(f"{name}: is compressed, and damaged ({reason}); get it again") from None
     except ValueError as error:  # a NUL byte in the path
         raise CorpusError(f"{name!r}: cannot be read ({error})") from None
+
+
+@contextlib.contextmanager
+def read_errors_of_found_told(name: str) -> Iterator[None]:
+    """Do the same for a file that was there when it was found: where it is gone, its name is not to be typed anew.
+
+    Raises:
+        CorpusError: it cannot be read; see `read_errors_told`.
+        VanishedError: it is gone.
+    """
+    with read_errors_told(name):
+        try:
+            yield
+        except FileNotFoundError:
+            raise VanishedError(f"{name}: is gone, so that {CHANGED}") from None
 
 
 def nothing_found(path: str, patterns: Patterns, missed: Missed) -> str:
