@@ -495,6 +495,36 @@ def test_utf_8_that_is_read_in_an_encoding_of_one_byte_a_character_is_told_once(
         assert told == ["t"] * is_told
 
 
+@pytest.mark.parametrize(
+    ("data", "read_in", "is_told"),
+    [
+        (b"plain English " * 9, "utf-16-le", True),
+        (b"plain English " * 9, "UTF_16BE", True),
+        (b"plain English " * 9, "utf-32-le", True),
+        (RUSSIAN.encode(), "utf-16-le", True),
+        (b"plain English\0" * 9, "utf-16-le", False),
+        (("plain English " * 9).encode("utf-16-le"), "utf-16-le", False),
+        (("plain English " * 9).encode("utf-32-be"), "utf-32-be", False),
+        (CHINESE.encode("utf-16-be"), "utf-16-be", False),
+        ("丁一".encode("utf-16-be"), "utf-16-be", False),  # by chance ASCII
+        (RUSSIAN.encode("utf-16-le"), "utf-16-le", False),
+    ],
+)
+def test_utf_8_that_is_read_in_a_wide_encoding_is_told_once_though_all_be_ascii(data, read_in, is_told):
+    told, options = [], TextOptions(encoding=read_in, errors="replace")
+    pieces = [data[:3], data[3:], data]
+    assert "".join(decode_document(pieces, "t", options, doubt=told.append)) == (data + data).decode(read_in, "replace")
+    assert told == ["t"] * is_told
+
+
+@pytest.mark.parametrize("read_in", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_ascii_that_ends_within_a_character_of_a_wide_encoding_is_not_cut_off_but_utf_8(read_in):
+    with pytest.raises(DecodingError, match=r"; it is valid UTF-8: give --encoding utf-8$"):
+        list(decode_document([b"plain English" * 9], "t", TextOptions(encoding=read_in)))
+    with pytest.raises(DecodingError, match=r"; it ends within a character, cut off"):
+        list(decode_document([(CHINESE * 9).encode(read_in)[:-1]], "t", TextOptions(encoding=read_in)))
+
+
 def test_a_beginning_within_a_character_of_utf_8_is_no_sign_against_it():
     data = CHINESE.encode()
     assert all(holds_utf8(data[start:end]) for start in range(4) for end in range(40, 44))

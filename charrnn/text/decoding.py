@@ -18,7 +18,7 @@ from typing import Literal, cast
 from charrnn.errors import DecodingError
 from charrnn.surrogates import NO_TEXT
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
-from charrnn.text.misread import Doubt, FirstLook, holds_utf8, no_doubt
+from charrnn.text.misread import Doubt, FirstLook, holds_utf8, is_hardly_wide, no_doubt
 from charrnn.text.options import BYTE, TextOptions
 
 Form = Literal["NFC", "NFKC"]
@@ -130,14 +130,15 @@ def decode_document(
     decoder = codecs.getincrementaldecoder(encoding)(options.errors)
     read, at_start, is_ascii = 0, True, True
     head, rest = _take_head(chunks)
-    look = FirstLook(name, doubt)
+    look = FirstLook(name, doubt, is_wide=options.is_wide)
     refuse_document(head, name, options, is_settled=bool(mend))
     for chunk, is_last in _mark_last(itertools.chain([head], rest)):
         pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(chunk, is_last)
         except UnicodeError as error:
-            is_cut = is_last and not is_ascii  # all before is valid, and not by chance
+            by_chance = is_ascii or (options.is_wide and is_hardly_wide(head))
+            is_cut = is_last and not by_chance  # all before is valid
             told = _refusal(error, read - pending, head, options, mend, is_alone=is_alone, is_cut=is_cut)
             raise DecodingError(f"{name}: {told}") from None
         look.take(chunk, text)
@@ -172,7 +173,7 @@ def _refusal(
     else:
         advice = advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
         if mend in ("", OTHER_ENCODING):
-            advice = advice or advice_on_utf8(error, options, is_alone=is_alone)
+            advice = advice or advice_on_utf8(error, options, head, is_alone=is_alone)
         advice = advice or mend or _advice(error, offset, options, is_alone=is_alone)
     return f"{_describe(error, offset, options)}; {advice}"
 
@@ -230,10 +231,11 @@ def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
     return f"it ends within a character, cut off or still being written; {mend}"
 
 
-def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, *, is_alone: bool = True) -> str:
+def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes, *, is_alone: bool = True) -> str:
     """What mends a text that is UTF-8 and is read in another encoding, maybe with others; nothing where it is none."""
     around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND]
-    if options.codec.startswith("utf-8") or not holds_utf8(around):
+    is_utf8 = holds_utf8(around) or (options.is_wide and is_hardly_wide(head))
+    if options.codec.startswith("utf-8") or not is_utf8:
         return ""
     if is_alone:
         return "it is valid UTF-8: give --encoding utf-8"

@@ -105,8 +105,8 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
     if holds_weights(head):
         raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; {GIVE_TEXT}")
-    is_wide = options.codec.startswith(("utf-16", "utf-32"))  # there such bytes may be any character
-    if not is_wide and (nothing := kind_without_text(head)):
+    # in a wide encoding such bytes may be any character
+    if not options.is_wide and (nothing := kind_without_text(head)):
         raise DecodingError(f"{name}: is {nothing}, not text; {GIVE_TEXT}")
     kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
     if kind:

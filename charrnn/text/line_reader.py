@@ -121,7 +121,7 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, lo
                 yield texts
             bad = line[error.start : error.end].hex(" ")
             advice = advice_on_nulls(line, is_settled=True) if place == 1 else ""
-            advice = advice or advice_on_utf8(error, options) or OTHER_ENCODING
+            advice = advice or advice_on_utf8(error, options, line) or OTHER_ENCODING
             raise CorpusError(
                 f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} (0x{bad}); {advice}"
             ) from None

@@ -50,6 +50,11 @@ class TextOptions:
         """The one name of an encoding that has several, such as cp1252 and windows-1252."""
         return codecs.lookup(self.encoding).name
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether a character takes two bytes or four."""
+        return self.codec.startswith(("utf-16", "utf-32"))
+
     def in_encoding(self, encoding: str | None) -> TextOptions:
         """These options for a text in another encoding; None for one in the same.
 
