@@ -220,7 +220,7 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, *, is_
         # what Latin-1 prints, Windows-1252 has too, and quotation marks where the other has control characters
         latin = _if_it_is("Windows-1252 or Latin-1", "windows-1252", f" ({_OTHER_LATIN})", is_alone=is_alone)
         return f"{latin}, {_PASSING}"
-    return f"{_if_it_is(likely, likely.lower(), is_alone=is_alone)}, {_PASSING}"
+    return _if_it_is(likely, likely.lower(), is_alone=is_alone)  # --errors replace would keep its NULs
 
 
 def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
