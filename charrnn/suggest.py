@@ -83,6 +83,7 @@ def suggest(
     *,
     num_chars: int,
     vocab_size: int,
+    train_chars: float | None = None,
     flops: float = TYPICAL_FLOPS,
     mean_line: float | None = None,
     num_lines: int | None = None,
@@ -96,6 +97,8 @@ def suggest(
         flags: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None or absent: not decided.
         num_chars: characters of the whole text.
         vocab_size: distinct characters.
+        train_chars: those that are learned from, of all; None: the share that `val_fraction` leaves. Of lines from all
+            over a text, some of which are far longer than others, it may be another share.
         flops: training arithmetic per second here, as `training_cost` counts it; to plan a time limit with.
         mean_line: characters of a line on average, where each is a text of its own; else None.
         num_lines: lines to train on, where each is a text of its own; else None.
@@ -110,7 +113,7 @@ def suggest(
     check_options(given)
     given |= choose_recall(given, has_lines=mean_line is not None)
     given = {"seq_len": SEQ_LEN, "val_fraction": TrainConfig.val_fraction, **given}
-    train_chars = num_chars * (1 - given["val_fraction"])
+    train_chars = num_chars * (1 - given["val_fraction"]) if train_chars is None else train_chars
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
@@ -123,7 +126,7 @@ def suggest(
     )  # fmt: skip
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
-    defaults = _training_defaults(task, epochs)
+    defaults = _training_defaults(task, epochs, held_out=num_chars - train_chars)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_fields_of(TrainConfig, given)})
     reason = f"chosen for about {_number(epochs)} epochs of {train_chars:,.0f} {unit}s"
     return Suggestion(model, training, epochs, reason)
@@ -169,9 +172,8 @@ def _choose_members(task: Task, model: ModelConfig) -> int:
     return 1
 
 
-def _training_defaults(task: Task, epochs: float) -> dict[str, Any]:
+def _training_defaults(task: Task, epochs: float, *, held_out: float) -> dict[str, Any]:
     given, train_chars = task.given, task.train_chars
-    held_out = train_chars * given["val_fraction"] / (1 - given["val_fraction"])
     choices: dict[str, Any] = {
         "weight_decay": choose_weight_decay(given.get("optimizer", TrainConfig.optimizer)),
         "warmup_steps": choose_warm_up(epochs * train_chars / task.step_chars),

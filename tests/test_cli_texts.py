@@ -540,6 +540,14 @@ def test_of_a_sorted_list_lines_from_all_over_it_are_held_out(charrnn, tmp_path)
     assert "forced: --val-fraction 0.05, so that some of what is held out was learned from before" in other.stderr
 
 
+def test_a_training_is_planned_for_what_is_learned_from_where_lines_are_of_all_lengths(charrnn, tmp_path):
+    lines = ["a" * (90 if number in (0, 16, 22, 38) else 9) for number in range(100)]
+    (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
+    trained = charrnn("train", "t.txt", "--lines", *SMALL[:2], *SMALL[6:])
+    assert "900 to train on, 424 in lines from all over it held out" in trained.stderr
+    assert " epochs of 900 characters\n" in trained.stderr
+
+
 def test_lines_that_recur_are_told_since_held_out_ones_are_learned_too(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("one\ntwo\nthree\nfour\n" * 50)
     flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]

@@ -250,6 +250,15 @@ def test_a_large_alphabet_gets_longer_vectors_and_what_is_not_recalled_is_not_hi
     assert shares[0] > shares[1] == 0
 
 
+def test_a_training_is_chosen_by_what_is_learned_from_where_that_is_told():
+    def plan(**sizes):
+        chosen = suggest({"val_fraction": 0.2}, vocab_size=65, **sizes)
+        return chosen.model, chosen.epochs, chosen.training.stretch, chosen.reason
+
+    assert plan(num_chars=3_000_000, train_chars=80_000) == plan(num_chars=100_000)
+    assert plan(num_chars=3_000_000) != plan(num_chars=100_000)
+
+
 def test_larger_texts_get_fewer_epochs():
     epochs = [suggest({}, num_chars=size, vocab_size=65).training.epochs for size in (10**4, 10**6, 10**8)]
     assert epochs == sorted(epochs, reverse=True)

@@ -99,6 +99,7 @@ def start_run(
         options,
         num_chars=num_chars,
         vocab_size=vocab_size,
+        train_chars=len(pieces[0]),
         flops=flops,
         mean_line=corpus.mean_line,
         num_lines=num_lines,
