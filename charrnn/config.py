@@ -176,6 +176,7 @@ class TrainConfig:
         grad_clip: largest norm of the gradient of all of a member's parameters, which is scaled down to it; 0: any.
         val_fraction: share of the text held out for validation, at its end or as `val_spread` says.
         val_spread: whether the lines that are held out stand all over the text, where each is a text of its own.
+        val_bounded: whether none of these is longer than all that is to be held out, unless most lines are.
         evaluations: how many times the held-out piece is evaluated, at distances that `charrnn.regimen.spacing` gives.
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
         evaluated: characters of the held-out piece that count then, at most, in pieces from all over it.
@@ -207,6 +208,7 @@ class TrainConfig:
     grad_clip: float = 1.0
     val_fraction: float = 0.1
     val_spread: bool = False
+    val_bounded: bool = False
     evaluations: int = 12
     evaluate_every: int | None = None
     evaluated: int = MOST_EVALUATED

@@ -377,7 +377,7 @@ def test_what_the_oldest_file_lacks_means_what_it_meant_before_there_was_such_an
         values = asdict(config)
         filled |= {name: values.pop(name) for name in values.keys() - given.keys()}
         assert values == given
-    assert filled == {"rewind": True, "init_run": None}
+    assert filled == {"rewind": True, "val_bounded": False, "init_run": None}
 
 
 @pytest.mark.parametrize("name", ["charrnn-main/README.md", "charrnn/data.pkl"])

@@ -586,6 +586,22 @@ def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charr
     )
 
 
+def test_a_training_from_before_goes_on_with_the_huge_line_held_out_that_a_new_one_learns_from(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_text("0" * 2000 + "\n" + "".join(f"{number:03}\n" for number in range(99)))
+    began = charrnn("train", "t.txt", "--lines", *SMALL[:2], *SMALL[6:])
+    assert "2,357 to train on, 40 in lines from all over it held out" in began.stderr
+    resumed = charrnn("train", "t.txt", "--resume", "--max-steps", 6)
+    assert "2,357 to train on, 40 in lines from all over it held out" in resumed.stderr
+    assert len(find_text(read_checkpoint(str(tmp_path / "t.pt")), str(tmp_path / "t.pt")).held_out) == 40
+    other = charrnn("train", "t.txt", "--force-resume", "--batch-size", 5, "--max-steps", 8)
+    assert other.code == 0, other.stderr
+    contents = torch.load(tmp_path / "t.pt", weights_only=True)
+    assert contents["training"]["config"].pop("val_bounded")
+    torch.save(contents, tmp_path / "t.pt")
+    assert len(find_text(read_checkpoint(str(tmp_path / "t.pt")), str(tmp_path / "t.pt")).held_out) == 2037
+    assert "360 to train on, 2,037 in lines" in charrnn("train", "t.txt", "--force-resume", "--max-steps", 9).stderr
+
+
 def test_a_text_that_is_held_out_by_force_is_what_is_held_out(charrnn, tmp_path):
     lines = [f"{number:03}\n" for number in range(100)]
     for name, part in {"both.txt": lines, "a.txt": lines[:80], "b.txt": lines[80:]}.items():

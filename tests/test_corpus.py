@@ -473,6 +473,25 @@ def test_one_line_of_each_ten_is_held_out_and_not_always_the_same_of_them():
     assert of_each.max() <= 12
 
 
+@pytest.mark.parametrize("place", [0, 1, 16, 39])
+def test_a_line_longer_than_all_that_is_to_be_held_out_is_learned_from(place):
+    lines = [f"{number:02}\n" for number in range(40)]
+    corpus = corpus_of("".join([*lines[:place], "0" * 500 + "\n", *lines[place:]]), lines=True)
+    train, val = corpus.split(0.1, spread=True, bounded=True)
+    assert (len(train), len(val)) == (501 + 36 * 3, 4 * 3)
+    others = corpus_of("".join(lines), lines=True)
+    assert corpus.encoder.decode(val) == others.encoder.decode(others.split(0.1, spread=True)[1])
+    if place == 0:
+        assert len(corpus.split(0.1, spread=True)[1]) == 501 + 3 * 3, "as before there was such a bound"
+
+
+@pytest.mark.parametrize("lines", [["0123"] * 40, ["0123", "012", "01"] * 3, ["a" * 500, "b"], ["a", "b" * 500]])
+def test_lines_that_are_as_long_as_most_are_held_out_as_they_are_without_a_bound(lines):
+    corpus = corpus_of("\n".join(lines) + "\n", lines=True)
+    bounded, free = (corpus.split(0.1, spread=True, bounded=bounded) for bounded in (True, False))
+    assert [piece.tolist() for piece in bounded] == [piece.tolist() for piece in free]
+
+
 def test_lines_of_a_text_that_is_large_or_held_out_by_name_stand_at_its_end(monkeypatch):
     small = corpus_of("ab\n" * 40, lines=True)
     assert not dataclasses.replace(small, num_held_out=12).is_spread

@@ -98,18 +98,19 @@ class Corpus:
         """
         return self.line_feed is not None and not self.num_held_out and self.ids.nbytes < MAPPED_BYTES
 
-    def split(self, val_fraction: float, *, spread: bool = False) -> tuple[Ids, Ids]:
+    def split(self, val_fraction: float, *, spread: bool = False, bounded: bool = False) -> tuple[Ids, Ids]:
         """Take the text apart: a piece to train on and the rest, held out, which is its end; between lines, if such.
 
         Args:
             val_fraction: share of the characters that are held out, or of the lines where these are spread.
             spread: whether each of the two is of lines from all over the text, in their order.
+            bounded: whether none of these is held out that is longer than all that is to be, as a rule.
 
         Raises:
             CorpusError: a piece would be too short to predict anything.
         """
         if spread and self.line_feed is not None:
-            return split_lines(self.ids, val_fraction, self.line_feed, self.name)
+            return split_lines(self.ids, val_fraction, self.line_feed, self.name, bounded=bounded)
         return split_end(self.ids, val_fraction, self.line_feed, self.name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.arrays import Ids
 from charrnn.errors import CorpusError
@@ -41,7 +42,7 @@ def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -
     return ids[:cut], ids[cut:]
 
 
-def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str) -> tuple[Ids, Ids]:
+def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str, *, bounded: bool = False) -> tuple[Ids, Ids]:
     """Hold out lines from all over a text: one of each so many, now here and now there among them.
 
     A list is sorted, as a rule, and the end of one is like nothing before it. The lines of both pieces stand in their
@@ -52,6 +53,8 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str) -> tup
         val_fraction: share of the lines that are held out.
         line_feed: the id that ends a line.
         name: of the text, for the message.
+        bounded: whether no line is held out that is longer than that share of the text, where most are shorter: one
+            that holds most of a text would leave next to nothing to learn from.
 
     Returns:
         The piece to learn from, and the one that is held out.
@@ -63,12 +66,10 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str) -> tup
     starts, lengths = find_lines(ids, line_feed)
     if len(starts) < MIN_PIECE:
         raise _one_line(name)
-    count = min(max(1, round(len(starts) * val_fraction)), len(starts) - 1)
-    holds_out_most = count * GOLDEN_RATIO > len(starts)  # of places so near one another two may be in one line
-    number = np.arange(len(starts) - count if holds_out_most else count)
-    places = (number + number * GOLDEN_RATIO % 1) * (len(starts) / len(number))
-    is_held_out = np.full(len(starts), holds_out_most)
-    is_held_out[places.astype(np.int64)] = not holds_out_most
+    is_held_out = lengths <= val_fraction * len(ids)
+    if not bounded or 2 * np.count_nonzero(is_held_out) <= len(lengths):
+        is_held_out[:] = True
+    is_held_out[is_held_out] = _choose_evenly(int(is_held_out.sum()), val_fraction)
     of_each = np.repeat(is_held_out, lengths)
     return ids[~of_each], ids[of_each]
 
@@ -87,6 +88,17 @@ def count_known(train: Ids, held_out: Ids, encoder: CharEncoder) -> tuple[int, i
     lines = [line for line in held if line.strip() and (mark is None or mark not in line)]
     known = set(learned)
     return len(lines), sum(line in known for line in lines)
+
+
+def _choose_evenly(num_lines: int, val_fraction: float) -> NDArray[np.bool_]:
+    """Which of so many lines, two at least, are held out: not all of them, and at least one."""
+    count = min(max(1, round(num_lines * val_fraction)), num_lines - 1)
+    holds_out_most = count * GOLDEN_RATIO > num_lines  # of places so near one another two may be in one line
+    number = np.arange(num_lines - count if holds_out_most else count)
+    places = (number + number * GOLDEN_RATIO % 1) * (num_lines / len(number))
+    is_held_out = np.full(num_lines, holds_out_most)
+    is_held_out[places.astype(np.int64)] = not holds_out_most
+    return is_held_out
 
 
 def _held_out(num_chars: int, val_fraction: float, name: str) -> int:

@@ -182,5 +182,5 @@ def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
 
 def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:
     config = checkpoint.train_config
-    train, held_out = corpus.split(config.val_fraction, spread=config.val_spread)
+    train, held_out = corpus.split(config.val_fraction, spread=config.val_spread, bounded=config.val_bounded)
     return FoundText(path, train, held_out)

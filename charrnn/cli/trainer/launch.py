@@ -93,7 +93,8 @@ def start_run(
     flops = TYPICAL_FLOPS
     if options["time_limit"] is not None:
         (flops,) = ranks.all_reduce_sum(_measure_flops(options, vocab_size, keeper))
-    pieces = corpus.split(options["val_fraction"], spread=corpus.is_spread)
+    is_spread = corpus.is_spread
+    pieces = corpus.split(options["val_fraction"], spread=is_spread, bounded=is_spread)
     num_lines = None if options["batch_size"] or corpus.line_feed is None else count_lines(pieces[0], corpus.line_feed)
     chosen = suggest(
         options,
@@ -107,7 +108,7 @@ def start_run(
         elapsed=ranks.now() - request.started,
         unit=corpus.options.unit,
     )
-    training = replace(chosen.training, val_spread=corpus.is_spread)
+    training = replace(chosen.training, val_spread=is_spread, val_bounded=is_spread)
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, pieces, ranks)

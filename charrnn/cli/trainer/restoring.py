@@ -70,7 +70,7 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
 def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
     """The passes over the text that were made before, in the way in which it was read then."""
     before = replace(config_from_dict(TrainConfig, state["config"]), device="cpu")
-    train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread)
+    train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread, bounded=before.val_bounded)
     lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
     return float((state["step"] - state["first_step"]) / lanes.windows_per_epoch)
 
