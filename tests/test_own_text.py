@@ -256,7 +256,7 @@ def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "letters").mkdir()
     assert told("stdin") == "its text came from standard input; --corpus FILE gives it"
-    assert told("letters").startswith("letters is a folder with other text than was read, or with what is not ")
+    assert told("letters").startswith("letters: a folder without files; --corpus names it if it is the same, or ")
     for name in ("words.txt", "a" * 300):
         assert told(name) == f"{name} has not been found; --corpus says where it is"
     assert told("a\0") == "a\N{SYMBOL FOR NULL} has not been found; --corpus says where it is"
@@ -392,7 +392,7 @@ def test_a_folder_is_found_as_a_text_is(letters, trained, tmp_path):
         assert_found(letters(), trained, given)
     (tmp_path / "letters" / "d.txt").write_text("new")
     assert find_text(letters(), "m.pt") is None
-    assert describe_absence(letters(), "m.pt").startswith("letters is a folder with other text than was read, ")
+    assert describe_absence(letters(), "m.pt").startswith("letters is a folder with other text than was read; ")
     with pytest.raises(
         CorpusError, match=r"letters: is not the text that m.pt learned from, .* of 20,000 bytes; give "
     ):
@@ -445,6 +445,8 @@ def test_no_more_of_a_folder_is_read_unasked_than_is_soon_read(letters, trained,
     assert_found(letters(), trained)
     monkeypatch.setattr(sought, "LARGEST_SOUGHT", 20_999)
     assert find_text(letters(), "m.pt") is None
+    told = "letters: holds more than the 20,999 bytes that are read unasked; --corpus names it if it is the same, or "
+    assert describe_absence(letters(), "m.pt").startswith(told)
     assert_found(letters(), trained, "letters")
 
 
@@ -456,6 +458,8 @@ def test_a_folder_of_many_files_is_not_walked_through_unasked(letters, trained, 
     monkeypatch.setattr(sought, "MOST_ENTRIES", 3)
     monkeypatch.setattr(sought, "find_documents", None)
     assert find_text(letters(), "m.pt") is None
+    told = "letters: holds more than the 3 files and folders that are looked through unasked; --corpus names it "
+    assert describe_absence(letters(), "m.pt").startswith(told)
     assert_found(letters(), trained, "letters")
 
 
@@ -466,7 +470,13 @@ def test_nothing_is_unpacked_unasked(letters, trained, tmp_path, monkeypatch):
     (tmp_path / "letters" / "a.txt").write_bytes(packed)
     assert find_text(letters(), "m.pt") is None
     assert read == [str(Path("letters", "b", "c.txt"))]
+    name = Path("letters", "a.txt")
+    told = f"letters is a folder in which {name} is compressed, which is not read unasked; --corpus names it if "
+    assert describe_absence(letters(), "m.pt").startswith(told)
     assert_found(letters(), trained, "letters")
+    (tmp_path / "letters" / "a.gz").write_bytes(packed)
+    told = f"letters is a folder in which {Path('letters', 'a.gz')} and 1 more are compressed, which is not read "
+    assert describe_absence(letters(), "m.pt").startswith(told)
     (tmp_path / "words.txt").write_bytes(packed)
     corpus = dataclasses.replace(letters().corpus, name="words.txt", bytes=len(packed))
     monkeypatch.setattr(own_text, "read_corpus", None)
@@ -476,5 +486,7 @@ def test_nothing_is_unpacked_unasked(letters, trained, tmp_path, monkeypatch):
 @pytest.mark.parametrize("origin", [{"include": ["**/x" * 60]}, {"exclude": ["*"] * 101}, {"separator": "\udc80"}])
 def test_a_strangers_checkpoint_cannot_make_it_work_for_ever_or_fail(letters, origin):
     assert find_text(letters(**origin), "m.pt") is None
+    told = "letters: what the checkpoint says of the texts cannot be followed: its "
+    assert describe_absence(letters(**origin), "m.pt").startswith(told)
     with pytest.raises(CorpusError, match="what the checkpoint says of the texts cannot be followed: its "):
         find_text(letters(**origin), "m.pt", "letters")

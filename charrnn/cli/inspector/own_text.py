@@ -15,7 +15,7 @@ from pathlib import Path
 
 from charrnn.arrays import Ids
 from charrnn.cli.common.made import is_made_by_training
-from charrnn.cli.inspector.sought import LARGEST_SOUGHT, is_packed, require_usable, seek
+from charrnn.cli.inspector.sought import LARGEST_SOUGHT, PACKED, is_packed, require_usable, seek
 from charrnn.cli.inspector.whereabouts import at_home, candidates, is_of_several, places_of, places_of_held_out
 from charrnn.errors import CacheError, ConfigError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
@@ -73,20 +73,32 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
     if is_of_several(checkpoint):
         return f"{name} and the others have not all been found as they were; --corpus FILE gives all as one file"
     there = next(filter(os.path.exists, places_of(checkpoint, checkpoint_path)), None)
-    return f"{name} has not been found; --corpus says where it is" if there is None else _describe_other(there)
+    if there is None:
+        return f"{name} has not been found; --corpus says where it is"
+    return _describe_other(there, checkpoint)
 
 
-def _describe_other(place: str) -> str:
+def _describe_other(place: str, checkpoint: Checkpoint) -> str:
     """Say why what lies in a place of the text is not taken for it, and what to do."""
     if os.path.isdir(place):
-        return (
-            f"{quoted(place)} is a folder with other text than was read, or with what is not read unasked; "
-            "--corpus names it if it is the same, or a file with all that was read of it, in its order"
-        )
+        mend = "--corpus names it if it is the same, or a file with all that was read of it, in its order"
+        return f"{quoted(place)}{quoted(_why_not_taken(place, checkpoint))}; {mend}"
     with contextlib.suppress(CorpusError):
         if is_packed(place):
             return f"{quoted(place)} is compressed, which is not read unasked; --corpus names it"
     return f"{quoted(place)} has changed, or is another text; --corpus says where the text is"
+
+
+def _why_not_taken(folder: str, checkpoint: Checkpoint) -> str:
+    """What is to be said of a folder, behind its name, that is not taken for the text."""
+    try:
+        packed = seek([folder], [], checkpoint).packed
+    except CorpusError as error:
+        return f": {str(error).removeprefix(f'{folder}: ').partition('; ')[0]}"
+    if packed:
+        which = f"{packed[0]} and {len(packed) - 1:,} more are" if packed[1:] else f"{packed[0]} is"
+        return f" is a folder in which {which} {PACKED.why}"
+    return " is a folder with other text than was read"
 
 
 def _given_text(checkpoint: Checkpoint, checkpoint_path: str, given: str) -> FoundText:

@@ -43,11 +43,13 @@ class Sought:
         learned: paths of those that were learned from, in order.
         held_out: likewise of those that were held out by name.
         num_bytes: of all together.
+        packed: paths of what is compressed in folders, which is left out.
     """
 
     learned: list[str]
     held_out: list[str]
     num_bytes: int
+    packed: list[str]
 
     def may_be(self, checkpoint: Checkpoint) -> bool:
         """Whether they are as large as its text, with what stood between files.
@@ -93,7 +95,8 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
         [path if sizes[path] else os.devnull for path in piece if sizes[path] or counts_empty]
         for piece in _split(found)
     )
-    return Sought(learned, last, sum(sizes[document.name] for document in found.documents))
+    packed = [left.name for left in found.skipped if left.cause == PACKED]
+    return Sought(learned, last, sum(sizes[document.name] for document in found.documents), packed)
 
 
 def require_usable(checkpoint: Checkpoint) -> None:

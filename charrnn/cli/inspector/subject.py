@@ -159,7 +159,7 @@ class Subject:
     def _line_feed(self) -> int | None:
         return line_feed_id(self.contents.encoder, self.contents.text)
 
-    @property
+    @cached_property
     def absence(self) -> str:
         """Why there is no text, and what to do."""
         return describe_absence(self.contents, self.path)
