@@ -126,6 +126,25 @@ def test_a_ctrl_c_of_which_python_hears_late_is_one(clock):
         signals._remember(signal.SIGINT, None)
 
 
+def test_two_of_which_python_hears_late_and_at_once_are_two(clock):
+    signals = TrainingSignals()
+    signals.under_way = True
+    assert not signals._must_leave(signal.SIGINT)
+    clock[0] += 1
+    assert signals._must_leave(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signals._remember(signal.SIGINT, None)
+
+
+def test_where_no_thread_hears_a_second_ctrl_c_leaves_all_the_same(clock):
+    signals = TrainingSignals()
+    signals.under_way = True
+    signals._remember(signal.SIGTERM, None)
+    clock[0] += 1
+    with pytest.raises(KeyboardInterrupt):
+        signals._remember(signal.SIGINT, None)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """The seconds of the monotonic clock, which a test sets."""

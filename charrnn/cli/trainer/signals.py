@@ -54,6 +54,7 @@ class TrainingSignals:
         self.received = 0
         self.save_wanted = False
         self._first_stop = math.inf  # when it came, by the monotonic clock
+        self._is_leaving = False  # as the thread beside Python knows
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> TrainingSignals:
@@ -94,12 +95,13 @@ class TrainingSignals:
         """Whether a signal that comes now is to end the process at once, whatever it does."""
         if number not in STOPS or self._holds:
             return False
-        return self._is_impatient(number) or not self.under_way
+        self._is_leaving = self._is_leaving or self._is_impatient(number)
+        return self._is_leaving or not self.under_way
 
     def _is_impatient(self, number: int) -> bool:
         """Take note of a stop; tell whether it is a later Ctrl-C, of somebody who does not wait for a save.
 
-        Python's handler may hear of one long after the thread beside it.
+        Python's handler may hear of one long after the thread beside it, and of two at once.
         """
         now = time.monotonic()
         self._first_stop = min(self._first_stop, now)
@@ -114,9 +116,11 @@ class TrainingSignals:
             if self.received and not self._is_launched:
                 os._exit(128 + number)
             self.received = number
-        elif number == signal.SIGINT and (not self.under_way or (self.received and self._is_impatient(number))):
+        elif self._is_leaving or (number == signal.SIGINT and not self.under_way):
             raise KeyboardInterrupt
         elif not self.under_way:
             raise SystemExit(128 + number)
+        elif self._is_impatient(number) and self.received:
+            raise KeyboardInterrupt
         else:
             self.received = self.received or number
