@@ -18,8 +18,9 @@ TWINS = (
 PAIRS = {'"': ("\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb"), "'": ("\u2018\u2019", "\u201a\u2018", "\u2039\u203a")}
 """What opens and what closes a quotation, in the place of a straight mark that does both, the commonest first."""
 
-_IS_FIRST = r"(?<![^\s(\[{\-\u2013\u2014\u201c\u2018\u201e\u201a\u00ab\u2039])"
-"""Where a straight mark opens: at the beginning, and behind a space, a bracket, a dash, or what opens another."""
+_IS_FIRST = r"(?:(?<![^\s(\[{\u201c\u2018\u201e\u201a\u00ab\u2039])|(?<=[\-\u2013\u2014])(?=[\"']+\w))"
+"""Where straight marks open: at the beginning, behind a space, a bracket or what opens another, and between a dash and
+a word."""
 
 SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " "}
 """What is written in the place of letters that no Unicode form takes apart, and of a tab."""
@@ -136,12 +137,19 @@ def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
 
 
 def _with_paired_marks(text: str, encoder: CharEncoder) -> str:
-    """Put marks that open and close quotations in the place of straight ones, where the model knows both of a pair."""
-    for straight, pairs in PAIRS.items():
-        pair = next((pair for pair in pairs if all(mark in encoder for mark in pair)), "")
-        if pair and straight not in encoder:
-            text = re.sub(_IS_FIRST + straight, pair[0], text).replace(straight, pair[1])
-    return text
+    """Put marks that open and close quotations in the place of straight ones, where the model knows both of a pair.
+
+    Those that stand together all open, or all close.
+    """
+    pairs = dict[str, str]()
+    for straight, marks in PAIRS.items():
+        if straight not in encoder:
+            pairs.update((straight, pair) for pair in reversed(marks) if all(mark in encoder for mark in pair))
+    if not pairs:
+        return text
+    opening, closing = ({ord(straight): pair[place] for straight, pair in pairs.items()} for place in (0, 1))
+    opened = re.sub(f"{_IS_FIRST}[{''.join(pairs)}]+", lambda found: found[0].translate(opening), text)
+    return opened.translate(closing)
 
 
 def _in_full_width(pair: str, encoder: CharEncoder) -> str:
