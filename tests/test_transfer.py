@@ -20,8 +20,8 @@ from test_training import finish, start
 
 from charrnn.cli.trainer import transfer
 from charrnn.cli.trainer.joining import settle
-from charrnn.cli.trainer.transfer import carry_over
-from charrnn.config import ModelConfig
+from charrnn.cli.trainer.transfer import carry_over, overlaps
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import forecasts_on
@@ -336,3 +336,10 @@ def test_of_a_list_that_has_grown_it_is_told_that_other_lines_are_held_out_now(f
     grown = train(folder, *flags, "--init-from", "list.pt", "--out", "grown.pt")
     assert grown.process.exitcode == 0, grown.stderr
     assert "some of what is held out may have been learned from before" in grown.stderr
+
+
+def test_lines_that_an_older_training_held_out_otherwise_are_known_to_have_been_learned():
+    """It held lines out whatever their length."""
+    older = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, val_spread=True)
+    assert overlaps(older, replace(older, val_bounded=True))
+    assert not overlaps(older, older)

@@ -66,7 +66,9 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
 
 def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
     """Whether some of what is held out of a text was learned from when it was held out as `before` says."""
-    is_other = (before.val_fraction, before.val_spread) != (now.val_fraction, now.val_spread)
+    is_other = any(
+        getattr(before, name) != getattr(now, name) for name in ("val_fraction", "val_spread", "val_bounded")
+    )
     is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
     return now.val_fraction > before.val_fraction or (is_spread and is_other)
 
