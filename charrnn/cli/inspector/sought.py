@@ -29,8 +29,8 @@ MOST_ENTRIES = 20_000
 """Files and folders, at any depth, that there may be in all folders together that are looked into unasked."""
 
 MOST_FORMS, LONGEST_PATTERNS = 100, 1 << 16
-"""Patterns, and their characters, in each of the forms that `**/` gives them, which double in number with each of
-these. Every file is held against all."""
+"""Patterns that are tried unasked, and the characters of all, in each of the forms that `**/` gives them, which double
+in number with each of these. Every file is held against all."""
 
 PACKED = Cause("compressed, which is not read unasked")
 
@@ -77,6 +77,8 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
     """
     origin = checkpoint.origin
     require_usable(checkpoint)
+    if sum(1 << pattern.count("**/") for pattern in (*origin.include, *origin.exclude)) > MOST_FORMS:
+        raise CorpusError("its files are chosen by more patterns than are tried unasked")
     visit = _limit(MOST_ENTRIES, "files and folders that are looked through unasked")
     for path in (*paths, *held_out):
         _require_ordinary(path, visit)
@@ -108,10 +110,7 @@ def require_usable(checkpoint: Checkpoint) -> None:
     origin = checkpoint.origin
     if checkpoint.text.unit == CHARACTER and SURROGATE.search(origin.separator):
         raise CorpusError("what the checkpoint says of the texts cannot be followed: its separator is no text")
-    patterns = [*origin.include, *origin.exclude]
-    num_forms = [1 << pattern.count("**/") for pattern in patterns]
-    length = sum(count * len(pattern) for pattern, count in zip(patterns, num_forms, strict=True))
-    if sum(num_forms) > MOST_FORMS or length > LONGEST_PATTERNS:
+    if sum(len(pattern) << pattern.count("**/") for pattern in (*origin.include, *origin.exclude)) > LONGEST_PATTERNS:
         raise CorpusError("what the checkpoint says of the texts cannot be followed: its patterns are too many")
 
 
