@@ -99,10 +99,8 @@ def test_which_signals_end_a_process_at_once(clock, before, number, is_under_way
         assert not signals._must_leave(number), "amid the loading of PyTorch it waits"
 
 
-def test_a_ctrl_c_that_comes_twice_at_once_is_one(clock):
+def test_a_ctrl_c_that_comes_twice_at_once_is_one(clock, signals):
     """As the terminal sends it, and `timeout` again to what it runs."""
-    signals = TrainingSignals()
-    signals.under_way = True
     for _ in range(2):
         assert not signals._must_leave(signal.SIGINT)
         signals._remember(signal.SIGINT, None)
@@ -114,10 +112,8 @@ def test_a_ctrl_c_that_comes_twice_at_once_is_one(clock):
         signals._remember(signal.SIGINT, None)
 
 
-def test_a_ctrl_c_of_which_python_hears_late_is_one(clock):
+def test_a_ctrl_c_of_which_python_hears_late_is_one(clock, signals):
     """It came amid a step of the model, when only the thread beside it could hear."""
-    signals = TrainingSignals()
-    signals.under_way = True
     assert not signals._must_leave(signal.SIGINT)
     clock[0] += 10
     signals._remember(signal.SIGINT, None)
@@ -126,9 +122,7 @@ def test_a_ctrl_c_of_which_python_hears_late_is_one(clock):
         signals._remember(signal.SIGINT, None)
 
 
-def test_two_of_which_python_hears_late_and_at_once_are_two(clock):
-    signals = TrainingSignals()
-    signals.under_way = True
+def test_two_of_which_python_hears_late_and_at_once_are_two(clock, signals):
     assert not signals._must_leave(signal.SIGINT)
     clock[0] += 1
     assert signals._must_leave(signal.SIGINT)
@@ -136,13 +130,19 @@ def test_two_of_which_python_hears_late_and_at_once_are_two(clock):
         signals._remember(signal.SIGINT, None)
 
 
-def test_where_no_thread_hears_a_second_ctrl_c_leaves_all_the_same(clock):
-    signals = TrainingSignals()
-    signals.under_way = True
+def test_where_no_thread_hears_a_second_ctrl_c_leaves_all_the_same(clock, signals):
     signals._remember(signal.SIGTERM, None)
     clock[0] += 1
     with pytest.raises(KeyboardInterrupt):
         signals._remember(signal.SIGINT, None)
+
+
+@pytest.fixture
+def signals():
+    """Those of a training under way."""
+    signals = TrainingSignals()
+    signals.under_way = True
+    return signals
 
 
 @pytest.fixture
