@@ -1,6 +1,5 @@
 """`charrnn inspect`: its flags, and what they ask for."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -125,7 +124,7 @@ def inspect(
     from charrnn.display.outlet import write_line
 
     for told in filter(None, (told_of_typing(flags.inputs), told_of_number(flags.novelty), told_of_file(flags.text))):
-        write_line(sys.stderr, told)
+        write_line(told)
     if verify:
         _verify(checkpoints, as_json)
         return

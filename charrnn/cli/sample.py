@@ -168,11 +168,11 @@ def sample(
     from charrnn.display.outlet import write_line
 
     if not flags.quiet and (told := told_of_typing(flags.inputs)):
-        write_line(sys.stderr, told)
+        write_line(told)
     seed = secrets.randbits(32) if flags.seed is None else flags.seed
     job = prepare_job(flags, seed=seed, processes=processes)
     if not flags.quiet:
-        write_line(sys.stderr, f"seed {seed}")
+        write_line(f"seed {seed}")
     out = sys.stdout.buffer
     if flags.interactive:
         from charrnn.cli.sampler.interactive import converse

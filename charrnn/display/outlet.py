@@ -97,12 +97,12 @@ def _write(descriptor: int, data: bytes) -> None:
             data = data[os.write(descriptor, data) :]
 
 
-def write_line(stream: TextIO, line: str) -> None:
-    """Write a line at once; where nobody listens any more, the work matters more than what is said of it.
+def write_line(line: str) -> None:
+    """Write a line on stderr at once; where nobody listens any more, the work matters more than what is said of it.
 
     Nothing of it stays in Python's buffer, which could not be flushed at the end: that would be an error of its own.
     """
-    Outlet(stream).write(f"{line}\n")
+    Outlet(sys.stderr).write(f"{line}\n")
 
 
 def error_line(message: str) -> str:
@@ -112,9 +112,9 @@ def error_line(message: str) -> str:
 
 def write_warning(message: str, *, as_json: bool = False) -> None:
     """Write on stderr, in one line, what may be wrong, though the work goes on; for programs as an object."""
-    write_line(sys.stderr, to_json({"warning": message}) if as_json else error_line(message))
+    write_line(to_json({"warning": message}) if as_json else error_line(message))
 
 
 def write_error(message: str, *, as_json: bool = False) -> None:
     """Write on stderr, in one line, what is wrong; for programs as an object."""
-    write_line(sys.stderr, to_json({"error": message}) if as_json else error_line(message))
+    write_line(to_json({"error": message}) if as_json else error_line(message))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_warning
 from charrnn.text.misread import Doubt
 
 
@@ -16,7 +16,7 @@ def doubt_of(encoding: str, given: str | None) -> Doubt:
 
     def warn(name: str) -> None:
         if given is None:
-            write_error(
+            write_warning(
                 f"{name}: is valid UTF-8, and is read as {encoding}, as the model's text was; give --encoding utf-8 if "
                 "it is that"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from charrnn.cli.inspector.subject import Subject
@@ -39,7 +38,7 @@ def export(subject: Subject, path: str) -> None:
     """
     data = FORMATS[Path(path).suffix](subject.contents)
     write_whole(path, data, "--export")
-    write_line(sys.stderr, f"{len(data):,} bytes{_comparison(subject, len(data))}")
+    write_line(f"{len(data):,} bytes{_comparison(subject, len(data))}")
     print(path)
 
 

@@ -25,7 +25,7 @@ from charrnn.cli.inspector.fitting import (
 from charrnn.cli.inspector.line_scores import ScoredLine, fit_lines, score_lines
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import write_error, write_line
+from charrnn.display.outlet import write_line, write_warning
 from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.paths import name_of
@@ -55,7 +55,7 @@ class Waiting:
         seconds = time.monotonic() - self._begun
         if seconds >= self._next and 0 < self._done < self._size:
             left = format_seconds(seconds * (self._size / self._done - 1))
-            write_line(sys.stderr, f"{quoted(self._path)}: {self._done / self._size:.0%} scored, about {left} left")
+            write_line(f"{quoted(self._path)}: {self._done / self._size:.0%} scored, about {left} left")
             self._next = seconds + SECONDS_BETWEEN
 
 
@@ -78,14 +78,14 @@ class _Remarks:
     def make(self, lines: Sequence[str], first_number: int) -> None:
         """Say what is to be said of the next lines, the first of which has that number."""
         if self._encoding is not None and (bad := _first_bad(lines)) is not None:
-            write_error(
+            write_warning(
                 f"{name_of(self._path)}: line {first_number + bad:,} is not valid {self._encoding.upper()}; such bytes "
                 "are taken as characters that the model does not know"
             )
             self._encoding = None
         text = "".join(lines)
         if self._is_compared and (unlike := unlike_readings(self._subjects, text, self._rule)):
-            write_error(UNLIKE.format(", ".join(unlike)))
+            write_warning(UNLIKE.format(", ".join(unlike)))
             self._is_compared = False
         told = warn_of_other_form(self._read_as_is, text, self._path, self._rule)
         self._read_as_is = [subject for subject in self._read_as_is if subject not in told]

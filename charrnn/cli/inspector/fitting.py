@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.cli.inspector.subject import Subject, reading_flags
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_warning
 from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError, describe_characters
 from charrnn.paths import name_of
 from charrnn.text.decoding import prepare
@@ -117,7 +117,7 @@ def _warn_of_each(
     told = []
     for subject in subjects if rule in ("count", "skip") else ():
         if line := tell(prepare(text, subject.contents.text), subject):
-            write_error(line)
+            write_warning(line)
             told.append(subject)
     return told
 

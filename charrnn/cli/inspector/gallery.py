@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -91,7 +90,7 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     drawn = picture(view.tinted, f"{subject.name}: {shown}")
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
     if view.cut:
-        write_line(sys.stderr, view.cut)
+        write_line(view.cut)
     print(path)
 
 

@@ -27,7 +27,7 @@ from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_warning
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
@@ -100,7 +100,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
             print_lines(wrapped(UNLIKE.format(", ".join(unlike)), terminal_width()))
     if any(learned) and not as_json:
         who = ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own)
-        write_error(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
+        write_warning(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
 
 
 def score_text(

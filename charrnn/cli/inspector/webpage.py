@@ -25,7 +25,7 @@ from charrnn.cli.inspector.page_sections import (
 )
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, render
 from charrnn.errors import DivergenceError
 from charrnn.storage.outputs import check_replaceable, write_whole
@@ -48,7 +48,7 @@ def write_report(subject: Subject, path: str, flags: InspectFlags) -> None:
     write_whole(path, render(values).encode("utf-8"), "--html")
     print(path)
     if READ[0] in values["absent"] and subject.own_text is None:
-        write_error(f"{path}: lacks sections for want of the text that the model learned from: {subject.absence}")
+        write_warning(f"{path}: lacks sections for want of the text that the model learned from: {subject.absence}")
 
 
 def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:

@@ -79,8 +79,7 @@ def _write(job: Job, characters: Iterable[str]) -> None:
 def _tell_how() -> None:
     leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
     write_line(
-        sys.stderr,
-        f"type a beginning, then Enter (after \\ for one more line); Ctrl-C stops a text or drops a line, {leaves}",
+        f"type a beginning, then Enter (after \\ for one more line); Ctrl-C stops a text or drops a line, {leaves}"
     )
 
 

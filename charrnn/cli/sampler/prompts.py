@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.hints import told_where_listed
-from charrnn.display.outlet import write_error, write_line
+from charrnn.display.outlet import write_line, write_warning
 from charrnn.errors import CharRNNError, ConfigError, describe_characters
 from charrnn.escape import as_typed, quoted
 from charrnn.paths import STDIN
@@ -117,7 +116,7 @@ def fit_prompt(
             f"{told_where_listed(model)}); {help_}"
         )
     if prompt and not fitted:
-        write_error(f"--unknown {unknown} leaves nothing of the prompt, of which the model knows no character")
+        write_warning(f"--unknown {unknown} leaves nothing of the prompt, of which the model knows no character")
     return fitted
 
 
@@ -127,7 +126,7 @@ def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
     if known and len(known) < len(prompt) and not quiet:
         skipped = number_of(len(prompt) - len(known), "character")
         described = describe_characters(encoder.without_own_id(prompt))
-        write_line(sys.stderr, f"--unknown skip leaves {skipped} out of the prompt: {quoted(described)}")
+        write_line(f"--unknown skip leaves {skipped} out of the prompt: {quoted(described)}")
     return known
 
 

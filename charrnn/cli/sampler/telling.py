@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,23 +52,23 @@ class Shortfall:
 def tell_refused(refused: int, sources: Sequence[str]) -> None:
     """Say on stderr how many lines were left out because they are in files."""
     told = "line left out because it is" if refused == 1 else "lines left out because they are"
-    write_line(sys.stderr, f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
+    write_line(f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
 
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
     """Say on stderr where there are fewer lines than were asked for, or no stop has come, why, and what to do."""
     ends_by_pattern = job.sampler.match is not None and (job.takes_no_line or not job.writes_line_feeds)
     if shortfall.num_unstopped and not ends_by_pattern:
-        write_line(sys.stderr, _told_of_unstopped(shortfall, job))
+        write_line(_told_of_unstopped(shortfall, job))
     if shortfall.num_short:
         assert job.rules.lines is not None, "else none is lacking"
         wanted = number_of(job.rules.lines, "line")
         told = f"{shortfall.lines:,} of {wanted}"
         if job.num_samples > 1:
             told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
-        write_line(sys.stderr, f"{told}: {_why_short(shortfall, job)}")
+        write_line(f"{told}: {_why_short(shortfall, job)}")
     elif shortfall.only_known:
-        write_line(sys.stderr, ONLY_KNOWN)
+        write_line(ONLY_KNOWN)
 
 
 def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:

@@ -11,7 +11,7 @@ from unicodedata import category
 from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_warning
 from charrnn.errors import describe_characters
 from charrnn.loading import Other
 from charrnn.storage.archive import Checkpoint
@@ -27,7 +27,7 @@ def warn_of_no_colour(flags: SampleFlags) -> None:
     """Say on stderr where --surprisal has nothing to colour with."""
     if flags.surprisal and not shows_colour():
         why = "NO_COLOR is set" if os.environ.get("NO_COLOR") else "this terminal has none"
-        write_error(f"--surprisal is by colour, and {why}; --json --logprobs tells the same")
+        write_warning(f"--surprisal is by colour, and {why}; --json --logprobs tells the same")
 
 
 def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
@@ -35,13 +35,13 @@ def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
     for other in others:
         own, of_first = (_form_of(contents) for contents in (other.contents, first))
         if own != of_first:
-            write_error(
+            write_warning(
                 f"the text of --mix {other.path} is {own}, that of the first model {of_first}; what you type is "
                 "treated like the first model's"
             )
         own, of_first = (_line_end_of(contents) for contents in (other.contents, first))
         if own and of_first and own != of_first:
-            write_error(
+            write_warning(
                 f"--mix {other.path} ends its lines by {own}, and the first model by {of_first}; the text may have both"
             )
 
@@ -50,13 +50,13 @@ def warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> No
     """Say on stderr which texts can end nothing: the model, or a pattern for its lines, or their number, has none."""
     for typed in flags.stop:
         if why := _why_never(typed, flags, form, match):
-            write_error(f"--stop {form.of(typed)!r} can end no text: {why}")
+            write_warning(f"--stop {form.of(typed)!r} can end no text: {why}")
 
 
 def warn_of_records(flags: SampleFlags, form: Form) -> None:
     """Say on stderr that known lines are left out one by one, where texts of several lines are what is wanted."""
     if flags.novel and any("\n\n" in form.of(typed).replace("\r", "") for typed in flags.stop):
-        write_error(
+        write_warning(
             "--novel leaves out each line that stands in its file, not whole texts: of one that --stop ends, such as a "
             "tune or a recipe, the lines that it shares with others are missing"
         )
@@ -83,7 +83,7 @@ def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
         typed, known = next(iter(forms.items()))
         written = known.encode("ascii", "backslashreplace").decode()
         in_class = f", and in place of a class ({written}|a)" if len(known) > 1 else ""
-        write_error(f"--match has {_in_both_forms(typed, known)}; write {written} in the pattern{in_class}")
+        write_warning(f"--match has {_in_both_forms(typed, known)}; write {written} in the pattern{in_class}")
 
 
 def warn_of_case(pattern: str, form: Form) -> None:
@@ -92,7 +92,7 @@ def warn_of_case(pattern: str, form: Form) -> None:
 
     if form.text.lowercase:
         for source in parse_pattern(pattern).in_other_case(form.encoder.characters)[:1]:
-            write_error(
+            write_warning(
                 f"--match has {shown(source)}, and the model's text is in lowercase; write small letters, or (?i) "
                 "before the pattern"
             )
@@ -108,7 +108,7 @@ def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
         lacking = "".join(dict.fromkeys(c for c in "".join(typed) if c not in form.encoder))
         apart = {c: known for c in lacking for known in other_forms(c, form.encoder).values()}
         for character, known in apart.items():
-            write_error(f"--{name} has {_in_both_forms(character, known)}; {name} one of these")
+            write_warning(f"--{name} has {_in_both_forms(character, known)}; {name} one of these")
         lacking = "".join(c for c in lacking if c not in apart)
         range_ = _range_in("\n".join(typed), form.encoder)
         told = f"{range_!r}, which is no range here"
@@ -116,7 +116,7 @@ def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
             told = f"{describe_characters(lacking)}, which the model never writes"
         help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if range_ else ""
         if lacking or range_:
-            write_error(f"--{name} has {told}{help_}")
+            write_warning(f"--{name} has {told}{help_}")
 
 
 def _in_both_forms(typed: str, known: str) -> str:

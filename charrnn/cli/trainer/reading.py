@@ -178,7 +178,7 @@ def _read_first(request: Request, reading: ReadOptions) -> Corpus:
 
 def _read(request: Request, reading: ReadOptions) -> Corpus:
     if request.speaks_plainly and (told := told_of_typing(request.all_texts)):
-        write_line(sys.stderr, told)
+        write_line(told)
     if has_viewer(request):
         from charrnn.display.console import ReadingBar
 
