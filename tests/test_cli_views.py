@@ -19,7 +19,7 @@ from charrnn.cli.inspector.flags import VIEWS, InspectFlags
 from charrnn.cli.inspector.gallery import show_views
 from charrnn.cli.inspector.page_sections import facts_section
 from charrnn.cli.inspector.subject import read_subjects
-from charrnn.cli.inspector.watching import Given
+from charrnn.cli.inspector.watching import Piece
 from charrnn.cli.inspector.webpage import collect
 from charrnn.config import ModelConfig
 from charrnn.generation.unprompted import write_sample
@@ -101,9 +101,9 @@ def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspe
 def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     text = make_text(50)
-    beginning = surprise_view.surprise_view(subject, Given(text[:20], "big.txt"), rule="count", top_k=1)
+    beginning = surprise_view.surprise_view(subject, Piece(text[:20], "big.txt", 20), rule="count", top_k=1)
     monkeypatch.setattr(surprise_view, "MAX_VIEWED", 20)
-    view = surprise_view.surprise_view(subject, Given(text, "big.txt"), rule="count", top_k=1)
+    view = surprise_view.surprise_view(subject, Piece(text, "big.txt", 50), rule="count", top_k=1)
     assert view.data == {**beginning.data, "read": 20, "of": 50}
     told, *shown = view.lines(80, False)
     assert told == "the first 20 of 50 characters of big.txt; --score FILE --by line reads all of it"

@@ -20,7 +20,7 @@ from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.text_views import neurons_view
-from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
 from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.text.documents import read_beginning
@@ -85,10 +85,10 @@ def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trai
         (piece,) = choose_pieces([subject], given, "count", holds_all=True)
         return neurons_view(Watched(subject, piece)).data.get("note", "")
 
-    for given in (None, Given(make_text(3000), "a.txt")):
+    for given in (None, Piece(make_text(3000), "a.txt", 3000)):
         assert note("words.pt", given) == ""
         assert re.match("300 characters are .*; one member alone reads more ", note("two.pt", given))
-    assert "2,000 or more" in note("words.pt", Given(make_text(250), "a.txt"))
+    assert "2,000 or more" in note("words.pt", Piece(make_text(250), "a.txt", 250))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_byt
     (subject,) = read_subjects([str(trained / "words.pt")])
     encoder = CharEncoder(characters, unit)
     subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
-    (piece,) = choose_pieces([subject], Given("a" * 3000, "a.txt"), "count", holds_all=True)
+    (piece,) = choose_pieces([subject], Piece("a" * 3000, "a.txt", 3000), "count", holds_all=True)
     assert len(piece.text) == 1200 // widest
 
 
@@ -269,7 +269,7 @@ def test_of_a_pipe_no_more_is_waited_for_than_is_shown(trained, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(pipe)))
     (subject,) = read_subjects([str(trained / "words.pt")])
     given = gallery.read_given([subject], SimpleNamespace(text_file="-", unknown="count", encoding=None))
-    assert (given.text, given.of) == (("Banana tin sole\n" * 9999)[:20_000], None)
+    assert (given.text, given.whole) == (("Banana tin sole\n" * 9999)[:20_000], None)
     assert pipe.given < 40_000
     (piece,) = choose_pieces([subject], given, "count", holds_all=True)
     assert piece.extent == f"the first {len(piece.text):,} characters of standard input"
@@ -292,7 +292,7 @@ def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
     prepared = []
     real = watching.fit_text
     monkeypatch.setattr(watching, "fit_text", lambda *args: prepared.append(len(args[1])) or real(*args))
-    (piece,) = choose_pieces([subject], Given(make_text(5_000), "a.txt"), "count", holds_all=True)
+    (piece,) = choose_pieces([subject], Piece(make_text(5_000), "a.txt", 5_000), "count", holds_all=True)
     assert prepared == [400]
     assert piece.extent == "the first 100 of 5,000 characters of a.txt"
 

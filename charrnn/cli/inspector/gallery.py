@@ -26,7 +26,6 @@ from charrnn.cli.inspector.text_views import (
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import (
     TEXTS_DIFFER,
-    Given,
     Piece,
     Watched,
     choose_pieces,
@@ -94,16 +93,16 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     print(path)
 
 
-def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None:
+def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None:
     """The text that the flags give, if they do; what a model knows of it in another form alone is told."""
     if flags.text_file is not None:
         most = MOST_COUNTED if os.path.isfile(flags.text_file) else MAX_VIEWED  # a pipe may never end
         options = shared_encoding(subjects)
         doubt = doubt_of(options.encoding, flags.encoding)
         text, is_whole = read_beginning(flags.text_file, options, most, doubt=doubt)
-        given = Given(text, name_of(flags.text_file), is_whole)
+        given = Piece(text, name_of(flags.text_file), len(text) if is_whole else None)
     elif flags.text is not None:
-        given = Given(flags.text, TYPED)
+        given = Piece(flags.text, TYPED, len(flags.text))
     else:
         return None
     for warn in (warn_of_other_form, warn_of_line_ends):
@@ -111,7 +110,7 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Given | None
     return given
 
 
-def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: InspectFlags) -> Sequence[Piece | None]:
+def read_pieces(subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> Sequence[Piece | None]:
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
     if not flags.watching:
         return [None] * len(subjects)
@@ -121,7 +120,7 @@ def read_pieces(subjects: Sequence[Subject], given: Given | None, flags: Inspect
     return pieces
 
 
-def make_views(subject: Subject, given: Given | None, piece: Piece | None, flags: InspectFlags) -> Iterator[View]:
+def make_views(subject: Subject, given: Piece | None, piece: Piece | None, flags: InspectFlags) -> Iterator[View]:
     """Make the views, each when the one before has been shown."""
     if given is not None and piece is None:
         yield surprise_view(subject, given, rule=flags.unknown, top_k=flags.top_k)

@@ -27,7 +27,7 @@ from charrnn.cli.inspector.text_views import (
     scale_of,
     unit_name,
 )
-from charrnn.cli.inspector.watching import Given, Piece, Watched
+from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.display.card import frequencies, merged_parameters, origin, summary
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.unprompted import write_sample
@@ -87,7 +87,7 @@ def samples_section(subject: Subject) -> Section:
 def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -> Section:
     """Where a text surprises it, with guesses in any case."""
     top_k = min(top_k or DEFAULT_TOP_K, MOST_GUESSES)
-    seen = surprise_view(subject, Given(shown.text, shown.source), rule=rule, top_k=top_k)
+    seen = surprise_view(subject, shown, rule=rule, top_k=top_k)
     return {"surprise": {**seen.data, "extent": _extent(shown)}}
 
 

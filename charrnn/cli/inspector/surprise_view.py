@@ -11,7 +11,7 @@ from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import wrapped
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import Given, Piece
+from charrnn.cli.inspector.watching import Piece
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
 from charrnn.display.svg import Tinted
 from charrnn.errors import CorpusError, describe_characters
@@ -27,10 +27,10 @@ TYPED = "--text"
 """Where a text comes from that is typed on the command line."""
 
 
-def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> View:
+def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> View:
     """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
-    whole, text, source = given.of, given.text[:MAX_VIEWED], given.source
-    readable = fit_text(subject, text, source, rule)
+    piece, source = given.first(MAX_VIEWED), given.source
+    readable = fit_text(subject, piece.text, source, rule)
     if rule == "skip":
         readable = fit_text(subject, readable.known_text, source, rule)
     if not readable.text:
@@ -44,8 +44,8 @@ def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> V
     told = _told_of_unknown(readable, unknown_price(subject), source)
     data = {
         "text": source,
-        "read": len(text),
-        "of": whole,
+        "read": len(piece.text),
+        "of": piece.whole,
         "unknown": readable.num_unknown,
         "bits_per_char": mean_bits(seen),
         "characters": [
@@ -55,7 +55,6 @@ def surprise_view(subject: Subject, given: Given, *, rule: str, top_k: int) -> V
     tinted = tuple(
         Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
     )
-    piece = Piece(text, source, whole)
     cut = f"{piece.extent}; --score FILE --by line reads all of it" if piece.is_cut else ""
     notes = [note for note in (cut, told) if note]
     return View("surprise", data, lambda width, colour: _draw_surprise(seen, notes, width, colour, top_k), tinted, cut)

@@ -36,28 +36,8 @@ TEXTS_DIFFER = (
 
 
 @dataclass(frozen=True)
-class Given:
-    """A text that the user gives.
-
-    Attributes:
-        text: as it stands there, or its beginning.
-        source: where it is from, in words.
-        is_whole: whether it is all that stands there.
-    """
-
-    text: str
-    source: str
-    is_whole: bool = True
-
-    @property
-    def of(self) -> int | None:
-        """Characters that there are; None where no more than the beginning was read."""
-        return len(self.text) if self.is_whole else None
-
-
-@dataclass(frozen=True)
 class Piece:
-    """A text, as far as a model reads it.
+    """A text, as it was given or as far as a model reads it.
 
     Attributes:
         text: what is read.
@@ -168,7 +148,7 @@ def too_few(number: int, unit: str = "character") -> str:
     return f"{number_of(number, unit)} {'is too little' if number == 1 else 'are too few'}"
 
 
-def choose_pieces(subjects: Sequence[Subject], given: Given | None, rule: str, *, holds_all: bool) -> list[Piece]:
+def choose_pieces(subjects: Sequence[Subject], given: Piece | None, rule: str, *, holds_all: bool) -> list[Piece]:
     """Take the given text for every model, or else the piece of its corpus that was held out; of all the same length.
 
     Args:
@@ -217,16 +197,16 @@ def _name_held_out(subject: Subject, path: str) -> str:
     return f"the held-out {'lines' if subject.holds_out_lines else 'end'} of {Path(path).name}"
 
 
-def _given_piece(subject: Subject, given: Given, rule: str, length: int) -> Piece:
+def _given_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piece:
     enough = given.text[: READ_FOR_ONE * length]
-    is_all = len(enough) == len(given.text) and given.is_whole
+    is_all = len(enough) == given.whole
     readable = fit_text(subject, enough, given.source, rule)
     seen = readable.known[:length]
     known = "".join(compress(readable.text, seen))
     if not known:
         raise CharRNNError(f"{given.source}: no characters that {name_of(subject.path)} knows; give a text to read")
     gaps = np.cumsum(seen)[~seen]
-    whole = len(readable.known_text) if is_all else given.of
+    whole = len(readable.known_text) if is_all else given.whole
     return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.text) > length)
 
 

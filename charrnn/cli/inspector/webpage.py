@@ -24,7 +24,7 @@ from charrnn.cli.inspector.page_sections import (
     surprise_section,
 )
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.watching import Given, Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
 from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, render
 from charrnn.errors import DivergenceError
@@ -123,13 +123,13 @@ def _tell_impossible(page: _Page, subject: Subject) -> None:
         page.lack("gradients", reason="it learned line by line and forgets at every line's end")
 
 
-def _add_what_it_reads(page: _Page, subject: Subject, given: Given | None, flags: InspectFlags) -> None:
+def _add_what_it_reads(page: _Page, subject: Subject, given: Piece | None, flags: InspectFlags) -> None:
     """Add what can be seen while the model reads: all of it, or the surprise and what was asked for."""
     (piece,) = choose_pieces([subject], given, flags.unknown, holds_all=page.is_whole or flags.holds_all)
     watched = Watched(subject, piece)
     shown = piece.first(PAGE_CHARACTERS)
     if given is not None and flags.unknown != "skip":
-        shown = Piece(given.text[:PAGE_CHARACTERS], given.source, given.of)
+        shown = given.first(PAGE_CHARACTERS)
     if page.is_whole and (length := num_read(subject, piece)) < shortest_text():
         told = number_of(length, subject.contents.encoder.unit)
         page.lack("gradients", reason=f"a text of {told} is too short to go back in")
