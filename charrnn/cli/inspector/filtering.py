@@ -15,13 +15,7 @@ from typing import Any, BinaryIO
 
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import is_live
-from charrnn.cli.inspector.fitting import (
-    UNLIKE,
-    shared_encoding,
-    unlike_readings,
-    warn_of_line_ends,
-    warn_of_other_form,
-)
+from charrnn.cli.inspector.fitting import REMARKS, UNLIKE, shared_encoding, unlike_readings, warn
 from charrnn.cli.inspector.line_scores import ScoredLine, fit_lines, score_lines
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
@@ -72,8 +66,7 @@ class _Remarks:
     def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
         self._subjects, self._path, self._rule, self._encoding = subjects, path, rule, encoding
         self._is_compared = len(subjects) > 1
-        self._read_as_is = list(subjects)  # as far as nothing was said of another form
-        self._with_cr = list(subjects)  # nor of line ends
+        self._untold = {remark: list(subjects) for remark in REMARKS}  # models of which it is still to be made
 
     def make(self, lines: Sequence[str], first_number: int) -> None:
         """Say what is to be said of the next lines, the first of which has that number."""
@@ -87,10 +80,8 @@ class _Remarks:
         if self._is_compared and (unlike := unlike_readings(self._subjects, text, self._rule)):
             write_warning(UNLIKE.format(", ".join(unlike)))
             self._is_compared = False
-        told = warn_of_other_form(self._read_as_is, text, self._path, self._rule)
-        self._read_as_is = [subject for subject in self._read_as_is if subject not in told]
-        told = warn_of_line_ends(self._with_cr, text, self._path, self._rule)
-        self._with_cr = [subject for subject in self._with_cr if subject not in told]
+        for remark, subjects in self._untold.items():
+            self._untold[remark] = warn(remark, subjects, text, self._path, self._rule)
 
 
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:

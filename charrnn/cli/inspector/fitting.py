@@ -70,56 +70,51 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
         ) from None
 
 
-def warn_of_other_form(subjects: Sequence[Subject], text: str, path: str, rule: str) -> list[Subject]:
-    """Say on stderr where a model knows letters of a text in their other Unicode form alone, and what would read them.
+def _other_form(prepared: str, subject: Subject, path: str) -> str:
+    """What is said where a model knows letters of a text in their other Unicode form alone."""
+    forms = other_forms(prepared, subject.contents.encoder)
+    if not forms:
+        return ""
+    given, known = next(iter(forms.items()))
+    return (
+        f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
+        f"{describe_characters(known)}; --unknown nearest reads it so"
+    )
+
+
+def _line_ends(prepared: str, subject: Subject, path: str) -> str:
+    """What is said where a text's lines end by CR LF and a model knows no CR."""
+    if with_known_line_ends(prepared, subject.contents.encoder) == prepared:
+        return ""
+    return (
+        f"{name_of(path)} has lines that end by CR LF, and {name_of(subject.path)} knows no CR; "
+        "--unknown nearest reads LF"
+    )
+
+
+Remark = Callable[[str, Subject, str], str]
+"""What is said of a text as a model prepares it, and what would have the model read it; nothing where all is well."""
+
+REMARKS: tuple[Remark, ...] = (_other_form, _line_ends)
+
+
+def warn(remark: Remark, subjects: Sequence[Subject], text: str, path: str, rule: str) -> list[Subject]:
+    """Make a remark on stderr of each model that it fits, unless the rule has the model read what is near.
 
     The text itself is not changed: a score is of the text as given.
 
     Returns:
-        The models of which something was said.
+        The models of which nothing was said.
     """
-
-    def tell(prepared: str, subject: Subject) -> str:
-        forms = other_forms(prepared, subject.contents.encoder)
-        if not forms:
-            return ""
-        given, known = next(iter(forms.items()))
-        return (
-            f"{name_of(path)} has {describe_characters(given)}, which {name_of(subject.path)} knows as "
-            f"{describe_characters(known)}; --unknown nearest reads it so"
-        )
-
-    return _warn_of_each(subjects, text, rule, tell)
-
-
-def warn_of_line_ends(subjects: Sequence[Subject], text: str, path: str, rule: str) -> list[Subject]:
-    """Say on stderr where a text's lines end by CR LF and a model knows no CR, and what would read them.
-
-    Returns:
-        The models of which it was said.
-    """
-
-    def tell(prepared: str, subject: Subject) -> str:
-        if with_known_line_ends(prepared, subject.contents.encoder) == prepared:
-            return ""
-        return (
-            f"{name_of(path)} has lines that end by CR LF, and {name_of(subject.path)} knows no CR; "
-            "--unknown nearest reads LF"
-        )
-
-    return _warn_of_each(subjects, text, rule, tell)
-
-
-def _warn_of_each(
-    subjects: Sequence[Subject], text: str, rule: str, tell: Callable[[str, Subject], str]
-) -> list[Subject]:
-    """Say on stderr what there is to tell of a text that each model prepares, unless the rule has it read as near."""
-    told = []
-    for subject in subjects if rule in ("count", "skip") else ():
-        if line := tell(prepare(text, subject.contents.text), subject):
+    if rule not in ("count", "skip"):
+        return list(subjects)
+    untold = []
+    for subject in subjects:
+        if line := remark(prepare(text, subject.contents.text), subject, path):
             write_warning(line)
-            told.append(subject)
-    return told
+        else:
+            untold.append(subject)
+    return untold
 
 
 def unknown_price(subject: Subject) -> float:

@@ -10,7 +10,7 @@ from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import fit_colours, shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
-from charrnn.cli.inspector.fitting import shared_encoding, warn_of_line_ends, warn_of_other_form
+from charrnn.cli.inspector.fitting import REMARKS, shared_encoding, warn
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
@@ -105,8 +105,8 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None
         given = Piece(flags.text, TYPED, len(flags.text))
     else:
         return None
-    for warn in (warn_of_other_form, warn_of_line_ends):
-        warn(subjects, given.text[:MAX_VIEWED], given.source, flags.unknown)
+    for remark in REMARKS:
+        warn(remark, subjects, given.text[:MAX_VIEWED], given.source, flags.unknown)
     return given
 
 

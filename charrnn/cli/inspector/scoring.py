@@ -15,13 +15,13 @@ from charrnn.arrays import Ids
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import (
+    REMARKS,
     UNLIKE,
     fit_text,
     shared_encoding,
     unknown_price,
     unlike_readings,
-    warn_of_line_ends,
-    warn_of_other_form,
+    warn,
 )
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
@@ -82,8 +82,8 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
     lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
-    warn_of_other_form(lacking, text, path, rule)
-    warn_of_line_ends(lacking, text, path, rule)
+    for remark in REMARKS:
+        warn(remark, lacking, text, path, rule)
     learned = [is_exactly(path, facts.bytes, facts.sha256) for facts in (s.contents.corpus for s in subjects)]
     unlike = []
     if len(subjects) > 1:
