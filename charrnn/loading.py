@@ -1,4 +1,4 @@
-"""What a command computes with: a checkpoint's model as it reads, or as it writes, alone or mixed with others."""
+"""What a command writes with: a checkpoint's model, alone or mixed with others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine, build_engine
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.text.encoder import CharEncoder, line_feed_id
+from charrnn.text.encoder import CharEncoder
 
 if TYPE_CHECKING:
     from charrnn.generation.sampling import SamplingModel
@@ -23,11 +23,6 @@ SMALLEST_SHARE = 1e-9
 MIX_ON_GPU = "--mix runs on the CPU; leave --device out"
 
 Weights = Mapping[str, NDArray[np.float32]]
-
-
-def load_for_scoring(contents: Checkpoint) -> Engine:
-    """The model as it reads a text that is there."""
-    return build_engine(contents.model, contents.weights, _resets_at(contents))
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ def load_for_sampling(
         from charrnn.network.torch_engine import TorchCharRNN
 
         weights = sampling_weights(contents.weights, contents.encoder)
-        return TorchCharRNN(contents.model, weights, device, _resets_at(contents)), contents.encoder
+        return TorchCharRNN(contents.model, weights, device, contents.line_feed), contents.encoder
     if not others:
         return _writer(contents), contents.encoder
     from charrnn.generation.mixing import MixedModel, Part
@@ -110,12 +105,7 @@ def sampling_weights(weights: Weights, encoder: CharEncoder) -> Weights:
 
 def _writer(contents: Checkpoint) -> Engine:
     weights = sampling_weights(contents.weights, contents.encoder)
-    return build_engine(contents.model, weights, _resets_at(contents))
-
-
-def _resets_at(contents: Checkpoint) -> int | None:
-    """The id that a model reads from a state of zeros: the line feed, where it learned line by line."""
-    return line_feed_id(contents.encoder, contents.text)
+    return build_engine(contents.model, weights, contents.line_feed)
 
 
 def _parse_share(entry: str) -> tuple[str, float]:

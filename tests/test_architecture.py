@@ -117,7 +117,8 @@ ALLOWED = {
         "origin": "errors paths",
         "header": "config encoder errors metrics options origin shapes unpickling",
         "mistaken": "kinds paths unpacking",
-        "archive": "config encoder errors header kinds metrics mistaken options origin paths shapes tensorfile",
+        "archive": "config encoder errors header kinds likeness metrics mistaken options origin paths shapes "
+        "tensorfile",
         "outputs": "disk errors paths",
         "export": "archive cell_types",
         "training_state": "cell_types config errors header shapes",

@@ -47,8 +47,9 @@ from charrnn.storage.header import FORMAT, FORMAT_VERSION, read_header
 from charrnn.storage.mistaken import ask_for_another, ask_for_neighbour, other_kind
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
-from charrnn.text.encoder import CharEncoder
+from charrnn.text.encoder import CharEncoder, line_feed_id
 from charrnn.text.kinds import ZIP, first_in_zip
+from charrnn.text.likeness import ends_lines_by_cr_lf
 from charrnn.text.options import TextOptions
 
 HEAD_BYTES = 512
@@ -126,6 +127,16 @@ class Checkpoint:
     def ids_by_frequency(self) -> list[int]:
         """The ids, the one that stands most often in the text first."""
         return sorted(range(len(self.corpus.counts)), key=lambda i: -self.corpus.counts[i])
+
+    @property
+    def line_feed(self) -> int | None:
+        """The id after which the model begins anew, from a state of zeros, where it learned line by line; else None."""
+        return line_feed_id(self.encoder, self.text)
+
+    @property
+    def has_cr_lf(self) -> bool:
+        """Whether the lines that it learned from end by CR LF."""
+        return ends_lines_by_cr_lf(self.encoder, self.corpus.counts)
 
     @property
     def best(self) -> HistoryRow | None:

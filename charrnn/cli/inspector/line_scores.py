@@ -20,7 +20,6 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.errors import CharRNNError
 from charrnn.generation.unprompted import first_id
 from charrnn.paths import name_of
-from charrnn.text.likeness import ends_lines_by_cr_lf
 from charrnn.text.options import BYTE
 from charrnn.text.unknowns import Readable
 
@@ -128,7 +127,7 @@ def _takes_cr_lf(subject: Subject, rule: str) -> bool:
     """Whether a model takes CR LF for a line's end: it reads it as LF, or knows it from its text."""
     contents = subject.contents
     reads_lf = contents.text.newline == "lf" or (rule == "nearest" and "\r" not in contents.encoder)
-    return reads_lf or ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts)
+    return reads_lf or contents.has_cr_lf
 
 
 def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Doubles]:

@@ -14,14 +14,13 @@ from charrnn.arrays import Places
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.sampling import SamplingModel
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.numpy_ensemble import Engine, build_engine
 from charrnn.limits import flag_name
-from charrnn.loading import load_for_sampling, load_for_scoring
+from charrnn.loading import load_for_sampling
 from charrnn.paths import STDIN, STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.surrogates import NO_TEXT
 from charrnn.text.counted import counted_places
-from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known
 
@@ -64,7 +63,7 @@ class Subject:
     @cached_property
     def engine(self) -> Engine:
         """The model, ready to read."""
-        return load_for_scoring(self.contents)
+        return build_engine(self.contents.model, self.contents.weights, self.contents.line_feed)
 
     @cached_property
     def writer(self) -> SamplingModel:
@@ -98,7 +97,7 @@ class Subject:
         """Places in the held-out text of the characters that its losses are over; None without the text."""
         if self.own_text is None:
             return None
-        return counted_places(self.own_text.held_out, self.contents.train_config.evaluated, self._line_feed)
+        return counted_places(self.own_text.held_out, self.contents.train_config.evaluated, self.contents.line_feed)
 
     @cached_property
     def baseline(self) -> Baseline | None:
@@ -112,8 +111,8 @@ class Subject:
         train, held_out = self.own_text.train, self.own_text.held_out
         is_part = len(counted) < len(held_out) - 1  # of a stream the first never counts
         places = counted
-        if self._line_feed is not None:  # what a first line is read after
-            held_out, places = np.insert(held_out, 0, self._line_feed), counted + 1
+        if self.contents.line_feed is not None:  # what a first line is read after
+            held_out, places = np.insert(held_out, 0, self.contents.line_feed), counted + 1
         model = NgramModel(train, self.contents.model.vocab_size)
         return Baseline(
             float(model.surprisals_at(held_out, places).mean()),
@@ -154,10 +153,6 @@ class Subject:
     @property
     def _num_held_out(self) -> int:
         return round(self.contents.corpus.characters * self.contents.train_config.val_fraction)
-
-    @property
-    def _line_feed(self) -> int | None:
-        return line_feed_id(self.contents.encoder, self.contents.text)
 
     @cached_property
     def absence(self) -> str:

@@ -19,7 +19,6 @@ from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.paths import name_of
-from charrnn.text.encoder import line_feed_id
 from charrnn.text.options import CHARACTER
 from charrnn.wording import number_of
 
@@ -100,7 +99,7 @@ class Watched:
     @cached_property
     def _seen(self) -> tuple[Activations, list[GateUse]]:
         contents, encoder = self.subject.contents, self.subject.contents.encoder
-        resets_at = line_feed_id(encoder, contents.text)
+        resets_at = contents.line_feed
         before = [] if resets_at is None else [resets_at]  # what a first line is read after
         ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
         activations, gates = record_units(contents.model, contents.weights, ids, resets_at)

@@ -29,7 +29,7 @@ from charrnn.generation.sampling import Sampler
 from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form
+from charrnn.text.likeness import in_known_form
 from charrnn.text.options import BYTE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     warn_of_other_forms(others, contents)
     warn_of_no_colour(flags)
     model, encoder = load_for_sampling(contents, others, flags.device)
-    form = Form(contents.text, encoder, ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts))
+    form = Form(contents.text, encoder, contents.has_cr_lf)
     if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes that are read stay what they are
         prompt = form.with_line_ends(prompt)
     prompt = fit_prompt(prompt, encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)

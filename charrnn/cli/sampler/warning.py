@@ -16,7 +16,7 @@ from charrnn.errors import describe_characters
 from charrnn.loading import Other
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.likeness import ends_lines_by_cr_lf, other_forms
+from charrnn.text.likeness import other_forms
 from charrnn.wording import number_of
 
 if TYPE_CHECKING:
@@ -142,4 +142,4 @@ def _line_end_of(contents: Checkpoint) -> str:
     """What a model's lines end by, in words; nothing where it knows no line feed."""
     if "\n" not in contents.encoder:
         return ""
-    return "CR LF" if ends_lines_by_cr_lf(contents.encoder, contents.corpus.counts) else "LF"
+    return "CR LF" if contents.has_cr_lf else "LF"
