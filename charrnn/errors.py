@@ -10,7 +10,6 @@
     │   ├── CacheError              2  a folder in which an encoded text cannot be kept
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
-    ├── UnknownCharacterError       1  a character that the model has never seen
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
     ├── TooLargeError               1  a model that this machine has too little memory to train, or to go on with
     ├── SaveError                   1  a training that is over, and whose last save failed
@@ -21,10 +20,6 @@ A message says what is wrong, where, and what to do next. Mistakes of our own ar
 """
 
 from __future__ import annotations
-
-import unicodedata
-
-from charrnn.surrogates import byte_of, is_byte
 
 GPU_LIBRARIES = ("CUDA", "cuDNN", "NCCL")
 """Names, of which one stands in each error of a GPU."""
@@ -40,9 +35,6 @@ MEMORY_FULL = (
 
 NOT_MADE = "could not create a primitive"
 """What stands in those of oneDNN there, and where a processor cannot compute in a precision: it tells no reason."""
-
-LISTED = 8
-"""Characters that a message names."""
 
 
 class CharRNNError(Exception):
@@ -115,20 +107,6 @@ class DivergenceError(CharRNNError):
     """Numbers that grow without bound: in training again and again, in sampling, or in reading a text."""
 
 
-class UnknownCharacterError(CharRNNError):
-    """A text holds characters that the model has never seen.
-
-    Attributes:
-        characters: the unknown characters, each once, in the order in which they stand in the text.
-        vocab_size: how many characters the model knows.
-    """
-
-    def __init__(self, characters: str, vocab_size: int) -> None:
-        self.characters = characters
-        self.vocab_size = vocab_size
-        super().__init__(f"{describe_characters(characters)}, which this model never saw ({vocab_size} characters)")
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in (*MEMORY_FULL, NOT_MADE))
@@ -142,21 +120,3 @@ def is_of_gpu(error: BaseException) -> bool:
 def is_out_of_gpu_memory(error: BaseException) -> bool:
     """Whether a GPU has too little memory."""
     return is_of_gpu(error) and any(sign in str(error) for sign in GPU_FULL)
-
-
-def describe_characters(characters: str) -> str:
-    """List characters with their code points, at most `LISTED` of them."""
-    shown = ", ".join(map(_describe_character, characters[:LISTED]))
-    rest = len(characters) - LISTED
-    return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def _describe_character(character: str) -> str:
-    """A character as one reads it in a message; a byte that is no text by its number."""
-    if is_byte(character):
-        return f"byte 0x{byte_of(character):02X}"
-    if character == "\\":  # which `repr` doubles
-        shown = f"'{character}'"
-    else:
-        shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark lies on something
-    return f"{shown} (U+{ord(character):04X})"

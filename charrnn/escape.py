@@ -6,7 +6,7 @@ import os
 import shlex
 import unicodedata
 
-from charrnn.surrogates import is_byte, name_byte
+from charrnn.surrogates import byte_of, is_byte, name_byte
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
@@ -14,6 +14,9 @@ SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000
 _ALLOWED = {"\n", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}", "\N{SOFT HYPHEN}", *SIGNS}
 _TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
 """Flag emoji are spelled with these; they pass in a shown text, but not in a name, where nobody would see them."""
+
+LISTED = 8
+"""Characters that a message names."""
 
 
 def visible(text: str) -> str:
@@ -38,6 +41,13 @@ def as_typed(*words: str) -> str:
     return list2cmdline(words)
 
 
+def describe_characters(characters: str) -> str:
+    """List characters with their code points, at most `LISTED` of them."""
+    shown = ", ".join(map(_describe_character, characters[:LISTED]))
+    rest = len(characters) - LISTED
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
 def _spelled(word: str) -> str:
     """A word as it stands between $' and ' in bash and its kin."""
 
@@ -47,6 +57,17 @@ def _spelled(word: str) -> str:
         return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
     return "".join(map(spell, word))
+
+
+def _describe_character(character: str) -> str:
+    """A character as one reads it in a message; a byte that is no text by its number."""
+    if is_byte(character):
+        return f"byte 0x{byte_of(character):02X}"
+    if character == "\\":  # which `repr` doubles
+        shown = f"'{character}'"
+    else:
+        shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark lies on something
+    return f"{shown} (U+{ord(character):04X})"
 
 
 def _picture(character: str) -> str:

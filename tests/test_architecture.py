@@ -27,7 +27,7 @@ ALLOWED = {
         "__main__": "cli",
         "surrogates": "",
         "arrays": "",
-        "errors": "surrogates",
+        "errors": "",
         "escape": "surrogates",
         "paths": "",
         "disk": "",
@@ -47,7 +47,7 @@ ALLOWED = {
     },
     "text": {
         "options": "config errors",
-        "encoder": "arrays errors options surrogates",
+        "encoder": "arrays errors escape options surrogates",
         "kinds": "errors options",
         "misread": "",
         "decoding": "errors kinds misread options surrogates",
@@ -61,7 +61,7 @@ ALLOWED = {
         "tally": "arrays config encoder",
         "stream": "decoding errors meter options sources surrogates unreadable",
         "read_options": "cache encoder options",
-        "alphabet": "encoder errors options read_options tally wording",
+        "alphabet": "encoder errors escape options read_options tally wording",
         "cache": "arrays disk errors",
         "places": "arrays cache",
         "counted": "arrays cache places",
@@ -71,7 +71,7 @@ ALLOWED = {
         "corpus": "alphabet arrays cache documents encoder errors left_out meter options paths read_options sources "
         "splitting stream tally",
         "likeness": "encoder",
-        "unknowns": "arrays config encoder errors likeness",
+        "unknowns": "arrays config encoder likeness",
         "line_reader": "decoding errors kinds misread options paths unpacking unreadable",
     },
     "network": {

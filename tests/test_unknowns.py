@@ -2,7 +2,6 @@ import math
 
 import pytest
 
-from charrnn.errors import UnknownCharacterError
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import ends_lines_by_cr_lf, to_nearest, with_cr_lf
 from charrnn.text.unknowns import make_readable, unknown_surprisal
@@ -13,12 +12,6 @@ def test_known_characters_are_encoded_and_the_others_marked():
     assert readable.ids.tolist() == [0, 1, 0]
     assert readable.known.tolist() == [True, False, True, False, True]
     assert readable.num_unknown == 2
-
-
-def test_the_rule_error_names_what_is_unknown():
-    with pytest.raises(UnknownCharacterError, match="U\\+00E4"):
-        make_readable("abä", CharEncoder("ab"), "error")
-    assert make_readable("ab", CharEncoder("ab"), "error").ids.tolist() == [0, 1]
 
 
 def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():

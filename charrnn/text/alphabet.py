@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from charrnn.errors import ConfigError, ForeignTextError, describe_characters
+from charrnn.errors import ConfigError, ForeignTextError
+from charrnn.escape import describe_characters
 from charrnn.text.encoder import CharEncoder, from_code_points
 from charrnn.text.options import BYTE, CHARACTER
 from charrnn.text.read_options import ReadOptions

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Ids
-from charrnn.errors import UnknownCharacterError
+from charrnn.errors import CharRNNError
+from charrnn.escape import describe_characters
 from charrnn.surrogates import name_surrogate, to_bytes
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 
@@ -84,11 +85,11 @@ class CharEncoder:
         """Turn text into ids, shape (num_chars,) or (num_bytes,), of the narrowest unsigned type.
 
         Raises:
-            UnknownCharacterError: the text holds characters that are not in the alphabet, and no id stands for them.
+            CharRNNError: the text holds characters that are not in the alphabet, and no id stands for them.
         """
         lacking = self.lacking(text)
         if lacking:
-            raise UnknownCharacterError(lacking, len(self))
+            raise CharRNNError(f"{describe_characters(lacking)}, which this model never saw ({len(self)} {self.unit}s)")
         return _translate_text(self._table, self._units(text))
 
     def encode_list(self, text: str) -> list[int]:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from charrnn.arrays import Ids
 from charrnn.config import CODE_POINTS
-from charrnn.errors import UnknownCharacterError
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import to_nearest
 
@@ -75,16 +74,13 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
     Args:
         text: any text.
         encoder: of the model's alphabet.
-        rule: one of `RULES`; by "nearest" a known letter stands for an unknown one where there is such.
-
-    Raises:
-        UnknownCharacterError: the rule is "error", and the text has characters that are not in the alphabet.
+        rule: one of `RULES`; by "nearest" a known letter stands for an unknown one where there is such. By "error" the
+            caller has refused a text with unknown ones.
     """
     if rule == "nearest":
         text = to_nearest(text, encoder)
     unknown = encoder.without_own_id(text)
-    if unknown and rule == "error":
-        raise UnknownCharacterError(unknown, len(encoder))
+    assert rule != "error" or not unknown, "refused before"
     known_text = text.translate(dict.fromkeys(map(ord, unknown))) if unknown else text
     reads_all = encoder.has_unknown and rule != "skip"
     return Readable(text, known_text, unknown, encoder.encode(text if reads_all else known_text), reads_all)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.cli.inspector.subject import Subject, reading_flags
 from charrnn.display.outlet import write_warning
-from charrnn.errors import CharRNNError, ConfigError, UnknownCharacterError, describe_characters
+from charrnn.errors import CharRNNError, ConfigError
+from charrnn.escape import describe_characters
 from charrnn.paths import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.likeness import other_forms, to_nearest, with_known_line_ends
@@ -60,14 +61,13 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
     """
     encoder = subject.contents.encoder
     text = prepare(text, subject.contents.text)
-    try:
-        return make_readable(text, encoder, rule)
-    except UnknownCharacterError as error:
+    if rule == "error" and (unknown := encoder.without_own_id(text)):
         raise CharRNNError(
-            f"{name_of(path)} has {describe_characters(error.characters)}, which this model does not know "
-            f"({error.vocab_size} {encoder.unit}s{told_where_listed(subject.path)}); --unknown count, skip or nearest "
+            f"{name_of(path)} has {describe_characters(unknown)}, which this model does not know "
+            f"({len(encoder)} {encoder.unit}s{told_where_listed(subject.path)}); --unknown count, skip or nearest "
             "passes over them"
-        ) from None
+        )
+    return make_readable(text, encoder, rule)
 
 
 def _other_form(prepared: str, subject: Subject, path: str) -> str:

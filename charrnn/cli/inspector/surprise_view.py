@@ -14,8 +14,8 @@ from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import Piece
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
 from charrnn.display.svg import Tinted
-from charrnn.errors import CorpusError, describe_characters
-from charrnn.escape import quoted
+from charrnn.errors import CorpusError
+from charrnn.escape import describe_characters, quoted
 from charrnn.generation.unprompted import first_id
 from charrnn.metrics import bits_per_char
 from charrnn.surrogates import name_byte

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.display.outlet import write_line, write_warning
-from charrnn.errors import CharRNNError, ConfigError, describe_characters
-from charrnn.escape import as_typed, quoted
+from charrnn.errors import CharRNNError, ConfigError
+from charrnn.escape import as_typed, describe_characters, quoted
 from charrnn.paths import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder

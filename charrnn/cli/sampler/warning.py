@@ -12,7 +12,7 @@ from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.display.outlet import write_warning
-from charrnn.errors import describe_characters
+from charrnn.escape import describe_characters
 from charrnn.loading import Other
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
