@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.regimen import wanted_epochs
 from charrnn.shapes import training_cost
 
@@ -41,7 +41,6 @@ class Task:
 
     Attributes:
         given: what is decided already, by field name of `ModelConfig` and `TrainConfig`.
-        num_chars: `train_chars` scaled up as if the default share were held out: what rules on the text's length go by.
         train_chars: characters to train on.
         step_chars: of a step.
         vocab_size: distinct characters.
@@ -51,7 +50,6 @@ class Task:
     """
 
     given: Mapping[str, Any]
-    num_chars: int
     train_chars: float
     step_chars: float
     vocab_size: int
@@ -59,13 +57,18 @@ class Task:
     processes: int
     elapsed: float
 
+    @property
+    def usual_chars(self) -> int:
+        """Length of a text whose default share would leave `train_chars`: what rules on a text's length go by."""
+        return max(1, round(self.train_chars / (1 - TrainConfig.val_fraction)))
+
     def planned_epochs(self, model: ModelConfig) -> float:
         """Passes over the training piece until the first of the ends that are given."""
         end = min(self.epochs_by_steps, self.epochs_by_clock(model))
         if end < math.inf:
             return end
         patient = PATIENT_CHARS / model.members * math.sqrt(self.train_chars / 1_000_000) / self.train_chars
-        return min(wanted_epochs(self.num_chars), patient)
+        return min(wanted_epochs(self.usual_chars), patient)
 
     @property
     def epochs_by_steps(self) -> float:

@@ -70,12 +70,11 @@ MOST_LANES = 512
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What was chosen, for how many passes over the text, and why in one line."""
+    """What was chosen, and for how many passes over the text."""
 
     model: ModelConfig
     training: TrainConfig
     epochs: float
-    reason: str
 
 
 def suggest(
@@ -89,7 +88,6 @@ def suggest(
     num_lines: int | None = None,
     processes: int = 1,
     elapsed: float = 0.0,
-    unit: str = "character",
 ) -> Suggestion:
     """Choose a model and its training.
 
@@ -104,7 +102,6 @@ def suggest(
         num_lines: lines to train on, where each is a text of its own; else None.
         processes: that divide the lanes among them.
         elapsed: seconds of a time limit that are over by now: a pipe may be slow.
-        unit: what a character of the text is called.
 
     Raises:
         ConfigError: a flag is out of its range.
@@ -121,15 +118,14 @@ def suggest(
     if device == "cuda":  # there a step of more lanes, of those that each process has, takes as long
         flops *= min(given["batch_size"] / processes, LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = Task(
-        given=given, num_chars=max(1, round(train_chars / (1 - TrainConfig.val_fraction))), train_chars=train_chars,
-        step_chars=step_chars, vocab_size=vocab_size, flops=flops, processes=processes, elapsed=elapsed,
+        given=given, train_chars=train_chars, step_chars=step_chars, vocab_size=vocab_size, flops=flops,
+        processes=processes, elapsed=elapsed,
     )  # fmt: skip
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
     defaults = _training_defaults(task, epochs, held_out=num_chars - train_chars)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_fields_of(TrainConfig, given)})
-    reason = f"chosen for about {_number(epochs)} epochs of {train_chars:,.0f} {unit}s"
-    return Suggestion(model, training, epochs, reason)
+    return Suggestion(model, training, epochs)
 
 
 def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
@@ -143,14 +139,14 @@ def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
 def _choose_model(task: Task) -> tuple[ModelConfig, float]:
     """Choose the largest model that is worth it, and tell how many epochs it will train."""
     given, vocab_size = task.given, task.vocab_size
-    count = next(count for limit, count in LARGEST if task.num_chars < limit)
+    count = next(count for limit, count in LARGEST if task.usual_chars < limit)
     sizes = GPU_SIZES if given.get("device") == "cuda" else SIZES
     for hidden_size, num_layers, worth_chars in reversed(sizes[:count]):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 128 if vocab_size > 512 or given.get("device") == "cuda" else 64
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_fields_of(ModelConfig, given)})
         model = replace(model, layer_norm=choose_layer_norm(given, model.hidden_size))
-        enough = min(ENOUGH_EPOCHS * wanted_epochs(task.num_chars), worth_chars / task.train_chars)
+        enough = min(ENOUGH_EPOCHS * wanted_epochs(task.usual_chars), worth_chars / task.train_chars)
         if task.epochs_by_clock(model) >= min(enough, task.epochs_by_steps):
             break
     model = replace(model, members=_choose_members(task, model))
@@ -167,7 +163,7 @@ def _choose_members(task: Task, model: ModelConfig) -> int:
     if not may_be_ensemble(given):
         return 1
     for count, share in MEMBERS if "time_limit" in given else MEMBERS[1:]:
-        if task.planned_epochs(replace(model, members=count)) >= share * wanted_epochs(task.num_chars):
+        if task.planned_epochs(replace(model, members=count)) >= share * wanted_epochs(task.usual_chars):
             return count
     return 1
 
@@ -184,7 +180,7 @@ def _training_defaults(task: Task, epochs: float, *, held_out: float) -> dict[st
         choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
     if "time_limit" in given:
-        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.num_chars)  # of a short text, one in two passes
+        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.usual_chars)  # of a short text, one in two passes
         choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
         choices["evaluations"] = choose_evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
@@ -210,10 +206,6 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
 def _window_chars(seq_len: int, mean_line: float | None) -> float:
     """Characters of a window on average: all of it, but where lines are shorter or end within one."""
     return mean_line / math.ceil(mean_line / seq_len) if mean_line else seq_len
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _fields_of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,11 @@ def number_of(number: float, noun: str) -> str:
     return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
 
 
+def format_epochs(epochs: float) -> str:
+    """Passes over a text as one reads them: whole ones from ten on, else two digits."""
+    return f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}"
+
+
 def format_seconds(seconds: float) -> str:
     """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
     whole = round(seconds)

@@ -18,6 +18,7 @@ from charrnn.regimen import choose_dropout, choose_warm_up, peak_rate
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
+from charrnn.wording import format_epochs
 
 TEXT = make_text(6000)
 BY_CLOCK = {"time_limit": 100.0}
@@ -55,7 +56,8 @@ def test_more_passes_than_were_planned_hide_more_and_lower_the_rate(members):
     run = start(members)
     epochs = expected_steps(100) / run.lanes.windows_per_epoch
     told = review(Plan(2.0, BY_CLOCK), run, 100)
-    assert told.startswith(f"faster than it was at the start: about {epochs:.2g} epochs, not 2; going on with dropout ")
+    passes = f"about {format_epochs(epochs)} epochs, not 2"
+    assert told.startswith(f"faster than it was at the start: {passes}; going on with dropout ")
     shares = choose_dropout(epochs, run.model.config)
     assert shares["dropout"] > 0.1
     for part in (run.model, *members_of(run.model)):
@@ -78,7 +80,9 @@ def test_it_is_looked_at_once_and_when_the_speed_is_known():
 
 def test_a_slower_machine_hides_less():
     run = start()
-    assert review(Plan(30.0, BY_CLOCK), run, 20).startswith("slower than it was at the start")
+    told = review(Plan(3000.0, BY_CLOCK), run, 20)
+    assert told.startswith("slower than it was at the start: about ")
+    assert " epochs, not 3,000; going on with dropout " in told
     epochs = expected_steps(20) / run.lanes.windows_per_epoch
     assert run.model.config.dropout == choose_dropout(epochs, run.model.config)["dropout"]
 

@@ -31,7 +31,7 @@ from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
-from charrnn.wording import number_of
+from charrnn.wording import format_epochs, number_of
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it. Where
@@ -106,13 +106,14 @@ def start_run(
         num_lines=num_lines,
         processes=ranks.world_size,
         elapsed=ranks.now() - request.started,
-        unit=corpus.options.unit,
     )
     training = replace(chosen.training, val_spread=is_spread, val_bounded=is_spread)
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
-    launch = complete_launch(run, corpus, pieces, chosen.reason + told, keeper, request.new_origin())
+    learned = number_of(len(pieces[0]), corpus.options.unit)
+    reason = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
+    launch = complete_launch(run, corpus, pieces, reason + told, keeper, request.new_origin())
     launch = replace(launch, wanted_precision=options["precision"])
     return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
 

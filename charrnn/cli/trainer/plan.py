@@ -16,6 +16,7 @@ from charrnn.metrics import Report
 from charrnn.network.ensemble import set_dropout
 from charrnn.regimen import choose_dropout, choose_warm_up, peak_rate
 from charrnn.training.run import TrainingRun
+from charrnn.wording import format_epochs
 
 REVIEWED_AT = 0.1
 """Share of a training after which it is looked at again."""
@@ -82,6 +83,6 @@ class Plan:
 def _tell(expected: float, planned: float, model: ModelConfig, rate: float) -> str:
     speed = "faster" if expected > planned else "slower"
     return (
-        f"{speed} than it was at the start: about {expected:.2g} epochs, not {planned:.2g}; going on with dropout "
-        f"{model.dropout:g}, input dropout {model.input_dropout:g}, learning rate {rate:g}"
+        f"{speed} than it was at the start: about {format_epochs(expected)} epochs, not {format_epochs(planned)}; "
+        f"going on with dropout {model.dropout:g}, input dropout {model.input_dropout:g}, learning rate {rate:g}"
     )
