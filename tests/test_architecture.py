@@ -103,7 +103,6 @@ ALLOWED = {
         "optimizers": "config shapes",
         "recovery": "ensemble errors health randomness run",
         "randomness": "ensemble",
-        "resuming": "run tensorfile training_state",
         "run": "arrays config ensemble errors health lane_choice lanes metrics model optimizers pace randomness ranks "
         "recalled_text training_state updates",
         "validation": "ensemble evaluation health heap lanes metrics model passes recovery run",
@@ -182,7 +181,7 @@ ALLOWED = {
 
 TORCH_MODULES = {
     "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "lane_choice", "loop", "meeting",
-    "model", "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "resuming", "run",
+    "model", "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "run",
     "torch_engine", "updates", "validation",
 }  # fmt: skip
 TORCH_COMMANDS = {"launch", "restoring", "saving", "session", "threads", "transfer"}

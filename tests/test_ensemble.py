@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_text, numpy_twin, random_model, read_whole, skip_without
+from test_recovery import take_up
 from test_training import VOCAB_SIZE, finish, start
 
 from charrnn.analysis.dynamic import adapt, average_surprisals
@@ -35,7 +36,6 @@ from charrnn.suggest import suggest
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import take_step
 from charrnn.training.recovery import ensure_finite
-from charrnn.training.resuming import check_state
 
 SHAPE = {"vocab_size": 11, "hidden_size": 16, "num_layers": 2, "embedding_dim": 6, "members": 3}
 READ = np.random.default_rng(0).integers(0, 11, (40, 5))
@@ -335,7 +335,7 @@ def test_a_training_state_of_another_number_of_members_is_refused():
         state = two.state_dict()
         state[part] = state[part][:1]
         with pytest.raises(CheckpointError, match="another number of members"):
-            check_state(start(members=2), state)
+            take_up(start(members=2), state)
 
 
 def test_the_engine_of_an_ensemble_resets_every_member_at_a_line_feed():

@@ -15,6 +15,7 @@ from test_cli_train import all_but_the_clock
 
 from charrnn.cli.trainer import saving
 from charrnn.storage import outputs
+from charrnn.storage.archive import read_checkpoint
 from charrnn.training import checkpoint
 
 STEPS = 600
@@ -65,7 +66,7 @@ def going_on(path):
 
 def step_of(path):
     """The step of a whole checkpoint, every record of which is checked."""
-    return checkpoint.load(str(path)).training["step"] if path.exists() else 0
+    return read_checkpoint(str(path), with_training=True).step if path.exists() else 0
 
 
 def check_same(path, straight):

@@ -37,6 +37,7 @@ from charrnn.cli.trainer.request import Request, command_line, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError
+from charrnn.storage.archive import read_checkpoint
 from charrnn.text import corpus
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
@@ -736,7 +737,7 @@ def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_
     first.wait_for("validation")
     second.kill(signal.SIGKILL)
     assert [first.wait(), third.wait()] == [1, 1]
-    step = checkpoint.load(str(folder / "verse.pt")).training["step"]
+    step = read_checkpoint(str(folder / "verse.pt")).step
     (line,) = [line for line in (first.stderr + third.stderr).splitlines() if line.startswith("charrnn: ")]
     kept = f"verse.pt is as it was after step {step:,}; go on with --resume"
     assert line == f"charrnn: another process of this training is gone; {kept}"
@@ -845,7 +846,7 @@ def test_a_rank_that_is_left_alone_does_not_say_of_which_step_the_file_is(folder
     assert [first.wait(), second.wait()] == [-signal.SIGKILL, 1]
     told = r"another process of this training is gone; verse.pt holds step (\d+) or a later one; go on with --resume"
     (step,) = re.fullmatch(rf"charrnn: process 2 of 2 \(rank 1\): {told}\n", second.stderr).groups()
-    assert int(step) < checkpoint.load(str(folder / "verse.pt")).training["step"]
+    assert int(step) < read_checkpoint(str(folder / "verse.pt")).step
 
 
 def die_after_a_second_save(rank):
@@ -871,7 +872,7 @@ def fail_to_save(rank):
 def test_samples_that_one_rank_shows_leave_all_of_them_to_evaluate_after_the_same_step(folder):
     ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--time", "60s", "--sample-every", 1, prepare=put_forward_the_clock)
     assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
-    history = checkpoint.load(str(folder / "verse.pt")).history
+    history = read_checkpoint(str(folder / "verse.pt")).history
     assert ranks[0].stderr.count(" writes: ") == len(history) >= 3
     assert ranks[1].stderr == ""
 
@@ -897,7 +898,7 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
     ranks[0].wait_for("validation")
     ranks[1].kill(signal.SIGTERM)
     assert [process.wait() for process in ranks] == [143, 143]
-    stored = checkpoint.load(str(folder / "verse.pt")).training
+    stored = read_checkpoint(str(folder / "verse.pt"), with_training=True).training
     saved = (
         f"stopped after step {stored['step']:,}, saved; go on with: torchrun ... -m charrnn train verse.txt --resume"
     )
@@ -907,7 +908,7 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
     alone = Training(folder, "--resume", "--max-steps", stored["step"] + 50)
     assert alone.wait() == 0, alone.stderr
     assert "processes: 1, before 2, with new random numbers for dropout" in alone.stderr
-    assert checkpoint.load(str(folder / "verse.pt")).training["step"] == stored["step"] + 50
+    assert read_checkpoint(str(folder / "verse.pt")).step == stored["step"] + 50
 
 
 @pytest.mark.slow
@@ -940,7 +941,7 @@ def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_s
     os.kill(find_rank(1, later), signal.SIGKILL)  # while it loads PyTorch, or soon after
     _, stderr = later.communicate(timeout=120)
     assert later.returncode == 0, stderr
-    assert checkpoint.load(str(folder / "verse.pt")).train_config.learning_rate == 0.5
+    assert read_checkpoint(str(folder / "verse.pt")).train_config.learning_rate == 0.5
 
 
 @pytest.mark.slow
@@ -1034,7 +1035,7 @@ def test_ctrl_c_on_torchrun_saves_once_and_stops(folder, torchrun):
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode != 0
     assert stdout == ""
-    step = checkpoint.load(str(folder / "verse.pt")).training["step"]
+    step = read_checkpoint(str(folder / "verse.pt")).step
     assert stderr.count(f"stopped after step {step:,}, saved; go on with: ") == stderr.count("stopped after") == 1
     assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
 

@@ -23,12 +23,13 @@ from charrnn.cli.trainer.restoring import restore
 from charrnn.cli.trainer.saves import Saves
 from charrnn.display.plain import Display
 from charrnn.network.ensemble import members_of
+from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.read_options import ReadOptions
-from charrnn.training import checkpoint, loop
+from charrnn.training import loop
 from charrnn.training.loop import train
 from charrnn.training.pace import Pace
 
@@ -92,7 +93,7 @@ def saves_of(path, run):
 
 
 def resume(path, run, changed=frozenset()):
-    restore(run, checkpoint.load(str(path)), corpus(), changed, str(path))
+    restore(run, read_checkpoint(str(path), with_training=True), corpus(), changed, str(path))
 
 
 def figures(report):

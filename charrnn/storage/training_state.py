@@ -1,8 +1,8 @@
 """What a checkpoint needs to hold so that its training can go on, checked part by part.
 
-The state comes from a file, and a file can come from anywhere: what passes here, and what `charrnn.training.resuming`
-compares with the text and the device, neither fails later, in mid-training, nor makes the numbers go wrong. Tensors are
-numpy's arrays here.
+The state comes from a file, and a file can come from anywhere: what passes here, and what a run that goes on compares
+with its text and its device, neither fails later, in mid-training, nor makes the numbers go wrong. Tensors are numpy's
+arrays here.
 """
 
 from __future__ import annotations
@@ -53,18 +53,20 @@ def state_errors_told(path: str) -> Iterator[None]:
         ) from None
 
 
-def check_state(state: Mapping[str, Any], model: ModelConfig, config: TrainConfig) -> None:
+def check_state(state: Mapping[str, Any], model: ModelConfig, config: TrainConfig, num_evaluations: int) -> None:
     """Refuse a state that no training of such a model comes to.
 
     Args:
         state: as `TrainingRun.state_dict` gave it, its tensors as arrays, or anything else.
         model: the model's shape.
         config: how it is trained.
+        num_evaluations: that the checkpoint holds.
 
     Raises:
-        CheckpointError: a part is missing, of another shape, or not finite.
+        CheckpointError: a part is missing, of another shape, or not finite, or counts contradict each other.
     """
-    check_figures(state)
+    _check_figures(state)
+    _check_pace(state["pace"], num_evaluations)
     _check_arrays("weights", state["weights"], parameter_shapes(model))
     if "beginning" in state:
         _check_arrays("beginning", state["beginning"], parameter_shapes(model))
@@ -81,12 +83,18 @@ def check_state(state: Mapping[str, Any], model: ModelConfig, config: TrainConfi
             _check_random_state(random_state)
 
 
-def check_figures(state: Mapping[str, Any]) -> None:
-    """Refuse a state that lacks a part, and counts and sums that cannot be right, whatever run they are for.
+def require(condition: bool, what: str) -> None:
+    """Refuse a state that something is wrong with.
 
     Raises:
-        CheckpointError: a part is missing, or is not a number of its kind.
+        CheckpointError: the condition does not hold.
     """
+    if not condition:
+        raise CheckpointError(what)
+
+
+def _check_figures(state: Mapping[str, Any]) -> None:
+    """Refuse a state that lacks a part, and counts and sums that cannot be right, whatever run they are for."""
     missing = [name for name in _PARTS if name not in state]
     require(not missing, f"it has no {', '.join(missing)}")
     lanes, pace, health = state["lanes"], state["pace"], state["health"]
@@ -103,28 +111,10 @@ def check_figures(state: Mapping[str, Any]) -> None:
     _check_sums(state)
 
 
-def check_pace(pace: Mapping[str, int], num_evaluations: int) -> None:
-    """Refuse counts that contradict each other: a run would take what it lacks for granted.
-
-    Args:
-        pace: of a state whose figures are right.
-        num_evaluations: that the checkpoint holds.
-
-    Raises:
-        CheckpointError: they do.
-    """
+def _check_pace(pace: Mapping[str, int], num_evaluations: int) -> None:
+    """Refuse counts that contradict each other: a run would take what it lacks for granted."""
     has_none = pace["chars"] < pace["steps"] or (pace["stale"] > 0 and num_evaluations == 0)
     require(not has_none, "pace counts characters or evaluations that there are none of")
-
-
-def require(condition: bool, what: str) -> None:
-    """Refuse a state that something is wrong with.
-
-    Raises:
-        CheckpointError: the condition does not hold.
-    """
-    if not condition:
-        raise CheckpointError(what)
 
 
 def _check_sums(state: Mapping[str, Any]) -> None:

@@ -1,16 +1,14 @@
-"""Writing a checkpoint so that its path always holds a whole one, and loading it to train on.
+"""Writing a checkpoint so that its path always holds a whole one.
 
-What is in the file is described, and checked, in `charrnn.storage.archive`.
+What is in the file is described, read and checked in `charrnn.storage.archive`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +17,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import OutputError
 from charrnn.metrics import HistoryRow
 from charrnn.shapes import MOMENTS, count_parameters, parameter_shapes
-from charrnn.storage.archive import Checkpoint, describe_checkpoint, read_checkpoint
+from charrnn.storage.archive import describe_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.outputs import replace_file
 from charrnn.storage.tensorfile import map_leaves
@@ -107,16 +105,6 @@ def estimate_size(model: ModelConfig, config: TrainConfig, *, rows: int) -> int:
     return 4 * values + described + OTHER_BYTES
 
 
-def load(path: str) -> Checkpoint:
-    """Read a whole checkpoint, every record of it checked, with its training state's arrays as tensors.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
-    """
-    checkpoint = read_checkpoint(path, with_training=True)
-    return replace(checkpoint, training=map_leaves(checkpoint.training, _to_tensor))
-
-
 def _store(contents: dict[str, Any], file: BinaryIO) -> None:
     """Write tensor after tensor from where it lies: the file is never in memory as a whole.
 
@@ -175,7 +163,3 @@ def _copy_unless_kept(tensor: Tensor, kept: Tensor) -> Tensor:
     """A copy, or where another tensor has the same values, that one's: a storage of its own, in the same memory."""
     brought = _bring(tensor)
     return torch.from_numpy(kept.numpy()) if torch.equal(brought, kept) else brought.clone()
-
-
-def _to_tensor(leaf: Any) -> Any:
-    return torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf

@@ -275,7 +275,7 @@ class TrainingRun:
         """Go to where `state_dict` was taken; the config stays this run's own.
 
         Args:
-            state: one that fits this run; see `charrnn.training.resuming.check_state`.
+            state: one that fits this run; see `charrnn.storage.training_state.check_state`.
         """
         self.model.load_state_dict(state["weights"])
         # The groups stay this run's own: what they hold follows from the config.

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from charrnn.config import TrainConfig, config_from_dict
 from charrnn.storage.archive import Checkpoint
-from charrnn.storage.training_state import check_figures, check_pace, state_errors_told
+from charrnn.storage.tensorfile import map_leaves
+from charrnn.storage.training_state import check_state, require, state_errors_told
 from charrnn.text.corpus import Corpus
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.pace import Pace
-from charrnn.training.resuming import check_state
 from charrnn.training.run import TrainingRun
 
 PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
@@ -32,10 +34,11 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
         CheckpointError: the state is damaged.
     """
     with state_errors_told(path):
-        check_figures(stored.training)
-        check_pace(stored.training["pace"], len(stored.history))
-        state = _adapt(stored.training, run, corpus, changed)
-        check_state(run, state)
+        check_state(stored.training, stored.model, stored.train_config, len(stored.history))
+        state = map_leaves(_adapt(stored.training, run, corpus, changed), _to_tensor)
+        require(state["lanes"]["index"] <= run.lanes.windows_per_epoch, "the place in the text lies behind its end")
+        for rank in (state, *state.get("other_ranks", [])):
+            _check_gpu_random_state(rank["cuda_random_state"], run.config.device)
     run.load_state_dict(state)
     if "val_fraction" not in changed:  # losses on another piece cannot be compared
         _take_history(run, stored)
@@ -73,6 +76,19 @@ def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
     train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread, bounded=before.val_bounded)
     lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
     return float((state["step"] - state["first_step"]) / lanes.windows_per_epoch)
+
+
+def _to_tensor(leaf: Any) -> Any:
+    return torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _check_gpu_random_state(state: Any, device: str) -> None:
+    """Philox's seed and offset, of eight bytes each; torch takes no offset that four does not divide."""
+    if state is None or device != "cuda":
+        return
+    own = torch.cuda.get_rng_state()
+    is_alike = isinstance(state, Tensor) and state.dtype == own.dtype and state.shape == own.shape
+    require(is_alike and int(state[8:].clone().view(torch.int64)) % 4 == 0, "the GPU's random state is none of torch's")
 
 
 def _take_history(run: TrainingRun, stored: Checkpoint) -> None:

@@ -22,10 +22,9 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.limits import flag_name
 from charrnn.paths import has_no_name
 from charrnn.regimen import FEWEST_BY_TIME, MOST_EVALUATIONS, choose_evaluations, choose_weight_decay, peak_rate
-from charrnn.storage.archive import Checkpoint
+from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.text.corpus import Corpus
-from charrnn.training import checkpoint
 from charrnn.training.precision import crawls_in
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
@@ -44,7 +43,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
         ConfigError: a flag asks for another run.
     """
     path = str(request.source)
-    stored = ranks.broadcast(lambda: checkpoint.load(path))
+    stored = ranks.broadcast(lambda: read_checkpoint(path, with_training=True))
     if not request.force:
         check_same(stored, corpus, request)
     check_resume(stored, request)  # again: what is held out by name is another share
