@@ -7,7 +7,7 @@ from typing import Any
 from charrnn.cli.trainer.launch import Launch
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.saving import NoSaver, Saver, provenance
+from charrnn.cli.trainer.saving import Saver, provenance
 from charrnn.display.plain import Display
 from charrnn.errors import SaveError
 from charrnn.storage.origin import CorpusFacts
@@ -32,10 +32,9 @@ class Saves:
         self._run, self._ranks = launch.run, launch.run.ranks
         self._corpus, self._origin = launch.corpus, launch.origin
         self._path, self._log, self._display = request.path, log, display
-        self._saver = NoSaver()
-        if self._ranks.is_first:
-            then = (lambda: None) if log is None else log.settle
-            self._saver = Saver(request.path, request.options["save_every"], display.warn, then)
+        then = (lambda: None) if log is None else log.settle
+        every, writes = request.options["save_every"], self._ranks.is_first
+        self._saver = Saver(request.path, every, display.warn, then, writes=writes)
         self._saver.saved_step = self._run.step or None if request.is_in_place else None
 
     @property

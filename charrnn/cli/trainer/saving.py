@@ -41,8 +41,15 @@ DISK_SHARE = 0.1
 """Share of the time in which a disk may be written to, likewise: a slow one, or one that stood still once."""
 
 
-class NoSaver:
-    """A saver that saves nothing, for every rank but the first; also the interface of `Saver`.
+class Saver:
+    """Writes one checkpoint at a time, in a thread of its own.
+
+    Args:
+        path: of the checkpoint.
+        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save costs much.
+        tell: called, from the caller's thread, with what the user should know.
+        then: called after each save that succeeds, from the thread that writes.
+        writes: whether this process is the one of its training that saves; in others nothing is ever due or written.
 
     Attributes:
         seconds: that the last save took, from the copy of the weights to the file.
@@ -51,10 +58,23 @@ class NoSaver:
         saved_step: the step of the checkpoint on disk, as far as this process knows; None if nothing was saved.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        path: Path,
+        save_every: float | None,
+        tell: Callable[[str], None],
+        then: Callable[[], object] = lambda: None,
+        *,
+        writes: bool = True,
+    ) -> None:
         self.seconds = self.cost = 0.0
         self.failure = ""
         self.saved_step: int | None = None
+        self._then, self._writes = then, writes
+        self._path, self._save_every, self._trouble = path, save_every, Trouble(tell)
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+        self._begun, self._step = CLOCK.now(), 0
 
     def is_due(self, *, evaluated: bool) -> bool:
         """Whether it is time to save.
@@ -62,54 +82,7 @@ class NoSaver:
         Args:
             evaluated: whether an evaluation has just been made.
         """
-        return False
-
-    def save(self, contents: Callable[[], dict[str, Any]], step: int) -> None:
-        """Begin to save, once the save before is done.
-
-        Args:
-            contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
-            step: that it is of.
-        """
-
-    def poll(self) -> None:
-        """Take note of a save that is done, and tell of one that failed."""
-
-    def wait(self, *, is_last: bool = False) -> None:
-        """Wait until nothing is being saved, and take note as `poll` does.
-
-        Args:
-            is_last: no more saves follow, and the caller tells of a failure.
-        """
-
-
-class Saver(NoSaver):
-    """Writes one checkpoint at a time, in a thread of its own.
-
-    Args:
-        path: of the checkpoint.
-        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save costs much.
-        tell: called, from the caller's thread, with what the user should know.
-        then: called after each save that succeeds, from the thread that writes.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        save_every: float | None,
-        tell: Callable[[str], None],
-        then: Callable[[], object] = lambda: None,
-    ) -> None:
-        super().__init__()
-        self._then = then
-        self._path, self._save_every, self._trouble = path, save_every, Trouble(tell)
-        self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
-        self._begun, self._step = CLOCK.now(), 0
-
-    def is_due(self, *, evaluated: bool) -> bool:
-        """See `NoSaver.is_due`."""
-        if self._thread is not None:
+        if not self._writes or self._thread is not None:
             return False
         elapsed = CLOCK.now() - self._begun
         if self._save_every is not None and elapsed >= self._save_every:
@@ -118,7 +91,14 @@ class Saver(NoSaver):
         return is_time and elapsed >= max(self.cost / SHARE, self.seconds / DISK_SHARE)
 
     def save(self, contents: Callable[[], dict[str, Any]], step: int) -> None:
-        """See `NoSaver.save`; memory that does not suffice for a copy is a failure like others."""
+        """Begin to save, once the save before is done; too little memory for a copy is a failure like others.
+
+        Args:
+            contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
+            step: that it is of.
+        """
+        if not self._writes:
+            return
         self.wait()
         self._begun, self._step = CLOCK.now(), step
         try:
@@ -136,12 +116,16 @@ class Saver(NoSaver):
             self.cost = self.seconds
 
     def poll(self) -> None:
-        """See `NoSaver.poll`."""
+        """Take note of a save that is done, and tell of one that failed."""
         if self._thread is None or not self._thread.is_alive():
             self.wait()
 
     def wait(self, *, is_last: bool = False) -> None:
-        """See `NoSaver.wait`."""
+        """Wait until nothing is being saved, and take note as `poll` does.
+
+        Args:
+            is_last: no more saves follow, and the caller tells of a failure.
+        """
         if self._thread is None:
             return
         if self._thread.ident is not None:  # else it could not be started
