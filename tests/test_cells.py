@@ -13,7 +13,7 @@ from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.inference.engine import CELL_STEPS, tanh_step
 from charrnn.inference.folding import GATE_ORDER, INPUT_SCALES, RECURRENT_SCALES, STATE_SCALES
-from charrnn.network.cells import CELL_LAYERS, KernelLayer, LSTMLayer, TanhRNNLayer
+from charrnn.network.cells import CELL_LAYERS, LSTMLayer, TanhRNNLayer
 from charrnn.network.model import CharRNN
 from charrnn.shapes import count_parameters, optimized_shapes, parameter_shapes
 from charrnn.training.optimizers import build_optimizer
@@ -193,7 +193,3 @@ def test_a_known_count():
 @pytest.mark.parametrize("table", [CELL_LAYERS, CELL_STEPS, RECURRENT_SCALES, INPUT_SCALES, GATE_ORDER, STATE_SCALES])
 def test_every_cell_is_named_in_every_table(table):
     assert set(table) == set(CELLS)
-
-
-def test_the_cells_that_pytorch_has_kernels_for_are_those_that_call_them():
-    assert set(KERNELS) == {cell for cell, layer in CELL_LAYERS.items() if issubclass(layer, KernelLayer)}

@@ -23,28 +23,33 @@ LayerState = tuple[Tensor, ...]
 
 
 class RecurrentLayer(nn.Module):
-    """What all cells share: their weights and how these begin.
+    """What all cells share: their weights, how these begin, and PyTorch's kernels for them: on a GPU cuDNN computes.
 
     Args:
         input_size: I, width of the inputs.
         hidden_size: H, units.
-        num_blocks: blocks of H rows in each weight matrix.
 
     Attributes:
+        mode: PyTorch's name of the cell.
+        num_blocks: blocks of H rows in each weight matrix.
         weight_ih: W_xh, shape (num_blocks * H, I); uniform within 1 / sqrt(H).
         weight_hh: W_hh, shape (num_blocks * H, H); each block orthogonal, so that a gradient neither vanishes nor
             explodes by it at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
         bias: b_h, shape (num_blocks * H,); zero.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, num_blocks: int) -> None:
+    mode: str
+    num_blocks: int
+    _frozen: Sequence[Tensor] = ()
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(num_blocks * hidden_size, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(num_blocks * hidden_size, hidden_size))
-        self.bias = nn.Parameter(torch.zeros(num_blocks * hidden_size))
+        self.weight_ih = nn.Parameter(torch.empty(self.num_blocks * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(self.num_blocks * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(self.num_blocks * hidden_size))
         nn.init.uniform_(self.weight_ih, -(hidden_size**-0.5), hidden_size**-0.5)
-        for block in self.weight_hh.chunk(num_blocks):
+        for block in self.weight_hh.chunk(self.num_blocks):
             nn.init.orthogonal_(block)
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
@@ -59,21 +64,6 @@ class RecurrentLayer(nn.Module):
         """
         raise NotImplementedError
 
-    def _keep(self, *last: Tensor) -> LayerState:
-        """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
-        return tuple(tensor[0].to(self.bias.dtype) for tensor in last)
-
-
-class KernelLayer(RecurrentLayer):
-    """A cell that PyTorch has kernels for: on a GPU cuDNN computes it.
-
-    Attributes:
-        mode: PyTorch's name of the cell.
-    """
-
-    mode: str
-    _frozen: Sequence[Tensor] = ()
-
     def freeze(self) -> None:
         """Lay the weights out on a GPU as cuDNN reads them, which else copies them together at every call.
 
@@ -83,6 +73,10 @@ class KernelLayer(RecurrentLayer):
         self._frozen = [weight.detach() for weight in frozen.parameters()]
         for weight, own in zip(self._frozen, self._weights(), strict=True):
             weight.copy_(own.detach())
+
+    def _keep(self, *last: Tensor) -> LayerState:
+        """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
+        return tuple(tensor[0].to(self.bias.dtype) for tensor in last)
 
     def _run_on_gpu(self, kernel: Callable[..., Any], inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Call cuDNN's kernel in the precision that autocast asks for.
@@ -117,13 +111,11 @@ class KernelLayer(RecurrentLayer):
         return [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
 
 
-class PlainRNNLayer(KernelLayer):
+class PlainRNNLayer(RecurrentLayer):
     """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h); its children say which f."""
 
+    num_blocks = len(CELLS["rnn"].blocks)
     relu: bool
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, len(CELLS["rnn"].blocks))
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """See `RecurrentLayer.forward`."""
@@ -147,7 +139,7 @@ class ReLURNNLayer(PlainRNNLayer):
     mode, relu = "RNN_RELU", True
 
 
-class GRULayer(KernelLayer):
+class GRULayer(RecurrentLayer):
     """r, z gates and a candidate n whose recurrent product is reset after it is taken.
 
         r = sigmoid(W_xr x + W_hr h + b_r)
@@ -158,10 +150,10 @@ class GRULayer(KernelLayer):
     Cho et al. 2014, https://arxiv.org/abs/1406.1078, first version, as in cuDNN. Rows of the weights: r, z, n.
     """
 
-    mode = "GRU"
+    mode, num_blocks = "GRU", len(CELLS["gru"].blocks)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, len(CELLS["gru"].blocks))
+        super().__init__(input_size, hidden_size)
         self.bias_hn = nn.Parameter(torch.zeros(hidden_size))
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
@@ -178,7 +170,7 @@ class GRULayer(KernelLayer):
         return [self.weight_ih, self.weight_hh, self.bias, torch.cat([no_bias, self.bias_hn])]
 
 
-class LSTMLayer(KernelLayer):
+class LSTMLayer(RecurrentLayer):
     """Input, forget and output gates around a cell c that is only added to and scaled.
 
         i, f, o = sigmoid(W_x x + W_h h + b), each with rows of its own
@@ -190,10 +182,10 @@ class LSTMLayer(KernelLayer):
     https://proceedings.mlr.press/v37/jozefowicz15.html), so that a new cell remembers. Rows: i, f, g, o.
     """
 
-    mode = "LSTM"
+    mode, num_blocks = "LSTM", len(CELLS["lstm"].blocks)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, len(CELLS["lstm"].blocks))
+        super().__init__(input_size, hidden_size)
         nn.init.ones_(self.bias[hidden_size : 2 * hidden_size])
 
     def forward(self, inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.memory import Memories
-from charrnn.network.cells import KernelLayer
+from charrnn.network.cells import RecurrentLayer
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import State, ids_on, map_state
 from charrnn.recall import Forecasts
@@ -85,7 +85,7 @@ class TorchCharRNN:
         self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self._model.to(device).eval()
         for module in self._model.modules():
-            if isinstance(module, KernelLayer):
+            if isinstance(module, RecurrentLayer):
                 module.freeze()
 
     def initial_state(self, batch_size: int = 1) -> State:
