@@ -57,7 +57,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
         )
     best = run.best
     restore_best(run)
-    weights = f"the best weights, of step {best.step:,}," if best and run.best_weights else "the first weights"
+    weights = f"the best weights, of step {best.step:,}," if best else "the first weights"
     run.health.recoveries = health.recoveries + 1
     run.health.tries = health.tries + 1
     run.health.add_trouble(

@@ -268,7 +268,7 @@ class TrainingRun:
             "health": dict(vars(self.health)),
             **mine,
             **({"other_ranks": others} if others else {}),
-            **({} if self.best_weights or not self.beginning else {"beginning": self.beginning}),
+            **({"beginning": self.beginning} if self.beginning else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
