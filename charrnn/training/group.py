@@ -153,10 +153,6 @@ class Group(Ranks):
         if dist.is_initialized():
             dist.destroy_process_group()
 
-    def seed_of_rank(self, seed: int) -> int:
-        """See `Ranks.seed_of_rank`."""
-        return seed if self.is_first else int(np.random.SeedSequence([seed, self.rank]).generate_state(1, np.uint64)[0])
-
     def now(self) -> float:
         """See `Ranks.now`."""
         return self._clock
@@ -186,10 +182,6 @@ class Group(Ranks):
         """See `Ranks.all_reduce_sum`."""
         return self._exchange(values, dist.ReduceOp.SUM, 0.0)
 
-    def all_reduce_mean(self, *values: float) -> list[float]:
-        """See `Ranks.all_reduce_mean`."""
-        return [total / self.world_size for total in self.all_reduce_sum(*values)]
-
     def all_reduce_max(self, *values: float) -> list[float]:
         """See `Ranks.all_reduce_max`."""
         return self._exchange(values, dist.ReduceOp.MAX, float("-inf"))
@@ -200,10 +192,6 @@ class Group(Ranks):
         dist.all_reduce(figures, operation)
         *results, self._clock = figures.tolist()
         return results
-
-    def barrier(self) -> None:
-        """See `Ranks.barrier`."""
-        self.all_reduce_sum()
 
     def replicate(self, model: nn.Module) -> None:
         """See `Ranks.replicate`."""

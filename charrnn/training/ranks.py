@@ -48,10 +48,6 @@ class Ranks:
         """Which of some things that lie in one order are this rank's: as many as any other's, or one more."""
         return slice(self.rank * count // self.world_size, (self.rank + 1) * count // self.world_size)
 
-    def seed_of_rank(self, seed: int) -> int:
-        """A seed that differs from rank to rank; the first one's is the seed itself."""
-        return seed
-
     def now(self) -> float:
         """Seconds on the first rank's clock, as of the last exchange of figures."""
         return CLOCK.now()
@@ -75,7 +71,7 @@ class Ranks:
 
     def all_reduce_mean(self, *values: float) -> list[float]:
         """Each value's mean over the ranks."""
-        return list(values)
+        return [total / self.world_size for total in self.all_reduce_sum(*values)]
 
     def all_reduce_max(self, *values: float) -> list[float]:
         """The largest of each value over the ranks."""
@@ -83,6 +79,7 @@ class Ranks:
 
     def barrier(self) -> None:
         """Go on when all are here."""
+        self.all_reduce_sum()
 
     def replicate(self, model: nn.Module) -> None:
         """From now on, `replica` of this model finds the mean gradient over the ranks; all must call this alike."""

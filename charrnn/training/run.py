@@ -132,7 +132,10 @@ class TrainingRun:
         model = build_model(model_config).to(config.device)
         for member in members_of(model):
             ranks.replicate(member)
-        seed_masks(model, ranks.seed_of_rank(config.seed))
+        if ranks.is_first:
+            seed_masks(model, config.seed)
+        else:
+            reseed_masks(model, config.seed, ranks.rank)
         optimizers = [build_optimizer(member, config) for member in members_of(model)]
         return cls(
             model=model,
