@@ -113,9 +113,10 @@ def start_run(
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
     learned = number_of(len(pieces[0]), corpus.options.unit)
     reason = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
-    launch = complete_launch(run, corpus, pieces, reason + told, keeper, request.new_origin())
-    launch = replace(launch, wanted_precision=options["precision"])
-    return launch if ranks.world_size > 1 else replace(launch, plan=Plan(chosen.epochs, request.options, rate_share))
+    speed, told_of_speed = measure(run, keeper)
+    reason += told + told_of_speed
+    plan = Plan() if ranks.world_size > 1 else Plan(chosen.epochs, request.options, rate_share)
+    return Launch(run, corpus, pieces, speed, reason, keeper, request.new_origin(), options["precision"], plan)
 
 
 def begin(
@@ -135,25 +136,28 @@ def begin(
     )
 
 
-def complete_launch(
-    run: TrainingRun, corpus: Corpus, pieces: tuple[Ids, Ids], reason: str, keeper: ThreadKeeper, origin: Origin
-) -> Launch:
-    """Choose the precision where it is open, for good, and measure the speed: of all ranks together, in one."""
+def measure(run: TrainingRun, keeper: ThreadKeeper) -> tuple[float, str]:
+    """Choose the precision where it is open, for good, and measure the speed: of all ranks together, in one.
+
+    Returns:
+        Characters per second, and what is to be told of them, after a comma: nothing as a rule.
+    """
     keeper.share(run.model)
     probe = _probe(run)
     order = ("bfloat16", "float16", "float32")  # where the ranks disagree, the last that any has chosen
     (chosen,) = run.ranks.all_reduce_max(order.index(probe.precision))
     run.settle_precision(order[int(chosen)])
     (speed,) = run.ranks.all_reduce_sum(probe.chars_per_second)
+    told = ""
     if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(False)
         (free,) = run.ranks.all_reduce_sum(_probe(run).chars_per_second)
         torch.use_deterministic_algorithms(True)
-        reason += f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
+        told = f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
     evaluated = run.config.num_evaluated(len(run.val_ids))
     run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
-    return Launch(run, corpus, pieces, speed, reason, keeper, origin, run.config.precision)
+    return speed, told
 
 
 def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str]) -> None:

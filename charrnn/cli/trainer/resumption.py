@@ -11,7 +11,7 @@ from typing import Any
 from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.at_resume import ENDS, MAY_CHANGE, AtResume, options_of
 from charrnn.cli.trainer.changes import changes_of, check_resume
-from charrnn.cli.trainer.launch import Launch, begin, choose_device, complete_launch, set_up_torch
+from charrnn.cli.trainer.launch import Launch, begin, choose_device, measure, set_up_torch
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import Request
@@ -62,8 +62,9 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     _move_end(run, stored.train_config)
     is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
-    reason = _reason(run, stored, request, changes, told_of_device)
-    return complete_launch(run, corpus, pieces, reason, keeper, _origin(request, stored, ranks))
+    reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(request, stored, ranks)
+    speed, told_of_speed = measure(run, keeper)
+    return Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, run.config.precision)
 
 
 def _settle(
