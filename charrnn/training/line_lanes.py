@@ -89,7 +89,10 @@ class LineLanes(WindowReader):
         lengths = np.append(self._lengths[lines], np.zeros(empty, dtype=np.int64))
         within = np.arange(first, last)[:, None]  # (T, 1)
         counts = within < lengths  # (T, B)
-        inputs, targets = gather_lines(self._ids, self._line_feed, starts[self._own], within)
+        places, end = starts[self._own] + within, len(self._ids) - 1  # (T, own lanes); behind a line's end, any
+        before = self._ids[np.clip(places - 1, 0, end)]
+        inputs = np.where(places == 0, self._line_feed, before).astype(np.int64)  # a line begins after a line feed
+        targets = self._ids[np.minimum(places, end)].astype(np.int64)
         own = counts[:, self._own]
         num_targets = int(counts.sum())
         return Window(inputs, np.where(own, targets, IGNORED), begins_anew, num_targets, int(own.sum()) / num_targets)
@@ -116,25 +119,3 @@ def _cut_longest(starts: Positions, lengths: Positions, batch_size: int, seq_len
     costs = [int(_windows(cut_lines(starts, lengths, limit)[1], batch_size, seq_len).sum()) for limit in limits]
     chosen = next(limit for limit, cost in zip(limits, costs, strict=True) if cost <= (1 + EMPTY) * min(costs))
     return cut_lines(starts, lengths, chosen)
-
-
-def gather_lines(
-    ids: Ids, line_feed: int, starts: Positions, within: Positions
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Inputs and targets at some places of some lines: a character's input is the one before it.
-
-    That of a line's first is the line feed of the line before.
-
-    Args:
-        ids: encoded text, shape (num_chars,).
-        line_feed: the input of the text's first character.
-        starts: first positions of B lines, or of pieces of lines, shape (B,).
-        within: places in the lines, shape (T, 1); behind a line's end the values are arbitrary.
-
-    Returns:
-        Two arrays of shape (T, B).
-    """
-    positions = starts + within
-    last = len(ids) - 1
-    inputs = np.where(positions == 0, line_feed, ids[np.clip(positions - 1, 0, last)]).astype(np.int64)
-    return inputs, ids[np.minimum(positions, last)].astype(np.int64)
