@@ -19,6 +19,7 @@ from charrnn.escape import as_typed
 from charrnn.limits import flag_name
 from charrnn.paths import STDIN, STDIN_NAME, has_no_name, names_stream, told_of_home
 from charrnn.storage.origin import Origin
+from charrnn.surrogates import SURROGATE
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
@@ -119,7 +120,7 @@ class Request:
         flags += [("--include", pattern) for pattern in reading.include]
         flags += [("--exclude", pattern) for pattern in reading.exclude]
         flags += [("--separator", escaped(reading.separator))] if reading.separator else []
-        if not _is_utf8(reading.separator):  # which is refused without its unit, before a resume too
+        if SURROGATE.search(reading.separator):  # which is refused without its unit, before a resume too
             flags.append(("--unit", BYTE))
         flags += [("--cache", self._named_cache)] if self._named_cache else []
         typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
@@ -223,7 +224,7 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
         raise ConfigError(f"--cache {flags['cache']}: {told}")
     options = TextOptions(**{field.name: flags[field.name] for field in fields(TextOptions)})
     separator = unescape(flags["separator"])
-    if options.unit == CHARACTER and not _is_utf8(separator):
+    if options.unit == CHARACTER and SURROGATE.search(separator):
         raise ConfigError("--separator is not UTF-8; give characters, or any bytes with --unit byte")
     return ReadOptions(
         options=options,
@@ -235,11 +236,6 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
         max_vocab=flags["max_vocab"],
         cache=None if flags["no_cache"] else Cache(Path(flags["cache"] or default_folder())),
     )
-
-
-def _is_utf8(text: str) -> bool:
-    """Whether nothing of what was typed is a byte that is none of a character's."""
-    return not any("\ud800" <= character < "\ue000" for character in text)
 
 
 def _is_default(folder: Path) -> bool:
