@@ -87,7 +87,8 @@ def start_run(
     device, told = choose_device(request.options["device"], ranks)
     options = {**request.options, "device": device}
     options["threads"] = options["threads"] or default_threads(ranks.local_world_size)
-    keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=request.options["threads"] is not None)
+    is_chosen, is_alone = request.options["threads"] is not None, ranks.world_size == 1
+    keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=is_chosen, is_alone=is_alone)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS
@@ -115,7 +116,7 @@ def start_run(
     reason = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
     speed, told_of_speed = measure(run, keeper)
     reason += told + told_of_speed
-    plan = Plan() if ranks.world_size > 1 else Plan(chosen.epochs, request.options, rate_share)
+    plan = Plan(chosen.epochs, request.options, rate_share) if is_alone else Plan()
     return Launch(run, corpus, pieces, speed, reason, keeper, request.new_origin(), options["precision"], plan)
 
 

@@ -61,7 +61,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     restore(run, stored, corpus, set(changes), path)
     _move_end(run, stored.train_config)
     is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
-    keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen)
+    is_alone = ranks.world_size == 1
+    keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen, is_alone=is_alone)
     reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(request, stored, ranks)
     speed, told_of_speed = measure(run, keeper)
     return Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, run.config.precision)

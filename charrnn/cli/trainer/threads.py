@@ -17,7 +17,6 @@ from charrnn.cli.common.cores import allotted_cores, usable_cores
 from charrnn.cli.trainer.neighbours import Neighbours, threads_beside
 from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.clock import CLOCK
-from charrnn.training.torchrun import read_place
 
 LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
 """Time between looks at the others, at least, and from the start to the first; what they do is told in hundredths."""
@@ -50,6 +49,7 @@ class ThreadKeeper:
         options: how the training is set up, by field name of `TrainConfig`.
         neighbours: the other programs, watched for some time already.
         is_chosen: whether --threads was given: the number never changes then.
+        is_alone: whether this process trains alone: the number of one that does not never changes either.
 
     Attributes:
         threads: that there are now.
@@ -57,9 +57,11 @@ class ThreadKeeper:
         news: a message that was not shown yet; empty if there is none.
     """
 
-    def __init__(self, most: int, options: Mapping[str, Any], neighbours: Neighbours, *, is_chosen: bool) -> None:
-        alone = read_place().world_size == 1 and "OMP_NUM_THREADS" not in os.environ
-        self._looks = alone and not is_chosen and most > 1 and options["device"] == "cpu"
+    def __init__(
+        self, most: int, options: Mapping[str, Any], neighbours: Neighbours, *, is_chosen: bool, is_alone: bool
+    ) -> None:
+        is_open = is_alone and not is_chosen and "OMP_NUM_THREADS" not in os.environ
+        self._looks = is_open and most > 1 and options["device"] == "cpu"
         self._may_change = options["time_limit"] is not None
         self._most = self.threads = self.at_work = most
         self._neighbours, self._looked = neighbours, neighbours.began
