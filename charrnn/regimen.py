@@ -100,7 +100,7 @@ def spacing(trained: float, planned: float, evaluations: int, least: float) -> f
         trained: for how long it has gone on.
         planned: how long it takes in all.
         evaluations: how often it is evaluated.
-        least: the least that is wanted between two where they are as many as may be.
+        least: the smallest gap between early ones, used only where there are `MOST_EVALUATIONS` of them.
     """
     evenly = planned / evaluations
     return evenly if evaluations < MOST_EVALUATIONS else min(evenly, max(EARLY_SHARE * trained, least))

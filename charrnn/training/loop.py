@@ -74,7 +74,7 @@ def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]
         if run.unread and (is_due or is_told):
             read_figures(run)
             is_due = evaluation_is_due(run)
-        if run.unread or not run.pace.steps:  # what the clock decides never decides when figures are read
+        if run.unread or not run.pace.steps:  # the clock never decides when figures are read
             continue
         if is_due or is_told or (report_every is None and run.ranks.now() - reported >= REPORT_SECONDS):
             report = _evaluate(run) if is_due else _report(run, run.seconds)

@@ -57,7 +57,8 @@ def begin_life(store: Store, place: Place, patience: timedelta) -> tuple[str, in
         patience: how long it waits for the others.
 
     Returns:
-        The name of this life, and how many began before it in this store, as far as this process knows: the first does.
+        The name of this life, and how many began before it in this store; only the first process knows that, the others
+        give 0.
 
     Raises:
         OSError: some have not come.

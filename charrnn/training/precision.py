@@ -125,8 +125,8 @@ def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str,
 def crawls_in(precision: str, device: str = "cpu") -> bool:
     """Whether a device is no good for a precision.
 
-    A processor is not where it takes `CRAWL` times as long, or longer, for a product in it as in float32; a GPU is not
-    for bfloat16 where it has no such arithmetic (before compute capability 8.0).
+    True for a processor that takes at least `CRAWL` times as long for a product in it as in float32, and for a GPU
+    asked for bfloat16 that lacks its arithmetic (before compute capability 8.0).
     """
     if precision not in ROUNDED:  # float32, or "auto" in a file of a run that measured none yet
         return False

@@ -48,7 +48,7 @@ class TrainingRun:
         state: hidden state after the last window, detached.
         started: `ranks.now()` at the run's second zero.
         step: optimizer updates made.
-        first_step: that starts epoch 0: 0, or any, a negative one too, if --force-resume changed how the text is read.
+        first_step: at which epoch 0 began: 0, unless --force-resume changed how the text is read; may be negative.
         taken_over_at: its seconds where this process began it or went on with it, until it trains; then None.
         set_up_seconds: how many of its seconds were spent before it trained, in this process and in those before.
         history: one row per evaluation.
@@ -57,7 +57,8 @@ class TrainingRun:
         best_weights: those of the evaluation with the lowest loss; empty before the first.
         beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
         pace: sums since the last evaluation.
-        highest_norm: the largest norm of a step's gradient since the last report, after which alone a run is saved.
+        highest_norm: the largest norm of a step's gradient since the last report; not saved, since a run is saved
+            right after one.
         health: what went wrong so far.
         evaluation_seconds: what an evaluation takes: expected, or as the last one took, at most twice that of before.
         finish_seconds: what is kept of a time limit for the last save and for leaving the process.

@@ -36,8 +36,8 @@ class Place:
         local_world_size: how many there are on its host; 0 where nobody says.
         restarts: how often all of them have been started again, after one of them died, as far as its host has counted.
         is_launched: whether torchrun has started it.
-        launches: the names of the torchruns of its job that it knows of, one on each host: the same in all lives of a
-            job, and in no other job. Alone it knows of its own.
+        launches: the names of the torchruns of its job, one on each host: the same in all lives of a job, and in no
+            other job. Before the processes meet, that of its own host alone.
         host, port: where all of them meet.
         has_store: whether the launcher keeps a store there; else the first of them does.
     """

@@ -76,7 +76,7 @@ class ScaledUpdate(Update):
     def backward(self, loss: Tensor) -> None:
         """See `Update.backward`; the gradients are those of the loss as it was, not of the scaled one.
 
-        A loss that is no better than one that is not a number has gradients that are none, which all ranks then see.
+        A loss of `LARGEST_LOSS` or more gets NaN gradients, so that every rank skips the step.
         """
         passed = torch.where(loss.detach().abs() < LARGEST_LOSS, 1.0, math.nan)
         self._scaler.scale(loss * passed).backward()  # type: ignore[no-untyped-call]

@@ -26,8 +26,8 @@ from charrnn.training.torchrun import Place
 def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> Iterator[Ranks]:
     """Be one of the processes that train together; whatever goes wrong, one of them says so, in one line.
 
-    Where one alone failed on GPUs it does not take leave, which NCCL would have wait for those that still exchange
-    gradients with it: its end is what tells them.
+    One that failed alone on a GPU does not leave the group: NCCL would wait for the others, which still exchange
+    gradients with it. Its exit tells them.
 
     Args:
         place: of this process.

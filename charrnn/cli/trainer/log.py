@@ -159,7 +159,7 @@ class _Kept:
         end: bytes of it.
         step: of its last line.
         run: that wrote it; empty where there is none.
-        begins_later: whether it is nothing since the run's own lines begin later, which it does not.
+        begins_later: whether nothing is kept because the log's first line is of this run, but of a later step.
     """
 
     end: int = 0
@@ -178,7 +178,8 @@ def _replaced(request: Request) -> list[str]:
 def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> _Kept:
     """Find the lines that stay: of a run's own steps up to `after_step`, and of its parents' up to where it left them.
 
-    What its last parent did later goes where the run begins with a copy of that log; else it has no part in it.
+    Later lines of its direct parent are cut off if the run begins here with a copy of the parent's log; otherwise they
+    are refused as another training's, unless that is the one to be replaced.
     """
     kept, limits = _Kept(), dict(zip(origin.parents, origin.left_at, strict=True))
     begins = after_step in origin.left_at[:1]

@@ -96,7 +96,7 @@ class Request:
 
     @property
     def beginning(self) -> str:
-        """The flags, and in place of which, that begin a training with the weights of the checkpoint to go on from."""
+        """What to type, and in place of which flags, to begin a training with the weights of the checkpoint."""
         flags = f"--init-from {as_typed(str(self.source))}"
         if self.is_in_place:
             return f"{flags} --overwrite in place of {'--force-resume' if self.force else '--resume'}"

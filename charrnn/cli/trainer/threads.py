@@ -115,7 +115,7 @@ class ThreadKeeper:
         return self._may_change
 
     def tell(self, seconds_left: float) -> str:
-        """Give the news, and have none any more; none of what would only be faster after another start is near the end.
+        """Give the news, once; near the end, advice to stop and start again is dropped.
 
         Args:
             seconds_left: of the training.
