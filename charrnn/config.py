@@ -24,6 +24,9 @@ EVALUATION_SHARE = 0.04
 MOST_EVALUATED = 1_000_000
 """Characters of the held-out piece that are evaluated: more would take long and tell little more."""
 
+EVALUATED_SHARE = 0.1
+"""Share of a text that its losses are over where nothing is held out of it."""
+
 CODE_POINTS = 0x110000
 """Characters that Unicode has room for."""
 
@@ -64,7 +67,7 @@ RANGES: dict[str, Range] = {
     "beta2": Range(0, 1, open_high=True),
     "weight_decay": Range(0, 1000),
     "grad_clip": Range(0, 1e9),
-    "val_fraction": Range(0, 1, open_low=True, open_high=True),
+    "val_fraction": Range(0, 1, open_high=True),
     "evaluations": Range(1, 1e9),
     "evaluate_every": Range(1, 1e15),
     "evaluated": Range(1, 1e15),
@@ -174,7 +177,8 @@ class TrainConfig:
         weight_decay: on matrices only, not on biases, normalisation or the embedding; with adamw decoupled from the
             gradient, with the others a part of it, where the default, adamw's, is far too much.
         grad_clip: largest norm of the gradient of all of a member's parameters, which is scaled down to it; 0: any.
-        val_fraction: share of the text held out for validation, at its end or as `val_spread` says.
+        val_fraction: share of the text held out for validation, at its end or as `val_spread` says; 0: none,
+            and what the losses are over is learned from too.
         val_spread: whether the lines that are held out stand all over the text, where each is a text of its own.
         val_bounded: whether none of these is longer than all that is to be held out, unless most lines are.
         evaluations: how many times the held-out piece is evaluated, at distances that `charrnn.regimen.spacing` gives.
@@ -220,6 +224,16 @@ class TrainConfig:
     device: str = "cpu"
     deterministic: bool = False
     threads: int = 1
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether the losses are over text that is not learned from."""
+        return self.val_fraction > 0
+
+    @property
+    def val_share(self) -> float:
+        """Share of the text that the losses are over, before `evaluated` bounds it."""
+        return self.val_fraction or EVALUATED_SHARE
 
     def num_evaluated(self, held_out: int) -> int:
         """Characters that an evaluation counts, nearly, of so many that are held out."""

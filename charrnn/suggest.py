@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from charrnn.budget import PROBE_LANES, TYPICAL_FLOPS, Task
-from charrnn.config import ModelConfig, TrainConfig, check_options
+from charrnn.config import EVALUATED_SHARE, ModelConfig, TrainConfig, check_options
 from charrnn.regimen import (
     FEWEST_BY_TIME,
     MIN_WINDOWS,
@@ -123,7 +123,7 @@ def suggest(
     )  # fmt: skip
     model, epochs = _choose_model(task)
     rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
-    defaults = _training_defaults(task, epochs, held_out=num_chars - train_chars)
+    defaults = _training_defaults(task, epochs, held_out=num_chars - train_chars or EVALUATED_SHARE * num_chars)
     training = TrainConfig(**{**defaults, "learning_rate": rate, **_fields_of(TrainConfig, given)})
     return Suggestion(model, training, epochs)
 

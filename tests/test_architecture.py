@@ -68,8 +68,8 @@ ALLOWED = {
         "meter": "",
         "documents": "decoding errors keeping kinds left_out misread options sources unpacking unreadable",
         "splitting": "arrays encoder errors places wording",
-        "corpus": "alphabet arrays cache documents encoder errors left_out meter options paths read_options sources "
-        "splitting stream tally",
+        "corpus": "alphabet arrays cache config documents encoder errors left_out meter options paths read_options "
+        "sources splitting stream tally",
         "likeness": "encoder",
         "unknowns": "arrays config encoder likeness",
         "line_reader": "decoding errors kinds misread options paths unpacking unreadable",

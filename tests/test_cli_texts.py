@@ -123,6 +123,39 @@ def test_texts_that_were_encoded_into_the_folder_that_is_learned_from_are_no_par
         assert len([*(tmp_path / "cache").iterdir()]) == 1
 
 
+def test_a_training_may_learn_from_all_of_its_text_and_says_what_its_loss_is_then(charrnn, tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(6000))
+    all_of_it = charrnn("train", "verse.txt", *SMALL, "--val-fraction", 0)
+    assert all_of_it.code == 0, all_of_it.stderr
+    assert (
+        "6,000 to train on, nothing held out: losses are of 600 in its end, which are learned from" in all_of_it.stderr
+    )
+    assert "\nbest loss on what was learned from " in all_of_it.stderr
+    card = charrnn("inspect", "verse.pt").text
+    assert re.search(r"\n  held out +nothing\n", card)
+    assert re.search(r"\n  6-gram +none: nothing was held out of its text\n", card), "it would have learned that too"
+    assert re.search(r"\nverdict +none: its losses are of what it learned from", card)
+    values = json.loads(charrnn("inspect", "verse.pt", "--json").text)
+    assert values["baseline"] is None
+    assert charrnn("inspect", "verse.pt", "--score", "verse.txt").code == 0
+    resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", 6)
+    assert "nothing held out" in resumed.done.stderr
+    lines = charrnn("train", "verse.txt", *SMALL, "--lines", "--val-fraction", 0, "-o", "lines.pt")
+    assert re.search(r"losses are of [\d,]+ in lines from all over it, which are learned from", lines.done.stderr)
+    assert "of the lines held out" not in lines.stderr, "all are learned from, as was asked for"
+    assert re.search(r"\n  held out +nothing\n", charrnn("inspect", "lines.pt").text)
+
+
+def test_so_little_held_out_of_a_text_that_it_tells_nothing_is_told(charrnn, tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(6000))
+    (tmp_path / "end.txt").write_text(make_text(30))
+    told = "30 characters held out: too few to judge by, or to tell which weights are the best; "
+    little = charrnn("train", "verse.txt", *SMALL, "--val-fraction", 0.005).done.stderr
+    assert f"\n{told}hold out more by --val-fraction, or learn from all by 0\n" in little
+    named = charrnn("train", "verse.txt", "--val-text", "end.txt", *SMALL, "-o", "named.pt").done.stderr
+    assert f"\n{told}hold out more\n" in named
+
+
 def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(charrnn, tmp_path):
     (tmp_path / "short.txt").write_text(make_text(100))
     (tmp_path / "long.txt").write_text(make_text(5600))

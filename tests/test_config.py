@@ -63,7 +63,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text):
     [
         ({"hidden_size": 0}, "--hidden-size is 0; it must be at least 1"),
         ({"dropout": 1.0}, "--dropout is 1.0; it must be at least 0 and less than 1"),
-        ({"val_fraction": 0.0}, "--val-fraction is 0.0; it must be more than 0 and less than 1"),
+        ({"val_fraction": 1.0}, "--val-fraction is 1.0; it must be at least 0 and less than 1"),
         ({"max_steps": 10**400}, "--max-steps is 10000"),
         ({"time_limit": 0.2}, "--time is 0.2; it must be at least 1"),
         ({"learning_rate": math.nan}, "--learning-rate is nan"),

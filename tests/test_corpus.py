@@ -79,6 +79,15 @@ def test_lines_that_are_held_out_by_name_begin_a_line(tmp_path):
     assert [corpus.encoder.decode(piece) for piece in pieces] == ["one\ntwo\n", "three\nfour"]
 
 
+@pytest.mark.parametrize("lines", [False, True])
+def test_where_nothing_is_held_out_all_is_learned_from_and_what_would_be_is_evaluated(tmp_path, lines):
+    text = "".join(f"line {number}\n" for number in range(40))
+    corpus = read_corpus([write(tmp_path, text.encode())], ReadOptions(options=TextOptions(lines=lines)))
+    learned, evaluated = corpus.split(0.0, spread=lines, bounded=lines)
+    assert corpus.encoder.decode(learned) == text
+    np.testing.assert_array_equal(evaluated, corpus.split(0.1, spread=lines, bounded=lines)[1])
+
+
 def test_a_text_that_is_held_out_is_not_learned_from(tmp_path):
     (tmp_path / "d" / "inner").mkdir(parents=True)
     for name in ("a", "b", "inner/c"):

@@ -157,7 +157,10 @@ def tell_what_is_saved_over():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("before", "now", "is_told"), [(0.1, 0.2, True), (0.2, 0.1, False), (0.1, 0.1, False)])
+@pytest.mark.parametrize(
+    ("before", "now", "is_told"),
+    [(0.1, 0.2, True), (0.2, 0.1, False), (0.1, 0.1, False), (0, 0.1, True), (0.1, 0, False)],
+)
 def test_what_was_learned_from_before_and_is_held_out_now_is_told(folder, before, now, is_told):
     flags = [*SMALL, "--max-steps", 1, "--overwrite", "--val-fraction"]
     assert train(folder, *flags, before, "--out", "first.pt").process.exitcode == 0

@@ -136,7 +136,9 @@ def train(
     grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0: any.")] = TrainConfig.grad_clip,
     val_fraction: Annotated[
         float,
-        typer.Option(help="Share of the text held out: its end, or with --lines lines from all over it."),
+        typer.Option(
+            help="Share of the text held out: its end, or with --lines lines from all over it; 0: learn from all."
+        ),
     ] = TrainConfig.val_fraction,
     val_text: Annotated[
         list[str] | None,

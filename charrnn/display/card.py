@@ -121,6 +121,8 @@ def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None)
         known: see `card`.
         baseline: an n-gram model's loss; see `charrnn.analysis.handicaps`.
     """
+    if not checkpoint.train_config.holds_out:
+        return "none: its losses are of what it learned from, and do not tell how it does on other text"
     if known:
         return "none: a model that knows its lines by heart would have as low a loss"
     told = verdict(
@@ -153,6 +155,7 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     return [
         ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
         *[("  held out", of_these)] * bool(apart),
+        *[("  held out", "nothing")] * (not checkpoint.train_config.holds_out),
         ("  sha256", quoted(corpus.sha256)),
         ("made", _provenance(checkpoint.made)),
         *[("  by", quoted(_cut(command))) for command in [checkpoint.made.get("command")] if command],

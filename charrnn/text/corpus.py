@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn.arrays import Ids
+from charrnn.config import EVALUATED_SHARE
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.paths import STDIN_NAME, has_no_name
 from charrnn.text.alphabet import counts_by_id, settle_alphabet
@@ -102,13 +103,16 @@ class Corpus:
         """Take the text apart: a piece to train on and the rest, held out, which is its end; between lines, if such.
 
         Args:
-            val_fraction: share of the characters that are held out, or of the lines where these are spread.
+            val_fraction: share of the characters that are held out, or of the lines where these are spread; 0: all is
+                trained on, and what would be held out by the usual share is only evaluated.
             spread: whether each of the two is of lines from all over the text, in their order.
             bounded: whether none of these is held out that is longer than all that is to be, as a rule.
 
         Raises:
             CorpusError: a piece would be too short to predict anything.
         """
+        if not val_fraction:
+            return self.ids, self.split(EVALUATED_SHARE, spread=spread, bounded=bounded)[1]
         if spread and self.line_feed is not None:
             return split_lines(self.ids, val_fraction, self.line_feed, self.name, bounded=bounded)
         return split_end(self.ids, val_fraction, self.line_feed, self.name)

@@ -39,7 +39,9 @@ def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     history, width = subject.contents.history, terminal_width()
     baseline = subject.baseline if history else None
-    print_table(card(subject.contents, baseline or subject.absence, known=describe_known(*subject.known_lines)))
+    print_table(
+        card(subject.contents, baseline or subject.absence_of_baseline, known=describe_known(*subject.known_lines))
+    )
     level = None if baseline is None else baseline.loss
     curve = history_curve(history, width, level, unit=subject.contents.encoder.unit)
     if len(history) > 1:

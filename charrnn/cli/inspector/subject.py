@@ -101,12 +101,12 @@ class Subject:
 
     @cached_property
     def baseline(self) -> Baseline | None:
-        """Loss of an n-gram model over the same characters as its own; None without the text.
+        """Loss of an n-gram model over the same characters as its own; None without that, or where it learned these.
 
         Before each of them it sees all that is held out, whether that counts or not.
         """
         counted = self.counted
-        if self.own_text is None or counted is None:
+        if self.own_text is None or counted is None or not self.holds_out:
             return None
         train, held_out = self.own_text.train, self.own_text.held_out
         is_part = len(counted) < len(held_out) - 1  # of a stream the first never counts
@@ -123,7 +123,7 @@ class Subject:
     @cached_property
     def known_lines(self) -> tuple[int, int]:
         """Lines that are held out, and those of them that it learned from too; none where it reads one stream."""
-        if self.is_stream or self.own_text is None:  # a stream has no lines to look for
+        if self.is_stream or not self.holds_out or self.own_text is None:  # a stream has no lines to look for
             return 0, 0
         return count_known(self.own_text.train, self.own_text.held_out, self.contents.encoder)
 
@@ -141,6 +141,11 @@ class Subject:
         )
 
     @property
+    def holds_out(self) -> bool:
+        """Whether its losses are over text that it did not learn from."""
+        return self.contents.train_config.holds_out
+
+    @property
     def holds_out_lines(self) -> bool:
         """Whether what was held out of its text are lines from all over it, not its end."""
         return self.contents.train_config.val_spread
@@ -152,12 +157,17 @@ class Subject:
 
     @property
     def _num_held_out(self) -> int:
-        return round(self.contents.corpus.characters * self.contents.train_config.val_fraction)
+        return round(self.contents.corpus.characters * self.contents.train_config.val_share)
 
     @cached_property
     def absence(self) -> str:
         """Why there is no text, and what to do."""
         return describe_absence(self.contents, self.path)
+
+    @property
+    def absence_of_baseline(self) -> str:
+        """Why there is no n-gram model's loss, and what to do if anything can be done."""
+        return self.absence if self.holds_out else "none: nothing was held out of its text"
 
 
 def read_subjects(

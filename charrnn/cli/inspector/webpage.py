@@ -58,7 +58,9 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
         require_text(subject)
     page = _Page(facts_section(subject), is_whole=flags.names_no_view)
     page.add("samples", lambda: samples_section(subject))
-    if subject.own_text is None:
+    if not subject.holds_out:
+        page.lack("baseline", reason=subject.absence_of_baseline)
+    elif subject.own_text is None:
         page.lack("baseline", reason=_absence(subject))
     if page.is_whole:
         _tell_impossible(page, subject)

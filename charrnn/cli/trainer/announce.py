@@ -88,7 +88,8 @@ def farewell(run: TrainingRun, unit: str) -> str:
     early = f"; ended early, {number_of(run.pace.stale, 'evaluation')} without a gain" if run.is_out_of_patience else ""
     idle = "" if best.step else ", that of the weights that it began with: nothing was gained"
     told = f"{idle}{cold}{skipped}{early}; {format_seconds(run.seconds)}"
-    return f"best validation loss {describe_loss(best.val_loss, unit)}, step {best.step:,}{told}"
+    which = "best validation loss" if run.config.holds_out else "best loss on what was learned from"
+    return f"{which} {describe_loss(best.val_loss, unit)}, step {best.step:,}{told}"
 
 
 def next_steps(path: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from charrnn.arrays import Ids
 from charrnn.cli.trainer.launch import Launch
 from charrnn.escape import quoted
 from charrnn.text.cache import KEPT_DAYS
@@ -48,7 +47,7 @@ def describe_corpus(launch: Launch) -> list[str]:
     ]
     lines += _told_of_skipped(launch, corpus.skipped)
     if not run.history:  # else it goes on, or begins with weights that have learned from another text
-        lines += _too_little(corpus, launch.pieces)
+        lines += _too_little(launch)
     if not run.step:  # else it was told when the run began, and what mends it would be refused now
         lines.append(corpus.told_of_patterns)
         lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
@@ -70,9 +69,13 @@ def _describe_pieces(launch: Launch) -> str:
     which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
     which = f"{held_out:,} in lines from all over it" if run.config.val_spread else which
     some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
+    apart = f"{which} held out{some}"
+    if not run.config.holds_out:
+        where = "lines from all over it" if run.config.val_spread else "its end"
+        apart = f"nothing held out: losses are of {evaluated:,} in {where}, which are learned from too"
     return (
         f"{quoted(corpus.name)}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
-        f"{training:,} to train on, {which} held out{some}"
+        f"{training:,} to train on, {apart}"
     )
 
 
@@ -108,7 +111,9 @@ def _told_of_rare(corpus: Corpus, *, is_fresh: bool) -> str:
 def _told_of_known_lines(launch: Launch) -> str:
     """How many lines that are held out are learned from too; nothing where none are, or lines are no texts."""
     corpus = launch.corpus
-    known = describe_known(*count_known(*launch.pieces, corpus.encoder)) if corpus.line_feed is not None else ""
+    if corpus.line_feed is None or not launch.run.config.holds_out:
+        return ""
+    known = describe_known(*count_known(*launch.pieces, corpus.encoder))
     mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
     return f"{known}; {mend}" if known else ""
 
@@ -134,17 +139,25 @@ def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
     return quoted(f"{number_of(len(files), 'file')} left out{why}: {named}{more}{f'; {mend}' if mend else ''}")
 
 
-def _too_little(corpus: Corpus, pieces: tuple[Ids, Ids]) -> list[str]:
+def _too_little(launch: Launch) -> list[str]:
     """What to know of a text that is too short."""
+    corpus, pieces = launch.corpus, launch.pieces
     sizes, unit, few, enough = [*map(len, pieces)], corpus.options.unit, FEW, ENOUGH
     if corpus.line_feed is not None and sizes[0] < ENOUGH:
         sizes, unit, few, enough = [count_lines(piece, corpus.line_feed) for piece in pieces], "line", FEW_LINES, FEW
     training, held_out = sizes
+    few_to_judge = 10 * held_out < few and launch.run.config.holds_out
     if training >= few:
-        return []
-    judged = f", and {held_out:,} held out too few to judge by" if 10 * held_out < few else ""
+        return [_too_few_held_out(number_of(held_out, unit), corpus)] * few_to_judge
+    judged = f", and {held_out:,} held out too few to judge by" if few_to_judge else ""
     are = "is" if training == 1 else "are"
     return [f"{number_of(training, unit)} {are} too few to learn a style from{judged}; {enough:,} are a good beginning"]
+
+
+def _too_few_held_out(held_out: str, corpus: Corpus) -> str:
+    """What to know where so little is held out of a text that is long enough."""
+    mend = "hold out more" if corpus.val_name else "hold out more by --val-fraction, or learn from all by 0"
+    return f"{held_out} held out: too few to judge by, or to tell which weights are the best; {mend}"
 
 
 def _doubts(corpus: Corpus) -> list[str]:

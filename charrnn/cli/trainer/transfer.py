@@ -70,7 +70,9 @@ def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
         getattr(before, name) != getattr(now, name) for name in ("val_fraction", "val_spread", "val_bounded")
     )
     is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
-    return now.val_fraction > before.val_fraction or (is_spread and is_other)
+    return now.holds_out and (
+        not before.holds_out or now.val_fraction > before.val_fraction or (is_spread and is_other)
+    )
 
 
 def carry_over(
