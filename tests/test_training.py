@@ -596,6 +596,32 @@ def test_what_an_evaluation_took_on_another_machine_is_not_believed_after_a_resu
     assert run.seconds <= 100 - run.finish_seconds
 
 
+def test_kernels_that_a_gpu_loads_for_its_first_evaluation_do_not_delay_the_second(monkeypatch, clock):
+    """Ten seconds the first time, and one from then on, of which one may be made every 25."""
+    took = iter([10.0])
+    make_slow(monkeypatch, clock, (1.0, loop, "take_step"))
+
+    def evaluate(*_, **__):
+        clock[0] += next(took, 1.0)
+        return 2.0
+
+    monkeypatch.setattr(validation, "evaluate", evaluate)
+    run = start(max_steps=None, time_limit=100.0, evaluations=10)
+    run.config, run.evaluation_seconds = dataclasses.replace(run.config, device="cuda"), 0.5
+    finish(run)
+    assert [row.seconds for row in run.history] == [24.0, 50.0, 76.0, 99.0]
+
+
+@pytest.mark.parametrize(("device", "evaluations", "made"), [("cpu", 2, 2), ("cuda", 2, 3), ("cuda", 1, 1)])
+def test_an_evaluation_is_made_twice_on_a_gpu_alone_and_not_at_the_end(monkeypatch, device, evaluations, made):
+    seen = []
+    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: seen.append(2.0) or 2.0)
+    run = start(max_steps=40, evaluate_every=40 // evaluations)
+    run.config = dataclasses.replace(run.config, device=device)
+    finish(run)
+    assert (len(run.history), len(seen)) == (evaluations, made)
+
+
 def test_time_before_an_evaluation_whose_figures_begin_anew_is_no_time_of_training(monkeypatch, clock):
     """Where what is held out has changed, or a finished run goes on after its evaluation in cold windows."""
     make_slow(monkeypatch, clock, (2.0, loop, "take_step"))
