@@ -2,6 +2,7 @@
 
 import importlib
 
+import pytest
 from conftest import ROOT
 
 
@@ -24,3 +25,19 @@ def test_what_was_measured_becomes_tables_of_the_readmes_form(monkeypatch, capfd
         head, _, written = table.rpartition("\n")
         assert written == row
         assert f"\n{head}\n| " in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("ours", "device", "plain"),
+    [
+        ("float32", "cpu", ["float32"]),
+        ("bfloat16", "cpu", ["float32", "bfloat16"]),
+        ("float32", "cuda", ["float32"]),
+        ("bfloat16", "cuda", ["float32", "float16"]),
+        ("float16", "cuda", ["float32", "float16"]),
+    ],
+)
+def test_a_plain_loop_on_a_gpu_is_said_to_compute_in_what_its_recurrent_kernels_do(monkeypatch, ours, device, plain):
+    monkeypatch.syspath_prepend(ROOT)
+    speed = importlib.import_module("tests.benchmarks.speed")
+    assert speed.plain_precisions(ours, device) == plain
