@@ -100,6 +100,7 @@ class RecurrentLayer(nn.Module):
 
         Where they lie apart, PyTorch lays them so itself at each call, and asks cuDNN where, a hundred times over for
         each block of each: 1,600 questions for an LSTM (`get_parameters` in aten/src/ATen/native/cudnn/RNN.cpp).
+        The views spare the way forward that and a copy; the way back asks all the same (`_cudnn_rnn_backward_weight`).
         """
         parts = self._weights()
         flat = torch.cat([part.flatten() for part in parts]).to(dtype)
