@@ -37,9 +37,11 @@ SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000
 """Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
 
 GPU_SIZES = (*SIZES, (1024, 2, 60_000_000))
-"""Models to choose from on a GPU, whose units and inputs are multiples of 128, as cuDNN's persistent kernels want them.
+"""Models to choose from on a GPU, whose units and inputs are multiples of 128.
 
-No trial stands behind the last one, nor any on a GPU behind the others.
+PyTorch asks that of a layer that cuDNN's persistent kernels are to compute, unless it is small; also float16, and lanes
+by eights, at most 128 (`get_algo` in its aten/src/ATen/native/cudnn/RNN.cpp). No trial stands behind the last one, nor
+any on a GPU behind the others.
 """
 
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))

@@ -37,10 +37,18 @@ TOLERANCES = {"float32": 1e-3, "float16": 5e-2, "bfloat16": 3e-1}
 0.02."""
 
 HALF_PERSISTENT = [
-    ModelConfig(vocab_size=11, cell=cell, hidden_size=size, num_layers=2, embedding_dim=6)
-    for cell, size in (("lstm", 160), ("gru", 160), ("rnn", 320), ("rnn-relu", 320))
+    ModelConfig(vocab_size=11, cell=cell, hidden_size=size, num_layers=2, embedding_dim=width)
+    for cell, size, width in (
+        ("lstm", 160, 6),
+        ("gru", 160, 6),
+        ("rnn", 320, 6),
+        ("rnn-relu", 320, 6),
+        ("rnn", 384, 128),
+        ("rnn-relu", 384, 128),
+    )
 ]
-"""Sizes at which PyTorch asks cuDNN for other kernels on the way back than on the way forward."""
+"""Sizes at which PyTorch asks cuDNN for other kernels on the way back than on the way forward: those for small layers
+forward, and back the standard ones, or at multiples of 128, in float16, persistent ones of another kind."""
 
 
 SMALL = ["--hidden-size", 32, "--max-steps", 20]
@@ -98,7 +106,7 @@ def test_gradients_are_those_of_the_processor_in_every_precision(config, precisi
 
 
 @pytest.mark.parametrize("precision", PRECISIONS["cuda"])
-@pytest.mark.parametrize("config", HALF_PERSISTENT, ids=lambda config: config.cell)
+@pytest.mark.parametrize("config", HALF_PERSISTENT, ids=lambda config: f"{config.cell}-{config.hidden_size}")
 def test_gradients_by_other_kernels_than_the_losses_are_right_too(config, precision):
     check_gradients(lambda: build_model(config), precision)  # with more at random the largest would be chaotic
 

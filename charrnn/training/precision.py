@@ -23,8 +23,9 @@ from charrnn.training.randomness import kept_random_state
 PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "float16")}
 """What a device computes in.
 
-float16 pays where a GPU, or its cuDNN, knows no bfloat16, and where PyTorch lets cuDNN's persistent kernels compute in
-it and in nothing else, on new GPUs too (PyTorch's aten/src/ATen/native/cudnn/RNN.cpp). On a CPU it never does.
+float16 pays where a GPU, or its cuDNN, knows no bfloat16. It may on new GPUs too, for all layers but a GRU's: cuDNN's
+persistent kernels compute small ones in each of these, but larger ones, as far as PyTorch lets them, in float16 alone
+(`get_algo` in its aten/src/ATen/native/cudnn/RNN.cpp). On a CPU it never does.
 """
 
 PROBE_SEQ_LEN = 32
