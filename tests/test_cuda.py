@@ -172,7 +172,7 @@ def learn(device, **options):
 
 def test_a_precision_is_found_and_float16_trains_too():
     run = start(max_steps=80, device="cuda")
-    assert probe_precision(run.model, 4, "auto").precision in PRECISIONS["cuda"]
+    assert probe_precision(run.model, 4, "auto", run.config.seq_len).precision in PRECISIONS["cuda"]
     run.settle_precision("float16")
     assert finish(run)[-1].val_loss == pytest.approx(finish(start(max_steps=80))[-1].val_loss, abs=0.05)
 

@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import CharRNN
 from charrnn.training import precision
+from charrnn.training.loop import READ_EVERY
 from charrnn.training.passes import autocast, forward_and_backward
 from charrnn.training.precision import probe_precision, sustained_speed
 
@@ -60,6 +62,32 @@ def test_the_shorter_probe_takes_the_fastest_step(clock):
     assert probe_precision(make_model(), 3, "float32").chars_per_second == 3 * precision.PROBE_SEQ_LEN / 0.5
 
 
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_a_gpu_is_timed_as_training_drives_it(monkeypatch, seconds):
+    """It is waited for once in `READ_EVERY` steps, here of a second each, and these are as long as in training."""
+    now, shapes, waited_at = [0.0], [], []
+
+    def step(model, inputs, *_, **__):
+        shapes.append(inputs.shape)
+        now[0] += seconds
+
+    zeros = torch.zeros
+    monkeypatch.setattr(precision.torch, "zeros", lambda *shape, device, **how: zeros(*shape, **how))
+    monkeypatch.setattr(precision.torch.cuda, "synchronize", lambda _: waited_at.append(len(shapes)))
+    monkeypatch.setattr(precision, "forward_and_backward", step)
+    monkeypatch.setattr(precision, "_left_alone", contextlib.nullcontext)
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: now[0])
+    model = SimpleNamespace(
+        device=torch.device("cuda"), config=SimpleNamespace(recall=0), initial_state=lambda lanes: None
+    )
+    assert probe_precision(model, 3, "float32", 50).chars_per_second == 3 * 50 / seconds
+    rounds = [1 + READ_EVERY * count for count in range(4)]
+    assert waited_at == rounds, "after one that is not counted"
+    assert sustained_speed(model, 3, 50, "float32", 2.5 * READ_EVERY * seconds) == 3 * 50 / seconds
+    assert waited_at[len(rounds) :] == [rounds[-1] + steps for steps in rounds], "for as long as it was told to"
+    assert set(shapes) == {(50, 3)}
+
+
 def test_float16_is_for_gpus():
     with pytest.raises(ConfigError, match=r"--precision float16 is for GPUs; .* float32, bfloat16$"):
         probe_precision(make_model(), 3, "float16")
@@ -71,7 +99,9 @@ def test_a_precision_that_crawls_is_not_tried_unless_asked_for(monkeypatch, cell
     model = CharRNN(ModelConfig(vocab_size=7, cell=cell, hidden_size=8, num_layers=1, embedding_dim=4))
     tried = []
     monkeypatch.setattr(precision, "_time_product", lambda left, right: 1.0 if left.dtype == torch.bfloat16 else 0.1)
-    monkeypatch.setattr(precision, "_measure_speed", lambda model, lanes, candidate: tried.append(candidate) or 1.0)
+    monkeypatch.setattr(
+        precision, "_measure_speed", lambda model, lanes, candidate, seq_len: tried.append(candidate) or 1.0
+    )
     assert probe_precision(model, 3, "auto").precision == "float32"
     assert tried == ["float32"]
     probe_precision(model, 3, "bfloat16")
@@ -94,7 +124,7 @@ def test_on_a_gpu_chance_alone_chooses_no_narrower_precision(monkeypatch, device
     monkeypatch.setattr(type(model), "device", property(lambda _: torch.device(device)))
     monkeypatch.setattr(precision, "_left_alone", contextlib.nullcontext)
     monkeypatch.setattr(precision, "crawls_in", lambda *_: False)
-    monkeypatch.setattr(precision, "_measure_speed", lambda model, lanes, candidate: speeds[candidate])
+    monkeypatch.setattr(precision, "_measure_speed", lambda model, lanes, candidate, seq_len: speeds[candidate])
     assert probe_precision(model, 3, "auto") == precision.Probe(chosen, speeds[chosen])
 
 
@@ -109,7 +139,7 @@ def gpu(monkeypatch):
     """A model that seems to be on a GPU, where every precision is as fast as the next; a function to let some fail."""
     model, failures = make_model(), {}
 
-    def measure(model, lanes, candidate):
+    def measure(model, lanes, candidate, seq_len):
         if candidate in failures:
             raise RuntimeError(failures[candidate])
         return 1.0
@@ -161,7 +191,7 @@ def test_a_full_memory_is_not_taken_for_a_processor_that_lacks_a_precision(monke
 def test_what_a_step_computed_that_found_no_room_is_let_go_before_the_next_precision_is_tried(monkeypatch):
     alive = []
 
-    def step(model, lanes, candidate):
+    def step(model, lanes, candidate, seq_len):
         if candidate == "bfloat16":
             return 1.0
         values = torch.ones(1000)

@@ -17,6 +17,7 @@ import torch
 from charrnn.config import CONTEXTS
 from charrnn.errors import GPU_FULL, MEMORY_FULL, ConfigError, is_of_gpu
 from charrnn.network.ensemble import Model
+from charrnn.training.loop import READ_EVERY
 from charrnn.training.passes import ROUNDED, forward_and_backward
 from charrnn.training.randomness import kept_random_state
 
@@ -29,10 +30,11 @@ persistent kernels compute small ones in each of these, but larger ones, as far 
 """
 
 PROBE_SEQ_LEN = 32
-"""Characters of a lane in a trial step."""
+"""Characters of a lane in a trial step on a processor. On a GPU they are as many as in training: what a step costs the
+host does not depend on their number."""
 
-PROBE_STEPS = 3
-"""Trial steps in each precision, of which the fastest counts."""
+PROBE_ROUNDS = 3
+"""Rounds of trial steps in each precision, of which the fastest counts."""
 
 PRODUCT_SECONDS = 0.02
 """Time for the products of two small matrices in each precision."""
@@ -64,7 +66,7 @@ class Probe:
     chars_per_second: float
 
 
-def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
+def probe_precision(model: Model, batch_size: int, precision: str, seq_len: int = PROBE_SEQ_LEN) -> Probe:
     """Time a forward and backward pass of the model; its weights and its random state are left as they are.
 
     A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught; of the second a small
@@ -74,6 +76,7 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
         model: in training mode, on its device: cuDNN knows no way back in another.
         batch_size: lanes.
         precision: the one to time, or "auto" to time all that the device has and choose the fastest.
+        seq_len: characters of a window in training, by which a GPU is timed.
 
     Raises:
         ConfigError: the one that was asked for is none of the device's, or is refused.
@@ -89,7 +92,7 @@ def probe_precision(model: Model, batch_size: int, precision: str) -> Probe:
             continue
         try:
             with _left_alone(model):
-                speeds[candidate] = _measure_speed(model, batch_size, candidate)
+                speeds[candidate] = _measure_speed(model, batch_size, candidate, seq_len)
         except RuntimeError as error:
             if any(sign in str(error) for sign in (*MEMORY_FULL, *GPU_FULL)):  # what is narrower may yet find room
                 too_large.append(error.with_traceback(None))  # which holds all that the step had computed
@@ -165,30 +168,37 @@ def _left_alone(model: Model) -> Iterator[None]:
             model.zero_grad(set_to_none=True)
 
 
-def _measure_speed(model: Model, batch_size: int, precision: str) -> float:
-    """Characters per second in the fastest of a few steps."""
-    times = _time_steps(model, batch_size, PROBE_SEQ_LEN, precision, lambda taken: len(taken) == PROBE_STEPS)
-    return batch_size * PROBE_SEQ_LEN / min(times)
+def _measure_speed(model: Model, batch_size: int, precision: str, seq_len: int) -> float:
+    """Characters per second in the fastest of a few rounds."""
+    seq_len = seq_len if model.device.type == "cuda" else PROBE_SEQ_LEN
+    times = _time_steps(model, batch_size, seq_len, precision, lambda taken: len(taken) == PROBE_ROUNDS)
+    return batch_size * seq_len / min(times)
 
 
 def _time_steps(
     model: Model, batch_size: int, seq_len: int, precision: str, is_enough: Callable[[list[float]], bool]
 ) -> list[float]:
-    """Seconds of each of some forward and backward passes, after one that is not counted."""
+    """Seconds of a forward and backward pass in each of some rounds, after one pass that is not counted.
+
+    A round is what training does before it waits for the device: on a processor one step, on a GPU several, since the
+    host prepares the next ones while the GPU computes. None follows once `is_enough`, which gets the seconds of all.
+    """
     device = model.device
     ids = torch.zeros((seq_len, batch_size), dtype=torch.int64, device=device)
     recalled = ids[..., None].expand(*ids.shape, len(CONTEXTS)) if model.config.recall else None
 
-    def time_step() -> float:
+    def time_round(steps: int) -> float:
         started = time.perf_counter()
-        state = model.initial_state(batch_size)
-        forward_and_backward(model, ids, ids, state, precision=precision, grad_clip=1.0, recalled=recalled)
+        for _ in range(steps):
+            state = model.initial_state(batch_size)
+            forward_and_backward(model, ids, ids, state, precision=precision, grad_clip=1.0, recalled=recalled)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter() - started
 
-    time_step()
+    time_round(1)
+    steps = READ_EVERY if device.type == "cuda" else 1
     times: list[float] = []
     while not is_enough(times):
-        times.append(time_step())
-    return times
+        times.append(time_round(steps))
+    return [seconds / steps for seconds in times]

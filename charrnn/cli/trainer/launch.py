@@ -179,7 +179,7 @@ def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str])
 
 
 def _probe(run: TrainingRun) -> Probe:
-    return probe_precision(run.model, run.num_lanes, run.config.precision)
+    return probe_precision(run.model, run.num_lanes, run.config.precision, run.config.seq_len)
 
 
 def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
@@ -207,11 +207,11 @@ def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKe
     model = build_model(shape).to(options["device"])
     keeper.share(model)
     lanes = PROBE_LANES[options["device"]]
-    precision = probe_precision(model, lanes, options["precision"]).precision
+    precision = probe_precision(model, lanes, options["precision"], SEQ_LEN).precision
     seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
     speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
     if keeper.look(model):
-        precision = probe_precision(model, lanes, options["precision"]).precision
+        precision = probe_precision(model, lanes, options["precision"], SEQ_LEN).precision
         speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
     return PASSES_SHARE * speed * training_cost(shape)
 
