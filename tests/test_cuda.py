@@ -220,6 +220,18 @@ def test_training_and_sampling_on_the_gpu_and_a_resume_on_the_cpu_and_back(charr
     assert "on cuda, before cpu: not bit for bit" in back.stderr
 
 
+def test_the_masks_after_a_time_on_a_processor_are_not_those_of_the_beginning():
+    first, back = (start(dropout=0.2, device="cuda") for _ in range(2))
+    begun = torch.cuda.get_rng_state()
+    take_step(first)
+    read_figures(first)
+    back.load_state_dict({**first.state_dict(), "cuda_random_state": None})
+    assert not torch.equal(torch.cuda.get_rng_state(), begun)
+    again = torch.cuda.get_rng_state()
+    back.load_state_dict({**first.state_dict(), "cuda_random_state": None})
+    torch.testing.assert_close(torch.cuda.get_rng_state(), again)
+
+
 def test_a_deterministic_run_that_was_cut_equals_the_straight_one(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(5000))
     even = ["--warmup-steps", 0, "--final-learning-rate", 1, "--learning-rate", 0.01, "--evaluate-every", 10]

@@ -678,10 +678,7 @@ class OnGpu:
 
 
 def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
-    seeds = []
-    monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
-    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.tensor(seeds[-1]))
-    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: seeds.append(int(state)))
+    seeds = seeds_of_gpu(monkeypatch)
     model, other = OnGpu(), OnGpu()
     seed_masks(model, 5)
     stored = get_random_states(model)
@@ -689,8 +686,28 @@ def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
     set_random_states(other, stored)
     assert seeds == [5, 6, 5]
     assert other.dropout.random_state == {"seed": 5}
-    set_random_states(other, {**stored, "cuda_random_state": None})
-    assert seeds == [5, 6, 5], "one of a processor goes on with the numbers that its seed gave"
+
+
+def test_a_gpu_that_goes_on_from_a_processor_masks_with_other_numbers_than_its_first(monkeypatch):
+    """It, or another, may have trained on before the processor did, and have used up what the seed gives."""
+    seeds = seeds_of_gpu(monkeypatch)
+    model = OnGpu()
+    for step in (20, 20, 30):
+        seed_masks(model, 5)
+        set_random_states(model, {"random_state": [{"seed": 5}], "cuda_random_state": None}, 5, 0, step)
+    first, *again, other = seeds[1::2]
+    assert seeds[::2] == [5, 5, 5]
+    assert again == [first]
+    assert len({5, first, other}) == 3
+
+
+def seeds_of_gpu(monkeypatch):
+    """Where a GPU's random numbers have begun so far; one that is asked where they stand tells the last of these."""
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeds.append)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.tensor(seeds[-1]))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: seeds.append(int(state)))
+    return seeds
 
 
 FLAGS = [

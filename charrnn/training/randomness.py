@@ -37,10 +37,21 @@ def get_random_states(model: Model) -> dict[str, Any]:
     }
 
 
-def set_random_states(model: Model, states: Mapping[str, Any]) -> None:
-    """Go on from where `get_random_states` was asked; on a GPU only from where it was asked on one."""
+def set_random_states(model: Model, states: Mapping[str, Any] | None, *numbers: int) -> None:
+    """Go on from where `get_random_states` was asked, or begin anew with numbers that were not used before.
+
+    Args:
+        model: on its device already.
+        states: of a checkpoint; those of a processor are none to a GPU, which may have used up what the seed gives.
+            None where nobody's numbers go on.
+        numbers: to begin anew with; see `reseed_masks`.
+    """
+    is_on_gpu = model.device.type == "cuda"
+    if states is None or (is_on_gpu and states["cuda_random_state"] is None):
+        reseed_masks(model, *numbers)
+        return
     _set_masks(model, states["random_state"])
-    if model.device.type == "cuda" and states["cuda_random_state"] is not None:
+    if is_on_gpu:
         torch.cuda.set_rng_state(states["cuda_random_state"])
 
 

@@ -296,7 +296,5 @@ class TrainingRun:
         self.pace = Pace(**state["pace"])
         self.health = Health(**state["health"])
         random_states = [state, *state.get("other_ranks", [])]
-        if len(random_states) == self.ranks.world_size:
-            set_random_states(self.model, random_states[self.ranks.rank])
-        else:  # nobody's numbers go on, and those of the seed are used up
-            reseed_masks(self.model, self.config.seed, self.ranks.rank, self.step)
+        own = random_states[self.ranks.rank] if len(random_states) == self.ranks.world_size else None
+        set_random_states(self.model, own, self.config.seed, self.ranks.rank, self.step)
