@@ -193,7 +193,7 @@ def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
     if repeatable:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS and cuDNN's recurrent kernels ask for it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of one size, as cuDNN asks of who wants to repeat
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it
 
