@@ -223,16 +223,16 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3)
     assert result.code == 2
     assert result.stdout == b""
-    assert result.stderr == (
-        "charrnn: verse.pt: exists; continue it with --resume, replace it with --overwrite, or choose another file "
-        "with --out\n"
-    )
+    told = "charrnn: verse.pt: exists and is not a checkpoint; choose another file with --out\n"
+    assert result.stderr == told, "neither --resume nor --overwrite would take it"
     assert kept.read_bytes() == b"precious"
     asked = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--overwrite")
     assert (asked.code, asked.stdout) == (2, b"")
     assert asked.stderr.startswith("charrnn: verse.pt: is not a checkpoint, and --overwrite replaces no other file; ")
     assert kept.read_bytes() == b"precious"
     kept.write_bytes(b"")  # as mktemp leaves it
+    empty = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3)
+    assert empty.stderr == "charrnn: verse.pt: exists; replace it with --overwrite, or choose another file with --out\n"
     for max_steps in (3, 4):
         done = charrnn("train", "verse.txt", *SMALL, "--max-steps", max_steps, "--overwrite", "-q")
         assert done.code == 0, done.stderr

@@ -144,13 +144,24 @@ def _check_replaced(path: Path, request: Request) -> None:
     if any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if not request.may_replace:
-        ways = ["continue it with --resume"] if request.init_from is None else []
-        ways += ["replace it with --overwrite"]
-        raise OutputError(f"{path}: exists; {', '.join(ways)}, or choose another file with --out")
-    if request.overwrite and path.stat().st_size and not begins_as_checkpoint(path):
+        raise OutputError(f"{path}: exists{_ways_around(path, request)}choose another file with --out")
+    if request.overwrite and _is_foreign(path):
         raise OutputError(
             f"{path}: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another --out"
         )
+
+
+def _ways_around(path: Path, request: Request) -> str:
+    """What may be done with a file that is there, apart from leaving it alone."""
+    if _is_foreign(path):
+        return " and is not a checkpoint; "
+    is_resumable = request.init_from is None and path.stat().st_size
+    return f"; {'continue it with --resume, ' if is_resumable else ''}replace it with --overwrite, or "
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file that is there is none that a training may replace: no checkpoint, and not empty."""
+    return path.stat().st_size > 0 and not begins_as_checkpoint(path)
 
 
 def _check_log(log: Path, request: Request) -> None:
