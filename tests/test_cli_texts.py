@@ -330,6 +330,12 @@ def test_where_a_text_that_was_learned_from_is_to_be_held_out_the_flag_that_says
     assert (refused.code, refused.stderr[: len(told)]) == (2, told)
 
 
+KEEPS_APART = (
+    "--lines keeps lines apart, and the model in a.pt recalls what stood before; leave --lines out, or begin with a "
+    "model that was itself trained with --lines or with --recall 0\n"
+)
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
@@ -337,7 +343,9 @@ def test_where_a_text_that_was_learned_from_is_to_be_held_out_the_flag_that_says
         (["--out", "a.pt", "--force-resume", "--cell", "gru"], "--cell: cannot be changed, since the weights in a.pt"),
         (["--out", "a.pt", "--resume", "--dropout", 0.4], "--dropout is 0.4 and a.pt was trained with 0.0"),
         (["--resume-from", "slim.pt"], "slim.pt: was exported without what it takes to go on"),
-        (["--init-from", "a.pt", "--lines"], "--lines keeps lines apart, and the model in a.pt recalls what stood"),
+        (["--init-from", "a.pt", "--lines"], KEEPS_APART),
+        (["--init-from", "a.pt", "--lines", "--recall", 0], KEEPS_APART),
+        (["--init-from", "a.pt", "--recall", 0], "--recall is 0, and the weights in a.pt were made for 16384; leave "),
         (["--init-from", "a.pt", "--num-layers", 9], "--num-layers is 9, and the weights in a.pt were made for 1"),
     ],
 )

@@ -61,6 +61,11 @@ def check_beginning(stored: Checkpoint, request: Request) -> None:
         ConfigError: they are.
     """
     path, shape = str(request.source), asdict(stored.model)
+    if request.explicit.get("lines", stored.text.lines) and stored.model.recall:
+        raise ConfigError(  # before --recall is told to be another, which may have been given for this one's sake
+            f"--lines keeps lines apart, and the model in {path} recalls what stood before; leave --lines out, or "
+            "begin with a model that was itself trained with --lines or with --recall 0"
+        )
     changed = [name for name in MODEL_SHAPE if request.explicit.get(name, shape[name]) != shape[name]]
     if changed:
         asked = ", ".join(f"{flag_name(name)} is {request.explicit[name]}" for name in changed)
@@ -70,11 +75,6 @@ def check_beginning(stored: Checkpoint, request: Request) -> None:
         )
     if stored.model.hidden_size == 1 and stored.model.layer_norm:
         raise ConfigError(f"{path}: its layers have one unit, normalised, which makes a constant of it; train again")
-    if request.explicit.get("lines", stored.text.lines) and stored.model.recall:
-        raise ConfigError(
-            f"--lines keeps lines apart, and the model in {path} recalls what stood before; "
-            "begin with one that learned lines, or with --recall 0"
-        )
 
 
 def _is_same(name: str, value: Any, before: Any) -> bool:
