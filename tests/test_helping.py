@@ -10,7 +10,8 @@ from conftest import ROOT
 from charrnn import __version__
 from charrnn.cli import COMMANDS, EXAMPLES, inspection, sample, train
 from charrnn.cli.common import mistakes
-from charrnn.cli.common.mistakes import find_mistake
+from charrnn.cli.common.hints import HINTS
+from charrnn.cli.common.mistakes import find_mistake, likely_flags
 from charrnn.cli.sampler.checking import STREAMS_AT_ONCE
 from charrnn.cli.sampler.prompts import UNKNOWN_RULES
 from charrnn.config import CHOICES
@@ -174,6 +175,27 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("sample a.pt --repeat-penalty 1.1", "no such option: --repeat-penalty; there is none; where a text repeats"),
         ("sample a.pt --color", "no such option: --color; --surprisal colours each character"),
         ("sample a.pt -o poem.txt", "no such option: -o; the text goes to stdout: add > and a file's name"),
+        ("train a.txt --max_length 40", "no such option: --max_length (Possible options: --seq-len)"),
+        ("sample a.pt --max_length 40", "no such option: --max_length (Possible options: --length)"),
+        ("train a.txt --gen_epochs 5", "no such option: --gen_epochs; --sample-every 1 shows what it writes after"),
+        ("train a.txt -checkpoint_every 1000", "no such option: -checkpoint_every; --save-every is a time such as 60"),
+        ("sample a.pt -sample 0", "no such option: -sample; characters are drawn, except by -t 0, which always takes"),
+        (
+            "sample a.pt --sample=0",
+            "no such option: --sample; characters are drawn, except by -t 0, which always takes",
+        ),
+        ("sample a.pt --top_n 3", "no such option: --top_n; no characters are offered to choose from; --top-k draws"),
+        ("sample a.pt --n 5", "no such option: --n (Possible options: --num-samples)"),
+        ("train a.txt -batchnorm 1", "no such option: -batchnorm; --layer-norm, which is on by default, normalises"),
+        ("train a.txt -lr_decay_every 5", "no such option: -lr_decay_every; the learning rate falls linearly; --fin"),
+        ("train a.txt -gpuid -1", "no such option: -gpuid; --device cpu computes on the processor, --device cuda on"),
+        ("train a.txt --n_layers 2", "no such option: --n_layers (Possible options: --num-layers)"),
+        ("train a.txt --max_grad_norm 5", "no such option: --max_grad_norm (Possible options: --grad-clip)"),
+        ("train a.txt --compile=False", "no such option: --compile; there is nothing of the kind here; leave it out;"),
+        ("train a.csv --is_csv=True", "no such option: --is_csv; a CSV file is read as it is; README.md, under Ques"),
+        ("sample a.pt -nonsense 5 -q", "--length is 'onsense'; it must be a whole number; `charrnn sample -h` tells"),
+        ("train a.txt -nonsense 5", "no such option: -nonsense; `charrnn train -h` tells more"),
+        ("train a.txt -hiden_size 5", "no such option: -hiden_size; a long one begins with two hyphens: --hidden-siz"),
     ],
 )
 def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, words, told):
@@ -182,6 +204,26 @@ def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, wor
     assert (refused.code, refused.text) == (2, "")
     assert refused.stderr.startswith(f"charrnn: {told}")
     assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--hiden-size", ["--hidden-size"]),
+        ("--temprature", ["--temperature"]),
+        ("--learningrate", ["--learning-rate"]),
+        ("--seqlen", ["--seq-len"]),
+        ("--EPOCH", ["--epochs"]),
+        ("--lenght", ["--length"]),
+        ("--topk", ["--top-k"]),
+        ("--overwite", ["--overwrite"]),
+        ("--layernorm", ["--layer-norm"]),
+        *((f"--{other}", []) for other in ("header", "workers", "tied", "compile", "sample", "backend", "grad", "x")),
+    ],
+)
+def test_a_flag_is_guessed_by_its_spelling_where_it_is_near(typed, meant):
+    known = dict.fromkeys((flag for module in (train, sample) for flag in flags_of(module)), True)
+    assert likely_flags(typed, known) == meant
 
 
 @pytest.fixture(scope="module")
@@ -315,10 +357,12 @@ def test_a_text_in_quotation_marks_and_a_name_with_such_are_taken(words, desk, t
 
 
 def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
-    known = {"--prompt": True, "-p": True, "--quiet": False, "--time": True}
+    known = {"--prompt": True, "-p": True, "-n": True, "--quiet": False, "--time": True}
     assert find_mistake(["--prompt", "-time", "-p", "-quiet", "-n20", "--", "-time"], known, {}) == ""
     assert find_mistake(["-qp", "-time", "-q", "\N{EM DASH}Who?"], {**known, "-q": False}, {}) == ""
     assert find_mistake(["--quiet", "-time"], known, {}).startswith("no such option: -time; ")
+    assert find_mistake(["-qptime"], {**known, "-q": False}, {}) == ""
+    assert find_mistake(["-qwerty"], {**known, "-q": False}, {}) == "no such option: -qwerty"
     assert find_mistake(["\N{EN DASH}p", "x"], known, {}).endswith("; the flag is -p")
 
 
@@ -418,6 +462,8 @@ def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():
     assert set(mistakes.SYNONYMS) <= flags
     assert not {f"--{name}" for names in mistakes.SYNONYMS.values() for name in names.split()} & flags
     assert {told.split()[0] for told in mistakes.COMMANDS.values()} <= set(COMMANDS)
+    for hints in HINTS.values():
+        assert set(re.findall(r"(?<![\w-])--\w[\w-]*", " ".join(hints.values()))) <= flags
 
 
 @pytest.mark.parametrize(

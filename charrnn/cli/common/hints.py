@@ -11,25 +11,58 @@ _TEXTS = "texts are given without a flag"
 _RATE = "the learning rate falls linearly; --final-learning-rate is its last value, as a share of --learning-rate"
 _CHECKPOINT = "a checkpoint is given without a flag"
 _STDOUT = "the text goes to stdout: add > and a file's name"
+_HELD_OUT = "--val-fraction is the share that is held out, the rest is trained on"
+_ARGMAX = "characters are drawn, except by -t 0, which always takes the likeliest"
+_CSV = "a CSV file is read as it is; README.md, under Questions, shows how to make lines of a column"
+_SAVES = "--save-every is a time such as 60s, not a number of steps"
+_DEVICE = "--device cpu computes on the processor, --device cuda on a GPU"
+_NONE = "there is nothing of the kind here; leave it out"
+
+ELSEWHERE = {
+    **dict.fromkeys(("--gpu", "--gpuid", "--gpu-id", "--cuda", "--gpu-backend", "--opencl", "--mps"), _DEVICE),
+    "--compile": _NONE,
+}
+"""Of flags that neither `train` nor `sample` has."""
 
 TRAIN = {
+    **ELSEWHERE,
     "TEXT...": "- stands for standard input",
     "--checkpoint": "--resume goes on from the one that --out names, and --init-from begins with one's weights",
     "--init-from=resume": "--resume goes on with a training, and --init-from names a checkpoint",
+    "--reset-iterations": "steps count from zero with --init-from, and go on with --resume",
+    "--new-model": "it trains a new model unless --resume or --init-from is given",
     **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--input-txt", "--dataset"), _TEXTS),
     **dict.fromkeys(("--text", "--file", "--corpus"), _TEXTS),
-    **dict.fromkeys(("--lr-decay", "--learning-rate-decay", "--lr-decay-factor", "--min-lr"), _RATE),
+    **dict.fromkeys(("--input-h5", "--input-json"), f"plain {_TEXTS}, and need no preparation"),
+    **dict.fromkeys(("--is-csv", "--header", "--delim"), _CSV),
+    **dict.fromkeys(("--lr-decay", "--learning-rate-decay", "--lr-decay-factor", "--min-lr", "--decay-lr"), _RATE),
+    **dict.fromkeys(("--lr-decay-every", "--learning-rate-decay-after", "--lr-decay-iters"), _RATE),
+    "--beta1": "it is 0.9; --beta2 may be chosen",
+    "--gradient-accumulation-steps": "--batch-size is the number of lanes of a step, which are read all at once",
     **dict.fromkeys(("--verbose", "-v"), "it reports everything unless --quiet is given; --json is for programs"),
-    "--train-frac": "--val-fraction is the share that is held out, the rest is trained on",
-    **dict.fromkeys(("--val", "--valid"), "--val-fraction is the share that is held out, --val-text a text of its own"),
+    **dict.fromkeys(("--train-frac", "--train-size", "--test-frac"), _HELD_OUT),
+    **dict.fromkeys(
+        ("--val", "--valid", "--validation"),
+        "--val-fraction is the share that is held out, --val-text a text of its own",
+    ),
+    "--eval-iters": "all that is held out is evaluated, or of a long text a part; --evaluate-every says how often",
+    "--eval-only": "`charrnn inspect MODEL --score TEXT` evaluates",
+    **dict.fromkeys(("--checkpoint-every", "--save-interval"), _SAVES),
+    "--always-save-checkpoint": "it always saves, the best weights and the last",
+    "--gen-epochs": "--sample-every 1 shows what it writes after each evaluation",
+    "--shuffle": "the order of reading is a new one in each epoch; --stretch 0 reads straight on",
+    "--batchnorm": "--layer-norm, which is on by default, normalises each layer's output",
+    **dict.fromkeys(("--n-head", "--nhead"), "it is a recurrent network, which has no attention heads"),
+    **dict.fromkeys(("--bias", "--tied", "--rnn-bidirectional", "--speed-benchmark", "--memory-benchmark"), _NONE),
     "--model": "--cell chooses the kind of network, and --out names the checkpoint",
     "--line-delimited": "--lines learns each line as a text of its own",
     "--word-level": "it learns characters, or bytes with --unit byte",
     **dict.fromkeys(("--temperature", "--prompt", "--length"), _SAMPLES),
 }
 SAMPLE = {
+    **ELSEWHERE,
     "": "a text to continue is given with --prompt",
-    **dict.fromkeys(("--out", "--output", "-o"), _STDOUT),
+    **dict.fromkeys(("--out", "--output", "-o", "--generate-to-file"), _STDOUT),
     **dict.fromkeys(("--model", "--checkpoint", "--out-dir"), _CHECKPOINT),
     "-t": "the temperature is -t, in lower case",
     **dict.fromkeys(("--color", "--colour"), "--surprisal colours each character by how surprising it was"),
@@ -38,6 +71,9 @@ SAMPLE = {
         "there is none; where a text repeats itself, raise --temperature",
     ),
     "--greedy": "-t 0 always takes the likeliest character",
+    "--sample": _ARGMAX,
+    "--top-n": "no characters are offered to choose from; --top-k draws from the likeliest",
+    "--verbose": "there is nothing more to tell; --quiet tells less",
     "--ignore-case": "(?i) at the start of --match makes both cases of a letter equal",
 }
 INSPECT = {

@@ -14,36 +14,40 @@ from charrnn.escape import as_typed
 
 SYNONYMS = {
     "--learning-rate": "lr",
+    "--final-learning-rate": "final-lr",
+    "--warmup-steps": "warmup warmup-iters",
     "--beta2": "decay-rate",
-    "--hidden-size": "rnn-size n-embd hidden units hidden-units",
-    "--num-layers": "n-layer layers",
-    "--embedding-dim": "embedding-size wordvec-size",
-    "--batch-size": "batchsize",
-    "--seq-len": "seq-length block-size bptt",
+    "--hidden-size": "rnn-size n-embd hidden units hidden-units nhid",
+    "--num-layers": "n-layer layers n-layers nlayers rnn-layers",
+    "--embedding-dim": "embedding-size wordvec-size dim-embeddings emsize",
+    "--batch-size": "batchsize batch",
+    "--seq-len": "seq-length block-size bptt max-length",
     "--epochs": "num-epochs max-epochs n-epochs",
-    "--max-steps": "max-iters steps iterations num-iters",
+    "--max-steps": "max-iters steps iterations num-iters iters n-iters",
+    "--patience": "early-stopping",
     "--cell": "rnn-type model-type",
-    "--grad-clip": "clip",
-    "--out": "output out-dir save save-dir savefile checkpoint-name checkpoint-dir o",
-    "--log": "csv plot loss-log tensorboard wandb",
+    "--grad-clip": "clip max-grad-norm",
+    "--out": "output out-dir save save-dir savefile checkpoint-name checkpoint-dir o name",
+    "--log": "csv plot loss-log tensorboard wandb wandb-log",
     "--val-fraction": "val-frac valid-frac",
+    "--max-vocab": "max-words vocab-size",
     "--init-from": "finetune fine-tune pretrained load load-from init",
     "--evaluate-every": "eval-interval eval-every eval-val-every",
     "--report-every": "print-every log-interval log-every",
-    "--save-every": "checkpoint-every save-interval",
     "--time": "timeout max-time",
     "--prompt": "start start-text prime primetext prefix seed-text",
     "--length": "max-new-tokens num-chars max-gen-length max-tokens max-length sample-length predict-len",
-    "--num-samples": "n-samples samples count number",
-    "--temperature": "temp",
-    "--device": "gpu gpuid gpu-id cuda",
+    "--num-samples": "n-samples samples count number n",
+    "--temperature": "temp temperatures",
     "--precision": "dtype",
     "--overwrite": "force",
     "--score": "eval evaluate perplexity",
 }
-"""By one of our flags, what the same is called elsewhere."""
+"""By one of our flags, what the same is called elsewhere; one name may mean another flag to another command. What is
+only nearly the same, counts in another unit or has no counterpart stands in `hints`."""
 
-_OURS = {other: ours for ours, others in SYNONYMS.items() for other in others.split()}
+NEAR = 0.8
+"""Share of two flags' letters, in their order, that is the same, from which on one may be the other mistyped."""
 
 COMMANDS = {
     "generate": "sample MODEL", "write": "sample MODEL", "predict": "sample MODEL", "info": "inspect MODEL",
@@ -67,14 +71,18 @@ def meant_by(flag: str, known: Mapping[str, bool]) -> str:
         flag: as it was typed, with or without hyphens before it.
         known: the command's flags, and whether each takes a value.
     """
-    name = flag.strip("-").replace("_", "-").lower()
-    return next((other for other in (f"--{name}", _OURS.get(name, "")) if other in known), "")
+    name = _name_of(flag)
+    if f"--{name}" in known:
+        return f"--{name}"
+    return next((ours for ours, others in SYNONYMS.items() if ours in known and name in others.split()), "")
 
 
 def likely_flags(flag: str, known: Mapping[str, bool]) -> list[str]:
     """Which of a command's flags may be meant by one that it does not have: by its meaning, or else its spelling."""
-    meant = meant_by(flag, known)
-    return [meant] if meant else get_close_matches(flag.replace("_", "-"), [name for name in known if name[:2] == "--"])
+    if meant := meant_by(flag, known):
+        return [meant]
+    names = [name.removeprefix("--") for name in known if name.startswith("--")]
+    return [f"--{near}" for near in get_close_matches(_name_of(flag), names, cutoff=NEAR)]
 
 
 def hint_at(flag: str, hints: Mapping[str, str]) -> str:
@@ -105,10 +113,8 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
             told = "begins with a dash and no hyphen" if word[0] in _DASHES else "has a dash in the place of a hyphen"
             return f"{word} {told}; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
-        if found and len(found[1]) > 1 and (hint := hint_at(f"--{found[1]}", hints)):
-            return f"no such option: -{found[1]}; {hint}"
-        if found and len(found[1]) > 1 and (meant := meant_by(found[1], known)):
-            return f"no such option: -{found[1]}; a long one begins with two hyphens: {meant}"
+        if found and len(found[1]) > 1 and (told := _told_of_one_hyphen(found[1], known, hints)):
+            return told
     return find_lost_quotes(arguments, known)
 
 
@@ -122,6 +128,28 @@ def require_working_directory() -> None:
         os.getcwd()
     except FileNotFoundError:
         raise ConfigError("the working directory is gone; go to another with `cd`") from None
+
+
+def _name_of(flag: str) -> str:
+    return flag.strip("-").replace("_", "-").lower()
+
+
+def _told_of_one_hyphen(name: str, known: Mapping[str, bool], hints: Mapping[str, str]) -> str:
+    """What is wrong with a word behind one hyphen; nothing where it is short flags, and no name that is known."""
+    refused = f"no such option: -{name}"
+    if hint := hint_at(f"--{name}", hints):
+        return f"{refused}; {hint}"
+    is_short = _is_short(name, known)
+    likely = meant_by(name, known) or next(iter(() if is_short else likely_flags(name, known)), "")
+    if likely:
+        return f"{refused}; a long one begins with two hyphens: {likely}"
+    return "" if is_short else refused
+
+
+def _is_short(name: str, known: Mapping[str, bool]) -> bool:
+    """Whether what stands behind one hyphen is short flags, or one with its value and others before it."""
+    takes = [known.get(f"-{letter}") for letter in name]
+    return None not in takes[: takes.index(True) if True in takes else None]
 
 
 def _behind_dashes(word: str, known: Mapping[str, bool]) -> str:
