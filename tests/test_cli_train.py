@@ -66,6 +66,34 @@ def test_train_prints_the_path_alone_and_tells_the_rest_on_stderr(charrnn, text)
     assert "\x1b" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            [500, "--seq-len", 64],
+            "training: 2 epochs, 500 lanes, windows of 6, |each of 500 lanes has 6 characters, fewer than a window of "
+            "64: one update an epoch, 2 in all; a smaller --batch-size makes more",
+        ),
+        (
+            [2, "--seq-len", 2000],
+            "training: 2 epochs, 2 lanes, windows of 1,350, |each of 2 lanes has 1,350 characters, fewer than a window "
+            "of 2,000: one update an epoch, 2 in all; a smaller --batch-size makes more",
+        ),
+        ([2, "--seq-len", 1350], "training: 2 epochs, 2 lanes, windows of 1,350, |"),
+        ([1, "--seq-len", 3000], "training: 2 epochs, 1 lane, windows of 2,699, |"),
+        ([500, "--lines"], "training: 2 epochs, 500 lanes, windows of at most 64 of a line, |"),
+    ],
+)
+def test_more_lanes_than_the_text_fills_are_told_with_what_a_window_holds(charrnn, text, flags, told):
+    text.write_text(make_text(3000) + "\n" * 600 if "--lines" in flags else make_text(3000), encoding="utf-8")
+    trained = charrnn("train", "verse.txt", "--hidden-size", 8, "--epochs", 2, "--batch-size", *flags)
+    lines = trained.stderr.splitlines()
+    at = next(index for index, line in enumerate(lines) if line.startswith("training: "))
+    training, remark = told.split("|")
+    assert lines[at].startswith(training)
+    assert (lines[at + 1] == remark) if remark else (" lanes has " not in trained.stderr)
+
+
 def test_quiet_shows_nothing(charrnn, text):
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--out", "q.pt", "-q")
     assert (result.code, result.stdout, result.stderr) == (0, b"q.pt\n", "")

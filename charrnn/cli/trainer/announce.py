@@ -19,20 +19,23 @@ from charrnn.wording import describe_loss, describe_model, format_seconds, numbe
 def announcement(launch: Launch) -> list[str]:
     """Say what was found and what was chosen, one line each."""
     model = launch.run.model.config
-    return [
+    lines = [
         *describe_corpus(launch),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
         describe_training(launch),
     ]
+    short = _told_of_short_lanes(launch.run, launch.corpus.options.unit)
+    return [*lines, short] if short else lines
 
 
 def describe_training(launch: Launch) -> str:
     """Say how the model is trained, until when, and what computes."""
     run, config = launch.run, launch.run.config
     of_line = f"at most {config.seq_len} of a line"
+    of_lane = f"{min(config.seq_len, _lane_length(run)):,}"
     return (
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, "
-        f"windows of {config.seq_len if run.line_feed is None else of_line}, "
+        f"windows of {of_lane if run.line_feed is None else of_line}, "
         f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
         f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.at_work, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}"
@@ -98,11 +101,28 @@ def next_steps(path: str) -> str:
     return f"`charrnn sample {typed}` writes text with it; `charrnn inspect {typed}` shows how good it is"
 
 
+def _told_of_short_lanes(run: TrainingRun, unit: str) -> str:
+    """What to know where no lane fills a window, so that a pass over the text is one update; nothing elsewhere."""
+    lanes, length = run.config.batch_size, _lane_length(run)
+    if run.step or lanes == 1 or run.line_feed is not None or length >= run.config.seq_len:
+        return ""
+    in_all = "" if run.total_steps is None else f", {run.total_steps:,} in all"
+    return (
+        f"each of {lanes:,} lanes has {number_of(length, unit)}, fewer than a window of {run.config.seq_len:,}: "
+        f"one update an epoch{in_all}; a smaller --batch-size makes more"
+    )
+
+
 def _end(config: TrainConfig) -> str:
     ends = [number_of(config.epochs, "epoch")] if config.epochs is not None else []
     ends += [number_of(config.max_steps, "step")] if config.max_steps is not None else []
     ends += [format_seconds(config.time_limit)] if config.time_limit is not None else []
     return " or ".join(ends)
+
+
+def _lane_length(run: TrainingRun) -> int:
+    """Characters of a lane, of a text that is not read by lines."""
+    return round(run.lanes.chars_per_window * run.lanes.windows_per_epoch / run.config.batch_size)
 
 
 def _rate(run: TrainingRun) -> str:
