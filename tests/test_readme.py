@@ -138,6 +138,13 @@ def test_every_command_of_the_readme_runs_in_order(shell):
             assert len(others) <= most < len(printed), others
 
 
+def test_a_column_of_a_csv_file_becomes_lines_as_the_readme_says(shell):
+    (recipe,) = re.findall(r"`(python3 -c 'import csv.*?)`", README)
+    rows = 'id,text\r\n1,"She said ""ö"",\r\nand left"\r\n2,plain\r\n3,"a, b"\r\n'
+    quoted = f"printf %s '{rows}' > tweets.csv && {recipe} && cat tweets.txt"
+    assert shell(quoted).stdout.decode() == 'She said "ö", and left\nplain\na, b\n'
+
+
 def test_two_commands_do_all_the_set_up():
     first, second = SETUP
     assert first.startswith("python3 -m venv .venv && .venv/bin/pip install . && ")
