@@ -284,9 +284,12 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
             (
                 ["-t", typed],
                 2,
-                f"--temperature is '{typed}'; give one number, such as 0.8, or one range, such as 0.3..1.2",
+                f"--temperature is '{typed}'; give one number, such as 0.8, or one range, such as 0.3..1.2{several}",
             )
-            for typed in ("warm", "0.3,0.5", "0.3...1", "0.3..", "0.3..1..2")
+            for typed, several in (
+                *((typed, "") for typed in ("warm", "0.3...1", "0.3..", "0.3..1..2")),
+                *((typed, "; for several, call it once for each") for typed in ("0.3,0.5", "[0.3, 0.5]", "0.3 0.5")),
+            )
         ),
         (
             ["-t", "0.1..1", "-n", "-1"],
@@ -1349,6 +1352,14 @@ def in_terminal(folder, *arguments, stderr=None, **environment):
         shown = read_terminal(master).decode().replace("\r\n", "\n")
     assert process.returncode == 0, shown
     return shown
+
+
+def test_a_file_that_is_named_in_a_prompt_as_nanogpt_does_is_told(sample, trained, tmp_path):
+    (tmp_path / "tin.txt").write_text("the tin")
+    words, told = [f"FILE:{tmp_path}/tin.txt", "-n", 5, "-q", "--unknown", "skip"], f"--prompt-file {tmp_path}/tin.txt"
+    assert f"'; {told} takes what is in the file\n" in sample("--prompt", *words).stderr.decode()
+    (tmp_path / "tin.txt").unlink()
+    assert told not in sample("--prompt", *words).stderr.decode()
 
 
 def test_surprisal_colours_a_terminal_that_wants_colour(sample, trained):

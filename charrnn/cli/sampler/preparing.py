@@ -14,6 +14,7 @@ from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
 from charrnn.cli.sampler.warning import (
     warn_of_case,
+    warn_of_file_in_prompt,
     warn_of_form,
     warn_of_lacking,
     warn_of_no_colour,
@@ -64,6 +65,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     others = read_others(contents, flags.mix)
     warn_of_other_forms(others, contents)
     warn_of_no_colour(flags)
+    warn_of_file_in_prompt(flags)
     model, encoder = load_for_sampling(contents, others, flags.device)
     form = Form(contents.text, encoder, contents.has_cr_lf)
     if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes that are read stay what they are
@@ -234,6 +236,7 @@ def _parse_temperature(text: str) -> tuple[float, float | None]:
             raise ValueError
         return float(first), float(last) if dots else None
     except ValueError:
+        several = "; for several, call it once for each" if "," in text or " " in text else ""
         raise ConfigError(
-            f"--temperature is {text!r}; give one number, such as 0.8, or one range, such as 0.3..1.2"
+            f"--temperature is {text!r}; give one number, such as 0.8, or one range, such as 0.3..1.2{several}"
         ) from None

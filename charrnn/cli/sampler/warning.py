@@ -12,7 +12,7 @@ from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.display.outlet import write_warning
-from charrnn.escape import describe_characters
+from charrnn.escape import as_typed, describe_characters
 from charrnn.loading import Other
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
@@ -23,11 +23,22 @@ if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
 
 
+FILE = "FILE:"
+"""What nanoGPT takes a file's name behind for the prompt that is in the file."""
+
+
 def warn_of_no_colour(flags: SampleFlags) -> None:
     """Say on stderr where --surprisal has nothing to colour with."""
     if flags.surprisal and not shows_colour():
         why = "NO_COLOR is set" if os.environ.get("NO_COLOR") else "this terminal has none"
         write_warning(f"--surprisal is by colour, and {why}; --json --logprobs tells the same")
+
+
+def warn_of_file_in_prompt(flags: SampleFlags) -> None:
+    """Say on stderr where a prompt names a file as nanoGPT's do, and is none here but itself."""
+    name = flags.prompt.removeprefix(FILE)
+    if name != flags.prompt and os.path.isfile(name):
+        write_warning(f"the prompt is {flags.prompt!r}; --prompt-file {as_typed(name)} takes what is in the file")
 
 
 def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
