@@ -223,11 +223,12 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
 
 @pytest.mark.parametrize("variable", [{"PYTHONUNBUFFERED": ""}, {"PYTHONUNBUFFERED": "1"}])
 def test_a_disk_that_fills_amid_a_record_is_told_however_python_buffers(trained, variable):
+    uncompiled = {"PYTHONDONTWRITEBYTECODE": "1"}  # of which the limit would leave the beginning, for all to stumble on
     with open(trained / "cut.json", "wb") as out:
         result = subprocess.run(
             [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "--json", "-n", "9000"], cwd=trained,
-            stdout=out, stderr=subprocess.PIPE, env={**clean_environment(), **variable}, timeout=60,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+            stdout=out, stderr=subprocess.PIPE, env={**clean_environment(), **variable, **uncompiled},
+            timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
         )  # fmt: skip
     assert (result.returncode, result.stderr) == (1, b"charrnn: standard output: File too large\n")
     assert (trained / "cut.json").stat().st_size == 4096
