@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from conftest import clean_environment, make_text
@@ -218,6 +219,27 @@ def test_of_files_with_several_endings_it_is_told_how_many_have_each(charrnn, tm
         (tmp_path / "novel" / f"x.{kind}").write_text(make_text(100))
     told = charrnn("train", "novel", *SMALL, "-o", "c.pt").done.stderr
     assert " in 9 files (3 .txt, 1 without an ending, 1 .scrivx, 1 .md, 1 .a, ...), " in told
+
+
+def test_what_is_hardly_a_text_is_told_to_be_none_and_not_advised_what_is_in_vain(charrnn, tmp_path):
+    text = make_text(3000)
+    ids = {character: number for number, character in enumerate(sorted(set(text)))}
+    numbers = np.array([ids[character] for character in text], dtype="<u2")
+    numbers.tofile(tmp_path / "ids.bin")
+    (tmp_path / "cyrillic.txt").write_bytes("Привет, день чудесный!\n".encode("utf-16-le") * 50)
+    (tmp_path / "english.txt").write_bytes(text.encode("utf-16-le"))
+    hardly, none = "of it are control characters, as in hardly any text; ", "it may be none, but numbers "
+    either = f"{hardly}unless it takes another --encoding, {none}"
+    for name, told, *flags in (
+        ("ids.bin", either), ("ids.bin", either, "-q"), ("ids.bin", hardly + none, "--encoding", "utf-16-le"),
+        ("cyrillic.txt", either),
+    ):  # fmt: skip
+        stderr = charrnn("train", name, *SMALL, "--overwrite", *flags).done.stderr
+        assert f"{name}: " in stderr
+        assert stderr.count(told) == 1
+        assert (" NUL characters kept; " in stderr) == (not flags), "which advises an encoding"
+    for flags in (["english.txt"], ["cyrillic.txt", "--encoding", "utf-16-le"], ["ids.bin", "--unit", "byte"]):
+        assert hardly not in charrnn("train", *flags, *SMALL, "--overwrite").done.stderr
 
 
 def test_a_log_that_the_power_failed_for_is_read_in_a_folder_and_its_nul_characters_are_told(charrnn, tmp_path):

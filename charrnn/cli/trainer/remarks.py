@@ -20,7 +20,11 @@ from charrnn.text.splitting import count_known
 from charrnn.wording import describe_known, number_of
 
 MANY_CONTROLS = 0.05
-"""Share of a text above which C1 controls are no misread quotation marks: the encoding is another."""
+"""Share of a text above which C1 controls are no misread quotation marks: the encoding is another. Where so much of
+it is C0 controls, NUL apart, it is hardly a text."""
+
+C0_CONTROLS = frozenset(map(chr, range(0x20))).difference("\b\t\n\v\f\r\x1b")
+"""Those that stand in no text, whose own are white space, bold letters by typing them twice, and colours."""
 
 FEW, ENOUGH = 5_000, 100_000
 """Characters to train on below which no style is learned, and those that are a good beginning; of what is held out a
@@ -58,7 +62,8 @@ def warnings(launch: Launch) -> list[str]:
     """Say of the text what should be known where nothing else is announced, one line each."""
     corpus = launch.corpus
     told = _told_of_skipped(launch, [left for left in corpus.skipped if left.cause != MADE])
-    return list(filter(None, [*told, "" if launch.run.step else _told_of_utf8(corpus)]))
+    told += [] if launch.run.step else [_told_of_utf8(corpus), _told_of_no_text(corpus)]
+    return list(filter(None, told))
 
 
 def _describe_pieces(launch: Launch) -> str:
@@ -160,13 +165,34 @@ def _too_few_held_out(held_out: str, corpus: Corpus) -> str:
     return f"{held_out} held out: too few to judge by, or to tell which weights are the best; {mend}"
 
 
+def _told_of_no_text(corpus: Corpus) -> str:
+    """What to say of what is hardly a text; nothing of any other.
+
+    NUL alone does not tell: English in UTF-16, say, is NUL by half where it is read as UTF-8. Other letters in it are
+    other controls too.
+    """
+    if corpus.options.unit != CHARACTER:
+        return ""
+    times = {c: n for c, n in zip(corpus.encoder.characters, corpus.counts, strict=False) if c in C0_CONTROLS}
+    controls, nulls = sum(times.values()), times.get("\0", 0)
+    if controls - nulls <= MANY_CONTROLS * len(corpus.ids):
+        return ""
+    unless = "" if corpus.options.is_wide else "unless it takes another --encoding, "
+    return (
+        f"{quoted(corpus.name)}: {controls / len(corpus.ids):.0%} of it are control characters, as in hardly any text; "
+        f"{unless}it may be none, but numbers that another program has made of one, for instance"
+    )
+
+
 def _doubts(corpus: Corpus) -> list[str]:
     """Characters that seldom belong in a text, and what may have brought them there."""
 
     def times(characters: str) -> int:
         return sum(corpus.counts[corpus.encoder.characters.index(c)] for c in characters if c in corpus.encoder)
 
-    lines = [_told_of_utf8(corpus)]
+    lines = [_told_of_utf8(corpus), _told_of_no_text(corpus)]
+    if lines[-1] and corpus.options.is_wide:  # else what follows tells which other one
+        return lines
     if returns := times("\r"):
         lines.append(f"{number_of(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     if nulls := times("\0"):
