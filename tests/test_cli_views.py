@@ -1,11 +1,13 @@
 """`charrnn inspect` with --text, --neurons, --cell, --gates, --gradients, --novelty and --embeddings."""
 
+import itertools
 import json
 import os
 import pty
 import re
 import subprocess
 import sys
+import unicodedata
 from dataclasses import asdict, fields, replace
 
 import pytest
@@ -305,6 +307,28 @@ def test_a_copied_file_is_found_out_by_a_model_that_does_not_tell_rare_character
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
     result = json.loads(run_in(trained, "inspect", "few.pt", "--novelty", "copy.txt", "--json").stdout)["novelty"]
     assert result["sample"]["copied"]["80"] == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "end", "flags"),
+    [
+        ("NFC", "\n", ["--lines"]),
+        ("NFD", "\r\n", []),
+        ("NFD", "\n", ["--unit", "byte"]),
+        ("NFC", "\r\n", ["--max-vocab", "40"]),
+    ],
+)
+def test_a_copy_is_found_out_in_the_other_unicode_form_and_with_other_line_ends(tmp_path, form, end, flags):
+    text = "".join(f"Người thầy {word} mua đường và bánh.\n" for word in make_text(4000).split())
+    (tmp_path / "own.txt").write_text(unicodedata.normalize(form, text), newline=end)
+    train_briefly(tmp_path, "own.txt", *flags, "--hidden-size", "8", "--max-steps", "1")
+    found = []
+    for other_form, other_end in itertools.product(("NFC", "NFD"), ("\n", "\r\n")):
+        (tmp_path / "copy.txt").write_text(unicodedata.normalize(other_form, text[:1000]), newline=other_end)
+        result = run_in(tmp_path, "inspect", "own.pt", "--novelty", "copy.txt", "--json")
+        found.append(json.loads(result.stdout)["novelty"])
+    assert found[0]["sample"]["copied"]["20"] > 0.95, "of lines some are held out"
+    assert found == found[:1] * 4
 
 
 def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeypatch):

@@ -23,6 +23,7 @@ from charrnn.generation.unprompted import write_sample
 from charrnn.paths import name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import AT_ONCE
+from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, with_cr_lf, with_known_line_ends
 
 SAMPLE_SEED = 1
 LONGEST_CHARACTER = 4
@@ -95,8 +96,13 @@ def _read(subject: Subject, path: str) -> str:
 
 
 def _as_learned(text: str, subject: Subject) -> str:
-    """A text in which rare characters are what they are in the one that it learned from."""
-    encoder = subject.contents.encoder
+    """A text in the Unicode form and with the line ends of what was learned, rare characters as they are there.
+
+    A copy would be found in pieces else, or not at all.
+    """
+    encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
+    has_cr_lf = ends_lines_by_cr_lf(encoder, counts)
+    text = in_known_form(with_cr_lf(text) if has_cr_lf else with_known_line_ends(text, encoder), encoder)
     return encoder.decode(encoder.encode(text)) if encoder.has_unknown else text
 
 
