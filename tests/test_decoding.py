@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from charrnn.config import config_from_dict
 from charrnn.errors import ConfigError, DecodingError
-from charrnn.text.decoding import OTHER_ENCODING, SCRIPTS, TextPreparer, decode_document, prepare
+from charrnn.text.advice import OTHER_ENCODING, SCRIPTS
+from charrnn.text.decoding import TextPreparer, decode_document, prepare
 from charrnn.text.kinds import DOCUMENTS, kind_without_text
 from charrnn.text.misread import holds_utf8
 from charrnn.text.options import TextOptions

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import IO, BinaryIO, cast
 
 from charrnn.errors import DecodingError, UnpackingError
-from charrnn.text.decoding import OTHER_ENCODING, decode_document, prepare
+from charrnn.text.advice import OTHER_ENCODING
+from charrnn.text.decoding import decode_document, prepare
 from charrnn.text.keeping import Pipe
 from charrnn.text.kinds import GIVE_TEXT
 from charrnn.text.left_out import NO_MEND, NULS, Cause, cause_in

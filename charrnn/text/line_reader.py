@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.paths import STDIN, name_of
-from charrnn.text.decoding import BOM, OTHER_ENCODING, advice_on_nulls, advice_on_utf8
+from charrnn.text.advice import OTHER_ENCODING, advice_on_nulls, advice_on_utf8
+from charrnn.text.decoding import BOM
 from charrnn.text.kinds import refuse_document
 from charrnn.text.misread import Doubt, FirstLook, no_doubt
 from charrnn.text.options import BYTE, PLAIN, TextOptions

@@ -9,9 +9,9 @@ import numpy as np
 
 from charrnn.cli.trainer.launch import Launch
 from charrnn.escape import quoted
+from charrnn.text.advice import SCRIPTS
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import Corpus
-from charrnn.text.decoding import SCRIPTS
 from charrnn.text.documents import TO_A_NUL
 from charrnn.text.left_out import MADE, LeftOut
 from charrnn.text.options import CHARACTER

@@ -1,0 +1,158 @@
+"""What is said of bytes that cannot be decoded: where they are, which encoding they seem to be in, what mends them."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from charrnn.surrogates import NO_TEXT
+from charrnn.text.kinds import LONGEST_HEAD
+from charrnn.text.misread import holds_utf8, is_hardly_wide
+from charrnn.text.options import TextOptions
+
+MANY = 50
+"""Bytes of which one that is NUL shows that all of them are hardly a text in one byte a character."""
+
+OTHER_ENCODING = "name its own encoding with --encoding"
+"""What mends a text that a model is to read, where any may be named."""
+
+_PASSING = "or pass over such bytes with --errors replace"
+
+SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
+"""Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
+
+_OTHER_LATIN = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
+"""Encodings of Latin letters that bytes do not tell from the usual ones."""
+
+_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
+"""Encodings that go on where another ends, by that one; a text that is said to be in it often has more."""
+
+_AROUND = 1000
+"""Bytes before and behind one that is wrong, by which the text's encoding is guessed."""
+
+_RARELY_SPACES = 16
+"""Bytes of which one that is a space, and none that is NUL, shows that a text is not wide: spaces have NULs there."""
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""How texts in wide encodings begin; UTF-32's mark first, which begins as UTF-16's does."""
+
+
+def refusal(
+    error: UnicodeError, offset: int, head: bytes, options: TextOptions, mend: str, *, is_alone: bool, is_cut: bool
+) -> str:
+    """What is wrong with bytes that cannot be decoded, and what to do.
+
+    Args:
+        error: of their decoder.
+        offset: the place in the document of the bytes that it was given.
+        head: the document's first bytes.
+        options: what it is to be decoded by.
+        mend: see `charrnn.text.decoding.decode_document`.
+        is_alone: likewise.
+        is_cut: whether nothing is wrong but that the text ends within a character.
+    """
+    if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
+        advice = mend or _advice_on_order(head, options)
+        return f"{options.codec.upper()} stream does not start with BOM; {advice}"
+    if not isinstance(error, UnicodeDecodeError):  # of an encoding that tells no place
+        return f"{error}; {mend or 'name the right --encoding'}"
+    if is_cut:
+        advice = _advice_on_cut(options, is_settled=bool(mend))
+    else:
+        advice = advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
+        if mend in ("", OTHER_ENCODING):
+            advice = advice or advice_on_utf8(error, options, head, is_alone=is_alone)
+        advice = advice or mend or _advice(error, offset, options, is_alone=is_alone)
+    return f"{_describe(error, offset, options)}; {advice}"
+
+
+def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
+    bad = error.object[error.start : error.end].hex(" ")
+    return f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"
+
+
+def _advice_on_order(head: bytes, options: TextOptions) -> str:
+    """What mends a text that is to be wide, and has no mark: its byte order, unless it has spaces of one byte each."""
+    head = head[:LONGEST_HEAD]
+    if 0 not in head and head.count(b" ") * _RARELY_SPACES > len(head):
+        if head.isascii() or holds_utf8(head):
+            return "it is valid UTF-8: give --encoding utf-8"
+        return "it has no NUL bytes either, as that has; name the right --encoding"
+    return f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
+
+
+def _if_it_is(kind: str, encoding: str, aside: str = "", *, is_alone: bool) -> str:
+    """What mends a text that seems to be of another kind than UTF-8; what is read with it is to be of the same."""
+    if is_alone:
+        return f"if it is {kind}, give --encoding {encoding}{aside}"
+    convert = f"convert this one (iconv -f {encoding} -t utf-8)"
+    return f"all texts need one encoding: {convert}, or if each is {kind}, give --encoding {encoding}{aside}"
+
+
+def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, *, is_alone: bool) -> str:
+    """What mends a training's text."""
+    if options.codec in _LARGER:
+        return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {_PASSING}"
+    if options.codec != "utf-8":
+        return f"name the right --encoding, {_PASSING}"
+    likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
+    if likely is None:
+        around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
+        runs = NO_TEXT.findall(around)
+        num_bad = sum(map(len, runs))
+        if sum(c > "\x7f" for c in around) > 2 * num_bad:
+            return f"the text around is valid: mend it there, {_PASSING}"
+        if 3 * sum(len(run) for run in runs if len(run) > 2) > num_bad:  # of Latin letters and signs two at most
+            ways = "all texts need one encoding: convert this one with iconv, or name that of each with --encoding"
+            return f"{'name its --encoding' if is_alone else ways}, such as {SCRIPTS}, {_PASSING}"
+        # what Latin-1 prints, Windows-1252 has too, and quotation marks where the other has control characters
+        latin = _if_it_is("Windows-1252 or Latin-1", "windows-1252", f" ({_OTHER_LATIN})", is_alone=is_alone)
+        return f"{latin}, {_PASSING}"
+    return _if_it_is(likely, likely.lower(), is_alone=is_alone)  # --errors replace would keep its NULs
+
+
+def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
+    """What mends a text of which nothing but the last character is not valid."""
+    encoding = re.sub("-([bl]e)$|-sig$", r"\1", options.codec).replace("_", "-").replace("iso2022", "iso-2022")
+    mend = f"leave that out (iconv -c -f {encoding} -t {encoding})"  # which has names of its own
+    mend = mend if is_settled else f"{mend}, {_PASSING}"
+    return f"it ends within a character, cut off or still being written; {mend}"
+
+
+def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes, *, is_alone: bool = True) -> str:
+    """What mends a text that is UTF-8 and is read in another encoding, maybe with others; nothing where it is none."""
+    around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND]
+    is_utf8 = holds_utf8(around) or (options.is_wide and is_hardly_wide(head))
+    if options.codec.startswith("utf-8") or not is_utf8:
+        return ""
+    if is_alone:
+        return "it is valid UTF-8: give --encoding utf-8"
+    convert = f"convert those in {options.encoding} (iconv -f {options.encoding} -t utf-8)"
+    return f"it is valid UTF-8, and all texts need one encoding: {convert} and give --encoding utf-8"
+
+
+def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> str:
+    """What to do about bytes that are not valid where NUL bytes stand among the first; nothing where hardly any do.
+
+    Args:
+        head: the bytes; those of UTF-16 and UTF-32 are known by their mark, or by where the NUL bytes are.
+        is_settled: whether a model reads its texts in one encoding, which no flag changes.
+        is_alone: see `charrnn.text.decoding.decode_document`.
+    """
+    head = head[:LONGEST_HEAD]
+    if head.count(0) * MANY <= len(head) or head.startswith(tuple(_MARKS)):
+        return ""
+    for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
+        if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
+            return "" if is_settled else _if_it_is("UTF-16 without a mark", f"utf-16-{order}", is_alone=is_alone)
+    if is_settled:
+        return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
+    return (
+        "it holds NUL bytes, as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture "
+        "or a program"
+    )
