@@ -177,6 +177,24 @@ def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(cha
     assert "\n3,000 NUL characters kept; " in charrnn("train", "nothing.bin", *SMALL).stderr
 
 
+@pytest.mark.parametrize(
+    ("written", "read", "told"),
+    [
+        ("utf-16-le", "utf-8", "; of a text in UTF-16, --encoding utf-16-le or -be leaves none\n"),
+        ("utf-32-le", "latin-1", "; of a text in UTF-32, --encoding utf-32-le or -be leaves none\n"),
+        ("utf-32-be", "utf-16-be", "; of a text in UTF-32, --encoding utf-32-le or -be leaves none\n"),
+    ],
+)
+def test_nul_characters_tell_which_wide_encoding_a_text_may_be_in(charrnn, tmp_path, written, read, told):
+    (tmp_path / "wide.txt").write_text("Москва " * 300, encoding=written)
+    assert f" NUL characters kept{told}" in charrnn("train", "wide.txt", "--encoding", read, *SMALL).stderr
+
+
+def test_no_encoding_is_told_for_nul_characters_of_the_one_that_takes_most_room(charrnn, tmp_path):
+    (tmp_path / "wide.txt").write_text("Tin\0" * 300, encoding="utf-32-le")
+    assert "\n300 NUL characters kept\n" in charrnn("train", "wide.txt", "--encoding", "utf-32-le", *SMALL).stderr
+
+
 def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_what_to_do(charrnn, tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.bin").write_bytes(b"\0")
@@ -186,7 +204,10 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     (tmp_path / "gone").symlink_to("nowhere")
     (tmp_path / "verse.txt").write_text(make_text(200))
     flags = [".", *SMALL[:-1]]
-    nuls = "left out, with many NUL characters, as UTF-16 has (--encoding utf-16-le or -be) and what is no text: "
+    nuls = (
+        "left out, with many NUL characters, as UTF-16 and UTF-32 have (--encoding utf-16-le, utf-32-be, ...) and what "
+        "is no text: "
+    )
     read = "; name the file itself to read it all the same, or give --unit byte\n"
     bad = ["a.log (not valid UTF-8 at byte 12,000 (0xe9))", "b.log (not valid UTF-8 at byte 0 (0xe9))"]
     other = "all texts need one encoding: convert this one (iconv -f windows-1252 -t utf-8), or if each is "

@@ -23,6 +23,9 @@ OPTIONS = st.builds(
     normalize=st.sampled_from(["none", "nfc", "nfkc"]),
     lowercase=st.booleans(),
 )
+RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива. "
+CHINESE, JAPANESE = "春天的风吹过山谷，老人坐在门前。", "昨日の夜はとても静かでしたカタカナ。"
+KOREAN = "안녕하세요 나는 학교에 갑니다."
 ENCODINGS = [
     "utf-8",
     "utf-16",
@@ -248,6 +251,18 @@ def test_bytes_of_utf_16_without_a_mark_are_told_as_that(order):
     assert "".join(decode_document([data], "t", TextOptions(encoding=f"utf-16-{order}"))) == "Caf\xe9 " * 9
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("text", [RUSSIAN, "Caf\xe9 ", "\U0001f469\u200d\U0001f4bb "])
+def test_bytes_of_utf_32_without_a_mark_are_told_as_that(text, order):
+    data, other = (text * 9).encode(f"utf-32-{order}"), "be" if order == "le" else "le"
+    for encoding in ("utf-16", f"utf-32-{other}", *(["utf-32"] if order == "be" else [])):
+        assert outcome([data], TextOptions(encoding=encoding)).endswith(f"give --encoding utf-32-{order}")
+    if order == "le":
+        told = "t: UTF-32 stream does not start with BOM; name its byte order: --encoding utf-32-le or -be"
+        assert outcome([data], TextOptions(encoding="utf-32")) == told
+    assert outcome([data], TextOptions(encoding=f"utf-32-{order}")) == text * 9
+
+
 def test_a_tar_archive_is_refused_with_what_to_do():
     head = b"a.txt".ljust(257, b"\0") + b"ustar  "
     for pieces in ([head], [head[:100], head[100:259], head[259:]]):
@@ -289,9 +304,6 @@ def test_bytes_that_are_not_valid_tell_which_encoding_is_likely(text, encoding, 
 
 
 OTHERS = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
-RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива. "
-CHINESE, JAPANESE = "春天的风吹过山谷，老人坐在门前。", "昨日の夜はとても静かでしたカタカナ。"
-KOREAN = "안녕하세요 나는 학교에 갑니다."
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,8 @@ def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> s
 def _advice_on_order(head: bytes, options: TextOptions) -> str:
     """What mends a text that is to be wide, and has no mark: its byte order, unless it has spaces of one byte each."""
     head = head[:LONGEST_HEAD]
+    if (likely := _wide_without_mark(head)) and not likely.startswith(options.codec):
+        return f"it seems to be {_kind_of(likely)}: give --encoding {likely}"
     if 0 not in head and head.count(b" ") * _RARELY_SPACES > len(head):
         if head.isascii() or holds_utf8(head):
             return "it is valid UTF-8: give --encoding utf-8"
@@ -147,12 +149,36 @@ def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> 
     head = head[:LONGEST_HEAD]
     if head.count(0) * MANY <= len(head) or head.startswith(tuple(_MARKS)):
         return ""
-    for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
-        if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
-            return "" if is_settled else _if_it_is("UTF-16 without a mark", f"utf-16-{order}", is_alone=is_alone)
+    if likely := _wide_without_mark(head):
+        return "" if is_settled else _if_it_is(f"{_kind_of(likely)} without a mark", likely, is_alone=is_alone)
     if is_settled:
         return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
     return (
         "it holds NUL bytes, as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture "
         "or a program"
     )
+
+
+def _wide_without_mark(head: bytes) -> str:
+    """The encoding of a text in UTF-32 or UTF-16, by where its first bytes are NUL; empty where that does not tell."""
+    for encoding in ("utf-32-be", "utf-32-le"):
+        if _is_utf32(head, encoding):
+            return encoding
+    for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
+        if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
+            return f"utf-16-{order}"
+    return ""
+
+
+def _kind_of(encoding: str) -> str:
+    """What an encoding with a byte order is called without it."""
+    return encoding.rpartition("-")[0].upper()
+
+
+def _is_utf32(head: bytes, encoding: str) -> bool:
+    """Whether bytes, cut anywhere behind their first, are text in this one of UTF-32's byte orders."""
+    try:
+        text = head[: len(head) // 4 * 4].decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return 2 * sum(c.isprintable() or c.isspace() for c in text) > len(text)

@@ -36,7 +36,7 @@ LOCKED = Cause("not readable by you", "check the permissions")
 BROKEN = Cause("linked to what is not there", "fetch or mount that")
 BACKUP = Cause("kept by an editor as a backup", "name the file itself to read it")
 NULS = Cause(
-    "with many NUL characters, as UTF-16 has (--encoding utf-16-le or -be) and what is no text",
+    "with many NUL characters, as UTF-16 and UTF-32 have (--encoding utf-16-le, utf-32-be, ...) and what is no text",
     "name the file itself to read it all the same, or give --unit byte",
 )
 NO_MEND = "--exclude leaves such files out and says nothing of them"

@@ -196,10 +196,7 @@ def _doubts(corpus: Corpus) -> list[str]:
     if returns := times("\r"):
         lines.append(f"{number_of(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
     if nulls := times("\0"):
-        told = "kept; of a text in UTF-16, --encoding utf-16-le or -be leaves none"
-        if nulls * TO_A_NUL < len(corpus.ids):
-            told = r"kept, as a log has where it was broken off; tr -d '\0' takes them out"
-        lines.append(f"{number_of(nulls, 'NUL character')} {told}")
+        lines.append(f"{number_of(nulls, 'NUL character')} kept{_advice_on_kept(nulls, corpus)}")
     if controls := times("".join(map(chr, range(0x80, 0xA0)))):
         share = controls / len(corpus.ids)
         told = "where these should be quotation marks and dashes, --encoding windows-1252 reads them as such"
@@ -212,6 +209,20 @@ def _doubts(corpus: Corpus) -> list[str]:
         told = "where ESC $ and ESC ( stand, --encoding iso2022_jp reads Japanese"
         lines.append(f"{number_of(escapes, 'escape character')} kept, of a terminal's colours as a rule; {told}")
     return lines
+
+
+def _advice_on_kept(nulls: int, corpus: Corpus) -> str:
+    """What to say of so many NUL characters behind their number.
+
+    Where each byte is read as a character, more than half are NUL of UTF-32, as a rule, and of UTF-16 half at most.
+    """
+    options, are_few = corpus.options, nulls * TO_A_NUL < len(corpus.ids)
+    if are_few and not options.is_wide:
+        return r", as a log has where it was broken off; tr -d '\0' takes them out"
+    if are_few or options.codec.startswith("utf-32"):
+        return ""
+    kind = "utf-32" if options.is_wide or 2 * nulls > len(corpus.ids) else "utf-16"
+    return f"; of a text in {kind.upper()}, --encoding {kind}-le or -be leaves none"
 
 
 def _told_of_utf8(corpus: Corpus) -> str:
