@@ -915,6 +915,25 @@ def test_a_file_in_no_encoding_that_is_tried_is_refused_as_the_first_has_it(samp
     assert refused.stderr.startswith(b"charrnn: odd.txt: not valid CP1252 at byte 5 (0x81); ")
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("utf-8", ""),
+        ("utf-16-be", "read as UTF-8, it has many NUL characters, as UTF-16 and UTF-32 have then"),
+        ("utf-32-le", "read as UTF-8, it has many NUL characters, as UTF-16 and UTF-32 have then"),
+        ("utf-16", "not valid UTF-8 at byte 0 (0xff)"),
+    ],
+)
+def test_a_file_that_is_misread_without_an_error_is_refused_and_not_searched_in_vain(trained, written, told):
+    (trained / "wide.txt").write_text(make_text(300), encoding=written)
+    for look in (["sample", "words.pt", "-n", 9, "--novel"], ["inspect", "words.pt", "--novelty"]):
+        result = run_charrnn(trained, *look, "wide.txt")
+        if told:
+            assert result.stderr.decode() == f"charrnn: wide.txt: {told}; name its own encoding with --encoding\n"
+        assert result.returncode == (2 if told else 0)
+        assert run_charrnn(trained, *look, "wide.txt", "--encoding", written).returncode == 0
+
+
 def test_novel_takes_no_prompt_that_it_could_not_take_back(sample):
     refused = sample("--novel", "words.txt", "-p", "Tin")
     assert (refused.returncode, refused.stdout) == (2, b"")

@@ -58,6 +58,18 @@ def test_a_text_is_read_in_one_encoding_after_another_as_it_is_asked_for(tmp_pat
             list(read_in_each("a", PLAIN, encodings))
 
 
+def test_a_text_with_many_nul_characters_is_in_another_encoding_unless_these_may_be_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, wide="Тин ".encode("utf-16-le"), log=b"tin" * 400 + b"\0")
+    encodings = ["utf-8", "utf-16-le"]
+    assert list(read_in_each("wide", PLAIN, encodings, takes_nulls=False)) == ["Тин "]
+    assert list(read_in_each("wide", PLAIN, encodings))[1:] == ["Тин "]
+    assert list(read_in_each("log", PLAIN, ["utf-8"], takes_nulls=False)) == ["tin" * 400 + "\0"]
+    of_bytes = TextOptions(unit="byte")
+    make(tmp_path, bytes=bytes(3))
+    assert list(read_in_each("bytes", of_bytes, ["utf-8"], takes_nulls=False)) == ["\0\0\0"]
+
+
 @pytest.fixture(autouse=True)
 def close(monkeypatch):
     """Close what the tests find."""

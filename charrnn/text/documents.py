@@ -25,18 +25,19 @@ TO_A_NUL = 1_000
 """Characters of a text, more than that to each that is NUL: a log has some where the power failed, and no text many."""
 
 
-def read_text(path: str, options: TextOptions, *, doubt: Doubt = no_doubt) -> str:
+def read_text(path: str, options: TextOptions, *, doubt: Doubt = no_doubt, takes_nulls: bool = True) -> str:
     """Read a file, or standard input for "-", as text, whole, for an existing model.
 
     Args:
         path: of the file.
         options: how it is read.
         doubt: told of a text that seems to be misread.
+        takes_nulls: see `read_in_each`.
 
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
-    return next(read_in_each(path, options, [options.encoding], doubt=doubt))
+    return next(read_in_each(path, options, [options.encoding], doubt=doubt, takes_nulls=takes_nulls))
 
 
 def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt = no_doubt) -> tuple[str, bool]:
@@ -71,9 +72,21 @@ def _num_begun(piece: str) -> int:
 
 
 def read_in_each(
-    path: str, options: TextOptions, encodings: Sequence[str], *, doubt: Doubt = no_doubt
+    path: str,
+    options: TextOptions,
+    encodings: Sequence[str],
+    *,
+    doubt: Doubt = no_doubt,
+    takes_nulls: bool = True,
 ) -> Iterator[str]:
     """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.
+
+    Args:
+        path: of the file.
+        options: how it is read, but for its encoding.
+        encodings: these.
+        doubt: told of a text that seems to be misread.
+        takes_nulls: whether a text with many NUL characters may be one that is not misread.
 
     Yields:
         The text in one after another, each as it is asked for: a large one need not be held in all of them at once.
@@ -87,7 +100,10 @@ def read_in_each(
     with contextlib.closing(find_documents([path])) as found:
         for reading in map(options.in_encoding, encodings):
             try:
-                yield _read(found.documents[0], reading, doubt)
+                text = _read(found.documents[0], reading, doubt)
+                if not takes_nulls:
+                    _refuse_nulls(text, found.documents[0].name, reading)
+                yield text
                 was_read = True
             except DecodingError as error:
                 refusals.append(error)
@@ -98,6 +114,18 @@ def read_in_each(
 def _read(document: Document, options: TextOptions, doubt: Doubt) -> str:
     pieces = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING, doubt=doubt)
     return _as_text(prepare("".join(pieces), options), options)
+
+
+def _refuse_nulls(text: str, name: str, options: TextOptions) -> None:
+    """Refuse what is no text in its encoding, though valid in it: many of its characters are NUL."""
+    if _has_many_nulls(text.count("\0"), len(text), options):
+        told = f"read as {options.encoding.upper()}, it has many NUL characters, as UTF-16 and UTF-32 have then"
+        raise DecodingError(f"{name}: {told}; {OTHER_ENCODING}")
+
+
+def _has_many_nulls(num_nulls: int, num_chars: int, options: TextOptions) -> bool:
+    """Whether NUL characters are so many that it is no text; any bytes may be one where these are the unit."""
+    return num_nulls > 0 and num_nulls * TO_A_NUL >= num_chars and options.unit != BYTE
 
 
 def _as_text(text: str, options: TextOptions) -> str:
@@ -156,7 +184,7 @@ def why_no_text(
     except (DecodingError, UnpackingError) as error:
         cause = cause_in(error, document.name)
         return replace(cause, mend=NO_MEND) if cause.mend == GIVE_TEXT else cause
-    return NULS if num_nulls and num_nulls * TO_A_NUL >= num_chars and options.unit != BYTE else None
+    return NULS if _has_many_nulls(num_nulls, num_chars, options) else None
 
 
 def _told(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:

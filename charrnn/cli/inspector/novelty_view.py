@@ -91,8 +91,9 @@ def _fields(found: Novelty) -> dict[str, Any]:
 
 def _read(subject: Subject, path: str) -> str:
     """Read a text as what the model learned from was."""
-    options = subject.text_options
-    return _as_learned(read_text(path, options, doubt=doubt_of(options.encoding, subject.encoding)), subject)
+    options, takes_nulls = subject.text_options, "\0" in subject.contents.encoder
+    doubt = doubt_of(options.encoding, subject.encoding)
+    return _as_learned(read_text(path, options, doubt=doubt, takes_nulls=takes_nulls), subject)
 
 
 def _as_learned(text: str, subject: Subject) -> str:

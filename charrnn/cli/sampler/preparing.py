@@ -174,7 +174,8 @@ def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> Know
     from charrnn.text.documents import read_in_each  # here: most samples start without
 
     encodings = list(dict.fromkeys([encoding or form.text.encoding, form.text.encoding, "utf-8"]))
-    read = (text for path in paths for text in read_in_each(path, form.text, encodings))
+    takes_nulls = "\0" in form.encoder
+    read = (text for path in paths for text in read_in_each(path, form.text, encodings, takes_nulls=takes_nulls))
     texts = (in_known_form(text, form.encoder) for text in read)
     return KnownLines(line.removesuffix("\r") for text in texts for line in text.split("\n"))
 
