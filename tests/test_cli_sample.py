@@ -711,6 +711,19 @@ def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
         assert (result.stdout.decode(), result.stderr) == (whole[: whole.index(stop)], b"")
 
 
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_capital_sigma_that_is_typed_ends_a_word_or_not_and_of_a_list_of_characters_is_either(is_allowed):
+    small, as_it_is = (Form(TextOptions(lowercase=small), CharEncoder("Σσς τουλ"), False) for small in (True, False))
+    typed = {"ΤΟΥΣ": "τους", "ΛΣΤ": "λστ", "Σ": "σ", "τουσ": "τουσ", "ΤΟΥΣ ": "τους "}
+    assert {text: small.of(text) for text in typed} == typed
+    lists = {"Σ": "σς", "ΟΣ": "οσς", "σ": "σ", "ς": "ς"}
+    assert {text: small.characters_of([text], is_allowed=is_allowed) for text in lists} == lists
+    assert as_it_is.characters_of(["ΟΣ"], is_allowed=is_allowed) == "ΟΣ"
+    for known, either in (("σ", "σ"), ("ς", "ς"), ("τ", "σ")):
+        form = Form(TextOptions(lowercase=True), CharEncoder(known), False)
+        assert form.characters_of(["Σ"], is_allowed=is_allowed) == either
+
+
 @pytest.fixture(scope="module")
 def forms(trained):
     """Checkpoints that write decomposed Hangul and accents, and composed ones, as if their texts had been so."""

@@ -16,7 +16,7 @@ from charrnn.text.kinds import DOCUMENTS, kind_without_text
 from charrnn.text.misread import holds_utf8
 from charrnn.text.options import TextOptions
 
-TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσ\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
+TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσςa'.\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
 OPTIONS = st.builds(
     TextOptions,
     newline=st.sampled_from(["keep", "lf"]),
@@ -51,6 +51,10 @@ def pieces_of(whole, cuts):
 @example("\uff76\uff9e", [1], TextOptions(normalize="nfkc"))
 @example("\r\n\r", [1], TextOptions(newline="lf"))
 @example("ΟΔΟΣ", [3], TextOptions(lowercase=True))
+@example("ΟΔΟΣ ΟΔΟΣ", [3, 4, 8], TextOptions(lowercase=True))
+@example("ΟΔΟΣ'.ΕΣ'.", [4, 5, 6, 9], TextOptions(lowercase=True))
+@example("ΑΣΣ", [2], TextOptions(lowercase=True))
+@example("ΑΣ\u0301Α", [2, 3], TextOptions(lowercase=True, normalize="nfc"))
 def test_a_text_in_pieces_is_prepared_as_the_whole(text, cuts, options):
     preparer = TextPreparer(options)
     pieces = [preparer.feed(piece) for piece in pieces_of(text, cuts)]
@@ -63,8 +67,7 @@ def test_what_preparing_does_is_what_unicode_says(text):
     assert prepare(text, TextOptions(normalize="nfc")) == unicodedata.normalize("NFC", text)
     assert prepare(text, TextOptions(normalize="nfkc")) == unicodedata.normalize("NFKC", text)
     assert prepare(text, TextOptions(newline="lf")) == text.replace("\r\n", "\n").replace("\r", "\n")
-    without_sigma = text.replace("Σ", "")
-    assert prepare(without_sigma, TextOptions(lowercase=True)) == without_sigma.lower()
+    assert prepare(text, TextOptions(lowercase=True)) == text.lower()
 
 
 @given(st.text(st.one_of(st.sampled_from(TRICKY + "𝐁™ℌ℃"), st.characters())))
@@ -72,9 +75,18 @@ def test_what_preparing_does_is_what_unicode_says(text):
 def test_what_is_made_small_after_normalising_has_no_capitals_and_is_normal(text):
     for form in ("NFC", "NFKC"):
         prepared = prepare(text, TextOptions(normalize=form.lower(), lowercase=True))
-        assert prepared == prepared.lower() or "Σ" in text
+        assert prepared == prepared.lower()
         assert prepared == unicodedata.normalize(form, prepared)
     assert prepare("𝐁old Brand™ ℃", TextOptions(normalize="nfkc", lowercase=True)) == "bold brandtm °c"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept_back"),
+    [("ΟΔΟΣ", "Σ"), ("ΟΔΟΣ.\u0301'", "Σ.\u0301'"), ("ΟΔΟΣ ", ""), ("ΟΔΟΣΕ", ""), ("οδος", ""), ("Tin.", "")],
+)
+def test_making_letters_small_keeps_back_no_more_than_a_sigma_that_may_end_a_word(text, kept_back):
+    given = TextPreparer(TextOptions(lowercase=True)).feed(text)
+    assert given == text.lower()[: len(text) - len(kept_back)]
 
 
 def test_normalising_keeps_back_no_more_than_a_letter_with_its_accents():

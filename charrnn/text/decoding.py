@@ -24,6 +24,11 @@ Form = Literal["NFC", "NFKC"]
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
+SIGMA, FINAL_SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
+
+_LETTER = "a"
+"""Any letter that has capitals, to see what `str.lower` makes of a sigma beside one."""
+
 
 class TextPreparer:
     """Line ends, case and Unicode form of a text that comes in chunks, whatever their edges.
@@ -34,7 +39,7 @@ class TextPreparer:
 
     def __init__(self, options: TextOptions) -> None:
         self._newlines = io.IncrementalNewlineDecoder(None, translate=True) if options.newline == "lf" else None
-        self._lowercase = options.lowercase
+        self._small_letters = SmallLetters() if options.lowercase else None
         self._form = None if options.normalize == "none" else cast(Form, options.normalize.upper())
         self._held = ""
 
@@ -45,8 +50,8 @@ class TextPreparer:
         if self._form is not None:
             text = self._take_piece(text, final)
             text = self._normalise(text)
-        if self._lowercase:
-            text = text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
+        if self._small_letters is not None:
+            text = self._small_letters.feed(text, final=final)
             text = self._normalise(text)  # again: a small letter may be of several characters
         return text
 
@@ -59,6 +64,28 @@ class TextPreparer:
 
     def _normalise(self, text: str) -> str:
         return text if self._form is None else unicodedata.normalize(self._form, text)
+
+
+class SmallLetters:
+    """Small letters in the place of a text's capitals, as `str.lower` makes them of the whole, whatever its chunks are.
+
+    A capital sigma becomes a final one at a word's end: behind a letter and before none, where marks, apostrophes, full
+    stops and their kin count as nothing (Unicode Standard, section 3.13, Final_Sigma).
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._before = ""
+
+    def feed(self, text: str, *, final: bool = False) -> str:
+        """Take the next chunk; give what is certain by now."""
+        text = self._held + text
+        place = -1 if final else text.rfind(SIGMA)
+        cut = place if place >= 0 and _is_open(text[place:]) else len(text)
+        text, self._held = text[:cut], text[cut:]
+        before, after = self._before, _LETTER if self._held else ""  # as a sigma between them takes these
+        self._before = _LETTER if _ends_in_word(text, before) else ""
+        return (before + text + after).lower()[len(before) :].removesuffix(after) if SIGMA in text else text.lower()
 
 
 def prepare(text: str, options: TextOptions) -> str:
@@ -115,6 +142,22 @@ def decode_document(
         if at_start and text:
             text, at_start = text.removeprefix(BOM), False
         yield text
+
+
+def _is_open(text: str) -> bool:
+    """Whether it depends on what follows a text whether the sigma that it begins with ends a word."""
+    return (_LETTER + text).lower()[1] != (_LETTER + text + _LETTER).lower()[1]
+
+
+def _ends_in_word(text: str, before: str) -> bool:
+    """Whether a sigma behind a text would stand behind a letter, if it could be seen as far as what is before the text.
+
+    A text's last character mostly tells; where that counts as nothing, all of it is looked at.
+    """
+    after_none, after_letter = (f"{letter}{text[-1:]}{SIGMA}".lower().endswith(FINAL_SIGMA) for letter in ("", _LETTER))
+    if after_none == after_letter:
+        return after_none
+    return f"{before}{text}{SIGMA}".lower().endswith(FINAL_SIGMA)
 
 
 def _take_head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:

@@ -22,7 +22,7 @@ class TextOptions:
             which keeps them.
         newline: "keep", or "lf" to turn CR LF and CR into LF.
         normalize: "none", "nfc" or "nfkc" (https://unicode.org/reports/tr15/).
-        lowercase: whether capitals become small letters, each by itself, so that a Greek sigma has one form only.
+        lowercase: whether capitals become small letters, a sigma at the end of a word a final one.
         lines: whether each line is a text of its own.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from charrnn.cli.common.backslashes import unescape
 from charrnn.errors import ConfigError
-from charrnn.text.decoding import prepare
+from charrnn.text.decoding import FINAL_SIGMA, SIGMA, prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import in_known_form, letters, with_cr_lf, with_known_line_ends
 from charrnn.text.options import BYTE, TextOptions
@@ -63,12 +63,15 @@ class Form:
     def characters_of(self, typed: Sequence[str], *, is_allowed: bool) -> str:
         """What is typed for --allow or --forbid; a CR of its own stays one, whatever becomes of it in a text.
 
-        A letter that is forbidden is not taken apart, or it would be forbidden without its accent too.
+        A letter that is forbidden is not taken apart, or it would be forbidden without its accent too. A capital sigma
+        that is to be a small one is either, since these are no words.
 
         Raises:
             ConfigError: a character is several bytes, and bytes are what the model writes.
         """
-        pieces = (re.split("\r(?!\n)", unescape(text)) for text in typed)
+        either = "".join(filter(self.encoder.__contains__, SIGMA.casefold() + FINAL_SIGMA)) or SIGMA
+        sigma = either if self.text.lowercase else SIGMA
+        pieces = (re.split("\r(?!\n)", unescape(text).replace(SIGMA, sigma)) for text in typed)
         characters = "".join("\r".join(self._of(part, decomposes=is_allowed) for part in parts) for parts in pieces)
         if self.of_bytes and not characters.isascii():
             raise ConfigError(
