@@ -318,22 +318,56 @@ def test_bytes_that_are_not_valid_tell_which_encoding_is_likely(text, encoding, 
 OTHERS = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
 
 
+IN_OTHER_LETTERS = [
+    (CHINESE, "gb18030", "gb18030"),
+    ("這是一個不大的地方，我們在那裡有人。", "big5", "big5hkscs"),
+    (JAPANESE, "shift_jis", "cp932"),
+    (JAPANESE, "euc_jp", "euc-jp"),
+    (KOREAN, "cp949", "cp949"),
+    (RUSSIAN, "cp1251", "windows-1251"),
+    (RUSSIAN, "koi8-r", "koi8-r"),
+    (RUSSIAN, "cp866", "cp866"),
+    ("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια. ", "cp1253", "windows-1253"),
+    ("בראשית ברא אלהים את השמים ואת הארץ והארץ היתה תהו ובהו ", "cp1255", "windows-1255"),
+    ("كل الناس يولدون أحرارا متساوين في الكرامة والحقوق ", "cp1256", "windows-1256"),
+    ("มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ ", "tis-620", "tis-620"),
+]
+"""Texts, the encoding of each, and what that is called in advice."""
+
+
+@pytest.mark.parametrize(("text", "encoding", "told"), IN_OTHER_LETTERS)
+def test_bytes_that_stand_in_runs_are_told_as_the_encoding_of_the_letters_that_they_are(text, encoding, told):
+    data = (text * 9).encode(encoding)
+    assert f"; name its --encoding, probably {told}, or pass over" in outcome([data], TextOptions())
+    for other in ("ascii", "iso2022_jp"):
+        assert f"; name the right --encoding, probably {told}, or pass over" in outcome(
+            [data], TextOptions(encoding=other)
+        )
+    assert outcome([data], TextOptions(encoding=told)) == text * 9
+
+
+@pytest.mark.parametrize("text", [RUSSIAN[:30], "".join(map(chr, range(0x4E00, 0x4E90))), CHINESE[:9]])
+def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text):
+    data = text.encode("gb18030")
+    told = f"); name its --encoding, such as {SCRIPTS}, or pass over such bytes with --errors replace"
+    assert outcome([data], TextOptions()).endswith(told)
+
+
 @pytest.mark.parametrize(
-    ("text", "encoding"),
+    ("text", "read", "told"),
     [
-        (CHINESE, "gb18030"),
-        (JAPANESE, "shift_jis"),
-        (JAPANESE, "euc_jp"),
-        (KOREAN, "cp949"),
-        (RUSSIAN, "cp1251"),
-        ("كتاب الطالب في المدرسة العربية", "cp1256"),
+        (JAPANESE.encode("cp932") * 9 + b"\xff", "shift_jis", "if it is cp932, which has more characters, give"),
+        (JAPANESE.encode("cp932") + b"\xff", "shift_jis", "if it is cp932, which has more characters, give"),
+        (
+            JAPANESE.encode("euc_jp") * 9 + b"\xff",
+            "shift_jis",
+            "name the right --encoding, probably euc-jp, or pass over",
+        ),
+        (CHINESE.encode("gb18030") * 200 + b"\xff\xff", "gb18030", "name the right --encoding, or pass over"),
     ],
 )
-def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text, encoding):
-    with pytest.raises(DecodingError) as caught:
-        list(decode_document([(text * 90).encode(encoding)], "t", TextOptions()))
-    told = f"); name its --encoding, such as {SCRIPTS}, or pass over such bytes with --errors replace"
-    assert str(caught.value).endswith(told)
+def test_a_larger_encoding_is_named_unless_the_text_is_probably_in_another(text, read, told):
+    assert f"; {told}" in outcome([text], TextOptions(encoding=read))
 
 
 @pytest.mark.parametrize(

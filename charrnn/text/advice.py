@@ -6,6 +6,7 @@ import codecs
 import re
 
 from charrnn.surrogates import NO_TEXT
+from charrnn.text.guessing import likely_encoding
 from charrnn.text.kinds import LONGEST_HEAD
 from charrnn.text.misread import holds_utf8, is_hardly_wide
 from charrnn.text.options import TextOptions
@@ -67,7 +68,7 @@ def refusal(
         advice = advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
         if mend in ("", OTHER_ENCODING):
             advice = advice or advice_on_utf8(error, options, head, is_alone=is_alone)
-        advice = advice or mend or _advice(error, offset, options, is_alone=is_alone)
+        advice = advice or mend or _advice(error, offset, options, head, is_alone=is_alone)
     return f"{_describe(error, offset, options)}; {advice}"
 
 
@@ -96,12 +97,13 @@ def _if_it_is(kind: str, encoding: str, aside: str = "", *, is_alone: bool) -> s
     return f"all texts need one encoding: {convert}, or if each is {kind}, give --encoding {encoding}{aside}"
 
 
-def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, *, is_alone: bool) -> str:
+def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: bytes, *, is_alone: bool) -> str:
     """What mends a training's text."""
-    if options.codec in _LARGER:
+    probable = _other_encoding(head, options)
+    if options.codec in _LARGER and probable in ("", _LARGER[options.codec]):
         return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {_PASSING}"
     if options.codec != "utf-8":
-        return f"name the right --encoding, {_PASSING}"
+        return f"name the right --encoding{probable and f', probably {probable}'}, {_PASSING}"
     likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
     if likely is None:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
@@ -110,12 +112,19 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, *, is_
         if sum(c > "\x7f" for c in around) > 2 * num_bad:
             return f"the text around is valid: mend it there, {_PASSING}"
         if 3 * sum(len(run) for run in runs if len(run) > 2) > num_bad:  # of Latin letters and signs two at most
+            which = f"probably {probable}" if probable else f"such as {SCRIPTS}"
             ways = "all texts need one encoding: convert this one with iconv, or name that of each with --encoding"
-            return f"{'name its --encoding' if is_alone else ways}, such as {SCRIPTS}, {_PASSING}"
+            return f"{'name its --encoding' if is_alone else ways}, {which}, {_PASSING}"
         # what Latin-1 prints, Windows-1252 has too, and quotation marks where the other has control characters
         latin = _if_it_is("Windows-1252 or Latin-1", "windows-1252", f" ({_OTHER_LATIN})", is_alone=is_alone)
         return f"{latin}, {_PASSING}"
     return _if_it_is(likely, likely.lower(), is_alone=is_alone)  # --errors replace would keep its NULs
+
+
+def _other_encoding(head: bytes, options: TextOptions) -> str:
+    """The encoding that a text is probably in, if that is another than it is read in; else empty."""
+    probable = likely_encoding(head)
+    return "" if probable and codecs.lookup(probable).name == options.codec else probable
 
 
 def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
