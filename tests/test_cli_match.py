@@ -111,6 +111,25 @@ def test_known_lines_are_left_out_and_another_is_written(sample, trained):
     assert told.stdout == b"Nap tin\nNap tin\n" * 3, "lines left out do not count, and no other is cut for them"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "0 of 1 line: all lines drawn"),
+        (["--lines", 3, "-n", 40], "0 of 3 lines: all lines drawn"),
+        (["-n", 40], "the text is shorter than --length 40: all lines drawn"),
+        (["-N", 2], "2 of 2 texts have fewer than 1 line: all lines drawn"),
+        (["-N", 2, "-n", 40], "2 of 2 texts are shorter than --length 40: all lines drawn"),
+        (["-n", -1], "all lines drawn"),
+    ],
+)
+def test_where_known_lines_are_all_that_fits_it_is_told_to_widen_the_pattern(sample, trained, arguments, told):
+    (trained / "known.txt").write_text("Tin tin\nNap tin\n")
+    result = sample("--match", "(Tin|Nap) tin", "--novel", "known.txt", "--separator", "", *arguments)
+    rest = " that fit --match are in known.txt; widen the pattern, or give a higher --temperature"
+    assert result.stderr.decode().splitlines()[2:] == [told + rest]
+    assert result.stdout.strip() == b""
+
+
 def test_a_stop_leaves_whole_lines(sample):
     result = sample("--match", PATTERN, "-n", 400, "--stop", "tuna")
     whole = sample("--match", PATTERN, "-n", 400).stdout.decode()

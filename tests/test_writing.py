@@ -215,6 +215,16 @@ def test_a_text_without_end_is_left_where_a_model_has_nothing_but_known_lines_to
     assert capsys.readouterr().err == ("0 of 5 lines: " if lines else "") + told
 
 
+@pytest.mark.parametrize(("lines", "told"), [(5, "0 of 5 lines: "), (None, "the text is shorter than --length 30: ")])
+def test_of_a_text_with_an_end_it_is_told_that_nearly_all_of_ten_times_its_length_was_known(
+    capsys, reciting, lines, told
+):
+    job = reciting("ab\n", length=30, rules=Rules(lines=lines, known_lines=KnownLines(["ab"])))
+    tell_short(write_one(io.BytesIO(), job), job)
+    why = "ten times --length 30 was drawn, nearly all of it known lines, or empty ones; give a higher --temperature\n"
+    assert capsys.readouterr().err == told + why
+
+
 @pytest.mark.parametrize(
     ("reasons", "refused", "why"),
     [

@@ -187,6 +187,6 @@ def sample(
     else:
         shortfall = write_many(out, job)
     if flags.novel and not flags.quiet:
-        tell_refused(shortfall.refused, flags.novel)
+        tell_refused(shortfall.refused, job)
     if not flags.as_json and (not flags.quiet or flags.length_is_chosen):  # a record tells itself why it ended
         tell_short(shortfall, job)

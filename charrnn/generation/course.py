@@ -45,6 +45,11 @@ class Course:
         """Let so many of the characters drawn not count, as far as there is room for others."""
         self._end = min(self._end + count, self._latest)
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether what does not count has used up all the room that there was for it."""
+        return 0 < self._end == self._latest < ENDLESS
+
     def end(self) -> None:
         """Let nothing more come."""
         self._end = self._latest = 0

@@ -23,7 +23,8 @@ class Sample:
         number: from 0; with the seed it decides the text.
         text: what was drawn.
         log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
-        reason: "length", "stop", "lines", or "match" where no character can follow by the pattern.
+        reason: "length", "stop", "lines", "match" where no character can follow by the pattern, or "known" where nearly
+            all that was drawn was left out.
         lines: whole lines that came; see `charrnn.generation.endings.Ending`.
         refused: known lines left out of it.
     """
@@ -112,6 +113,8 @@ class Growing:
         if self.ending.reason is None:
             self.ending.reason = "match" if self.course.left(drawn) > 0 else "length"
             certain += self.ending.finish()
+            if self.course.is_spent:
+                self.ending.reason = "known"
         self.course.end()
         return certain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charrnn.cli.sampler.forms import Form
@@ -26,6 +27,7 @@ class Job:
         at_once: how many to compute side by side, at most, in each process.
         processes: that share them.
         length_is_chosen: whether none was given.
+        known_in: names of the files that hold the known lines.
     """
 
     sampler: Sampler
@@ -40,6 +42,7 @@ class Job:
     at_once: int
     processes: int = 1
     length_is_chosen: bool = False
+    known_in: Sequence[str] = ()
 
     @property
     def opening(self) -> str:

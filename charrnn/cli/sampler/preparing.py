@@ -96,6 +96,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
         at_once=STREAMS_AT_ONCE[flags.device],
         processes=processes,
         length_is_chosen=flags.length_is_chosen,
+        known_in=flags.novel,
     )
 
 

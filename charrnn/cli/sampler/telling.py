@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from charrnn.cli.sampler.job import Job
 from charrnn.display.outlet import write_line
@@ -14,7 +12,8 @@ from charrnn.generation.samples import Sample
 from charrnn.paths import name_of
 from charrnn.wording import number_of
 
-ONLY_KNOWN = f"{MOST_IN_VAIN:,} characters in a row were known lines, or empty ones; give a higher --temperature"
+HOTTER = "give a higher --temperature"
+ONLY_KNOWN = f"{MOST_IN_VAIN:,} characters in a row were known lines, or empty ones; {HOTTER}"
 
 
 @dataclass
@@ -25,34 +24,36 @@ class Shortfall:
         refused: known lines left out of them.
         num_short: how many have fewer lines than were asked for, since their length was over before.
         num_without_room: how many of these had some length left, in which no line could fit a pattern.
-        lines: whole lines of the last of these.
+        num_known: how many ended since hardly anything but known lines came.
+        lines: whole lines of that which has most, of these and of those that have fewer than were asked for.
         num_unstopped: how many came to their length, of those that a stop was to end before.
-        only_known: whether one without end was left, since nothing but known lines came.
     """
 
     refused: int = 0
     num_short: int = 0
     num_without_room: int = 0
+    num_known: int = 0
     lines: int = 0
     num_unstopped: int = 0
-    only_known: bool = False
 
     def add(self, written: Sample | Ending, rules: Rules) -> None:
         """Count one more, which was to end by these rules."""
         self.refused += written.refused
-        self.only_known |= written.reason == "known"
-        if rules.lines is None:
-            self.num_unstopped += bool(rules.stops) and written.reason in ("length", "match")
-        elif written.reason in ("length", "match", "known") and written.lines < rules.lines:
-            self.num_short += 1
-            self.num_without_room += written.reason == "match"
-            self.lines = written.lines
+        if written.reason not in ("length", "match", "known"):
+            return
+        is_known, is_short = written.reason == "known", rules.lines is not None and written.lines < rules.lines
+        self.num_known += is_known
+        self.num_unstopped += bool(rules.stops) and rules.lines is None
+        self.num_short += is_short
+        self.num_without_room += is_short and written.reason == "match"
+        if is_known or is_short:
+            self.lines = max(self.lines, written.lines)
 
 
-def tell_refused(refused: int, sources: Sequence[str]) -> None:
+def tell_refused(refused: int, job: Job) -> None:
     """Say on stderr how many lines were left out because they are in files."""
     told = "line left out because it is" if refused == 1 else "lines left out because they are"
-    write_line(f"{refused:,} {told} in {' or '.join(quoted(name_of(source)) for source in sources)}")
+    write_line(f"{refused:,} {told} in {_files(job)}")
 
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
@@ -67,8 +68,8 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
         if job.num_samples > 1:
             told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
         write_line(f"{told}: {_why_short(shortfall, job)}")
-    elif shortfall.only_known:
-        write_line(ONLY_KNOWN)
+    elif shortfall.num_known and not shortfall.num_unstopped:
+        write_line(f"{_told_of_known(shortfall, job)}{_why_known(shortfall, job)}")
 
 
 def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
@@ -81,13 +82,13 @@ def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
 
 def _why_short(shortfall: Shortfall, job: Job) -> str:
     """Why lines are lacking, and what to do; what no flag mends is said first."""
-    if shortfall.only_known:
-        return ONLY_KNOWN
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
         if shortfall.refused:
             return f"the only line is a known one, and {reason} to begin another; give another --seed"
         return reason
+    if shortfall.num_known == shortfall.num_short:
+        return _why_known(shortfall, job)
     what = f"{_length(shortfall, job)} was reached"
     if shortfall.num_without_room == shortfall.num_short:
         if job.takes_no_line:
@@ -96,6 +97,29 @@ def _why_short(shortfall: Shortfall, job: Job) -> str:
     can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
     other = ", or a higher --temperature" if shortfall.refused else ", or -1" if can_be_endless else ""
     return f"{what}; give a larger --length{other}"
+
+
+def _told_of_known(shortfall: Shortfall, job: Job) -> str:
+    """Which texts are shorter than was asked for; nothing of one without end."""
+    if job.length is None:
+        return ""
+    which = f"{shortfall.num_known:,} of {job.num_samples:,} texts are" if job.num_samples > 1 else "the text is"
+    return f"{which} shorter than --length {job.length}: "
+
+
+def _why_known(shortfall: Shortfall, job: Job) -> str:
+    """Why hardly anything but known lines came, and what to do."""
+    if job.sampler.match is not None:
+        lines = "others" if shortfall.lines else "lines"
+        return f"all {lines} drawn that fit --match are in {_files(job)}; widen the pattern, or {HOTTER}"
+    if job.length is None:
+        return ONLY_KNOWN
+    return f"ten times --length {job.length} was drawn, nearly all of it known lines, or empty ones; {HOTTER}"
+
+
+def _files(job: Job) -> str:
+    """The names of the files that hold the known lines."""
+    return " or ".join(quoted(name_of(source)) for source in job.known_in)
 
 
 def _length(shortfall: Shortfall, job: Job) -> str:
