@@ -145,10 +145,11 @@ ALLOWED = {
         "side_by_side": "arrays choosing course filters",
         "sampling": "arrays choosing course errors filters side_by_side",
         "matching": "arrays automaton encoder errors options patterns",
-        "endings": "",
+        "rules": "",
+        "endings": "rules",
         "unprompted": "encoder filters sampling",
         "samples": "course encoder endings options sampling softmax surrogates",
-        "many_samples": "arrays encoder endings samples sampling side_by_side softmax",
+        "many_samples": "arrays encoder endings rules samples sampling side_by_side softmax",
         "mixing": "arrays encoder memory numpy_ensemble readers recall sampling softmax",
     },
     "analysis": {

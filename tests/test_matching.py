@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
 from charrnn.generation.course import Course
-from charrnn.generation.endings import Ending, Rules
+from charrnn.generation.endings import Ending
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
+from charrnn.generation.rules import Rules
 from charrnn.generation.samples import draw_characters
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.side_by_side import ENDED

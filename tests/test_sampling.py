@@ -14,10 +14,11 @@ from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.course import Course
-from charrnn.generation.endings import Ending, KnownLines, Rules
+from charrnn.generation.endings import Ending
 from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
+from charrnn.generation.rules import KnownLines, Rules
 from charrnn.generation.samples import Spelling, draw_characters
 from charrnn.generation.sampling import Sampler, generate_one
 from charrnn.generation.side_by_side import ENDED, LOOK_EVERY, Beginning, generate

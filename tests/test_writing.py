@@ -26,8 +26,8 @@ from charrnn.cli.sampler.writing import write_json, write_many, write_one, write
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import to_json
 from charrnn.generation import many_samples, samples, sampling
-from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.rules import KnownLines, Rules
 from charrnn.generation.samples import Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.inference.folding import FoldedWeights

@@ -22,7 +22,7 @@ PARTS = {
 
 EXAMPLES = (
     'charrnn sample mybook.pt --prompt "Once" --temperature 0.7 --length 500',
-    "charrnn sample names.pt --lines 20 --novel names.txt",
+    "charrnn sample names.pt --lines 20 --novel names.txt --unique",
     "charrnn sample verse.pt --length -1 | head -n 50",
 )
 
@@ -132,6 +132,7 @@ def sample(
         list[str] | None,
         typer.Option(help="Leave out lines that are in this file; may be given again. [default: none]", **UNSAID),
     ] = None,
+    unique: Annotated[bool, typer.Option("--unique", help="Leave out lines that the text has already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,
     logprobs: Annotated[
         bool, typer.Option("--logprobs", help="In the JSON, each character's log-probability.")
@@ -163,7 +164,7 @@ def sample(
 
     from charrnn.cli.common.terminal import shows_colour
     from charrnn.cli.sampler.preparing import prepare_job
-    from charrnn.cli.sampler.telling import tell_refused, tell_short
+    from charrnn.cli.sampler.telling import tell_left_out, tell_short
     from charrnn.cli.sampler.writing import write_json, write_many, write_one
     from charrnn.display.outlet import write_line
 
@@ -186,7 +187,7 @@ def sample(
         shortfall = write_one(out, job, coloured=flags.surprisal and shows_colour())
     else:
         shortfall = write_many(out, job)
-    if flags.novel and not flags.quiet:
-        tell_refused(shortfall.refused, job)
+    if not flags.quiet:
+        tell_left_out(shortfall, job)
     if not flags.as_json and (not flags.quiet or flags.length_is_chosen):  # a record tells itself why it ended
         tell_short(shortfall, job)

@@ -6,65 +6,12 @@ they are certain.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+
+from charrnn.generation.rules import KnownLines, Rules
 
 Drawn = tuple[str, float]
 """A character and its log-probability in nats."""
-
-
-class KnownLines:
-    """Lines that a sample must not hold, sorted, so that what begins with a text is found at once.
-
-    Args:
-        lines: in any order, without their line ends; empty ones are left out: an empty line is never a copy.
-    """
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = sorted({*lines} - {""})
-
-    def __contains__(self, line: str) -> bool:
-        return self._from(line) == line
-
-    def have_one_that_begins_with(self, text: str) -> bool:
-        """Whether one of them begins with a text."""
-        found = self._from(text)
-        return found is not None and found.startswith(text)
-
-    def _from(self, text: str) -> str | None:
-        """The first line that is not before a text."""
-        place = bisect_left(self._lines, text)
-        return self._lines[place] if place < len(self._lines) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What ends a sample before its length, and what it must not hold.
-
-    Attributes:
-        stops: texts that end it; they are not part of it. Of several that end together the longest counts. What is
-            drawn may hold one where a known line is left out.
-        lines: whole lines after which it ends.
-        known_lines: lines to leave out. Neither they nor empty lines count, and an empty line is left out too behind
-            one left out or another empty one.
-        fits: tells whether a line that a stop has cut may stand; None: any may.
-    """
-
-    stops: tuple[str, ...] = ()
-    lines: int | None = None
-    known_lines: KnownLines | None = None
-    fits: Callable[[str], bool] | None = None
-
-    @property
-    def are_none(self) -> bool:
-        """Whether a sample ends by its length alone."""
-        return not self.stops and self.lines is None and self.known_lines is None
-
-    @property
-    def leave_out_no_line(self) -> bool:
-        """Whether all that is drawn before the end belongs to a sample."""
-        return self.known_lines is None and not (self.stops and self.fits is not None)
 
 
 class _Tail:
@@ -121,20 +68,23 @@ class Ending:
 
     Args:
         rules: what ends it.
-        beginning: what stands before it on its first line, which counts as a part of that line.
+        beginning: what stands before it. Of its last line, if it does not end there, the first one is a part, which is
+            never a repeat then, having begun already.
 
     Attributes:
         takes_text: whether `feed_text` may take the place of `feed`.
         reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
         lines: whole lines that came, one whose line feed a stop takes back included, unless the stop ends with that.
         refused: known lines left out.
+        repeated: other lines left out since they had come before.
         surplus: the last characters that `feed_text` took which do not belong to the sample; none until it has ended.
     """
 
     def __init__(self, rules: Rules, beginning: str = "") -> None:
         self._rules = rules
-        self.takes_text = rules.leave_out_no_line
-        self._beginning = beginning.rpartition("\n")[2]
+        self.takes_text = rules.keep_all
+        *before, self._beginning = beginning.split("\n")
+        self._written = KnownLines(line.removesuffix("\r") for line in before) if rules.unique else None
         self._held: list[Drawn] = []
         self._text = ""
         self._is_within_line = False  # of which a part was given out
@@ -144,6 +94,7 @@ class Ending:
         self.reason: str | None = None
         self.lines = 0
         self.refused = 0
+        self.repeated = 0
         self.surplus = 0
 
     def feed(self, character: str, log_probability: float) -> list[Drawn]:
@@ -191,12 +142,13 @@ class Ending:
 
     def _finish(self, *, is_whole: bool) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole in any case."""
-        if self._is_known(self._text):
-            length = self._line_length(self._text)
-            self.refused += length > 0
+        length = self._line_length(self._text)
+        if self._is_left_out(self._text):
+            if length:
+                self._count_left_out(self._text)
             self._leave_out(length)
         elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
-            self._drop(self._line_length(self._text))
+            self._drop(length)
         released = self._release(len(self._held))
         self.lines += self._rules.fits is not None and (self._is_within_line or self._beginning != "")
         return released
@@ -204,24 +156,39 @@ class Ending:
     def _end_line(self) -> bool:
         """Count a line, or leave it out; tell whether it was the last."""
         text = self._text[:-1]
-        is_known, is_empty = self._is_known(text), self._is_empty(text)
-        is_left_out = is_known or (is_empty and self._is_behind_gap)
-        self._is_behind_gap = is_known or is_empty
+        is_left_out, is_empty = self._is_left_out(text), self._is_empty(text)
+        is_behind_gap, self._is_behind_gap = self._is_behind_gap, is_left_out or is_empty
         if is_left_out:
+            self._count_left_out(text)
+        if is_left_out or (is_empty and is_behind_gap):
             self._leave_out(self._line_length(text) + 1)
-            self.refused += is_known
-            return False
-        if is_empty:
+        if is_left_out or is_empty:
             return False
         self.lines += 1
+        if self._written is not None:
+            self._written.add(self._bare_line(text))
         if self.lines == self._rules.lines:
             self.reason = "lines"
         return self.reason is not None
 
-    def _is_known(self, text: str) -> bool:
-        """Whether the line that a text ends in is to be left out; a carriage return is a part of its end."""
+    def _is_left_out(self, text: str) -> bool:
+        """Whether the line that a text ends in is to be left out, being a known one or a repeat."""
+        line = self._bare_line(text)
+        return any(line in lines for lines in self._unwanted(text))
+
+    def _count_left_out(self, text: str) -> None:
+        """Count the line that a text ends in, which is to be left out; a known one is no repeat."""
         known = self._rules.known_lines
-        return known is not None and self._is_held(text) and self._line(text).removesuffix("\r") in known
+        is_known = known is not None and self._bare_line(text) in known
+        self.refused += is_known
+        self.repeated += not is_known
+
+    def _unwanted(self, text: str) -> Iterator[KnownLines]:
+        """The lines that the one that a text ends in must not be; it can be left out where it is held as a whole."""
+        if self._rules.known_lines is not None and self._is_held(text):
+            yield self._rules.known_lines
+        if self._written is not None and self._is_held(text) and ("\n" in text or not self._beginning):
+            yield self._written
 
     def _is_empty(self, text: str) -> bool:
         """Whether the line that a text ends in is an empty one, where known lines are left out."""
@@ -229,11 +196,8 @@ class Ending:
 
     def _begins_known(self, text: str) -> bool:
         """Whether the line that a text ends in may still become one that is to be left out."""
-        known = self._rules.known_lines
-        if known is None or not self._is_held(text):
-            return False
-        line = self._line(text).removesuffix("\r")
-        return not line or known.have_one_that_begins_with(line)
+        line = self._bare_line(text)
+        return any(not line or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
 
     def _is_held(self, text: str) -> bool:
         """Whether the line that a text, the one held or its beginning, ends in is held from its start on."""
@@ -242,6 +206,10 @@ class Ending:
     def _line(self, text: str) -> str:
         """The line that a text ends in, with what stood before the sample."""
         return (self._beginning + text).rpartition("\n")[2]
+
+    def _bare_line(self, text: str) -> str:
+        """The same without a carriage return, which is a part of its end."""
+        return self._line(text).removesuffix("\r")
 
     def _line_length(self, text: str) -> int:
         return len(text.rpartition("\n")[2])
@@ -258,7 +226,7 @@ class Ending:
     def _certain(self) -> int:
         """How many of the held characters no rule can take back any more."""
         stops = self._tail.stops
-        if not stops and self._rules.known_lines is None:
+        if not stops and not self._rules.leave_out_lines:
             return len(self._text)
         rest = self._text[: len(self._text) - self._tail.num_begun()]
         takes_all_of_a_line = bool(stops) and self._rules.fits is not None
@@ -278,6 +246,6 @@ class Ending:
             return []
         released, self._held = self._held[:count], self._held[count:]
         self._is_within_line = self._text[count - 1] != "\n"
-        self._beginning = ""
+        self._beginning = "" if self._written is None else self._line(self._text[:count])
         self._text = self._text[count:]
         return released

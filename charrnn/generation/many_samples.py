@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from charrnn.arrays import Floats, Ids
-from charrnn.generation.endings import Drawn, Ending, Rules
+from charrnn.generation.endings import Drawn, Ending
+from charrnn.generation.rules import Rules
 from charrnn.generation.samples import Growing, Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.side_by_side import ENDED
@@ -46,7 +47,7 @@ def draw_samples(
     """
     pages = [_Page(Growing(encoder, sampler.course(length), Ending(rules, beginning))) for _ in numbers]
     steps = sampler.steps(numbers, [page.growing.course for page in pages])
-    is_heeded_at_once = rules.known_lines is not None or sampler.over_lines is not None
+    is_heeded_at_once = rules.leave_out_lines or sampler.over_lines is not None
     unfinished, drawn = pages, 0
     while unfinished:
         count = 1 if is_heeded_at_once else min(max(drawn // TAKEN_SHARE, 1), MOST_TAKEN)
@@ -119,6 +120,7 @@ class _Page:
             reason=ending.reason or "length",
             lines=ending.lines,
             refused=ending.refused,
+            repeated=ending.repeated,
         )
 
     def _add(self, characters: list[Drawn]) -> None:

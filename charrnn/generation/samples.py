@@ -27,6 +27,7 @@ class Sample:
             all that was drawn was left out.
         lines: whole lines that came; see `charrnn.generation.endings.Ending`.
         refused: known lines left out of it.
+        repeated: other lines left out since they had come before.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Sample:
     reason: str = "length"
     lines: int = 0
     refused: int = 0
+    repeated: int = 0
 
 
 class Spelling:
@@ -72,7 +74,7 @@ class Growing:
 
     Args:
         encoder: of the ids.
-        course: how much of it is left to draw, told what of it counts: known lines that are left out do not.
+        course: how much of it is left to draw, told what of it counts: lines that are left out do not.
         ending: what else ends it; tells afterwards what has.
 
     Attributes:
@@ -147,7 +149,7 @@ def draw_characters(
     Args:
         sampler: of the model that `encoder` belongs to.
         encoder: gives the characters.
-        length: characters to draw at most; None for no limit: it ends then where nothing but known lines comes.
+        length: characters to draw at most; None for no limit: it ends then where nothing comes but what is left out.
         ending: what else ends it; tells afterwards what has, which in that case is "known".
         number: of the sample.
         with_log_probabilities: whether they are computed, which takes as long as a draw; else they are no numbers.

@@ -41,6 +41,11 @@ def check_flags(flags: SampleFlags) -> None:
         raise ConfigError(MIX_ON_GPU)
     if "" in flags.stop:
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
+    if flags.unique and flags.num_samples > 1 and flags.wanted_lines == 1:
+        raise ConfigError(
+            "--unique is of the lines of a text, and each of these has one; give --lines "
+            f"{flags.num_samples} in place of --num-samples {flags.num_samples}"
+        )
     if flags.match is not None:
         from charrnn.generation.patterns import parse_pattern
 
@@ -87,7 +92,7 @@ def _check_conversation(flags: SampleFlags) -> None:
     """Refuse what does not go with a conversation."""
     given = {
         "json": flags.as_json, "num-samples": flags.num_samples > 1, "surprisal": flags.surprisal,
-        "novel": bool(flags.novel), "separator": flags.separator is not None,
+        "novel": bool(flags.novel), "unique": flags.unique, "separator": flags.separator is not None,
     }  # fmt: skip
     for name, value in given.items():
         if value:

@@ -33,6 +33,7 @@ class SampleFlags:
     forbid: tuple[str, ...]
     match: str | None
     novel: tuple[str, ...]
+    unique: bool
     as_json: bool
     logprobs: bool
     surprisal: bool

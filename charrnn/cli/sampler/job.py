@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from charrnn.cli.sampler.forms import Form
-from charrnn.generation.endings import Rules
+from charrnn.generation.rules import Rules
 from charrnn.generation.sampling import Sampler
 
 

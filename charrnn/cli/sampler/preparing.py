@@ -24,8 +24,8 @@ from charrnn.cli.sampler.warning import (
 )
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
-from charrnn.generation.endings import KnownLines, Rules
 from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.rules import KnownLines, Rules
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling, read_others
@@ -159,7 +159,7 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
             "its end; give a length" + r", or allow \n" * ("\n" in form.encoder)
         )
     known_lines = _known_lines(flags.novel, form, flags.encoding) if flags.novel else None
-    rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines)
+    rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines, unique=flags.unique)
     check_novel(prompt, rules, form.encoder.unit, is_matched=match is not None)
     return rules
 

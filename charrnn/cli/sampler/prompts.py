@@ -17,7 +17,7 @@ from charrnn.text.options import BYTE, TextOptions
 from charrnn.wording import number_of
 
 if TYPE_CHECKING:
-    from charrnn.generation.endings import Rules
+    from charrnn.generation.rules import Rules
 
 UNKNOWN_RULES = {
     "error": "--unknown skip leaves them out, nearest takes what is like them",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 
 from charrnn.cli.sampler.job import Job
 from charrnn.display.outlet import write_line
 from charrnn.escape import quoted
 from charrnn.generation.course import MOST_IN_VAIN
-from charrnn.generation.endings import Ending, Rules
+from charrnn.generation.endings import Ending
+from charrnn.generation.rules import Rules
 from charrnn.generation.samples import Sample
 from charrnn.paths import name_of
 from charrnn.wording import number_of
 
 HOTTER = "give a higher --temperature"
-ONLY_KNOWN = f"{MOST_IN_VAIN:,} characters in a row were known lines, or empty ones; {HOTTER}"
 
 
 @dataclass
@@ -22,23 +23,31 @@ class Shortfall:
 
     Attributes:
         refused: known lines left out of them.
+        repeated: other lines left out of them since they had come before.
         num_short: how many have fewer lines than were asked for, since their length was over before.
         num_without_room: how many of these had some length left, in which no line could fit a pattern.
-        num_known: how many ended since hardly anything but known lines came.
+        num_known: how many ended since hardly anything came but what is left out.
         lines: whole lines of that which has most, of these and of those that have fewer than were asked for.
         num_unstopped: how many came to their length, of those that a stop was to end before.
     """
 
     refused: int = 0
+    repeated: int = 0
     num_short: int = 0
     num_without_room: int = 0
     num_known: int = 0
     lines: int = 0
     num_unstopped: int = 0
 
+    @property
+    def left_out(self) -> int:
+        """Lines left out of them, for whatever reason."""
+        return self.refused + self.repeated
+
     def add(self, written: Sample | Ending, rules: Rules) -> None:
         """Count one more, which was to end by these rules."""
         self.refused += written.refused
+        self.repeated += written.repeated
         if written.reason not in ("length", "match", "known"):
             return
         is_known, is_short = written.reason == "known", rules.lines is not None and written.lines < rules.lines
@@ -50,10 +59,14 @@ class Shortfall:
             self.lines = max(self.lines, written.lines)
 
 
-def tell_refused(refused: int, job: Job) -> None:
-    """Say on stderr how many lines were left out because they are in files."""
-    told = "line left out because it is" if refused == 1 else "lines left out because they are"
-    write_line(f"{refused:,} {told} in {_files(job)}")
+def tell_left_out(shortfall: Shortfall, job: Job) -> None:
+    """Say on stderr how many lines were left out because they are in files, or had come before, where they may be."""
+    if job.known_in:
+        told = "line left out because it is" if shortfall.refused == 1 else "lines left out because they are"
+        write_line(f"{shortfall.refused:,} {told} in {_files(job)}")
+    if job.rules.unique:
+        told = "line left out because it was" if shortfall.repeated == 1 else "lines left out because they were"
+        write_line(f"{shortfall.repeated:,} {told} written before")
 
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
@@ -76,7 +89,7 @@ def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
     told = f"{_length(shortfall, job)} was reached"
     if job.num_samples > 1:
         told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached {_length(shortfall, job)}"
-    other = ", or a higher --temperature" if shortfall.refused else ""
+    other = ", or a higher --temperature" if shortfall.left_out else ""
     return f"{told} before --stop; give a larger --length{other}"
 
 
@@ -84,7 +97,7 @@ def _why_short(shortfall: Shortfall, job: Job) -> str:
     """Why lines are lacking, and what to do; what no flag mends is said first."""
     if not job.writes_line_feeds:
         reason = "the model writes no line feed"
-        if shortfall.refused:
+        if shortfall.left_out:
             return f"the only line is a known one, and {reason} to begin another; give another --seed"
         return reason
     if shortfall.num_known == shortfall.num_short:
@@ -95,7 +108,7 @@ def _why_short(shortfall: Shortfall, job: Job) -> str:
             return "no other line fits --match with the characters that are allowed"
         what = f"--length {job.length} has no room for another that fits --match"
     can_be_endless = job.num_samples == 1 and job.sampler.options.last_temperature is None
-    other = ", or a higher --temperature" if shortfall.refused else ", or -1" if can_be_endless else ""
+    other = ", or a higher --temperature" if shortfall.left_out else ", or -1" if can_be_endless else ""
     return f"{what}; give a larger --length{other}"
 
 
@@ -108,13 +121,16 @@ def _told_of_known(shortfall: Shortfall, job: Job) -> str:
 
 
 def _why_known(shortfall: Shortfall, job: Job) -> str:
-    """Why hardly anything but known lines came, and what to do."""
+    """Why hardly anything came but what is left out, and what to do."""
     if job.sampler.match is not None:
         lines = "others" if shortfall.lines else "lines"
-        return f"all {lines} drawn that fit --match are in {_files(job)}; widen the pattern, or {HOTTER}"
+        why = [f"are in {_files(job)}"] * bool(job.known_in) + ["were written before"] * job.rules.unique
+        return f"all {lines} drawn that fit --match {' or '.join(why)}; widen the pattern, or {HOTTER}"
+    kinds = ", ".join(["known lines"] * (job.rules.known_lines is not None) + ["repeats"] * job.rules.unique)
+    kinds += ", or empty ones" * (job.rules.known_lines is not None)
     if job.length is None:
-        return ONLY_KNOWN
-    return f"ten times --length {job.length} was drawn, nearly all of it known lines, or empty ones; {HOTTER}"
+        return f"{MOST_IN_VAIN:,} characters in a row were {kinds}; {HOTTER}"
+    return f"ten times --length {job.length} was drawn, nearly all of it {kinds}; {HOTTER}"
 
 
 def _files(job: Job) -> str:
@@ -124,5 +140,5 @@ def _files(job: Job) -> str:
 
 def _length(shortfall: Shortfall, job: Job) -> str:
     """The length that was reached, in words."""
-    drawn = ", or ten times as many characters drawn," if shortfall.refused else ""
+    drawn = ", or ten times as many characters drawn," if shortfall.left_out else ""
     return f"--length {job.length}{drawn}"

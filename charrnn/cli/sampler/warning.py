@@ -82,7 +82,7 @@ def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | No
         is_blank = "\n\n" in stop.replace("\r", "") and not match.fits("")
         empty = "; with a | at its end the pattern fits empty lines too" if is_blank else ""
         return f"no lines that fit --match hold it{empty}"
-    lines = None if flags.novel else flags.wanted_lines  # beside which empty ones may come
+    lines = None if flags.novel or flags.unique else flags.wanted_lines  # beside which others may come
     if lines is not None and stop[:-1].count("\n") >= lines:
         return f"it takes more than {number_of(lines, 'line')}; give more --lines, or --length instead"
     return ""

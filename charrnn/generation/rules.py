@@ -1,0 +1,73 @@
+"""What ends a sample, and the lines that it must not hold; `endings` applies it to the characters as they come."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+class KnownLines:
+    """Lines that must not come, or not again, sorted, so that what begins with a text is found at once.
+
+    Args:
+        lines: in any order, without their line ends; empty ones are left out: an empty line is never a copy.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = sorted({*lines} - {""})
+
+    def __contains__(self, line: str) -> bool:
+        return self._from(line) == line
+
+    def add(self, line: str) -> None:
+        """Take one more."""
+        if line and line not in self:
+            insort(self._lines, line)
+
+    def have_one_that_begins_with(self, text: str) -> bool:
+        """Whether one of them begins with a text."""
+        found = self._from(text)
+        return found is not None and found.startswith(text)
+
+    def _from(self, text: str) -> str | None:
+        """The first line that is not before a text."""
+        place = bisect_left(self._lines, text)
+        return self._lines[place] if place < len(self._lines) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What ends a sample before its length, and what it must not hold.
+
+    Attributes:
+        stops: texts that end it; they are not part of it. Of several that end together the longest counts. What is
+            drawn may hold one where a known line is left out.
+        lines: whole lines after which it ends.
+        known_lines: lines to leave out. Neither they nor empty lines count, and an empty line is left out too behind
+            one left out or another empty one.
+        unique: whether to leave out lines that stand in the sample already, or in what stands before it; they do not
+            count, and empty ones stay.
+        fits: tells whether a line that a stop has cut may stand; None: any may.
+    """
+
+    stops: tuple[str, ...] = ()
+    lines: int | None = None
+    known_lines: KnownLines | None = None
+    unique: bool = False
+    fits: Callable[[str], bool] | None = None
+
+    @property
+    def are_none(self) -> bool:
+        """Whether a sample ends by its length alone."""
+        return not self.stops and self.lines is None and not self.leave_out_lines
+
+    @property
+    def leave_out_lines(self) -> bool:
+        """Whether lines may be left out, wherever they stand."""
+        return self.known_lines is not None or self.unique
+
+    @property
+    def keep_all(self) -> bool:
+        """Whether all that is drawn before the end belongs to a sample."""
+        return not self.leave_out_lines and not (self.stops and self.fits is not None)
