@@ -1,7 +1,7 @@
 """Where a sample ends: rules against the plain text that was drawn."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from charrnn.generation.endings import Ending
@@ -109,6 +109,7 @@ def test_no_known_line_is_left_where_a_stop_has_cut_a_line(text, known, stop):
 )
 def test_a_stop_is_found_where_a_known_line_before_it_is_left_out(text, known, stops):
     """It ends where the same text ends without known lines, and nothing of the stop is written."""
+    assume("\n" not in stops)
     plain, plain_ending = feed(text, Rules(stops=tuple(stops)))
     pieces, ending = feed(text, Rules(stops=tuple(stops), known_lines=KnownLines(known)))
     assert (ending.reason, len(pieces)) == (plain_ending.reason, len(plain))
@@ -157,6 +158,26 @@ def test_no_more_is_held_back_than_begins_a_known_line(text, known):
         is_held = any(other.startswith(line) for other in known)
         assert given_out.endswith(line) or is_held
         assert not (line and is_held) or given_out[-1:] in ("", "\n")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("beginning", ["", "c{}"])
+def test_a_line_s_end_ends_no_text_where_the_line_is_left_out(end, beginning):
+    rules = Rules(stops=("\r\n", "\n"), known_lines=KnownLines({"a", "b"}), unique=True)
+    text = end.join(["a", "", "b", "c", "ab", "next"]) if beginning else end.join(["a", "", "b", "ab", "next"])
+    pieces, ending = feed(text, rules, beginning.format(end))
+    assert (joined(pieces), ending.reason, ending.refused, ending.repeated) == ("ab", "stop", 2, int(beginning != ""))
+    assert joined(feed(f"{end}a{end}", rules)[0]) == "", "an empty line that is kept ends it"
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=3)), st.sets(st.text("ab", min_size=1, max_size=3), max_size=4))
+def test_a_line_s_end_as_stop_gives_the_one_line_that_is_asked_for(lines, known):
+    text, known_lines = "".join(f"{line}\n" for line in lines), KnownLines(known)
+    stopped, by_stop = feed(text, Rules(stops=("\n",), known_lines=known_lines))
+    counted, by_lines = feed(text, Rules(lines=1, known_lines=known_lines))
+    assert joined(counted) == (joined(stopped) + "\n" if by_lines.reason else "")
+    assert (by_stop.reason == "stop") == (by_lines.reason == "lines")
+    assert by_stop.refused == by_lines.refused
 
 
 def test_a_line_that_a_stop_ends_is_whole_and_stands_though_a_known_one_begins_so():

@@ -13,6 +13,9 @@ from charrnn.generation.rules import KnownLines, Rules
 Drawn = tuple[str, float]
 """A character and its log-probability in nats."""
 
+LINE_ENDS = ("\n", "\r\n")
+"""Stops that end a text of one line: of a line that does not come they end nothing."""
+
 
 class _Tail:
     """The last characters drawn, those included that were left out, as far back as a stop may reach.
@@ -102,7 +105,7 @@ class Ending:
         self._held.append((character, log_probability))
         self._text += character
         self._tail.add(character)
-        if stop := self._tail.stop():
+        if stop := self._stop():
             self.reason = "stop"
             self._drop(self._tail.num_kept(len(stop)))
             if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
@@ -153,14 +156,19 @@ class Ending:
         self.lines += self._rules.fits is not None and (self._is_within_line or self._beginning != "")
         return released
 
+    def _stop(self) -> str | None:
+        """The stop that what was drawn ends with, unless it is no more than the end of a line that is left out."""
+        stop = self._tail.stop()
+        return None if stop in LINE_ENDS and self._leaves_out_line(self._text[:-1]) else stop
+
     def _end_line(self) -> bool:
         """Count a line, or leave it out; tell whether it was the last."""
         text = self._text[:-1]
-        is_left_out, is_empty = self._is_left_out(text), self._is_empty(text)
-        is_behind_gap, self._is_behind_gap = self._is_behind_gap, is_left_out or is_empty
+        is_gone, is_left_out, is_empty = self._leaves_out_line(text), self._is_left_out(text), self._is_empty(text)
+        self._is_behind_gap = is_left_out or is_empty
         if is_left_out:
             self._count_left_out(text)
-        if is_left_out or (is_empty and is_behind_gap):
+        if is_gone:
             self._leave_out(self._line_length(text) + 1)
         if is_left_out or is_empty:
             return False
@@ -170,6 +178,10 @@ class Ending:
         if self.lines == self._rules.lines:
             self.reason = "lines"
         return self.reason is not None
+
+    def _leaves_out_line(self, text: str) -> bool:
+        """Whether the line that a text ends in, being whole, is left out, as is an empty one behind a gap."""
+        return self._is_left_out(text) or (self._is_behind_gap and self._is_empty(text))
 
     def _is_left_out(self, text: str) -> bool:
         """Whether the line that a text ends in is to be left out, being a known one or a repeat."""

@@ -42,7 +42,7 @@ class Rules:
 
     Attributes:
         stops: texts that end it; they are not part of it. Of several that end together the longest counts. What is
-            drawn may hold one where a known line is left out.
+            drawn may hold one where a line is left out; a line's end alone does not end it there.
         lines: whole lines after which it ends.
         known_lines: lines to leave out. Neither they nor empty lines count, and an empty line is left out too behind
             one left out or another empty one.
