@@ -1054,6 +1054,31 @@ def test_of_several_texts_it_is_told_how_many_came_to_their_length_before_their_
     assert result.stderr.decode() == f"seed 1\n{told}\n"
 
 
+UNFITTING = "--stop came in the first line, and what was left of that does not fit --match"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--match", "Tin tin"], f"the text is empty: {UNFITTING}"),
+        (["--match", "Tin tin", "-N", 3], f"3 of 3 texts are empty: {UNFITTING}"),
+        (["--match", "Tin( tin)?"], ""),
+        (["--match", "( ?| )"], "the text is empty: --stop came first"),
+        (["--match", "Tin tin", "-p", "Tin"], "the text is empty behind the prompt: " + UNFITTING),
+        (
+            ["--match", "Tin (tin|nap)", "--novel", "known.txt"],
+            "the text is empty: --stop came in lines that --novel leaves out, or that begin so",
+        ),
+        (["--match", "Tin tin", "--json"], ""),
+    ],
+)
+def test_where_a_stop_leaves_nothing_of_a_text_that_is_told(sample, trained, arguments, told):
+    (trained / "known.txt").write_text("Tin\n")
+    result = sample("--stop", " ", "-n", 60, "--seed", 1, *arguments)
+    said = result.stderr.decode().splitlines()[1:]
+    assert [line for line in said if "left out because" not in line] == [told] * bool(told)
+
+
 def test_where_no_stop_can_come_the_length_is_that_of_any_text(sample):
     result = sample("--stop", "9", "--seed", 1, "-q")
     assert (len(result.stdout.decode()), result.stderr.decode()) == (500, NO_END)

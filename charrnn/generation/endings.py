@@ -80,6 +80,7 @@ class Ending:
         lines: whole lines that came, one whose line feed a stop takes back included, unless the stop ends with that.
         refused: known lines left out.
         repeated: other lines left out since they had come before.
+        is_empty: whether `feed` and `finish` have given nothing.
         surplus: the last characters that `feed_text` took which do not belong to the sample; none until it has ended.
     """
 
@@ -98,6 +99,7 @@ class Ending:
         self.lines = 0
         self.refused = 0
         self.repeated = 0
+        self.is_empty = True
         self.surplus = 0
 
     def feed(self, character: str, log_probability: float) -> list[Drawn]:
@@ -256,6 +258,7 @@ class Ending:
         """Give the first characters that are held."""
         if not count:
             return []
+        self.is_empty = False
         released, self._held = self._held[:count], self._held[count:]
         self._is_within_line = self._text[count - 1] != "\n"
         self._beginning = "" if self._written is None else self._line(self._text[:count])

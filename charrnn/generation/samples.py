@@ -38,6 +38,11 @@ class Sample:
     refused: int = 0
     repeated: int = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of what was drawn belongs to it."""
+        return not self.text
+
 
 class Spelling:
     """Ids as characters with their log-probabilities; that of a character of several bytes is the sum of theirs.

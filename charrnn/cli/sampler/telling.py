@@ -29,6 +29,7 @@ class Shortfall:
         num_known: how many ended since hardly anything came but what is left out.
         lines: whole lines of that which has most, of these and of those that have fewer than were asked for.
         num_unstopped: how many came to their length, of those that a stop was to end before.
+        num_empty: how many are empty where a stop ended them.
     """
 
     refused: int = 0
@@ -38,6 +39,7 @@ class Shortfall:
     num_known: int = 0
     lines: int = 0
     num_unstopped: int = 0
+    num_empty: int = 0
 
     @property
     def left_out(self) -> int:
@@ -48,6 +50,7 @@ class Shortfall:
         """Count one more, which was to end by these rules."""
         self.refused += written.refused
         self.repeated += written.repeated
+        self.num_empty += written.reason == "stop" and written.is_empty
         if written.reason not in ("length", "match", "known"):
             return
         is_known, is_short = written.reason == "known", rules.lines is not None and written.lines < rules.lines
@@ -70,7 +73,7 @@ def tell_left_out(shortfall: Shortfall, job: Job) -> None:
 
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
-    """Say on stderr where there are fewer lines than were asked for, or no stop has come, why, and what to do."""
+    """Say on stderr where lines are lacking, where no stop has come, or too early a one, why, and what to do."""
     ends_by_pattern = job.sampler.match is not None and (job.takes_no_line or not job.writes_line_feeds)
     if shortfall.num_unstopped and not ends_by_pattern:
         write_line(_told_of_unstopped(shortfall, job))
@@ -83,6 +86,8 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
         write_line(f"{told}: {_why_short(shortfall, job)}")
     elif shortfall.num_known and not shortfall.num_unstopped:
         write_line(f"{_told_of_known(shortfall, job)}{_why_known(shortfall, job)}")
+    if shortfall.num_empty:
+        write_line(f"{_told_of_empty(shortfall, job)}: {_why_empty(job)}")
 
 
 def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
@@ -131,6 +136,22 @@ def _why_known(shortfall: Shortfall, job: Job) -> str:
     if job.length is None:
         return f"{MOST_IN_VAIN:,} characters in a row were {kinds}; {HOTTER}"
     return f"ten times --length {job.length} was drawn, nearly all of it {kinds}; {HOTTER}"
+
+
+def _told_of_empty(shortfall: Shortfall, job: Job) -> str:
+    told = "the text is"
+    if job.num_samples > 1:
+        told = f"{shortfall.num_empty:,} of {job.num_samples:,} texts {'is' if shortfall.num_empty == 1 else 'are'}"
+    return f"{told} empty{' behind the prompt' if job.prompt else ''}"
+
+
+def _why_empty(job: Job) -> str:
+    """Why nothing was left before a stop."""
+    if job.rules.leave_out_lines:
+        return f"--stop came in lines that {'--novel' if job.known_in else '--unique'} leaves out, or that begin so"
+    if job.sampler.match is not None and not job.sampler.match.fits(""):
+        return "--stop came in the first line, and what was left of that does not fit --match"
+    return "--stop came first"
 
 
 def _files(job: Job) -> str:
