@@ -218,8 +218,19 @@ def test_in_a_conversation_a_line_may_begin_with_what_is_typed_alone(sample):
     told = "no line with the model's characters fits --match '[A-Z][a-z]+ t[a-z ]*'; "
     assert result.stderr.decode().startswith(f"charrnn: {told}")
     assert result.stderr.count(b"\n") == 1
-    vowels = sample("--match", "T.*", "--allow", "aeiou", "-i", "-q", input=b"T\n").stdout
+    vowels = sample("--match", "T.{,4000}", "--allow", "aeiou", "-i", "-q", input=b"T\n").stdout
     assert re.fullmatch(b"T[aeiou]{500}\n", vowels), "the length is that of any line"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["Tin.{,9}"], ["Tin.*", "-n", 9], ["Tin.*", "--stop", "tuna"], ["Tin(.|)*", "-n", 9, "--stop", "tuna"]],
+)
+def test_a_line_with_another_end_needs_no_line_feed(sample, arguments):
+    result = sample("--forbid", r"\n", "--match", *arguments, "-q")
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.startswith(b"Tin")
+    assert b"\n" not in result.stdout
 
 
 def test_a_prompt_that_is_all_of_its_line_counts_where_nothing_can_follow(sample):
@@ -280,6 +291,16 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
             [".*", "--stop", "tuna", "-n", -1, "--forbid", r"\n"],
             "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "
             r"its end; give a length, or allow \n",
+        ),
+        (
+            ["Tin [^e]*", "--allow", "Tinap "],
+            "--allow leaves no line feed to end a line with, and a line of --match 'Tin [^e]*' may go on without an "
+            r"end; allow \n too",
+        ),
+        (
+            ["(tin|(na+p)?)", "--forbid", r"\n", "--lines", 2, "-n", 900],
+            "--forbid leaves no line feed to end a line with, and a line of --match '(tin|(na+p)?)' may go on without "
+            r"an end; allow \n too",
         ),
         (
             ["Tin.*", "-p", "Ti", "--novel", "words.txt"],

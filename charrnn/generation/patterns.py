@@ -110,12 +110,17 @@ class Pattern:
         expression = _compile(one.source, re.IGNORECASE if self.ignore_case else 0)
         return [found.start() for found in expression.finditer(alphabet) if found[0] not in self.line_end]
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether a line that fits may be of any length."""
+        return any(isinstance(node, Repeat) and node.high is None for node in _nodes(self.root))
+
     def in_other_case(self, alphabet: str) -> list[str]:
         """The single characters, in order, that stand for none of an alphabet, but would in the other case."""
         either = replace(self, ignore_case=True)
         return [
             one.source
-            for one in dict.fromkeys(_ones(self.root))
+            for one in dict.fromkeys(node for node in _nodes(self.root) if isinstance(node, One))
             if either.members(one, alphabet) and not self.members(one, alphabet)
         ]
 
@@ -233,13 +238,12 @@ class _Parser:
         raise ConfigError(f"--match is {shown(self._text)}; its character {self._place + 1} {why} ({_KNOWN})")
 
 
-def _ones(node: Node) -> Iterator[One]:
-    """The single characters of a part, in order."""
-    if isinstance(node, One):
-        yield node
-    else:
+def _nodes(node: Node) -> Iterator[Node]:
+    """A part and all of its own, in order."""
+    yield node
+    if not isinstance(node, One):
         for part in (node.part,) if isinstance(node, Repeat) else node.parts:
-            yield from _ones(part)
+            yield from _nodes(part)
 
 
 def _counts(repeat: re.Match[str]) -> tuple[int, int | None]:

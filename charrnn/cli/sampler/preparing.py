@@ -220,10 +220,21 @@ def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
         given = " and ".join(f"--{name}" for name, typed in (("allow", flags.allow), ("forbid", flags.forbid)) if typed)
         leaves = "leave" if " " in given else "leaves"
         raise ConfigError(f"{given} {leaves} no character of the model to write with")
-    if flags.lines is not None and flags.match is None and "\n" in encoder and "\n" not in written.values():
+    why = _why_lines_must_end(flags)
+    if why and "\n" in encoder and "\n" not in written.values():
         flag = "--forbid" if "\n" in allow else "--allow"
-        raise ConfigError(f"{flag} leaves no line feed to end a line with, and --lines asks for lines; allow \\n too")
+        raise ConfigError(f"{flag} leaves no line feed to end a line with, and {why}; allow \\n too")
     return tuple(written)
+
+
+def _why_lines_must_end(flags: SampleFlags) -> str:
+    """Why a text is not whole without line feeds; nothing where it is, as one line of a pattern is that has an end."""
+    if flags.match is None:
+        return "--lines asks for lines" if flags.lines is not None else ""
+    from charrnn.generation.patterns import parse_pattern, shown  # here: most samples start without
+
+    goes_on = flags.wanted_lines is not None and not flags.stop and parse_pattern(flags.match).is_endless
+    return f"a line of --match {shown(flags.match)} may go on without an end" if goes_on else ""
 
 
 def _parse_temperature(text: str) -> tuple[float, float | None]:
