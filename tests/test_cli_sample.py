@@ -916,6 +916,13 @@ def test_novel_leaves_out_lines_of_several_files(sample, trained):
     assert b" left out because they are in one.txt or two.txt\n" in result.stderr
 
 
+def test_novel_knows_lines_that_have_spaces_at_their_ends(sample, trained):
+    plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode()
+    (trained / "known.txt").write_text(plain.replace("\n", " \n "))
+    left = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q", "--novel", "known.txt").stdout.decode().splitlines()
+    assert not set(left) & set(filter(None, plain.splitlines()))
+
+
 def test_novel_knows_lines_whatever_their_ends(sample, trained):
     plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode()
     (trained / "known.txt").write_bytes(plain.replace("\n", "\r\n").encode())

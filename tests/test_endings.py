@@ -240,6 +240,21 @@ def test_a_repeat_of_a_line_of_which_a_part_was_given_out_early_is_left_out():
     assert (ending.reason, ending.repeated, ending.take_refused()) == ("lines", 1, "ab\r\n")
 
 
+def test_spaces_at_the_ends_of_a_line_make_it_no_other_and_case_does():
+    rules = Rules(known_lines=KnownLines([" a ", "\tb b", "  "]), unique=True)
+    pieces, ending = feed("a\n a\nb b  \nb  b\nA\n b  b \n  \nb b c\na ", rules)
+    assert joined(pieces) == "b  b\nA\n  \nb b c\n"
+    assert (ending.refused, ending.repeated) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "given_out"), [("a  ", ""), (" a ", ""), (" a  c", " a  c"), ("ab", ""), (" b", " b")]
+)
+def test_spaces_are_held_back_as_long_as_a_known_line_may_come_of_them(text, given_out):
+    ending = Ending(Rules(known_lines=KnownLines(["a", "abc"])))
+    assert "".join(joined([ending.feed(character, 0.0)]) for character in text) == given_out
+
+
 def test_a_known_line_is_no_repeat_and_of_both_kinds_each_is_counted():
     rules = Rules(unique=True, known_lines=KnownLines({"a"}), lines=3)
     pieces, ending = feed("a\nb\na\nb\n\nab\nb\naa\n", rules)

@@ -88,7 +88,7 @@ class Ending:
         self._rules = rules
         self.takes_text = rules.keep_all
         *before, self._beginning = beginning.split("\n")
-        self._written = KnownLines(line.removesuffix("\r") for line in before) if rules.unique else None
+        self._written = KnownLines(before) if rules.unique else None
         self._held: list[Drawn] = []
         self._text = ""
         self._is_within_line = False  # of which a part was given out
@@ -176,7 +176,7 @@ class Ending:
             return False
         self.lines += 1
         if self._written is not None:
-            self._written.add(self._bare_line(text))
+            self._written.add(self._line(text))
         if self.lines == self._rules.lines:
             self.reason = "lines"
         return self.reason is not None
@@ -187,13 +187,13 @@ class Ending:
 
     def _is_left_out(self, text: str) -> bool:
         """Whether the line that a text ends in is to be left out, being a known one or a repeat."""
-        line = self._bare_line(text)
+        line = self._line(text)
         return any(line in lines for lines in self._unwanted(text))
 
     def _count_left_out(self, text: str) -> None:
         """Count the line that a text ends in, which is to be left out; a known one is no repeat."""
         known = self._rules.known_lines
-        is_known = known is not None and self._bare_line(text) in known
+        is_known = known is not None and self._line(text) in known
         self.refused += is_known
         self.repeated += not is_known
 
@@ -210,8 +210,8 @@ class Ending:
 
     def _begins_known(self, text: str) -> bool:
         """Whether the line that a text ends in may still become one that is to be left out."""
-        line = self._bare_line(text)
-        return any(not line or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
+        line = self._line(text)
+        return any(not line.strip() or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
 
     def _is_held(self, text: str) -> bool:
         """Whether the line that a text, the one held or its beginning, ends in is held from its start on."""
@@ -220,10 +220,6 @@ class Ending:
     def _line(self, text: str) -> str:
         """The line that a text ends in, with what stood before the sample."""
         return (self._beginning + text).rpartition("\n")[2]
-
-    def _bare_line(self, text: str) -> str:
-        """The same without a carriage return, which is a part of its end."""
-        return self._line(text).removesuffix("\r")
 
     def _line_length(self, text: str) -> int:
         return len(text.rpartition("\n")[2])

@@ -10,25 +10,29 @@ from dataclasses import dataclass
 class KnownLines:
     """Lines that must not come, or not again, sorted, so that what begins with a text is found at once.
 
+    White space at the ends of a line makes it no other one; nor does, therefore, the CR of its end.
+
     Args:
-        lines: in any order, without their line ends; empty ones are left out: an empty line is never a copy.
+        lines: in any order; empty ones are left out: an empty line is never a copy.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = sorted({*lines} - {""})
+        self._lines = sorted({line.strip() for line in lines} - {""})
 
     def __contains__(self, line: str) -> bool:
+        line = line.strip()
         return self._from(line) == line
 
     def add(self, line: str) -> None:
         """Take one more."""
-        if line and line not in self:
-            insort(self._lines, line)
+        if line.strip() and line not in self:
+            insort(self._lines, line.strip())
 
     def have_one_that_begins_with(self, text: str) -> bool:
-        """Whether one of them begins with a text."""
-        found = self._from(text)
-        return found is not None and found.startswith(text)
+        """Whether one of them begins with a text, or is all of it."""
+        begun = text.lstrip()
+        found = self._from(begun)
+        return (found is not None and found.startswith(begun)) or text in self
 
     def _from(self, text: str) -> str | None:
         """The first line that is not before a text."""

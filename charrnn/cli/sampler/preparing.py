@@ -178,7 +178,7 @@ def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> Know
     takes_nulls = "\0" in form.encoder
     read = (text for path in paths for text in read_in_each(path, form.text, encodings, takes_nulls=takes_nulls))
     texts = (in_known_form(text, form.encoder) for text in read)
-    return KnownLines(line.removesuffix("\r") for text in texts for line in text.split("\n"))
+    return KnownLines(line for text in texts for line in text.split("\n"))
 
 
 def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
