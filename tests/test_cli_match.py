@@ -274,13 +274,13 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
         ([""], "--match is empty, and only empty lines would fit; give a pattern"),
         (
             ["Q+"],
-            "no line with the model's characters fits --match 'Q+'; `charrnn inspect` lists them, and --allow and "
-            "--forbid take from them",
+            "no line with the model's characters fits --match 'Q+'; none of them fits 'Q'; `charrnn inspect` lists "
+            "them, and --allow and --forbid take from them",
         ),
         (
             ["Tin", "--forbid", "n"],
-            "no line with the model's characters fits --match 'Tin'; `charrnn inspect` lists them, and --allow and "
-            "--forbid take from them",
+            "no line with the model's characters fits --match 'Tin'; none of them fits 'n'; `charrnn inspect` lists "
+            "them, and --allow and --forbid take from them",
         ),
         (["Tin", "-n", 2], "--length is 2, and a line that fits --match 'Tin' takes at least 3"),
         (

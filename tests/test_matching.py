@@ -129,7 +129,7 @@ def test_a_line_ends_by_no_half_of_cr_lf_and_holds_none():
 def test_a_pattern_that_names_the_cr_of_a_line_s_end_is_told_that_it_is_no_part_of_it(pattern):
     with pytest.raises(ConfigError, match=r"; the CR of a line's end is no part of the pattern$"):
         held_to(pattern, RETURNS)
-    with pytest.raises(ConfigError, match="; `charrnn inspect` lists them, "):
+    with pytest.raises(ConfigError, match="; none of them fits '"):
         held_to(pattern)
 
 
@@ -195,7 +195,7 @@ def test_the_prompt_s_last_line_is_a_part_of_the_first():
             "the prompt begins no line that fits --match 'ab+': not with 'd' as character 3 of its",
         ),
         ("ab", "abc", None, None, "the prompt begins no line that fits --match 'ab': not with 'c' as character 3"),
-        ("x", "", 9, None, "no line with the model's characters fits --match 'x'; `charrnn inspect` lists them"),
+        ("ax", "", 9, None, "no line with the model's characters fits --match 'ax'; none of them fits 'x'; `charrnn "),
         ("a", "", 9, (0, 2), "no line with the model's characters fits --match 'a'"),
         ("ab", "a", 9, (0, 1), "no line that goes on from the prompt with the model's characters fits --match 'ab'"),
         ("a{9}", "", 8, None, "--length is 8, and a line that fits --match 'a{9}' takes at least 9"),
@@ -205,6 +205,26 @@ def test_the_prompt_s_last_line_is_a_part_of_the_first():
 def test_what_cannot_come_to_fit_is_told_before_anything_is_drawn(pattern, prompt, length, allowed, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         held_to(pattern, prompt=prompt, length=length, allowed=allowed)
+
+
+LISTED = "; `charrnn inspect` lists them, and --allow and --forbid take from them"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed", "hint"),
+    [
+        (r"\.[xyz]", None, f"none of them fits '.' or '[xyz]'{LISTED}"),
+        ("uv(w|a)x?b", None, f"none of them fits 'u' or 'v' or 'w'{LISTED}"),
+        ("ab", "b", f"none of them fits 'a'{LISTED}"),
+        ("a[[:alpha:]]+", None, r"[:alpha:] is no class of Python's, but [A-Z], [a-z], \d and \w are"),
+        ("/a.*/", None, "slashes around a pattern are a part of it"),
+        ("/a.*", None, f"none of them fits '/'{LISTED}"),
+    ],
+)
+def test_where_no_line_fits_a_pattern_it_is_told_what_of_it_cannot_be(pattern, allowed, hint):
+    with pytest.raises(ConfigError) as refused:
+        held_to(pattern, allowed=allowed and LINED.encode_list(allowed))
+    assert str(refused.value) == f"no line with the model's characters fits --match {pattern!r}; {hint}"
 
 
 @pytest.mark.parametrize("encoder", [CharEncoder("ab\n"), RETURNS])

@@ -80,6 +80,7 @@ class Automaton:
 
     Attributes:
         start: the state before a line's first character.
+        lacking: the single characters of the pattern that stand for none that can be drawn.
     """
 
     def __init__(self, pattern: Pattern, alphabet: str, drawable: Mask) -> None:
@@ -87,6 +88,7 @@ class Automaton:
         members = {one: _mask(pattern.members(one, alphabet), len(alphabet)) for one in dict.fromkeys(layout.ones)}
         self._follow = layout.follow
         self._last = layout.whole.last
+        self.lacking = [one.source for one, mask in members.items() if not mask[drawable].any()]
         self._within = layout.distances({one for one, mask in members.items() if mask[drawable].any()})
         self._kinds, examples = _kinds(list(members.values()), len(alphabet))
         self._pattern = pattern

@@ -8,6 +8,7 @@ is no line feed to end the line with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,9 @@ from charrnn.generation.automaton import UNREACHABLE, Automaton, Mask, PatternSt
 from charrnn.generation.patterns import parse_pattern, shown
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE
+
+MOST_LACKING = 3
+"""Parts of a pattern which no character fits that a message names, at most."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,9 @@ class LineMatch:
                 f"character {num_read + 1} of its last line"
             )
         if state.distance == UNREACHABLE:
-            why = "`charrnn inspect` lists them, and --allow and --forbid take from them"
-            if self.ends_by_cr_lf and ("\r" in self.pattern or r"\r" in self.pattern):
-                why = "the CR of a line's end is no part of the pattern"
             raise ConfigError(
                 f"no line {'that goes on from the prompt ' if line else ''}with the model's characters fits --match "
-                f"{shown(self.pattern)}; {why}"
+                f"{shown(self.pattern)}; {self._why_none()}"
             )
         if length is not None and state.distance > length:
             raise ConfigError(
@@ -101,6 +102,18 @@ class LineMatch:
                 f"{state.distance:,}{' more' if line else ''}"
             )
         return replace(self, state=state)
+
+    def _why_none(self) -> str:
+        """Why no line fits, as far as can be told, or what to look at."""
+        if self.ends_by_cr_lf and ("\r" in self.pattern or r"\r" in self.pattern):
+            return "the CR of a line's end is no part of the pattern"
+        if found := re.search(r"\[:[a-z]+:\]", self.pattern):
+            return f"{found[0]} is no class of Python's, but [A-Z], [a-z], \\d and \\w are"
+        if re.fullmatch("(?s)/.*/", self.pattern) and "/" in self.automaton.lacking:
+            return "slashes around a pattern are a part of it"
+        where = "`charrnn inspect` lists them, and --allow and --forbid take from them"
+        sources = [repr(re.sub(r"^\\([^0-9A-Za-z])$", r"\1", source)) for source in self.automaton.lacking]
+        return f"none of them fits {' or '.join(sources[:MOST_LACKING])}; {where}" if sources else where
 
     @property
     def has_lines(self) -> bool:
