@@ -121,6 +121,39 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     assert [(card["checkpoint"], card["cell"]) for card in cards] == [("words.pt", "lstm"), ("other.pt", "gru")]
 
 
+def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_the_usual_ones(inspect, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    usual = names_of_rows(inspect("words.pt").stdout)
+    changes = {
+        "optimizer": "sgd", "warmup_steps": 1200, "final_learning_rate": 1.0, "beta2": 0.9, "weight_decay": 0.5,
+        "grad_clip": 0.1, "evaluate_every": 7, "rewind": False, "state_reset": 0.5, "patience": 3, "stretch": 64,
+        "epochs": 0.5, "max_steps": None, "time_limit": 60.0, "precision": "bfloat16", "device": "cuda", "threads": 7,
+        "deterministic": True, "evaluations": 5,
+    }  # fmt: skip
+    text = {"encoding": "latin-1", "errors": "replace", "newline": "lf", "normalize": "nfc", "lowercase": True}
+    read = {"separator": "\n", "include": ["*.py", "*.c"], "exclude": ["b"], "init_from": "/home/me/\x1b[7m.pt"}
+    training = {**contents["training"], "config": {**contents["training"]["config"], **changes}}
+    other = {"training": training, "text": {**contents["text"], **text}, "origin": {**contents["origin"], **read}}
+    torch.save({**contents, **other}, trained / "set.pt")
+    rows = inspect("set.pt").stdout.splitlines()
+    marked = {name: cells for star, name, *cells in (re.split("  +", row) for row in rows if row.startswith("*"))}
+    settings = {name.replace("_", " ") for name in {**changes, **text, **read} if name != "evaluations"}
+    assert marked.keys() - {"evaluated", "6-gram, nats"} == settings, "it cannot find a text that is read so"
+    assert names_of_rows("\n".join(rows)) - settings == usual
+    assert (marked["optimizer"], marked["warmup steps"]) == (["adamw", "sgd"], ["13", "1,200"])
+    assert (marked["time limit"], marked["rewind"], marked["evaluate every"]) == (
+        ["none", "60"], ["yes", "no"], ["none", "7"],
+    )  # fmt: skip
+    assert (marked["include"], marked["separator"]) == (["none on record", "*.py, *.c"], ["none", r"\n"])
+    assert marked["init from"] == ["none", "\N{SYMBOL FOR ESCAPE}[7m.pt"]
+
+
+def names_of_rows(table):
+    """The names in a comparison of two models, without what stands above and below."""
+    _, *rows = table.split("\n\n")[0].splitlines()
+    return {re.split("  +", row[1:].strip())[0] for row in rows}
+
+
 def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_that_these_are_others(inspect, trained):
     small = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=1, embedding_dim=8))
     contents = torch.load(trained / "words.pt", weights_only=True)

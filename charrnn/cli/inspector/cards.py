@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import PureWindowsPath
 from typing import Any
 
 from charrnn.analysis.ngrams import YARDSTICK
@@ -32,7 +33,13 @@ REMEDY = "; --score FILE gives them one"
 """What is said behind these where one text would be the same for all of the models."""
 
 COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
-"""Options of the training that stand in a comparison."""
+"""Options of the training that stand in every comparison; of the others those in which the models differ."""
+
+NO_OPTIONS = ("val_fraction", "val_spread", "val_bounded", "evaluations", "evaluated")
+"""Fields of the training that have a row of their own, or that no flag sets."""
+
+NONE = "none on record"
+"""What stands for what a checkpoint does not hold."""
 
 
 def show_card(subject: Subject) -> None:
@@ -50,7 +57,7 @@ def show_card(subject: Subject) -> None:
 
 def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
-    columns = [_comparable(*pair) for pair in zip(subjects, _measured(subjects), strict=True)]
+    columns = [_comparable(*each) for each in zip(subjects, _measured(subjects), _differing(subjects), strict=True)]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
@@ -126,15 +133,38 @@ def _measure_of(subject: Subject) -> tuple[Any, ...]:
     return way_of(subject), contents.text.lines, subject.part, contents.encoder.unit, contents.model.vocab_size
 
 
-def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
-    """A model's column; `measured` is one of the same text, the model itself or another, that has found it."""
+def _differing(subjects: Sequence[Subject]) -> list[dict[str, str]]:
+    """The settings of each model, beside those in every comparison, that are not the same in all."""
+    settings = [_settings(subject) for subject in subjects]
+    names = [name for name in settings[0] if len({own[name] for own in settings}) > 1]
+    return [{name: own[name] for name in names} for own in settings]
+
+
+def _settings(subject: Subject) -> dict[str, str]:
+    """What the flags have set of the training, and of how its text is read, but for what every comparison has."""
+    contents, origin = subject.contents, subject.contents.origin
+    told = {name: value for name, value in asdict(contents.train_config).items() if name not in COMPARED + NO_OPTIONS}
+    told |= asdict(contents.text) | {"separator": origin.separator or None}
+    told |= {name: ", ".join(getattr(origin, name)) or NONE for name in ("include", "exclude")}  # which no export has
+    told["init_from"] = origin.init_from and PureWindowsPath(origin.init_from).name
+    return {_label(name): _plain(value) for name, value in told.items()}
+
+
+def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[str, str]) -> dict[str, str]:
+    """A model's column.
+
+    Args:
+        subject: the model.
+        measured: one of the same text, the model itself or another, that has found it.
+        differing: its settings that not all models have.
+    """
     contents = subject.contents
     counted = None if measured is None else measured.counted
     are_of_all = contents.best is not None and not contents.has_own_losses
     best, unit, options = contents.best, contents.encoder.unit, asdict(contents.train_config)
     cold = contents.training.get("cold_loss")
     rows = {
-        **{name.replace("_", " "): _plain(value) for name, value in asdict(contents.model).items()},
+        **{_label(name): _plain(value) for name, value in asdict(contents.model).items()},
         "parameters": f"{count_parameters(contents.model):,}",
         "corpus": quoted(contents.corpus.name),
         f"{unit}s": f"{contents.corpus.characters:,}",
@@ -142,10 +172,11 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
         "steps": f"{contents.step:,}",
         "time": format_seconds(contents.seconds),
         "held out": quoted(contents.origin.held_out_by_name) or _plain(options["val_fraction"]),
-        **{name.replace("_", " "): _plain(options[name]) for name in COMPARED},
+        **{_label(name): _plain(options[name]) for name in COMPARED},
+        **differing,
         **({"losses are of": f"all {contents.losses_of} members together"} if are_of_all else {}),
-        "best loss, nats": "none on record" if best is None else f"{best.val_loss:.4f}",
-        f"bits per {unit}": "none on record" if best is None else f"{bits_per_char(best.val_loss):.4f}",
+        "best loss, nats": NONE if best is None else f"{best.val_loss:.4f}",
+        f"bits per {unit}": NONE if best is None else f"{bits_per_char(best.val_loss):.4f}",
     }
     if cold is not None:
         rows["cold loss, nats"] = f"{cold:.4f}"
@@ -157,11 +188,18 @@ def _comparable(subject: Subject, measured: Subject | None) -> dict[str, str]:
     return {**rows, "verdict": judged(contents, known).partition(":")[0]}
 
 
+def _label(field: str) -> str:
+    """An option as its flag is called, but in words: `--time` alone is "time limit", beside the time that it took."""
+    return field.replace("_", " ")
+
+
 def _plain(value: Any) -> str:
     """An option's value as one reads it."""
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else quoted(value)
 
 
 def _describe_best(subject: Subject) -> dict[str, Any] | None:
