@@ -148,6 +148,26 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
     assert marked["init from"] == ["none", "\N{SYMBOL FOR ESCAPE}[7m.pt"]
 
 
+def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(inspect, trained, tmp_path):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    train_briefly(trained, "words.txt", "--unit", "byte", "-o", "few.pt", "--hidden-size", "8", "--max-steps", "1")
+    few = torch.load(trained / "few.pt", weights_only=True)
+    torch.save({**few, "training": {**few["training"], "cold_loss": None}}, trained / "few.pt")
+    card = json.loads(inspect("--json").stdout)
+    for pair in (["words.pt", "few.pt"], ["few.pt", "words.pt"]):
+        _, *rows = inspect(pair[1], checkpoint=pair[0]).stdout.split("\n\n")[0].splitlines()
+        rows = [row[1:].strip() for row in rows]
+        cold = [f"{card['best']['cold_loss']:.4f}", "none on record"]
+        assert rows[-1].startswith("verdict"), "the last, whichever rows the first model lacks"
+        found = {re.split("  +", row)[0]: re.split("  +", row)[1:] for row in rows}
+        assert found["cold loss, nats"] == (cold if pair[0] == "words.pt" else cold[::-1])
+        names = list(found)
+        assert names.index("cold loss, nats") > names.index("best loss, nats") > names.index("bytes")
+        assert names.index("steps") > names.index("characters") > names.index("corpus")
+    torch.save({**contents, "training": {**contents["training"], "cold_loss": None}}, trained / "cool.pt")
+    assert "cold" not in inspect("cool.pt", checkpoint="few.pt").stdout, "where none has one"
+
+
 def names_of_rows(table):
     """The names in a comparison of two models, without what stands above and below."""
     _, *rows = table.split("\n\n")[0].splitlines()

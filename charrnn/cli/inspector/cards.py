@@ -41,6 +41,10 @@ NO_OPTIONS = ("val_fraction", "val_spread", "val_bounded", "evaluations", "evalu
 NONE = "none on record"
 """What stands for what a checkpoint does not hold."""
 
+COLD = "cold loss, nats"
+MISSING = {COLD: NONE}
+"""Rows of a comparison whose cell is not empty where a model lacks what others have."""
+
 
 def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
@@ -58,8 +62,7 @@ def show_card(subject: Subject) -> None:
 def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
     columns = [_comparable(*each) for each in zip(subjects, _measured(subjects), _differing(subjects), strict=True)]
-    names = dict.fromkeys(name for column in columns for name in column)
-    rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
+    rows = [[name, *(column.get(name, MISSING.get(name, "")) for column in columns)] for name in _rows_of(columns)]
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
     width = terminal_width()
     print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
@@ -99,6 +102,18 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "run": contents.origin.run,
         "training": {"step": contents.step, "seconds": contents.seconds, "config": contents.training["config"]},
     }
+
+
+def _rows_of(columns: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names of all rows; one that only some columns have stands where these have it."""
+    names: list[str] = []
+    for column in columns:
+        place = 0
+        for name in column:
+            if name not in names:
+                names.insert(place, name)
+            place = names.index(name) + 1
+    return names
 
 
 def _why_they_differ(subjects: Sequence[Subject]) -> str:
@@ -179,7 +194,7 @@ def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[s
         f"bits per {unit}": NONE if best is None else f"{bits_per_char(best.val_loss):.4f}",
     }
     if cold is not None:
-        rows["cold loss, nats"] = f"{cold:.4f}"
+        rows[COLD] = f"{cold:.4f}"
     if measured is not None and measured.baseline is not None:
         rows[f"{YARDSTICK}, nats"] = f"{measured.baseline.loss:.4f}"
         if measured.baseline.learned:
