@@ -9,6 +9,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+DIVERGENCE = "divergence"
+"""What ends a training whose numbers went wrong too often."""
+
 COLD_WINDOW = 256
 """Characters of the windows that models without a carried state are usually judged on, such as nanoGPT's."""
 
@@ -38,6 +41,8 @@ class HistoryRow:
 class Report:
     """Where a training stands.
 
+    None stands for what is not known, as where no step has been made since the last evaluation.
+
     Attributes:
         step: optimizer updates made.
         epoch: passes over the training piece, as a fraction.
@@ -56,7 +61,7 @@ class Report:
         seconds: wall-clock time of the run.
         seconds_left: expected.
         is_last: whether the training ends here.
-        ended_by: what ends it, "patience", "steps" (of `--epochs` too) or "time"; empty where it goes on.
+        ended_by: what ends it, "patience", "steps" (of `--epochs` too), "time" or `DIVERGENCE`; empty where it goes on.
         skipped: steps left out so far, because their loss or gradient was not finite.
         recoveries: how often training went back to its best weights so far, because the numbers went wrong.
         rewinds: how often it went back to them so far, with a lower rate, because they got no better.
@@ -66,17 +71,17 @@ class Report:
     step: int
     epoch: float
     progress: float
-    train_loss: float
+    train_loss: float | None
     val_loss: float | None
     best_val_loss: float | None
     best_step: int | None
     best_cold_loss: float | None
     is_best: bool
     learning_rate: float
-    gradient_norm: float
-    gradient_norm_max: float
-    clipped: float
-    chars_per_second: float
+    gradient_norm: float | None
+    gradient_norm_max: float | None
+    clipped: float | None
+    chars_per_second: float | None
     seconds: float
     seconds_left: float
     is_last: bool

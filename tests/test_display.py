@@ -119,6 +119,17 @@ def test_there_is_a_plain_line_a_minute_between_evaluations(capsys, monkeypatch)
     assert [line == expected for line in lines] == [True, True, False]
 
 
+def test_what_is_not_known_stands_in_no_plain_line(capsys, monkeypatch):
+    monkeypatch.setattr("charrnn.display.plain.LINE_EVERY", 0.0)
+    display = PlainDisplay(sys.stdout, shows_samples=False)
+    unknown = dataclasses.replace(REPORT, train_loss=None, chars_per_second=None)
+    display.update(unknown)
+    display.update(dataclasses.replace(unknown, val_loss=None))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("step 1,200, epoch 1.50, 25%: validation 1.5000 nats (")
+    assert line.endswith("), best so far; 3 min 05 s left")
+
+
 def test_samples_that_were_asked_for_are_json_lines_too(capsys):
     display = JsonDisplay(sys.stdout, "m.pt", shows_samples=True)
     display.sample(40, "to be,\nor")
@@ -130,9 +141,10 @@ def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
     display = JsonDisplay(sys.stdout, "m.pt")
     display.update(REPORT)
     display.update(dataclasses.replace(REPORT, val_loss=None))
+    display.update(dataclasses.replace(REPORT, is_last=True, ended_by="divergence"))
     display.update(dataclasses.replace(REPORT, is_last=True))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line.get("checkpoint") for line in lines] == [None, None, "m.pt"]
+    assert [line.get("checkpoint") for line in lines] == [None, None, None, "m.pt"], "none where it gives up"
     assert lines[0]["val_perplexity"] == pytest.approx(4.4817, abs=1e-4)
     assert lines[1]["val_loss"] is None
     assert lines[1]["val_bits_per_char"] is None

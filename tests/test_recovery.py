@@ -1,6 +1,7 @@
 """Numbers that go wrong: what is skipped, when training goes back, and when it gives up."""
 
 import dataclasses
+import json
 import math
 import os
 import re
@@ -14,6 +15,7 @@ from test_training import finish, start
 
 from charrnn.cli.trainer.launch import set_up_torch
 from charrnn.cli.trainer.restoring import restore
+from charrnn.display.plain import report_fields
 from charrnn.errors import CheckpointError, DivergenceError
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.training import loop, validation
@@ -25,7 +27,7 @@ from charrnn.training.health import (
     has_exploded,
     is_sound,
 )
-from charrnn.training.loop import take_step, train
+from charrnn.training.loop import give_up, take_step, train
 from charrnn.training.pace import Pace
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES, ensure_finite, go_back
 
@@ -188,6 +190,29 @@ def test_where_no_gradient_was_clipped_clipping_is_what_may_help():
     break_forward(run, set(range(10**6)))
     with pytest.raises(DivergenceError, match=r"lower --learning-rate \(0\.003\) or give --grad-clip 1$"):
         finish(run)
+
+
+def test_a_run_that_gives_up_reports_the_step_that_was_one_too_many():
+    run, reports = start(learning_rate=30.0, warmup_steps=0, max_steps=300), []
+    with pytest.raises(DivergenceError) as caught:
+        reports.extend(train(run, report_every=1))
+    last = give_up(run, str(caught.value))
+    assert last.step == run.step
+    assert last.train_loss == run.health.loss > 2 * run.health.lowest
+    assert (last.is_last, last.ended_by, last.seconds_left) == (True, "divergence", 0)
+    assert last.trouble.splitlines()[-1] == str(caught.value)
+
+
+def test_a_run_that_gives_up_before_a_step_is_done_well_knows_of_no_figures_and_says_so():
+    run = start(max_steps=100)
+    break_forward(run, set(range(10**6)))
+    with pytest.raises(DivergenceError):
+        finish(run)
+    told = json.loads(json.dumps(report_fields(give_up(run, "it is over")), allow_nan=False))
+    unknown = ("train_loss", "train_perplexity", "gradient_norm", "gradient_norm_max", "clipped", "chars_per_second")
+    assert {told[name] for name in unknown} == {None}
+    assert (told["step"], told["skipped"]) == (0, BAD_STEPS * (RECOVERIES + 1))
+    assert told["trouble"].splitlines()[-2].endswith("(3 of 3 tries)"), "and what no report has told before"
 
 
 def test_a_new_best_gives_back_the_tries():
@@ -451,9 +476,19 @@ def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_sa
     assert contents["training"]["step"] >= best > 0
     torch.testing.assert_close(contents["training"]["weights"], contents["weights"], rtol=0, atol=0)
     assert contents["training"]["health"]["tries"] == contents["training"]["health"]["skipped_in_row"] == 0
-    resumed = processes.train(tmp_path, "--resume", "--max-steps", 62)
+    *_, evaluated, last = rows = rows_of(tmp_path / "log")
+    assert (evaluated["is_last"], evaluated["val_loss"]) == (False, contents["history"][-1]["val_loss"])
+    assert (last["step"], last["is_last"], last["ended_by"]) == (best, True, "divergence")
+    assert "going back 3 times" in last["trouble"]
+    resumed = processes.train(tmp_path, "--resume", "--max-steps", 62, "--log", "log", "--report-every", 1)
     assert resumed.process.exitcode == 0
+    assert rows_of(tmp_path / "log")[: len(rows)] == rows
+    assert [row["step"] for row in rows_of(tmp_path / "log")[len(rows) :]] == [*range(best + 1, 63)]
     assert "tries" not in resumed.stderr, "what was told once is not told again"
+
+
+def rows_of(log):
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def _break_after_the_first_evaluation():

@@ -253,6 +253,17 @@ def test_the_display_fits_its_terminal_and_leaves_out_nothing(monkeypatch, width
     assert "…" not in shown
 
 
+def test_a_display_leaves_out_what_is_not_known(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with console.LiveDisplay(stream) as display:
+        display.update(dataclasses.replace(REPORT, train_loss=None, chars_per_second=None, gradient_norm=None))
+    shown = plain(stream.getvalue())
+    assert "1.5000 nats (perplexity" in shown
+    assert "training" not in shown
+    assert "speed" not in shown
+
+
 def test_an_environment_that_tells_of_no_columns_and_no_lines_tells_nothing(monkeypatch, capsys):
     for name in ("COLUMNS", "LINES"):
         monkeypatch.setenv(name, "0")

@@ -193,15 +193,16 @@ class LiveDisplay(Display):
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True, min_width=len("validation"))
         grid.add_column()
-        grid.add_row("training", describe_loss(report.train_loss, self.unit))
+        if report.train_loss is not None:
+            grid.add_row("training", describe_loss(report.train_loss, self.unit))
         if self._evaluated is not None and self._evaluated.val_loss is not None:
             grid.add_row("validation", Text(describe_loss(self._evaluated.val_loss, self.unit), style="bold"))
         if report.best_val_loss is not None:
             best = f"{report.best_val_loss:.4f} nats, at step {report.best_step:,}"
             grid.add_row("best", Text(best, style="green"))
-        grid.add_row(
-            "speed", f"{describe_speed(report.chars_per_second, self.unit)}, learning rate {report.learning_rate:.2g}"
-        )
+        if report.chars_per_second is not None:
+            speed = describe_speed(report.chars_per_second, self.unit)
+            grid.add_row("speed", f"{speed}, learning rate {report.learning_rate:.2g}")
         return grid
 
     def _sample_box(self, step: int, text: str) -> RenderableType:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import Outlet, error_line, never
 from charrnn.escape import quoted
-from charrnn.metrics import Report, bits_per_char, finite_or_none, perplexity
+from charrnn.metrics import DIVERGENCE, Report, bits_per_char, finite_or_none, perplexity
 from charrnn.wording import describe_loss, describe_speed, format_seconds
 
 LINE_EVERY = 60.0
@@ -110,15 +110,16 @@ class PlainDisplay(Display):
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
-        losses = f"training {report.train_loss:.4f}"
+        losses = [] if report.train_loss is None else [f"training {report.train_loss:.4f}"]
         if report.val_loss is not None:
             mark = "best so far" if report.is_best else f"best at step {report.best_step:,}"
-            losses += f", validation {describe_loss(report.val_loss, self.unit)}, {mark}"
-        elif time.monotonic() - self._told < LINE_EVERY:
+            losses.append(f"validation {describe_loss(report.val_loss, self.unit)}, {mark}")
+        elif not losses or time.monotonic() - self._told < LINE_EVERY:
             return
+        speed = "" if report.chars_per_second is None else f"{describe_speed(report.chars_per_second, self.unit)}, "
         self.note(
-            f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: {losses}; "
-            f"{describe_speed(report.chars_per_second, self.unit)}, {format_seconds(report.seconds_left)} left"
+            f"step {report.step:,}, epoch {report.epoch:.2f}, {report.progress:.0%}: {', '.join(losses)}; "
+            f"{speed}{format_seconds(report.seconds_left)} left"
         )
 
     def sample(self, step: int, text: str) -> None:
@@ -161,7 +162,8 @@ class JsonDisplay(JsonWarnings):
     def update(self, report: Report) -> None:
         """See `Display.update`."""
         fields = report_fields(report)
-        self._write({**fields, "checkpoint": self._path} if report.is_last else fields)
+        has_checkpoint = report.is_last and report.ended_by != DIVERGENCE  # which leaves one that is older, if any
+        self._write({**fields, "checkpoint": self._path} if has_checkpoint else fields)
 
     def sample(self, step: int, text: str) -> None:
         """See `Display.sample`."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from charrnn.metrics import HistoryRow, Report
+from charrnn.metrics import DIVERGENCE, HistoryRow, Report
 from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
 from charrnn.network.model import State, detach, forecasts_on, ids_on, map_state
 from charrnn.training.health import has_exploded, is_sound
@@ -51,7 +51,7 @@ def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]
         evaluation of its last steps, makes no more.
 
     Raises:
-        DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`.
+        DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`, and `give_up`.
     """
     run.model.train()
     set_up = run.new_set_up_seconds
@@ -80,6 +80,19 @@ def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]
             report = _evaluate(run) if is_due else _report(run, run.seconds)
             yield report
             reported, is_over = run.ranks.now(), report.is_last
+
+
+def give_up(run: TrainingRun, why: str) -> Report:
+    """The last report of a run whose numbers went wrong too often, in which the step stands that was one too many.
+
+    It may have the number of the report before, where every step since then was left out.
+
+    Args:
+        run: as the error left it.
+        why: what went wrong, in words.
+    """
+    run.health.add_trouble(why)
+    return replace(_report(run, run.seconds), seconds_left=0.0, is_last=True, ended_by=DIVERGENCE)
 
 
 def take_step(run: TrainingRun) -> bool:
@@ -222,25 +235,25 @@ def _rewind(run: TrainingRun) -> None:
 
 def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:
     """Tell where a run stands, which has trained until this second of its own."""
-    highest_norm, run.highest_norm = run.highest_norm, 0.0
-    training_seconds = trained_until - run.pace.seconds
+    pace, highest_norm, run.highest_norm = run.pace, run.highest_norm, 0.0
+    training_seconds = trained_until - pace.seconds
     return Report(
         step=run.step,
         epoch=run.epoch,
         progress=run.progress,
-        train_loss=run.health.loss if run.health.steps else run.pace.loss / run.pace.chars,
+        train_loss=run.health.loss if run.health.steps else pace.mean_loss,
         val_loss=val_loss,
         best_val_loss=run.best.val_loss if run.best else None,
         best_step=run.best.step if run.best else None,
         best_cold_loss=None,
         is_best=is_best,
         learning_rate=run.learning_rate,
-        gradient_norm=run.pace.norm / run.pace.steps,
-        gradient_norm_max=highest_norm,
-        clipped=run.pace.clipped / run.pace.steps,
-        chars_per_second=run.pace.chars / max(training_seconds, 1e-9),
+        gradient_norm=pace.norm / pace.steps if pace.steps else None,
+        gradient_norm_max=highest_norm or None,  # of no step it is 0
+        clipped=pace.clipped / pace.steps if pace.steps else None,
+        chars_per_second=pace.chars / max(training_seconds, 1e-9) if pace.steps else None,
         seconds=run.seconds,
-        seconds_left=seconds_left(run, run.seconds, training_seconds),
+        seconds_left=seconds_left(run, run.seconds, training_seconds) if pace.steps else 0.0,
         is_last=False,
         ended_by="",
         skipped=run.health.skipped,

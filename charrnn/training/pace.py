@@ -35,6 +35,11 @@ class Pace:
     stale: int = 0
     lowest: float = math.inf
 
+    @property
+    def mean_loss(self) -> float | None:
+        """The mean loss of the steps summed, in nats per character; None where there are none."""
+        return self.loss / self.chars if self.chars else None
+
 
 @dataclass(frozen=True)
 class Figures:

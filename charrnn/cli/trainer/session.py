@@ -31,9 +31,8 @@ from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
 from charrnn.text.corpus import Corpus
 from charrnn.training.clock import CLOCK
-from charrnn.training.loop import REWIND_AFTER, train
+from charrnn.training.loop import REWIND_AFTER, give_up, train
 from charrnn.training.ranks import Ranks
-from charrnn.training.recovery import take_trouble
 from charrnn.training.torchrun import read_place
 
 SAMPLE_LENGTH = 240
@@ -116,7 +115,8 @@ class Session:
                 self._adapt(report)
                 self._obey(signals, is_over=report.is_last)
         except DivergenceError as error:
-            self._warn_of(take_trouble(self._run))
+            self._warn_of(self._run.health.trouble)
+            self._tell(give_up(self._run, str(error)))
             raise DivergenceError(f"{error}{self._saves.keep_the_best()}") from None
         except (MemoryError, RuntimeError) as error:
             self._warn_of(self._saves.finish())
@@ -138,8 +138,7 @@ class Session:
     def _handle(self, report: Report) -> None:
         """Log a report, save when it is time, and show it."""
         self._warn_of(report.trouble)
-        if self._log is not None:
-            self._log.write(report_fields(report) | ({"job": self._job} if self._job else {}))
+        self._write_down(report)
         if report.is_last:
             self._saves.save_at_the_end("the training is done")
         else:
@@ -150,6 +149,15 @@ class Session:
             spent = self._show_sample(report.step) if self._display.shows_samples and is_wanted else 0.0
             self._run.pace.seconds += self._ranks.all_reduce_max(spent)[0]  # all decide alike when to evaluate next
         self._display.update(report)
+
+    def _tell(self, report: Report) -> None:
+        """Log and show a report that comes from elsewhere than a step that is done well, and after which none saves."""
+        self._write_down(report)
+        self._display.update(report)
+
+    def _write_down(self, report: Report) -> None:
+        if self._log is not None:
+            self._log.write(report_fields(report) | ({"job": self._job} if self._job else {}))
 
     def _show_sample(self, step: int) -> float:
         """Show what the model writes; give the seconds that it took, which are no training."""
