@@ -30,6 +30,7 @@ from charrnn.storage.origin import Origin
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
 from charrnn.training.evaluation import evaluate
+from charrnn.training.loop import first_report
 from charrnn.training.torchrun import Place
 from charrnn.training.validation import FIRST_WINDOWS, validate_beginning
 
@@ -96,6 +97,11 @@ def test_what_a_model_knows_already_is_its_first_evaluation(options):
             losses.append(-picked.mean().item())
     assert row.train_loss == pytest.approx(np.mean(losses), rel=1e-5)
     assert (row.step, row.epoch, run.lanes.epoch, run.lanes.index) == (0, 0.0, 0, 0)
+    report = first_report(run, seconds_left=9.0)
+    assert (report.step, report.best_step, report.val_loss, report.best_val_loss) == (0, 0, loss, loss)
+    assert (report.train_loss, report.learning_rate, report.seconds_left) == (row.train_loss, 0.0, 9.0)
+    assert (report.is_best, report.is_last) == (True, False)
+    assert {report.gradient_norm, report.gradient_norm_max, report.clipped, report.chars_per_second} == {None}
     assert run.model.training, "and it goes on as if nothing had happened"
     other = start(max_steps=20, dropout=0.4, **options)
     for each in (run, other):
@@ -119,6 +125,15 @@ def test_it_learns_more_of_a_short_text_than_a_training_that_knows_nothing(folde
     assert set("ñá") < set(read_checkpoint(str(folder / "tuned.pt")).encoder.characters)
     rows = [json.loads(line) for line in (folder / "tuned.log").read_text().splitlines()]
     assert rows[-1]["step"] == 2 * 29, "two passes"
+    assert (rows[0]["step"], rows[0]["train_loss"], rows[0]["val_loss"]) == (0, first.train_loss, first.val_loss)
+    assert "\nstep 0, epoch 0.00, 0%: training " in tuned.stderr
+    again = ["--resume", "--out", "tuned.pt", "--epochs", 3, "--log", "tuned.log", "--json"]
+    resumed = train(folder, *again)
+    assert resumed.process.exitcode == 0, resumed.stderr
+    longer = [json.loads(line) for line in (folder / "tuned.log").read_text().splitlines()]
+    assert longer[: len(rows)] == rows
+    assert longer[len(rows)]["step"] > rows[-1]["step"], "the first evaluation is told once"
+    assert all(json.loads(line).get("step", 1) for line in resumed.stderr.splitlines())
     usual, own = (read_checkpoint(str(folder / name)).train_config.learning_rate for name in ("anew.pt", "tuned.pt"))
     assert own == pytest.approx(usual / 2)
 

@@ -82,6 +82,22 @@ def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]
             reported, is_over = run.ranks.now(), report.is_last
 
 
+def first_report(run: TrainingRun, seconds_left: float) -> Report:
+    """The report of a run that was evaluated before its first step; see `charrnn.training.validation`.
+
+    Args:
+        run: whose history holds that evaluation alone.
+        seconds_left: expected, by who knows how fast it will be.
+    """
+    (row,) = run.history
+    return replace(
+        _report(run, row.seconds, val_loss=row.val_loss, is_best=True),
+        train_loss=row.train_loss,
+        learning_rate=row.learning_rate,
+        seconds_left=seconds_left,
+    )
+
+
 def give_up(run: TrainingRun, why: str) -> Report:
     """The last report of a run whose numbers went wrong too often, in which the step stands that was one too many.
 

@@ -59,6 +59,17 @@ def settings(launch: Launch) -> dict[str, Any]:
     }
 
 
+def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
+    """How long a run that is not finished will take from here on, at a speed that a few trial steps have shown."""
+    seconds = []
+    if run.config.time_limit is not None:
+        seconds.append(run.config.time_limit - run.seconds)
+    if run.total_steps is not None:
+        passes = (run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second
+        seconds.append(passes / (PASSES_SHARE + EVALUATION_SHARE) + _evaluations_left(run) * run.evaluation_seconds)
+    return max(min(seconds), 0.0)
+
+
 def doubt(run: TrainingRun) -> str:
     """Say why a run that is about to begin will not train, or for one step alone; nothing where it will."""
     limit = run.config.time_limit
@@ -142,13 +153,7 @@ def _threads(now: int, most: int) -> str:
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.finished:
         return "nothing is left to do"
-    seconds = []
-    if run.config.time_limit is not None:
-        seconds.append(run.config.time_limit - run.seconds)
-    if run.total_steps is not None:
-        passes = (run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second
-        seconds.append(passes / (PASSES_SHARE + EVALUATION_SHARE) + _evaluations_left(run) * run.evaluation_seconds)
-    return f"takes about {format_seconds(max(min(seconds), 0.0))}"
+    return f"takes about {format_seconds(expected_seconds(run, chars_per_second))}"
 
 
 def _evaluations_left(run: TrainingRun) -> int:

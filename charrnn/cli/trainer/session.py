@@ -10,7 +10,7 @@ import sys
 import torch
 import typer
 
-from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings
+from charrnn.cli.trainer.announce import announcement, doubt, expected_seconds, farewell, next_steps, settings
 from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
 from charrnn.cli.trainer.log import TrainingLog, open_log
 from charrnn.cli.trainer.neighbours import Neighbours
@@ -31,7 +31,7 @@ from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
 from charrnn.text.corpus import Corpus
 from charrnn.training.clock import CLOCK
-from charrnn.training.loop import REWIND_AFTER, give_up, train
+from charrnn.training.loop import REWIND_AFTER, first_report, give_up, train
 from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import read_place
 
@@ -84,6 +84,7 @@ class Session:
         self._ranks = run.ranks
         self._display = display
         self._keeper, self._plan = launch.keeper, launch.plan
+        self._expected_speed = launch.chars_per_second
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._log = open_log(request, launch.origin, run.step, display.warn)
@@ -127,13 +128,18 @@ class Session:
             raise
 
     def _begin(self) -> None:
-        """Say what is to be known before the first step; save a finished run that comes from another file."""
+        """Say what is to be known before the first step; save a finished run that comes from another file.
+
+        What weights of another training know is a first evaluation, which is reported and not saved: it is no gain yet.
+        """
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
         if self._run.finished:
             if self._saves.saved_step is None:  # it comes from another file
                 self._saves.save_at_the_end("the training was done before")
             self._display.finished(self._run.step)
+        elif self._run.history and not self._run.step:
+            self._tell(first_report(self._run, expected_seconds(self._run, self._expected_speed)))
 
     def _handle(self, report: Report) -> None:
         """Log a report, save when it is time, and show it."""
