@@ -53,6 +53,18 @@ def test_the_card_tells_what_it_is_and_how_well_it_does(inspect, trained):
     assert max(map(len, result.stdout.splitlines()[-15:])) <= 80
 
 
+def test_the_card_has_the_command_that_began_a_training_and_the_last_that_went_on_with_it(inspect, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    told = {"command": "charrnn train --resume \x1b[7m", "begun_by": f"charrnn train {'a' * 300}"}
+    torch.save({**contents, "made": {**contents["made"], **told}}, trained / "resumed.pt")
+    rows = dict(
+        re.split("  +", row.strip(), maxsplit=1) for row in inspect(checkpoint="resumed.pt").stdout.splitlines()[:20]
+    )
+    assert rows["by"] == f"charrnn train {'a' * 286}... and 14 characters more"
+    assert rows["resumed by"] == "charrnn train --resume \N{SYMBOL FOR ESCAPE}[7m"
+    assert "resumed by" not in inspect().stdout
+
+
 def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, tmp_path):
     baseline = json.loads(inspect("--json").stdout)["baseline"]
     assert baseline["text"] == "words.txt"

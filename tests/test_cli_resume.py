@@ -44,6 +44,21 @@ def steps(folder):
 
 
 @pytest.mark.slow
+def test_the_command_that_began_a_run_is_kept_with_the_last_one_however_often_it_is_resumed(folder):
+    first = contents(folder)["made"]["command"]
+    assert "begun_by" not in contents(folder)["made"]
+    for flags in (["--resume", "--max-steps", 21], ["--resume", "--max-steps", 22]):
+        assert train(folder, *flags).process.exitcode == 0
+        made = contents(folder)["made"]
+        assert made["begun_by"] == first
+        assert made["command"].endswith(shlex.join(map(str, flags)))
+    assert train(folder, "--resume-from", "verse.pt", "--max-steps", 23, "--out", "branch.pt").process.exitcode == 0
+    assert torch.load(folder / "branch.pt", weights_only=True)["made"]["begun_by"] == first
+    assert train(folder, *SMALL, "--max-steps", 2, "--overwrite").process.exitcode == 0
+    assert "begun_by" not in contents(folder)["made"], "another run"
+
+
+@pytest.mark.slow
 def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
     before = steps(folder)
     assert before[-1] == 20

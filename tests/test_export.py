@@ -132,7 +132,8 @@ def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_wit
         "run": "abcdef012345", "parents": ["0123456789ab"], "left_at": [5], "init_from": "C:\\secret\\old.pt",
         "init_run": "0123456789ab",
     }  # fmt: skip
-    told = {"command": "charrnn train /home/me/secret/words.txt", "job": "my-job"}
+    command = "charrnn train /home/me/secret/words.txt"
+    told = {"command": f"{command} --resume", "begun_by": command, "job": "my-job"}
     private = dataclasses.replace(contents, origin=Origin(**paths), made=contents.made | told)
     for data in (to_slim_checkpoint(private), to_safetensors(private)):
         assert not [word for word in (b"secret", b"my-job", contents.made["command"].encode()) if word in data]

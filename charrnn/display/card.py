@@ -158,8 +158,15 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         *[("  held out", "nothing")] * (not checkpoint.train_config.holds_out),
         ("  sha256", quoted(corpus.sha256)),
         ("made", _provenance(checkpoint.made)),
-        *[("  by", quoted(_cut(command))) for command in [checkpoint.made.get("command")] if command],
+        *((name, quoted(_cut(command))) for name, command in _commands(checkpoint.made)),
     ]
+
+
+def _commands(made: dict[str, str]) -> list[tuple[str, str]]:
+    """The command that began a training, as far as it is known, and the last that went on with it."""
+    last, first = made.get("command", ""), made.get("begun_by", "")
+    told = [("  by", first), ("  resumed by", last)] if first else [("  by", last)]
+    return [(name, command) for name, command in told if command]
 
 
 def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | str) -> list[tuple[str, str]]:

@@ -13,9 +13,9 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     history           one row of the fields of `HistoryRow` per evaluation
     corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
     origin            where the training comes from: the fields of `Origin`; an export has names alone of it, no folders
-    made              {"charrnn", "torch", "numpy", "python", "platform", "cores", "command", "created"}, and "job"
-                      where torchrun started it: the names of all its launches, with a slash between; an export has
-                      neither command nor job
+    made              {"charrnn", "torch", "numpy", "python", "platform", "cores", "command", "created"} of who saved
+                      it, "begun_by" where another command began the training, and "job" where torchrun started it:
+                      the names of all its launches, with a slash between; an export has neither commands nor job
     training          what it takes to go on: see `TrainingRun.state_dict`
 
 `charrnn.training.checkpoint` writes it. `charrnn.storage.tensorfile` reads the zip file, and `charrnn.storage.header`

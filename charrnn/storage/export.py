@@ -24,8 +24,8 @@ from charrnn.storage.archive import Checkpoint, describe_checkpoint
 ALIGNMENT = 8
 """The header of a safetensors file is filled up to a multiple of so many bytes."""
 
-PRIVATE = ("command", "job")
-"""What of `made` stays here: the training's command line, with its paths, and the name of its torchrun."""
+PRIVATE = ("command", "begun_by", "job")
+"""What of `made` stays here: the training's command lines, with their paths, and the name of its torchrun."""
 
 _FOLDER = "slim"
 

@@ -55,6 +55,7 @@ class Launch:
         origin: where it comes from.
         wanted_precision: what it is to compute in; "auto" for what is fastest with the threads that there are.
         plan: what it was set up for.
+        begun_by: the command that began it, where it goes on; empty where that is this process's own, or unknown.
     """
 
     run: TrainingRun
@@ -66,6 +67,7 @@ class Launch:
     origin: Origin
     wanted_precision: str
     plan: Plan = field(default_factory=Plan)
+    begun_by: str = ""
 
 
 def start_run(

@@ -65,7 +65,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen, is_alone=is_alone)
     reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(request, stored, ranks)
     speed, told_of_speed = measure(run, keeper)
-    return Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, run.config.precision)
+    launch = Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, run.config.precision)
+    return replace(launch, begun_by=stored.made.get("begun_by") or stored.made.get("command", ""))
 
 
 def _settle(

@@ -30,7 +30,7 @@ class Saves:
 
     def __init__(self, request: Request, launch: Launch, log: TrainingLog | None, display: Display) -> None:
         self._run, self._ranks = launch.run, launch.run.ranks
-        self._corpus, self._origin = launch.corpus, launch.origin
+        self._corpus, self._origin, self._begun_by = launch.corpus, launch.origin, launch.begun_by
         self._path, self._log, self._display = request.path, log, display
         then = (lambda: None) if log is None else log.settle
         every, writes = request.options["save_every"], self._ranks.is_first
@@ -130,7 +130,7 @@ class Saves:
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
             origin=self._origin,
-            made=provenance(self._ranks.launches),
+            made=provenance(self._ranks.launches, self._begun_by),
             training=training,
         )
 

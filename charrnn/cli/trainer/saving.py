@@ -183,8 +183,9 @@ def check_space(path: Path, run: TrainingRun) -> None:
         )
 
 
-def provenance(launches: frozenset[str]) -> dict[str, str]:
-    """What a checkpoint remembers of how it was made; see `Place` for the launches."""
+def provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:
+    """What a checkpoint remembers of how it was made; see `Place` for the launches, `Launch` for what began it."""
+    command = command_line()
     return {
         "charrnn": __version__,
         "torch": str(torch.__version__),
@@ -192,7 +193,8 @@ def provenance(launches: frozenset[str]) -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": str(allotted_cores()),
-        "command": command_line(),
+        "command": command,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **({"begun_by": begun_by} if begun_by not in ("", command) else {}),
         **({"job": "/".join(sorted(launches))} if launches else {}),
     }
