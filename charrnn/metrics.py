@@ -23,7 +23,8 @@ class HistoryRow:
     Attributes:
         step: optimizer updates made.
         epoch: passes over the training piece, as a fraction.
-        train_loss: mean over the steps since the evaluation before, with dropout, in nats per character.
+        train_loss: mean over the steps since the evaluation before, with dropout, in nats per character; at step 0 over
+            the first windows, without dropout.
         val_loss: over the held-out piece, or of a long one some of it, without dropout, in nats per character.
         learning_rate: of the last step.
         seconds: wall-clock time since the run began, pauses between resumed parts left out.
@@ -47,7 +48,8 @@ class Report:
         step: optimizer updates made.
         epoch: passes over the training piece, as a fraction.
         progress: share of the whole training that is done, from 0 to 1.
-        train_loss: moving average over some 32 steps, with dropout, in nats per character.
+        train_loss: moving average of the steps, with dropout, in nats per character: see `charrnn.training.health`; at
+            step 0 as in `HistoryRow`.
         val_loss: as in `HistoryRow`, if this report is an evaluation's.
         best_val_loss: the lowest so far, if there is one.
         best_step: the step that it was reached at, if there is one.

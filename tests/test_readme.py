@@ -32,7 +32,7 @@ from charrnn.regimen import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, c
 from charrnn.suggest import suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
-from charrnn.training.health import RECOVERY_SHARE
+from charrnn.training.health import RECOVERY_SHARE, SMOOTHING_STEPS
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
@@ -285,6 +285,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"(Nesterov's, with a momentum of {MOMENTUM})",
         f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a loss that explodes, training returns",
         f"the best weights at {IN_WORDS[RECOVERY_SHARE]} the learning rate",
+        f"an exponential moving average, in which the last step has a weight of 1/{SMOOTHING_STEPS};",
         f"after the {IN_WORDS[RECOVERIES, 'th']} time without a new best",
         f"where the last {IN_WORDS[memory.LONG]} characters stood in what it wrote before, it recalls nothing",
         f"the same for a file, or `-`: the first {MAX_VIEWED:,} characters of it",

@@ -15,7 +15,7 @@ LARGEST_LOSS = 1e6
 """Nats per character from which on a loss is no better than one that is not a number."""
 
 SMOOTHING_STEPS = 32
-"""Steps over which the training loss is averaged before it is judged."""
+"""What a step's loss is divided by in the moving average that is judged, and reported."""
 
 
 @dataclass
@@ -30,7 +30,8 @@ class Health:
         tries: of them, those since the last evaluation that was the best.
         recovered_at: step of the last one, from which the learning rate rises anew.
         steps: good steps since then.
-        loss: moving average over `SMOOTHING_STEPS` of the training loss since then, in nats per character.
+        loss: moving average of the training loss since then, in nats per character: the mean of the steps, and from
+            `SMOOTHING_STEPS` of them on an exponential one.
         lowest: the lowest value that this average had; infinity before there is one.
         trouble: what went wrong since the last report, in words, a line for each time; empty where nothing did.
     """
