@@ -170,8 +170,9 @@ class TrainConfig:
         max_steps: optimizer updates after which training ends; None for no such end.
         time_limit: seconds of wall-clock time after which the whole command ends; None for no such end.
         learning_rate: what the rate falls from; its highest value, nearly, since it falls while it still warms up.
-        final_learning_rate: the rate's last value as a share of `learning_rate`; the way there is linear in progress.
-        warmup_steps: steps over which the rate is also multiplied by a factor that rises linearly to 1.
+        final_learning_rate: what the rate falls towards, linearly in the progress before a step, as a share of
+            `learning_rate`; the last step does not quite reach it.
+        warmup_steps: steps over which the rate is also multiplied by a factor that rises linearly to 1 at the next.
         optimizer: one of `CHOICES["optimizer"]`.
         beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.
         weight_decay: on matrices only, not on biases, normalisation or the embedding; with adamw decoupled from the

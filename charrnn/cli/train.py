@@ -124,7 +124,7 @@ def train(
         typer.Option(help="Steps over which the learning rate rises. [default: 100, or a tenth of all]", **UNSAID),
     ] = None,
     final_learning_rate: Annotated[
-        float, typer.Option(help="The last learning rate, as a share of --learning-rate; it falls linearly.")
+        float, typer.Option(help="Share of --learning-rate that it falls towards, linearly.")
     ] = TrainConfig.final_learning_rate,
     optimizer: Annotated[
         str, typer.Option(help="adamw, adam, rmsprop or sgd (Nesterov's, momentum 0.9).")
