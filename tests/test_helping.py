@@ -521,6 +521,12 @@ def test_without_words_it_helps(charrnn):
     assert "".join(f"{line}\n" for line in EXAMPLES) in readme, "it begins as the README does"
 
 
+@pytest.mark.parametrize("words", [[], ["train"], ["sample"], ["inspect"]])
+def test_help_is_the_same_where_python_leaves_out_docstrings(charrnn, words):
+    whole, stripped = (charrnn(*words, "--help", cold=True, env={"PYTHONOPTIMIZE": level}) for level in ("", "2"))
+    assert (stripped.code, stripped.text, stripped.stderr) == (0, whole.text, "")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_breaks_no_flag_and_no_value_at_a_hyphen(charrnn, command):
     helped = charrnn(command, "--help", env={"COLUMNS": "50"}).text

@@ -37,7 +37,8 @@ from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in: a function of that name, and with `PARTS` and `EXAMPLES`, which
-`with_parts` takes, `WORDS`, which `offer_words` takes, and `SPEAKS_JSON` where that is so."""
+`with_parts` takes, `WORDS`, which `offer_words` takes, `HELP`, its first paragraph what the list of commands says, and
+`SPEAKS_JSON` where that is so. `HELP` is no docstring, which Python leaves out with `-OO`."""
 
 OWN_FLAGS, MUCH_ALIKE = ("--version", "--install-completion", "--show-completion", "--help"), 0.8
 """Flags of no command, and the share of the letters that another has in common with one that is meant."""
@@ -112,7 +113,8 @@ def _make_command(name: str) -> Any:
     command = with_parts(module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False))
     function = getattr(module, name)
     offer_words(function, module.WORDS)
-    alone.command(cls=command, short_help=function.__doc__.partition("\n")[0])(function)  # which is not cut
+    summary = module.HELP[0]  # which is not cut
+    alone.command(cls=command, help="\n\n".join(module.HELP), short_help=summary)(function)
     return typer.main.get_command(alone)
 
 

@@ -19,6 +19,10 @@ PARTS = {
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
+HELP = (
+    "Look into a checkpoint, or score a text by it.",
+    "Losses are in nats per character; perplexity is exp(loss), bits per character is loss / ln 2.",
+)
 EXAMPLES = (
     "charrnn inspect mybook.pt",
     'charrnn inspect mybook.pt --text "To be, or not to be" --top-k 3',
@@ -112,10 +116,7 @@ def inspect(
         bool, typer.Option("--verify", help="Read all of it, check every checksum, and say what was checked.")
     ] = False,
 ) -> None:
-    """Look into a checkpoint, or score a text by it.
-
-    Losses are in nats per character; perplexity is exp(loss), bits per character is loss / ln 2.
-    """
+    """Carry out the command; `HELP` is what its help begins with."""
     flags = InspectFlags(**context.params)
     leave_busy_cores()  # before anything imports numpy
     check_flags(flags)

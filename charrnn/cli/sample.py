@@ -20,6 +20,7 @@ PARTS = {
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
+HELP = ("Write text in the style of a checkpoint.", "The text goes to stdout as it comes, and nothing else does.")
 EXAMPLES = (
     'charrnn sample mybook.pt --prompt "Once" --temperature 0.7 --length 500',
     "charrnn sample names.pt --lines 20 --novel names.txt --unique",
@@ -151,10 +152,7 @@ def sample(
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:
-    """Write text in the style of a checkpoint.
-
-    The text goes to stdout as it comes, and nothing else does.
-    """
+    """Carry out the command; `HELP` is what its help begins with."""
     flags = SampleFlags(**context.params)
     wanted = flags.num_samples // FEWEST_TEXTS if flags.device == "cpu" else 1
     processes = spread_over_cores(wanted)  # before numpy is imported

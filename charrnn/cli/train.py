@@ -29,6 +29,11 @@ PARTS = {
 }  # fmt: skip
 """The first flag of each part of the help, and the part's title."""
 
+HELP = (
+    "Learn the style of a text and write a checkpoint.",
+    "The checkpoint's path goes to stdout when it is done, and nothing else does. What is not given is chosen from the "
+    "text's size and the time; a flag always wins.",
+)
 EXAMPLES = (
     "charrnn train mybook.txt --time 10m",
     "charrnn train names.txt --lines",
@@ -243,11 +248,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stderr per report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:
-    """Learn the style of a text and write a checkpoint.
-
-    The checkpoint's path goes to stdout when it is done, and nothing else does. What is not given is chosen from the
-    text's size and the time; a flag always wins.
-    """
+    """Carry out the command; `HELP` is what its help begins with."""
     flags = {name: value for name, value in context.params.items() if name in AT_RESUME}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
