@@ -30,7 +30,7 @@ from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
 from charrnn.cli.trainer.session import Session
-from charrnn.cli.trainer.signals import SAME_SECONDS
+from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
 from charrnn.cli.trainer.trouble import TELL_EVERY
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display import outlet
@@ -683,6 +683,42 @@ def stop_reading():
         write(descriptor, data)
 
     outlet._write = write_and_tell
+
+
+@pytest.mark.slow
+def test_a_limit_on_processor_time_at_which_the_system_kills_ends_a_training_that_has_saved(folder):
+    training = train(folder, *SMALL, *ENDLESS, prepare=few_seconds)
+    assert training.process.exitcode == 128 + signal.SIGXCPU
+    assert f"stopped after step {step_of(folder / 'verse.pt'):,}, saved" in training.stderr
+
+
+def few_seconds():
+    """What `ulimit -t 8` sets."""
+    resource.setrlimit(resource.RLIMIT_CPU, (8, 8))
+
+
+@pytest.mark.parametrize(("before", "within"), [
+    ((8, 8), (5, 8)), ((3600, 3600), (3540, 3600)), ((100, 200), (100, 200)), ((190, 200), (180, 200)),
+    ((resource.RLIM_INFINITY, 400), (360, 400)), ((2, 2), (1, 2)), ((0, 0), (0, 0)),
+    ((30, resource.RLIM_INFINITY), (30, resource.RLIM_INFINITY)), (2 * (resource.RLIM_INFINITY,),) * 2,
+])  # fmt: skip
+def test_a_signal_leaves_time_to_save_before_the_system_kills(monkeypatch, before, within):
+    limits = [before]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, now: limits.append(now))
+    with TrainingSignals():
+        assert limits[-1] == within
+    assert limits[-1] == before
+
+
+def test_the_signal_of_processor_time_comes_each_second_and_is_no_impatience(monkeypatch):
+    exits = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    with pytest.raises(SystemExit) as left, TrainingSignals() as signals, signals.held_back():
+        for _ in range(2):
+            signal.raise_signal(signal.SIGXCPU)
+    assert left.value.code == 128 + signal.SIGXCPU
+    assert not exits
 
 
 @pytest.mark.slow

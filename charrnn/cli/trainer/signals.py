@@ -14,6 +14,11 @@ from typing import Any
 from charrnn.cli.trainer.leaving import Watcher
 from charrnn.training.clock import CLOCK
 
+try:
+    import resource
+except ImportError:  # not a POSIX system
+    resource = None  # type: ignore[assignment]
+
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU")
 STOPS = [getattr(signal, name) for name in _STOPS if hasattr(signal, name)]
 """Ctrl-C, a polite kill, a terminal that goes away, what Windows has for these, and processor time that is used up."""
@@ -24,6 +29,12 @@ SAVES = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(sig
 SAME_SECONDS = 0.25
 """Time after a first stop in which a SIGINT is the same Ctrl-C: the terminal sends it, and so does coreutils' `timeout`
 to what it runs. Nobody presses two keys again as fast."""
+
+OUT_OF_TIME = getattr(signal, "SIGXCPU", None)
+"""The last of them, which comes again each second."""
+
+SHARE_TO_SAVE, LEAST_TO_SAVE, MOST_TO_SAVE = 10, 3, 60
+"""Of a limit on processor time, what is kept for the last save: one part in so many, and bounds in seconds."""
 
 GOES_ON = [signal.SIGCONT] if hasattr(signal, "SIGCONT") else []
 """The process was stopped, and is no more."""
@@ -37,6 +48,9 @@ class TrainingSignals:
     but for a process that a launcher started: there the same Ctrl-C may come from the terminal, from the launcher and
     as its SIGTERM, and the launcher kills what stays for too long. A signal that was ignored before, as SIGINT is for a
     background job of a script, stays ignored. Where a computation keeps Python from leaving at once, see `leaving`.
+
+    A limit on processor time tells of its end by a signal only if it can be raised; at the other, which a plain
+    `ulimit -t` sets too, the system kills. So while it is entered the first ends early enough for a save.
 
     Args:
         is_launched: whether a launcher started this process.
@@ -62,6 +76,7 @@ class TrainingSignals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
         self._watcher = Watcher(self._must_leave, self.tell_unsaved)
+        self._former_limit = _leave_time_to_save()
         return self
 
     @property
@@ -87,6 +102,8 @@ class TrainingSignals:
             self._remember(number, None)
 
     def __exit__(self, *_: object) -> None:
+        if self._former_limit is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, self._former_limit)
         self._watcher.close()
         for number, handler in self._former.items():
             signal.signal(number, handler)
@@ -113,7 +130,7 @@ class TrainingSignals:
         elif number in SAVES:
             self.save_wanted = True
         elif self._holds:
-            if self.received and not self._is_launched:
+            if self.received and not self._is_launched and number != OUT_OF_TIME:
                 os._exit(128 + number)
             self.received = number
         elif self._is_leaving or (number == signal.SIGINT and not self.under_way):
@@ -124,3 +141,19 @@ class TrainingSignals:
             raise KeyboardInterrupt
         else:
             self.received = self.received or number
+
+
+def _leave_time_to_save() -> tuple[int, int] | None:
+    """Lower the limit on processor time at which a signal comes, where the one that kills is near it.
+
+    Returns:
+        Both as they were; None if nothing was changed.
+    """
+    if resource is None:
+        return None
+    limits = told, kills = resource.getrlimit(resource.RLIMIT_CPU)
+    last = max(1, kills - min(max(kills // SHARE_TO_SAVE, LEAST_TO_SAVE), MOST_TO_SAVE))
+    if kills == resource.RLIM_INFINITY or 0 <= told <= last:  # no limit is -1, or as high as can be
+        return None
+    resource.setrlimit(resource.RLIMIT_CPU, (last, kills))
+    return limits
