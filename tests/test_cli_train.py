@@ -20,7 +20,7 @@ from conftest import make_text
 from processes import FIRST_STEP, Training, tell_first_step, train
 
 from charrnn.cell_types import CELLS
-from charrnn.cli.trainer import launch, reading
+from charrnn.cli.trainer import checking, launch, reading
 from charrnn.cli.trainer.announce import _duration, doubt
 from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
@@ -428,6 +428,24 @@ def test_what_the_system_lets_its_owner_alone_replace_is_told_before_any_work(
     refused = contextlib.nullcontext()
     if is_refused:
         told = f"{path}: cannot be replaced (another user's, in a folder where only its owner may); give another file "
+        refused = pytest.raises(OutputError, match=f"^{re.escape(told)}with --out$")
+    with refused:
+        check_output(request)
+
+
+@pytest.mark.parametrize(("mounted", "is_refused"), [
+    ("my\\040model.pt", True), ("my model.pt", False), ("other.pt", False), (None, False),
+])  # fmt: skip
+def test_a_file_that_is_mounted_by_itself_is_refused_before_any_work(text, monkeypatch, mounted, is_refused):
+    path, mounts = text.with_name("my model.pt"), text.with_name("mountinfo")
+    path.touch()
+    if mounted is not None:  # else it is another system
+        mounts.write_text(f"42 27 254:0 /a.pt {text.with_name(mounted)} rw,relatime - ext4 /dev/vda rw\n")
+    monkeypatch.setattr(checking, "MOUNTS", mounts)
+    request = Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **NO_FLAGS | {"overwrite": True})
+    refused = contextlib.nullcontext()
+    if is_refused:
+        told = f"{path}: cannot be replaced (it is mounted by itself; mount its folder instead); give another file "
         refused = pytest.raises(OutputError, match=f"^{re.escape(told)}with --out$")
     with refused:
         check_output(request)

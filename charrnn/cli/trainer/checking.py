@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from charrnn.text.sources import require_texts
 
 INTO_PIPES = "; to a pipe, --json writes such lines on stderr: --json 2> PIPE"
 """What to do where the log, which is a file that later runs go on with, is to be read as it comes."""
+
+MOUNTS = Path("/proc/self/mountinfo")
+"""Where Linux lists what is mounted; the fifth of a line's fields is the place, its odd characters in octal."""
 
 
 def check_texts(request: Request) -> None:
@@ -192,18 +196,32 @@ def _check_folder(path: Path, request: Request) -> None:
     require_folder(path, "--out")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
-    if path.exists() and _is_replaced_by_owner_alone(path, folder):
+    if path.exists() and (reason := _why_it_stays(path, folder)):
         way = f"go on in another file with --resume-from {as_typed(str(path))} and" if request.is_in_place else None
-        raise OutputError(
-            f"{path}: cannot be replaced (another user's, in a folder where only its owner may); "
-            f"{way or 'give another file with'} --out"
-        )
+        raise OutputError(f"{path}: cannot be replaced ({reason}); {way or 'give another file with'} --out")
+
+
+def _why_it_stays(path: Path, folder: Path) -> str:
+    """Why a file cannot be replaced in a folder that can be written to; empty where it can, as far as that shows."""
+    if _is_replaced_by_owner_alone(path, folder):
+        return "another user's, in a folder where only its owner may"
+    return "it is mounted by itself; mount its folder instead" if _is_mounted(path) else ""
 
 
 def _is_replaced_by_owner_alone(path: Path, folder: Path) -> bool:
     """Whether a file is another user's and its folder sticky, as /tmp is; no folder of Windows' is."""
     there, around = path.stat(), folder.stat()
     return bool(around.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, there.st_uid, around.st_uid)
+
+
+def _is_mounted(path: Path) -> bool:
+    """Whether a file is a mount of its own, as in containers, on Linux; `os.path.ismount` knows folders alone."""
+    target = re.sub(rb"[ \t\n\\]", lambda sign: b"\\%03o" % ord(sign[0]), os.path.realpath(os.fsencode(path)))
+    try:
+        mounts = MOUNTS.read_bytes().splitlines()
+    except OSError:  # another system
+        return False
+    return any(mount.split(b" ")[4] == target for mount in mounts)
 
 
 def _try_to_write(path: Path) -> None:
