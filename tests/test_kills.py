@@ -90,11 +90,11 @@ def kill_in_save(stage, count):
     saves = []
     write = checkpoint.write
 
-    def counted(path, contents):
+    def counted(path, *what):
         saves.append(path)
         if len(saves) == count:
             arm(stage)
-        write(path, contents)
+        write(path, *what)
 
     saving.checkpoint.write = counted
 

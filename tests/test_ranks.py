@@ -869,8 +869,8 @@ def test_a_rank_that_is_left_alone_does_not_say_of_which_step_the_file_is(folder
 def die_after_a_second_save(rank):
     write, written = checkpoint.write, []
 
-    def write_and_die(path, contents):
-        write(path, contents)
+    def write_and_die(path, *what):
+        write(path, *what)
         written.append(path)
         if len(written) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -879,7 +879,7 @@ def die_after_a_second_save(rank):
 
 
 def fail_to_save(rank):
-    def write(path, contents):
+    def write(path, *_):
         raise OutputError(f"{path}: the checkpoint cannot be written (No space left on device)")
 
     checkpoint.write = write

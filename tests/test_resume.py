@@ -87,7 +87,7 @@ def corpus():
 
 def saves_of(path, run):
     """What saves a run, as a session has it."""
-    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False)
+    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, may_replace=False)
     launch = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
     return Saves(request, launch, None, Display(sys.stderr))
 

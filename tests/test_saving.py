@@ -28,6 +28,7 @@ from charrnn.cli.common.made import begins_as_log
 from charrnn.cli.trainer import lock
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
+from charrnn.cli.trainer.placing import Placer
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
@@ -69,7 +70,7 @@ def written(monkeypatch, failures=()):
     """Let saves be counted, some of which fail, instead of written."""
     done, left = [], list(failures)
 
-    def write(path, contents):
+    def write(path, contents, _):
         if left and left.pop(0):
             raise OutputError(f"{path}: the checkpoint cannot be written (No space left on device)")
         done.append(contents)
@@ -162,7 +163,9 @@ def test_no_save_is_due_while_one_is_under_way(monkeypatch):
 
 def test_saves_are_written_one_after_another(monkeypatch):
     done = []
-    monkeypatch.setattr(checkpoint, "write", lambda _, contents: time.sleep(contents["s"]) or done.append(contents))
+    monkeypatch.setattr(
+        checkpoint, "write", lambda _, contents, place: time.sleep(contents["s"]) or done.append(contents)
+    )
     saver = Saver(Path("x.pt"), None, print)
     slow, fast = {"s": 0.3}, {"s": 0.0}
     saver.save(lambda: slow, 1)
@@ -714,9 +717,9 @@ def test_a_signal_leaves_time_to_save_before_the_system_kills(monkeypatch, befor
 def test_the_signal_of_processor_time_comes_each_second_and_is_no_impatience(monkeypatch):
     exits = []
     monkeypatch.setattr(os, "_exit", exits.append)
-    with pytest.raises(SystemExit) as left, TrainingSignals() as signals, signals.held_back():
-        for _ in range(2):
-            signal.raise_signal(signal.SIGXCPU)
+    with pytest.raises(SystemExit) as left, TrainingSignals() as signals, signals.held_back():  # noqa: PT012
+        signal.raise_signal(signal.SIGXCPU)
+        signal.raise_signal(signal.SIGXCPU)
     assert left.value.code == 128 + signal.SIGXCPU
     assert not exits
 
@@ -840,6 +843,98 @@ def test_a_disk_that_fills_and_empties_costs_nothing(folder):
 def slow_steps_of_which_the_first_is_told():
     slow_steps()
     tell_first_step()
+
+
+def put(placer, path, data=b"ours"):
+    """Have a placer put a file with some data in its place, as a save does."""
+    temporary = path.with_name("temporary")
+    temporary.write_bytes(data)
+    placer.put(temporary, path)
+
+
+def test_what_somebody_else_puts_at_the_path_is_kept_beside_it(tmp_path):
+    path = tmp_path / "m.pt"
+    path.write_bytes(b"old")
+    placer = Placer(path, RUN, may_replace=True)
+    put(placer, path)
+    put(placer, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["m.pt"]
+    assert not placer.take_notes()
+    for data, name in ((b"theirs", "m.other.pt"), (b"also", "m.other2.pt")):
+        path.write_bytes(data)
+        put(placer, path)
+        assert path.read_bytes() == b"ours"
+        assert (tmp_path / name).read_bytes() == data
+        assert placer.take_notes() == [f"{path}: another file was put there meanwhile; it is kept as {tmp_path / name}"]
+    path.write_bytes(b"")
+    put(placer, path)
+    assert not placer.take_notes(), "nothing is lost with an empty one"
+
+
+def test_what_appears_at_the_path_before_the_first_save_is_kept_beside_it(tmp_path):
+    path = tmp_path / "m.pt"
+    path.write_bytes(b"theirs")
+    put(Placer(path, RUN, may_replace=False), path)
+    assert (tmp_path / "m.other.pt").read_bytes() == b"theirs"
+    assert path.read_bytes() == b"ours"
+
+
+def test_a_checkpoint_that_is_touched_or_copied_back_is_still_the_runs(trained, tmp_path):
+    path = tmp_path / "m.pt"
+    shutil.copy(trained / "words.pt", path)
+    own, other = read_checkpoint(str(path)).origin.run, RUN
+    for run, is_kept in ((own, False), (other, True)):
+        placer = Placer(path, run, may_replace=True)
+        os.utime(path, (1, 1))
+        put(placer, path)
+        assert (tmp_path / "m.other.pt").exists() == is_kept
+        shutil.copy(trained / "words.pt", path)
+
+
+def test_a_save_that_cannot_be_put_in_its_place_lies_beside_it_until_one_can(tmp_path):
+    path, beside = tmp_path / "m.pt", tmp_path / "m.unplaced.pt"
+    path.mkdir()
+    placer = Placer(path, RUN, may_replace=False)
+    for data in (b"first", b"second"):
+        with pytest.raises(OutputError, match=rf"cannot be replaced \(Is a dir.*; the checkpoint lies .* as {beside}$"):
+            put(placer, path, data)
+        assert beside.read_bytes() == data
+        assert placer.unplaced == beside
+    path.rmdir()
+    put(placer, path)
+    assert path.read_bytes() == b"ours"
+    assert placer.unplaced is None
+    assert [file.name for file in tmp_path.iterdir()] == ["m.pt"]
+
+
+@pytest.mark.slow
+def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
+    training = Training(folder, *SMALL, *ENDLESS, "--save-every", "1h", prepare=tell_first_step)
+    training.wait_for(FIRST_STEP)
+    (folder / "verse.pt").mkdir()
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 1
+    step = step_of(folder / "verse.unplaced.pt")
+    assert training.stderr.splitlines()[-1] == (
+        f"charrnn: stopped after step {step:,}, but verse.pt: cannot be replaced (Is a directory); the checkpoint lies "
+        "beside it, as verse.unplaced.pt; go on with --resume-from verse.unplaced.pt and another --out"
+    )
+    flags = ["--resume-from", "verse.unplaced.pt", "--out", "more.pt", "--max-steps", step + 5]
+    assert train(folder, *flags).process.exitcode == 0
+
+
+@pytest.mark.slow
+def test_a_model_that_is_put_at_the_path_of_a_training_is_told_and_kept(folder):
+    assert train(folder, *SMALL, "--max-steps", 3, "--out", "other.pt").process.exitcode == 0
+    other = (folder / "other.pt").read_bytes()
+    training = Training(folder, *SMALL, *ENDLESS, "-q", "--save-every", "0.1s", prepare=slow_steps)
+    wait_until((folder / "verse.pt").exists)
+    (folder / "other.pt").rename(folder / "verse.pt")
+    training.wait_for("charrnn: verse.pt: another file was put there meanwhile; it is kept as verse.other.pt\n")
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 143
+    assert (folder / "verse.other.pt").read_bytes() == other
+    assert sorted(os.listdir(folder)) == ["verse.other.pt", "verse.pt", "verse.txt"]
 
 
 @pytest.mark.slow

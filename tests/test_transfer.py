@@ -164,9 +164,9 @@ def test_a_training_may_replace_the_checkpoint_that_it_begins_with_which_stays_u
 def tell_what_is_saved_over():
     write = checkpoint.write
 
-    def write_and_tell(path, contents):
+    def write_and_tell(path, *what):
         print("saved over", hashlib.sha256(path.read_bytes()).hexdigest(), file=sys.stderr, flush=True)
-        write(path, contents)
+        write(path, *what)
 
     checkpoint.write = write_and_tell
 

@@ -126,7 +126,25 @@ def _is_gone(process: int) -> bool:
     return False
 
 
-def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Rename a file to a path in one step, whatever lies there.
+
+    Windows refuses while another program, such as a reader or a scanner, has the target open: then it waits for that.
+
+    Raises:
+        OSError: it cannot be done, or still not after two seconds.
+    """
+    for _ in range(ATTEMPTS - 1 if os.name == "nt" else 0):
+        try:
+            return os.replace(temporary, target)
+        except PermissionError:
+            time.sleep(PAUSE)
+    return os.replace(temporary, target)
+
+
+def replace_file(
+    path: Path, write: Callable[[BinaryIO], object], place: Callable[[Path, Path], object] = put_in_place
+) -> None:
     """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
 
     It keeps the mode of the file that it replaces, and as far as the system lets it the owner.
@@ -134,6 +152,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Args:
         path: of the file; its folder must exist.
         write: given the temporary file, writes all of it.
+        place: given the temporary file's path and the one where it is to be, renames it.
 
     Raises:
         OSError: it cannot be written; the temporary file is gone and the path is as it was.
@@ -146,7 +165,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             sync(file.fileno())
-        put_in_place(temporary, target)
+        place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)  # gone already where all went well
     _sync_folder(target.parent)
@@ -172,19 +191,3 @@ def _sync_folder(folder: Path) -> None:
             sync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def put_in_place(temporary: Path, target: Path) -> None:
-    """Rename a file to a path in one step, whatever lies there.
-
-    Windows refuses while another program, such as a reader or a scanner, has the target open: then it waits for that.
-
-    Raises:
-        OSError: it cannot be done, or still not after two seconds.
-    """
-    for _ in range(ATTEMPTS - 1 if os.name == "nt" else 0):
-        try:
-            return os.replace(temporary, target)
-        except PermissionError:
-            time.sleep(PAUSE)
-    return os.replace(temporary, target)

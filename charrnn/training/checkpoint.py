@@ -5,7 +5,7 @@ What is in the file is described, read and checked in `charrnn.storage.archive`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,7 +19,7 @@ from charrnn.metrics import HistoryRow
 from charrnn.shapes import MOMENTS, count_parameters, parameter_shapes
 from charrnn.storage.archive import describe_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
-from charrnn.storage.outputs import replace_file
+from charrnn.storage.outputs import put_in_place, replace_file
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
@@ -70,18 +70,19 @@ def snapshot(
     }
 
 
-def write(path: Path, contents: dict[str, Any]) -> None:
+def write(path: Path, contents: dict[str, Any], place: Callable[[Path, Path], object] = put_in_place) -> None:
     """Write a snapshot: at any instant the path holds the old file or the new one, whole.
 
     Args:
         path: of the file; its folder must exist.
         contents: as `snapshot` gave it.
+        place: see `replace_file`.
 
     Raises:
         OutputError: the file cannot be written; what was there is still there.
     """
     try:
-        replace_file(path, lambda file: _store(contents, file))
+        replace_file(path, lambda file: _store(contents, file), place)
     except OSError as error:
         raise OutputError(
             f"{path}: the checkpoint cannot be written ({error.strerror}); an older one, if any, is untouched"

@@ -10,6 +10,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.saving import Saver, provenance
 from charrnn.display.plain import Display
 from charrnn.errors import SaveError
+from charrnn.escape import as_typed
 from charrnn.storage.origin import CorpusFacts
 from charrnn.training import checkpoint
 from charrnn.training.recovery import ensure_finite, restore_best
@@ -34,7 +35,10 @@ class Saves:
         self._path, self._log, self._display = request.path, log, display
         then = (lambda: None) if log is None else log.settle
         every, writes = request.options["save_every"], self._ranks.is_first
-        self._saver = Saver(request.path, every, display.warn, then, writes=writes)
+        self._saver = Saver(
+            request.path, every, display.warn, then,
+            writes=writes, run=launch.origin.run, may_replace=request.may_replace,
+        )  # fmt: skip
         self._saver.saved_step = self._run.step or None if request.is_in_place else None
 
     @property
@@ -106,6 +110,8 @@ class Saves:
     def what_is_kept(self) -> str:
         """Say what the file holds; only the first process knows of the last save, others of one that they heard of."""
         step, is_writer = self._saver.saved_step, self._ranks.is_first
+        if self._saver.unplaced is not None:
+            return f"go on with --resume-from {as_typed(str(self._saver.unplaced))} and another --out"
         if step is None:
             return "nothing was saved before" if is_writer else "this process knows of no save"
         held = f"is as it was after step {step:,}" if is_writer else f"holds step {step:,} or a later one"

@@ -23,6 +23,7 @@ import torch
 
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
+from charrnn.cli.trainer.placing import Placer
 from charrnn.cli.trainer.request import command_line
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
@@ -50,12 +51,15 @@ class Saver:
         tell: called, from the caller's thread, with what the user should know.
         then: called after each save that succeeds, from the thread that writes.
         writes: whether this process is the one of its training that saves; in others nothing is ever due or written.
+        run: name of the run that is saved.
+        may_replace: whether what lies at the path now may be replaced.
 
     Attributes:
         seconds: that the last save took, from the copy of the weights to the file.
         cost: seconds of these that training lost.
         failure: why the last finished save failed; empty where it did not.
         saved_step: the step of the checkpoint on disk, as far as this process knows; None if nothing was saved.
+        unplaced: where the last save lies if it could not be put at its path; see `Placer`.
     """
 
     def __init__(
@@ -66,12 +70,17 @@ class Saver:
         then: Callable[[], object] = lambda: None,
         *,
         writes: bool = True,
+        run: str = "",
+        may_replace: bool = True,
     ) -> None:
         self.seconds = self.cost = 0.0
         self.failure = ""
         self.saved_step: int | None = None
+        self.unplaced: Path | None = None
         self._then, self._writes = then, writes
-        self._path, self._save_every, self._trouble = path, save_every, Trouble(tell)
+        self._path, self._save_every = path, save_every
+        self._tell, self._trouble = tell, Trouble(tell)
+        self._placer = Placer(path, run, may_replace=may_replace)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._begun, self._step = CLOCK.now(), 0
@@ -136,6 +145,9 @@ class Saver:
         error, self._error = self._error, None
         if error is not None and not isinstance(error, OutputError):
             raise error
+        self.unplaced = self._placer.unplaced
+        for told in self._placer.take_notes():
+            self._tell(told)
         self.failure = str(error or "")
         if not self.failure:
             self.saved_step = self._step
@@ -151,7 +163,7 @@ class Saver:
         try:
             if contents is None:
                 raise MemoryError
-            checkpoint.write(self._path, contents)
+            checkpoint.write(self._path, contents, self._placer.put)
             self._then()
         except MemoryError:
             self._error = OutputError(f"{self._path}: the checkpoint cannot be written (out of memory)")
