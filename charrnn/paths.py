@@ -41,6 +41,11 @@ def told_of_home(path: str) -> str:
     return f'the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME{path[1:]}"'
 
 
+def told_of_link(path: str) -> str:
+    """What is wrong with a link that leads nowhere; nothing with what is none."""
+    return f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else ""
+
+
 def most_alike(name: str, others: Collection[str]) -> str:
     """Which of the names in a folder may be meant by one that is not there; empty where none has nearly its letters."""
     from difflib import get_close_matches  # here: a command that starts well does without

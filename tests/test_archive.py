@@ -1,6 +1,7 @@
 """The checkpoint's format: what is promised of the file, and what a damaged or hostile one meets."""
 
 import contextlib
+import errno
 import functools
 import gzip
 import io
@@ -480,6 +481,34 @@ def test_of_what_never_ends_no_more_is_read_than_shows_that_it_is_no_checkpoint(
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Endless()))
     with pytest.raises(CheckpointError, match="standard input: not a whole charrnn checkpoint"):
         read_checkpoint("-")
+
+
+def test_a_link_that_leads_nowhere_is_told_as_one(tmp_path):
+    (tmp_path / "verse.pt").symlink_to("gone.pt")
+    told = f"^{tmp_path}/verse.pt: is a link to gone.pt, which is not there$"
+    with pytest.raises(CheckpointError, match=told):
+        read_checkpoint(str(tmp_path / "verse.pt"))
+
+
+def test_permissions_are_named_where_they_are_what_keeps_a_checkpoint_from_being_read(tmp_path, monkeypatch):
+    (tmp_path / "round.pt").symlink_to("round.pt")
+    (tmp_path / "file").touch()
+    reasons = {
+        "round.pt": "Too many levels of symbolic links",
+        "file/m.pt": "Not a directory",
+        "m" * 300: "File name too",
+    }
+    for name, told in reasons.items():
+        with pytest.raises(CheckpointError, match=rf"^{tmp_path / name}: cannot be read \({told}.*\)$"):
+            read_checkpoint(str(tmp_path / name))
+
+    def refuse(path, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "stat", refuse)  # as in a folder that is closed to this user
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(CheckpointError, match=r"^m\.pt: cannot be read \(Permission denied\); check its permissions$"):
+        read_checkpoint("m.pt")
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
-from charrnn.paths import STDIN, name_of, told_of_address, told_of_home
+from charrnn.paths import STDIN, name_of, told_of_address, told_of_home, told_of_link
 from charrnn.shapes import member_weights
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, read_header
 from charrnn.storage.mistaken import ask_for_another, ask_for_neighbour, other_kind
@@ -199,7 +199,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
     """
     if not path:
         raise CheckpointError("the checkpoint's name is empty; give a file that `charrnn train` wrote")
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # `Path.is_dir` fails in a folder that is closed to this user
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
         if path == STDIN:
@@ -209,10 +209,11 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
             return _read_stream(file if is_held_already else _held(file), path, with_training)
     except FileNotFoundError:
         mend = told_of_home(path) or ask_for_neighbour(path) or "`charrnn train TEXT` writes one"
-        told = told_of_address(path) or f"no such file; {mend}"
+        told = told_of_address(path) or told_of_link(path) or f"no such file; {mend}"
         raise CheckpointError(f"{path}: {told}") from None
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        mend = "; check its permissions" if isinstance(error, PermissionError) else ""
+        raise CheckpointError(f"{name_of(path)}: cannot be read ({error.strerror}){mend}") from None
 
 
 def _held(file: IO[bytes]) -> BinaryIO:
