@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display.console import ReadingBar
 from charrnn.errors import ConfigError, OutputError
 from charrnn.network import torch_engine
+from charrnn.storage.outputs import check_replaceable
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
@@ -449,6 +451,28 @@ def test_a_file_that_is_mounted_by_itself_is_refused_before_any_work(text, monke
         refused = pytest.raises(OutputError, match=f"^{re.escape(told)}with --out$")
     with refused:
         check_output(request)
+
+
+def test_a_file_that_may_not_be_read_is_refused_before_a_flag_is_offered_for_it(text, monkeypatch):
+    path = text.with_name("there.pt")
+    path.write_bytes(b"PK")
+    told = (
+        f"{path}: exists and cannot be read (Permission denied); check its permissions, or give another file with --out"
+    )
+
+    def refuse(path, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for may_replace in (False, True):
+        flags = NO_FLAGS | {"overwrite": may_replace}
+        request = Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **flags)
+        with pytest.raises(OutputError, match=f"^{re.escape(told)}$"):
+            check_output(request)
+    with pytest.raises(
+        OutputError, match=r"cannot be replaced \(Permission denied\); choose another place with --html$"
+    ):
+        check_replaceable(str(path), "<!--", "a page", "--html")
 
 
 def test_a_device_is_not_replaced_by_a_file(charrnn, text):

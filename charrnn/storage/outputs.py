@@ -32,8 +32,11 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     """
     require_output(path, flag)
     target = Path(path)
-    if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
-        raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
+    try:
+        if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
+            raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be replaced ({error.strerror}); choose another place with {flag}") from None
     require_folder(target, flag)
 
 

@@ -147,6 +147,8 @@ def _check_replaced(path: Path, request: Request) -> None:
         raise OutputError(f"{path}: is not a regular file; give another with --out")
     if any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
+    if not request.is_in_place:
+        _require_readable(path)
     if not request.may_replace:
         raise OutputError(f"{path}: exists{_ways_around(path, request)}choose another file with --out")
     if request.overwrite and _is_foreign(path):
@@ -166,6 +168,17 @@ def _ways_around(path: Path, request: Request) -> str:
 def _is_foreign(path: Path) -> bool:
     """Whether a file that is there is none that a training may replace: no checkpoint, and not empty."""
     return path.stat().st_size > 0 and not begins_as_checkpoint(path)
+
+
+def _require_readable(path: Path) -> None:
+    """Refuse a file of which this user cannot tell whether it is a checkpoint."""
+    try:
+        begins_as_checkpoint(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: exists and cannot be read ({error.strerror}); check its permissions, or give another file with "
+            "--out"
+        ) from None
 
 
 def _check_log(log: Path, request: Request) -> None:
