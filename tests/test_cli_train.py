@@ -475,6 +475,20 @@ def test_a_file_that_may_not_be_read_is_refused_before_a_flag_is_offered_for_it(
         check_replaceable(str(path), "<!--", "a page", "--html")
 
 
+@pytest.mark.parametrize(("number", "mend"), [
+    (errno.EMFILE, "raise their limit, `ulimit -n`"), (errno.EROFS, "give another file with --out"),
+])  # fmt: skip
+def test_what_is_to_be_done_where_a_file_cannot_be_made_depends_on_why(text, monkeypatch, number, mend):
+    def refuse(*_):
+        raise OSError(number, reason)
+
+    reason = os.strerror(number)
+    monkeypatch.setattr(os, "open", refuse)
+    request = Request(texts=(str(text),), reading=ReadOptions(), out="m.pt", **NO_FLAGS)
+    with pytest.raises(OutputError, match=f"^{re.escape(f'm.pt: cannot be written ({reason}); {mend}')}$"):
+        check_output(request)
+
+
 def test_a_device_is_not_replaced_by_a_file(charrnn, text):
     result = charrnn("train", "verse.txt", "--out", "/dev/null", "--overwrite")
     assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is not a regular file; give another with --out\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -246,4 +247,5 @@ def _try_to_write(path: Path) -> None:
     except FileExistsError:  # of a process with the same number, on another host
         pass
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --out") from None
+        mend = "raise their limit, `ulimit -n`" if error.errno == errno.EMFILE else "give another file with --out"
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); {mend}") from None
