@@ -11,7 +11,7 @@
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
-    ├── TooLargeError               1  a model that this machine has too little memory to train, or to go on with
+    ├── TooLargeError               1  a model, or PyTorch itself, for which this machine has too little memory
     ├── SaveError                   1  a training that is over, and whose last save failed
     ├── LostRankError               1  a training of several processes, one of which is gone
     └── DivergenceError             1  numbers that grow without bound, in training, sampling or reading
@@ -92,7 +92,7 @@ class CheckpointError(CharRNNError):
 
 
 class TooLargeError(CharRNNError):
-    """A model that this machine has too little memory to train, or to go on with."""
+    """A model that this machine has too little memory to train, or to go on with, or to load PyTorch for."""
 
 
 class SaveError(CharRNNError):

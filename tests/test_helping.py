@@ -487,6 +487,21 @@ def test_too_little_memory_names_flags_that_the_command_has(tmp_path, module, fu
     assert (run.returncode, run.stdout, run.stderr) == (1, "", f"charrnn: out of memory; {told}\n")
 
 
+def test_memory_that_runs_out_while_pytorch_is_loaded_is_told_as_such(tmp_path):
+    script = (
+        "import sys\nfrom charrnn.cli import main\n"
+        "class Full:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch': raise ImportError('libtorch_cpu.so: failed to map segment from shared object')\n"
+        "sys.meta_path.insert(0, Full())\nsys.argv[1:] = ['train', 'a.txt']\nmain()"
+    )
+    (tmp_path / "a.txt").write_text("verse " * 99)
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr.startswith("charrnn: memory ran out while PyTorch was loaded, before any training; close other ")
+    assert len(run.stderr.splitlines()) == 1
+
+
 def test_where_pytorch_is_missing_a_training_says_so_in_one_line(tmp_path):
     script = "import sys\nsys.modules['torch'] = None\nfrom charrnn.cli import main\nmain()"
     (tmp_path / "a.txt").write_text("verse " * 999)

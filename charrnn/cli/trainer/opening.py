@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.waiting import waiting
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import Outlet, error_line, write_warning
+from charrnn.errors import TooLargeError, is_out_of_memory
 from charrnn.text.cache import check_sound
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.ranks import Ranks
@@ -70,7 +72,7 @@ def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
     with locked_output(request.path, log) if ranks.is_first else contextlib.nullcontext():
         corpus = read_texts(request, _reading(request, ranks), ranks)
         neighbours = Neighbours()  # without what the text came from
-        with waiting(request, ranks, "loading PyTorch"), signals.held_back():
+        with waiting(request, ranks, "loading PyTorch"), signals.held_back(), _told_of_memory():
             from charrnn.cli.trainer.session import train_on
 
         try:
@@ -79,6 +81,24 @@ def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
             if isinstance(error, IndexError) or "device-side assert" in str(error):
                 check_sound(corpus.ids, len(corpus.encoder))
             raise
+
+
+@contextlib.contextmanager
+def _told_of_memory() -> Iterator[None]:
+    """Tell of memory that runs out while PyTorch is loaded: no flag lets that take less.
+
+    Raises:
+        TooLargeError: it does.
+    """
+    try:
+        yield
+    except (MemoryError, ImportError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TooLargeError(
+            "memory ran out while PyTorch was loaded, before any training; close other programs, or raise the limit "
+            "(`ulimit -v`, or the container's)"
+        ) from None
 
 
 def _tell_of_early_stop(request: Request) -> None:
