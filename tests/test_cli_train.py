@@ -29,7 +29,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display.console import ReadingBar
 from charrnn.errors import ConfigError, OutputError
 from charrnn.network import torch_engine
-from charrnn.storage.outputs import check_replaceable
+from charrnn.storage.outputs import check_replaceable, require_output
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
@@ -180,6 +180,16 @@ def test_a_working_directory_that_is_gone_is_one_line(text):
     result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, timeout=100)
     told = b"charrnn: the working directory is gone; go to another with `cd`\n"
     assert (result.returncode, result.stdout, result.stderr) == (2, b"", told)
+
+
+def test_a_file_in_a_working_directory_that_is_gone_is_refused_and_one_elsewhere_is_not(tmp_path, monkeypatch):
+    def refuse():
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "getcwd", refuse)
+    require_output(str(tmp_path / "x.html"), "--html")
+    with pytest.raises(OutputError, match=r"^--html x\.html: the working directory is gone; go to another with `cd`$"):
+        require_output("x.html", "--html")
 
 
 NO_FLAGS = {

@@ -54,6 +54,8 @@ def require_folder(path: Path, flag: str) -> None:
 def require_output(path: str, flag: str) -> None:
     """Refuse an empty path, "-", and one that names an open stream: what is renamed to /dev/stdout would not go there.
 
+    So is one that begins in a working directory which was deleted.
+
     Raises:
         OutputError: it is one of these.
     """
@@ -61,6 +63,11 @@ def require_output(path: str, flag: str) -> None:
         raise OutputError(f"{flag} {path or 'is empty'}: it writes a file; name one")
     if names_stream(path):
         raise OutputError(f"{flag} {path}: names an open stream, and it writes a file; name one")
+    if not os.path.isabs(path):
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise OutputError(f"{flag} {path}: the working directory is gone; go to another with `cd`") from None
 
 
 def _beginning(path: Path, length: int) -> bytes:
