@@ -116,7 +116,7 @@ def suggest(
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
-    step_chars = given["batch_size"] * _window_chars(given["seq_len"], mean_line)
+    step_chars = _step_chars(given["batch_size"], given["seq_len"], train_chars, mean_line)
     if device == "cuda":  # there a step of more lanes, of those that each process has, takes as long
         flops *= min(given["batch_size"] / processes, LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = Task(
@@ -205,9 +205,10 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
     return int(max(1, min(most, MOST_LANES, longest)))
 
 
-def _window_chars(seq_len: int, mean_line: float | None) -> float:
-    """Characters of a window on average: all of it, but where lines are shorter or end within one."""
-    return mean_line / math.ceil(mean_line / seq_len) if mean_line else seq_len
+def _step_chars(lanes: int, seq_len: int, train_chars: float, mean_line: float | None) -> float:
+    """Characters of a step on average: a line or a lane ends within a window, and may be shorter than one."""
+    length = mean_line or math.ceil(train_chars / lanes)
+    return lanes * length / math.ceil(length / seq_len)
 
 
 def _fields_of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:
