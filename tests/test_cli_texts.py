@@ -128,23 +128,31 @@ def test_a_training_may_learn_from_all_of_its_text_and_says_what_its_loss_is_the
     (tmp_path / "verse.txt").write_text(make_text(6000))
     all_of_it = charrnn("train", "verse.txt", *SMALL, "--val-fraction", 0)
     assert all_of_it.code == 0, all_of_it.stderr
-    assert (
-        "6,000 to train on, nothing held out: losses are of 600 in its end, which are learned from" in all_of_it.stderr
-    )
+    told = "6,000 to train on, nothing held out: validation is on 600 in its end, which are learned from too\n"
+    assert told in all_of_it.stderr
     assert "\nbest loss on what was learned from " in all_of_it.stderr
     card = charrnn("inspect", "verse.pt").text
     assert re.search(r"\n  held out +nothing\n", card)
-    assert re.search(r"\n  6-gram +none: nothing was held out of its text\n", card), "it would have learned that too"
+    assert re.search(r"\n  6-gram +nothing was held out of its text\n", card), "it would have learned that too"
     assert re.search(r"\nverdict +none: its losses are of what it learned from", card)
     values = json.loads(charrnn("inspect", "verse.pt", "--json").text)
     assert values["baseline"] is None
-    assert charrnn("inspect", "verse.pt", "--score", "verse.txt").code == 0
+    piece = json.loads(charrnn("inspect", "verse.pt", "--gates", "--json").text)["gates"]["text"]
+    assert piece == "the end of verse.txt, learned from too"
+    copied = json.loads(charrnn("inspect", "verse.pt", "--novelty", 100, "--json").text)["novelty"]
+    assert copied["held_out"] is None
+    assert copied["note"] == "nothing was held out of its text, to compare with"
+    assert "held-out text" not in charrnn("inspect", "verse.pt", "--novelty", 100).text
+    assert charrnn("train", "verse.txt", *SMALL, "-o", "usual.pt").code == 0
+    compared = charrnn("inspect", "verse.pt", "usual.pt").text
+    assert "some losses are of what a model learned from, since nothing was held out" in " ".join(compared.split())
     resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", 6)
     assert "nothing held out" in resumed.done.stderr
     lines = charrnn("train", "verse.txt", *SMALL, "--lines", "--val-fraction", 0, "-o", "lines.pt")
-    assert re.search(r"losses are of [\d,]+ in lines from all over it, which are learned from", lines.done.stderr)
+    assert re.search(r"validation is on [\d,]+ in lines from all over it, which are learned from", lines.done.stderr)
     assert "of the lines held out" not in lines.stderr, "all are learned from, as was asked for"
     assert re.search(r"\n  held out +nothing\n", charrnn("inspect", "lines.pt").text)
+    assert json.loads(charrnn("inspect", "lines.pt", "--json").text)["known_lines"] is None
 
 
 def test_so_little_held_out_of_a_text_that_it_tells_nothing_is_told(charrnn, tmp_path):
@@ -155,6 +163,10 @@ def test_so_little_held_out_of_a_text_that_it_tells_nothing_is_told(charrnn, tmp
     assert f"\n{told}hold out more by --val-fraction, or learn from all by 0\n" in little
     named = charrnn("train", "verse.txt", "--val-text", "end.txt", *SMALL, "-o", "named.pt").done.stderr
     assert f"\n{told}hold out more\n" in named
+    further = ["--init-from", "named.pt", "--val-fraction", 0.005, "--max-steps", 1, "-o", "tuned.pt"]
+    assert f"\n{told}" in charrnn("train", "verse.txt", *further).done.stderr, (
+        "chance would choose the best weights there as well"
+    )
 
 
 def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(charrnn, tmp_path):

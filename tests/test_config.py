@@ -178,6 +178,16 @@ def test_of_several_ends_the_first_is_what_the_training_is_planned_for():
         assert chosen.epochs == pytest.approx(planned)
 
 
+@pytest.mark.parametrize(
+    ("lanes", "seq_len", "steps_an_epoch"), [(512, 64, 2), (5000, 64, 1), (8, 50_000, 1), (8, 64, 88)]
+)
+def test_steps_make_the_passes_that_lanes_of_their_length_make(lanes, seq_len, steps_an_epoch):
+    """45,000 characters in 512 lanes are 88 in each, which are two windows."""
+    flags = {"max_steps": 12 * steps_an_epoch, "batch_size": lanes, "seq_len": seq_len}
+    chosen = suggest(flags, num_chars=50_000, vocab_size=60, train_chars=45_000)
+    assert chosen.epochs == pytest.approx(12, rel=0.002)
+
+
 @pytest.mark.parametrize("flags", [{"epochs": 1.0}, {"max_steps": 1000}])
 def test_time_to_spare_leaves_the_model_what_it_is_without_a_time_limit(flags):
     def model(**more):

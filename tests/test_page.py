@@ -292,6 +292,20 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert "Does it recite?" not in said
     assert "It is that of all 2 members together, of which this is one. The whole model " in said
     assert "Loss in nats per character, of all 2 members together, by the steps" in said
+    assert "measured on text that was held out from its training" in said
+
+    def hold_out_nothing(data):
+        change(data)
+        data["card"]["training"]["config"]["val_fraction"] = 0
+        data["card"]["baseline"], data["novelty"]["held_out"] = None, None
+        data["absent"]["baseline"] = "nothing was held out of its text"
+
+    of_learned = said_on(report, tmp_path, hold_out_nothing)
+    assert "The loss is measured on text that it has learned from: the lower" in of_learned
+    assert "A 6-gram model to compare with is not here: nothing was held out of its text." in of_learned
+    assert "validation, on text learned from" in of_learned
+    assert "stands in the training text, word for word.\n" in of_learned
+    assert re.search(r"lines that stand in it\s+50\.0%\n", of_learned)
     one = said_on(report, tmp_path, lambda data: data["card"].update(vocab_size=1))
     assert "1 character, with its share of the text." in one
     other = said_on(report, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))

@@ -62,9 +62,9 @@ def test_the_shorter_probe_takes_the_fastest_step(clock):
     assert probe_precision(make_model(), 3, "float32").chars_per_second == 3 * precision.PROBE_SEQ_LEN / 0.5
 
 
-@pytest.mark.parametrize("seconds", [1, 3])
-def test_a_gpu_is_timed_as_training_drives_it(monkeypatch, seconds):
-    """It is waited for once in `READ_EVERY` steps, here of a second each, and these are as long as in training."""
+@pytest.mark.parametrize(("seconds", "num_rounds"), [(1 / 64, 3), (3 / 64, 3), (1, 1)])
+def test_a_gpu_is_timed_as_training_drives_it(monkeypatch, seconds, num_rounds):
+    """It is waited for once in `READ_EVERY` steps, which are as long as in training; slow ones are soon enough."""
     now, shapes, waited_at = [0.0], [], []
 
     def step(model, inputs, *_, **__):
@@ -81,10 +81,11 @@ def test_a_gpu_is_timed_as_training_drives_it(monkeypatch, seconds):
         device=torch.device("cuda"), config=SimpleNamespace(recall=0), initial_state=lambda lanes: None
     )
     assert probe_precision(model, 3, "float32", 50).chars_per_second == 3 * 50 / seconds
-    rounds = [1 + READ_EVERY * count for count in range(4)]
+    rounds = [1 + READ_EVERY * count for count in range(num_rounds + 1)]
     assert waited_at == rounds, "after one that is not counted"
     assert sustained_speed(model, 3, 50, "float32", 2.5 * READ_EVERY * seconds) == 3 * 50 / seconds
-    assert waited_at[len(rounds) :] == [rounds[-1] + steps for steps in rounds], "for as long as it was told to"
+    longer = [rounds[-1] + 1 + READ_EVERY * count for count in range(4)]
+    assert waited_at[len(rounds) :] == longer, "for as long as it was told to"
     assert set(shapes) == {(50, 3)}
 
 

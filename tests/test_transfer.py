@@ -353,7 +353,13 @@ def test_of_a_list_that_has_grown_it_is_told_that_other_lines_are_held_out_now(f
     (folder / "verse.txt").write_text(names + "tin\nsole\n", encoding="utf-8")
     grown = train(folder, *flags, "--init-from", "list.pt", "--out", "grown.pt")
     assert grown.process.exitcode == 0, grown.stderr
-    assert "some of what is held out may have been learned from before" in grown.stderr
+    told = "some of what is held out may have been learned from before"
+    assert told in grown.stderr
+    whole = train(folder, *flags, "--init-from", "list.pt", "--out", "grown.pt", "--val-fraction", 0)
+    assert told not in whole.stderr, "nothing is held out"
+    assert train(folder, *flags, "--out", "list.pt", "--val-fraction", 0).process.exitcode == 0
+    (folder / "verse.txt").write_text(names + "tin\nsole\ntin sole\n", encoding="utf-8")
+    assert told in train(folder, *flags, "--init-from", "list.pt", "--out", "grown.pt").stderr
 
 
 def test_lines_that_an_older_training_held_out_otherwise_are_known_to_have_been_learned():

@@ -36,6 +36,9 @@ host does not depend on their number."""
 PROBE_ROUNDS = 3
 """Rounds of trial steps in each precision, of which the fastest counts."""
 
+ENOUGH_SECONDS = 1.0
+"""Seconds of rounds after which none follows: large models have slow steps, and few of these tell as much."""
+
 PRODUCT_SECONDS = 0.02
 """Time for the products of two small matrices in each precision."""
 
@@ -171,8 +174,13 @@ def _left_alone(model: Model) -> Iterator[None]:
 def _measure_speed(model: Model, batch_size: int, precision: str, seq_len: int) -> float:
     """Characters per second in the fastest of a few rounds."""
     seq_len = seq_len if model.device.type == "cuda" else PROBE_SEQ_LEN
-    times = _time_steps(model, batch_size, seq_len, precision, lambda taken: len(taken) == PROBE_ROUNDS)
+    times = _time_steps(model, batch_size, seq_len, precision, _has_tried_enough)
     return batch_size * seq_len / min(times)
+
+
+def _has_tried_enough(taken: list[float]) -> bool:
+    """Whether rounds that took so many seconds tell a speed."""
+    return len(taken) == PROBE_ROUNDS or sum(taken) >= ENOUGH_SECONDS
 
 
 def _time_steps(

@@ -50,7 +50,7 @@ TRAIN = {
     **dict.fromkeys(("--checkpoint-every", "--save-interval"), _SAVES),
     "--always-save-checkpoint": "it always saves, the best weights and the last",
     "--gen-epochs": "--sample-every 1 shows what it writes after each evaluation",
-    "--shuffle": "the order of reading is a new one in each epoch; --stretch 0 reads straight on",
+    "--shuffle": "the order of reading is a new one in each epoch; --stretch 0 reads straight on, but not --lines",
     "--batchnorm": "--layer-norm, which is on by default, normalises each layer's output",
     **dict.fromkeys(("--n-head", "--nhead"), "it is a recurrent network, which has no attention heads"),
     **dict.fromkeys(("--bias", "--tied", "--rnn-bidirectional", "--speed-benchmark", "--memory-benchmark"), _NONE),

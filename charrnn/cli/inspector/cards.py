@@ -27,6 +27,8 @@ ALPHABETS_DIFFER = (
     "these models read other units, or have one id for other rare characters: their losses cannot be compared"
 )
 
+LEARNED_DIFFERS = "some losses are of what a model learned from, since nothing was held out: they cannot be compared"
+
 PARTS_DIFFER = "their losses are over different parts of the text: they cannot be compared"
 
 REMEDY = "; --score FILE gives them one"
@@ -123,6 +125,8 @@ def _why_they_differ(subjects: Sequence[Subject]) -> str:
         return LOSSES_DIFFER
     if len({_alphabet_of(subject) for subject in evaluated}) > 1:
         return ALPHABETS_DIFFER
+    if len({subject.holds_out for subject in evaluated}) > 1:
+        return LEARNED_DIFFERS
     return PARTS_DIFFER if len({subject.part for subject in evaluated}) > 1 else ""
 
 
@@ -233,7 +237,7 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
 
 
 def _describe_lines(subject: Subject) -> dict[str, int] | None:
-    if subject.is_stream or subject.own_text is None:
+    if subject.is_stream or not subject.holds_out or subject.own_text is None:
         return None
     held_out, known = subject.known_lines
     return {"held_out": held_out, "learned_too": known}

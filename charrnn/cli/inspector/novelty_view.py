@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.progress import work_progress
-from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.display.widths import cut
@@ -59,27 +59,30 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     if not text:
         raise CorpusError(f"{'the sample' if is_length else name_of(wanted)}: no characters to look for; give more")
     judged = text[:MAX_JUDGED]
-    held_out = _beginning(text_learned.held_out, subject, len(judged) + 1)
-    are_cut = [is_length or len(text) > len(judged), len(held_out) > len(judged)]
-    texts = [judged, held_out[: len(judged)]]
+    texts, are_cut = [judged], [is_length or len(text) > len(judged)]
+    if subject.holds_out:
+        held_out = _beginning(text_learned.held_out, subject, len(judged) + 1)
+        texts, are_cut = [judged, held_out[: len(judged)]], [*are_cut, len(held_out) > len(judged)]
     with work_progress("comparing", 1) as watch:
         source = _decoded(text_learned.train, subject, watch)
         if subject.is_stream:
-            found, yardstick = novelty(texts, source)
+            found, *yardstick = novelty(texts, source)
         else:
-            found, yardstick = novelty_of_lines(texts, source, are_cut=are_cut)
+            found, *yardstick = novelty_of_lines(texts, source, are_cut=are_cut)
     part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
     name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
     data = {
         "text": None if is_length else quoted(name_of(wanted)), "of": len(text),
-        "sample": _fields(found), "held_out": _fields(yardstick),
+        "sample": _fields(found), "held_out": _fields(*yardstick) if yardstick else None,
     }  # fmt: skip
-    note = FORMER_TEXT if subject.contents.origin.init_from is not None else ""
+    notes = [FORMER_TEXT] * (subject.contents.origin.init_from is not None)
+    notes += [] if yardstick else [f"{NOTHING_HELD_OUT}, to compare with"]
+    note = "; ".join(notes)
     if note:
         data["note"] = note
 
     def draw(width: int, _: bool) -> list[str]:
-        return [*_draw_novelty(found, yardstick, name, width), *(["", *wrapped(note, width)] if note else [])]
+        return [*_draw_novelty([found, *yardstick], name, width), *(["", *wrapped(note, width)] if note else [])]
 
     return View("novelty", data, draw)
 
@@ -113,21 +116,20 @@ def _sample(subject: Subject, wanted: str) -> str:
     return write_sample(subject.writer, encoder, counts, int(wanted), seed=SAMPLE_SEED)
 
 
-def _draw_novelty(found: Novelty, yardstick: Novelty, name: str, width: int) -> list[str]:
+def _draw_novelty(judged: Sequence[Novelty], name: str, width: int) -> list[str]:
+    """What was found of one text, and of what was held out if anything was, in a column each."""
+    found = judged[0]
     rows = [
-        ["characters", f"{found.characters:,}", f"{yardstick.characters:,}"],
-        ["median, from a character on", f"{found.median:,.0f}", f"{yardstick.median:,.0f}"],
-        *(
-            [f"in stretches of {n} or more", f"{found.copied[n]:.1%}", f"{yardstick.copied[n]:.1%}"]
-            for n in found.copied
-        ),
+        ["characters", *(f"{one.characters:,}" for one in judged)],
+        ["median, from a character on", *(f"{one.median:,.0f}" for one in judged)],
+        *([f"in stretches of {n} or more", *(f"{one.copied[n]:.1%}" for one in judged)] for n in found.copied),
     ]
     if found.lines is not None:
         rows[1:1] = [
-            ["whole lines", f"{found.lines:,}", f"{yardstick.lines:,}"],
-            ["lines that stand in it", _share(found.copied_lines), _share(yardstick.copied_lines)],
+            ["whole lines", *(f"{one.lines:,}" for one in judged)],
+            ["lines that stand in it", *(_share(one.copied_lines) for one in judged)],
         ]
-    lines = format_columns(["stands in the training text", "here", "held-out text"], rows, width)
+    lines = format_columns(["stands in the training text", "here", "held-out text"][: 1 + len(judged)], rows, width)
     longest = [cut(f"{len(stretch):>4}  {quoted(stretch)}", max(width, 20)) for stretch in found.longest]
     shown = ["", "the longest stretches here", *longest] if longest else []
     return [*wrapped(f"here: {name}", width), *lines, *shown]

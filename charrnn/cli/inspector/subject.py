@@ -28,6 +28,10 @@ PREPARING = ("newline", "normalize", "lowercase")
 """Options by which a text is changed before it is read."""
 
 
+NOTHING_HELD_OUT = "nothing was held out of its text"
+"""Why there is no figure of what a model has not learned from."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A checkpoint that is being looked into.
@@ -167,7 +171,7 @@ class Subject:
     @property
     def absence_of_baseline(self) -> str:
         """Why there is no n-gram model's loss, and what to do if anything can be done."""
-        return self.absence if self.holds_out else "none: nothing was held out of its text"
+        return self.absence if self.holds_out else NOTHING_HELD_OUT
 
 
 def read_subjects(

@@ -190,10 +190,11 @@ def share_text(subjects: Sequence[Subject]) -> bool:
 
 
 def _name_held_out(subject: Subject, path: str) -> str:
-    """What was held out of a text, or, by name, beside it."""
+    """What was held out of a text, or, by name, beside it; or what stands for it where nothing was."""
     if name := subject.contents.origin.held_out_by_name:
         return f"the held-out {name}"
-    return f"the held-out {'lines' if subject.holds_out_lines else 'end'} of {Path(path).name}"
+    which = f"{'lines' if subject.holds_out_lines else 'end'} of {Path(path).name}"
+    return f"the held-out {which}" if subject.holds_out else f"the {which}, learned from too"
 
 
 def _given_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piece:

@@ -23,7 +23,7 @@ from charrnn.cli.inspector.page_sections import (
     samples_section,
     surprise_section,
 )
-from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
 from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, render
@@ -59,7 +59,7 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     page = _Page(facts_section(subject), is_whole=flags.names_no_view)
     page.add("samples", lambda: samples_section(subject))
     if not subject.holds_out:
-        page.lack("baseline", reason=subject.absence_of_baseline)
+        page.lack("baseline", reason=NOTHING_HELD_OUT)
     elif subject.own_text is None:
         page.lack("baseline", reason=_absence(subject))
     if page.is_whole:

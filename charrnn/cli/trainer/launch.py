@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -181,7 +182,9 @@ def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str])
 
 
 def _probe(run: TrainingRun) -> Probe:
-    return probe_precision(run.model, run.num_lanes, run.config.precision, run.config.seq_len)
+    """Try the run's windows, which are shorter than asked for where lines or lanes are."""
+    length = math.ceil(run.lanes.chars_per_window / run.config.batch_size)
+    return probe_precision(run.model, run.num_lanes, run.config.precision, min(length, run.config.seq_len))
 
 
 def set_up_torch(threads: int, *, repeatable: bool = False) -> None:

@@ -50,9 +50,8 @@ def describe_corpus(launch: Launch) -> list[str]:
         _told_of_known_lines(launch),
     ]
     lines += _told_of_skipped(launch, corpus.skipped)
-    if not run.history:  # else it goes on, or begins with weights that have learned from another text
-        lines += _too_little(launch)
     if not run.step:  # else it was told when the run began, and what mends it would be refused now
+        lines += _too_little(launch)
         lines.append(corpus.told_of_patterns)
         lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
     return list(filter(None, lines))
@@ -77,7 +76,7 @@ def _describe_pieces(launch: Launch) -> str:
     apart = f"{which} held out{some}"
     if not run.config.holds_out:
         where = "lines from all over it" if run.config.val_spread else "its end"
-        apart = f"nothing held out: losses are of {evaluated:,} in {where}, which are learned from too"
+        apart = f"nothing held out: validation is on {evaluated:,} in {where}, which are learned from too"
     return (
         f"{quoted(corpus.name)}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
         f"{training:,} to train on, {apart}"
@@ -152,7 +151,7 @@ def _too_little(launch: Launch) -> list[str]:
         sizes, unit, few, enough = [count_lines(piece, corpus.line_feed) for piece in pieces], "line", FEW_LINES, FEW
     training, held_out = sizes
     few_to_judge = 10 * held_out < few and launch.run.config.holds_out
-    if training >= few:
+    if training >= few or launch.run.history:  # it begins with weights that have learned a style
         return [_too_few_held_out(number_of(held_out, unit), corpus)] * few_to_judge
     judged = f", and {held_out:,} held out too few to judge by" if few_to_judge else ""
     are = "is" if training == 1 else "are"

@@ -54,7 +54,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     told = f"{loss:.4f}"
     if stored.corpus.sha256 == corpus.sha256:
         told += ", so that some of what is held out was learned from before" * overlaps(before, now)
-    elif before.val_spread and now.val_spread and stored.corpus.name == corpus.name:
+    elif now.holds_out and stored.corpus.name == corpus.name and _may_overlap(before, now):
         told += ", where some of what is held out may have been learned from before"
     grown = f", {number_of(new, corpus.options.unit)} new to it" if new else ""
     return replace(
@@ -62,6 +62,11 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
         reason=f"those of {quoted(path)}, whose loss here is {told}{grown}; the rest {launch.reason}",
         origin=replace(launch.origin, init_from=path, init_run=stored.origin.run),
     )
+
+
+def _may_overlap(before: TrainConfig, now: TrainConfig) -> bool:
+    """Whether some of what is held out of a text that has grown may have been learned from before."""
+    return (before.val_spread and now.val_spread) or not before.holds_out
 
 
 def overlaps(before: TrainConfig, now: TrainConfig) -> bool:

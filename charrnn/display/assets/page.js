@@ -16,7 +16,7 @@ function header() {
     make(fact, "strong", {}, value);
     make(fact, "span", {}, name);
   }
-  if (card.best) make(page, "p", {}, `The loss is measured on text that was held out from its training: the lower, the better. ${
+  if (card.best) make(page, "p", {}, `The loss is measured on text that ${holdsOut ? "was held out from its training" : "it has learned from"}: the lower, the better. ${
     isPart ? `It is that of all ${card.best.members} members together, of which this is one. ` : ""}${comparison(card)}`);
   make(page, "p", {}, capital(card.verdict) + ".");
 }
@@ -40,7 +40,7 @@ function losses() {
     "; the training loss is that of a harder task, with things hidden, or of each member alone"}. Point, tap or walk with the arrow keys to read the values.`);
   const baseline = card.baseline;
   chart(part, [
-    { name: "validation, on held-out text", points: rows.map((row) => [row.step, row.val_loss]) },
+    { name: holdsOut ? "validation, on held-out text" : "validation, on text learned from", points: rows.map((row) => [row.step, row.val_loss]) },
     { name: "training", points: rows.map((row) => [row.step, row.train_loss]) },
   ], { x: "step", levels: baseline ? [{ name: data.yardstick.name, y: baseline.loss }] : [] });
   const rates = rows.map((row) => [row.step, row.learning_rate]);
@@ -268,15 +268,16 @@ function novelty() {
   const isSample = view.text === null, here = isSample ? "the sample" : view.text, judged = view.sample.characters;
   const whole = isSample ? "a sample" : judged < view.of ? `the first ${grouped(judged)} of the ${grouped(view.of)} characters of ${here}` : here;
   const part = section(isSample ? "Does it recite?" : "What stands in its text?",
-    `How much of ${whole} stands in the training text, word for word, and how much of the held-out text does.`);
-  table(part, ["", here, "held-out text"], [
-    ["characters", grouped(view.sample.characters), grouped(view.held_out.characters)],
+    `How much of ${whole} stands in the training text, word for word${view.held_out ? ", and how much of the held-out text does" : ""}.`);
+  const judgedTexts = view.held_out ? [view.sample, view.held_out] : [view.sample];
+  table(part, view.held_out ? ["", here, "held-out text"] : ["", here], [
+    ["characters", ...judgedTexts.map((one) => grouped(one.characters))],
     ...("lines" in view.sample ? [
-      ["whole lines", grouped(view.sample.lines), grouped(view.held_out.lines)],
-      ["lines that stand in it", ...[view.sample, view.held_out].map((one) => one.lines ? percent(one.copied_lines, 1) : "-")],
+      ["whole lines", ...judgedTexts.map((one) => grouped(one.lines))],
+      ["lines that stand in it", ...judgedTexts.map((one) => one.lines ? percent(one.copied_lines, 1) : "-")],
     ] : []),
     ...Object.keys(view.sample.copied).map((n) => [`in stretches of ${n} or more`,
-      percent(view.sample.copied[n], 1), percent(view.held_out.copied[n], 1)]),
+      ...judgedTexts.map((one) => percent(one.copied[n], 1))]),
   ], [1, 2]);
   if (view.note) make(part, "p", { class: "faint" }, capital(view.note) + ".");
   if (!view.sample.longest.length) return;

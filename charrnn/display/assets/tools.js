@@ -42,6 +42,7 @@ const named = (c) => NAMES[c] || (UNSEEN.test(c) ? point(c) : apart(grounded(c))
 const followed = (feature) => feature.replace(/^(next is )(.)$/su, (_, words, c) => words + named(c));
 const drawn = (c) => HIDDEN.test(c) && c !== "\n" && c !== "\t" ? "\u25a1" : c;
 const layers = data.card.num_layers, members = data.card.members;
+const holdsOut = data.card.training.config.val_fraction > 0;
 const isPart = Boolean(data.card.best) && data.card.best.members > members; // its losses are of more than it is
 const layerNamed = (k) => members > 1 ? `member ${Math.floor(k / layers)}, layer ${k % layers}` : `layer ${k}`;
 
