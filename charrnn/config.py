@@ -181,7 +181,8 @@ class TrainConfig:
         val_fraction: share of the text held out for validation, at its end or as `val_spread` says; 0: none,
             and what the losses are over is learned from too.
         val_spread: whether the lines that are held out stand all over the text, where each is a text of its own.
-        val_bounded: whether none of these is longer than all that is to be held out, unless most lines are.
+        val_bounded: whether a line that is longer than all that is to be held out is never held out; it has no effect
+            where at least half of the lines are.
         evaluations: how many times the held-out piece is evaluated, at distances that `charrnn.regimen.spacing` gives.
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
         evaluated: characters of the held-out piece that count then, at most, in pieces from all over it.

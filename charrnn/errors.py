@@ -7,7 +7,7 @@
     │   ├── UnreadableError         2  a file that its permissions keep from being read
     │   ├── VanishedError           2  a file that was there when it was found, and is gone
     │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
-    │   ├── CacheError              2  a folder in which an encoded text cannot be kept
+    │   ├── CacheError              2  an encoded text that cannot be kept, or that is damaged
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
     ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit

@@ -24,8 +24,8 @@ LEARNING_RATES = {"adamw": 3.5e-3, "adam": 3.5e-3, "rmsprop": 2e-3, "sgd": 0.5}
 """Peak rates for a hidden size of 512 and updates without hurry; see `peak_rate`."""
 
 DECOUPLED_DECAY = 0.01
-"""Weight decay for AdamW. The other optimizers have it in the gradient (L2), where as much of it holds weights far
-smaller: there is none."""
+"""Weight decay for AdamW. The others add decay to the gradient (L2), where this much would shrink the weights far more;
+they get none."""
 
 HASTE = ((6000, 1.6), (600, 1.5))
 """With fewer updates than these the rate grows with the square root of the shortfall, up to these factors, one upon the
@@ -67,8 +67,8 @@ MOST_EVALUATIONS = 1000
 """Of a training, were they evenly spread. Each is kept in the checkpoint."""
 
 EARLY_SHARE = 0.02
-"""A training that would take more is evaluated again after this share of the time that it has gone on for, if that is
-sooner: a short text is overfitted early on, and who looks later goes back to weights that are."""
+"""Where `MOST_EVALUATIONS` are affordable, the next one comes after this share of the time trained so far, if that is
+sooner than even spacing: a short text is overfitted early, and the best weights must be found before that."""
 
 FEWEST_BY_STEPS = 4
 """Evaluations, at least, where steps end a training, whatever they cost."""

@@ -6,7 +6,7 @@ from charrnn.config import ModelConfig
 from charrnn.metrics import bits_per_char, perplexity
 
 KNOWN_SHARE = 0.5
-"""Share of the held-out lines that are learned from too, from which on it is told."""
+"""It is told when at least this share of the held-out lines is learned from too."""
 
 
 def describe_loss(loss: float, unit: str = "character") -> str:

@@ -608,7 +608,7 @@ def test_where_blank_lines_end_texts_one_without_a_prompt_begins_behind_such_an_
 @pytest.mark.parametrize(("characters", "end"), [("ab\n", "\n\n"), ("ab", "")])
 def test_a_model_that_reads_line_feeds_as_rare_characters_begins_behind_none(characters, end):
     form = Form(PLAIN, CharEncoder(characters, has_unknown=True), has_cr_lf=False)
-    assert preparing._end_of_another([r"\n\n"], form) == end
+    assert preparing._blank_line_stop([r"\n\n"], form) == end
 
 
 def test_a_stop_with_a_line_feed_is_found_with_and_without_cr_where_lines_end_by_both(sample, returns):

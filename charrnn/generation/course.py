@@ -13,7 +13,7 @@ MOST_CHARACTERS = 10**12
 """The longest text with an end: a terabyte of ASCII."""
 
 MOST_DRAWN = 10
-"""Times its length that are drawn of a text, what is left out of it included: a model may have nothing else to say."""
+"""At most this many times a text's length is drawn, what is left out of it included: a model may say nothing else."""
 
 MOST_IN_VAIN = 100_000
 """Characters of a text without end that are left out in a row, at most: then nothing else may come any more."""

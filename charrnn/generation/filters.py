@@ -22,8 +22,8 @@ COLDEST = 1e-20
 """Temperatures below this are taken as this: as good as greedy, and nothing overflows."""
 
 HOTTEST = 1e30
-"""Temperatures above this are taken as this: as good as an even choice, and their reciprocal is not zero in float32,
-times which minus infinity is no number."""
+"""Temperatures above this are taken as this: already an even choice. The reciprocal of a much larger one would be 0 in
+float32, and 0 times minus infinity is NaN."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,8 @@ Points = NDArray[np.unsignedinteger[Any]]
 
 UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
 _MARKS = (UNKNOWN_MARK, *map(chr, range(0xDFFF, 0xDCFF, -1)))
-"""Of which the first that is none of the text's own stands for its rare characters. Surrogates that stand for no byte
-are in hardly any text; JSON shows them as the first, and so does a terminal."""
+"""Rare characters are shown as the first of these that the alphabet does not contain. Surrogates that stand for no byte
+are in hardly any text; JSON and a terminal show them as the first."""
 
 RARE = "<rare>"
 """Name of the id shared by all rare characters; its mark cannot serve, as it may be a character of the text."""

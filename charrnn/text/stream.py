@@ -24,7 +24,7 @@ class TextStream:
         documents: in order.
         options: from bytes to characters.
         separator: what stands between documents.
-        is_settled: whether a model reads texts so already, so that no flag may be named that would change that.
+        is_settled: whether a model already fixes these options: messages must not suggest flags that change them.
         meter: sees every byte.
         held_out_from: the document before which what stands so far is finished, as at an end; None for no such place.
         length: bytes, decompressed, that are read of each document at most; None: all.

@@ -37,8 +37,8 @@ _KINDS = {
     "xz": rb"\xfd7zXZ\x00",
     "Zstandard": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",
 }
-"""How files begin that are compressed; of bzip2 the first block or, of an empty one, the end is a part of that, since a
-text may well begin with "BZh"; of Zstandard's the second is that of a frame to pass over."""
+"""How compressed files begin. bzip2: a text may begin with "BZh1", so the mark of the first block must follow, or in an
+empty file that of the end. Zstandard: an ordinary frame, or a skippable one."""
 
 
 def compression_of(head: bytes) -> str | None:

@@ -59,7 +59,7 @@ def read_errors_told(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_errors_of_found_told(name: str) -> Iterator[None]:
-    """Do the same for a file that was there when it was found: where it is gone, its name is not to be typed anew.
+    """As `read_errors_told`, for a file that was found before: if it is gone by now, say so and suggest no other name.
 
     Raises:
         CorpusError: it cannot be read; see `read_errors_told`.

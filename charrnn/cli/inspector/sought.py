@@ -29,8 +29,8 @@ MOST_ENTRIES = 20_000
 """Files and folders, at any depth, that there may be in all folders together that are looked into unasked."""
 
 MOST_FORMS, LONGEST_PATTERNS = 100, 1 << 16
-"""Patterns that are tried unasked, and the characters of all, in each of the forms that `**/` gives them, which double
-in number with each of these. Every file is held against all."""
+"""Limits on a stranger's patterns: their number, and their characters in all, each pattern counted in all of its forms.
+Each `**/` in it doubles these, and every file is tried against all of them."""
 
 PACKED = Cause("compressed, which is not read unasked")
 

@@ -105,7 +105,7 @@ def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, 
     if prompt:
         return before + form.encoder.encode_list(prompt)
     usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
-    end = "" if contents.text.lines else _end_of_another(flags.stop, form)
+    end = "" if contents.text.lines else _blank_line_stop(flags.stop, form)
     return form.encoder.encode_list(end) or before or form.encoder.encode_list(usual)
 
 
@@ -139,8 +139,12 @@ def _length(flags: SampleFlags, contents: Checkpoint, match: LineMatch | None, *
     return min(max(max(DEFAULT_LENGTH, line) * lines, shortest), MOST_CHARACTERS)
 
 
-def _end_of_another(stops: Sequence[str], form: Form) -> str:
-    """What a text without a prompt begins behind, where --stop ends texts by blank lines: the longest such end."""
+def _blank_line_stop(stops: Sequence[str], form: Form) -> str:
+    """The longest --stop made of blank lines: a sample without a prompt starts after it, as if another had just ended.
+
+    Returns:
+        That, or nothing where there is none.
+    """
     ends = [
         stop
         for stop in map(form.of, stops)
