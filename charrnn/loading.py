@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 SMALLEST_SHARE = 1e-9
 """What must be left for the first model in a mixture: less is what rounding leaves of nothing."""
 
-MIX_ON_GPU = "--mix runs on the CPU; leave --device out"
-
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -70,15 +68,14 @@ def load_for_sampling(
 
     Args:
         contents: of the first checkpoint.
-        others: models that are mixed into it; see `read_others`.
+        others: models that are mixed into it, on the CPU alone; see `read_others`.
         device: "cpu", or "cuda" for torch, which takes seconds to import.
 
     Raises:
-        ConfigError: the device is not there, or does not go with a mixture.
+        ConfigError: the device is not there.
     """
-    if others and device == "cuda":
-        raise ConfigError(MIX_ON_GPU)
     if device == "cuda":
+        assert not others, "refused before"
         from charrnn.network.torch_engine import TorchCharRNN
 
         weights = sampling_weights(contents.weights, contents.encoder)

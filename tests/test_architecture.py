@@ -159,7 +159,7 @@ ALLOWED = {
         "surprise": "encoder losses numpy_ensemble options recall softmax unknowns",
         "features": "",
         "neurons": "cell_types config features shapes tape",
-        "gradients": "backprop cell_types config errors losses numpy_ensemble recall shapes tape",
+        "gradients": "backprop cell_types config losses numpy_ensemble recall shapes tape",
         "novelty": "",
         "embeddings": "",
         "verdict": "metrics wording",

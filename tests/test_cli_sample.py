@@ -1193,6 +1193,7 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
         (["--novel", "-", "-p", "-"], "the prompt and --novel cannot both come from standard input"),
         (["-n", 10**30], "--length is 1000000000000000000000000000000; it must be from 0 to"),
         (["--mix", "words.pt:0.7", "--mix", "words.pt:0.2", "--mix", "words.pt:0.1"], "the shares in --mix sum to 1"),
+        (["--mix", "words.pt:0.5", "--device", "cuda"], "--mix runs on the CPU; leave --device out"),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_is_one_line(sample, arguments, message):

@@ -18,7 +18,6 @@ from charrnn.cli.inspector.gradient_view import _curves, _in_bits, _reach, _rema
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import ModelConfig
-from charrnn.errors import CorpusError
 from charrnn.inference.numpy_ensemble import build_engine
 
 REACH = 6
@@ -318,10 +317,3 @@ def test_how_many_places_a_gradient_is_the_median_of_is_known():
     for length, places in ((LEAD_IN + REACH + 2, 1), (LEAD_IN + REACH + 4, 3), (900, 128)):
         (flow, *_) = gradient_flow(config, weights, np.zeros(length, dtype=int), reach=REACH)
         assert flow.places == places
-
-
-def test_a_short_text_is_refused():
-    config = VARIANTS[0].values[0]
-    weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}
-    with pytest.raises(CorpusError, match="a text of 50 characters is too short to go back in; give at least 166"):
-        gradient_flow(config, weights, np.zeros(50, dtype=int))

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from charrnn.analysis.losses import surprisals
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
-from charrnn.errors import CorpusError
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.inference.tape import Weights, record, zero_state
@@ -127,16 +126,12 @@ def gradient_flow(
     Args:
         config: the model's shape.
         weights: by name.
-        ids: encoded text, shape (num_chars,).
+        ids: encoded text, shape (num_chars,), of as many characters as `shortest_text` at least.
         reach: the largest k.
         places: how many losses, spread over the text.
-
-    Raises:
-        CorpusError: the text is too short.
     """
     needed = shortest_text(reach)
-    if len(ids) < needed:
-        raise CorpusError(f"a text of {len(ids):,} characters is too short to go back in; give at least {needed}")
+    assert len(ids) >= needed, "refused before"
     starts = np.unique(np.linspace(0, len(ids) - needed, places).astype(int))
     windows = np.asarray(ids, dtype=np.int64)[starts + np.arange(needed)[:, None]]  # (needed, N)
     at_once = min(_PLACES_AT_ONCE, max(1, _LOGITS_AT_ONCE // (needed * config.vocab_size)))

@@ -36,9 +36,7 @@ def check_flags(flags: SampleFlags) -> None:
     if flags.interactive:
         _check_conversation(flags)
     if flags.mix and flags.device == "cuda":
-        from charrnn.loading import MIX_ON_GPU
-
-        raise ConfigError(MIX_ON_GPU)
+        raise ConfigError("--mix runs on the CPU; leave --device out")
     if "" in flags.stop:
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
     if flags.unique and flags.num_samples > 1 and flags.wanted_lines == 1:
