@@ -12,10 +12,7 @@ from charrnn.cli import COMMANDS, EXAMPLES, inspection, sample, train
 from charrnn.cli.common import mistakes
 from charrnn.cli.common.hints import HINTS
 from charrnn.cli.common.mistakes import find_mistake, likely_flags
-from charrnn.cli.sampler.checking import STREAMS_AT_ONCE
-from charrnn.cli.sampler.prompts import UNKNOWN_RULES
 from charrnn.config import CHOICES
-from charrnn.text.unknowns import RULES
 
 
 def test_the_version_is_told(charrnn):
@@ -413,9 +410,9 @@ def test_behind_what_is_no_command_nothing_is_completed_and_nothing_told(charrnn
     [
         *((f"train --{name} ", words) for name, words in CHOICES.items()),
         ("train --cell r", ("rnn", "rnn-relu")),
-        ("sample a.pt --unknown ", tuple(UNKNOWN_RULES)),
-        ("sample a.pt --device ", tuple(STREAMS_AT_ONCE)),
-        ("inspect a.pt --unknown ", RULES),
+        ("sample a.pt --unknown ", ("error", "skip", "nearest")),
+        ("sample a.pt --device ", ("cpu", "cuda")),
+        ("inspect a.pt --unknown ", ("count", "skip", "nearest", "error")),
         ("inspect a.pt --by l", ("line",)),
         ("train --out ", ()),
     ],

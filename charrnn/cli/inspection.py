@@ -7,7 +7,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.inspector.checking import check_flags, check_subjects
-from charrnn.cli.inspector.flags import InspectFlags, told_of_file, told_of_number
+from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
 from charrnn.paths import told_of_typing
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ EXAMPLES = (
     "charrnn inspect lstm.pt tanh.pt --gradients",
 )
 
-WORDS = {"unknown": ("count", "skip", "nearest", "error"), "by": ("line",)}
+WORDS = {"unknown": UNKNOWN_RULES, "by": ("line",)}
 """What flags may be, for a shell to complete; `checking` refuses all else."""
 
 

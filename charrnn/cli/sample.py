@@ -7,8 +7,8 @@ import typer
 
 from charrnn.cli.common.cores import spread_over_cores
 from charrnn.cli.common.helping import UNSAID
-from charrnn.cli.sampler.checking import check_flags
-from charrnn.cli.sampler.flags import SampleFlags
+from charrnn.cli.sampler.checking import STREAMS_AT_ONCE, check_flags
+from charrnn.cli.sampler.flags import UNKNOWN_RULES, SampleFlags
 from charrnn.paths import told_of_typing
 
 FEWEST_TEXTS = 16
@@ -27,7 +27,7 @@ EXAMPLES = (
     "charrnn sample verse.pt --length -1 | head -n 50",
 )
 
-WORDS = {"unknown": ("error", "skip", "nearest"), "device": ("cpu", "cuda")}
+WORDS = {"unknown": UNKNOWN_RULES, "device": tuple(STREAMS_AT_ONCE)}
 """What flags may be, for a shell to complete; `checking` refuses all else."""
 
 

@@ -22,8 +22,6 @@ from charrnn.config import CODE_POINTS
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import to_nearest
 
-RULES = ("count", "skip", "nearest", "error")
-
 
 @dataclass(frozen=True)
 class Readable:
@@ -74,8 +72,8 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
     Args:
         text: any text.
         encoder: of the model's alphabet.
-        rule: one of `RULES`; by "nearest" a known letter stands for an unknown one where there is such. By "error" the
-            caller has refused a text with unknown ones.
+        rule: "count", "skip", "nearest" or "error"; by "nearest" a known letter stands for an unknown one where there
+            is such. By "error" the caller has refused a text with unknown ones.
     """
     if rule == "nearest":
         text = to_nearest(text, encoder)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from charrnn.cli.inspector.flags import MAX_JUDGED, InspectFlags, is_number
+from charrnn.cli.inspector.flags import MAX_JUDGED, UNKNOWN_RULES, InspectFlags, is_number
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range, flag_name
 from charrnn.paths import STDIN
@@ -53,9 +53,7 @@ def _outputs(flags: InspectFlags, beside: str) -> list[str]:
 
 
 def _check_values(flags: InspectFlags) -> None:
-    from charrnn.text.unknowns import RULES
-
-    check_choice("unknown", flags.unknown, RULES)
+    check_choice("unknown", flags.unknown, UNKNOWN_RULES)
     check_range("top_k", flags.top_k, Range(0))
     check_range("member", flags.member, Range(0))
     if flags.novelty is not None and is_number(flags.novelty):

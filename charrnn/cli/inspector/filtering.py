@@ -90,7 +90,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
     Args:
         subjects: the models.
         path: of the text, or "-".
-        rule: for characters that a model does not know, one of `charrnn.text.unknowns.RULES`.
+        rule: for characters that a model does not know, one of `charrnn.cli.inspector.flags.UNKNOWN_RULES`.
         above: print only lines that take every model more bits per character than this, and of those no blank ones, in
             which nothing stands that could be odd; None for all lines.
         as_json: an object for each line instead of columns.

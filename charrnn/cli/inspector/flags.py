@@ -10,6 +10,9 @@ from charrnn.escape import quoted
 LONGEST_NUMBER = 255
 """Digits of a number that may stand where a file's name may; no file has a longer one."""
 
+UNKNOWN_RULES = ("count", "skip", "nearest", "error")
+"""What can become of characters of a text that a model does not know."""
+
 MAX_JUDGED = 20_000
 """Characters that --novelty looks for in the training text, at most."""
 

@@ -77,7 +77,7 @@ def fit_lines(
     Args:
         subjects: the models.
         lines: with their ends.
-        rule: for characters that a model does not know, one of `charrnn.text.unknowns.RULES`.
+        rule: for characters that a model does not know, one of `charrnn.cli.inspector.flags.UNKNOWN_RULES`.
         path: of the text, or "-".
         first_number: of the first of the lines in it.
 

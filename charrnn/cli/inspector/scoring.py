@@ -73,7 +73,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     Args:
         subjects: the models.
         path: of the text, or "-".
-        rule: for characters that a model does not know, one of `charrnn.text.unknowns.RULES`.
+        rule: for characters that a model does not know, one of `charrnn.cli.inspector.flags.UNKNOWN_RULES`.
         dynamic: adapt the models as they read, too.
         as_json: print an object.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from charrnn.cli.common.terminal import shows_colour
-from charrnn.cli.sampler.flags import SampleFlags
+from charrnn.cli.sampler.flags import UNKNOWN_RULES, SampleFlags
 from charrnn.errors import ConfigError
 from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.limits import Range, check_choice, check_range
@@ -24,8 +24,6 @@ def check_flags(flags: SampleFlags) -> None:
     Raises:
         ConfigError: one is out of its range, or two contradict each other.
     """
-    from charrnn.cli.sampler.prompts import UNKNOWN_RULES
-
     _check_ends(flags)
     check_choice("device", flags.device, STREAMS_AT_ONCE)
     check_choice("unknown", "error" if flags.unknown is None else flags.unknown, UNKNOWN_RULES)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from charrnn.paths import STDIN
 
+UNKNOWN_RULES = ("error", "skip", "nearest")
+"""What can become of characters of a prompt that a model lacks."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFlags:

@@ -19,12 +19,11 @@ from charrnn.wording import number_of
 if TYPE_CHECKING:
     from charrnn.generation.rules import Rules
 
-UNKNOWN_RULES = {
+_MENDS = {
     "error": "--unknown skip leaves them out, nearest takes what is like them",
-    "skip": "",
     "nearest": "nothing is near them; --unknown skip leaves them out",
 }
-"""What can become of characters that a model lacks, and what else to do where some are left."""
+"""What else to do where characters are left that a model lacks, by each rule that leaves some."""
 
 LONGEST_SHOWN = 60
 """Characters of a prompt that a message repeats, at most."""
@@ -94,8 +93,8 @@ def fit_prompt(
     Args:
         prompt: any text; where the model has but the other Unicode form of a letter, that stands for it.
         encoder: of the model's alphabet.
-        unknown: what becomes of other characters, one of `UNKNOWN_RULES`: nothing, they are left out, or the nearest
-            one stands for them.
+        unknown: what becomes of other characters, one of `charrnn.cli.sampler.flags.UNKNOWN_RULES`: nothing, they are
+            left out, or the nearest one stands for them.
         model: how the user calls it, for the message.
         of_backslash: what the message says of a backslash.
         quiet: whether not to say what is skipped, unless it is all.
@@ -110,7 +109,7 @@ def fit_prompt(
         fitted = _skip(fitted, encoder, quiet=quiet)
     lacking = encoder.lacking(fitted)
     if lacking:
-        help_ = UNKNOWN_RULES[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
+        help_ = _MENDS[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
         raise CharRNNError(
             f"prompt has {describe_characters(lacking)}, which this model never saw ({len(encoder)} {encoder.unit}s"
             f"{told_where_listed(model)}); {help_}"
