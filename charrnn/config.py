@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from charrnn.cell_types import CELLS
 from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_choice, check_range
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CONTEXTS, FARTHEST = (1, 2, 3, 5, 8, 16), 1 << 15
 """The lengths of context that `charrnn.recall` looks up, each at most twice the one before, and the most characters
@@ -247,13 +250,7 @@ class TrainConfig:
             raise ConfigError("nothing ends the training; give --epochs, --max-steps or --time")
 
 
-class Dataclass(Protocol):
-    """Whatever is a dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-Config = TypeVar("Config", bound=Dataclass)
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def config_from_dict(config_type: type[Config], values: Any) -> Config:

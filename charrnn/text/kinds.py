@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from charrnn.errors import DecodingError
 from charrnn.text.options import TextOptions
@@ -75,7 +76,7 @@ def kind_without_text(head: bytes) -> str:
         return ""
     if head[4:8] == b"ftyp":
         return "a film or sound (MP4)"
-    return next((kind for beginning, kind in _NO_TEXTS.items() if head.startswith(beginning)), "")
+    return _by_beginning(head, _NO_TEXTS)
 
 
 def document_kind(head: bytes) -> str:
@@ -83,9 +84,8 @@ def document_kind(head: bytes) -> str:
 
     A zip archive is one if its first file is what documents begin with: a checkpoint is a zip archive too.
     """
-    kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), "")
     is_other_zip = head.startswith(ZIP) and first_in_zip(head) not in _FIRST_IN_DOCUMENTS
-    return "" if is_other_zip else kind
+    return "" if is_other_zip else _by_beginning(head, DOCUMENTS)
 
 
 def first_in_zip(head: bytes) -> bytes:
@@ -108,8 +108,12 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
     # in a wide encoding such bytes may be any character
     if not options.is_wide and (nothing := kind_without_text(head)):
         raise DecodingError(f"{name}: is {nothing}, not text; {GIVE_TEXT}")
-    kind = next((kind for beginning, kind in DOCUMENTS.items() if head.startswith(beginning)), None)
-    if kind:
+    if kind := _by_beginning(head, DOCUMENTS):
         encoding = options.encoding if is_settled else "UTF-8"
         unpack = "unpack it (unzip) or, if it is a document, " if head.startswith(ZIP) else ""
         raise DecodingError(f"{name}: is {kind}, not plain text; {unpack}save it as that, in {encoding}")
+
+
+def _by_beginning(head: bytes, kinds: Mapping[bytes, str]) -> str:
+    """The kind of a file that begins as one of some does; empty where it begins as none."""
+    return next((kind for beginning, kind in kinds.items() if head.startswith(beginning)), "")

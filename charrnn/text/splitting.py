@@ -36,7 +36,9 @@ def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -
     Raises:
         CorpusError: a piece would be too short to predict anything, or there is one line.
     """
-    cut = len(ids) - _held_out(len(ids), val_fraction, name)
+    held_out = max(MIN_PIECE, round(len(ids) * val_fraction))
+    _require_enough(len(ids), held_out, name)
+    cut = len(ids) - held_out
     if line_feed is not None:
         cut = _line_end(ids, cut, line_feed, name)
     return ids[:cut], ids[cut:]
@@ -62,7 +64,7 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str, *, bou
     Raises:
         CorpusError: a piece would be too short to predict anything, or there is one line.
     """
-    _held_out(len(ids), 0.0, name)
+    _require_enough(len(ids), MIN_PIECE, name)
     starts, lengths = find_lines(ids, line_feed)
     if len(starts) < MIN_PIECE:
         raise _one_line(name)
@@ -101,16 +103,14 @@ def _choose_evenly(num_lines: int, val_fraction: float) -> NDArray[np.bool_]:
     return is_held_out
 
 
-def _held_out(num_chars: int, val_fraction: float, name: str) -> int:
-    """How many characters are held out of so many, nearly."""
-    held_out = max(MIN_PIECE, round(num_chars * val_fraction))
+def _require_enough(num_chars: int, held_out: int, name: str) -> None:
+    """Refuse a text of which too little is left to learn from where so many characters are held out."""
     if num_chars < held_out + MIN_PIECE:
         mend = "give a longer text" if num_chars < 2 * MIN_PIECE else "lower --val-fraction"
         raise CorpusError(
             f"{name}: {number_of(num_chars, 'character')}, but at least {held_out + MIN_PIECE:,} are needed to train "
             f"and to validate; {mend}"
         )
-    return held_out
 
 
 def _line_end(ids: Ids, cut: int, line_feed: int, name: str) -> int:
