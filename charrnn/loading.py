@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.arrays import Singles
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine, build_engine
 from charrnn.storage.archive import Checkpoint, read_checkpoint
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 SMALLEST_SHARE = 1e-9
 """What must be left for the first model in a mixture: less is what rounding leaves of nothing."""
-
-Weights = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def load_for_sampling(
     return mixed, mixed.encoder
 
 
-def sampling_weights(weights: Weights, encoder: CharEncoder) -> Weights:
+def sampling_weights(weights: Mapping[str, Singles], encoder: CharEncoder) -> Mapping[str, Singles]:
     """The weights of a model that never writes the mark for characters without an id."""
     if encoder.unknown_id is None:
         return weights

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Doubles
 
-def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+
+def softmax(logits: NDArray[Any]) -> Doubles:
     """Probabilities over the last axis, in double precision.
 
     Args:
         logits: shape (..., V).
     """
-    weights: NDArray[np.float64] = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
+    weights: Doubles = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
     weights /= weights.sum(axis=-1, keepdims=True)
     return weights
 

@@ -32,7 +32,7 @@ ALLOWED = {
         "paths": "",
         "disk": "",
         "metrics": "",
-        "softmax": "",
+        "softmax": "arrays",
         "limits": "errors",
         "wording": "config metrics",
         "cell_types": "",
@@ -43,7 +43,7 @@ ALLOWED = {
         "memory": "arrays config recall",
         "budget": "config regimen shapes",
         "suggest": "budget config regimen",
-        "loading": "archive encoder errors mixing numpy_ensemble torch_engine",
+        "loading": "arrays archive encoder errors mixing numpy_ensemble torch_engine",
     },
     "text": {
         "options": "config errors",
@@ -82,7 +82,7 @@ ALLOWED = {
         "cells": "cell_types recurrence",
         "model": "cell_types cells config dropout recall",
         "ensemble": "config model",
-        "torch_engine": "cells config ensemble errors memory model recall",
+        "torch_engine": "arrays cells config ensemble errors memory model recall",
     },
     "training": {
         "recalled_text": "arrays config recall",
@@ -118,7 +118,7 @@ ALLOWED = {
         "origin": "errors paths",
         "header": "config encoder errors metrics options origin shapes unpickling",
         "mistaken": "kinds paths unpacking",
-        "archive": "config encoder errors header kinds likeness metrics mistaken options origin paths shapes "
+        "archive": "arrays config encoder errors header kinds likeness metrics mistaken options origin paths shapes "
         "tensorfile",
         "outputs": "disk errors paths",
         "export": "archive cell_types",
@@ -159,9 +159,9 @@ ALLOWED = {
         "surprise": "encoder losses numpy_ensemble options recall softmax unknowns",
         "features": "",
         "neurons": "cell_types config features shapes tape",
-        "gradients": "backprop cell_types config losses numpy_ensemble recall shapes tape",
+        "gradients": "arrays backprop cell_types config losses numpy_ensemble recall shapes tape",
         "novelty": "",
-        "embeddings": "",
+        "embeddings": "arrays",
         "verdict": "metrics wording",
         "handicaps": "config regimen suggest verdict",
     },

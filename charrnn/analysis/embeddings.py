@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arrays import Doubles
+
 NEIGHBOURS = 5
 """Characters that are named as the most similar to one."""
 
@@ -27,7 +29,7 @@ class EmbeddingMap:
 
     neighbours: list[list[int]]
     similarities: list[list[float]]
-    places: NDArray[np.float64]
+    places: Doubles
     explained: float
 
 
@@ -52,7 +54,7 @@ def map_embeddings(embedding: NDArray[Any], count: int = NEIGHBOURS) -> Embeddin
     return EmbeddingMap(neighbours, similarities, places, explained)
 
 
-def _nearest(unit: NDArray[np.float64], count: int) -> tuple[list[list[int]], list[list[float]]]:
+def _nearest(unit: Doubles, count: int) -> tuple[list[list[int]], list[list[float]]]:
     """The nearest rows of each row, and their cosines; some rows at a time, as an alphabet may be large."""
     neighbours: list[list[int]] = []
     similarities: list[list[float]] = []

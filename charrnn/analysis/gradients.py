@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.analysis.losses import surprisals
+from charrnn.arrays import Doubles
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
@@ -62,7 +63,7 @@ class Flow:
 
     layer: int
     part: str
-    norms: NDArray[np.float64]
+    norms: Doubles
     places: int
     quartiles: tuple[float, float]
 
@@ -154,7 +155,7 @@ def gradient_flow(
     return flows
 
 
-def _norms(config: ModelConfig, weights: Weights, windows: NDArray[Any]) -> NDArray[np.float64]:
+def _norms(config: ModelConfig, weights: Weights, windows: NDArray[Any]) -> Doubles:
     """The norms of the derivatives of the last characters' losses by h, and by c where there is one.
 
     Args:
@@ -215,7 +216,7 @@ def loss_by_context(
     return rows
 
 
-def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, high: int) -> NDArray[np.float64]:
+def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, high: int) -> Doubles:
     """The surprisal of every character from the first on, given more than `low` and at most `high` before it."""
     last = len(ids) - 1 - high  # what such a window predicts a second time does not count
     starts = np.append(np.arange(first - low - 1, last, high - low), last)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.arrays import Doubles, Ids
+from charrnn.arrays import Doubles, Ids, Singles
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
 from charrnn.inference.numpy_ensemble import Engine
@@ -161,7 +161,7 @@ def read_side_by_side(
     return readings
 
 
-def surprisals(logits: NDArray[np.float32], targets: Ids) -> Doubles:
+def surprisals(logits: Singles, targets: Ids) -> Doubles:
     """-ln p(target) of each row, in nats.
 
     Args:

@@ -248,11 +248,11 @@ def _varies(values: Values) -> bool:
     return len(counts) > 1 and len(values) - int(counts.max()) >= MIN_CASES
 
 
-def _standard(values: NDArray[Any]) -> NDArray[np.float32]:
+def _standard(values: NDArray[Any]) -> Values:
     """Columns of mean 0 and deviation 1; one that never moves becomes zeros."""
     centred = values - values.mean(axis=0, dtype=np.float64)
     deviation = centred.std(axis=0)
-    result: NDArray[np.float32] = (centred / np.where(deviation > 1e-9, deviation, np.inf)).astype(np.float32)
+    result: Values = (centred / np.where(deviation > 1e-9, deviation, np.inf)).astype(np.float32)
     return result
 
 

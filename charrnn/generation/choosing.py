@@ -7,9 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charrnn.arrays import Floats, Ids
+from charrnn.arrays import Doubles, Floats, Ids
 from charrnn.errors import DivergenceError
 from charrnn.generation.course import Course
 from charrnn.generation.filters import COLDEST, HOTTEST, SamplingOptions, closed_row
@@ -31,7 +30,7 @@ MANY_TEXTS = 64
 """From so many side by side on, one addition for all of them is worth a step of Python for each character."""
 
 
-def draw(weights: Floats, thresholds: NDArray[np.float64]) -> Ids:
+def draw(weights: Floats, thresholds: Doubles) -> Ids:
     """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
     cumulative = _accumulate(weights)
     if not np.isfinite(cumulative[:, -1]).all():
@@ -39,7 +38,7 @@ def draw(weights: Floats, thresholds: NDArray[np.float64]) -> Ids:
     return np.asarray(np.count_nonzero(cumulative <= thresholds[:, None] * cumulative[:, -1:], axis=-1))
 
 
-def _accumulate(weights: Floats) -> NDArray[np.float64]:
+def _accumulate(weights: Floats) -> Doubles:
     """Sum up each row, shape (N, V), from its first value on; numpy's own way is slow for many short rows."""
     if len(weights) < MANY_TEXTS:
         return np.ascontiguousarray(weights).cumsum(axis=-1, dtype=np.float64)
@@ -91,7 +90,7 @@ def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int
     return choose
 
 
-def _make_cut(options: SamplingOptions, vocab_size: int) -> Callable[[NDArray[np.float64]], None] | None:
+def _make_cut(options: SamplingOptions, vocab_size: int) -> Callable[[Doubles], None] | None:
     """Give what sets all that top_k, top_p and min_p leave out to minus infinity, in scores whose best is 0.
 
     Each keeps the first of one order, the best first and of equals the first, so that the last that all of them keep
@@ -107,7 +106,7 @@ def _make_cut(options: SamplingOptions, vocab_size: int) -> Callable[[NDArray[np
     ranks, sums, first_weights = ranked.data, first_sums.data, weights[::-1][:top_k]
     exp, accumulate, putmask, copyto = np.exp, np.add.accumulate, np.putmask, np.copyto
 
-    def cut(scores: NDArray[np.float64]) -> None:
+    def cut(scores: Doubles) -> None:
         low = lowest
         if has_ranks:
             copyto(ranked, scores)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.arrays import Floats, Ids
+from charrnn.arrays import Doubles, Floats, Ids
 from charrnn.generation.choosing import draw
 from charrnn.generation.course import Course
 from charrnn.generation.filters import SamplingOptions, weigh
@@ -153,7 +153,7 @@ class _Texts:
         return np.array([course.left(drawn) for course in self.courses])
 
 
-def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[NDArray[np.float64]]:
+def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[Doubles]:
     """Numbers in [0, 1), one from each generator, shape (N,), without end."""
     while True:
         yield from np.stack([generator.random(DRAWS_AT_ONCE) for generator in generators], axis=1)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charrnn.arrays import Floats, Singles
+from charrnn.arrays import Doubles, Floats, Singles
 from charrnn.config import ModelConfig
 
 RECURRENT_SCALES = {"lstm": (0.5, 0.5, 0.5, 1), "gru": (0.5, 0.5, 0.5), "rnn": (1,), "rnn-relu": (1,)}
@@ -99,7 +98,7 @@ class FoldedWeights:
         """Half of a GRU's b_hn, shape (H,); of other cells, which have none, nothing."""
         return np.float32(0.5) * self._weights.get(f"layers.{layer}.bias_hn", np.empty(0, dtype=np.float32))
 
-    def _exact(self, name: str) -> NDArray[np.float64]:
+    def _exact(self, name: str) -> Doubles:
         """A weight to compute with."""
         return self._weights[name].astype(np.float64)
 

@@ -6,12 +6,11 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from charrnn.arrays import Ids, Singles
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.memory import Memories
@@ -75,7 +74,7 @@ class TorchCharRNN:
     def __init__(
         self,
         config: ModelConfig,
-        weights: Mapping[str, NDArray[np.float32]],
+        weights: Mapping[str, Singles],
         device: str,
         resets_at: int | None = None,
     ) -> None:
@@ -92,12 +91,12 @@ class TorchCharRNN:
         """The state before any character."""
         return self._model.initial_state(batch_size)
 
-    def reader(self, own_from: int | None = None) -> Callable[[int], NDArray[np.float32]]:
+    def reader(self, own_from: int | None = None) -> Callable[[int], Singles]:
         """Begin one text, to be read character by character; for `own_from` see `charrnn.memory.Memory`."""
         read = self.batch_reader(1, own_from)
 
-        def read_one(character: int) -> NDArray[np.float32]:
-            row: NDArray[np.float32] = read(np.array([character]))[0]
+        def read_one(character: int) -> Singles:
+            row: Singles = read(np.array([character]))[0]
             return row
 
         return read_one
@@ -109,9 +108,7 @@ class TorchCharRNN:
         return TorchTexts(self, self.initial_state(num_texts), memories)
 
     @torch.inference_mode()
-    def step(
-        self, ids: NDArray[np.integer[Any]], state: State, recalled: Forecasts | None = None
-    ) -> tuple[NDArray[np.float32], State]:
+    def step(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read ids, shape (N,), with their forecasts; give logits, shape (N, V), and the new state."""
         inputs = ids_on(self._model.device, ids)[None]
         if self._resets_at is not None:
@@ -136,13 +133,13 @@ class TorchTexts:
         self._state = state
         self._memories = memories
 
-    def __call__(self, ids: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    def __call__(self, ids: Ids) -> Singles:
         """Read the next character of each, shape (N,); give the logits of those after them, shape (N, V)."""
         recalled = None if self._memories is None else self._memories.read(ids)
         logits, self._state = self._model.step(ids, self._state, recalled)
         return logits
 
-    def selected(self, rows: NDArray[np.integer[Any]]) -> TorchTexts:
+    def selected(self, rows: Ids) -> TorchTexts:
         """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
         state = map_state(lambda values: values[torch.from_numpy(rows)], self._state)
         memories = None if self._memories is None else self._memories.selected(rows)

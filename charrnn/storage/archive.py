@@ -36,8 +36,8 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.arrays import Singles
 from charrnn.config import ModelConfig, TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
@@ -84,7 +84,7 @@ class Checkpoint:
     model: ModelConfig
     encoder: CharEncoder
     text: TextOptions
-    weights: dict[str, NDArray[np.float32]]
+    weights: dict[str, Singles]
     history: list[HistoryRow]
     corpus: CorpusFacts
     origin: Origin
@@ -258,7 +258,7 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
     )
 
 
-def _check_finite(weights: Mapping[str, NDArray[np.float32]], path: str) -> None:
+def _check_finite(weights: Mapping[str, Singles], path: str) -> None:
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; it is damaged, train again")

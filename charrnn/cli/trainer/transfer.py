@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from charrnn.arrays import Singles
 from charrnn.cli.trainer.at_resume import MODEL_SHAPE
 from charrnn.cli.trainer.changes import check_beginning
 from charrnn.cli.trainer.launch import Launch, start_run
@@ -81,7 +81,7 @@ def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
 
 
 def carry_over(
-    weights: Mapping[str, NDArray[np.float32]], fresh: Mapping[str, Tensor], before: CharEncoder, now: CharEncoder
+    weights: Mapping[str, Singles], fresh: Mapping[str, Tensor], before: CharEncoder, now: CharEncoder
 ) -> dict[str, Tensor]:
     """Give a model of a larger alphabet what another has learned; characters that are new keep their fresh weights.
 
