@@ -99,7 +99,7 @@ def card(checkpoint: Checkpoint, baseline: Baseline | str = "", *, known: str = 
         *((f"  {weight.name}", _describe_parameter(weight, width)) for weight in merged_parameters(checkpoint)),
         ("vocabulary", f"{number_of(config.vocab_size, unit)}: {_alphabet(checkpoint.encoder)}"),
         ("  most frequent", _describe_frequencies(checkpoint)),
-        *origin(checkpoint),
+        *provenance_rows(checkpoint),
         ("trained", f"{number_of(checkpoint.step, 'step')}, {format_seconds(checkpoint.seconds)}"),
     ]
     if checkpoint.best is None:
@@ -146,7 +146,7 @@ def summary(config: ModelConfig) -> str:
     return ", ".join([describe_model(config), *built])
 
 
-def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+def provenance_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     """Where a model comes from: names and values."""
     corpus = checkpoint.corpus
     length = f"{corpus.characters:,} characters, " if checkpoint.encoder.unit == CHARACTER else ""
@@ -157,7 +157,7 @@ def origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         *[("  held out", of_these)] * bool(apart),
         *[("  held out", "nothing")] * (not checkpoint.train_config.holds_out),
         ("  sha256", quoted(corpus.sha256)),
-        ("made", _provenance(checkpoint.made)),
+        ("made", _describe_made(checkpoint.made)),
         *((name, quoted(_cut(command))) for name, command in _commands(checkpoint.made)),
     ]
 
@@ -240,6 +240,6 @@ def _alphabet(encoder: CharEncoder) -> str:
     return shown if len(characters) <= LISTED else f"{shown} and {len(characters) - LISTED:,} more"
 
 
-def _provenance(made: dict[str, str]) -> str:
+def _describe_made(made: dict[str, str]) -> str:
     versions = ", ".join(f"{name} {made[name]}" for name in ("charrnn", "torch", "numpy", "python") if name in made)
     return quoted(f"{made.get('created', 'at an unknown time')} with {versions} on {made.get('platform', '?')}")

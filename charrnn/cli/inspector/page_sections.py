@@ -28,7 +28,7 @@ from charrnn.cli.inspector.text_views import (
     unit_name,
 )
 from charrnn.cli.inspector.watching import Piece, Watched
-from charrnn.display.card import frequencies, merged_parameters, origin, summary
+from charrnn.display.card import frequencies, merged_parameters, provenance_rows, summary
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.unprompted import write_sample
 from charrnn.surrogates import name_byte
@@ -74,7 +74,7 @@ def facts_section(subject: Subject) -> Section:
         "card": {**card, "history": _thinned(card["history"])},
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
         "vocabulary": frequencies(subject.contents)[:MOST_LISTED],
-        "origin": [[name.strip(), value] for name, value in origin(subject.contents)],
+        "origin": [[name.strip(), value] for name, value in provenance_rows(subject.contents)],
         "yardstick": {"name": YARDSTICK, "context": ORDER - 1},
     }
 
