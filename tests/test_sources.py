@@ -10,6 +10,7 @@ import tarfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from unicodedata import normalize
 
 import pytest
 
@@ -147,6 +148,18 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
         "b.txt",
         "d/a.py",
     ]
+
+
+@pytest.mark.parametrize(("of_names", "typed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_pattern_fits_names_in_the_other_unicode_form(tmp_path, monkeypatch, of_names, typed):
+    monkeypatch.chdir(tmp_path)
+    every = [normalize(of_names, f"d/{name}") for name in ("sách1.txt", "trê/a", "ê")]
+    make(tmp_path, **dict.fromkeys(every, b""))
+    for pattern, fitting in {"sá*": every[:1], "trê/": every[1:2], "?": every[1:], "[éê]": every[2:]}.items():
+        pattern = normalize(typed, pattern)
+        left = sorted(set(every) - set(fitting))
+        assert sorted(names(find_documents(["d"], include=[pattern]))) == sorted(fitting)
+        assert sorted(names(find_documents(["d"], exclude=[pattern]))) == left
 
 
 def test_backups_of_editors_are_left_out_of_folders_and_told_unless_they_are_asked_for(tmp_path, monkeypatch):

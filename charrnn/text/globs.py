@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -71,11 +72,18 @@ def _includes(inner: Path, pattern: str) -> bool:
 
 
 def _fits(inner: Path, pattern: str, *, is_folder: bool) -> bool:
-    """Whether a pattern fits a path in a folder or, where it does not begin with `/` or `./`, the name at its end."""
+    """Whether a pattern fits a path in a folder or, where it does not begin with `/` or `./`, the name at its end.
+
+    Both are taken composed: what comes from a Mac has names that are not, which look the same.
+    """
     if pattern.endswith("/") and not is_folder:
         return False
     texts = (inner.as_posix(),) if _ROOT.match(pattern) else (inner.name, inner.as_posix())
-    return any(fnmatch(text, form) for form in _forms(pattern) for text in texts)
+    return any(fnmatch(_composed(text), form) for form in _forms(_composed(pattern)) for text in texts)
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _forms(pattern: str) -> list[str]:
