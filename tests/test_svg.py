@@ -12,7 +12,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def parse(drawn):
     root = ElementTree.fromstring(drawn)
-    return root, [node.text for node in root.iter(f"{SVG}text") if node.get("class") is None]
+    return root, [node.text for node in root.iter(f"{SVG}text") if node.get("class") in (None, "mark")]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
@@ -20,7 +20,7 @@ def test_any_text_is_a_sound_picture_of_all_its_characters(text):
     root, shown = parse(picture([Tinted(c, 0.5, ("<",)) for c in text], text))
     assert len(shown) == len(text)
     assert all(
-        len(letter) == 1 and (letter in (c, c.translate(MIRRORED)) or letter in "↵→□␀⁀¦¬" or c < " ")
+        letter in (c, c.translate(MIRRORED), f"◌{c}", f"\u115f{c}", *"↵→□␀⁀¦¬") or (len(letter) == 1 and c < " ")
         for letter, c in zip(shown, text, strict=True)
     )
     width, height = float(root.get("width")), float(root.get("height"))
@@ -132,13 +132,28 @@ def test_brackets_among_letters_that_are_read_from_the_right_are_mirrored():
 
 
 def test_a_mark_stays_with_its_letter():
-    assert seen("אב cafe\u0301 גד")[0] == ["דג cafe\u0301 בא"]
-    assert seen("ab של\u05b0 cd")[0] == ["ab \u05b0לש cd"]
-    assert seen("ab של" + "\u05b0" * COLUMNS)[0][1] == "\u05b0" * 5, "on the next line too"
-    assert seen("\u0301אב\n\u0301ab")[0] == ["↵בא\u0301", "\u0301ab"]
+    assert seen("אב cafe\u0301 גד")[0] == ["דג cafe◌\u0301 בא"]
+    assert seen("ab של\u05b0 cd")[0] == ["ab ◌\u05b0לש cd"]
+    assert seen("ab של" + "\u05b0" * COLUMNS)[0][1] == "◌\u05b0" * 5, "on the next line too"
+    assert seen("\u0301אב\n\u0301ab")[0] == ["↵בא◌\u0301", "◌\u0301ab"]
+
+
+def test_a_mark_lies_on_a_circle_and_not_on_its_neighbour():
+    root = ElementTree.fromstring(picture([Tinted("t", 0.5, ("e",)), Tinted("\u0361", 0, ("\u0301",))], "t"))
+    drawn = [(node.get("class"), node.text) for node in root.iter(f"{SVG}text")]
+    assert drawn == [(None, "t"), ("below", "e"), ("mark", "◌\u0361"), ("below mark", "◌\u0301")]
+    assert ".mark {" in root.find(f"{SVG}style").text
+    assert seen("\u200b\U000e0067\u20dd")[0] == ["□□◌\u20dd"], "what cannot be seen is no mark"
+
+
+def test_a_mark_over_two_letters_has_the_room_of_two():
+    root, _ = parse(picture([Tinted(c, 0.5) for c in "t\u0361s\u0301x"], "t"))
+    first, second, third, fourth, last = [float(node.get("x")) for node in root.iter(f"{SVG}text")]
+    assert (third - second, last - fourth) == (2 * (second - first), fourth - third)
 
 
 def test_decomposed_hangul_has_room_for_its_parts():
-    root, _ = parse(picture([Tinted(c, 0.5) for c in "\u110b\u1161\u11abx"], "t"))
+    root, shown = parse(picture([Tinted(c, 0.5) for c in "\u110b\u1161\u11abx"], "t"))
     first, second, third, last = [float(node.get("x")) for node in root.iter(f"{SVG}text")]
     assert second - first == third - second == last - third
+    assert shown == ["\u110b", "\u115f\u1161", "\u115f\u11ab", "x"], "none joins what is beside it"

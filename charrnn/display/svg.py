@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
-from charrnn.display.widths import GLYPHS, cell_width
+from charrnn.display.widths import GLYPHS, cell_width, glyph
 from charrnn.escape import quoted
 
 MARK = "<!-- charrnn picture -->"
@@ -19,13 +19,16 @@ COLUMNS = 72
 _ADVANCE, _LINE, _MARGIN, _SIZE, _GAP = 9, 20, 12, 15, 8
 _STYLE = f"""
   text {{ font: {_SIZE}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24211d; }}
-  .below {{ font-size: 12px; fill: #6b655b; }} .paper {{ fill: #fdfcfa; }}
+  .below {{ font-size: 12px; fill: #6b655b; }} .mark {{ font: 11px sans-serif; }} .paper {{ fill: #fdfcfa; }}
   .hot {{ fill: #e27028; }} .cold {{ fill: #5496de; }}
   @media (prefers-color-scheme: dark) {{
     text {{ fill: #e6e1d8; }} .below {{ fill: #968f83; }} .paper {{ fill: #171614; }} .hot {{ fill: #ac4a10; }}
     .cold {{ fill: #205caa; }}
   }}
 """
+
+_DOUBLE = (233, 234)
+"""Combining classes of marks that lie over two letters, or below them."""
 
 _NO_XML = dict.fromkeys((0xFFFE, 0xFFFF), "□")
 """What no XML can hold, of what is no control character: https://www.w3.org/TR/xml/#charsets."""
@@ -93,17 +96,22 @@ def _draw(one: Tinted, x: int, y: int, width: int) -> str:
     tint = "hot" if one.value > 0 else "cold"
     drawn = f'<rect class="{tint}" x="{x}" y="{y}" width="{width}" height="{_LINE}" opacity="{strength:.2f}"/>'
     drawn = drawn if strength >= 0.01 else ""
-    drawn += f'<text x="{x}" y="{y + 15}">{_letter(one.character)}</text>'
-    for row, character in enumerate(one.below, 1):
-        drawn += f'<text class="below" x="{x + 1}" y="{y + row * _LINE + 13}">{_letter(character)}</text>'
+    drawn += f'<text{_class("", one.character)} x="{x}" y="{y + 15}">{_letter(one.character)}</text>'
+    for row, below in enumerate(one.below, 1):
+        drawn += f'<text{_class("below", below)} x="{x + 1}" y="{y + row * _LINE + 13}">{_letter(below)}</text>'
     return drawn
 
 
+def _class(name: str, character: str) -> str:
+    """The class of a letter: marks have another font, as DejaVu Sans Mono has them beside the circle and not on it."""
+    names = f"{name} mark".lstrip() if unicodedata.category(character) in ("Mn", "Me") else name
+    return f' class="{names}"' if names else ""
+
+
 def _letter(character: str) -> str:
-    """One harmless character that stands for any."""
-    shown = GLYPHS.get(character, quoted(character))
-    is_one = len(shown) == 1 and unicodedata.category(character) != "Cn"  # XML has no U+FFFF, and its like
-    return escape(shown) if is_one else "□"
+    """One harmless sign that stands for any character, with what a mark lies on."""
+    is_one = len(quoted(character)) == 1 and unicodedata.category(character) != "Cn"  # XML has no U+FFFF, and its like
+    return escape(glyph(character)) if is_one or character in GLYPHS else "□"
 
 
 def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], str, bool]]:
@@ -163,4 +171,4 @@ def _extent(line: Sequence[Tinted]) -> int:
 
 
 def _columns(character: str) -> int:
-    return 2 if cell_width(character) == 2 else 1
+    return 2 if cell_width(character) == 2 or unicodedata.combining(character) in _DOUBLE else 1
