@@ -58,7 +58,7 @@ class TextPreparer:
     def _take_piece(self, text: str, final: bool) -> str:
         """The text so far, up to where normalising what follows cannot change it."""
         text = self._held + text
-        cut = len(text) if final else next((i for i in range(len(text) - 1, 0, -1) if _begins_piece(text[i])), 0)
+        cut = len(text) if final else next((i for i in range(len(text) - 1, 0, -1) if begins_piece(text[i])), 0)
         self._held = text[cut:]
         return text[:cut]
 
@@ -91,6 +91,19 @@ class SmallLetters:
 def prepare(text: str, options: TextOptions) -> str:
     """Change a whole text as the options say."""
     return TextPreparer(options).feed(text, final=True)
+
+
+def begins_piece(character: str) -> bool:
+    """Whether normalising never joins a character with one before it.
+
+    That is so for all that decompose to something that begins with neither a mark nor a vowel or final of Hangul, nor a
+    vowel of Kirat Rai, which are letters and join since Unicode 16, Python 3.14's.
+    """
+    if character < "\N{COMBINING GRAVE ACCENT}":
+        return True
+    first = unicodedata.normalize("NFKD", character)[0]
+    is_vowel = "\u1160" <= first <= "\u11ff" or "\U00016d63" <= first <= "\U00016d6a"
+    return unicodedata.category(first)[0] != "M" and not is_vowel
 
 
 def decode_document(
@@ -173,16 +186,3 @@ def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     for chunk in chunks:
         yield chunk, False
     yield b"", True
-
-
-def _begins_piece(character: str) -> bool:
-    """Whether normalising never joins a character with one before it.
-
-    That is so for all that decompose to something that begins with neither a mark nor a vowel or final of Hangul, nor a
-    vowel of Kirat Rai, which are letters and join since Unicode 16, Python 3.14's.
-    """
-    if character < "\N{COMBINING GRAVE ACCENT}":
-        return True
-    first = unicodedata.normalize("NFKD", character)[0]
-    is_vowel = "\u1160" <= first <= "\u11ff" or "\U00016d63" <= first <= "\U00016d6a"
-    return unicodedata.category(first)[0] != "M" and not is_vowel

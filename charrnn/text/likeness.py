@@ -66,7 +66,7 @@ def in_known_form(text: str, encoder: CharEncoder, *, decomposes: bool = True) -
         decomposes: whether several characters may stand for one.
     """
     known = other_forms(text, encoder, decomposes=decomposes)
-    return "".join(known.get(letter, letter) for letter in letters(text)) if known else text
+    return "".join(known.get(found[0], found[0]) for found in _letters(text)) if known else text
 
 
 def other_forms(text: str, encoder: CharEncoder, *, decomposes: bool = True) -> dict[str, str]:
@@ -82,11 +82,6 @@ def other_forms(text: str, encoder: CharEncoder, *, decomposes: bool = True) -> 
     once = dict.fromkeys(found[0] for found in _letters(text))
     forms = {letter: _known_form(letter, encoder, decomposes=decomposes) for letter in once}
     return {letter: form for letter, form in forms.items() if form is not None and form != letter}
-
-
-def letters(text: str) -> list[str]:
-    """The characters of a text, each with the marks, or the Hangul vowels and finals, that stand behind it."""
-    return [found[0] for found in _letters(text)]
 
 
 def with_known_line_ends(text: str, encoder: CharEncoder) -> str:
@@ -112,6 +107,7 @@ def with_cr_lf(text: str) -> str:
 
 
 def _letters(text: str) -> Iterator[re.Match[str]]:
+    """The characters of a text, each with the marks, or the Hangul vowels and finals, that stand behind it."""
     behind = _behind_letters(text)
     return re.finditer(f"(?s).[{behind}]*" if behind else "(?s).", text)
 

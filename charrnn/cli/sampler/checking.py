@@ -42,7 +42,7 @@ def check_flags(flags: SampleFlags) -> None:
             "--unique is of the lines of a text, and each of these has one; give --lines "
             f"{flags.num_samples} in place of --num-samples {flags.num_samples}"
         )
-    if flags.match is not None:
+    if flags.match is not None and flags.match.isascii():  # else it depends on the form of the model's text
         from charrnn.generation.patterns import parse_pattern
 
         parse_pattern(flags.match)

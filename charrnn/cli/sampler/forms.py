@@ -11,13 +11,11 @@ from charrnn.cli.common.backslashes import unescape
 from charrnn.errors import ConfigError
 from charrnn.text.decoding import FINAL_SIGMA, SIGMA, prepare
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.likeness import in_known_form, letters, with_cr_lf, with_known_line_ends
+from charrnn.text.likeness import in_known_form, with_cr_lf, with_known_line_ends
 from charrnn.text.options import BYTE, TextOptions
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
-
-_CLASS_OR_ESCAPE = re.compile(r"(?s)(\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]|\\.)")
 
 
 @dataclass(frozen=True)
@@ -83,22 +81,6 @@ class Form:
         """What ends a text where this is typed: where lines end by CR LF, a line feed alone is such an end too."""
         return tuple(dict.fromkeys((self.of(typed), replace(self, has_cr_lf=False).of(typed))))
 
-    def pattern_of(self, typed: str) -> str:
-        """A pattern in the Unicode form that the text was brought to, which else stays the same one.
-
-        What so becomes a sign of patterns is escaped, and where one character becomes several they are a group. In a
-        class each character stands for itself: one that several would stand for stays as it is, as do a letter's marks.
-        """
-        if self.text.normalize == "none":
-            return typed
-        pieces = _CLASS_OR_ESCAPE.split(typed)  # those that it finds lie between the others
-        for place, piece in enumerate(pieces):
-            if piece.startswith("[") and place % 2:
-                pieces[place] = re.sub(r"(?s)\\.|[^\x00-\x7f]", lambda found: self._in_class(found[0]), piece)
-            elif not piece.isascii():
-                pieces[place] = "".join(map(self._in_pattern, letters(piece[place % 2 :])))
-        return "".join(pieces)
-
     @property
     def line_end(self) -> str:
         """What ends a line."""
@@ -111,17 +93,6 @@ class Form:
     def with_line_ends(self, text: str) -> str:
         """A text with the line ends of this form."""
         return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)
-
-    def _in_pattern(self, letter: str) -> str:
-        simple = prepare(letter, TextOptions(normalize=self.text.normalize))
-        if simple == letter:
-            return letter
-        return f"(?:{re.escape(simple)})" if len(simple) > len(letter) else re.escape(simple)
-
-    def _in_class(self, one: str) -> str:
-        """One character of a class, or an escape, brought to this form where that is one character too."""
-        simple = one if one.isascii() else self._in_pattern(one[-1])
-        return one if simple.startswith("(?:") else simple
 
     def _of(self, text: str, *, decomposes: bool = True) -> str:
         return in_known_form(self.with_line_ends(prepare(text, self.text)), self.encoder, decomposes=decomposes)

@@ -113,9 +113,10 @@ def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None
     """What the lines of samples behind a prompt must fit; None for anything."""
     if flags.match is None:
         return None
-    from charrnn.generation.matching import LineMatch  # here: most samples start without
+    from charrnn.cli.sampler.pattern_form import pattern_in_form  # here: most samples start without
+    from charrnn.generation.matching import LineMatch
 
-    pattern = form.pattern_of(flags.match)
+    pattern = pattern_in_form(flags.match, form.text, form.encoder)
     match = LineMatch.build(pattern, form.encoder, form.allowed, ends_by_cr_lf=form.has_cr_lf)
     warn_of_form(pattern, form.encoder)
     warn_of_case(pattern, form)

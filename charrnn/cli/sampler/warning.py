@@ -89,12 +89,15 @@ def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | No
 
 
 def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
-    """Say on stderr where a pattern has a character in the other Unicode form than the model's text."""
-    if forms := other_forms(pattern, encoder):
-        typed, known = next(iter(forms.items()))
-        written = known.encode("ascii", "backslashreplace").decode()
-        in_class = f", and in place of a class ({written}|a)" if len(known) > 1 else ""
-        write_warning(f"--match has {_in_both_forms(typed, known)}; write {written} in the pattern{in_class}")
+    """Say on stderr which letters in classes of a pattern, in the form of the text as it is, are several characters."""
+    from charrnn.cli.sampler.pattern_form import not_in_form  # here: most samples start without
+
+    if forms := not_in_form(pattern, encoder):
+        written = next(iter(forms.values())).encode("ascii", "backslashreplace").decode()
+        write_warning(
+            f"--match has {describe_characters(''.join(forms))} in a class with ^ or \\w or its like, and the model "
+            f"writes several characters for that; name what is meant without these, or as ({written}|a)"
+        )
 
 
 def warn_of_case(pattern: str, form: Form) -> None:
