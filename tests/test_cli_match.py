@@ -154,11 +154,11 @@ def test_a_stop_leaves_whole_lines(sample):
         (["Tin|", "--lines", 2, "--stop", r"\nTin\n"], ""),
         (["Tin|", "--stop", r"\n\n", "-n", 400], ""),
         (["Tin e?[an]*", "--lines", 2, "--stop", "e"], ""),
-        (["Tin|", "--stop", r"\n\n", "--novel", "none.txt", "--lines", 1], ""),
+        (["Tin|", "--stop", r"\n\n", "--novel", "blank.txt", "--lines", 1], ""),
     ],
 )
 def test_a_stop_that_no_lines_that_fit_can_hold_is_told(sample, trained, arguments, why):
-    (trained / "none.txt").write_text("\n")
+    (trained / "blank.txt").write_text("\n")
     result = sample("-q", "-t", 3, "--match", *arguments)
     stop = arguments[arguments.index("--stop") + 1].replace(r"\n", "\n")
     told = f"charrnn: --stop {stop!r} can end no text: {why}\n" if why else ""
