@@ -87,7 +87,8 @@ class Ending:
     def __init__(self, rules: Rules, beginning: str = "") -> None:
         self._rules = rules
         self.takes_text = rules.keep_all
-        *before, self._beginning = beginning.split("\n")
+        *before, begun = beginning.split("\n")
+        self._begun = [begun] if begun else []  # of the line at hand, what is no more held
         self._written = KnownLines(before) if rules.unique else None
         self._held: list[Drawn] = []
         self._text = ""
@@ -107,12 +108,12 @@ class Ending:
         self._held.append((character, log_probability))
         self._text += character
         self._tail.add(character)
-        if stop := self._stop():
+        if (stop := self._tail.stop()) and not self._is_end_left_out(stop):
             self.reason = "stop"
             self._drop(self._tail.num_kept(len(stop)))
             if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                 self._drop(self._line_length(self._text))
-                self._beginning = ""
+                self._begun.clear()
             return self._finish(is_whole=stop.startswith(("\n", "\r\n")))
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
@@ -131,7 +132,8 @@ class Ending:
             text = text.removesuffix(text.split("\n", lines - self.lines)[-1])
             self.reason, kept = "lines", len(before) + len(text)
         if text:
-            self._is_within_line, self._beginning = not text.endswith("\n"), ""
+            self._is_within_line = not text.endswith("\n")
+            self._begun.clear()
         self.lines += text.count("\n")
         self.surplus = len(seen) - kept
         self._tail.replace(seen)
@@ -155,13 +157,12 @@ class Ending:
         elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
             self._drop(length)
         released = self._release(len(self._held))
-        self.lines += self._rules.fits is not None and (self._is_within_line or self._beginning != "")
+        self.lines += self._rules.fits is not None and (self._is_within_line or bool(self._begun))
         return released
 
-    def _stop(self) -> str | None:
-        """The stop that what was drawn ends with, unless it is no more than the end of a line that is left out."""
-        stop = self._tail.stop()
-        return None if stop in LINE_ENDS and self._leaves_out_line(self._text[:-1]) else stop
+    def _is_end_left_out(self, stop: str) -> bool:
+        """Whether a stop that has come is no more than the end of a line that is left out."""
+        return stop in LINE_ENDS and self._leaves_out_line(self._text[:-1])
 
     def _end_line(self) -> bool:
         """Count a line, or leave it out; tell whether it was the last."""
@@ -201,7 +202,7 @@ class Ending:
         """The lines that the one that a text ends in must not be; it can be left out where it is held as a whole."""
         if self._rules.known_lines is not None and self._is_held(text):
             yield self._rules.known_lines
-        if self._written is not None and self._is_held(text) and ("\n" in text or not self._beginning):
+        if self._written is not None and self._is_held(text) and ("\n" in text or not self._begun):
             yield self._written
 
     def _is_empty(self, text: str) -> bool:
@@ -210,6 +211,8 @@ class Ending:
 
     def _begins_known(self, text: str) -> bool:
         """Whether the line that a text ends in may still become one that is to be left out."""
+        if not self._rules.leave_out_lines or not self._is_held(text):  # as most are, and a line may be a long one
+            return False
         line = self._line(text)
         return any(not line.strip() or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
 
@@ -219,7 +222,8 @@ class Ending:
 
     def _line(self, text: str) -> str:
         """The line that a text ends in, with what stood before the sample."""
-        return (self._beginning + text).rpartition("\n")[2]
+        _, end, line = text.rpartition("\n")
+        return line if end else "".join([*self._begun, line])
 
     def _line_length(self, text: str) -> int:
         return len(text.rpartition("\n")[2])
@@ -231,7 +235,7 @@ class Ending:
             self._tail.leave_out(length)
         self._drop(length)
         if not self._text:
-            self._beginning = ""
+            self._begun.clear()
 
     def _certain(self) -> int:
         """How many of the held characters no rule can take back any more."""
@@ -256,7 +260,10 @@ class Ending:
             return []
         self.is_empty = False
         released, self._held = self._held[:count], self._held[count:]
-        self._is_within_line = self._text[count - 1] != "\n"
-        self._beginning = "" if self._written is None else self._line(self._text[:count])
-        self._text = self._text[count:]
+        text, self._text = self._text[:count], self._text[count:]
+        self._is_within_line = text[-1] != "\n"
+        if self._written is None or "\n" in text:
+            self._begun.clear()
+        if self._written is not None and self._is_within_line:  # piece by piece: it may be a long one
+            self._begun.append(text.rpartition("\n")[2])
         return released
