@@ -243,8 +243,15 @@ def test_a_repeat_of_a_line_of_which_a_part_was_given_out_early_is_left_out():
 def test_spaces_at_the_ends_of_a_line_make_it_no_other_and_case_does():
     rules = Rules(known_lines=KnownLines([" a ", "\tb b", "  "]), unique=True)
     pieces, ending = feed("a\n a\nb b  \nb  b\nA\n b  b \n  \nb b c\na ", rules)
-    assert joined(pieces) == "b  b\nA\n  \nb b c\n"
+    assert joined(pieces) == "b  b\nA\nb b c\n"
     assert (ending.refused, ending.repeated) == (4, 1)
+
+
+def test_a_line_of_spaces_is_an_empty_one_where_known_ones_are_left_out():
+    pieces, ending = feed("a\n  \n \r\nb\n \n\t\nc\n", Rules(known_lines=KnownLines({"a"}), lines=2))
+    assert (joined(pieces), ending.lines, ending.refused) == ("b\n \nc\n", 2, 1)
+    pieces, ending = feed("a\n \nb\n", Rules(known_lines=KnownLines({"a"}), stops=("\n",)))
+    assert (joined(pieces), ending.reason) == ("b", "stop")
 
 
 @pytest.mark.parametrize(
