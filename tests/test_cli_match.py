@@ -111,6 +111,9 @@ def test_known_lines_are_left_out_and_another_is_written(sample, trained):
     assert told.stdout == b"Nap tin\nNap tin\n" * 3, "lines left out do not count, and no other is cut for them"
 
 
+HARDLY_EVER = r"Tin tin\nNap tin\n" * 15
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -120,6 +123,8 @@ def test_known_lines_are_left_out_and_another_is_written(sample, trained):
         (["-N", 2], "2 of 2 texts have fewer than 1 line: all lines drawn"),
         (["-N", 2, "-n", 40], "2 of 2 texts are shorter than --length 40: all lines drawn"),
         (["-n", -1], "all lines drawn"),
+        (["-n", -1, "--stop", HARDLY_EVER], "all lines drawn"),
+        (["-n", 40, "--stop", HARDLY_EVER, "-N", 2], "2 of 2 texts are shorter than --length 40: all lines drawn"),
     ],
 )
 def test_where_known_lines_are_all_that_fits_it_is_told_to_widen_the_pattern(sample, trained, arguments, told):

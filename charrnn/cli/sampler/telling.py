@@ -28,7 +28,8 @@ class Shortfall:
         num_without_room: how many of these had some length left, in which no line could fit a pattern.
         num_known: how many ended since hardly anything came but what is left out.
         lines: whole lines of that which has most, of these and of those that have fewer than were asked for.
-        num_unstopped: how many came to their length, of those that a stop was to end before.
+        num_unstopped: how many came to their length, of those that a stop was to end before; those that ended since
+            hardly anything came but what is left out are none of them.
         num_empty: how many are empty where a stop ended them.
     """
 
@@ -55,7 +56,7 @@ class Shortfall:
             return
         is_known, is_short = written.reason == "known", rules.lines is not None and written.lines < rules.lines
         self.num_known += is_known
-        self.num_unstopped += bool(rules.stops) and rules.lines is None
+        self.num_unstopped += bool(rules.stops) and rules.lines is None and not is_known
         self.num_short += is_short
         self.num_without_room += is_short and written.reason == "match"
         if is_known or is_short:
@@ -84,18 +85,17 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
         if job.num_samples > 1:
             told = f"{shortfall.num_short:,} of {job.num_samples:,} texts have fewer than {wanted}"
         write_line(f"{told}: {_why_short(shortfall, job)}")
-    elif shortfall.num_known and not shortfall.num_unstopped:
+    elif shortfall.num_known:
         write_line(f"{_told_of_known(shortfall, job)}{_why_known(shortfall, job)}")
     if shortfall.num_empty:
         write_line(f"{_told_of_empty(shortfall, job)}: {_why_empty(job)}")
 
 
 def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
-    told = f"{_length(shortfall, job)} was reached"
+    told = f"--length {job.length} was reached"
     if job.num_samples > 1:
-        told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached {_length(shortfall, job)}"
-    other = ", or a higher --temperature" if shortfall.left_out else ""
-    return f"{told} before --stop; give a larger --length{other}"
+        told = f"{shortfall.num_unstopped:,} of {job.num_samples:,} texts reached --length {job.length}"
+    return f"{told} before --stop; give a larger --length"
 
 
 def _why_short(shortfall: Shortfall, job: Job) -> str:
