@@ -1056,10 +1056,7 @@ UNFITTING = "--stop came in the first line, and what was left of that does not f
         (["--match", "Tin( tin)?"], ""),
         (["--match", "( ?| )"], "the text is empty: --stop came first"),
         (["--match", "Tin tin", "-p", "Tin"], "the text is empty behind the prompt: " + UNFITTING),
-        (
-            ["--match", "Tin (tin|nap)", "--novel", "known.txt"],
-            "the text is empty: --stop came in lines that --novel leaves out, or that begin so",
-        ),
+        (["--match", "Tin (tin|nap)", "--novel", "known.txt"], f"the text is empty: {UNFITTING}"),
         (["--match", "Tin tin", "--json"], ""),
     ],
 )
@@ -1282,6 +1279,11 @@ def test_interactive_tells_lines_that_did_not_come(sample):
     told = re.fullmatch(f"seed 1\n(. of 9 lines: --length 20 was reached{LONGER}){{2}}", result.stderr.decode())
     assert told is not None
     assert sample("-i", "--lines", 9, "-n", 20, "-q", input=b"Tin\nBa\n").stderr == b""
+
+
+def test_interactive_tells_of_an_empty_text_that_it_stands_behind_what_was_typed(sample):
+    told = sample("-i", "--stop", " ", "--match", "Tin tin", "--seed", 1, input=b"Tin\n\n").stderr.decode()
+    assert told == f"seed 1\nthe text is empty behind the prompt: {UNFITTING}\nthe text is empty: {UNFITTING}\n"
 
 
 def test_interactive_reads_lines_of_a_file_whatever_its_mark_and_its_line_ends(sample):

@@ -246,6 +246,35 @@ def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(caps
     assert capsys.readouterr().err == f"2 of 3 texts have fewer than 3 lines: {why}\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "rules", "why"),
+    [
+        (".", {"known_lines": KnownLines(["ab"])}, "first"),
+        ("ab.", {"known_lines": KnownLines(["ab"])}, "behind nothing but lines that --novel leaves out"),
+        ("a.", {"known_lines": KnownLines(["ab"])}, "behind nothing but lines that --novel leaves out"),
+        ("ab\n.", {"unique": True}, "behind nothing but lines that --unique leaves out"),
+        ("ab\n.", {"known_lines": KnownLines(["ab"]), "unique": True}, "behind nothing but lines that --novel or --"),
+    ],
+)
+def test_of_an_empty_text_it_is_told_whether_lines_were_left_out_before_its_stop(capsys, reciting, text, rules, why):
+    job = reciting(text, length=30, rules=Rules(stops=(".",), **rules))
+    job = replace(job, known_in=["k.txt"] * ("known_lines" in rules), prompt="ab\n" * ("known_lines" not in rules))
+    for write, job_ in ((write_one, job), (write_many, replace(job, num_samples=2))):
+        tell_short(write(io.BytesIO(), job_), job_)
+        _, told = capsys.readouterr().err.split(": ")
+        assert told.startswith(f"--stop came {why}")
+        assert told.endswith(" leaves out, or that begin so\n" if "lines" in why else " came first\n")
+
+
+def test_where_several_texts_are_empty_for_several_reasons_each_is_told(capsys, reciting):
+    job, shortfall = reciting("ab", rules=Rules(stops=(".",), unique=True), num_samples=3), Shortfall()
+    for repeated in (0, 1):
+        shortfall.add(Sample(repeated, "", [], "stop", repeated=repeated), job.rules)
+    tell_short(shortfall, job)
+    why = "--stop came first, or behind nothing but lines that --unique leaves out, or that begin so"
+    assert capsys.readouterr().err == f"2 of 3 texts are empty: {why}\n"
+
+
 def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, reciting):
     values = [-0.000004] * 9
     monkeypatch.setattr(writing, "draw_samples", lambda *_, **__: [Sample(0, "abcabcabc", [*values, -math.inf])])

@@ -80,6 +80,7 @@ class Ending:
         lines: whole lines that came, one whose line feed a stop takes back included, unless the stop ends with that.
         refused: known lines left out.
         repeated: other lines left out since they had come before.
+        is_begun_left_out: whether the last line was left out since one that is to be left out begins so.
         is_empty: whether `feed` and `finish` have given nothing.
         surplus: the last characters that `feed_text` took which do not belong to the sample; none until it has ended.
     """
@@ -100,6 +101,7 @@ class Ending:
         self.lines = 0
         self.refused = 0
         self.repeated = 0
+        self.is_begun_left_out = False
         self.is_empty = True
         self.surplus = 0
 
@@ -155,6 +157,7 @@ class Ending:
                 self._count_left_out(self._text)
             self._leave_out(length)
         elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
+            self.is_begun_left_out = length > 0
             self._drop(length)
         released = self._release(len(self._held))
         self.lines += self._rules.fits is not None and (self._is_within_line or bool(self._begun))

@@ -121,6 +121,7 @@ class _Page:
             lines=ending.lines,
             refused=ending.refused,
             repeated=ending.repeated,
+            is_begun_left_out=ending.is_begun_left_out,
         )
 
     def _add(self, characters: list[Drawn]) -> None:

@@ -28,6 +28,7 @@ class Sample:
         lines: whole lines that came; see `charrnn.generation.endings.Ending`.
         refused: known lines left out of it.
         repeated: other lines left out since they had come before.
+        is_begun_left_out: whether its last line was, since one of these begins so.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Sample:
     lines: int = 0
     refused: int = 0
     repeated: int = 0
+    is_begun_left_out: bool = False
 
     @property
     def is_empty(self) -> bool:

@@ -65,7 +65,7 @@ def converse(job: Job, unknown: str | None, checkpoint: str, *, quiet: bool) -> 
         if not quiet or job.length_is_chosen:
             shortfall = Shortfall()
             shortfall.add(ending, job.rules)
-            tell_short(shortfall, replace(job, length=length))
+            tell_short(shortfall, replace(job, length=length, prompt=beginning))
     return is_each_continued
 
 

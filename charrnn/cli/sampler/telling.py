@@ -31,6 +31,7 @@ class Shortfall:
         num_unstopped: how many came to their length, of those that a stop was to end before; those that ended since
             hardly anything came but what is left out are none of them.
         num_empty: how many are empty where a stop ended them.
+        num_emptied: how many of these since a line was left out, or the beginning of one.
     """
 
     refused: int = 0
@@ -41,6 +42,7 @@ class Shortfall:
     lines: int = 0
     num_unstopped: int = 0
     num_empty: int = 0
+    num_emptied: int = 0
 
     @property
     def left_out(self) -> int:
@@ -51,7 +53,9 @@ class Shortfall:
         """Count one more, which was to end by these rules."""
         self.refused += written.refused
         self.repeated += written.repeated
-        self.num_empty += written.reason == "stop" and written.is_empty
+        is_empty = written.reason == "stop" and written.is_empty
+        self.num_empty += is_empty
+        self.num_emptied += is_empty and bool(written.refused or written.repeated or written.is_begun_left_out)
         if written.reason not in ("length", "match", "known"):
             return
         is_known, is_short = written.reason == "known", rules.lines is not None and written.lines < rules.lines
@@ -88,7 +92,7 @@ def tell_short(shortfall: Shortfall, job: Job) -> None:
     elif shortfall.num_known:
         write_line(f"{_told_of_known(shortfall, job)}{_why_known(shortfall, job)}")
     if shortfall.num_empty:
-        write_line(f"{_told_of_empty(shortfall, job)}: {_why_empty(job)}")
+        write_line(f"{_told_of_empty(shortfall, job)}: {_why_empty(shortfall, job)}")
 
 
 def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
@@ -145,13 +149,16 @@ def _told_of_empty(shortfall: Shortfall, job: Job) -> str:
     return f"{told} empty{' behind the prompt' if job.prompt else ''}"
 
 
-def _why_empty(job: Job) -> str:
-    """Why nothing was left before a stop."""
-    if job.rules.leave_out_lines:
-        return f"--stop came in lines that {'--novel' if job.known_in else '--unique'} leaves out, or that begin so"
-    if job.sampler.match is not None and not job.sampler.match.fits(""):
-        return "--stop came in the first line, and what was left of that does not fit --match"
-    return "--stop came first"
+def _why_empty(shortfall: Shortfall, job: Job) -> str:
+    """Why nothing was left before a stop, in all texts that are empty."""
+    why = []
+    if shortfall.num_emptied < shortfall.num_empty:
+        is_cut = job.sampler.match is not None and not job.sampler.match.fits("")
+        why.append("in the first line, and what was left of that does not fit --match" if is_cut else "first")
+    if shortfall.num_emptied:
+        flags = " or ".join(["--novel"] * bool(job.known_in) + ["--unique"] * job.rules.unique)
+        why.append(f"behind nothing but lines that {flags} leaves out, or that begin so")
+    return f"--stop came {', or '.join(why)}"
 
 
 def _files(job: Job) -> str:
