@@ -24,6 +24,7 @@ OPTIONS = st.builds(
     lowercase=st.booleans(),
 )
 RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива. "
+ARABIC = "كل الناس يولدون أحرارا متساوين في الكرامة والحقوق "
 CHINESE, JAPANESE = "春天的风吹过山谷，老人坐在门前。", "昨日の夜はとても静かでしたカタカナ。"
 KOREAN = "안녕하세요 나는 학교에 갑니다."
 ENCODINGS = [
@@ -325,11 +326,13 @@ IN_OTHER_LETTERS = [
     (JAPANESE, "euc_jp", "euc-jp"),
     (KOREAN, "cp949", "cp949"),
     (RUSSIAN, "cp1251", "windows-1251"),
+    (RUSSIAN, "mac-cyrillic", "mac-cyrillic"),
     (RUSSIAN, "koi8-r", "koi8-r"),
     (RUSSIAN, "cp866", "cp866"),
     ("Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια. ", "cp1253", "windows-1253"),
     ("בראשית ברא אלהים את השמים ואת הארץ והארץ היתה תהו ובהו ", "cp1255", "windows-1255"),
-    ("كل الناس يولدون أحرارا متساوين في الكرامة والحقوق ", "cp1256", "windows-1256"),
+    (ARABIC, "cp1256", "windows-1256"),
+    (ARABIC, "iso8859-6", "iso8859-6"),
     ("มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ ", "tis-620", "tis-620"),
 ]
 """Texts, the encoding of each, and what that is called in advice."""
@@ -344,6 +347,20 @@ def test_bytes_that_stand_in_runs_are_told_as_the_encoding_of_the_letters_that_t
             [data], TextOptions(encoding=other)
         )
     assert outcome([data], TextOptions(encoding=told)) == text * 9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Les élèves étaient déjà arrivés à l'école quand la maîtresse, fatiguée, a été appelée près de la fenêtre. ",
+        "Här är det så att människor går på gatorna när våren kommer, och fåglarna sjöng för flickan på sjön. ",
+        "Der var så dejligt ude på landet; kornet stod gult, høet var rejst, og søer så små at børn var på ager. ",
+    ],
+)
+def test_latin_letters_are_taken_for_no_others_whatever_they_are_read_in(text):
+    for other in ("ascii", "utf-8-sig"):
+        told = outcome([(text * 9).encode("latin-1")], TextOptions(encoding=other))
+        assert told.endswith("; name the right --encoding, or pass over such bytes with --errors replace")
 
 
 @pytest.mark.parametrize("text", [RUSSIAN[:30], "".join(map(chr, range(0x4E00, 0x4E90))), CHINESE[:9]])

@@ -6,7 +6,7 @@ import codecs
 import re
 
 from charrnn.surrogates import NO_TEXT
-from charrnn.text.guessing import likely_encoding
+from charrnn.text.guessing import are_of_other_letters, likely_encoding
 from charrnn.text.kinds import LONGEST_HEAD
 from charrnn.text.misread import holds_utf8, is_hardly_wide
 from charrnn.text.options import TextOptions
@@ -108,10 +108,9 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
     if likely is None:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
         runs = NO_TEXT.findall(around)
-        num_bad = sum(map(len, runs))
-        if sum(c > "\x7f" for c in around) > 2 * num_bad:
+        if sum(c > "\x7f" for c in around) > 2 * sum(map(len, runs)):
             return f"the text around is valid: mend it there, {_PASSING}"
-        if 3 * sum(len(run) for run in runs if len(run) > 2) > num_bad:  # of Latin letters and signs two at most
+        if are_of_other_letters(map(len, runs)):
             which = f"probably {probable}" if probable else f"such as {SCRIPTS}"
             ways = "all texts need one encoding: convert this one with iconv, or name that of each with --encoding"
             return f"{'name its --encoding' if is_alone else ways}, {which}, {_PASSING}"
