@@ -66,9 +66,19 @@ def test_a_text_with_many_nul_characters_is_in_another_encoding_unless_these_may
     assert list(read_in_each("wide", PLAIN, encodings, takes_nulls=False)) == ["Тин "]
     assert list(read_in_each("wide", PLAIN, encodings))[1:] == ["Тин "]
     assert list(read_in_each("log", PLAIN, ["utf-8"], takes_nulls=False)) == ["tin" * 400 + "\0"]
+    names = "Тин\nСон\n"
+    for order in ("utf-16-le", "utf-16-be"):
+        make(tmp_path, wide=names.encode(order))
+        assert list(read_in_each("wide", PLAIN, ["utf-8", order], takes_nulls=False)) == [names]
     of_bytes = TextOptions(unit="byte")
     make(tmp_path, bytes=bytes(3))
     assert list(read_in_each("bytes", of_bytes, ["utf-8"], takes_nulls=False)) == ["\0\0\0"]
+
+
+@pytest.mark.parametrize("text", ["Anna\nBen\0\nCarl\n", "Anna\nBen\n\0Carl\n", "Anna\0", "Tin\0tin nap\n"])
+def test_a_short_text_with_a_nul_character_astray_is_read(tmp_path, text):
+    make(tmp_path, a=text.encode())
+    assert list(read_in_each(str(tmp_path / "a"), PLAIN, ["utf-8"], takes_nulls=False)) == [text]
 
 
 @pytest.fixture(autouse=True)

@@ -117,10 +117,20 @@ def _read(document: Document, options: TextOptions, doubt: Doubt) -> str:
 
 
 def _refuse_nulls(text: str, name: str, options: TextOptions) -> None:
-    """Refuse what is no text in its encoding, though valid in it: many of its characters are NUL."""
-    if _has_many_nulls(text.count("\0"), len(text), options):
+    """Refuse what is no text in its encoding, though valid in it: many of its characters are NUL.
+
+    One that is astray is no reason: no flag would let a short text pass that has it.
+    """
+    if options.unit != BYTE and _has_nulls_of_wide(text):
         told = f"read as {options.encoding.upper()}, it has many NUL characters, as UTF-16 and UTF-32 have then"
         raise DecodingError(f"{name}: {told}; {OTHER_ENCODING}")
+
+
+def _has_nulls_of_wide(text: str) -> bool:
+    """Whether NUL characters are as many as where UTF-16 or UTF-32 is misread, or stand at most blanks, as there."""
+    num_blanks = text.count(" ") + text.count("\n")
+    at_blanks = max(text.count(" \0") + text.count("\n\0"), text.count("\0 ") + text.count("\0\n"))
+    return 4 * text.count("\0") > len(text) or 2 * at_blanks > num_blanks
 
 
 def _has_many_nulls(num_nulls: int, num_chars: int, options: TextOptions) -> bool:
