@@ -74,15 +74,18 @@ class SmallLetters:
     """
 
     def __init__(self) -> None:
-        self._held = ""
+        self._held = list[str]()  # from a sigma on, behind which nothing has come that counts
         self._before = ""
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """Take the next chunk; give what is certain by now."""
-        text = self._held + text
+        if self._held and not final and _is_open(SIGMA + text):
+            self._held.append(text)
+            return ""
+        text = "".join([*self._held, text])
         place = -1 if final else text.rfind(SIGMA)
         cut = place if place >= 0 and _is_open(text[place:]) else len(text)
-        text, self._held = text[:cut], text[cut:]
+        text, self._held = text[:cut], [text[cut:]] if cut < len(text) else []
         before, after = self._before, _LETTER if self._held else ""  # as a sigma between them takes these
         self._before = _LETTER if _ends_in_word(text, before) else ""
         return (before + text + after).lower()[len(before) :].removesuffix(after) if SIGMA in text else text.lower()
