@@ -229,7 +229,13 @@ def test_in_a_conversation_a_line_may_begin_with_what_is_typed_alone(sample):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["Tin.{,9}"], ["Tin.*", "-n", 9], ["Tin.*", "--stop", "tuna"], ["Tin(.|)*", "-n", 9, "--stop", "tuna"]],
+    [
+        ["Tin.{,9}"],
+        ["Tin.*", "-n", 9],
+        ["Tin.*", "--stop", "tuna"],
+        ["Tin(.|)*", "-n", 9, "--stop", "tuna"],
+        ["Tin( [tT](na)?)?[a-bA-B]*", "--allow", "Tin nat", "--forbid", "a"],
+    ],
 )
 def test_a_line_with_another_end_needs_no_line_feed(sample, arguments):
     result = sample("--forbid", r"\n", "--match", *arguments, "-q")
@@ -300,6 +306,11 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
         (
             ["Tin [^e]*", "--allow", "Tinap "],
             "--allow leaves no line feed to end a line with, and a line of --match 'Tin [^e]*' may go on without an "
+            r"end; allow \n too",
+        ),
+        (
+            ["(?i)TIN[NX]*", "--allow", "tin"],
+            "--allow leaves no line feed to end a line with, and a line of --match '(?i)TIN[NX]*' may go on without an "
             r"end; allow \n too",
         ),
         (

@@ -110,10 +110,15 @@ class Pattern:
         expression = _compile(one.source, re.IGNORECASE if self.ignore_case else 0)
         return [found.start() for found in expression.finditer(alphabet) if found[0] not in self.line_end]
 
-    @property
-    def is_endless(self) -> bool:
-        """Whether a line that fits may be of any length."""
-        return any(isinstance(node, Repeat) and node.high is None for node in _nodes(self.root))
+    def is_endless(self, alphabet: str) -> bool:
+        """Whether a line of an alphabet may be of any length, behind whatever beginning.
+
+        Of what is repeated without a limit any one part that it can be written with is enough: so it may be true where
+        no line is of any length.
+        """
+        repeated = (node.part for node in _nodes(self.root) if isinstance(node, Repeat) and node.high is None)
+        ones = {node for part in repeated for node in _nodes(part) if isinstance(node, One)}
+        return any(self.members(one, alphabet) for one in ones)
 
     def in_other_case(self, alphabet: str) -> list[str]:
         """The single characters, in order, that stand for none of an alphabet, but would in the other case."""

@@ -225,20 +225,26 @@ def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
         given = " and ".join(f"--{name}" for name, typed in (("allow", flags.allow), ("forbid", flags.forbid)) if typed)
         leaves = "leave" if " " in given else "leaves"
         raise ConfigError(f"{given} {leaves} no character of the model to write with")
-    why = _why_lines_must_end(flags)
+    why = _why_lines_must_end(flags, form, "".join(written.values()))
     if why and "\n" in encoder and "\n" not in written.values():
         flag = "--forbid" if "\n" in allow else "--allow"
         raise ConfigError(f"{flag} leaves no line feed to end a line with, and {why}; allow \\n too")
     return tuple(written)
 
 
-def _why_lines_must_end(flags: SampleFlags) -> str:
-    """Why a text is not whole without line feeds; nothing where it is, as one line of a pattern is that has an end."""
+def _why_lines_must_end(flags: SampleFlags, form: Form, written: str) -> str:
+    """Why a text of some characters, no line feed among them, is not whole.
+
+    Returns:
+        That, or nothing where it is, as one line of a pattern is that has an end.
+    """
     if flags.match is None:
         return "--lines asks for lines" if flags.lines is not None else ""
-    from charrnn.generation.patterns import parse_pattern, shown  # here: most samples start without
+    from charrnn.cli.sampler.pattern_form import pattern_in_form  # here: most samples start without
+    from charrnn.generation.patterns import parse_pattern, shown
 
-    goes_on = flags.wanted_lines is not None and not flags.stop and parse_pattern(flags.match).is_endless
+    pattern = parse_pattern(pattern_in_form(flags.match, form.text, form.encoder))
+    goes_on = flags.wanted_lines is not None and not flags.stop and pattern.is_endless(written)
     return f"a line of --match {shown(flags.match)} may go on without an end" if goes_on else ""
 
 
