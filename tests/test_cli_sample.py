@@ -897,6 +897,13 @@ def test_unique_lines_of_a_prompt_and_of_a_file_do_not_come_again(sample, traine
     )
 
 
+def test_many_texts_of_one_line_may_be_unique_where_they_follow_a_prompt(sample, trained):
+    (trained / "prompt.txt").write_text("Tin tin\n")
+    flags = ["--match", "(Tin|Nap) tin", "-t", 3, "--unique", "-N", 8, "--separator", "", "--no-echo", "-q"]
+    for prompt in (["-p", "Tin tin\n"], ["--prompt-file", "prompt.txt"]):
+        assert sample(*flags, *prompt).stdout == b"Nap tin\n" * 8
+
+
 def test_a_text_of_unique_lines_is_the_same_alone_beside_others_and_as_json(sample):
     plain = ["--lines", 8, "--match", "[TNBS][a-z]{2}", "--seed", 2, "-t", 2, "-q"]
     assert len({*sample(*plain).stdout.splitlines()}) < 8
