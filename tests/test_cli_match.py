@@ -358,6 +358,13 @@ def test_a_beginning_shown_as_a_pattern_stands_for_itself_alone():
     )
 
 
+def test_a_message_repeats_no_more_than_the_beginning_of_a_long_class(sample):
+    stderr = sample("--match", f"Tin[{'0123456789' * 60}]").stderr.decode()
+    shown = "'[" + ("0123456789" * 6)[:-1] + "'..."
+    assert f"; none of them fits {shown}; " in stderr
+    assert len(stderr) < 400
+
+
 @pytest.mark.parametrize(
     "arguments", [["(?=a)"], ["", "--forbid", "Tin"], ["", "-p", "nap"], ["", "-n", 9], ["{9999}"]]
 )

@@ -112,7 +112,7 @@ class LineMatch:
         if re.fullmatch("(?s)/.*/", self.pattern) and "/" in self.automaton.lacking:
             return "slashes around a pattern are a part of it"
         where = "`charrnn inspect` lists them, and --allow and --forbid take from them"
-        sources = [repr(re.sub(r"^\\([^0-9A-Za-z])$", r"\1", source)) for source in self.automaton.lacking]
+        sources = [shown(re.sub(r"^\\([^0-9A-Za-z])$", r"\1", source)) for source in self.automaton.lacking]
         return f"none of them fits {' or '.join(sources[:MOST_LACKING])}; {where}" if sources else where
 
     @property
