@@ -214,6 +214,7 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     (tmp_path / "b.log").write_bytes(b"\xe9t\xe9")
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"tin" * 4000)[:-20])
     (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "link").symlink_to(tmp_path.parent, target_is_directory=True)
     (tmp_path / "verse.txt").write_text(make_text(200))
     flags = [".", *SMALL[:-1]]
     nuls = (
@@ -230,11 +231,12 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     assert "\n1 file left out, compressed, and damaged (" in told
     assert "): cut.gz; get it again\n" in told
     assert "\n1 file left out, linked to what is not there: gone; fetch or mount that\n" in told
+    assert "\n1 folder left out, reached by a link alone: link; name the folder itself to read it too\n" in told
     again = charrnn("train", *flags, 6, "-o", "a.pt", "--resume", "--exclude", "[34].bin").done.stderr
     assert f"\n3 files {nuls}0.bin, 1.bin, 2.bin\n" in again, "nothing may be done about them now"
     assert f"\n2 files left out: {', '.join(bad)}\n" in again
     begun = json.loads(charrnn("train", *flags, 4, "--json", "-o", "b.pt").done.stderr.splitlines()[0])
-    names = [*(f"{number}.bin" for number in range(5)), "a.log", "a.pt", "b.log", "cut.gz", "gone"]
+    names = [*(f"{number}.bin" for number in range(5)), "a.log", "a.pt", "b.log", "cut.gz", "gone", "link"]
     assert sorted(begun["left_out"]) == sorted(begun["left_out_causes"]) == names
     assert begun["left_out_causes"]["b.log"] == "not valid UTF-8 at byte 0 (0xe9)"
     assert begun["left_out_causes"]["a.pt"] == "made by a training"

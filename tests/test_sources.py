@@ -19,7 +19,7 @@ from charrnn.text import keeping, sources
 from charrnn.text.corpus import read_corpus
 from charrnn.text.documents import read_in_each, why_no_text
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.left_out import BACKUP, BROKEN, GONE, LOCKED, NULS, Cause, LeftOut
+from charrnn.text.left_out import BACKUP, BROKEN, GONE, LINKED, LOCKED, NULS, Cause, LeftOut
 from charrnn.text.options import PLAIN, TextOptions
 from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import find_documents
@@ -221,6 +221,28 @@ def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links
     assert found.skipped == told, "and told of"
 
 
+def test_a_folder_that_only_a_link_leads_to_is_left_out_and_told_unless_it_is_excluded_or_read_otherwise(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, d__a=b"x", d__sub__b=b"x", far__c=b"x", far__in__e=b"x", **{"d/.hidden/f": b"x"})
+    for name, target in {"lk": "far", "twin": "d/sub", "sub/deep": "far/in", "up": ".", ".hid": "far"}.items():
+        (tmp_path / "d" / name).symlink_to(tmp_path / target)
+
+    def left_out(*texts, **options):
+        found = find_documents([*texts], **options)
+        assert {"d/a", "d/sub/b"} <= set(names(found))
+        return [left.name for left in found.skipped if left.cause == LINKED]
+
+    assert left_out("d") == ["d/lk", "d/sub/deep", "d/up"]
+    assert left_out("d", exclude=["lk/", "deep"]) == ["d/up"]
+    assert find_documents(["d"], exclude=["lk/", "deep"]).told_of_patterns == ""
+    assert left_out("d", "d/lk") == ["d/up"]
+    assert left_out("d", held_out=["far"]) == ["d/up"]
+    with pytest.raises(CorpusError, match=r"names and with paths below the folder$"):
+        find_documents(["d"], exclude=["up", "lk", "twin/", "sub/", "a"])
+
+
 @pytest.mark.parametrize(
     ("patterns", "fitting"),
     [
@@ -397,13 +419,10 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (["http://x.org/a"], {}, "http://x.org/a: is an address, and charrnn fetches nothing; try `curl -L "),
         (["missing"], {}, "missing: no such file; give a text file, or - for standard input"),
         (["empty"], {}, "empty: a folder without files"),
-        (
-            ["hidden"],
-            {},
-            "hidden: has nothing but hidden files, links to folders and what this training writes; name",
-        ),
-        (["links"], {}, "links: has nothing but hidden files, links to folders and what this training writes; name"),
-        (["full"], {"outputs": [Path("full/a")]}, "full: has nothing but hidden files, links to folders and what"),
+        (["hidden"], {}, "hidden: has nothing but hidden files and what this training writes; name a file itself"),
+        (["links"], {}, "links: has no file to be read, but links/away is a link to a folder, which is not followed;"),
+        (["links"], {"include": ["away/"]}, "below the folder, or name links/away itself, a link to a folder, which"),
+        (["full"], {"outputs": [Path("full/a")]}, "full: has nothing but hidden files and what this training writes;"),
         (["full"], {"held_out": ["full/a"]}, "full: all its files are held out with --val-text; give another, or hold"),
         (
             ["lost"],
@@ -417,11 +436,12 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
             {"exclude": ["*"]},
             "full: a folder in which no file fits --include and --exclude; change them, which",
         ),
-        (
-            ["hidden"],
-            {"include": [".b/*"]},
-            "--exclude; hidden files are never read from a folder: name the file itsel",
+        (["full"], {"include": [".b/*"]}, "--exclude; hidden files are never read from a folder: name the file itself"),
+        *(
+            (["hidden"], {"include": [pattern]}, "--exclude; hidden/.b/c would, but what is hidden is never read from")
+            for pattern in ("c", ".b/*", ".b/")
         ),
+        (["hidden"], {"include": ["d"]}, "hidden: a folder in which no file fits --include and --exclude; change"),
         (["full"], {"why_not": lambda document: ODD}, "full: holds no plain text (1 file, full/a: odd); mend it"),
         (
             ["two"],

@@ -1,4 +1,4 @@
-"""What is left out of the folders that are read: each file with its own cause, and what to do to have it read."""
+"""What is left out of the folders that are read: each with its own cause, and what to do to have it read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from charrnn.errors import CorpusError, UnreadableError, VanishedError
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a file is left out.
+    """Why a file, or a folder in another, is left out.
 
     Attributes:
-        why: in a phrase that may stand for one file or for several.
+        why: in a phrase that may stand for one or for several.
         mend: what to do about it; empty for nothing.
+        kind: what it is that is left out.
     """
 
     why: str
     mend: str = ""
+    kind: str = "file"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ MADE = Cause("made by a training")
 GONE = Cause("gone before all was read")
 LOCKED = Cause("not readable by you", "check the permissions")
 BROKEN = Cause("linked to what is not there", "fetch or mount that")
+LINKED = Cause("reached by a link alone", "name the folder itself to read it too", kind="folder")
 BACKUP = Cause("kept by an editor as a backup", "name the file itself to read it")
 NULS = Cause(
     "with many NUL characters, as UTF-16 and UTF-32 have (--encoding utf-16-le, utf-32-be, ...) and what is no text",

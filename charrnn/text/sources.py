@@ -19,7 +19,7 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.paths import STDIN, name_of
 from charrnn.text.globs import Patterns
 from charrnn.text.keeping import keep
-from charrnn.text.left_out import GONE, Cause, LeftOut, Missed
+from charrnn.text.left_out import GONE, LINKED, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
 from charrnn.text.unreadable import nothing_found, read_errors_of_found_told, read_errors_told
 from charrnn.text.walking import files_below
@@ -183,6 +183,7 @@ def find_documents(
     require_texts(named)
     found, known, held_out_from = Found([]), set[Path](), None
     kept_out = [_real(text) for text in held_out if text != STDIN]
+    read = [_real(text) for text in named if text != STDIN]
     patterns, hold = Patterns(include, exclude), partial(keep, folder=kept_in, advance=advance)
     for place, path in enumerate(named):
         if place == len(paths):  # what follows is held out
@@ -191,7 +192,7 @@ def find_documents(
         if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(documents, known)
         found.documents.extend(documents)
-        found.skipped.extend(skipped)
+        found.skipped.extend(left for left in skipped if not _is_read_otherwise(left, read))
     return replace(found, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle)
 
 
@@ -252,6 +253,11 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
     return any(file.name == other.name and _real(file) == _real(other) for other in others)
+
+
+def _is_read_otherwise(left: LeftOut, read: Sequence[Path]) -> bool:
+    """Whether a link leads into one of the folders that are read, where all that is behind it is found anyway."""
+    return left.cause == LINKED and _is_within(Path(left.name), read)
 
 
 def _is_within(path: Path, others: Sequence[Path]) -> bool:

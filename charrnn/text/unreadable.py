@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError, VanishedError
 from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home
 from charrnn.text.globs import Patterns
-from charrnn.text.left_out import BROKEN, LOCKED, NO_MEND, Cause, LeftOut, Missed
+from charrnn.text.left_out import BROKEN, LINKED, LOCKED, NO_MEND, Cause, LeftOut, Missed
 from charrnn.text.unpacking import DAMAGE
 
 CHANGED = "the text was changed while it was read; try again when nothing changes it"
@@ -80,18 +81,41 @@ def nothing_found(path: str, patterns: Patterns, missed: Missed) -> str:
         patterns: which of its files are read.
         missed: what of it is left out.
     """
-    if others := [left for left in missed.files if left.cause not in (LOCKED, BROKEN)]:
+    if others := [left for left in missed.files if left.cause not in (LOCKED, BROKEN, LINKED)]:
         return f"holds no plain text ({_such_as(others)}); {_mend(others[0].cause)}"
     if locked := [left.name for left in missed.files if left.cause == LOCKED]:
         return f"nothing in it may be read, {locked[0]} for one; check the permissions"
-    if missed.files:
-        return f"nothing of it that is to be read is there: {missed.files[0].name} is a link to what is not; {_FETCH}"
+    if broken := [left.name for left in missed.files if left.cause == BROKEN]:
+        return f"nothing of it that is to be read is there: {broken[0]} is a link to what is not; {_FETCH}"
+    links = [left.name for left in missed.files]
     if patterns.include or patterns.exclude:
-        mend = patterns.told_of_hidden or "change them, which are matched with names and with paths below the folder"
-        return f"a folder in which no file fits --include and --exclude; {mend}"
+        return f"a folder in which no file fits --include and --exclude; {_to_fit(path, patterns, links)}"
+    if links:
+        return f"has no file to be read, but {links[0]} is a link to a folder, which is not followed; name that itself"
     if _has_others(path):
-        return "has nothing but hidden files, links to folders and what this training writes; name a file itself"
+        return "has nothing but hidden files and what this training writes; name a file itself"
     return "a folder without files; give another"
+
+
+def _to_fit(path: str, patterns: Patterns, links: Sequence[str]) -> str:
+    """What to do where no file of a folder fits the patterns: some would not whatever these are."""
+    if hidden := _hidden_that_fits(path, patterns):
+        return f"{hidden} would, but what is hidden is never read from a folder: name the file itself"
+    if patterns.told_of_hidden:
+        return patterns.told_of_hidden
+    change = "change them, which are matched with names and with paths below the folder"
+    return f"{change}, or name {links[0]} itself, a link to a folder, which is not followed" if links else change
+
+
+def _hidden_that_fits(path: str, patterns: Patterns) -> str:
+    """A hidden file, or one in a hidden folder, that `--include` alone would have read; or nothing."""
+    files = (Path(place, name) for place, _, names in os.walk(path) for name in sorted(names))
+    hidden = ((file, file.relative_to(path)) for file in files if patterns.include)
+    return next((str(file) for file, inner in hidden if _is_hidden(inner) and patterns.take(inner)), "")
+
+
+def _is_hidden(inner: Path) -> bool:
+    return any(part.startswith(".") for part in inner.parts)
 
 
 def _such_as(files: Sequence[LeftOut]) -> str:
@@ -127,7 +151,4 @@ def _told_of_link(path: str) -> str:
 
 def _has_others(folder: str) -> bool:
     """Whether there is anything but folders in it, at any depth."""
-    walked = os.walk(folder)
-    return any(
-        files or any(os.path.islink(os.path.join(place, name)) for name in names) for place, names, files in walked
-    )
+    return any(files for _, _, files in os.walk(folder))

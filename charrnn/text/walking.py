@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.text.globs import Patterns
-from charrnn.text.left_out import BACKUP, BROKEN, Missed
+from charrnn.text.left_out import BACKUP, BROKEN, LINKED, Missed
 from charrnn.text.unreadable import read_errors_told
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -24,9 +24,9 @@ def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path
     They are sorted by their paths' parts.
 
     Args:
-        root: the folder; folders in it that are links are passed over.
+        root: the folder.
         patterns: matched with paths from there on.
-        missed: what may not be read, leads nowhere, or is an editor's backup, is noted here.
+        missed: what may not be read, leads nowhere or to another folder, or is an editor's backup, is noted here.
 
     Raises:
         CorpusError: the folder itself cannot be read.
@@ -40,10 +40,13 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     for entry in entries:
         path = Path(entry.path)
-        inner, is_folder = path.relative_to(root), entry.is_dir(follow_symlinks=False)
+        inner, is_linked = path.relative_to(root), entry.is_symlink() and os.path.isdir(path)
+        is_folder = is_linked or entry.is_dir(follow_symlinks=False)
         if entry.name.startswith(".") or patterns.leave_out(inner, is_folder=is_folder):
             continue
-        if is_folder:
+        if is_linked:  # which may lead anywhere, back to here too
+            missed.add(str(path), LINKED)
+        elif is_folder:
             yield from _walk(path, root, patterns, missed)
         elif patterns.take(inner) and _is_file(entry, str(path), missed):
             if patterns.leave_out_backup(inner):

@@ -123,7 +123,7 @@ def _told_of_known_lines(launch: Launch) -> str:
 
 
 def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
-    """Name files of folders that were left out, and say why, in a line for each thing that may be done about it.
+    """Name what was left out of folders, and say why, in a line for each thing that may be done about it.
 
     Where a run goes on, nothing may: with them its text would be another.
     """
@@ -134,13 +134,14 @@ def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
 
 
 def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
-    """Say why files were left out: once where it is the same for all."""
+    """Say why files, or folders, were left out: once where it is the same for all."""
     whys = {left.cause.why for left in files}
     is_shared = len(whys) == 1
     named = ", ".join(left.name if is_shared else f"{left.name} ({left.cause.why})" for left in files[:NAMED])
     why = f", {whys.pop()}" if is_shared else ""
     more = ", ... (--json names all)" if len(files) > NAMED else ""
-    return quoted(f"{number_of(len(files), 'file')} left out{why}: {named}{more}{f'; {mend}' if mend else ''}")
+    number = number_of(len(files), files[0].cause.kind)
+    return quoted(f"{number} left out{why}: {named}{more}{f'; {mend}' if mend else ''}")
 
 
 def _too_little(launch: Launch) -> list[str]:
