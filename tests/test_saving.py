@@ -777,7 +777,7 @@ def test_a_stop_before_there_is_anything_to_save_says_what_is_there_to_programs_
     none, there = (f"stopped before a step was made; {told}" for told in ("nothing was saved", "verse.pt is as it was"))
     stopped = {"step": 0, "interrupted": True, "checkpoint": None}
     assert stop_before_a_step(folder, "-q") == f"charrnn: {none}"
-    assert json.loads(stop_before_a_step(folder, "--json", "-q")) == {"warning": none}
+    assert json.loads(stop_before_a_step(folder, "--json", "-q")) == {"warning": none, **stopped}
     assert json.loads(stop_before_a_step(folder, "--json")) == stopped
     assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
     before = (folder / "verse.pt").read_bytes()

@@ -108,11 +108,10 @@ def _tell_of_early_stop(request: Request) -> None:
     """
     path, told = request.path, "stopped before a step was made; "
     told += f"{path} is as it was" if path.exists() else "nothing was saved"
-    if request.as_json and not request.quiet:
+    if request.as_json:
         kept = str(path) if request.is_in_place else None
-        line = to_json({"step": None if request.resume else 0, "interrupted": True, "checkpoint": kept})
-    elif request.as_json:
-        line = to_json({"warning": told})
+        fields = {"step": None if request.resume else 0, "interrupted": True, "checkpoint": kept}
+        line = to_json({"warning": told, **fields} if request.quiet else fields)
     else:
         line = error_line(told) if request.quiet else told
     Outlet(sys.stderr, is_hurried=lambda: True).write(f"{line}\n")
