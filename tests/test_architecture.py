@@ -46,7 +46,7 @@ ALLOWED = {
         "loading": "arrays archive encoder errors mixing numpy_ensemble torch_engine",
     },
     "text": {
-        "options": "config errors",
+        "options": "config errors limits",
         "encoder": "arrays errors escape options surrogates",
         "kinds": "errors options",
         "misread": "",

@@ -601,7 +601,12 @@ def test_small_and_strange_texts_are_trained_on_sampled_and_scored(charrnn, tmp_
             "t.txt: not valid UTF-8 at byte 3 (0xe9); if it is Windows-1252 or Latin-1, give --encoding windows-1252",
         ),
         (b"abc" * 100, ["--encoding", "klingon"], "--encoding is 'klingon'; give one that Python knows"),
-        (b"abc" * 100, ["--unit", "byte", "--lowercase"], "--unit byte takes a file's bytes as they are"),
+        (b"abc" * 100, ["--unit", "byte", "--lowercase"], "bytes as they are; leave out --lowercase\n"),
+        (
+            b"abc" * 100,
+            ["--unit", "byte", "--encoding", "utf-16", "--newline", "lf", "--lowercase"],
+            "--unit byte takes a file's bytes as they are; leave out --encoding, --newline, --lowercase\n",
+        ),
         (b"abc" * 100, ["--lines"], "t.txt: no line feed, and --lines needs lines; leave it out"),
         (b"abc\n" * 20, ["--lines", "--batch-size", 50], "--batch-size 50 asks for as many lines to train on"),
         (b"abc" * 100, ["--min-count", 0], "--min-count is 0; it must be at least 1"),

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from charrnn.config import CHOICES, check_options
 from charrnn.errors import ConfigError
+from charrnn.limits import flag_name
 
 CHARACTER, BYTE = CHOICES["unit"]
 
@@ -48,9 +49,15 @@ class TextOptions:
         check_options(asdict(self))
         if not _is_text_encoding(self.encoding):
             raise ConfigError(f"--encoding is {self.encoding!r}; give one that Python knows, such as latin-1 or cp1252")
-        changing = {field.name: field.default for field in fields(self) if field.name not in ("unit", "lines")}
-        if self.unit == BYTE and any(getattr(self, name) != default for name, default in changing.items()):
-            raise ConfigError("--unit byte takes a file's bytes as they are; leave out the flags that change the text")
+        if self.unit == BYTE and (changing := self._changing):
+            which = ", ".join(map(flag_name, changing))
+            raise ConfigError(f"--unit byte takes a file's bytes as they are; leave out {which}")
+
+    @property
+    def _changing(self) -> list[str]:
+        """Options by which another text is read than the bytes of a file in UTF-8."""
+        free = ("unit", "lines")
+        return [f.name for f in fields(self) if f.name not in free and getattr(self, f.name) != f.default]
 
     @property
     def codec(self) -> str:
