@@ -69,8 +69,8 @@ def inspect(
         list[str] | None,
         typer.Option(
             metavar="LAYER:UNIT",
-            help="Colour the text by a cell (of an LSTM by its tanh), or by LAYER:UNIT:h, its output, or :i, :f, :o, "
-            "its gates (of a GRU :r, :z); may be given again.",
+            help="Colour the text by a cell (of an LSTM by its tanh, LAYER:UNIT:c too), or by LAYER:UNIT:h, its "
+            "output, or :i, :f, :o, its gates (of a GRU :r, :z); may be given again.",
             **UNSAID,
         ),
     ] = None,

@@ -40,7 +40,7 @@ def sample(
         str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.", **UNSAID)
     ] = "",
     prompt_file: Annotated[
-        str | None, typer.Option("--prompt-file", "-f", help="A file that holds the text to continue.", **UNSAID)
+        str | None, typer.Option("--prompt-file", "-f", help="A file with the text to continue; - for stdin.", **UNSAID)
     ] = None,
     encoding: Annotated[
         str | None,

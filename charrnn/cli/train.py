@@ -21,6 +21,9 @@ STARTED = time.perf_counter() - time.process_time()
 """When this process began, nearly: until here it has done little but compute."""
 
 CHOSEN = "[default: by the text's size and the time]"
+MEMBERS = f"{CHOSEN[:-1]}; 1 with --hidden-size or --num-layers]"
+BY_PASSES = "[default: by the passes over the text]"
+BY_UPDATES = "[default: by the model and the number of updates]"
 UNENDED = "[default: by the text's size, if no end is given]"
 PARTS = {
     "cell": "The model", "epochs": "How long it trains", "batch_size": "How it learns",
@@ -56,7 +59,7 @@ def train(
     cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, gru, rnn (tanh) or rnn-relu.")] = "lstm",
     hidden_size: Annotated[int | None, typer.Option(help=f"Units in each layer. {CHOSEN}", **UNSAID)] = None,
     num_layers: Annotated[int | None, typer.Option(help=f"Number of layers. {CHOSEN}", **UNSAID)] = None,
-    members: Annotated[int | None, typer.Option(help=f"Networks that predict together. {CHOSEN}", **UNSAID)] = None,
+    members: Annotated[int | None, typer.Option(help=f"Networks that predict together. {MEMBERS}", **UNSAID)] = None,
     embedding_dim: Annotated[
         int | None,
         typer.Option(help="Width of a character's vector. [default: 64; 128 for over 512 ids, or a GPU]", **UNSAID),
@@ -98,17 +101,17 @@ def train(
     stretch: Annotated[
         int | None,
         typer.Option(
-            help=f"Characters that a lane reads in a row before it goes on elsewhere; 0: all. {CHOSEN}", **UNSAID
+            help="Characters that a lane reads on end; 0: all. [default: 256 to 2,048, by size and passes]", **UNSAID
         ),
     ] = None,
     state_reset: Annotated[
         float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
     ] = TrainConfig.state_reset,
     dropout: Annotated[
-        float | None, typer.Option(help=f"Share of values dropped against overfitting. {CHOSEN}", **UNSAID)
+        float | None, typer.Option(help=f"Share of values dropped against overfitting. {BY_PASSES}", **UNSAID)
     ] = None,
     input_dropout: Annotated[
-        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {CHOSEN}", **UNSAID)
+        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {BY_PASSES}", **UNSAID)
     ] = None,
     recall_dropout: Annotated[
         float | None,
@@ -120,9 +123,7 @@ def train(
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(
-            help=f"Learning rate: rises over --warmup-steps; falls from the first step on. {CHOSEN}", **UNSAID
-        ),
+        typer.Option(help="Learning rate: rises over --warmup-steps, falls all the while. " + BY_UPDATES, **UNSAID),
     ] = None,
     warmup_steps: Annotated[
         int | None,
@@ -142,7 +143,7 @@ def train(
     val_fraction: Annotated[
         float,
         typer.Option(
-            help="Share of the text held out: its end, or with --lines lines from all over it; 0: learn from all."
+            help="Share of the text held out: its end, with --lines lines from all over; 0: none. Not with --val-text."
         ),
     ] = TrainConfig.val_fraction,
     val_text: Annotated[
@@ -205,7 +206,8 @@ def train(
         bool, typer.Option(help="Make a GPU repeat results exactly, as a CPU does.")
     ] = TrainConfig.deterministic,
     threads: Annotated[
-        int | None, typer.Option(help="Processor threads of each process. [default: the cores]", **UNSAID)
+        int | None,
+        typer.Option(help="Threads of each process. [default: the cores, fewer if others use them]", **UNSAID),
     ] = None,
     save_every: Annotated[
         str | None,
