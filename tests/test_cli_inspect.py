@@ -7,11 +7,12 @@ import pty
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import pytest
 import torch
 from conftest import clean_environment, make_text, read_terminal, run_charrnn, train_briefly
+from test_readme import README
 
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN
@@ -248,6 +249,15 @@ def test_json_holds_what_is_promised(inspect, trained):
     assert len(card["corpus"]["sha256"]) == 64
     assert (card["text"]["unit"], card["text"]["lowercase"]) == ("character", False)
     assert {"step", "train_loss", "val_loss"} <= set(card["history"][0])
+
+
+def test_every_field_of_the_card_s_json_is_in_the_readme_and_every_field_listed_there_in_the_json(inspect):
+    section = README.split("#### What its JSON holds\n")[1].split("\n### ")[0]
+    listed = {name for names in re.findall(r"^- ([^:,]*)[:,]", section, re.M) for name in re.findall(r"`(\w+)`", names)}
+    card = json.loads(inspect("--json").stdout)
+    assert set(card) == listed | {"checkpoint"} | {field.name for field in fields(ModelConfig)}
+    inner = {name for field in ("best", "baseline", "corpus") for name in card[field]} | set(card["history"][0])
+    assert inner - {"model"} <= set(re.findall(r"`(\w+)`", section)), "of the 6-gram model"
 
 
 def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):

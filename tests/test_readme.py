@@ -233,7 +233,7 @@ UNSAID_DEFAULTS = {
     "--warmup-steps": (LONG.training.warmup_steps, round(LONGEST_WARM_UP / WARM_UP_SHARE)),
     "--weight-decay": (choose_weight_decay("adamw"), round(choose_weight_decay("adam"))),
     "--save-every": (round(SAVE_EVERY),),
-    "--length": (DEFAULT_LENGTH, DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED),
+    "--length": (DEFAULT_LENGTH,),
 }
 """The figures in the README's defaults of flags that have none in their signature, in its order."""
 
@@ -277,9 +277,12 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"the {RECALL:,} characters before",
         f"texts of more than {MAPPED_BYTES >> 20} MiB of ids",
         f"texts over {LARGEST_SOUGHT >> 20} MiB are not looked for",
-        f"or of over {MOST_ENTRIES:,} files and folders, so name them here",
+        f"or of over {MOST_ENTRIES:,} files and folders: name them by `--corpus`",
         f"from the checkpoint's folder or from one of {IN_WORDS[NUM_ABOVE]} above it",
         f"did not use for {KEPT_DAYS} days",
+        f"at the latest after - {DEFAULT_LENGTH} characters, or bytes for a model of bytes;",
+        f"for each line, but {DEFAULT_LENGTH} to {LONGEST_LINE:,}, and at least",
+        f"neither of these: {LONGEST_STOPPED:,}, but {DEFAULT_LENGTH} with a range of `--temperature`",
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
         f"where {MOST_IN_VAIN:,} characters in a row have been left out",
         f"(Nesterov's, with a momentum of {MOMENTUM})",
