@@ -153,7 +153,7 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
     settings = {name.replace("_", " ") for name in {**changes, **text, **read} if name != "evaluations"}
     assert marked.keys() - {"evaluated", "6-gram, nats"} == settings, "it cannot find a text that is read so"
     assert names_of_rows("\n".join(rows)) - settings == usual
-    assert (marked["optimizer"], marked["warmup steps"]) == (["adamw", "sgd"], ["13", "1,200"])
+    assert (marked["optimizer"], marked["warmup steps"]) == (["adamw", "sgd"], ["12", "1,200"])
     assert (marked["time limit"], marked["rewind"], marked["evaluate every"]) == (
         ["none", "60"], ["yes", "no"], ["none", "7"],
     )  # fmt: skip
