@@ -18,6 +18,7 @@ from test_training import IDS, TEXT, finish, start
 from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import resumption
 from charrnn.cli.trainer.neighbours import Neighbours
+from charrnn.cli.trainer.placing import look_at
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.restoring import restore
 from charrnn.cli.trainer.saves import Saves
@@ -87,7 +88,7 @@ def corpus():
 
 def saves_of(path, run):
     """What saves a run, as a session has it."""
-    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, may_replace=False)
+    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, found=look_at(path))
     launch = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
     return Saves(request, launch, None, Display(sys.stderr))
 

@@ -3,6 +3,8 @@
 import copy
 import errno
 import fcntl
+import io
+import itertools
 import json
 import os
 import re
@@ -25,10 +27,10 @@ from test_resume import saves_of
 from test_training import start
 
 from charrnn.cli.common.made import begins_as_log
-from charrnn.cli.trainer import lock
+from charrnn.cli.trainer import lock, opening
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
-from charrnn.cli.trainer.placing import Placer
+from charrnn.cli.trainer.placing import Found, Placer, look_at
 from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
@@ -45,6 +47,12 @@ from charrnn.training.loop import train as train_run
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 ENDLESS = ["--max-steps", 10**8]
+
+STRANGE = (
+    "verse.pt: cannot be replaced (another file was put there meanwhile); the checkpoint lies beside it, as "
+    "verse.unplaced.pt"
+)
+BESIDE = f"{STRANGE}; go on with --resume-from verse.unplaced.pt and another --out"
 
 
 @pytest.fixture
@@ -845,56 +853,122 @@ def slow_steps_of_which_the_first_is_told():
     tell_first_step()
 
 
-def put(placer, path, data=b"ours"):
+def put(placer, path, data=b"ours", step=1):
     """Have a placer put a file with some data in its place, as a save does."""
     temporary = path.with_name("temporary")
     temporary.write_bytes(data)
-    placer.put(temporary, path)
+    placer.put(temporary, path, step)
 
 
-def test_what_somebody_else_puts_at_the_path_is_kept_beside_it(tmp_path):
-    path = tmp_path / "m.pt"
-    path.write_bytes(b"old")
-    placer = Placer(path, RUN, may_replace=True)
-    put(placer, path)
-    put(placer, path)
-    assert [file.name for file in tmp_path.iterdir()] == ["m.pt"]
-    assert not placer.take_notes()
-    for data, name in ((b"theirs", "m.other.pt"), (b"also", "m.other2.pt")):
+def put_beside(placer, path, data=b"ours", step=1):
+    """The same, where it must not be put there; what lies there stays, and nothing else lies beside it."""
+    there, beside = path.read_bytes(), path.with_name("m.unplaced.pt")
+    told = (
+        f"{path}: cannot be replaced (another file was put there meanwhile); the checkpoint lies beside it, as {beside}"
+    )
+    with pytest.raises(OutputError, match=f"^{re.escape(told)}$"):
+        put(placer, path, data, step)
+    assert path.read_bytes() == there
+    assert beside.read_bytes() == data
+    assert placer.unplaced == beside
+    assert sorted(os.listdir(path.parent)) == ["m.pt", "m.unplaced.pt"]
+
+
+def checkpoint_of(trained, run, step):
+    """A checkpoint's bytes, of some run and step."""
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    file = io.BytesIO()
+    origin, training = {**contents["origin"], "run": run}, {**contents["training"], "step": step}
+    torch.save({**contents, "history": [], "origin": origin, "training": training}, file)
+    return file.getvalue()
+
+
+@pytest.fixture
+def tick(monkeypatch):
+    """Let no two files have the same time, however fast they are written, nor any the same inode twice."""
+    number, stat = itertools.count(1), os.stat
+
+    def stat_anew(path, **options):
+        there = stat(path, **options)
+        return SimpleNamespace(
+            st_mode=there.st_mode, st_size=there.st_size, st_mtime_ns=there.st_mtime_ns, st_dev=1, st_ino=next(number)
+        )
+
+    def write_later(path, data):
         path.write_bytes(data)
+        os.utime(path, ns=(0, next(number)))
+
+    monkeypatch.setattr("charrnn.cli.trainer.placing.os", SimpleNamespace(stat=stat_anew, path=os.path))
+    return write_later
+
+
+def test_what_may_be_replaced_is_what_was_found_and_what_a_run_has_put_there_itself(tmp_path, tick):
+    path = tmp_path / "m.pt"
+    tick(path, b"old")
+    placer = Placer(path, RUN, look_at(path))
+    for _ in range(3):
         put(placer, path)
         assert path.read_bytes() == b"ours"
-        assert (tmp_path / name).read_bytes() == data
-        assert placer.take_notes() == [f"{path}: another file was put there meanwhile; it is kept as {tmp_path / name}"]
-    path.write_bytes(b"")
+    path.unlink()
     put(placer, path)
-    assert not placer.take_notes(), "nothing is lost with an empty one"
+    path.write_bytes(b"")  # with which nothing is lost
+    put(placer, path)
+    assert os.listdir(tmp_path) == ["m.pt"]
 
 
-def test_what_appears_at_the_path_before_the_first_save_is_kept_beside_it(tmp_path):
+@pytest.mark.parametrize("found", [Found(), Found(mark=(3, 5)), Found(mark=(3, 5), run=OTHER)])
+def test_what_somebody_else_puts_at_the_path_stays_and_saves_go_beside_it(tmp_path, tick, found):
     path = tmp_path / "m.pt"
-    path.write_bytes(b"theirs")
-    put(Placer(path, RUN, may_replace=False), path)
-    assert (tmp_path / "m.other.pt").read_bytes() == b"theirs"
-    assert path.read_bytes() == b"ours"
-
-
-def test_a_checkpoint_that_is_touched_or_copied_back_is_still_the_runs(trained, tmp_path):
-    path = tmp_path / "m.pt"
-    shutil.copy(trained / "words.pt", path)
-    own, other = read_checkpoint(str(path)).origin.run, RUN
-    for run, is_kept in ((own, False), (other, True)):
-        placer = Placer(path, run, may_replace=True)
-        os.utime(path, (1, 1))
+    placer = Placer(path, RUN, found)
+    for _ in range(2):
+        tick(path, b"my only thesis")
+        put_beside(placer, path, b"first")
+        put_beside(placer, path, b"second")
+        path.unlink()
         put(placer, path)
-        assert (tmp_path / "m.other.pt").exists() == is_kept
-        shutil.copy(trained / "words.pt", path)
+        assert placer.unplaced is None
+        assert os.listdir(tmp_path) == ["m.pt"]
+
+
+def test_two_runs_at_one_path_leave_each_other_alone(trained, tmp_path, tick):
+    path = tmp_path / "m.pt"
+    tick(path, checkpoint_of(trained, PARENT, 9))
+    one, other = (Placer(path, run, look_at(path)) for run in (RUN, OTHER))
+    for step in range(1, 4):
+        put(one, path, checkpoint_of(trained, RUN, step), step)
+        put_beside(other, path, checkpoint_of(trained, OTHER, step), step)
+
+
+def test_a_checkpoint_that_is_touched_or_copied_back_is_still_the_runs(trained, tmp_path, tick):
+    path = tmp_path / "m.pt"
+    tick(path, checkpoint_of(trained, RUN, 5))
+    resumed, replacing = Placer(path, RUN, look_at(path), 5), Placer(path, OTHER, look_at(path))
+    tick(path, checkpoint_of(trained, RUN, 5))
+    put(resumed, path, checkpoint_of(trained, RUN, 7), 7)
+    tick(path, checkpoint_of(trained, RUN, 6))
+    put(replacing, path, checkpoint_of(trained, OTHER, 1), 1)
+    tick(path, checkpoint_of(trained, OTHER, 1))
+    put(replacing, path, checkpoint_of(trained, OTHER, 2), 2)
+    assert os.listdir(tmp_path) == ["m.pt"]
+    tick(path, checkpoint_of(trained, RUN, 6))  # by now it is somebody's wish to have it there
+    put_beside(replacing, path)
+
+
+def test_a_checkpoint_of_the_same_run_that_has_gone_further_stays(trained, tmp_path, tick):
+    path = tmp_path / "m.pt"
+    tick(path, checkpoint_of(trained, RUN, 5))
+    placer = Placer(path, RUN, look_at(path), 5)
+    tick(path, checkpoint_of(trained, RUN, 6))
+    put_beside(placer, path, checkpoint_of(trained, RUN, 7), 7)
+    (tmp_path / "m.unplaced.pt").rename(path)
+    put(placer, path, step=8)
+    assert os.listdir(tmp_path) == ["m.pt"]
 
 
 def test_a_save_that_cannot_be_put_in_its_place_lies_beside_it_until_one_can(tmp_path):
     path, beside = tmp_path / "m.pt", tmp_path / "m.unplaced.pt"
     path.mkdir()
-    placer = Placer(path, RUN, may_replace=False)
+    placer = Placer(path, RUN, look_at(path))
     for data in (b"first", b"second"):
         with pytest.raises(OutputError, match=rf"cannot be replaced \(Is a dir.*; the checkpoint lies .* as {beside}$"):
             put(placer, path, data)
@@ -904,7 +978,30 @@ def test_a_save_that_cannot_be_put_in_its_place_lies_beside_it_until_one_can(tmp
     put(placer, path)
     assert path.read_bytes() == b"ours"
     assert placer.unplaced is None
-    assert [file.name for file in tmp_path.iterdir()] == ["m.pt"]
+    assert os.listdir(tmp_path) == ["m.pt"]
+
+
+def test_that_saves_lie_beside_their_path_is_told_once(tmp_path, clock, monkeypatch):
+    path, told = tmp_path / "m.pt", []
+
+    def write(path, _, place):
+        (tmp_path / "temporary").write_bytes(b"ours")
+        place(tmp_path / "temporary", path)
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    saver = Saver(path, None, told.append, run=RUN)
+    path.write_bytes(b"theirs")
+    for _ in range(3):
+        save(saver)
+        clock[0] += TELL_EVERY
+    path.unlink()
+    save(saver)
+    beside = tmp_path / "m.unplaced.pt"
+    assert told == [
+        f"{path}: cannot be replaced (another file was put there meanwhile); the checkpoint lies beside it, as {beside}"
+        "; training goes on, and tries again",
+        f"{path}: saved again",
+    ]
 
 
 @pytest.mark.slow
@@ -924,17 +1021,105 @@ def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
 
 
 @pytest.mark.slow
-def test_a_model_that_is_put_at_the_path_of_a_training_is_told_and_kept(folder):
-    assert train(folder, *SMALL, "--max-steps", 3, "--out", "other.pt").process.exitcode == 0
-    other = (folder / "other.pt").read_bytes()
+def test_a_file_that_is_put_at_the_path_of_a_training_stays_and_so_does_the_training(folder):
     training = Training(folder, *SMALL, *ENDLESS, "-q", "--save-every", "0.1s", prepare=slow_steps)
     wait_until((folder / "verse.pt").exists)
-    (folder / "other.pt").rename(folder / "verse.pt")
-    training.wait_for("charrnn: verse.pt: another file was put there meanwhile; it is kept as verse.other.pt\n")
+    (folder / "thesis").write_text("my only one")
+    (folder / "thesis").rename(folder / "verse.pt")
+    training.wait_for(f"charrnn: {STRANGE}; training goes on, and tries again\n")
     training.kill(signal.SIGTERM)
-    assert training.wait() == 143
-    assert (folder / "verse.other.pt").read_bytes() == other
-    assert sorted(os.listdir(folder)) == ["verse.other.pt", "verse.pt", "verse.txt"]
+    assert training.wait() == 1
+    step = step_of(folder / "verse.unplaced.pt")
+    assert training.stderr.splitlines()[1:] == [f"charrnn: stopped after step {step:,}, but {BESIDE}"]
+    assert (folder / "verse.pt").read_text() == "my only one"
+    assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt", "verse.unplaced.pt"]
+
+
+@pytest.mark.slow
+def test_what_is_put_at_a_path_while_the_text_is_read_is_not_what_is_overwritten(folder):
+    assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
+    flags = ["--max-steps", 5, "--overwrite"]
+    training = train(folder, *SMALL, *flags, prepare=put_a_thesis_there_once_the_text_is_read)
+    assert training.process.exitcode == 1
+    assert training.stderr.endswith(f"charrnn: the training is done, but {BESIDE}\n")
+    assert (folder / "verse.pt").read_text() == "my only one"
+
+
+def put_a_thesis_there_once_the_text_is_read():
+    read = opening.read_texts
+
+    def read_and_put(*given):
+        corpus = read(*given)
+        Path("verse.pt").write_text("my only one")
+        return corpus
+
+    opening.read_texts = read_and_put
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [["--overwrite"], ["--resume"], ["--init-from", "verse.pt", "--overwrite"]])
+def test_a_checkpoint_that_is_touched_while_a_run_begins_and_goes_on_is_replaced(folder, way):
+    assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
+    fresh = [] if "verse.pt" in way or "--resume" in way else SMALL
+    training = train(folder, *fresh, *way, "--max-steps", 300, "--save-every", "0.1s", prepare=touch_at_every_step)
+    assert training.process.exitcode == 0, training.stderr
+    assert step_of(folder / "verse.pt") == 300
+    assert "verse.pt: " not in training.stderr
+    assert sorted(os.listdir(folder)) == ["verse.pt", "verse.txt"]
+
+
+def touch_at_every_step():
+    from charrnn.training import loop
+
+    slow_steps()
+    take_step = loop.take_step
+
+    def touch_and_take(run):
+        os.utime("verse.pt")
+        return take_step(run)
+
+    loop.take_step = touch_and_take
+
+
+@pytest.mark.slow
+def test_a_training_that_gives_up_and_one_that_runs_out_of_memory_name_what_lies_beside(folder):
+    for prepare, told in ((break_after_saves, "lower --learning-rate"), (run_out_of_memory, "out of memory; go on")):
+        training = train(folder, *SMALL, "--max-steps", 60, "--evaluate-every", 5, prepare=prepare)
+        assert training.process.exitcode == 1
+        last = training.stderr.splitlines()[-1]
+        assert told in last
+        assert BESIDE.rsplit("; ", 1)[-1] in last
+        assert "could not be saved" not in training.stderr
+        assert step_of(folder / "verse.unplaced.pt") > 0
+        (folder / "verse.unplaced.pt").unlink()
+        (folder / "verse.pt").unlink()
+
+
+def put_another_file_there(then):
+    """Put one there before the first step, and do something at the thirtieth and later."""
+    from charrnn.training import loop
+
+    take_step = loop.take_step
+
+    def take(run):
+        if not run.step:
+            Path("verse.pt").write_text("theirs")
+        if run.step >= 30:
+            then(run)
+        return take_step(run)
+
+    loop.take_step = take
+
+
+def break_after_saves():
+    put_another_file_there(lambda run: next(run.model.parameters()).data.fill_(float("nan")))
+
+
+def run_out_of_memory():
+    def fail(_):
+        raise MemoryError
+
+    put_another_file_there(fail)
 
 
 @pytest.mark.slow

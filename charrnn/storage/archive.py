@@ -216,6 +216,16 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
         raise CheckpointError(f"{name_of(path)}: cannot be read ({error.strerror}){mend}") from None
 
 
+def read_run_and_step(path: Path) -> tuple[str, int] | None:
+    """The run whose checkpoint a file is, and the step, without its weights; None where it is none that can be read."""
+    try:
+        with path.open("rb") as file, TensorFile(file) as stored:
+            header = read_header(stored.load_structure(), str(path))
+    except (*DAMAGE, CheckpointError):
+        return None
+    return header.origin.run, int(header.training["step"])
+
+
 def _held(file: IO[bytes]) -> BinaryIO:
     """The content of a pipe or a device, to be read in any order; where it is no checkpoint, its beginning alone."""
     head = file.read(len(ZIP))

@@ -12,6 +12,7 @@ import typer
 
 from charrnn.cli.trainer.checking import check_output, check_texts
 from charrnn.cli.trainer.log import job_of
+from charrnn.cli.trainer.placing import look_at
 from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.outlet import write_error
@@ -81,6 +82,8 @@ def _tell_once(error: CharRNNError, group: Ranks, as_json: bool) -> None:
 def settle(request: Request, place: Place) -> Request:
     """Check the request; after a restart by torchrun, turn it into a resume of what this job saved before.
 
+    What lies at the output then is what may be replaced: anything else comes there later.
+
     Torchrun starts all processes again, with the same flags, after one of them died or a host has come. A checkpoint
     that the same job has written is then gone on from, whatever the flags say of resuming or overwriting; one of an
     earlier job, though its name may be the same, is none. Who starts the same command again, with --resume, means what
@@ -106,7 +109,7 @@ def settle(request: Request, place: Place) -> Request:
         request = replace(request, init_from=None, reading=reading)
     check_texts(request)
     check_output(request)
-    return request
+    return replace(request, found=look_at(request.path))
 
 
 def _began_so(request: Request) -> bool:

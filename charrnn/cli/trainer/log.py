@@ -7,7 +7,6 @@ what the checkpoint does not know of is cut off when the run goes on from it, an
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -20,8 +19,7 @@ from typing import Any
 from charrnn.cli.trainer.replaced_log import ReplacedLog
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.trouble import Trouble
-from charrnn.errors import CheckpointError, OutputError
-from charrnn.storage.archive import read_checkpoint
+from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
 
 
@@ -51,7 +49,8 @@ def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], 
     path = Path(request.log)
     if request.overwrite:
         after_step = step or None
-        return TrainingLog(path, origin, after_step=after_step, replaced=_replaced(request), keeps=True, tell=tell)
+        replaced = [request.found.run] if request.found.run else []
+        return TrainingLog(path, origin, after_step=after_step, replaced=replaced, keeps=True, tell=tell)
     return TrainingLog(path, origin, after_step=step, tell=tell)
 
 
@@ -166,13 +165,6 @@ class _Kept:
     step: int = 0
     run: str = ""
     begins_later: bool = False
-
-
-def _replaced(request: Request) -> list[str]:
-    """The name of the run whose checkpoint is to be replaced, if there is one."""
-    with contextlib.suppress(CheckpointError):  # none is there, or a damaged one
-        return [read_checkpoint(str(request.path)).origin.run]
-    return []
 
 
 def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> _Kept:

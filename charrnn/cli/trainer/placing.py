@@ -1,97 +1,115 @@
-"""Where a training puts its checkpoint, save after save, so that nothing is lost there.
+"""Where a training puts its checkpoint, save after save: at its path, or beside what must or can not be replaced there.
 
-What somebody else has put at its path meanwhile is kept beside it, and so is a save that cannot be put there.
+What somebody else has put at the path meanwhile stays there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
-from charrnn.errors import CheckpointError, OutputError
-from charrnn.storage.archive import read_checkpoint
+from charrnn.errors import OutputError
+from charrnn.storage.archive import read_run_and_step
 from charrnn.storage.outputs import folder_of, put_in_place
 
-OTHER, UNPLACED = "other", "unplaced"
-"""What stands in the names of what is kept: `verse.other.pt`, or where that is taken `verse.other2.pt`."""
+
+@dataclass(frozen=True)
+class Found:
+    """What a path holds, by what it is known again later.
+
+    Attributes:
+        mark: size and time of the last change, which a file keeps as long as nobody touches it; None where no file
+            lies there, or none that holds anything. Inodes do not last on every file system.
+        run: name of the run whose checkpoint it is; None where it is none.
+    """
+
+    mark: tuple[int, int] | None = None
+    run: str | None = None
+
+
+NOTHING = Found()
+"""What is found where no file lies."""
 
 
 class Placer:
-    """Puts the files of one run at a path.
+    """Puts the checkpoints of one run at a path.
 
     Args:
         path: of the checkpoint.
-        run: the run's name, by which a file of its own is known.
-        may_replace: whether what lies there now may be replaced, whatever it is.
+        run: the run's name.
+        found: what lay there when it was found that it may be replaced.
+        step: that the run goes on after, if it does so from the checkpoint there.
 
     Attributes:
         unplaced: where the last save lies that could not be put at the path; None if it was.
     """
 
-    def __init__(self, path: Path, run: str, *, may_replace: bool) -> None:
-        self._path, self._run = path, run
-        self._left = _mark_of(path) if may_replace else None
-        self._notes: list[str] = []
+    def __init__(self, path: Path, run: str, found: Found, step: int = 0) -> None:
+        self._path, self._run, self._found, self._step = path, run, found, step
         self.unplaced: Path | None = None
 
-    def put(self, temporary: Path, target: Path) -> None:
-        """Put a file that was written whole in its place; called by whoever writes it.
+    def put(self, temporary: Path, target: Path, step: int) -> None:
+        """Put a file that was written whole in its place.
+
+        Args:
+            temporary: where it is.
+            target: the path, or where that leads.
+            step: that it is of.
 
         Raises:
             OutputError: that cannot be done; the file lies at `unplaced`.
             OSError: nor can it be kept there.
         """
+        mark = _mark_of(temporary)
         try:
-            self._keep_other(target)
+            self._require_own(target)
             put_in_place(temporary, target)
         except OSError as error:
-            aside = self.unplaced or self._free_name(UNPLACED)
-            with contextlib.suppress(OSError):
-                put_in_place(temporary, aside)
-                self.unplaced = aside
-                told = f"{self._path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
-                raise OutputError(told) from None
-            raise
-        self._left = _mark_of(target)
+            aside = self.unplaced or self._free_name()
+            put_in_place(temporary, aside)
+            self.unplaced, self._step = aside, step
+            told = f"{self._path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
+            raise OutputError(told) from None
+        self._found, self._step = Found(mark, self._run), step
         if self.unplaced is not None:
             with contextlib.suppress(OSError):  # somebody else has used it meanwhile
                 self.unplaced.unlink()
             self.unplaced = None
 
-    def take_notes(self) -> list[str]:
-        """What the user should know of the saves since the last call."""
-        notes, self._notes = self._notes, []
-        return notes
+    def _require_own(self, target: Path) -> None:
+        """Refuse to replace what somebody else has put there; one that was touched, or copied back, is none.
 
-    def _keep_other(self, target: Path) -> None:
-        """Rename a file that somebody else has put there; one that was touched, or copied back, is still the run's."""
-        mark = _mark_of(target)
-        if mark in (None, self._left) or self._is_own(target):
+        Raises:
+            FileExistsError: it is; of the same run that is one which has gone further elsewhere.
+        """
+        if _mark_of(target) in (None, self._found.mark):
             return
-        kept = self._free_name(OTHER)
-        put_in_place(target, kept)
-        self._notes.append(f"{self._path}: another file was put there meanwhile; it is kept as {kept}")
+        run, step = read_run_and_step(target) or (None, -1)
+        if not (step <= self._step if run == self._run else run is not None and run == self._found.run):
+            raise FileExistsError(errno.EEXIST, "another file was put there meanwhile")
 
-    def _is_own(self, target: Path) -> bool:
-        try:
-            return read_checkpoint(str(target)).origin.run == self._run
-        except CheckpointError:
-            return False
-
-    def _free_name(self, word: str) -> Path:
-        words = itertools.chain([word], (f"{word}{number}" for number in itertools.count(2)))
+    def _free_name(self) -> Path:
+        """Such as `verse.unplaced.pt`, or where that is taken `verse.unplaced2.pt`."""
+        words = itertools.chain(["unplaced"], (f"unplaced{number}" for number in itertools.count(2)))
         paths = (folder_of(self._path) / f"{self._path.stem}.{word}{self._path.suffix}" for word in words)
         return next(path for path in paths if not os.path.lexists(path))
 
 
-def _mark_of(path: Path) -> tuple[int, ...] | None:
-    """By what a file is known that nobody has touched; None where no file lies, or none that holds anything."""
+def look_at(path: Path) -> Found:
+    """Take note of what lies at a path."""
+    mark = _mark_of(path)
+    run, _ = (mark and read_run_and_step(path)) or (None, 0)
+    return Found(mark, run)
+
+
+def _mark_of(path: Path) -> tuple[int, int] | None:
     try:
         there = os.stat(path)
     except OSError:
         return None
-    is_file = stat.S_ISREG(there.st_mode) and there.st_size > 0
-    return (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns) if is_file else None
+    return (there.st_size, there.st_mtime_ns) if stat.S_ISREG(there.st_mode) and there.st_size else None

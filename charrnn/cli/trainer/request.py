@@ -14,6 +14,7 @@ from typing import Any
 
 from charrnn.cli.common.backslashes import escaped, unescape
 from charrnn.cli.trainer.at_resume import MAY_CHANGE, UNKEPT
+from charrnn.cli.trainer.placing import NOTHING, Found
 from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name
@@ -45,6 +46,7 @@ class Request:
         quiet: show nothing but what goes wrong.
         as_json: show it as JSON lines, what goes wrong too.
         started: what `CLOCK.now()` would have given at the start of the process.
+        found: what lay at the checkpoint's path when that was checked.
     """
 
     texts: tuple[str, ...]
@@ -61,6 +63,7 @@ class Request:
     quiet: bool
     as_json: bool
     started: float
+    found: Found = NOTHING
 
     @cached_property
     def path(self) -> Path:

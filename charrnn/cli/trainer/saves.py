@@ -34,17 +34,22 @@ class Saves:
         self._corpus, self._origin, self._begun_by = launch.corpus, launch.origin, launch.begun_by
         self._path, self._log, self._display = request.path, log, display
         then = (lambda: None) if log is None else log.settle
+        saved_step = self._run.step or None if request.is_in_place else None
         every, writes = request.options["save_every"], self._ranks.is_first
         self._saver = Saver(
             request.path, every, display.warn, then,
-            writes=writes, run=launch.origin.run, may_replace=request.may_replace,
+            writes=writes, run=launch.origin.run, found=request.found, saved_step=saved_step,
         )  # fmt: skip
-        self._saver.saved_step = self._run.step or None if request.is_in_place else None
 
     @property
     def saved_step(self) -> int | None:
         """The step of the checkpoint on disk, as far as this process knows; None if nothing was saved."""
         return self._saver.saved_step
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there is a checkpoint to go on from, be it beside its path, as far as this process knows."""
+        return self.saved_step is not None or self._saver.unplaced is not None
 
     def save_first(self) -> None:
         """Save a branch before its first step, and let all ranks know."""
@@ -98,9 +103,8 @@ class Saves:
         if failed or saved_step is None or saved_step < best.step:
             restore_best(self._run)
             self._save()
-        if self._last_save_failed():
-            return f", and the best weights could not be saved: {self._saver.failure}".removesuffix(": ")
-        return f"; {self._path} keeps the best so far"
+        self.finish()
+        return self._ranks.broadcast(self._told_of_the_best)
 
     def finish(self) -> str:
         """Wait for a save under way, which would be lost with the process; tell why it failed, if it did."""
@@ -139,6 +143,13 @@ class Saves:
             made=provenance(self._ranks.launches, self._begun_by),
             training=training,
         )
+
+    def _told_of_the_best(self) -> str:
+        if self._saver.unplaced is not None:
+            return f"; {self._saver.failure}; {self.what_is_kept()}"
+        if self._saver.failure:
+            return f", and the best weights could not be saved: {self._saver.failure}"
+        return f"; {self._path} keeps the best so far"
 
     def _last_save_failed(self) -> bool:
         """Wait for it, and let all ranks know."""

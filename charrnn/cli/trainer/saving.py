@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import torch
 
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
-from charrnn.cli.trainer.placing import Placer
+from charrnn.cli.trainer.placing import NOTHING, Found, Placer
 from charrnn.cli.trainer.request import command_line
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
@@ -52,7 +53,8 @@ class Saver:
         then: called after each save that succeeds, from the thread that writes.
         writes: whether this process is the one of its training that saves; in others nothing is ever due or written.
         run: name of the run that is saved.
-        may_replace: whether what lies at the path now may be replaced.
+        found: what lay at the path when it was found that it may be replaced.
+        saved_step: the step of the checkpoint there, where the run goes on from it.
 
     Attributes:
         seconds: that the last save took, from the copy of the weights to the file.
@@ -71,16 +73,17 @@ class Saver:
         *,
         writes: bool = True,
         run: str = "",
-        may_replace: bool = True,
+        found: Found = NOTHING,
+        saved_step: int | None = None,
     ) -> None:
         self.seconds = self.cost = 0.0
         self.failure = ""
-        self.saved_step: int | None = None
+        self.saved_step = saved_step
         self.unplaced: Path | None = None
         self._then, self._writes = then, writes
         self._path, self._save_every = path, save_every
-        self._tell, self._trouble = tell, Trouble(tell)
-        self._placer = Placer(path, run, may_replace=may_replace)
+        self._trouble = Trouble(tell)
+        self._placer = Placer(path, run, found, saved_step or 0)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._begun, self._step = CLOCK.now(), 0
@@ -146,15 +149,13 @@ class Saver:
         if error is not None and not isinstance(error, OutputError):
             raise error
         self.unplaced = self._placer.unplaced
-        for told in self._placer.take_notes():
-            self._tell(told)
         self.failure = str(error or "")
         if not self.failure:
             self.saved_step = self._step
         if is_last:
             return
         if self.failure:
-            self._trouble.begin(self.failure)
+            self._trouble.begin(self.failure, is_safe=self.unplaced is not None)
         else:
             self._trouble.end(f"{self._path}: saved again")
 
@@ -163,7 +164,7 @@ class Saver:
         try:
             if contents is None:
                 raise MemoryError
-            checkpoint.write(self._path, contents, self._placer.put)
+            checkpoint.write(self._path, contents, partial(self._placer.put, step=self._step))
             self._then()
         except MemoryError:
             self._error = OutputError(f"{self._path}: the checkpoint cannot be written (out of memory)")

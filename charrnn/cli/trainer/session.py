@@ -123,7 +123,7 @@ class Session:
             self._warn_of(self._saves.finish())
             if trouble := self._ranks.peer_failure(error):
                 raise LostRankError(f"{trouble}; {self._saves.what_is_kept()}") from None
-            if self._saves.saved_step is not None:
+            if self._saves.has_saved:
                 refuse_full_memory(error, self._saves.what_is_kept())
             raise
 
