@@ -698,9 +698,12 @@ def stop_reading():
 
 @pytest.mark.slow
 def test_a_limit_on_processor_time_at_which_the_system_kills_ends_a_training_that_has_saved(folder):
-    training = train(folder, *SMALL, *ENDLESS, prepare=few_seconds)
+    rare = ["--report-every", 10**8, "--evaluate-every", 10**8]
+    training = train(folder, *SMALL, *ENDLESS, *rare, "--log", "log", prepare=few_seconds)
     assert training.process.exitcode == 128 + signal.SIGXCPU
-    assert f"stopped after step {step_of(folder / 'verse.pt'):,}, saved" in training.stderr
+    step = step_of(folder / "verse.pt")
+    assert f"stopped after step {step:,}, saved" in training.stderr
+    assert json.loads((folder / "log").read_text().splitlines()[-1])["step"] == step
 
 
 def few_seconds():
@@ -720,6 +723,30 @@ def test_a_signal_leaves_time_to_save_before_the_system_kills(monkeypatch, befor
     with TrainingSignals():
         assert limits[-1] == within
     assert limits[-1] == before
+
+
+@pytest.mark.parametrize(("before", "threads", "within"), [
+    ((3600, 3600), 1, (3540, 3600)), ((3600, 3600), 16, (2640, 3600)), ((100, 100), 16, (50, 100)),
+    ((3000, 3600), 16, (2640, 3600)), ((600, 3600), 16, (600, 3600)), ((3550, 3600), 1, (3540, 3600)),
+])  # fmt: skip
+def test_the_time_to_save_is_that_of_each_thread(monkeypatch, before, threads, within):
+    limits = [before]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, now: limits.append(now))
+    with TrainingSignals() as signals:
+        signals.keep_time_to_save(threads)
+        assert limits[-1] == within
+    assert limits[-1] == before
+
+
+@pytest.mark.slow
+def test_a_training_that_reports_rarely_saves_and_stops_all_the_same(folder):
+    rare = ["--report-every", 10**8, "--evaluate-every", 10**8]
+    training = Training(folder, *SMALL, *ENDLESS, *rare, "--save-every", "0.1s", prepare=slow_steps)
+    wait_until((folder / "verse.pt").exists)
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 143
+    assert f"stopped after step {step_of(folder / 'verse.pt'):,}, saved" in training.stderr
 
 
 def test_the_signal_of_processor_time_comes_each_second_and_is_no_impatience(monkeypatch):

@@ -216,6 +216,18 @@ def test_every_step_is_told_where_that_is_wanted():
     assert [report.step for report in train(run, report_every=1)] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+def test_between_two_reports_comes_one_that_is_wanted(monkeypatch):
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    run, asked = start(max_steps=8, evaluations=2), []
+
+    def is_wanted():
+        asked.append(run.step)
+        return run.step in (1, 5)
+
+    assert [report.step for report in train(run, 3, is_wanted)] == [1, 3, 4, 5, 6, 8]
+    assert asked == [1, 2, 5, 7], "the others come in any case"
+
+
 def test_no_gradient_is_clipped_where_any_is_wanted():
     reports = finish(start(max_steps=8, grad_clip=0.0))
     assert reports[-1].clipped == 0

@@ -7,7 +7,7 @@ reports and save what `TrainingRun.state_dict` gives.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -39,12 +39,15 @@ REWIND_AFTER = 3
 """Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
 
 
-def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]:
+def train(
+    run: TrainingRun, report_every: int | None = None, is_wanted: Callable[[], bool] = lambda: False
+) -> Iterator[Report]:
     """Train until the run is finished.
 
     Args:
         run: changed in place; whole and ready to be saved at every report.
         report_every: steps between two reports; None for `REPORT_SECONDS`.
+        is_wanted: asked every `REPORT_SECONDS` whether one is wanted between these, at which the caller may stop.
 
     Yields:
         A report so often and after every evaluation, the last step's included. A run that is at its end, but for the
@@ -58,12 +61,12 @@ def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]
     run.set_up_seconds += set_up
     run.pace.seconds = run.pace.seconds + set_up if run.pace.steps else run.seconds
     run.taken_over_at = None
-    reported, is_over = run.ranks.now(), run.finished
+    asked, is_over = run.ranks.now(), run.finished
     first = run.step
     if not is_over and run.progress >= 1 and run.pace.steps:  # it goes on to an end that it has passed already
         report = _evaluate(run)
         yield report
-        reported, is_over = run.ranks.now(), report.is_last
+        asked, is_over = run.ranks.now(), report.is_last
     while not is_over:
         is_sound_so_far = take_step(run)
         if run.step <= first + SETTLING_STEPS:
@@ -76,10 +79,12 @@ def train(run: TrainingRun, report_every: int | None = None) -> Iterator[Report]
             is_due = evaluation_is_due(run)
         if run.unread or not run.pace.steps:  # the clock never decides when figures are read
             continue
-        if is_due or is_told or (report_every is None and run.ranks.now() - reported >= REPORT_SECONDS):
+        if not (is_due or is_told) and run.ranks.now() - asked >= REPORT_SECONDS:
+            asked, is_told = run.ranks.now(), report_every is None or is_wanted()
+        if is_due or is_told:
             report = _evaluate(run) if is_due else _report(run, run.seconds)
             yield report
-            reported, is_over = run.ranks.now(), report.is_last
+            asked, is_over = run.ranks.now(), report.is_last
 
 
 def first_report(run: TrainingRun, seconds_left: float) -> Report:

@@ -51,6 +51,11 @@ class Saves:
         """Whether there is a checkpoint to go on from, be it beside its path, as far as this process knows."""
         return self.saved_step is not None or self._saver.unplaced is not None
 
+    @property
+    def is_due(self) -> bool:
+        """Whether this rank finds that it is time to save, without an evaluation."""
+        return self._saver.is_due(evaluated=False)
+
     def save_first(self) -> None:
         """Save a branch before its first step, and let all ranks know."""
         self._save()

@@ -108,10 +108,11 @@ class Session:
         """
         self._begin()
         signals.under_way = True
+        signals.keep_time_to_save(torch.get_num_threads())
         try:
             if self._run.step and self._saves.saved_step is None and not self._run.finished:
                 self._saves.save_first()  # a branch: its file says its name before its log does
-            for report in train(self._run, self._request.options["report_every"]):
+            for report in train(self._run, self._request.options["report_every"], lambda: self._is_asked(signals)):
                 self._handle(report)
                 self._adapt(report)
                 self._obey(signals, is_over=report.is_last)
@@ -202,6 +203,10 @@ class Session:
             f"no gain in {REWIND_AFTER} evaluations: back to the weights of step {report.best_step:,}, with a lower "
             "learning rate"
         )
+
+    def _is_asked(self, signals: TrainingSignals) -> bool:
+        """Whether a signal to any rank, or the time, asks for a save or a stop, whose step is to stand in the log."""
+        return any(self._ranks.all_reduce_max(signals.asks, self._saves.is_due))
 
     def _obey(self, signals: TrainingSignals, *, is_over: bool) -> None:
         """Save or stop, if a signal to any rank asks for it."""

@@ -34,7 +34,9 @@ OUT_OF_TIME = getattr(signal, "SIGXCPU", None)
 """The last of them, which comes again each second."""
 
 SHARE_TO_SAVE, LEAST_TO_SAVE, MOST_TO_SAVE = 10, 3, 60
-"""Of a limit on processor time, what is kept for the last save: one part in so many, and bounds in seconds."""
+"""Of a limit on processor time, what is kept for the last save: one part in so many, and bounds in seconds.
+
+That is for each thread, since the limit is on what all of them take together; of all of it no more than half."""
 
 GOES_ON = [signal.SIGCONT] if hasattr(signal, "SIGCONT") else []
 """The process was stopped, and is no more."""
@@ -76,8 +78,13 @@ class TrainingSignals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
         self._watcher = Watcher(self._must_leave, self.tell_unsaved)
-        self._former_limit = _leave_time_to_save()
+        self._former_limit = _leave_time_to_save(threads=1)
         return self
+
+    def keep_time_to_save(self, threads: int) -> None:
+        """Let the signal of a limit on processor time come as early as so many threads need it."""
+        before = _leave_time_to_save(threads)
+        self._former_limit = self._former_limit or before
 
     @property
     def asks(self) -> bool:
@@ -143,7 +150,7 @@ class TrainingSignals:
             self.received = self.received or number
 
 
-def _leave_time_to_save() -> tuple[int, int] | None:
+def _leave_time_to_save(threads: int) -> tuple[int, int] | None:
     """Lower the limit on processor time at which a signal comes, where the one that kills is near it.
 
     Returns:
@@ -152,7 +159,8 @@ def _leave_time_to_save() -> tuple[int, int] | None:
     if resource is None:
         return None
     limits = told, kills = resource.getrlimit(resource.RLIMIT_CPU)
-    last = max(1, kills - min(max(kills // SHARE_TO_SAVE, LEAST_TO_SAVE), MOST_TO_SAVE))
+    kept = threads * min(max(kills // SHARE_TO_SAVE, LEAST_TO_SAVE), MOST_TO_SAVE)
+    last = max(1, kills - min(kept, kills // 2))
     if kills == resource.RLIM_INFINITY or 0 <= told <= last:  # no limit is -1, or as high as can be
         return None
     resource.setrlimit(resource.RLIMIT_CPU, (last, kills))
