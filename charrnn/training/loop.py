@@ -104,9 +104,9 @@ def first_report(run: TrainingRun, seconds_left: float) -> Report:
 
 
 def give_up(run: TrainingRun, why: str) -> Report:
-    """The last report of a run whose numbers went wrong too often, in which the step stands that was one too many.
+    """The last report of a run whose numbers went wrong too often.
 
-    It may have the number of the report before, where every step since then was left out.
+    It may have the number of the report before: a step that is skipped is not counted, and may be the one too many.
 
     Args:
         run: as the error left it.

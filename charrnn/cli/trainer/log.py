@@ -98,7 +98,7 @@ class TrainingLog:
                 file.truncate(kept.end)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
-        if after_step and kept.end and kept.step < after_step:  # also where a run has diverged: its save has no line
+        if after_step and kept.end and kept.step < after_step:
             self.notice = (
                 f"{path}: ends with step {kept.step:,}, and the run goes on after step {after_step:,}; what lies "
                 "between is not in it, as after a resume without --log"
