@@ -59,6 +59,21 @@ def test_the_command_that_began_a_run_is_kept_with_the_last_one_however_often_it
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("command", "began"), [
+    ("charrnn train verse.txt --resumed 5", True), ("charrnn train verse.txt --resume", False), ("", False),
+    ("charrnn train verse.txt --resume-from=a.pt", False), ("charrnn train verse.txt --force-resume --seed 3", False),
+])  # fmt: skip
+def test_a_command_that_went_on_with_a_run_is_not_told_as_what_began_it(folder, command, began):
+    """A checkpoint of an older charrnn has the last command alone."""
+    before = contents(folder)
+    torch.save({**before, "made": {**before["made"], "command": command}}, folder / "verse.pt")
+    assert train(folder, "--resume", "--max-steps", 21).process.exitcode == 0
+    made = contents(folder)["made"]
+    assert made.get("begun_by") == (command if began else None)
+    assert made["command"].endswith("--resume --max-steps 21")
+
+
+@pytest.mark.slow
 def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
     before = steps(folder)
     assert before[-1] == 20

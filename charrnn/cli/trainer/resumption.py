@@ -66,7 +66,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(request, stored, ranks)
     speed, told_of_speed = measure(run, keeper)
     launch = Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, run.config.precision)
-    return replace(launch, begun_by=stored.made.get("begun_by") or stored.made.get("command", ""))
+    return replace(launch, begun_by=stored.made.get("begun_by") or _beginning(stored.made.get("command", "")))
 
 
 def _settle(
@@ -122,6 +122,15 @@ def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
             separator=before.separator,
         )  # fmt: skip
     return replace(new, init_from=before.init_from, init_run=before.init_run, threads_given=is_given)
+
+
+def _beginning(command: str) -> str:
+    """The command that saved a run, if it is what began it; empty where it has gone on with it.
+
+    So it may in a file of an older charrnn, which kept the last command alone.
+    """
+    flags = {word.partition("=")[0] for word in command.split()}
+    return "" if flags & {"--resume", "--resume-from", "--force-resume"} else command
 
 
 def _change(
