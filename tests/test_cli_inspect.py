@@ -161,6 +161,37 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
     assert marked["init from"] == ["none", "\N{SYMBOL FOR ESCAPE}[7m.pt"]
 
 
+@pytest.mark.parametrize(("one", "other", "cells"), [
+    (("a/model.pt", "1"), ("model.pt", "1"), None),
+    (("a/model.pt", "1"), ("b/other.pt", "2"), ["model.pt", "other.pt"]),
+    (("a/model.pt", "1"), ("b/model.pt", "2"), ["a/model.pt", "b/model.pt"]),
+    (("model.pt", "1"), ("model.pt", "2"), ["model.pt, run 111111111111", "model.pt, run 222222222222"]),
+    (("model.pt", "1"), (None, None), ["model.pt", "none"]),
+    (("a/model.pt", "1"), ("model.pt", None), None),  # as an export of the same has it
+])  # fmt: skip
+def test_models_that_began_with_different_ones_are_told_apart(inspect, trained, one, other, cells):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    for name, (path, run) in (("one.pt", one), ("other.pt", other)):
+        began = {"init_from": path, "init_run": run and run * 12}
+        torch.save({**contents, "origin": {**contents["origin"], **began}}, trained / name)
+    assert row_of(inspect("other.pt", checkpoint="one.pt").stdout, "init from") == cells
+
+
+def test_settings_that_differ_in_their_last_digits_do_differ(inspect, trained):
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    for name, limit in (("day.pt", 86400.0), ("more.pt", 86401.5), ("hour.pt", 3600.0)):
+        config = {**contents["training"]["config"], "time_limit": limit}
+        torch.save({**contents, "training": {**contents["training"], "config": config}}, trained / name)
+    assert row_of(inspect("more.pt", checkpoint="day.pt").stdout, "time limit") == ["86400.0", "86401.5"]
+    assert row_of(inspect("hour.pt", checkpoint="day.pt").stdout, "time limit") == ["8.64e+04", "3600"]
+
+
+def row_of(table, name):
+    """The cells of a row in which models differ; None where it is not there."""
+    rows = (re.split("  +", line) for line in table.splitlines() if line.startswith("*"))
+    return next((cells for _, title, *cells in rows if title == name), None)
+
+
 def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(inspect, trained, tmp_path):
     contents = torch.load(trained / "words.pt", weights_only=True)
     train_briefly(trained, "words.txt", "--unit", "byte", "-o", "few.pt", "--hidden-size", "8", "--max-steps", "1")

@@ -17,6 +17,7 @@ from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields, perplexity
 from charrnn.shapes import count_parameters
 from charrnn.storage.header import FORMAT_VERSION
+from charrnn.storage.origin import Origin
 from charrnn.wording import describe_known, format_seconds
 
 LOSSES_DIFFER = (
@@ -154,19 +155,39 @@ def _measure_of(subject: Subject) -> tuple[Any, ...]:
 
 def _differing(subjects: Sequence[Subject]) -> list[dict[str, str]]:
     """The settings of each model, beside those in every comparison, that are not the same in all."""
-    settings = [_settings(subject) for subject in subjects]
-    names = [name for name in settings[0] if len({own[name] for own in settings}) > 1]
-    return [{name: own[name] for name in names} for own in settings]
+    began = _beginnings([subject.contents.origin for subject in subjects])
+    settings = [_settings(subject) | {"init_from": told} for subject, told in zip(subjects, began, strict=True)]
+    rows = {name: [own[name] for own in settings] for name in settings[0]}
+    told_apart = {_label(name): _told_apart(values) for name, values in rows.items() if len(set(values)) > 1}
+    return [{name: cells[number] for name, cells in told_apart.items()} for number in range(len(subjects))]
 
 
-def _settings(subject: Subject) -> dict[str, str]:
+def _settings(subject: Subject) -> dict[str, Any]:
     """What the flags have set of the training, and of how its text is read, but for what every comparison has."""
     contents, origin = subject.contents, subject.contents.origin
     told = {name: value for name, value in asdict(contents.train_config).items() if name not in COMPARED + NO_OPTIONS}
     told |= asdict(contents.text) | {"separator": origin.separator or None}
     told |= {name: ", ".join(getattr(origin, name)) or NONE for name in ("include", "exclude")}  # which no export has
-    told["init_from"] = origin.init_from and PureWindowsPath(origin.init_from).name
-    return {_label(name): _plain(value) for name, value in told.items()}
+    return told
+
+
+def _beginnings(origins: Sequence[Origin]) -> list[str | None]:
+    """The model with whose weights each began, by what tells them apart: its file's name, its path, or its run too."""
+    are_known = all(origin.init_run for origin in origins if origin.init_from)  # an export has the name alone
+    names = [origin.init_from and PureWindowsPath(origin.init_from).name for origin in origins]
+    paths = [origin.init_from for origin in origins]
+    runs = [path and f"{path}, run {origin.init_run}" for path, origin in zip(paths, origins, strict=True)]
+    models = [(name, origin.init_run if are_known else None) for name, origin in zip(names, origins, strict=True)]
+    ways = (way for way in (names, paths) if len(set(way)) == len(set(zip(way, models, strict=True))))
+    return next(ways, runs)
+
+
+def _told_apart(values: Sequence[Any]) -> list[str]:
+    """A setting's values as one reads them, with all their digits where fewer make some of them alike."""
+    cells = [_plain(value) for value in values]
+    if len(set(cells)) == len(set(values)):
+        return cells
+    return [str(value) if isinstance(value, float) else _plain(value) for value in values]
 
 
 def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[str, str]) -> dict[str, str]:
