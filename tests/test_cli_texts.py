@@ -651,6 +651,22 @@ def test_a_training_is_planned_for_what_is_learned_from_where_lines_are_of_all_l
     assert " epochs of 900 characters\n" in trained.stderr
 
 
+def test_blank_lines_of_a_list_are_told_where_they_are_many(charrnn, tmp_path):
+    few = [f"line {number}\n" for number in range(180)]
+    (tmp_path / "t.txt").write_text("".join([*few, " \r\n\n" * 10]))
+    flags = [*SMALL[:2], *SMALL[6:]]
+    told = (
+        "20 of 200 lines are blank, and each is learned as a text of its own: many that it writes will be blank; "
+        "grep '[^[:space:]]' leaves them out"
+    )
+    assert f"{told}, and poems are learned without --lines\n" in charrnn("train", "t.txt", "--lines", *flags).stderr
+    assert "blank" not in charrnn("train", "t.txt", "-o", "stream.pt", *SMALL).stderr, "one stream"
+    tuned = charrnn("train", "t.txt", "--init-from", "t.pt", "-o", "tuned.pt", *flags)
+    assert f"{told}\n" in tuned.stderr, "a model of lines goes on with lines"
+    (tmp_path / "t.txt").write_text("".join([*few, "one more\n\n" * 10]))
+    assert "blank" not in charrnn("train", "t.txt", "--lines", "-o", "few.pt", *flags).stderr
+
+
 def test_lines_that_recur_are_told_since_held_out_ones_are_learned_too(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("one\ntwo\nthree\nfour\n" * 50)
     flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]

@@ -12,7 +12,7 @@ from charrnn.inference.engine import NumpyCharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.text import places
 from charrnn.text.counted import take_lines
-from charrnn.text.places import count_lines, find_lines, next_line, previous_line
+from charrnn.text.places import count_blank_lines, count_lines, find_lines, next_line, previous_line
 from charrnn.training import evaluation, line_lanes
 from charrnn.training.evaluation import evaluate_lines
 from charrnn.training.lanes import IGNORED
@@ -59,6 +59,15 @@ def test_lines_are_found_piece_by_piece(lines, ends, piece):
         ids
     )
     assert starts.dtype == lengths.dtype == np.int32
+
+
+@given(st.text("\n \ra"), st.integers(1, 5))
+def test_blank_lines_are_counted_piece_by_piece(text, piece):
+    ids = np.array(["\n \ra".index(character) for character in text], dtype=np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "PIECE", piece)
+        counted = count_blank_lines(ids, 0, [1, 2])
+    assert counted == sum(not line.strip() for line in text.split("\n")[:-1])
 
 
 @given(LINES, st.booleans(), st.integers(1, 30), st.integers(1, 300))

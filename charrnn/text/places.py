@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,15 @@ def count_lines(ids: Ids, line_feed: int) -> int:
         feeds += int(np.count_nonzero(ids[place : place + PIECE] == line_feed))
         let_go(ids)
     return feeds + bool(len(ids) and ids[-1] != line_feed)
+
+
+def count_blank_lines(ids: Ids, line_feed: int, white: Sequence[int]) -> int:
+    """How many lines of a text hold nothing before their line feed but, at most, some of the ids of white space."""
+    blank, is_at_start = 0, True
+    for place in range(0, len(ids), PIECE):
+        piece = ids[place : place + PIECE]
+        ends = np.concatenate([[is_at_start], piece[np.isin(piece, white, invert=True)] == line_feed])
+        blank += int(np.count_nonzero(ends[1:] & ends[:-1]))
+        is_at_start = bool(ends[-1])
+        let_go(ids)
+    return blank

@@ -15,7 +15,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.documents import TO_A_NUL
 from charrnn.text.left_out import MADE, LeftOut
 from charrnn.text.options import CHARACTER
-from charrnn.text.places import count_lines
+from charrnn.text.places import count_blank_lines, count_lines
 from charrnn.text.splitting import count_known
 from charrnn.wording import describe_known, number_of
 
@@ -32,6 +32,9 @@ tenth of the former is needed to judge by."""
 
 FEW_LINES = 100
 """Lines below which no style is learned, where each is a text of its own; of these `FEW` are a good beginning."""
+
+MANY_BLANK = 0.1
+"""Share of a list's lines from which on the blank ones are told: no other line is as likely as they are."""
 
 NAMED = 3
 """Files that are named of those left out for one reason."""
@@ -52,6 +55,7 @@ def describe_corpus(launch: Launch) -> list[str]:
     lines += _told_of_skipped(launch, corpus.skipped)
     if not run.step:  # else it was told when the run began, and what mends it would be refused now
         lines += _too_little(launch)
+        lines.append(_told_of_blank_lines(launch))
         lines.append(corpus.told_of_patterns)
         lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
     return list(filter(None, lines))
@@ -120,6 +124,22 @@ def _told_of_known_lines(launch: Launch) -> str:
     known = describe_known(*count_known(*launch.pieces, corpus.encoder))
     mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
     return f"{known}; {mend}" if known else ""
+
+
+def _told_of_blank_lines(launch: Launch) -> str:
+    """How many lines are blank, where many are and each is a text of its own: a model may write hardly any other."""
+    corpus = launch.corpus
+    if corpus.line_feed is None:
+        return ""
+    white = [number for number, c in enumerate(corpus.encoder.characters) if c.isspace() and c != "\n"]
+    blank = count_blank_lines(corpus.ids, corpus.line_feed, white)
+    if blank < MANY_BLANK * (lines := count_lines(corpus.ids, corpus.line_feed)):
+        return ""
+    poems = "" if launch.run.history else ", and poems are learned without --lines"  # else the weights are of a list
+    return (
+        f"{blank:,} of {number_of(lines, 'line')} {'is' if blank == 1 else 'are'} blank, and each is learned as a text "
+        f"of its own: many that it writes will be blank; grep '[^[:space:]]' leaves them out{poems}"
+    )
 
 
 def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
