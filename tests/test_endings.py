@@ -215,22 +215,32 @@ def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_be
 @given(TEXTS, st.text("ab\n", max_size=6))
 @example("a\nab\nb", "a\na")
 @example("ab\nab\na", "b\n")
-def test_no_line_stands_twice_where_they_are_to_be_unique_and_empty_ones_stay(text, beginning):
+def test_no_line_stands_twice_where_they_are_to_be_unique_and_no_empty_one_behind_a_gap(text, beginning):
     pieces, ending = feed(text, Rules(unique=True), beginning)
     *before, begun = beginning.split("\n")
     *whole, last = text.split("\n")
-    kept, left_out, written = "", 0, {*before}
+    kept, left_out, lines, is_behind_gap, written = "", 0, 0, False, {*before}
     for number, line in enumerate(whole):
         own = begun + line if number == 0 else line
         is_repeat = own in written - {""} and not (begun and number == 0)
         left_out += is_repeat
-        kept += "" if is_repeat else f"{line}\n"
+        lines += own != "" and not is_repeat
+        kept += "" if is_repeat or (own == "" and is_behind_gap) else f"{line}\n"
+        is_behind_gap = is_repeat or own == ""
         written.add(own)
     is_begun = bool(begun) and not whole
     may_repeat = last != "" and not is_begun and any(line.startswith(last) for line in written)
     assert joined(pieces) == kept + ("" if may_repeat else last)
     assert ending.repeated == left_out + (may_repeat and last in written)
-    assert (ending.refused, ending.lines) == (0, kept.count("\n"))
+    assert (ending.refused, ending.lines) == (0, lines)
+
+
+@pytest.mark.parametrize("stops", [(), ("\n\n\n",)])
+def test_blank_lines_of_verses_that_repeat_do_not_pile_up_where_lines_are_to_be_unique(stops):
+    verses = "Row\nThe boat\n\nRow\nThe sea\n\n"
+    pieces, ending = feed(3 * verses + "The end\n\n", Rules(unique=True, lines=4, stops=stops))
+    assert joined(pieces) == "Row\nThe boat\n\nThe sea\n\nThe end\n"
+    assert (ending.reason, ending.lines, ending.repeated) == ("lines", 4, 9)
 
 
 def test_a_repeat_of_a_line_of_which_a_part_was_given_out_early_is_left_out():

@@ -215,6 +215,14 @@ def test_a_text_without_end_is_left_where_a_model_has_nothing_but_known_lines_to
     assert capsys.readouterr().err == ("0 of 5 lines: " if lines else "") + told
 
 
+def test_a_text_ends_where_nothing_comes_but_repeats_and_blank_lines(capsys, reciting):
+    job, out = reciting("ab\n\n", length=30, rules=Rules(unique=True)), io.BytesIO()
+    tell_short(write_one(out, job), job)
+    assert out.getvalue() == b"ab\n\n"
+    why = "ten times --length 30 was drawn, nearly all of it repeats, or empty ones; give a higher --temperature\n"
+    assert capsys.readouterr().err == f"the text is shorter than --length 30: {why}"
+
+
 @pytest.mark.parametrize(("lines", "told"), [(5, "0 of 5 lines: "), (None, "the text is shorter than --length 30: ")])
 def test_of_a_text_with_an_end_it_is_told_that_nearly_all_of_ten_times_its_length_was_known(
     capsys, reciting, lines, told

@@ -209,8 +209,8 @@ class Ending:
             yield self._written
 
     def _is_empty(self, text: str) -> bool:
-        """Whether the line that a text ends in is an empty one, or of spaces, where known lines are left out."""
-        return self._rules.known_lines is not None and self._is_held(text) and not self._line(text).strip()
+        """Whether the line that a text ends in is an empty one, or of spaces, where lines are left out."""
+        return self._rules.leave_out_lines and self._is_held(text) and not self._line(text).strip()
 
     def _begins_known(self, text: str) -> bool:
         """Whether the line that a text ends in may still become one that is to be left out."""

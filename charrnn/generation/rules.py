@@ -48,10 +48,10 @@ class Rules:
         stops: texts that end it; they are not part of it. Of several that end together the longest counts. What is
             drawn may hold one where a line is left out; a line's end alone does not end it there.
         lines: whole lines after which it ends.
-        known_lines: lines to leave out. Neither they nor empty lines count, and an empty line is left out too behind
-            one left out or another empty one.
-        unique: whether to leave out lines that stand in the sample already, or in what stands before it; they do not
-            count, and empty ones stay.
+        known_lines: lines to leave out.
+        unique: whether to leave out lines that stand in the sample already, or in what stands before it. Neither they
+            nor known ones count, and where there may be such no empty one counts either; behind one left out, or
+            another empty one, it is left out too.
         fits: tells whether a line that a stop has cut may stand; None: any may.
     """
 

@@ -135,11 +135,11 @@ def _why_known(shortfall: Shortfall, job: Job) -> str:
         lines = "others" if shortfall.lines else "lines"
         why = [f"are in {_files(job)}"] * bool(job.known_in) + ["were written before"] * job.rules.unique
         return f"all {lines} drawn that fit --match {' or '.join(why)}; widen the pattern, or {HOTTER}"
-    kinds = ", ".join(["known lines"] * (job.rules.known_lines is not None) + ["repeats"] * job.rules.unique)
-    kinds += ", or empty ones" * (job.rules.known_lines is not None)
+    kinds = ["known lines"] * (job.rules.known_lines is not None) + ["repeats"] * job.rules.unique
+    told = f"{', '.join(kinds)}, or empty ones; {HOTTER}"
     if job.length is None:
-        return f"{MOST_IN_VAIN:,} characters in a row were {kinds}; {HOTTER}"
-    return f"ten times --length {job.length} was drawn, nearly all of it {kinds}; {HOTTER}"
+        return f"{MOST_IN_VAIN:,} characters in a row were {told}"
+    return f"ten times --length {job.length} was drawn, nearly all of it {told}"
 
 
 def _told_of_empty(shortfall: Shortfall, job: Job) -> str:
