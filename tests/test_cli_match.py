@@ -332,18 +332,25 @@ def test_what_cannot_be_followed_is_one_line_and_nothing_is_written(sample, argu
 
 
 @pytest.mark.parametrize(
-    ("prompt", "told"),
+    ("arguments", "told"),
     [
-        ("Ti", "give in place of the prompt a pattern: --match 'Ti.*'"),
-        ("Tin\nTu", "give in place of its last line a pattern: --match 'Tu.*'"),
+        (["-p", "Ti", "--lines", 1], "give in place of the prompt a pattern: --match 'Ti.*'"),
+        (["-p", "Tin\nTu", "--lines", 4], "give in place of its last line a pattern: --match 'Tu.*' --lines 1"),
+        (["-p", "Ti", "-n", 90], "give in place of the prompt a pattern: --match 'Ti.*' --lines 1"),
+        (
+            ["-p", "Ti", "--match", "Ti.*", "--lines", 4],
+            "let the pattern begin so in place of the prompt, and give --lines 1",
+        ),
     ],
 )
-def test_a_beginning_that_novel_cannot_have_is_shown_as_a_pattern_that_works(sample, trained, prompt, told):
-    refused = sample("-p", prompt, "--novel", "words.txt")
+def test_a_beginning_that_novel_cannot_have_is_shown_as_a_pattern_that_works(sample, arguments, told):
+    refused = sample("--novel", "words.txt", *arguments)
     assert (refused.returncode, refused.stdout) == (2, b"")
     assert refused.stderr.decode().endswith(f"; let the prompt end with a line feed, or {told}\n")
-    pattern = told.partition("'")[2].removesuffix("'")
-    assert sample("--match", pattern, "--novel", "words.txt", "-q").stdout.decode().startswith(prompt.split("\n")[-1])
+    if "--match " in told:
+        flags = shlex.split(told[told.index("--match ") :])
+        written = sample("--novel", "words.txt", "-q", "--lines", 1, *flags[:2]).stdout.decode()
+        assert written.startswith(flags[1].removesuffix(".*"))
 
 
 def test_a_beginning_shown_as_a_pattern_stands_for_itself_alone():

@@ -41,7 +41,7 @@ def check_novel(prompt: str, rules: Rules, unit: str, *, is_matched: bool) -> No
 
     Args:
         prompt: what stands before the sample.
-        rules: whether known lines are left out.
+        rules: whether known lines are left out, and how many lines are written.
         unit: of the model; bytes are held to no pattern.
         is_matched: whether lines are held to a pattern already.
 
@@ -53,10 +53,12 @@ def check_novel(prompt: str, rules: Rules, unit: str, *, is_matched: bool) -> No
         return
     place = "its last line" if before else "the prompt"
     told = "let the prompt end with a line feed"
+    is_one = rules.lines == 1  # of several each would begin so
     if is_matched:
-        told += f", or let the pattern begin so in place of {place}"
+        told += f", or let the pattern begin so in place of {place}{'' if is_one else ', and give --lines 1'}"
     elif unit != BYTE and len(begun) <= LONGEST_SHOWN:
-        told += f", or give in place of {place} a pattern: --match {as_typed(f'{_as_pattern(begun)}.*')}"
+        pattern = as_typed(f"{_as_pattern(begun)}.*")
+        told += f", or give in place of {place} a pattern: --match {pattern}{'' if is_one else ' --lines 1'}"
     raise ConfigError(f"--novel leaves out whole lines, and cannot leave out the one that the prompt begins; {told}")
 
 
