@@ -87,6 +87,22 @@ def test_no_length_cuts_a_line(sample, length, many):
     assert all(len(text) <= length + 1 for text in result.stdout.decode().split("\n\n"))
 
 
+@pytest.mark.parametrize("many", [[], ["-N", 2, "--separator", ""]])
+def test_a_last_line_that_the_length_ends_is_no_whole_one_where_it_might_have_gone_on_or_ended(sample, many):
+    flags = ["--forbid", " ", *many]
+    cut = sample("--match", "T[a-z]*", "--lines", 1, "-n", 3, "-t", 0, *flags)
+    told = "2 of 2 texts have fewer than 1 line" if many else "0 of 1 line"
+    other = ", or bound what lines may be, as .{0,60} does for .*\n"
+    why = f"--length 3 was reached; give a larger --length{'' if many else ', or -1'}{other}"
+    assert re.fullmatch("(T[a-z]{2}\n?)+", cut.stdout.decode())
+    assert cut.stderr.decode().endswith(f"{told}: {why}")
+    whole = sample("--match", "T[a-z]{2}", "--lines", 1, "-n", 3, "-q", *flags)
+    assert re.fullmatch("(T[a-z]{2}\n?)+", whole.stdout.decode())
+    assert whole.stderr == b"", "nothing but its line feed could follow"
+    endless = sample("--match", "T[a-z]*", "--forbid", r"\n", "-n", 3, "-q", *flags)
+    assert endless.stderr == b"", "no line feed could end it"
+
+
 def test_a_prompt_is_a_part_of_its_line(sample):
     lines = fitting_lines(sample("--match", PATTERN, "-p", "Banana ti", "-N", 5))
     assert all(line.startswith("Banana ti") for line in lines)

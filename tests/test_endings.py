@@ -207,6 +207,22 @@ def test_a_line_held_to_a_pattern_counts_where_a_prompt_is_all_of_it(beginning, 
     assert (joined(pieces), ending.lines) == (expected, lines)
 
 
+@pytest.mark.parametrize(
+    ("beginning", "text", "lines"),
+    [("", "ab\nabb", 1), ("", "ab\naab", 2), ("ab", "b", 0), ("b\na", "b", 1), ("a\n", "abb", 0), ("abb", "", 0)],
+)
+def test_a_last_line_held_to_a_pattern_is_a_whole_one_unless_its_length_has_cut_it(beginning, text, lines):
+    held = {"fits": lambda _: True, "is_cut": lambda line: line == "abb"}
+    for rules in (Rules(**held), Rules(unique=True, **held)):
+        pieces, ending = feed(text, rules, beginning)
+        assert (joined(pieces), ending.lines) == (text, lines)
+    together = Ending(Rules(**held), beginning)
+    for piece in (text[:1], text[1:]):
+        together.feed_text(piece)
+    together.finish()
+    assert together.lines == lines
+
+
 def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_begins_so():
     pieces, ending = feed("Ann", Rules(known_lines=KnownLines({"Anna"}), fits=lambda _: True))
     assert (joined(pieces), ending.lines) == ("Ann", 1)

@@ -89,7 +89,8 @@ class Ending:
         self._rules = rules
         self.takes_text = rules.keep_all
         *before, begun = beginning.split("\n")
-        self._begun = [begun] if begun else []  # of the line at hand, what is no more held
+        self._begun = [begun] if begun else []  # of the line at hand, what is no more held, where that is to be known
+        self._keeps_begun = rules.unique or rules.is_cut is not None
         self._written = KnownLines(before) if rules.unique else None
         self._held: list[Drawn] = []
         self._text = ""
@@ -135,7 +136,7 @@ class Ending:
             self.reason, kept = "lines", len(before) + len(text)
         if text:
             self._is_within_line = not text.endswith("\n")
-            self._begun.clear()
+            self._begin(text)
         self.lines += text.count("\n")
         self.surplus = len(seen) - kept
         self._tail.replace(seen)
@@ -150,7 +151,7 @@ class Ending:
         return text
 
     def _finish(self, *, is_whole: bool) -> list[Drawn]:
-        """Give what is still held; where lines fit a pattern, the last one is whole in any case."""
+        """Give what is still held; where lines fit a pattern, the last one is whole unless the length has cut it."""
         length = self._line_length(self._text)
         if self._is_left_out(self._text):
             if length:
@@ -160,7 +161,9 @@ class Ending:
             self.is_begun_left_out = length > 0
             self._drop(length)
         released = self._release(len(self._held))
-        self.lines += self._rules.fits is not None and (self._is_within_line or bool(self._begun))
+        if self._rules.fits is not None and (self._is_within_line or self._begun):
+            is_cut = self._rules.is_cut if self.reason != "stop" else None
+            self.lines += is_cut is None or not is_cut(self._line(""))
         return released
 
     def _is_end_left_out(self, stop: str) -> bool:
@@ -265,8 +268,12 @@ class Ending:
         released, self._held = self._held[:count], self._held[count:]
         text, self._text = self._text[:count], self._text[count:]
         self._is_within_line = text[-1] != "\n"
-        if self._written is None or "\n" in text:
-            self._begun.clear()
-        if self._written is not None and self._is_within_line:  # piece by piece: it may be a long one
-            self._begun.append(text.rpartition("\n")[2])
+        self._begin(text)
         return released
+
+    def _begin(self, text: str) -> None:
+        """Keep what was given out of the line at hand, piece by piece: it may be a long one."""
+        if not self._keeps_begun or "\n" in text:
+            self._begun.clear()
+        if self._keeps_begun and self._is_within_line:
+            self._begun.append(text.rpartition("\n")[2])

@@ -120,6 +120,11 @@ class LineMatch:
         """Whether a line can be written that fits, from its first character on."""
         return self.automaton.start.distance < UNREACHABLE
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether a line that fits may be of any length; see `Pattern.is_endless`."""
+        return parse_pattern(self.pattern).is_endless(self.encoder.characters)
+
     def shortest(self, lines: int) -> int:
         """Characters of so many lines with their ends, at least; of the first what is to come."""
         end = 2 if self.ends_by_cr_lf else 1
@@ -132,6 +137,12 @@ class LineMatch:
             line = line.removesuffix("\r")
         state, num_read = self._read(line)
         return num_read == len(line) and state.complete
+
+    def is_cut(self, line: str) -> bool:
+        """Whether a line that fits might have ended, and gone on, where it has done neither and lines can end."""
+        state, _ = self._read(line.removesuffix("\r") if self.ends_by_cr_lf else line)
+        open_ = state.open(UNREACHABLE - 1)
+        return bool(state.line_end) and bool(open_[state.line_end[0]] and open_.sum() > 1)
 
     def may_hold(self, text: str) -> bool:
         """Whether a text of characters that can be drawn may stand in lines that fit; see `Automaton.may_hold`."""

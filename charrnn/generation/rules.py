@@ -53,6 +53,8 @@ class Rules:
             nor known ones count, and where there may be such no empty one counts either; behind one left out, or
             another empty one, it is left out too.
         fits: tells whether a line that a stop has cut may stand; None: any may.
+        is_cut: tells of a line that fits whether it might have ended, and gone on, where its text has come to its
+            length: it is no whole one then. None: every line that fits is.
     """
 
     stops: tuple[str, ...] = ()
@@ -60,6 +62,7 @@ class Rules:
     known_lines: KnownLines | None = None
     unique: bool = False
     fits: Callable[[str], bool] | None = None
+    is_cut: Callable[[str], bool] | None = None
 
     @property
     def are_none(self) -> bool:

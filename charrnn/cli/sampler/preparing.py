@@ -80,6 +80,9 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     form = form.limited_to(options.allowed)
     match = _line_match(flags, form, prompt)
     rules = _rules(flags, form, prompt, match)
+    if match is not None:
+        ends_by_length = not flags.is_endless and form.writes("\n")
+        rules = replace(rules, fits=match.fits, is_cut=match.is_cut if ends_by_length else None)
     is_stopped = bool(rules.stops) and options.last_temperature is None
     warn_of_stops(flags, form, match)
     warn_of_records(flags, form)
@@ -90,7 +93,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
         prompt=prompt,
         echo=not flags.no_echo,
         length=_length(flags, contents, match, is_stopped=is_stopped),
-        rules=rules if match is None else replace(rules, fits=match.fits),
+        rules=rules,
         num_samples=flags.num_samples,
         separator=form.separator_of(r"\n" if flags.separator is None else flags.separator),
         at_once=STREAMS_AT_ONCE[flags.device],
