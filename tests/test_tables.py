@@ -77,7 +77,7 @@ def test_columns_stand_below_each_other_where_a_cell_has_marks():
 
 def test_the_longest_stretches_are_cut_by_columns():
     found = Novelty(characters=90, median=45, copied={}, longest=["漢字" * 45, "ก\u0e49" * 30])
-    wide, narrow = _draw_novelty(found, found, "the sample", 40)[-2:]
+    wide, narrow = _draw_novelty([found, found], "the sample", 40)[-2:]
     assert wide == "  90  " + "漢字" * 8 + "…"
     assert narrow == "  60  " + "ก\u0e49" * 30
 
