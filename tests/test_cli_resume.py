@@ -501,6 +501,7 @@ def test_a_larger_held_out_piece_of_which_some_was_learned_is_told(folder):
     assert (larger.process.exitcode, same.process.exitcode) == (0, 0), same.stderr
     assert "--val-fraction 0.2, so that some of what is held out was learned from before" in larger.stderr
     assert "learned from before" not in same.stderr
+    assert contents(folder)["origin"]["learned_held_out"], "as its last line cannot tell"
 
 
 @pytest.mark.slow

@@ -182,6 +182,7 @@ def test_what_was_learned_from_before_and_is_held_out_now_is_told(folder, before
     second = train(folder, *flags[6:], now, "--out", "second.pt", "--init-from", "first.pt")
     assert second.process.exitcode == 0
     assert ("so that some of what is held out was learned from before" in second.stderr) == is_told
+    assert read_checkpoint(str(folder / "second.pt")).origin.learned_held_out == is_told
 
 
 @pytest.mark.slow
@@ -360,6 +361,31 @@ def test_of_a_list_that_has_grown_it_is_told_that_other_lines_are_held_out_now(f
     assert train(folder, *flags, "--out", "list.pt", "--val-fraction", 0).process.exitcode == 0
     (folder / "verse.txt").write_text(names + "tin\nsole\ntin sole\n", encoding="utf-8")
     assert told in train(folder, *flags, "--init-from", "list.pt", "--out", "grown.pt").stderr
+
+
+@pytest.mark.slow
+def test_as_long_as_a_text_grows_a_model_that_has_learned_of_what_is_held_out_gets_no_verdict(folder):
+    flags = [*SMALL[2:], "--max-steps", 2, "--evaluate-every", 1, "--overwrite", "--out", "night.pt"]
+    told, cards = "some of what is held out may have been learned from before", []
+    for night, share in enumerate((0, 0.1, 0.1)):
+        (folder / "verse.txt").write_text(make_text(2000 + 20 * night), encoding="utf-8")
+        again = ["--init-from", "night.pt"] if night else [*SMALL[:2]]
+        training = train(folder, *flags, *again, "--val-fraction", share)
+        assert training.process.exitcode == 0, training.stderr
+        assert (told in training.stderr) == (night > 0)
+        cards.append(json.loads(run_charrnn(folder, "inspect", "night.pt", "--json").stdout))
+    assert [card["learned_held_out"] for card in cards] == [False, True, True]
+    assert cards[2]["verdict"] == "none: some of what is held out was, or may have been, learned from before"
+    resumed = train(folder, "--out", "night.pt", "--resume", "--max-steps", 4)
+    assert resumed.process.exitcode == 0, resumed.stderr
+    assert read_checkpoint(str(folder / "night.pt")).origin.learned_held_out, "it has, whatever goes on from there"
+    (folder / "prose.txt").write_text(make_text(2000, seed=1), encoding="utf-8")
+    other = run_charrnn(folder, "train", "prose.txt", *flags[:-1], "other.pt", "--init-from", "night.pt")
+    assert other.returncode == 0, other.stderr
+    assert not read_checkpoint(str(folder / "other.pt")).origin.learned_held_out, "as far as is known"
+    assert train(folder, *flags[:-1], "fresh.pt", *SMALL[:2], "--val-fraction", 0.1).process.exitcode == 0
+    compared = run_charrnn(folder, "inspect", "night.pt", "fresh.pt", text=True).stdout
+    assert "of what is held out a model has, or may have, learned some before" in " ".join(compared.split())
 
 
 def test_lines_that_an_older_training_held_out_otherwise_are_known_to_have_been_learned():

@@ -123,6 +123,8 @@ def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None)
     """
     if not checkpoint.train_config.holds_out:
         return "none: its losses are of what it learned from, and do not tell how it does on other text"
+    if checkpoint.origin.learned_held_out:
+        return "none: some of what is held out was, or may have been, learned from before"
     if known:
         return "none: a model that knows its lines by heart would have as low a loss"
     told = verdict(

@@ -47,6 +47,7 @@ class Origin:
         left_at: step after which it, or one of its parents, left each of them.
         init_from: path of the checkpoint with whose weights it began; None for those of the seed.
         init_run: name of that checkpoint's run, likewise.
+        learned_held_out: whether some of what it holds out was, or may have been, learned from before.
         threads_given: whether its number of threads is one that was asked for.
 
     Raises:
@@ -65,6 +66,7 @@ class Origin:
     left_at: list[int] = field(default_factory=list)
     init_from: str | None = None
     init_run: str | None = None
+    learned_held_out: bool = False
     threads_given: bool = False
 
     def __post_init__(self) -> None:

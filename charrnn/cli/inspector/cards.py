@@ -30,6 +30,8 @@ ALPHABETS_DIFFER = (
 
 LEARNED_DIFFERS = "some losses are of what a model learned from, since nothing was held out: they cannot be compared"
 
+LEARNED_BEFORE = "of what is held out a model has, or may have, learned some before: their losses cannot be compared"
+
 PARTS_DIFFER = "their losses are over different parts of the text: they cannot be compared"
 
 REMEDY = "; --score FILE gives them one"
@@ -97,6 +99,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "best": _describe_best(subject),
         "baseline": _describe_baseline(measured),
         "losses_compare": contents.losses_compare,
+        "learned_held_out": contents.origin.learned_held_out,
         "known_lines": _describe_lines(measured),
         "verdict": judged(contents, describe_known(*measured.known_lines), measured.baseline),
         "corpus": asdict(contents.corpus),
@@ -128,6 +131,8 @@ def _why_they_differ(subjects: Sequence[Subject]) -> str:
         return ALPHABETS_DIFFER
     if len({subject.holds_out for subject in evaluated}) > 1:
         return LEARNED_DIFFERS
+    if any(subject.contents.origin.learned_held_out for subject in evaluated):
+        return LEARNED_BEFORE
     return PARTS_DIFFER if len({subject.part for subject in evaluated}) > 1 else ""
 
 

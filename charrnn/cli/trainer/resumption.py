@@ -63,7 +63,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
     is_alone = ranks.world_size == 1
     keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen, is_alone=is_alone)
-    reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(request, stored, ranks)
+    reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(run, stored, request)
     speed, told_of_speed = measure(run, keeper)
     launch = Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, run.config.precision)
     return replace(launch, begun_by=stored.made.get("begun_by") or _beginning(stored.made.get("command", "")))
@@ -104,13 +104,13 @@ def _reason(
     return ", ".join(told) + _told_of_alphabet(request)
 
 
-def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
+def _origin(run: TrainingRun, stored: Checkpoint, request: Request) -> Origin:
     """Where a run comes from that goes on: as it is asked for now, and as it began; a branch has a name of its own.
 
     Where its text came without a name this time, it is where it was before.
     """
     before, new = stored.origin, request.new_origin()
-    stays = before.threads_given and _world_before(stored) == ranks.world_size  # else they are chosen anew
+    stays = before.threads_given and _world_before(stored) == run.ranks.world_size  # else they are chosen anew
     is_given = "threads" in request.explicit or stays
     if request.is_in_place:
         new = replace(new, run=before.run, parents=before.parents, left_at=before.left_at)
@@ -121,7 +121,10 @@ def _origin(request: Request, stored: Checkpoint, ranks: Ranks) -> Origin:
             new, texts=before.texts, val_texts=before.val_texts, include=before.include, exclude=before.exclude,
             separator=before.separator,
         )  # fmt: skip
-    return replace(new, init_from=before.init_from, init_run=before.init_run, threads_given=is_given)
+    learned = before.learned_held_out or overlaps(stored.train_config, run.config)
+    return replace(
+        new, init_from=before.init_from, init_run=before.init_run, learned_held_out=learned, threads_given=is_given
+    )
 
 
 def _beginning(command: str) -> str:

@@ -22,7 +22,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.config import TrainConfig
 from charrnn.escape import quoted
 from charrnn.regimen import HEAD_START_RATE
-from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.corpus import Corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.ranks import Ranks
@@ -50,18 +50,27 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
     loss = validate_beginning(run)
     new = len(corpus.encoder.characters) - len(stored.encoder.characters)
-    before, now = stored.train_config, run.config
-    told = f"{loss:.4f}"
-    if stored.corpus.sha256 == corpus.sha256:
-        told += ", so that some of what is held out was learned from before" * overlaps(before, now)
-    elif now.holds_out and stored.corpus.name == corpus.name and _may_overlap(before, now):
-        told += ", where some of what is held out may have been learned from before"
+    overlap = _told_of_overlap(stored, corpus, run.config)
     grown = f", {number_of(new, corpus.options.unit)} new to it" if new else ""
     return replace(
         launch,
-        reason=f"those of {quoted(path)}, whose loss here is {told}{grown}; the rest {launch.reason}",
-        origin=replace(launch.origin, init_from=path, init_run=stored.origin.run),
+        reason=f"those of {quoted(path)}, whose loss here is {loss:.4f}{overlap}{grown}; the rest {launch.reason}",
+        origin=replace(launch.origin, init_from=path, init_run=stored.origin.run, learned_held_out=bool(overlap)),
     )
+
+
+def _told_of_overlap(stored: Checkpoint, corpus: Corpus, now: TrainConfig) -> str:
+    """Say where weights have, or may have, learned from some of what is held out; nothing where they have not.
+
+    Those that had when they were stored still have, where it is the same text by its name.
+    """
+    before, is_same = stored.train_config, stored.corpus.sha256 == corpus.sha256
+    if is_same and overlaps(before, now):
+        return ", so that some of what is held out was learned from before"
+    may_overlap = stored.origin.learned_held_out or (not is_same and _may_overlap(before, now))
+    if may_overlap and now.holds_out and (is_same or stored.corpus.name == corpus.name):
+        return ", where some of what is held out may have been learned from before"
+    return ""
 
 
 def _may_overlap(before: TrainConfig, now: TrainConfig) -> bool:
