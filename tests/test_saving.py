@@ -437,6 +437,21 @@ def test_a_lock_that_another_user_left_is_locked_all_the_same_or_told(tmp_path, 
         locked_output(tmp_path / "m.pt").__enter__()
 
 
+def test_where_a_folder_is_moved_and_made_again_another_trainings_lock_stays(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with locked_output(folder / "m.pt", folder / "m.log"):
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        other = locked_output(folder / "m.pt", folder / "m.log")
+        other.__enter__()
+    with pytest.raises(OutputError, match="is writing it"):
+        locked_output(folder / "m.pt").__enter__()
+    assert sorted(os.listdir(folder)) == [".m.log.lock", ".m.pt.lock"]
+    other.__exit__(None, None, None)
+    assert not os.listdir(folder)
+
+
 @pytest.mark.parametrize("call", ["write", "truncate", "close"])
 def test_a_full_disk_keeps_no_process_from_locking_and_leaves_no_lock(tmp_path, monkeypatch, call):
     def full(*_):

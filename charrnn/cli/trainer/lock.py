@@ -51,11 +51,13 @@ def _locked(path: Path, flag: str) -> Iterator[None]:
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{target.name}.lock")
     descriptor = _acquire(lock, path, flag)
+    can_tell = _is_still(descriptor, lock)
     try:
         yield
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
-            lock.unlink()
+            if not can_tell or _is_still(descriptor, lock):  # else the folder was moved, and this is another's
+                lock.unlink()
         with contextlib.suppress(OSError):  # a disk over the network may tell only now that it is full
             os.close(descriptor)
         if fcntl is None:  # Windows removes no file that is open, here or in another training
