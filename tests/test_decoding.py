@@ -443,6 +443,18 @@ def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encodin
         assert str(caught.value).endswith(f"); {told}")
 
 
+@pytest.mark.parametrize("end", ["é", "…", "🙂"])
+def test_a_text_with_nothing_but_ascii_before_its_cut_end_may_be_growing_or_in_another_encoding(end):
+    data = (300 * "plain English\n" + end).encode()
+    for left in range(1, len(end.encode())):
+        told = "; it ends within a character, cut off or still being written; leave that out"
+        if left == 1:
+            told = "; if it is UTF-8, it ends within a character, cut off or still being written; if it is Windows-1252"
+        for pieces in ([data[: 4200 + left]], [data[:500], data[500 : 4200 + left]]):
+            with pytest.raises(DecodingError, match=told):
+                list(decode_document(pieces, "t", TextOptions()))
+
+
 @pytest.mark.parametrize(
     ("encoding", "larger", "text"),
     [
@@ -471,7 +483,7 @@ def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():
     assert "byte order" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9"), ("utf-16", "hello".encode("utf-16-le"))])
+@pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9s"), ("utf-16", "hello".encode("utf-16-le"))])
 def test_what_mends_a_text_for_a_model_that_is_there_is_not_guessed(encoding, data):
     with pytest.raises(DecodingError, match=r"^t: [^;]*; mend it$"):
         list(decode_document([data], "t", TextOptions(encoding=encoding), mend="mend it"))

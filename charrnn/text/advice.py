@@ -44,7 +44,15 @@ _MARKS = {
 
 
 def refusal(
-    error: UnicodeError, offset: int, head: bytes, options: TextOptions, mend: str, *, is_alone: bool, is_cut: bool
+    error: UnicodeError,
+    offset: int,
+    head: bytes,
+    options: TextOptions,
+    mend: str,
+    *,
+    is_alone: bool,
+    is_cut: bool,
+    is_ascii: bool,
 ) -> str:
     """What is wrong with bytes that cannot be decoded, and what to do.
 
@@ -56,20 +64,24 @@ def refusal(
         mend: see `charrnn.text.decoding.decode_document`.
         is_alone: likewise.
         is_cut: whether nothing is wrong but that the text ends within a character.
+        is_ascii: whether all before is ASCII, which most encodings have in common.
     """
     if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
         advice = mend or _advice_on_order(head, options)
         return f"{options.codec.upper()} stream does not start with BOM; {advice}"
     if not isinstance(error, UnicodeDecodeError):  # of an encoding that tells no place
         return f"{error}; {mend or 'name the right --encoding'}"
-    if is_cut:
+    told, is_utf8 = "", options.codec.startswith("utf-8")
+    if is_cut and (not is_ascii or (is_utf8 and len(error.object) > 1)):
         advice = _advice_on_cut(options, is_settled=bool(mend))
     else:
         advice = advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
+        if not advice and is_cut and is_utf8:  # or it is the only accent of a text in another encoding
+            told = "if it is UTF-8, it ends within a character, cut off or still being written; "
         if mend in ("", OTHER_ENCODING):
             advice = advice or advice_on_utf8(error, options, head, is_alone=is_alone)
         advice = advice or mend or _advice(error, offset, options, head, is_alone=is_alone)
-    return f"{_describe(error, offset, options)}; {advice}"
+    return f"{_describe(error, offset, options)}; {told}{advice}"
 
 
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:

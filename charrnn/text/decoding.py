@@ -154,9 +154,10 @@ def decode_document(
         try:
             text = decoder.decode(chunk, is_last)
         except UnicodeError as error:
-            by_chance = is_ascii or (options.is_wide and is_hardly_wide(head))
-            is_cut = is_last and not by_chance  # all before is valid
-            told = refusal(error, read - pending, head, options, mend, is_alone=is_alone, is_cut=is_cut)
+            is_cut = is_last and not (options.is_wide and is_hardly_wide(head))  # all before is valid
+            told = refusal(
+                error, read - pending, head, options, mend, is_alone=is_alone, is_cut=is_cut, is_ascii=is_ascii
+            )
             raise DecodingError(f"{name}: {told}") from None
         look.take(chunk, text)
         read += len(chunk)
