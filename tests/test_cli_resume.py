@@ -109,6 +109,11 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
         (["--log", "loop.log"], 2, "loop.log: cannot be written (Too many levels of symbolic links); give"),
         (["--log", "x" * 300], 2, f"{'x' * 300}: cannot be written (File name too long); give another file with --log"),
         (["--overwrite"], 2, "--resume goes on with a checkpoint and --overwrite replaces it; give one of them"),
+        (
+            ["--overwrite", "--force-resume"], 2,
+            "--force-resume replaces a checkpoint without --overwrite; leave that out, or give --init-from verse.pt "
+            "--overwrite in place of --force-resume\n",
+        ),
         (["--save-every", "soon"], 2, "--save-every is 'soon'; write it as 90s, 10m, 1h30m or 2d, or in seconds"),
         (["--max-steps", 10**16], 2, "--max-steps is 10000000000000000; it must be at least 1 and at most 1,000,000,"),
     ],
@@ -398,8 +403,13 @@ def test_a_training_that_is_forced_on_another_text_leaves_the_log_of_the_first_a
         text.write("banana\n")
     refused = train(folder, *flags, "--force-resume", "--max-steps", 8)
     assert refused.process.exitcode == 2
-    assert "often.log: is the log of another training; give another file with --log\n" in refused.stderr
+    assert refused.stderr.endswith(
+        "often.log: is the log of the training whose checkpoint this one is to replace; give --init-from often.pt "
+        "--overwrite in place of --force-resume, which replaces both, or another file with --log\n"
+    )
     assert (folder / "often.log").read_bytes() == before
+    as_told = train(folder, *flags, *SMALL[2:], "--init-from", "often.pt", "--overwrite", "--max-steps", 8)
+    assert as_told.process.exitcode == 0, as_told.stderr
 
 
 @pytest.mark.slow

@@ -75,7 +75,7 @@ def _check_flags(request: Request) -> None:
         except OutputError as error:
             raise OutputError(f"{error}{INTO_PIPES if flag == '--log' and given else ''}") from None
     if request.resume and request.overwrite and request.resume_from is None:
-        raise ConfigError("--resume goes on with a checkpoint and --overwrite replaces it; give one of them")
+        raise ConfigError(_told_of_replacing(request))
     if request.init_from is not None and request.resume:
         raise ConfigError(_told_of_both_ways(request, request.init_from))
     for flag, source in (("--resume-from", request.resume_from), ("--init-from", request.init_from)):
@@ -84,6 +84,13 @@ def _check_flags(request: Request) -> None:
         if source is not None and (source == STDIN or _is_pipe(source)):
             what = "standard input" if source == STDIN else "a pipe"
             raise ConfigError(f"{flag} {source} is {what}, and it is read twice; give a file")
+
+
+def _told_of_replacing(request: Request) -> str:
+    """What to do about --overwrite beside a flag that goes on in the file that there is."""
+    if not request.force:
+        return "--resume goes on with a checkpoint and --overwrite replaces it; give one of them"
+    return f"--force-resume replaces a checkpoint without --overwrite; leave that out, or give {request.beginning}"
 
 
 def _told_of_both_ways(request: Request, init_from: str) -> str:

@@ -16,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.trainer.replaced_log import ReplacedLog
+from charrnn.cli.trainer.replaced_log import ReplacedLog, last_run
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError
@@ -42,7 +42,7 @@ def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], 
         tell: see `TrainingLog`.
 
     Raises:
-        OutputError: see `TrainingLog`.
+        OutputError: see `TrainingLog`; or it is that of the run whose weights another one begins with in its file.
     """
     if request.log is None:
         return None
@@ -51,6 +51,11 @@ def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], 
         after_step = step or None
         replaced = [request.found.run] if request.found.run else []
         return TrainingLog(path, origin, after_step=after_step, replaced=replaced, keeps=True, tell=tell)
+    if request.is_in_place and origin.init_run == request.found.run and _is_of(origin.init_run, path):
+        raise OutputError(
+            f"{path}: is the log of the training whose checkpoint this one is to replace; give {request.beginning}, "
+            "which replaces both, or another file with --log"
+        )
     return TrainingLog(path, origin, after_step=step, tell=tell)
 
 
@@ -165,6 +170,14 @@ class _Kept:
     step: int = 0
     run: str = ""
     begins_later: bool = False
+
+
+def _is_of(run: str | None, path: Path) -> bool:
+    """Whether a log is there whose last line is of that run."""
+    try:
+        return last_run(path.read_bytes()) == run
+    except OSError:  # told by whoever opens it, if it is there
+        return False
 
 
 def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> _Kept:

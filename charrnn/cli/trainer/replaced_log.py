@@ -15,6 +15,16 @@ from pathlib import Path
 from charrnn.storage.outputs import replace_file
 
 
+def last_run(data: bytes) -> str:
+    """The run of a log's last line that is whole; empty where there is none."""
+    last = data[: data.rfind(b"\n") + 1].splitlines()[-1:]
+    try:
+        run = json.loads(last[0])["run"] if last else ""
+    except (ValueError, TypeError, KeyError):  # none of a log's, which whoever reads it tells
+        return ""
+    return run if isinstance(run, str) and re.fullmatch("[0-9a-f]{12}", run) else ""
+
+
 class ReplacedLog:
     """What stood at a log's path before; it is kept by the name of the run that wrote its last line.
 
@@ -30,7 +40,7 @@ class ReplacedLog:
         """Copy what is there, if anything is and if it can be: on a full disk it is replaced all the same."""
         with contextlib.suppress(OSError):
             data = self._path.read_bytes()
-            if run := _last_run(data):
+            if run := last_run(data):
                 replace_file(self._kept(run), lambda file: file.write(data))
 
     def bring_back(self, run: str) -> None:
@@ -42,7 +52,7 @@ class ReplacedLog:
         kept = self._kept(run)
         if not os.path.exists(kept):
             return
-        if not self._path.exists() or _last_run(self._path.read_bytes()) != run:
+        if not self._path.exists() or last_run(self._path.read_bytes()) != run:
             data = kept.read_bytes()
             replace_file(self._path, lambda file: file.write(data))
         kept.unlink()
@@ -60,13 +70,3 @@ class ReplacedLog:
 
     def _kept(self, run: str) -> Path:
         return self._target.with_name(f".{self._target.name}.{run}.old")
-
-
-def _last_run(data: bytes) -> str:
-    """The run of a log's last line that is whole; empty where there is none."""
-    last = data[: data.rfind(b"\n") + 1].splitlines()[-1:]
-    try:
-        run = json.loads(last[0])["run"] if last else ""
-    except (ValueError, TypeError, KeyError):  # none of a log's, which whoever reads it tells
-        return ""
-    return run if isinstance(run, str) and re.fullmatch("[0-9a-f]{12}", run) else ""
