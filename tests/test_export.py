@@ -198,7 +198,7 @@ def test_a_checkpoint_from_a_pipe_has_no_size_to_compare_with(trained, tmp_path)
     ("arguments", "message"),
     [
         (["weights.bin"], "--export is 'weights.bin'; name it .safetensors, or .pt"),
-        (["words.txt.pt"], "words.txt.pt: exists; choose another name with --export"),
+        (["words.txt.pt"], "words.txt.pt: exists and is no export of charrnn's; choose another name with --export"),
         (["none/w.pt"], "none: no such folder; make it, or choose another place with --export"),
         (["w.pt", "--json"], "--export writes a file; leave --json out"),
     ],
@@ -217,6 +217,22 @@ def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
     told = {"w.bin": "--export is 'w.bin'", "mine.pt": "mine.pt: exists", "none/w.pt": "none: no such folder"}
     for name, message in told.items():
         assert run(tmp_path, "inspect", "no.pt", "--export", name).stderr.startswith(f"charrnn: {message}")
+
+
+@pytest.mark.parametrize("name", ["slim.pt", "slim.safetensors"])
+def test_an_earlier_export_is_replaced_and_a_trainings_checkpoint_is_not(tmp_path, trained, name):
+    export = ("inspect", trained / "words.pt", "--export")
+    assert run(tmp_path, *export, name).returncode == 0
+    before = (tmp_path / name).read_bytes()
+    old = dataclasses.replace(read_checkpoint(str(trained / "words.pt")), history=[])
+    written = to_slim_checkpoint(old) if name == "slim.pt" else to_safetensors(old) + b" "
+    assert written != before
+    (tmp_path / name).write_bytes(written)
+    assert run(tmp_path, *export, name).returncode == 0
+    assert (tmp_path / name).read_bytes() == before
+    shutil.copy(trained / "words.pt", tmp_path / name)
+    refused = run(tmp_path, *export, name)
+    assert refused.stderr.startswith(f"charrnn: {name}: exists and is no export of charrnn's; ")
 
 
 def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypatch):

@@ -7,13 +7,18 @@ from pathlib import Path
 
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.outlet import write_line
-from charrnn.errors import ConfigError, OutputError
+from charrnn.errors import CheckpointError, ConfigError, OutputError
 from charrnn.escape import quoted
 from charrnn.paths import STDIN
+from charrnn.storage.archive import is_checkpoint, read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
+from charrnn.storage.header import FORMAT
 from charrnn.storage.outputs import require_folder, write_whole
 
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
+
+EXPORTED = f'{{"__metadata__": {{"format": "{FORMAT}"'.encode()
+"""How our weights for other programs begin, behind the eight bytes of a length."""
 
 
 def check_export(path: str) -> None:
@@ -21,12 +26,12 @@ def check_export(path: str) -> None:
 
     Raises:
         ConfigError: the name asks for an unknown format.
-        OutputError: something is there already, or its folder is missing.
+        OutputError: something else than an earlier export is there, or its folder is missing.
     """
     if Path(path).suffix not in FORMATS:
         raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
-    if os.path.lexists(path):
-        raise OutputError(f"{path}: exists; choose another name with --export")
+    if os.path.lexists(path) and not _is_export(path):
+        raise OutputError(f"{path}: exists and is no export of charrnn's; choose another name with --export")
     require_folder(Path(path), "--export")
 
 
@@ -40,6 +45,17 @@ def export(subject: Subject, path: str) -> None:
     write_whole(path, data, "--export")
     write_line(f"{len(data):,} bytes{_comparison(subject, len(data))}")
     print(path)
+
+
+def _is_export(path: str) -> bool:
+    """Whether a file is one that this has written, from which no training goes on."""
+    try:
+        if Path(path).suffix == ".pt":
+            return is_checkpoint(path) and not read_checkpoint(path).can_go_on
+        with open(path, "rb") as file:
+            return EXPORTED in file.read(len(EXPORTED) + 8)
+    except (OSError, CheckpointError):  # a link to nowhere, a folder, a damaged file: none to be sure of
+        return False
 
 
 def _comparison(subject: Subject, size: int) -> str:
