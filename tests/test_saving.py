@@ -37,7 +37,7 @@ from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
 from charrnn.cli.trainer.trouble import TELL_EVERY
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display import outlet
-from charrnn.errors import OutputError
+from charrnn.errors import OutputError, SaveError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.training import checkpoint
@@ -1060,6 +1060,33 @@ def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
     )
     flags = ["--resume-from", "verse.unplaced.pt", "--out", "more.pt", "--max-steps", step + 5]
     assert train(folder, *flags).process.exitcode == 0
+
+
+@pytest.mark.slow
+def test_nobody_is_told_to_go_on_with_a_checkpoint_that_is_not_there(folder):
+    (folder / "runs").mkdir()
+    training = Training(folder, *SMALL, *ENDLESS, "-q", "-o", "runs/m.pt", "--save-every", "0.1s", prepare=slow_steps)
+    wait_until((folder / "runs" / "m.pt").exists)
+    (folder / "runs").rename(folder / "moved")
+    training.wait_for("training goes on, and tries again")
+    training.kill(signal.SIGTERM)
+    assert training.wait() == 1
+    told = r"; runs/m.pt, which was saved after step [\d,]+, is gone"
+    assert re.search(rf"{told}$", training.stderr.splitlines()[-1]), training.stderr
+
+
+def test_what_a_checkpoint_holds_is_told_by_a_look_at_it(tmp_path):
+    path, run = tmp_path / "x.pt", start(max_steps=5)
+    saves = saves_of(path, run)
+    assert saves.what_is_kept() == "nothing was saved before"
+    saves.save_at_the_end("it is cut")
+    assert saves.what_is_kept() == f"{path} is as it was after step 0; go on with --resume"
+    path.write_bytes(b"theirs")
+    assert saves.what_is_kept() == f"{path}, which was saved after step 0, is another file now"
+    with pytest.raises(SaveError, match=r"and another --out$"):
+        saves.save_at_the_end("it is cut")
+    (tmp_path / "x.unplaced.pt").unlink()
+    assert saves.what_is_kept() == f"{path}, which was saved after step 0, is another file now"
 
 
 @pytest.mark.slow

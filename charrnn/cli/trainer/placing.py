@@ -107,6 +107,12 @@ def look_at(path: Path) -> Found:
     return Found(mark, run)
 
 
+def step_of(path: Path, run: str) -> int | None:
+    """The step of a run's checkpoint; None where a path holds none of it."""
+    found, step = (_mark_of(path) and read_run_and_step(path)) or (None, 0)
+    return step if found == run else None
+
+
 def _mark_of(path: Path) -> tuple[int, int] | None:
     try:
         there = os.stat(path)

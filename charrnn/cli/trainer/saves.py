@@ -6,6 +6,7 @@ from typing import Any
 
 from charrnn.cli.trainer.launch import Launch
 from charrnn.cli.trainer.log import TrainingLog
+from charrnn.cli.trainer.placing import step_of
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.saving import Saver, provenance
 from charrnn.display.plain import Display
@@ -117,14 +118,22 @@ class Saves:
         return self._saver.failure
 
     def what_is_kept(self) -> str:
-        """Say what the file holds; only the first process knows of the last save, others of one that they heard of."""
-        step, is_writer = self._saver.saved_step, self._ranks.is_first
-        if self._saver.unplaced is not None:
-            return f"go on with --resume-from {as_typed(str(self._saver.unplaced))} and another --out"
+        """Say what the file holds; only the first process knows of the last save, others of one that they heard of.
+
+        That one looks at it: whoever moves or deletes a training's folder may do so while it goes on.
+        """
+        step, unplaced = self._saver.saved_step, self._saver.unplaced
+        if unplaced is not None and step_of(unplaced, self._origin.run) is not None:
+            return f"go on with --resume-from {as_typed(str(unplaced))} and another --out"
         if step is None:
-            return "nothing was saved before" if is_writer else "this process knows of no save"
-        held = f"is as it was after step {step:,}" if is_writer else f"holds step {step:,} or a later one"
-        return f"{self._path} {held}; go on with --resume"
+            return "nothing was saved before" if self._ranks.is_first else "this process knows of no save"
+        if not self._ranks.is_first:
+            return f"{self._path} holds step {step:,} or a later one; go on with --resume"
+        held = step_of(self._path, self._origin.run)
+        if held is None:
+            now = "is another file now" if self._path.exists() else "is gone"
+            return f"{self._path}, which was saved after step {step:,}, {now}"
+        return f"{self._path} is as it was after step {held:,}; go on with --resume"
 
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
