@@ -11,11 +11,13 @@ import re
 import resource
 import shutil
 import signal
+import stat
 import struct
 import sys
 import termios
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,6 +42,7 @@ from charrnn.display import outlet
 from charrnn.errors import OutputError, SaveError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
+from charrnn.storage.outputs import replace_file
 from charrnn.training import checkpoint
 from charrnn.training.clock import Clock
 from charrnn.training.loop import take_step
@@ -1021,6 +1024,24 @@ def test_a_save_that_cannot_be_put_in_its_place_lies_beside_it_until_one_can(tmp
     assert path.read_bytes() == b"ours"
     assert placer.unplaced is None
     assert os.listdir(tmp_path) == ["m.pt"]
+
+
+def test_a_save_beside_its_path_has_the_mode_of_the_last_one_there_or_that_of_a_new_file(tmp_path):
+    path, beside, new = tmp_path / "m.pt", tmp_path / "m.unplaced.pt", tmp_path / "new"
+    new.touch()
+    for saved in (False, True):
+        placer = Placer(path, RUN, look_at(path))
+        if saved:
+            replace_file(path, lambda file: file.write(b"ours"), partial(placer.put, step=0))
+            path.chmod(0o600)
+            replace_file(path, lambda file: file.write(b"ours"), partial(placer.put, step=1))
+            path.unlink()
+        path.mkdir(mode=0o755)
+        with pytest.raises(OutputError):
+            replace_file(path, lambda file: file.write(b"ours"), partial(placer.put, step=2))
+        assert beside.stat().st_mode == (stat.S_IFREG | 0o600 if saved else new.stat().st_mode)
+        path.rmdir()
+        beside.unlink()
 
 
 def test_that_saves_lie_beside_their_path_is_told_once(tmp_path, clock, monkeypatch):

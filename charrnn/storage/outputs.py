@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -182,11 +183,16 @@ def replace_file(
 
 
 def _take_after(target: Path, descriptor: int) -> None:
-    """Give an open file the owner and the mode of another, before anything stands in it; nothing if there is none."""
+    """Give an open file the owner and the mode of another, before anything stands in it; nothing if there is none.
+
+    A folder's mode is none for a file, which may then be put beside it.
+    """
     if os.name == "nt":  # its rights are the folder's
         return
     with contextlib.suppress(OSError):
         there = os.stat(target)
+        if stat.S_ISDIR(there.st_mode):
+            return
         with contextlib.suppress(OSError):  # to give a file away is root's right; the group may be kept
             os.fchown(descriptor, -1, there.st_gid)
             os.fchown(descriptor, there.st_uid, -1)

@@ -51,6 +51,7 @@ class Placer:
 
     def __init__(self, path: Path, run: str, found: Found, step: int = 0) -> None:
         self._path, self._run, self._found, self._step = path, run, found, step
+        self._mode: int | None = None  # of what was last put at the path, which has taken it from the one before
         self.unplaced: Path | None = None
 
     def put(self, temporary: Path, target: Path, step: int) -> None:
@@ -65,17 +66,19 @@ class Placer:
             OutputError: that cannot be done; the file lies at `unplaced`.
             OSError: nor can it be kept there.
         """
-        mark = _mark_of(temporary)
+        mark, mode = _mark_of(temporary), stat.S_IMODE(temporary.stat().st_mode)
         try:
             self._require_own(target)
             put_in_place(temporary, target)
         except OSError as error:
             aside = self.unplaced or self._free_name()
+            if self._mode is not None:  # it has that of a stranger's file
+                temporary.chmod(self._mode)
             put_in_place(temporary, aside)
             self.unplaced, self._step = aside, step
             told = f"{self._path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
             raise OutputError(told) from None
-        self._found, self._step = Found(mark, self._run), step
+        self._found, self._step, self._mode = Found(mark, self._run), step, mode
         if self.unplaced is not None:
             with contextlib.suppress(OSError):  # somebody else has used it meanwhile
                 self.unplaced.unlink()
