@@ -1084,6 +1084,28 @@ def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
 
 
 @pytest.mark.slow
+def test_a_later_save_that_lies_beside_its_path_is_told_to_who_goes_on_without_it(folder):
+    kept, beside = folder / "kept", folder / "verse.unplaced2.pt"
+    assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
+    shutil.copy(folder / "verse.pt", kept)
+    shutil.copy(folder / "verse.pt", folder / "verse.unplaced.pt")  # no later one
+    assert train(folder, "--resume", "--max-steps", 6).process.exitcode == 0
+    (folder / "verse.pt").rename(beside)
+    kept.rename(folder / "verse.pt")
+    told = (
+        "charrnn: verse.unplaced2.pt: holds this training after step 6, which could not be saved as verse.pt; to go on "
+        "from there, stop and give --resume-from verse.unplaced2.pt --out verse.pt --overwrite\n"
+    )
+    assert told in train(folder, "--resume", "--max-steps", 4, "-q").stderr
+    as_told = ["--resume-from", beside.name, "--out", "verse.pt", "--overwrite", "--max-steps", 7]
+    for flags in (as_told, ["--resume", "--max-steps", 8]):
+        later = train(folder, *flags)
+        assert later.process.exitcode == 0, later.stderr
+        assert "unplaced2.pt: holds" not in later.stderr
+    assert step_of(folder / "verse.pt") == 8
+
+
+@pytest.mark.slow
 def test_nobody_is_told_to_go_on_with_a_checkpoint_that_is_not_there(folder):
     (folder / "runs").mkdir()
     training = Training(folder, *SMALL, *ENDLESS, "-q", "-o", "runs/m.pt", "--save-every", "0.1s", prepare=slow_steps)

@@ -10,6 +10,7 @@ import errno
 import itertools
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,9 +99,7 @@ class Placer:
 
     def _free_name(self) -> Path:
         """Such as `verse.unplaced.pt`, or where that is taken `verse.unplaced2.pt`."""
-        words = itertools.chain(["unplaced"], (f"unplaced{number}" for number in itertools.count(2)))
-        paths = (folder_of(self._path) / f"{self._path.stem}.{word}{self._path.suffix}" for word in words)
-        return next(path for path in paths if not os.path.lexists(path))
+        return next(path for path in _names_beside(self._path) if not os.path.lexists(path))
 
 
 def look_at(path: Path) -> Found:
@@ -108,6 +107,19 @@ def look_at(path: Path) -> Found:
     mark = _mark_of(path)
     run, _ = (mark and read_run_and_step(path)) or (None, 0)
     return Found(mark, run)
+
+
+def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:
+    """The latest save of a run that lies beside its path, and its step; None where none is of a later step."""
+    beside = itertools.takewhile(os.path.lexists, _names_beside(path))
+    steps = [(found, file) for file in beside if (found := step_of(file, run)) is not None and found > step]
+    return max(steps)[::-1] if steps else None
+
+
+def _names_beside(path: Path) -> Iterator[Path]:
+    """Such as `verse.unplaced.pt`, `verse.unplaced2.pt` and so on without end."""
+    words = itertools.chain(["unplaced"], (f"unplaced{number}" for number in itertools.count(2)))
+    return (folder_of(path) / f"{path.stem}.{word}{path.suffix}" for word in words)
 
 
 def step_of(path: Path, run: str) -> int | None:
