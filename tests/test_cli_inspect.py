@@ -194,11 +194,11 @@ def row_of(table, name):
 
 def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(inspect, trained, tmp_path):
     contents = torch.load(trained / "words.pt", weights_only=True)
-    train_briefly(trained, "words.txt", "--unit", "byte", "-o", "few.pt", "--hidden-size", "8", "--max-steps", "1")
-    few = torch.load(trained / "few.pt", weights_only=True)
-    torch.save({**few, "training": {**few["training"], "cold_loss": None}}, trained / "few.pt")
+    train_briefly(trained, "words.txt", "--unit", "byte", "-o", "bytewise.pt", "--hidden-size", "8", "--max-steps", "1")
+    few = torch.load(trained / "bytewise.pt", weights_only=True)
+    torch.save({**few, "training": {**few["training"], "cold_loss": None}}, trained / "bytewise.pt")
     card = json.loads(inspect("--json").stdout)
-    for pair in (["words.pt", "few.pt"], ["few.pt", "words.pt"]):
+    for pair in (["words.pt", "bytewise.pt"], ["bytewise.pt", "words.pt"]):
         _, *rows = inspect(pair[1], checkpoint=pair[0]).stdout.split("\n\n")[0].splitlines()
         rows = [row[1:].strip() for row in rows]
         cold = [f"{card['best']['cold_loss']:.4f}", "none on record"]
@@ -209,7 +209,7 @@ def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(in
         assert names.index("cold loss, nats") > names.index("best loss, nats") > names.index("bytes")
         assert names.index("steps") > names.index("characters") > names.index("corpus")
     torch.save({**contents, "training": {**contents["training"], "cold_loss": None}}, trained / "cool.pt")
-    assert "cold" not in inspect("cool.pt", checkpoint="few.pt").stdout, "where none has one"
+    assert "cold" not in inspect("cool.pt", checkpoint="bytewise.pt").stdout, "where none has one"
 
 
 def names_of_rows(table):

@@ -240,7 +240,7 @@ def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypa
         raise OSError(errno.EIO, "Input/output error")
 
     (tmp_path / "x").write_bytes(b"old")
-    monkeypatch.setattr(outputs, "put_in_place", refuse)
+    monkeypatch.setattr(outputs.os, "replace", refuse)
     with pytest.raises(OutputError, match="Input/output error"):
         outputs.write_whole(str(tmp_path / "x"), b"new", "--out")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
