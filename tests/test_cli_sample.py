@@ -723,22 +723,6 @@ def test_a_capital_sigma_that_is_typed_ends_a_word_or_not_and_of_a_list_of_chara
         assert form.characters_of(["Σ"], is_allowed=is_allowed) == either
 
 
-def test_a_model_of_capitals_that_became_small_each_by_itself_reads_a_capital_sigma_as_it_learned_it(trained):
-    """As checkpoints were before a capital sigma became a final one."""
-    (trained / "old.txt").write_text("ΟΔΟΣ ΜΟΥ. ".lower().replace("ς", "σ") * 90)
-    (trained / "own.txt").write_text("ΟΔΟΣ ΜΟΥ. " * 90)
-    run = ["--lowercase", "--hidden-size", 8, "--max-steps", 2, "-q"]
-    assert run_charrnn(trained, "train", "old.txt", *run, "-o", "old.pt").returncode == 0
-    sampled = run_charrnn(trained, "sample", "old.pt", "-p", "ΟΔΟΣ", "--stop", "ΟΥΣ", "-n", 0, "-q")
-    assert (sampled.stdout.decode(), sampled.stderr) == ("οδοσ", b"")
-    scored = [run_charrnn(trained, "inspect", "old.pt", "--score", name, "--json") for name in ("own.txt", "old.txt")]
-    losses = [json.loads(one.stdout)["loss"] for one in scored]
-    assert losses[0] == losses[1]
-    tuned = run_charrnn(trained, "train", "own.txt", "--init-from", "old.pt", "--max-steps", 1, "-q", "-o", "new.pt")
-    assert tuned.returncode == 0
-    assert "ς" not in read_checkpoint(str(trained / "new.pt")).encoder
-
-
 @pytest.fixture(scope="module")
 def forms(trained):
     """Checkpoints that write decomposed Hangul and accents, and composed ones, as if their texts had been so."""

@@ -14,7 +14,7 @@ from charrnn.text.advice import OTHER_ENCODING, SCRIPTS
 from charrnn.text.decoding import TextPreparer, decode_document, prepare
 from charrnn.text.kinds import DOCUMENTS, kind_without_text
 from charrnn.text.misread import holds_utf8
-from charrnn.text.options import TextOptions, as_alphabet_asks
+from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσςa'.\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
 OPTIONS = st.builds(
@@ -88,16 +88,6 @@ def test_what_is_made_small_after_normalising_has_no_capitals_and_is_normal(text
 def test_making_letters_small_keeps_back_no_more_than_a_sigma_that_may_end_a_word(text, kept_back):
     given = TextPreparer(TextOptions(lowercase=True)).feed(text)
     assert given == text.lower()[: len(text) - len(kept_back)]
-
-
-@given(st.text("ΟΔΣς. "))
-def test_where_an_alphabet_has_no_final_sigma_no_capital_becomes_one(text):
-    options = TextOptions(lowercase=True, normalize="nfc")
-    older = as_alphabet_asks(options, "δοσ")
-    assert prepare(text, older) == text.replace("Σ", "σ").lower()
-    assert prepare(text, older.in_encoding("iso8859-7")) == prepare(text, older)
-    assert as_alphabet_asks(options, "δοσς") == options
-    assert dataclasses.asdict(older) == dataclasses.asdict(options)
 
 
 def test_normalising_keeps_back_no_more_than_a_letter_with_its_accents():

@@ -22,7 +22,7 @@ from charrnn.shapes import parameter_shapes
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.unpickling import StoredTensor
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import BYTE, TextOptions, as_alphabet_asks
+from charrnn.text.options import BYTE, TextOptions
 
 FORMAT = "charrnn"
 FORMAT_VERSION = 1
@@ -108,7 +108,6 @@ def _read_sections(contents: Mapping[str, Any]) -> Header:
     _check_training(training)
     history = _read_history(contents["history"], training["step"])
     _check_weights(model, contents["weights"])
-    text = as_alphabet_asks(text, contents["characters"])
     return Header(model, encoder, text, contents["weights"], history, corpus, origin, made, training)
 
 

@@ -18,13 +18,13 @@ from charrnn.errors import DecodingError
 from charrnn.text.advice import refusal
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
 from charrnn.text.misread import Doubt, FirstLook, is_hardly_wide, no_doubt
-from charrnn.text.options import BYTE, FINAL_SIGMA, TextOptions
+from charrnn.text.options import BYTE, TextOptions
 
 Form = Literal["NFC", "NFKC"]
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
-SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}"
+SIGMA, FINAL_SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 _LETTER = "a"
 """Any letter that has capitals, to see what `str.lower` makes of a sigma beside one."""
@@ -39,7 +39,7 @@ class TextPreparer:
 
     def __init__(self, options: TextOptions) -> None:
         self._newlines = io.IncrementalNewlineDecoder(None, translate=True) if options.newline == "lf" else None
-        self._small_letters = SmallLetters(has_final_sigma=options.ends_by_final_sigma) if options.lowercase else None
+        self._small_letters = SmallLetters() if options.lowercase else None
         self._form = None if options.normalize == "none" else cast(Form, options.normalize.upper())
         self._held = ""
 
@@ -71,20 +71,14 @@ class SmallLetters:
 
     A capital sigma becomes a final one at a word's end: behind a letter and before none, where marks, apostrophes, full
     stops and their kin count as nothing (Unicode Standard, section 3.13, Final_Sigma).
-
-    Args:
-        has_final_sigma: whether there is such a letter; else the other small sigma stands there too.
     """
 
-    def __init__(self, *, has_final_sigma: bool = True) -> None:
-        self._has_final_sigma = has_final_sigma
+    def __init__(self) -> None:
         self._held = list[str]()  # from a sigma on, behind which nothing has come that counts
         self._before = ""
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """Take the next chunk; give what is certain by now."""
-        if not self._has_final_sigma:
-            text = text.replace(SIGMA, SIGMA.casefold())
         if self._held and not final and _is_open(SIGMA + text):
             self._held.append(text)
             return ""

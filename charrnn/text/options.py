@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import asdict, dataclass, fields, replace
-from typing import ClassVar
 
 from charrnn.config import CHOICES, check_options
 from charrnn.errors import ConfigError
 from charrnn.limits import flag_name
 
 CHARACTER, BYTE = CHOICES["unit"]
-
-FINAL_SIGMA = "\N{GREEK SMALL LETTER FINAL SIGMA}"
-"""Another letter than the small sigma within a word; capitals have one for both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +25,6 @@ class TextOptions:
         normalize: "none", "nfc" or "nfkc" (https://unicode.org/reports/tr15/).
         lowercase: whether capitals become small letters, a sigma at the end of a word a final one.
         lines: whether each line is a text of its own.
-        ends_by_final_sigma: whether such a sigma is a final one; see `OfOneSigma`.
 
     Raises:
         ConfigError: a value is not one of its choices, or two contradict each other.
@@ -42,8 +37,6 @@ class TextOptions:
     normalize: str = "none"
     lowercase: bool = False
     lines: bool = False
-
-    ends_by_final_sigma: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_options(asdict(self))
@@ -85,20 +78,6 @@ class TextOptions:
     def as_bytes_are(self) -> TextOptions:
         """How bytes are decoded, and nothing else."""
         return TextOptions(unit=self.unit, encoding=self.encoding, errors=self.errors)
-
-
-class OfOneSigma(TextOptions):
-    """Options of a model whose alphabet lacks the final sigma, be it that its capitals became small each by itself.
-
-    What is read for it must not have one either: a capital sigma is the other small one wherever it stands.
-    """
-
-    ends_by_final_sigma = False
-
-
-def as_alphabet_asks(options: TextOptions, characters: str) -> TextOptions:
-    """A model's options, which read no final sigma out of capitals where its alphabet has none."""
-    return OfOneSigma(**asdict(options)) if options.lowercase and FINAL_SIGMA not in characters else options
 
 
 def _is_text_encoding(name: str) -> bool:

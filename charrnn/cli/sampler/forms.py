@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from charrnn.cli.common.backslashes import unescape
 from charrnn.errors import ConfigError
-from charrnn.text.decoding import SIGMA, prepare
+from charrnn.text.decoding import FINAL_SIGMA, SIGMA, prepare
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import in_known_form, with_cr_lf, with_known_line_ends
-from charrnn.text.options import BYTE, FINAL_SIGMA, TextOptions
+from charrnn.text.options import BYTE, TextOptions
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
