@@ -230,6 +230,10 @@ def test_an_earlier_export_is_replaced_and_a_trainings_checkpoint_is_not(tmp_pat
     (tmp_path / name).write_bytes(written)
     assert run(tmp_path, *export, name).returncode == 0
     assert (tmp_path / name).read_bytes() == before
+    if name == "slim.pt":
+        itself = run(tmp_path, "inspect", name, "--export", f"./{name}")
+        assert itself.stderr.startswith("charrnn: ./slim.pt: is the model that is to be exported; "), "of its members"
+        assert (tmp_path / name).read_bytes() == before
     shutil.copy(trained / "words.pt", tmp_path / name)
     refused = run(tmp_path, *export, name)
     assert refused.stderr.startswith(f"charrnn: {name}: exists and is no export of charrnn's; ")

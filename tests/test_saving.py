@@ -762,6 +762,8 @@ def test_a_training_that_reports_rarely_saves_and_stops_all_the_same(folder):
     rare = ["--report-every", 10**8, "--evaluate-every", 10**8]
     training = Training(folder, *SMALL, *ENDLESS, *rare, "--save-every", "0.1s", prepare=slow_steps)
     wait_until((folder / "verse.pt").exists)
+    first = step_of(folder / "verse.pt")
+    wait_until(lambda: step_of(folder / "verse.pt") > first)
     training.kill(signal.SIGTERM)
     assert training.wait() == 143
     assert f"stopped after step {step_of(folder / 'verse.pt'):,}, saved" in training.stderr
@@ -1004,9 +1006,10 @@ def test_a_checkpoint_of_the_same_run_that_has_gone_further_stays(trained, tmp_p
     tick(path, checkpoint_of(trained, RUN, 5))
     placer = Placer(path, RUN, look_at(path), 5)
     tick(path, checkpoint_of(trained, RUN, 6))
-    put_beside(placer, path, checkpoint_of(trained, RUN, 7), 7)
+    for step in (7, 8):  # past the other's own
+        put_beside(placer, path, checkpoint_of(trained, RUN, step), step)
     (tmp_path / "m.unplaced.pt").rename(path)
-    put(placer, path, step=8)
+    put(placer, path, step=9)
     assert os.listdir(tmp_path) == ["m.pt"]
 
 
@@ -1084,24 +1087,26 @@ def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
 
 
 @pytest.mark.slow
-def test_a_later_save_that_lies_beside_its_path_is_told_to_who_goes_on_without_it(folder):
+def test_nobody_goes_on_from_a_checkpoint_unawares_beside_which_a_later_save_lies(folder):
     kept, beside = folder / "kept", folder / "verse.unplaced2.pt"
-    assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
+    assert train(folder, *SMALL, "--max-steps", 3, "--log", "verse.log").process.exitcode == 0
     shutil.copy(folder / "verse.pt", kept)
     shutil.copy(folder / "verse.pt", folder / "verse.unplaced.pt")  # no later one
-    assert train(folder, "--resume", "--max-steps", 6).process.exitcode == 0
+    assert train(folder, "--resume", "--max-steps", 6, "--log", "verse.log").process.exitcode == 0
     (folder / "verse.pt").rename(beside)
     kept.rename(folder / "verse.pt")
     told = (
-        "charrnn: verse.unplaced2.pt: holds this training after step 6, which could not be saved as verse.pt; to go on "
-        "from there, stop and give --resume-from verse.unplaced2.pt --out verse.pt --overwrite\n"
+        "charrnn: verse.unplaced2.pt: holds this training after step 6, which could not be saved as verse.pt; go on "
+        "from there with --resume-from verse.unplaced2.pt --out verse.pt --overwrite, or move it away\n"
     )
-    assert told in train(folder, "--resume", "--max-steps", 4, "-q").stderr
+    before = (folder / "verse.log").read_bytes()
+    refused = train(folder, "--resume", "--max-steps", 4, "-q", "--log", "verse.log")
+    assert (refused.process.exitcode, refused.stderr) == (2, told)
+    assert (folder / "verse.log").read_bytes() == before, "which has lines of the later save"
     as_told = ["--resume-from", beside.name, "--out", "verse.pt", "--overwrite", "--max-steps", 7]
     for flags in (as_told, ["--resume", "--max-steps", 8]):
         later = train(folder, *flags)
         assert later.process.exitcode == 0, later.stderr
-        assert "unplaced2.pt: holds" not in later.stderr
     assert step_of(folder / "verse.pt") == 8
 
 

@@ -61,10 +61,10 @@ def test_a_text_is_read_in_one_encoding_after_another_as_it_is_asked_for(tmp_pat
 
 def test_a_text_with_many_nul_characters_is_in_another_encoding_unless_these_may_be_meant(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    make(tmp_path, wide="Тин ".encode("utf-16-le"), log=b"tin" * 400 + b"\0")
+    make(tmp_path, wide="Тин сон ".encode("utf-16-le"), log=b"tin" * 400 + b"\0")
     encodings = ["utf-8", "utf-16-le"]
-    assert list(read_in_each("wide", PLAIN, encodings, takes_nulls=False)) == ["Тин "]
-    assert list(read_in_each("wide", PLAIN, encodings))[1:] == ["Тин "]
+    assert list(read_in_each("wide", PLAIN, encodings, takes_nulls=False)) == ["Тин сон "]
+    assert list(read_in_each("wide", PLAIN, encodings))[1:] == ["Тин сон "]
     assert list(read_in_each("log", PLAIN, ["utf-8"], takes_nulls=False)) == ["tin" * 400 + "\0"]
     names = "Тин\nСон\n"
     for order in ("utf-16-le", "utf-16-be"):
@@ -75,7 +75,7 @@ def test_a_text_with_many_nul_characters_is_in_another_encoding_unless_these_may
     assert list(read_in_each("bytes", of_bytes, ["utf-8"], takes_nulls=False)) == ["\0\0\0"]
 
 
-@pytest.mark.parametrize("text", ["Anna\nBen\0\nCarl\n", "Anna\nBen\n\0Carl\n", "Anna\0", "Tin\0tin nap\n"])
+@pytest.mark.parametrize("text", ["Anna\nBen\0\nCarl\n", "Anna\nBen\n\0Carl\n", "Anna\0", "Tin\0tin nap\n", "Anna\0\n"])
 def test_a_short_text_with_a_nul_character_astray_is_read(tmp_path, text):
     make(tmp_path, a=text.encode())
     assert list(read_in_each(str(tmp_path / "a"), PLAIN, ["utf-8"], takes_nulls=False)) == [text]
@@ -239,6 +239,14 @@ def test_a_folder_that_only_a_link_leads_to_is_left_out_and_told_unless_it_is_ex
     assert find_documents(["d"], exclude=["lk/", "deep"]).told_of_patterns == ""
     assert left_out("d", "d/lk") == ["d/up"]
     assert left_out("d", held_out=["far"]) == ["d/up"]
+    assert left_out("d", exclude=["lk", "deep", "up"]) == []
+    (tmp_path / "d" / "store").symlink_to(tmp_path / "d" / ".hidden")
+    assert left_out("d", exclude=["lk", "deep", "up"]) == ["d/store"], "what it leads to is hidden there"
+    (tmp_path / "d" / "raw").mkdir()
+    (tmp_path / "d" / "data").symlink_to(tmp_path / "d" / "raw")
+    assert left_out("d", exclude=["lk", "deep", "up", "store", "raw/"]) == ["d/data"]
+    for name in ("store", "data"):
+        (tmp_path / "d" / name).unlink()
     with pytest.raises(CorpusError, match=r"names and with paths below the folder$"):
         find_documents(["d"], exclude=["up", "lk", "twin/", "sub/", "a"])
 

@@ -130,7 +130,7 @@ def _has_nulls_of_wide(text: str) -> bool:
     """Whether NUL characters are as many as where UTF-16 or UTF-32 is misread, or stand at most blanks, as there."""
     num_blanks = text.count(" ") + text.count("\n")
     at_blanks = max(text.count(" \0") + text.count("\n\0"), text.count("\0 ") + text.count("\0\n"))
-    return 4 * text.count("\0") > len(text) or 2 * at_blanks > num_blanks
+    return 4 * text.count("\0") > len(text) or (at_blanks > 1 and 2 * at_blanks > num_blanks)
 
 
 def _has_many_nulls(num_nulls: int, num_chars: int, options: TextOptions) -> bool:

@@ -192,7 +192,7 @@ def find_documents(
         if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(documents, known)
         found.documents.extend(documents)
-        found.skipped.extend(left for left in skipped if not _is_read_otherwise(left, read))
+        found.skipped.extend(left for left in skipped if not _is_read_otherwise(left, read, patterns))
     return replace(found, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle)
 
 
@@ -255,9 +255,19 @@ def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
     return any(file.name == other.name and _real(file) == _real(other) for other in others)
 
 
-def _is_read_otherwise(left: LeftOut, read: Sequence[Path]) -> bool:
-    """Whether a link leads into one of the folders that are read, where all that is behind it is found anyway."""
-    return left.cause == LINKED and _is_within(Path(left.name), read)
+def _is_read_otherwise(left: LeftOut, read: Sequence[Path], patterns: Patterns) -> bool:
+    """Whether a link leads to one of the folders that are read, or to what is neither hidden nor left out in one."""
+    target = _real(left.name)
+    if left.cause != LINKED or target in read:
+        return left.cause == LINKED
+    inners = [target.relative_to(root) for root in read if root in target.parents]
+    return not all(_is_left_out(inner, patterns) for inner in inners)
+
+
+def _is_left_out(inner: Path, patterns: Patterns) -> bool:
+    """Whether a folder in one that is read is hidden or left out by the patterns, or lies in one that is."""
+    is_hidden = any(part.startswith(".") for part in inner.parts)
+    return is_hidden or any(patterns.leave_out(folder, is_folder=True) for folder in (inner, *inner.parents[:-1]))
 
 
 def _is_within(path: Path, others: Sequence[Path]) -> bool:

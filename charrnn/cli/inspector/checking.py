@@ -95,7 +95,7 @@ def _check_outputs(flags: InspectFlags) -> None:
     if flags.export is not None:
         from charrnn.cli.inspector.exporting import check_export
 
-        check_export(flags.export)
+        check_export(flags.export, flags.checkpoints[0])
 
 
 def _check_picture(flags: InspectFlags) -> None:

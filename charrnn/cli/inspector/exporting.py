@@ -21,15 +21,17 @@ EXPORTED = f'{{"__metadata__": {{"format": "{FORMAT}"'.encode()
 """How our weights for other programs begin, behind the eight bytes of a length."""
 
 
-def check_export(path: str) -> None:
+def check_export(path: str, model: str) -> None:
     """Find out, before a checkpoint is read, whether its weights may go to a file of that name.
 
     Raises:
         ConfigError: the name asks for an unknown format.
-        OutputError: something else than an earlier export is there, or its folder is missing.
+        OutputError: something else than an earlier export is there, or the model itself; or its folder is missing.
     """
     if Path(path).suffix not in FORMATS:
         raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
+    if os.path.exists(path) and os.path.exists(model) and os.path.samefile(path, model):
+        raise OutputError(f"{path}: is the model that is to be exported; choose another name with --export")
     if os.path.lexists(path) and not _is_export(path):
         raise OutputError(f"{path}: exists and is no export of charrnn's; choose another name with --export")
     require_folder(Path(path), "--export")

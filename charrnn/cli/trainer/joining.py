@@ -12,11 +12,12 @@ import typer
 
 from charrnn.cli.trainer.checking import check_output, check_texts
 from charrnn.cli.trainer.log import job_of
-from charrnn.cli.trainer.placing import look_at
+from charrnn.cli.trainer.placing import Found, find_later, look_at
 from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, DivergenceError, LostRankError, SaveError
+from charrnn.escape import as_typed
 from charrnn.paths import STDIN, name_of
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training.ranks import Ranks
@@ -92,7 +93,8 @@ def settle(request: Request, place: Place) -> Request:
     Raises:
         OutputError: the output must not or cannot be written.
         CorpusError: a text is a checkpoint.
-        ConfigError: the flags contradict each other, or standard input was read in the life before.
+        ConfigError: the flags contradict each other, standard input was read in the life before, or a later save lies
+            beside the checkpoint.
     """
     is_own = _has_written(place, request.path)
     if STDIN in request.all_texts and (place.restarts or is_own):
@@ -109,7 +111,26 @@ def settle(request: Request, place: Place) -> Request:
         request = replace(request, init_from=None, reading=reading)
     check_texts(request)
     check_output(request)
-    return replace(request, found=look_at(request.path))
+    found = look_at(request.path)
+    if request.resume and request.is_in_place and not is_own:
+        _refuse_older(request, found)
+    return replace(request, found=found)
+
+
+def _refuse_older(request: Request, found: Found) -> None:
+    """Refuse to go on from a checkpoint beside which its training's later save lies, whose lines a log may have.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if found.run is None or (later := find_later(request.path, found.run, found.step)) is None:
+        return
+    beside, step = later
+    raise ConfigError(
+        f"{beside}: holds this training after step {step:,}, which could not be saved as {request.path}; go on from "
+        f"there with --resume-from {as_typed(str(beside))} --out {as_typed(str(request.path))} --overwrite, or move it "
+        "away"
+    )
 
 
 def _began_so(request: Request) -> bool:

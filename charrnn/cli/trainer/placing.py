@@ -27,10 +27,12 @@ class Found:
         mark: size and time of the last change, which a file keeps as long as nobody touches it; None where no file
             lies there, or none that holds anything. Inodes do not last on every file system.
         run: name of the run whose checkpoint it is; None where it is none.
+        step: that this is of.
     """
 
     mark: tuple[int, int] | None = None
     run: str | None = None
+    step: int = 0
 
 
 NOTHING = Found()
@@ -52,6 +54,7 @@ class Placer:
 
     def __init__(self, path: Path, run: str, found: Found, step: int = 0) -> None:
         self._path, self._run, self._found, self._step = path, run, found, step
+        self._aside = -1  # the step of what lies at `unplaced`, which somebody may move to the path
         self._mode: int | None = None  # of what was last put at the path, which has taken it from the one before
         self.unplaced: Path | None = None
 
@@ -76,7 +79,7 @@ class Placer:
             if self._mode is not None:  # it has that of a stranger's file
                 temporary.chmod(self._mode)
             put_in_place(temporary, aside)
-            self.unplaced, self._step = aside, step
+            self.unplaced, self._aside = aside, step
             told = f"{self._path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
             raise OutputError(told) from None
         self._found, self._step, self._mode = Found(mark, self._run), step, mode
@@ -94,7 +97,8 @@ class Placer:
         if _mark_of(target) in (None, self._found.mark):
             return
         run, step = read_run_and_step(target) or (None, -1)
-        if not (step <= self._step if run == self._run else run is not None and run == self._found.run):
+        is_known = step <= self._step or step == self._aside
+        if not (is_known if run == self._run else run is not None and run == self._found.run):
             raise FileExistsError(errno.EEXIST, "another file was put there meanwhile")
 
     def _free_name(self) -> Path:
@@ -105,8 +109,8 @@ class Placer:
 def look_at(path: Path) -> Found:
     """Take note of what lies at a path."""
     mark = _mark_of(path)
-    run, _ = (mark and read_run_and_step(path)) or (None, 0)
-    return Found(mark, run)
+    run, step = (mark and read_run_and_step(path)) or (None, 0)
+    return Found(mark, run, step)
 
 
 def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:

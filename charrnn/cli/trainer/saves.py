@@ -6,7 +6,7 @@ from typing import Any
 
 from charrnn.cli.trainer.launch import Launch
 from charrnn.cli.trainer.log import TrainingLog
-from charrnn.cli.trainer.placing import find_later, step_of
+from charrnn.cli.trainer.placing import step_of
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.saving import Saver, provenance
 from charrnn.display.plain import Display
@@ -54,21 +54,9 @@ class Saves:
 
     @property
     def is_due(self) -> bool:
-        """Whether this rank finds that it is time to save, without an evaluation."""
+        """Whether this rank finds that it is time to save, without an evaluation, and that no save is under way."""
+        self._saver.poll()
         return self._saver.is_due(evaluated=False)
-
-    @property
-    def told_of_later(self) -> str:
-        """Say of which later step a save lies beside the path, where the run goes on from there; else nothing."""
-        step = self._saver.saved_step
-        later = None if step is None else find_later(self._path, self._origin.run, step)
-        if later is None or not self._ranks.is_first:
-            return ""
-        beside, found = as_typed(str(later[0])), later[1]
-        return (
-            f"{later[0]}: holds this training after step {found:,}, which could not be saved as {self._path}; to go on "
-            f"from there, stop and give --resume-from {beside} --out {as_typed(str(self._path))} --overwrite"
-        )
 
     def save_first(self) -> None:
         """Save a branch before its first step, and let all ranks know."""

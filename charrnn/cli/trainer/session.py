@@ -135,7 +135,6 @@ class Session:
         """
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
-        self._warn_of(self._saves.told_of_later)
         if self._run.finished:
             if self._saves.saved_step is None:  # it comes from another file
                 self._saves.save_at_the_end("the training was done before")
