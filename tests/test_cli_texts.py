@@ -294,7 +294,7 @@ def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_
     flags = ["train", ".", *SMALL, "--log", "log", "--out", "a.pt", "--overwrite", "-q"]
     for _ in range(2):
         assert charrnn(*flags).done.stderr == ""
-    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "latin.txt").write_bytes("é\n".encode("latin-1"))
     told = "charrnn: 1 file left out, not valid UTF-8 at byte 0 (0xe9): latin.txt; all texts need one encoding: "
     told += "convert this one (iconv -f windows-1252 -t utf-8), or if each is Windows-1252 or Latin-1, give --encoding "
     told += "windows-1252 (Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254), or pass over such bytes "
