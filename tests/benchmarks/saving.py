@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from charrnn.cli.trainer.placing import look_at
 from charrnn.cli.trainer.saving import SAVE_EVERY, Saver
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.encoder import CharEncoder
@@ -39,7 +40,7 @@ def saving_cost(num_layers: int, hidden_size: int) -> str:
 
 def _seconds_lost(run: TrainingRun, path: Path) -> float:
     """Time from the start of a save to its end, less what the steps made meanwhile take without one."""
-    saver = Saver(path, None, print)
+    saver = Saver(path, None, print, found=look_at(path))
     started, steps = time.perf_counter(), 0
     saver.save(lambda: _snapshot(run), run.step)
     while saver.saved_step is None:
