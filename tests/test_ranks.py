@@ -38,6 +38,7 @@ from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError
 from charrnn.storage.archive import read_checkpoint
+from charrnn.storage.origin import Origin
 from charrnn.text import corpus
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
@@ -294,6 +295,23 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
+def test_a_restart_goes_on_beside_a_later_save_which_it_tells_of_where_a_start_is_refused(tmp_path, capsys, restarts):
+    path, beside, origin = tmp_path / "verse.pt", tmp_path / "verse.unplaced.pt", Origin(texts=[], run="0" * 12)
+    save_checkpoint(path, step=3, origin=origin)
+    save_checkpoint(beside, step=5, origin=origin)
+    request, told = make_request(tmp_path, resume=True), f"{beside}: holds this training after step 5, "
+    if restarts:
+        assert settle(request, Place(restarts=restarts)).resume
+        assert capsys.readouterr().err.startswith(f"charrnn: {told}")
+    else:
+        with pytest.raises(ConfigError, match=f"^{re.escape(told)}.* --overwrite, or move it away$"):
+            settle(request, Place())
+    save_checkpoint(beside, step=3, origin=origin)
+    assert settle(request, Place()).resume
+    assert capsys.readouterr().err == "", "it is no later one"
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
 def test_a_script_that_torchrun_started_may_train_on_one_output_in_turn(tmp_path, monkeypatch, restarts):
     save_checkpoint(tmp_path / "verse.pt", job="night_a")
     monkeypatch.setattr(sys, "argv", ["charrnn", "train", "verse.txt", "--overwrite", "--seed", "2"])
@@ -375,14 +393,14 @@ def make_request(folder, **changes):
     return Request(**{**settings, **changes})
 
 
-def save_checkpoint(path, job="", **contents):
+def save_checkpoint(path, job="", step=0, **contents):
     run = TrainingRun.start(model_config(), TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01),
                             IDS, IDS[:500], started=0.0)  # fmt: skip
     write_checkpoint(
         path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
         made={"job": job, "command": command_line()},
         corpus=checkpoint.CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
-        training=run.state_dict(), **contents,
+        training={**run.state_dict(), "step": step}, **contents,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from charrnn.cli.trainer.log import job_of
 from charrnn.cli.trainer.placing import Found, find_later, look_at
 from charrnn.cli.trainer.request import Request, command_line
 from charrnn.cli.trainer.signals import TrainingSignals
-from charrnn.display.outlet import write_error
+from charrnn.display.outlet import write_error, write_warning
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, DivergenceError, LostRankError, SaveError
 from charrnn.escape import as_typed
 from charrnn.paths import STDIN, name_of
@@ -112,24 +112,21 @@ def settle(request: Request, place: Place) -> Request:
     check_texts(request)
     check_output(request)
     found = look_at(request.path)
-    if request.resume and request.is_in_place and not is_own:
-        _refuse_older(request, found)
+    if request.resume and request.is_in_place and (told := _told_of_later(request, found)):
+        if not (is_own or place.restarts):  # a restart has nobody who could follow that
+            raise ConfigError(f"{told}, or move it away")
+        write_warning(told, as_json=request.as_json)
     return replace(request, found=found)
 
 
-def _refuse_older(request: Request, found: Found) -> None:
-    """Refuse to go on from a checkpoint beside which its training's later save lies, whose lines a log may have.
-
-    Raises:
-        ConfigError: it does.
-    """
+def _told_of_later(request: Request, found: Found) -> str:
+    """Say of which later step a save of the training lies beside its checkpoint, whose lines a log may have too."""
     if found.run is None or (later := find_later(request.path, found.run, found.step)) is None:
-        return
+        return ""
     beside, step = later
-    raise ConfigError(
+    return (
         f"{beside}: holds this training after step {step:,}, which could not be saved as {request.path}; go on from "
-        f"there with --resume-from {as_typed(str(beside))} --out {as_typed(str(request.path))} --overwrite, or move it "
-        "away"
+        f"there with --resume-from {as_typed(str(beside))} --out {as_typed(str(request.path))} --overwrite"
     )
 
 
