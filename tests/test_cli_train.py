@@ -420,6 +420,11 @@ def test_a_text_that_a_shell_has_opened_is_called_as_standard_input_is():
     os.close(reader)
 
 
+def refusal_of(path, why):
+    told = f"{path}: cannot be replaced ({why}); give another file with --out"
+    return pytest.raises(OutputError, match=f"^{re.escape(told)}$")
+
+
 @pytest.mark.parametrize(("mode", "user", "is_refused"), [
     (0o1777, "other", True), (0o777, "other", False), (0o1777, "owner", False), (0o1777, "root", False),
 ])  # fmt: skip
@@ -437,11 +442,11 @@ def test_what_the_system_lets_its_owner_alone_replace_is_told_before_any_work(
     folder.chmod(mode)
     monkeypatch.setattr(os, "geteuid", lambda: {"other": owner + 1, "owner": owner, "root": 0}[user])
     request = Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **NO_FLAGS | {"overwrite": True})
-    refused = contextlib.nullcontext()
-    if is_refused:
-        told = f"{path}: cannot be replaced (another user's, in a folder where only its owner may); give another file "
-        refused = pytest.raises(OutputError, match=f"^{re.escape(told)}with --out$")
-    with refused:
+    with (
+        refusal_of(path, "another user's, in a folder where only its owner may")
+        if is_refused
+        else contextlib.nullcontext()
+    ):
         check_output(request)
 
 
@@ -455,11 +460,11 @@ def test_a_file_that_is_mounted_by_itself_is_refused_before_any_work(text, monke
         mounts.write_text(f"42 27 254:0 /a.pt {text.with_name(mounted)} rw,relatime - ext4 /dev/vda rw\n")
     monkeypatch.setattr(checking, "MOUNTS", mounts)
     request = Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **NO_FLAGS | {"overwrite": True})
-    refused = contextlib.nullcontext()
-    if is_refused:
-        told = f"{path}: cannot be replaced (it is mounted by itself; mount its folder instead); give another file "
-        refused = pytest.raises(OutputError, match=f"^{re.escape(told)}with --out$")
-    with refused:
+    with (
+        refusal_of(path, "it is mounted by itself; mount its folder instead")
+        if is_refused
+        else contextlib.nullcontext()
+    ):
         check_output(request)
 
 

@@ -984,6 +984,8 @@ def test_two_runs_at_one_path_leave_each_other_alone(trained, tmp_path, tick):
     for step in range(1, 4):
         put(one, path, checkpoint_of(trained, RUN, step), step)
         put_beside(other, path, checkpoint_of(trained, OTHER, step), step)
+    assert [step_of(path), step_of(tmp_path / "m.unplaced.pt")] == [3, 3]
+    assert sorted(os.listdir(tmp_path)) == ["m.pt", "m.unplaced.pt"]
 
 
 def test_a_checkpoint_that_is_touched_or_copied_back_is_still_the_runs(trained, tmp_path, tick):
