@@ -339,6 +339,7 @@ def test_help_loads_neither_torch_nor_numpy(arguments, tmp_path):
         ["inspect", "words.pt", "--text", "Tin sole", "--top-k", "2"],
         ["inspect", "words.pt", "--neurons", "--cell", "0:7", "--gates", "--gradients"],
         ["inspect", "words.pt", "--html", "words.html"],
+        ["inspect", "words.pt", "words.pt", "--html", "words.html"],
         ["inspect", "words.pt", "--export", "words.safetensors"],
         ["inspect", "words.pt", "--export", "slim.pt"],
         ["inspect", "words.pt", "--text", "Tin", "--svg", "tin.svg"],

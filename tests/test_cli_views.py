@@ -420,6 +420,10 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--html", ""], "--html is empty: it writes a file; name one"),
         (["--html", "~/y.html"], "~: no such folder; the shell expands ~ only at the beginning of a word and"),
         (["--html", "nowhere/y.html"], "nowhere: no such folder; make it"),
+        (
+            ["words.pt", "--html", "y.html", "--neurons"],
+            "--html compares losses, --text and --gradients of several checkpoints; give one for --neurons",
+        ),
         (["words.pt", "--novelty", "-"], "--novelty is read for every checkpoint, and standard input only once"),
         (["words.pt", "--neurons", "--corpus", "-"], "--corpus is read for every checkpoint"),
         (["--text", ""], "--text: no characters to show; give a text to read"),

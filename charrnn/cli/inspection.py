@@ -150,7 +150,7 @@ def inspect(
     elif html is not None:
         from charrnn.cli.inspector.webpage import write_report
 
-        write_report(subjects[0], html, flags)
+        write_report(subjects, html, flags)
     elif flags.views:
         from charrnn.cli.inspector.gallery import show_views
 

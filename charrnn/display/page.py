@@ -15,13 +15,17 @@ MARK = "<!-- charrnn report -->"
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
-def render(data: Mapping[str, Any]) -> str:
-    """Put data into the page; what the scripts read of it is in `assets/page.js`."""
+ONE, SEVERAL = "page.js", "comparison.js"
+"""The scripts that draw a page of one model, and of several: what they read of its data stands there."""
+
+
+def render(data: Mapping[str, Any], script: str = ONE) -> str:
+    """Put data into a page that one of the scripts draws."""
     written = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII alone, U+2028 escaped too
     for character, escape in _ESCAPES.items():
         written = written.replace(character, escape)
     page = _asset("page.html")
-    parts = {"style": "page.css", "tools": "tools.js", "script": "page.js"}
+    parts = {"style": "page.css", "tools": "tools.js", "views": "views.js", "script": script}
     for name, value in {**{name: _asset(file) for name, file in parts.items()}, "data": written}.items():
         before, _, after = page.partition("{{" + name + "}}")
         page = before + value + after

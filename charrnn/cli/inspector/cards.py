@@ -66,13 +66,17 @@ def show_card(subject: Subject) -> None:
 
 def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
-    columns = [_comparable(*each) for each in zip(subjects, _measured(subjects), _differing(subjects), strict=True)]
-    rows = [[name, *(column.get(name, MISSING.get(name, "")) for column in columns)] for name in _rows_of(columns)]
-    marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in rows]
+    marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in comparison_rows(subjects)]
     width = terminal_width()
     print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
-    if note := _why_they_differ(subjects):
+    if note := why_they_differ(subjects):
         print_lines(["", *wrapped(note if reading_flags(subjects) else note + REMEDY, width)])
+
+
+def comparison_rows(subjects: Sequence[Subject]) -> list[list[str]]:
+    """What is compared of several checkpoints: in each row its name, and then a cell for each of them."""
+    columns = [_comparable(*each) for each in zip(subjects, _measured(subjects), _differing(subjects), strict=True)]
+    return [[name, *(column.get(name, MISSING.get(name, "")) for column in columns)] for name in _rows_of(columns)]
 
 
 def describe_each(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
@@ -122,7 +126,7 @@ def _rows_of(columns: Sequence[Mapping[str, str]]) -> list[str]:
     return names
 
 
-def _why_they_differ(subjects: Sequence[Subject]) -> str:
+def why_they_differ(subjects: Sequence[Subject]) -> str:
     """Why the losses of several models cannot be compared; empty where they can."""
     evaluated = [subject for subject in subjects if subject.contents.best is not None]
     if len({way_of(subject) for subject in subjects}) > 1:

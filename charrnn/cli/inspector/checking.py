@@ -82,9 +82,14 @@ def _check_outputs(flags: InspectFlags) -> None:
     for name in flags.asked_for("verify", "score", "export"):
         if seen := [view.name for view in flags.views] + _outputs(flags, beside=name):
             raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
-    for name in flags.asked_for("html", "svg", "export"):
-        if len(flags.checkpoints) > 1:
+    if len(flags.checkpoints) > 1:
+        for name in flags.asked_for("svg", "export"):
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")
+        if flags.html is not None and (others := [view.name for view in flags.views if not view.is_compared]):
+            raise ConfigError(
+                "--html compares losses, --text and --gradients of several checkpoints; give one for "
+                f"{flag_name(others[0])}"
+            )
     for name in flags.asked_for("export", "svg", "html"):
         if flags.as_json:
             raise ConfigError(f"--{name} writes a file; leave --json out")

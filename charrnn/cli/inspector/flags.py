@@ -27,6 +27,7 @@ class ViewFlag:
         watches: whether it looks at a model while it reads; a text that is given is what it reads.
         holds_all: whether it looks at all that a model does while it reads.
         is_pictured: whether a picture shows it.
+        is_compared: whether a page of several models has it.
     """
 
     name: str
@@ -34,15 +35,16 @@ class ViewFlag:
     watches: bool = False
     holds_all: bool = False
     is_pictured: bool = False
+    is_compared: bool = False
 
 
 VIEWS = (
-    ViewFlag("text", gives_text=True, is_pictured=True),
-    ViewFlag("text_file", gives_text=True, is_pictured=True),
+    ViewFlag("text", gives_text=True, is_pictured=True, is_compared=True),
+    ViewFlag("text_file", gives_text=True, is_pictured=True, is_compared=True),
     ViewFlag("neurons", watches=True, holds_all=True),
     ViewFlag("cell", watches=True, holds_all=True, is_pictured=True),
     ViewFlag("gates", watches=True, holds_all=True),
-    ViewFlag("gradients", watches=True),
+    ViewFlag("gradients", watches=True, is_compared=True),
     ViewFlag("novelty"),
     ViewFlag("embeddings"),
 )

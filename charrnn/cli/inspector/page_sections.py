@@ -1,4 +1,4 @@
-"""What stands in each section of the HTML page: the values of its view, no more of them than one would look at."""
+"""What stands in each section of the HTML page of one model: the values of its view, as many as one would look at."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.gradient_view import gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view
+from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import TYPED, surprise_view
 from charrnn.cli.inspector.text_views import (
@@ -58,9 +59,6 @@ TEMPERATURES = (0.5, 0.8, 1.1)
 PAGE_SAMPLE_LENGTH = 400
 SEED = 1
 
-Section = dict[str, Any]
-"""Plain values, by the names under which the page's script reads them."""
-
 
 def facts_section(subject: Subject) -> Section:
     """What every page has, whatever is asked for: the card, the weights, the vocabulary, where it comes from."""
@@ -71,7 +69,7 @@ def facts_section(subject: Subject) -> Section:
         "name": subject.name,
         "summary": summary(subject.contents.model),
         "has_gates": has_gates(subject.contents.model),
-        "card": {**card, "history": _thinned(card["history"])},
+        "card": {**card, "history": thinned(card["history"])},
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
         "vocabulary": frequencies(subject.contents)[:MOST_LISTED],
         "origin": [[name.strip(), value] for name, value in provenance_rows(subject.contents)],
@@ -81,14 +79,23 @@ def facts_section(subject: Subject) -> Section:
 
 def samples_section(subject: Subject) -> Section:
     """What it writes, at several temperatures."""
-    return {"samples": [{"temperature": t, "text": _sample(subject, t)} for t in TEMPERATURES]}
+    return {"samples": [sample(subject, t) for t in TEMPERATURES]}
+
+
+def sample(subject: Subject, temperature: float) -> Section:
+    """What a model writes at a temperature."""
+    contents, options = subject.contents, SamplingOptions(temperature=temperature)
+    text = write_sample(
+        subject.writer, contents.encoder, contents.corpus.counts, PAGE_SAMPLE_LENGTH, seed=SEED, options=options
+    )
+    return {"temperature": temperature, "text": text}
 
 
 def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -> Section:
     """Where a text surprises it, with guesses in any case."""
     top_k = min(top_k or DEFAULT_TOP_K, MOST_GUESSES)
     seen = surprise_view(subject, shown, rule=rule, top_k=top_k)
-    return {"surprise": {**seen.data, "extent": _extent(shown)}}
+    return {"surprise": {**seen.data, "extent": extent(shown)}}
 
 
 def neurons_section(watched: Watched, asked: Sequence[str]) -> Section:
@@ -102,7 +109,7 @@ def gates_section(watched: Watched) -> Section:
     config = watched.subject.contents.model
     step = -(-config.hidden_size // MOST_POINTS)
     points = [{**gate, "open": gate["open"][::step], "shut": gate["shut"][::step], "step": step} for gate in gates]
-    return {"gates": {"gates": points, "extent": _extent(watched.piece), "note": note_on_gates(config)}}
+    return {"gates": {"gates": points, "extent": extent(watched.piece), "note": note_on_gates(config)}}
 
 
 def gradients_section(watched: Watched) -> Section:
@@ -112,7 +119,7 @@ def gradients_section(watched: Watched) -> Section:
         CorpusError: the text is too short to go back in.
     """
     require_length([(watched.subject, watched.piece)])
-    return {"gradients": {**gradients_view(watched).data, "extent": _extent(watched.piece)}}
+    return {"gradients": {**gradients_view(watched).data, "extent": extent(watched.piece)}}
 
 
 def embeddings_section(subject: Subject) -> Section:
@@ -133,7 +140,7 @@ def novelty_section(subject: Subject, wanted: str) -> Section:
     return {"novelty": {**data, "sample": {**data["sample"], "longest": longest}}}
 
 
-def _extent(piece: Piece) -> str:
+def extent(piece: Piece) -> str:
     """What was read, for someone who never saw a flag."""
     return replace(piece, source="the text that was given" if piece.source == TYPED else piece.source).extent
 
@@ -145,7 +152,7 @@ def _kind(encoder: CharEncoder, i: int) -> str:
     return kind_of(character) if is_one else OTHER
 
 
-def _thinned(rows: list[Any]) -> list[Any]:
+def thinned(rows: list[Any]) -> list[Any]:
     """Some of many evaluations, the last among them."""
     step = -(-len(rows) // MOST_EVALUATIONS) or 1
     return rows[::-step][::-1]
@@ -174,15 +181,8 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
         groups.append({"units": [unit_name(unit) for unit in gates]})
     rounded = np.rint(values / scale * 127).astype(np.int8)
     return {
-        "extent": _extent(watched.piece.first(length)), "groups": groups,
+        "extent": extent(watched.piece.first(length)), "groups": groups,
         "characters": [name_byte(character) for character in watched.text[:length]],
         "first": unit_name(named[0] if named else seen.units[0]), "size": size, "scale": scale,
         "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
     }  # fmt: skip
-
-
-def _sample(subject: Subject, temperature: float) -> str:
-    contents, options = subject.contents, SamplingOptions(temperature=temperature)
-    return write_sample(
-        subject.writer, contents.encoder, contents.corpus.counts, PAGE_SAMPLE_LENGTH, seed=SEED, options=options
-    )

@@ -1,4 +1,12 @@
-// The sections of the page, from top to bottom.
+// The sections of a page of one model, from top to bottom.
+const unit = data.card.text.unit, { members } = data.card;
+const holdsOut = data.card.training.config.val_fraction > 0;
+const isPart = Boolean(data.card.best) && data.card.best.members > members; // its losses are of more than it is
+const layerNamed = layerNamer(data.card);
+const isNumber = (c) => unit === "byte" && c >= "\x80" && c <= "\xff";
+const byteNamed = (c) => isNumber(c) ? "0x" + c.codePointAt(0).toString(16).toUpperCase() : named(c);
+// What a neuron follows, as charrnn.analysis.features has it, its character named.
+const followed = (feature) => feature.replace(/^(next is )(.)$/su, (_, words, c) => words + named(c));
 
 function header() {
   document.title = `${data.name}: charrnn`;
@@ -52,22 +60,8 @@ function surprise() {
   const view = data.surprise;
   if (!view) return missing("Where it is surprised", "surprise");
   const part = section("Where it is surprised",
-    `${capital(view.extent)}, ${number(view.bits_per_char, 3)} bits per character. The warmer a character, the less it was ` +
-    "expected. Point at one, tap it, or walk with the arrow keys, to see what was expected instead.");
-  const shown = colouredText(part, view.characters.map((one) => one.char), "text coloured by surprise");
-  shown.box.id = "surprise";
-  shown.spans.forEach((span, i) => { span.style.background = heat(view.characters[i].bits); });
-  explore(shown, (i) => {
-    const one = view.characters[i];
-    make(tip, "div", {}, `${named(one.char)}: ${number(one.bits, 2)} bits`);
-    const list = make(make(tip, "table"), "tbody");
-    for (const [character, share] of one.top) {
-      const row = make(list, "tr");
-      make(row, "td", {}, named(character));
-      make(row, "td", {}, percent(share, 1));
-      make(make(row, "td"), "span", { class: "bar", style: `width:${Math.round(90 * share)}px` });
-    }
-  });
+    `${capital(view.extent)}, ${number(view.bits_per_char, 3)} bits per character. ${SURPRISE_EXPLAINED}`);
+  surpriseText(part, view).id = "surprise";
 }
 
 function neurons() {
@@ -187,44 +181,11 @@ function gates() {
   }
 }
 
-// As in charrnn.cli.inspector.gradient_view: a curve ends where it has fallen to a billionth.
-function fallen(shares) {
-  const end = shares.findIndex((share) => !(share >= 1e-9));
-  return end < 0 ? shares : shares.slice(0, end);
-}
-
 function gradients() {
   const view = data.gradients;
   if (!view) return missing("How far back it remembers", "gradients");
-  const last = view.flow[0].norms.length - 1, part = section("How far back it remembers",
-    `Measured on ${view.extent}. A model can learn from what stood k ${unit}s before only as far as the gradient reaches: ` +
-    `the norm of the derivative of a ${unit}'s loss by the state k ${unit}s before, over that at 0` +
-    `${view.flow[0].places > 1 ? `, as the median over ${view.flow[0].places} places in the text` : ""}. Point, tap or walk with the arrow keys to read the values.`);
-  chart(part, view.flow.filter((flow) => flow.norms[0] > 0).map((flow) => ({
-    name: `${layerNamed(flow.layer)}, by ${flow.part}`,
-    points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
-  })), { x: `k, ${unit}s back`, log: true });
-  const grows = (flow) => flow.remainder === null || flow.remainder > 1;
-  const far = (flow, k) => k !== null ? k : !flow.norms[0] ? "no number" : grows(flow) ? "it grows" : "beyond " + last;
-  const rounded = (share) => !share ? "0" : share >= 10 && share < 1e4 ? grouped(Math.round(share)) : share < 10 && share >= 1 ? String(Number(share.toPrecision(2))) : share.toPrecision(share < 1 ? 1 : 2);
-  const left = (share) => share === null ? "no number" : rounded(share) + (share > 1 ? " times" : "");
-  const between = (shares) => shares ? `${rounded(shares[0])} to ${rounded(shares[1])}` : "";
-  table(part, ["layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`, "in the middle half of the places"],
-        view.flow.map((flow) => [layerNamed(flow.layer), flow.part, far(flow, flow.half), far(flow, flow.hundredth),
-                                 left(flow.remainder), between(flow.middle_half)]), [2, 3, 4, 5]);
-  make(part, "p", { class: "faint" }, data.has_gates
-    ? "The spectral radius of a gate's recurrent weights says how strongly the state before moves that gate, not whether a " +
-      "memory fades: that is for the gates to decide."
-    : "The spectral radius of a layer's recurrent weights is the most by which they can stretch a state for good: below 1 " +
-      "a state fades by itself, above 1 it can grow.");
-  table(part, ["layer", "gate", "spectral radius"],
-        view.spectral_radius.map((one) => [layerNamed(one.layer), one.gate, one.radius === null ? "no number" : number(one.radius, 3)]), [2]);
-  make(part, "p", { class: "faint" }, "The loss where the model may look back only so far: as long as it falls, what stands further back still helps. " +
-    "A row of several lengths of context is the mean over them. " +
-    `Each is over the same ${grouped(view.loss_by_context[0].characters)} ${unit}s${view.contexts_cut ? "; more context would leave less than half of so short a text" : ""}.`);
-  table(part, [`${unit}s of context`, "loss, nats", "bits"],
-        view.loss_by_context.map((row) => [row.fewest < row.most ? `${row.fewest} to ${row.most}` : row.most, measured(row.loss, row.error),
-                                           measured(row.loss, row.error, Math.LN2)]), [0, 1, 2]);
+  const part = section("How far back it remembers", `Measured on ${view.extent}. A model ${gradientExplained([view])}`);
+  gradientViews(part, [{ name: data.name, view, layerNamed, hasGates: data.has_gates }]);
 }
 
 const KINDS = { vowel: "first", letter: "second", capital: "third", digit: "fourth", punctuation: "fifth", "white space": "sixth", other: "ink" };
@@ -289,10 +250,7 @@ function novelty() {
 function samples() {
   if (!data.samples) return missing("What it writes", "samples");
   const part = section("What it writes", "From the same beginning, the higher the temperature, the more daring.");
-  for (const sample of data.samples) {
-    make(part, "p", { class: "faint" }, `temperature ${sample.temperature}`);
-    make(part, "div", { class: "text sample" }, [...sample.text].map(drawn).join(""));
-  }
+  for (const sample of data.samples) sampleText(part, `temperature ${sample.temperature}`, sample.text);
 }
 
 function parameters() {

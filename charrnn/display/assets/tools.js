@@ -4,7 +4,6 @@
 // Surrogates that stand for no byte are the mark of rare characters where the text has U+FFFD of its own.
 const marked = (value) => typeof value === "string" ? value.replace(/[\udd00-\udfff]/gu, "\ufffd") : value;
 const data = JSON.parse(document.getElementById("data").textContent, (_, value) => marked(value));
-const unit = data.card.text.unit;
 const page = document.getElementById("page");
 const tip = document.getElementById("tip");
 const SVG = "http://www.w3.org/2000/svg";
@@ -31,20 +30,12 @@ const capital = (words) => words[0].toUpperCase() + words.slice(1);
 const NAMES = { " ": "space", "\n": "line feed", "\t": "tab" };
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 const point = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-const isNumber = (c) => unit === "byte" && c >= "\x80" && c <= "\xff";
-const byteNamed = (c) => isNumber(c) ? "0x" + c.codePointAt(0).toString(16).toUpperCase() : named(c);
 const UNSEEN = /^[\p{Cc}\p{Cf}\p{Cs}\p{Z}\ufe00-\ufe0f]$/u; // by itself
 const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 const grounded = (c) => /^\p{M}/u.test(c) ? "\u25cc" + c : c; // or it would lie on what stands before it
 const apart = (c) => FROM_RIGHT.test(c) ? `\u2068${c}\u2069` : c; // or it would turn round the figures beside it
 const named = (c) => NAMES[c] || (UNSEEN.test(c) ? point(c) : apart(grounded(c)));
-// What a neuron follows, as charrnn.analysis.features has it, its character named.
-const followed = (feature) => feature.replace(/^(next is )(.)$/su, (_, words, c) => words + named(c));
 const drawn = (c) => HIDDEN.test(c) && c !== "\n" && c !== "\t" ? "\u25a1" : c;
-const layers = data.card.num_layers, members = data.card.members;
-const holdsOut = data.card.training.config.val_fraction > 0;
-const isPart = Boolean(data.card.best) && data.card.best.members > members; // its losses are of more than it is
-const layerNamed = (k) => members > 1 ? `member ${Math.floor(k / layers)}, layer ${k % layers}` : `layer ${k}`;
 
 function section(title, about) {
   const part = make(page, "section");
@@ -78,6 +69,7 @@ function drawing(parent, draw) {
   const again = () => { figure.replaceChildren(); draw(figure, Math.max(240, Math.min(parent.clientWidth, 860))); };
   drawings.push(again);
   again();
+  return again;
 }
 let lastWidth = page.clientWidth;
 addEventListener("resize", () => {

@@ -1,0 +1,172 @@
+"""The page of several models: its values against those of each model alone, and drawn in a real browser."""
+
+import json
+import re
+import shutil
+
+import pytest
+from conftest import make_text, run_charrnn, train_briefly
+from test_page import data_of, drive, needs_browser
+
+from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.display.page import SEVERAL, render
+
+DRIVER = """
+<script>
+window.addEventListener("load", () => {
+  const text = (query) => [...document.querySelectorAll(query)].map((node) => node.textContent);
+  const axis = document.getElementById("axis"), found = { title: document.title, heads: text("h2"), captions: {} };
+  for (const by of [...axis.options].map((option) => option.value)) {
+    axis.value = by;
+    axis.dispatchEvent(new Event("change"));
+    const chart = document.querySelector("svg.chart");
+    found.captions[by] = [text("figcaption")[0], chart.querySelectorAll("path.curve").length];
+    chart.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+    found[by] = document.getElementById("tip").innerText;
+  }
+  found.legends = [...document.querySelectorAll(".legend")].map((node) => node.textContent);
+  found.coloured = [...document.querySelectorAll(".text:not(.sample)")].map((node) => node.textContent);
+  found.said = document.body.innerText;
+  found.requests = performance.getEntriesByType("resource").length;
+  found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  found.markup = document.querySelectorAll("img, iframe, link, script[src]").length;
+  const out = document.createElement("pre");
+  out.id = "found";
+  out.textContent = JSON.stringify(found);
+  document.body.append(out);
+});
+</script>
+"""
+
+
+def compare(folder, *arguments, told=""):
+    """The page of some checkpoints, and its values."""
+    result = run_charrnn(folder, "inspect", *arguments, "--html", "compared.html", text=True)
+    assert (result.returncode, result.stdout) == (0, "compared.html\n")
+    assert re.fullmatch(told, result.stderr)
+    page = (folder / "compared.html").read_text(encoding="utf-8")
+    return page, data_of(page)
+
+
+def inspect_json(folder, *arguments):
+    result = run_charrnn(folder, "inspect", *arguments, "--json", text=True)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(trained, tmp_path_factory):
+    """A folder with an LSTM, `words.pt`, a tanh layer, `tanh.pt`, and their text."""
+    own = tmp_path_factory.mktemp("compared")
+    for name in ("words.txt", "words.pt"):
+        shutil.copy(trained / name, own)
+    train_briefly(own, "words.txt", "--cell", "rnn", "--hidden-size", "24", "--max-steps", "60", "--out", "tanh.pt")
+    return own
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return compare(folder, "words.pt", "tanh.pt")
+
+
+def test_a_page_of_several_models_has_what_each_has_alone(folder, page):
+    _, data = page
+    cards = inspect_json(folder, "words.pt", "tanh.pt")
+    for model, card in zip(data["models"], cards, strict=True):
+        assert model["bits"] == card["best"]["bits_per_char"]
+        assert model["history"] == card["history"]
+        assert model["verdict"] == card["verdict"]
+    assert [model["has_gates"] for model in data["models"]] == [True, False]
+    assert data["level"] == cards[0]["baseline"]["loss"] == cards[1]["baseline"]["loss"]
+    assert data["note"] == ""
+    assert data["absent"] == {}
+    rows = {row["name"]: row for row in data["rows"]}
+    assert rows["cell"] == {"name": "cell", "cells": ["lstm", "rnn"], "differs": True}
+    assert rows["corpus"] == {"name": "corpus", "cells": ["words.txt"] * 2, "differs": False}
+    told = run_charrnn(folder, "inspect", "words.pt", "tanh.pt", text=True).stdout.splitlines()
+    starred = [re.split("  +", line)[1] for line in told if line.startswith("*")]
+    assert [row["name"] for row in data["rows"] if row["differs"]] == starred
+
+
+def test_a_page_of_several_models_has_their_views_of_one_text(folder, page):
+    _, data = page
+    seen = inspect_json(folder, "words.pt", "tanh.pt", "--gradients")
+    for own, alone in zip(data["gradients"], seen, strict=True):
+        assert own.pop("extent").startswith("2,000 characters of the held-out end of words.txt")
+        assert own == alone["gradients"]
+    text = "".join(one["char"] for one in data["surprise"][0]["characters"])
+    assert text == "".join(one["char"] for one in data["surprise"][1]["characters"])
+    assert (folder / "words.txt").read_text()[18_000:].startswith(text)
+    assert {len(view["characters"]) for view in data["surprise"]} == {600}
+    surprise = inspect_json(folder, "tanh.pt", "--text", text)["surprise"]
+    assert data["surprise"][1]["bits_per_char"] == pytest.approx(surprise["bits_per_char"], abs=1e-5)
+    assert [sample["temperature"] for sample in data["samples"]] == [0.8, 0.8]
+    assert data["samples"][0]["text"] != data["samples"][1]["text"]
+
+
+def test_a_page_of_several_models_has_what_is_asked_for_and_the_text_that_is_given(folder):
+    _, data = compare(folder, "words.pt", "tanh.pt", "--text", "Tin sole")
+    for view in data["surprise"]:
+        assert "".join(one["char"] for one in view["characters"]) == "Tin sole"
+        assert all(len(one["top"]) == 5 for one in view["characters"])
+    assert "a text of 8 characters is too short" in data["absent"]["gradients"]
+    _, data = compare(folder, "words.pt", "tanh.pt", "--gradients", "--text-file", "words.txt")
+    assert {view["extent"] for view in data["gradients"]} == {"20,000 characters of words.txt"}
+
+
+def test_a_page_of_several_models_says_what_it_lacks_and_what_does_not_compare(folder, tmp_path):
+    for name in ("words.pt", "words.txt", "tanh.pt"):
+        shutil.copy(folder / name, tmp_path)
+    train_briefly(tmp_path, "words.txt", "--lines", "--hidden-size", "24", "--max-steps", "30", "--out", "lines.pt")
+    (tmp_path / "other.txt").write_text(make_text(6_000)[::-1], encoding="utf-8")
+    train_briefly(tmp_path, "other.txt", "--hidden-size", "24", "--max-steps", "30")
+    _, data = compare(tmp_path, "words.pt", "lines.pt")
+    assert data["absent"] == {"gradients": "of lines, it learned line by line and forgets at every line's end"}
+    _, data = compare(tmp_path, "words.pt", "other.pt")
+    assert data["note"].startswith("these models learned from different texts")
+    assert data["level"] is None
+    (tmp_path / "other.txt").unlink()
+    _, data = compare(tmp_path, "words.pt", "other.pt", told="charrnn: compared.html: lacks sections .*\n")
+    assert data["absent"].keys() == {"surprise", "gradients"}
+    assert data["absent"]["surprise"].startswith("of other, for want of the text that it learned from: ")
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1000, 500])
+def test_a_page_of_several_models_draws_itself(page, tmp_path, width):
+    written, data = page
+    found, console = drive(written, tmp_path, width, DRIVER)
+    assert console == []
+    assert (found["requests"], found["markup"], found["wide"]) == (0, 0, 0)
+    assert found["title"] == "words and tanh: charrnn"
+    assert found["heads"] == [
+        "How they learned", "What differs", "Where they are surprised", "How far back they remember", "What they write",
+    ]  # fmt: skip
+    words = {"step": "steps", "epoch": "passes over the text", "seconds": "seconds of training"}
+    assert found["captions"] == {by: [told, 4] for by, told in words.items()}
+    first = min((model["history"][0] for model in data["models"]), key=lambda row: row["step"])
+    assert found["step"].startswith(f"steps: {first['step']}\n")
+    assert f"tanh, validation {data['models'][1]['history'][0]['val_loss']:.3f}" in found["step"]
+    curves = ["words, validation", "tanh, validation", "words, training", "tanh, training"]
+    assert found["legends"][0] == "".join(curves) + f"{YARDSTICK} {data['level']:.3f}"
+    flows = [f"{name}, layer\u00a00, by {part}" for name, part in (("words", "h"), ("words", "c"), ("tanh", "h"))]
+    assert found["legends"][1] == "".join(flows)
+    assert len(found["coloured"]) == 2
+    for model in data["models"]:
+        assert f"{model['bits']:.3f}" in found["said"]
+    assert f"{data['surprise'][1]['bits_per_char']:.3f} bits per character" in found["said"]
+    radius = data["gradients"][1]["spectral_radius"][0]["radius"]
+    assert re.search(rf"tanh\s+layer\s0\s+\S+\s+{radius:.3f}", found["said"])
+    assert "context\twords, bits per character\ttanh, bits per character" in found["said"]
+
+
+@needs_browser
+def test_a_model_without_a_curve_is_named(page, tmp_path):
+    _, data = page
+    data = json.loads(json.dumps(data))
+    data["models"][1]["history"] = []
+    data["models"][1]["bits"] = None
+    found, console = drive(render(data, SEVERAL), tmp_path, driver=DRIVER)
+    assert console == []
+    assert "Evaluated less than twice, which makes no curve: tanh." in found["said"]
+    assert found["captions"]["step"] == ["steps", 2]
