@@ -203,6 +203,16 @@ def test_a_run_that_gives_up_reports_the_step_that_was_one_too_many():
     assert last.trouble.splitlines()[-1] == str(caught.value)
 
 
+def test_where_training_goes_back_the_loss_that_was_too_much_is_reported():
+    run, reports = start(learning_rate=30.0, warmup_steps=0, max_steps=300), []
+    with pytest.raises(DivergenceError):
+        reports.extend(train(run, report_every=1))
+    reasons = re.compile(r"the training loss is ([\d.]+), and was .*: back to")
+    told = [(found[1], f"{report.train_loss:.2f}") for report in reports for found in reasons.finditer(report.trouble)]
+    assert len(told) == RECOVERIES
+    assert all(reason == reported for reason, reported in told)
+
+
 def test_a_run_that_gives_up_before_a_step_is_done_well_knows_of_no_figures_and_says_so():
     run = start(max_steps=100)
     break_forward(run, set(range(10**6)))

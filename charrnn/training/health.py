@@ -31,7 +31,8 @@ class Health:
         recovered_at: step of the last one, from which the learning rate rises anew.
         steps: good steps since then.
         loss: moving average of the training loss since then, in nats per character: the mean of the steps, and from
-            `SMOOTHING_STEPS` of them on an exponential one.
+            `SMOOTHING_STEPS` of them on an exponential one. Before the first of them it is what it was when training
+            went back; 0 before the first of all.
         lowest: the lowest value that this average had; infinity before there is one.
         trouble: what went wrong since the last report, in words, a line for each time; empty where nothing did.
     """

@@ -78,7 +78,9 @@ def restore_best(run: TrainingRun) -> None:
         optimizer.state.clear()
     run.state = run.model.initial_state(run.num_lanes)
     before = run.health
-    run.health = Health(before.skipped, recoveries=before.recoveries, recovered_at=run.step, trouble=before.trouble)
+    run.health = Health(
+        before.skipped, recoveries=before.recoveries, recovered_at=run.step, loss=before.loss, trouble=before.trouble
+    )
 
 
 def take_trouble(run: TrainingRun) -> str:
