@@ -71,6 +71,7 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
                 "num_layers": card["num_layers"],
                 "members": card["members"],
                 "has_gates": has_gates(subject.contents.model),
+                "losses_compare": card["losses_compare"],
                 "history": thinned(card["history"]),
             }
             for subject, card in zip(subjects, cards, strict=True)

@@ -26,7 +26,9 @@ function losses() {
   const without = models.filter((model) => model.history.length < 2).map((model) => model.name);
   const told = without.length ? ` Evaluated less than twice, which makes no curve: ${listed(without)}.` : "";
   const unit = unitsOf(models), hasTraining = models.length <= 6; // one colour for each
-  const part = section("How they learned", `Loss in nats per ${unit}: the lower, the better.${told}` +
+  const harder = models.filter((model) => !model.losses_compare).map((model) => model.name);
+  const task = harder.length ? `; the training loss of ${listed(harder)} is that of a harder task, with things hidden, or of each member alone` : "";
+  const part = section("How they learned", `Loss in nats per ${unit}: the lower, the better${task}.${told}` +
     `${shown.length ? " Point, tap or walk with the arrow keys to read the values." : ""}`);
   if (!shown.length) return;
   const controls = make(part, "div", { class: "controls" });
@@ -80,7 +82,7 @@ function gradients() {
 
 function samples() {
   if (!data.samples) return missing("What they write", "samples");
-  const part = section("What they write", `Each from the beginning of a text, at a temperature of ${data.samples[0].temperature}.`);
+  const part = section("What they write", `Each from where a text begins, at a temperature of ${data.samples[0].temperature}.`);
   data.samples.forEach((sample, i) => sampleText(part, models[i].name, sample.text));
 }
 

@@ -249,7 +249,7 @@ function novelty() {
 
 function samples() {
   if (!data.samples) return missing("What it writes", "samples");
-  const part = section("What it writes", "From the same beginning, the higher the temperature, the more daring.");
+  const part = section("What it writes", "Each from where a text begins; the higher the temperature, the more daring.");
   for (const sample of data.samples) sampleText(part, `temperature ${sample.temperature}`, sample.text);
 }
 

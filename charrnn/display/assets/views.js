@@ -41,7 +41,8 @@ function gradientExplained(views) {
   const unit = unitsOf(views), { places } = views[0].flow[0];
   return `can learn from what stood k ${unit}s before only as far as the gradient reaches: ` +
     `the norm of the derivative of a ${unit}'s loss by the state k ${unit}s before, over that at 0` +
-    `${places > 1 ? `, as the median over ${places} places in the text` : ""}. Point, tap or walk with the arrow keys to read the values.`;
+    `${places > 1 ? `, as the median over ${places} places in the text` : ""}. The state is h, what a layer gives to the next${
+      views.some((view) => view.flow.some((flow) => flow.part === "c")) ? ", or c, an LSTM's memory" : ""}. Point, tap or walk with the arrow keys to read the values.`;
 }
 
 // Each model has a name, its view, layerNamed and hasGates; the name of one alone is left out.
@@ -58,7 +59,7 @@ function gradientViews(part, models) {
   })), { x: `k, ${unit}s back`, log: true });
   const grows = (flow) => flow.remainder === null || flow.remainder > 1;
   const far = (flow, k) => k !== null ? k : !flow.norms[0] ? "no number" : grows(flow) ? "it grows" : "beyond " + last;
-  const rounded = (share) => !share ? "0" : share >= 10 && share < 1e4 ? grouped(Math.round(share)) : share < 10 && share >= 1 ? String(Number(share.toPrecision(2))) : share.toPrecision(share < 1 ? 1 : 2);
+  const rounded = (share) => !share ? "0" : share >= 10 && share < 1e4 ? grouped(Math.round(share)) : share < 10 && share >= 1 ? String(Number(share.toPrecision(2))) : share >= 1 ? share.toPrecision(2) : share < 1e-4 ? share.toExponential(0) : share.toPrecision(1);
   const left = (share) => share === null ? "no number" : rounded(share) + (share > 1 ? " times" : "");
   const between = (shares) => shares ? `${rounded(shares[0])} to ${rounded(shares[1])}` : "";
   table(part, head("layer", "by", "falls to a half at k =", "to a hundredth at", `left at ${last}`, "in the middle half of the places"),
